@@ -1,0 +1,1 @@
+"""The contract that both sides of the queue share: names, settings, messages, store and data formats."""

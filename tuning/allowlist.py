@@ -1,0 +1,100 @@
+"""Which classes a message may name: the one door between a string and code.
+
+A name is resolved only if it is spelled in public modules (no part starts with an underscore) of an
+allowed package, and leads to a class with ``fit``, ``get_params`` and ``set_params``; or if it is
+listed, letter by letter, in the setting ``WARREN_ALLOW``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+from collections.abc import Iterable, Iterator
+
+from tuning.errors import InputError
+from tuning.names import ALLOWED_PACKAGES
+
+_NAME = re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*)+", re.ASCII)
+_METHODS = ("fit", "get_params", "set_params")
+
+
+def _check_name(name: str, allow: Iterable[str]) -> None:
+    if name in allow:
+        return
+    package = name.partition(".")[0]
+    if package not in ALLOWED_PACKAGES or not _NAME.fullmatch(name):
+        raise InputError(
+            f"estimator {name!r} is not on the allow-list: use a public class of {', '.join(ALLOWED_PACKAGES)}, "
+            "or name it in WARREN_ALLOW where workers and producers run"
+        )
+
+
+def resolve(name: str, allow: Iterable[str] = ()) -> type:
+    """Return the class that an allowed dotted name stands for, importing its module.
+
+    Parameters
+    ----------
+    name : str
+        ``xgboost.XGBClassifier``, for one.
+    allow : iterable of str, default=()
+        Further names, exactly as they may appear (the setting ``WARREN_ALLOW``).
+
+    Returns
+    -------
+    type
+        An estimator class.
+
+    Raises
+    ------
+    InputError
+        The name is not on the allow-list, its module is not installed, or it is no estimator class.
+    """
+    _check_name(name, allow)
+    module_name, _, class_name = name.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module_name), class_name, None)
+    except ImportError as exc:
+        raise InputError(f"estimator {name!r}: its module can't be imported here ({exc})") from exc
+    if not isinstance(found, type) or not all(callable(getattr(found, method, None)) for method in _METHODS):
+        raise InputError(f"estimator {name!r} is no estimator class: it needs {', '.join(_METHODS)}")
+    return found
+
+
+def _public_modules(cls: type) -> Iterator[str]:
+    """Modules that may export a class, shortest first, up to its first private part."""
+    parts = cls.__module__.split(".")
+    for length in range(1, len(parts) + 1):
+        if parts[length - 1].startswith("_"):
+            return
+        yield ".".join(parts[:length])
+
+
+def dotted_name(cls: type, allow: Iterable[str] = ()) -> str:
+    """Return the shortest allowed name of an estimator class.
+
+    Parameters
+    ----------
+    cls : type
+        The class of an estimator instance.
+    allow : iterable of str, default=()
+        Further allowed names.
+
+    Returns
+    -------
+    str
+        A name that `resolve` takes back to `cls`.
+
+    Raises
+    ------
+    InputError
+        No allowed name leads to this class.
+    """
+    full = f"{cls.__module__}.{cls.__qualname__}"
+    if full in allow:
+        return full
+    if cls.__module__.partition(".")[0] in ALLOWED_PACKAGES:
+        for module in _public_modules(cls):
+            if getattr(importlib.import_module(module), cls.__name__, None) is cls:
+                return f"{module}.{cls.__name__}"
+    _check_name(full if "<" not in full else cls.__qualname__, allow)
+    raise InputError(f"estimator {full!r} has no public name: use a class that its package exports")

@@ -1,0 +1,143 @@
+"""RabbitMQ: where it is, what queues there are, how to say that it is not there.
+
+Both sides declare the same topology from here: a queue declared with other arguments closes the channel.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pika
+import pika.exceptions
+from pika.adapters.blocking_connection import BlockingChannel
+
+from tuning.errors import BrokerError
+from tuning.names import CHUNKS_QUEUE, DEAD_QUEUE, GPU_QUEUE
+from tuning.settings import Settings, redact
+
+# A chunk may be delivered this often before the broker itself dead-letters it. Evictions count here
+# (before RabbitMQ 4.3 every requeue does), and a trial's guilt is counted apart, so it only stops a
+# message that kills each of its workers at once. RabbitMQ 4 would set 20 by itself.
+DELIVERY_LIMIT = 200
+
+# Milliseconds that a chunk may stay unacknowledged: a day. RabbitMQ's own 30 minutes would take a
+# long chunk from a worker that is still at it. Honoured as a queue argument from 3.12.
+CONSUMER_TIMEOUT_MS = 24 * 3600 * 1000
+
+QUEUE_ARGUMENTS = {
+    "x-queue-type": "quorum",
+    "x-delivery-limit": DELIVERY_LIMIT,
+    "x-consumer-timeout": CONSUMER_TIMEOUT_MS,
+    "x-dead-letter-exchange": "",
+    "x-dead-letter-routing-key": DEAD_QUEUE,
+}
+DEAD_ARGUMENTS = {"x-queue-type": "quorum"}
+
+
+def parameters(settings: Settings, connection_name: str) -> pika.URLParameters:
+    """Return pika's connection parameters.
+
+    Parameters
+    ----------
+    settings : Settings
+        Names the broker and the waiting times.
+    connection_name : str
+        What the management page shows.
+
+    Returns
+    -------
+    pika.URLParameters
+        One attempt: who retries, and how long, is the caller's to say.
+
+    Raises
+    ------
+    BrokerError
+        The URL can't be read.
+    """
+    try:
+        found = pika.URLParameters(settings.amqp_url)
+    except (ValueError, TypeError, KeyError) as exc:
+        raise BrokerError(
+            f"AMQP_URL {redact(settings.amqp_url)!r} can't be read: write amqp://user:password@host:5672/%2F"
+        ) from exc
+    found.heartbeat = settings.heartbeat_seconds
+    found.blocked_connection_timeout = settings.blocked_seconds
+    found.socket_timeout = found.stack_timeout = settings.connect_seconds
+    found.connection_attempts = 1
+    found.client_properties = {"connection_name": connection_name}
+    return found
+
+
+def declare(channel: BlockingChannel) -> None:
+    """Declare all queues, durable and replicated; harmless when they are there."""
+    channel.queue_declare(DEAD_QUEUE, durable=True, arguments=DEAD_ARGUMENTS)
+    for queue in (CHUNKS_QUEUE, GPU_QUEUE):
+        channel.queue_declare(queue, durable=True, arguments=QUEUE_ARGUMENTS)
+
+
+def explain(settings: Settings, exc: BaseException) -> BrokerError:
+    """Return the error that a person reads for a driver's exception, without the password."""
+    url = redact(settings.amqp_url)
+    match exc:
+        case pika.exceptions.ProbableAuthenticationError() | pika.exceptions.AuthenticationError():
+            return BrokerError(f"RabbitMQ at {url} refused the user or password: check AMQP_URL")
+        case pika.exceptions.ProbableAccessDeniedError():
+            return BrokerError(
+                f"RabbitMQ at {url} has no such virtual host, or the user may not use it: "
+                "check the path of AMQP_URL (%2F is the default)"
+            )
+        case pika.exceptions.ChannelClosedByBroker(reply_code=code, reply_text=text):
+            return BrokerError(f"RabbitMQ at {url} refused ({code}): {text}")
+        case ssl.SSLError():
+            return BrokerError(
+                f"RabbitMQ at {url}: TLS failed ({exc}): check the certificate, and amqps:// against amqp://"
+            )
+    return BrokerError(
+        f"RabbitMQ at {url} can't be reached ({type(exc).__name__}): is it running, and is AMQP_URL right? "
+        "On a laptop, `warren up` or local_stack() starts one"
+    )
+
+
+# What pika raises when a broker is not there, refuses or goes away; gaierror and timeouts are OSErrors.
+DRIVER_ERRORS = (pika.exceptions.AMQPError, OSError)
+
+
+@contextmanager
+def channel(settings: Settings, connection_name: str = "warren") -> Iterator[BlockingChannel]:
+    """Open a connection and a channel with every queue declared, for a short errand.
+
+    Parameters
+    ----------
+    settings : Settings
+        Names the broker.
+    connection_name : str, default="warren"
+        What the management page shows.
+
+    Yields
+    ------
+    pika.adapters.blocking_connection.BlockingChannel
+
+    Raises
+    ------
+    BrokerError
+        The broker is unreachable, refuses, or goes away meanwhile.
+    """
+    try:
+        connection = pika.BlockingConnection(parameters(settings, connection_name))
+        try:
+            opened = connection.channel()
+            declare(opened)
+            yield opened
+        finally:
+            if connection.is_open:
+                connection.close()
+    except DRIVER_ERRORS as exc:
+        raise explain(settings, exc) from exc
+
+
+def ping(amqp_url: str, timeout: float) -> None:
+    """Raise `BrokerError` unless a RabbitMQ answers at `amqp_url` within `timeout` seconds."""
+    with channel(Settings(AMQP_URL=amqp_url, WARREN_CONNECT_SECONDS=timeout), "warren ping"):
+        pass

@@ -1,0 +1,216 @@
+"""Parameters as JSON and back, without loss and without code.
+
+JSON has no tuples, no infinities and only text keys, and an estimator is no JSON at all. Those travel
+as an object with one reserved key::
+
+    (1, 2)                {"__tuple__": [1, 2]}
+    float("nan")          {"__float__": "nan"}
+    {0: 1.5}              {"__dict__": [[0, 1.5]]}
+    LGBMClassifier(...)   {"__estimator__": "lightgbm.LGBMClassifier", "params": {...}}
+
+Everything else is plain JSON. Floats keep every bit: Python writes the shortest text that reads back equal.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from tuning.allowlist import dotted_name, resolve
+from tuning.errors import InputError
+
+Json: TypeAlias = Any
+"""What ``json.loads`` returns: None, bool, int, float, str, list and dict of these."""
+
+# BSON, and so a trial document, holds integers of 64 bits.
+_LARGEST_INT = 2**63 - 1
+# Deep enough for any estimator of estimators, shallow enough for the interpreter's stack.
+_DEEPEST = 32
+
+
+def encode(value: Any, where: str, allow: Iterable[str] = (), depth: int = 0) -> Json:
+    """Turn a parameter value into JSON.
+
+    Parameters
+    ----------
+    value : None, bool, number, str, tuple, list, dict, NumPy scalar, or estimator
+        What a parameter may be.
+    where : str
+        What the value is, for the error: ``"param_grid['max_depth'][0]"``.
+    allow : iterable of str, default=()
+        Further estimator names.
+    depth : int, default=0
+        How deep the value lies.
+
+    Returns
+    -------
+    Json
+        `decode` turns it back into an equal value of the same type (NumPy scalars become Python's).
+
+    Raises
+    ------
+    InputError
+        The value can't travel: a callable, an array, a class, an integer over 64 bits, too deep.
+    """
+    if depth > _DEEPEST:
+        raise InputError(f"{where}: nested deeper than {_DEEPEST} levels")
+    if value is None or isinstance(value, (bool, str)):
+        return str(value) if isinstance(value, str) else value
+    if isinstance(value, np.generic):
+        return encode(value.item(), where, allow, depth + 1)
+    if isinstance(value, numbers.Integral):
+        if abs(int(value)) > _LARGEST_INT:
+            raise InputError(f"{where} = {value}: integers must fit in 64 bits")
+        return int(value)
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else {"__float__": repr(float(value))}
+    if isinstance(value, tuple):
+        return {"__tuple__": [encode(item, where, allow, depth + 1) for item in value]}
+    if isinstance(value, list):
+        return [encode(item, where, allow, depth + 1) for item in value]
+    if isinstance(value, Mapping):
+        pairs = [
+            (encode(key, where, allow, depth + 1), encode(item, where, allow, depth + 1)) for key, item in value.items()
+        ]
+        if all(isinstance(key, str) and not key.startswith("__") for key, _ in pairs):
+            return dict(pairs)
+        return {"__dict__": [list(pair) for pair in pairs]}
+    if hasattr(value, "get_params") and not isinstance(value, type):
+        return encode_estimator(value, where, allow, depth + 1)
+    raise InputError(f"{where} = {_short(value)}: {_way_out(value)}")
+
+
+def _short(value: Any) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _way_out(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return "an array can't travel as a parameter; pass value.tolist(), or one scalar a trial"
+    if isinstance(value, type):
+        return f"a class can't travel; pass an instance, {value.__name__}(), or its name where the library takes one"
+    if callable(value):
+        return (
+            "a callable can't travel, for a message must not run code; pass the name of a built-in objective or metric"
+        )
+    return f"a {type(value).__name__} can't travel as JSON; pass None, a bool, a number, text, or lists of these"
+
+
+def encode_estimator(estimator: Any, where: str, allow: Iterable[str] = (), depth: int = 0) -> Json:
+    """Turn an estimator into its dotted name and the parameters that differ from its defaults.
+
+    Parameters
+    ----------
+    estimator : estimator instance
+        Of an allowed class.
+    where, allow, depth
+        As in `encode`.
+
+    Returns
+    -------
+    dict
+        ``{"__estimator__": name, "params": {...}}``.
+
+    Raises
+    ------
+    InputError
+        Its class is not allowed, or a parameter can't travel.
+    """
+    name = dotted_name(type(estimator), allow)
+    try:
+        defaults = type(estimator)().get_params(deep=False)
+    except TypeError:  # a class with required parameters has no defaults to compare with
+        defaults = {}
+    params = {
+        key: encode(value, f"{where}: {type(estimator).__name__}({key}=...)", allow, depth + 1)
+        for key, value in estimator.get_params(deep=False).items()
+        if key not in defaults or not _same(value, defaults[key])
+    }
+    return {"__estimator__": name, "params": params}
+
+
+def _same(value: Any, default: Any) -> bool:
+    if value is default:
+        return True
+    if type(value) is not type(default) or isinstance(value, np.ndarray) or hasattr(value, "get_params"):
+        return False
+    return bool(value == default) or (isinstance(value, float) and math.isnan(value) and math.isnan(default))
+
+
+def decode(
+    encoded: Json, allow: Iterable[str] = (), *, build: Callable[[type, dict[str, Any]], Any] | None = None
+) -> Any:
+    """Turn JSON made by `encode` back into the value.
+
+    Parameters
+    ----------
+    encoded : Json
+        What `encode` returned, before or after a trip through JSON text.
+    allow : iterable of str, default=()
+        Further estimator names.
+    build : callable, default=None
+        Makes an estimator of a class and its decoded parameters; None calls the class.
+
+    Returns
+    -------
+    value
+
+    Raises
+    ------
+    InputError
+        A reserved key is misused, or an estimator is not allowed.
+    """
+    if isinstance(encoded, list):
+        return [decode(item, allow, build=build) for item in encoded]
+    if not isinstance(encoded, dict):
+        return encoded
+    match encoded:
+        case {"__float__": "nan" | "inf" | "-inf" as text, **rest} if not rest:
+            return float(text)
+        case {"__tuple__": list(items), **rest} if not rest:
+            return tuple(decode(item, allow, build=build) for item in items)
+        case {"__dict__": list(pairs), **rest} if not rest and all(
+            isinstance(pair, list) and len(pair) == 2 for pair in pairs
+        ):
+            return {decode(key, allow, build=build): decode(item, allow, build=build) for key, item in pairs}
+        case {"__estimator__": str(name), "params": dict(params), **rest} if not rest:
+            cls = resolve(name, allow)
+            values = {key: decode(item, allow, build=build) for key, item in params.items()}
+            return build(cls, values) if build else cls(**values)
+    if reserved := [key for key in encoded if key.startswith("__")]:
+        raise InputError(f"a parameter value misuses the reserved key {reserved[0]!r}")
+    return {key: decode(item, allow, build=build) for key, item in encoded.items()}
+
+
+def readable(encoded: Json) -> Json:
+    """Return an encoded value as a person reads it in a trial document: no reserved keys.
+
+    Parameters
+    ----------
+    encoded : Json
+        What `encode` returned.
+
+    Returns
+    -------
+    Json
+        Tuples as lists, estimators as text (``LGBMClassifier(max_depth=3)``), other keys as text.
+    """
+    if isinstance(encoded, list):
+        return [readable(item) for item in encoded]
+    if not isinstance(encoded, dict):
+        return encoded
+    if "__float__" in encoded:
+        return float(encoded["__float__"])
+    if "__tuple__" in encoded:
+        return [readable(item) for item in encoded["__tuple__"]]
+    if "__dict__" in encoded:
+        return {str(readable(key)): readable(item) for key, item in encoded["__dict__"]}
+    if "__estimator__" in encoded:
+        shown = ", ".join(f"{key}={readable(item)!r}" for key, item in encoded["params"].items())
+        return f"{encoded['__estimator__'].rpartition('.')[2]}({shown})"
+    return {key: readable(item) for key, item in encoded.items()}

@@ -1,0 +1,55 @@
+"""Every error that Warren raises, one tree.
+
+::
+
+    WarrenError
+    ├── InputError         what the caller gave can't be used; nothing was published (also a ValueError)
+    ├── StudyError         no such study, or it is not in the state that the call needs
+    │   └── NoResultError  the study has no complete trial to answer from (also an AttributeError)
+    ├── TrialError         a trial failed and ``error_score="raise"`` was asked for
+    ├── MessageError       a message body is not a chunk: it is dead-lettered with this reason
+    ├── BrokerError        RabbitMQ is unreachable or refuses (also a ConnectionError)
+    ├── StoreError         MongoDB is unreachable or refuses (also a ConnectionError)
+    └── StackError         the servers and workers of a laptop can't be brought up
+
+Driver errors (pika, pymongo) stop at the module that talks to the driver and leave it as one of these.
+"""
+
+
+class WarrenError(Exception):
+    """Root of the tree: ``except WarrenError`` catches all that Warren raises on purpose."""
+
+
+class InputError(WarrenError, ValueError):
+    """What the caller gave can't be used. The text names the value and the way out."""
+
+
+class StudyError(WarrenError):
+    """A study is not there, or not in the state that the call needs."""
+
+
+class NoResultError(StudyError, AttributeError):
+    """No trial of the study is complete yet, so it has no best one.
+
+    Also an ``AttributeError``, as scikit-learn's ``best_params_`` before ``fit`` is.
+    """
+
+
+class TrialError(WarrenError):
+    """A trial failed in a study submitted with ``error_score="raise"``."""
+
+
+class MessageError(WarrenError, ValueError):
+    """A message body is not a chunk that this version understands."""
+
+
+class BrokerError(WarrenError, ConnectionError):
+    """RabbitMQ can't be reached, or refuses. The text carries the URL without its password."""
+
+
+class StoreError(WarrenError, ConnectionError):
+    """MongoDB can't be reached, or refuses. The text carries the URL without its password."""
+
+
+class StackError(WarrenError, RuntimeError):
+    """A broker, a database or a worker can't be started on this machine."""

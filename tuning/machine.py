@@ -1,0 +1,103 @@
+"""What the machine under a process is: the CPUs it may use, their model, the versions of the libraries."""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import re
+from importlib import metadata
+from pathlib import Path
+
+# Where the kernel shows the CPU quota of this process's control group.
+# https://docs.kernel.org/admin-guide/cgroup-v2.html and cgroup-v1/cpusets: "max 100000" or "-1" is no quota.
+CGROUP_ROOT = Path("/sys/fs/cgroup")
+
+
+def _own_cgroup(root: Path, controller: str, membership: str) -> list[Path]:
+    """Folders from this process's own control group up to the root: the tightest quota on the way counts."""
+    for line in membership.splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controller in controllers.split(","):
+            here = root / path.lstrip("/")
+            return [here, *[parent for parent in here.parents if parent.is_relative_to(root)]]
+    return [root]
+
+
+def _quota(folder: Path) -> float | None:
+    """CPUs that one control group grants, from its v2 or v1 file; None where it sets no quota."""
+    try:
+        if (folder / "cpu.max").exists():
+            quota, period = (folder / "cpu.max").read_text().split()
+        else:
+            quota = (folder / "cpu.cfs_quota_us").read_text().strip()
+            period = (folder / "cpu.cfs_period_us").read_text().strip()
+    except OSError:
+        return None
+    return None if quota in {"max", "-1"} else int(quota) / int(period)
+
+
+def available_threads(root: Path = CGROUP_ROOT, membership: str | None = None) -> int:
+    """Threads that one fit should use here: the CPU quota, rounded down, at least 1.
+
+    Parameters
+    ----------
+    root : Path, default=/sys/fs/cgroup
+        Where control groups are mounted.
+    membership : str, default=None
+        Text of ``/proc/self/cgroup``; None reads it.
+
+    Returns
+    -------
+    int
+        The smallest of the cgroup quotas (v1 or v2) and the CPUs in the affinity mask.
+    """
+    cpus = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    if membership is None:
+        own = Path("/proc/self/cgroup")
+        membership = own.read_text() if own.exists() else ""
+    folders = _own_cgroup(root, "", membership) + _own_cgroup(root / "cpu", "cpu", membership)
+    quotas = [quota for folder in folders if (quota := _quota(folder)) is not None]
+    return max(1, int(min([cpus, *quotas])))
+
+
+@functools.cache
+def cpu_model() -> str:
+    """Model name of the CPU; bit-equal results are promised by no library across different ones."""
+    info = Path("/proc/cpuinfo")
+    found = re.search(r"^model name\s*:\s*(.+)$", info.read_text(), re.MULTILINE) if info.exists() else None
+    return found[1] if found else platform.processor() or platform.machine()
+
+
+# Distributions whose version can change a number, by the package that an estimator comes from.
+_DISTRIBUTIONS = {
+    "xgboost": ("xgboost", "xgboost-cpu"),
+    "lightgbm": ("lightgbm",),
+    "catboost": ("catboost",),
+}
+
+
+@functools.cache
+def versions(package: str) -> dict[str, str]:
+    """Versions that made a result.
+
+    Parameters
+    ----------
+    package : str
+        Top-level package of the estimator, ``xgboost`` for one.
+
+    Returns
+    -------
+    dict of str to str
+        ``python``, ``numpy``, ``scikit-learn``, ``warren`` and the estimator's own package.
+    """
+    found = {"python": platform.python_version()}
+    for name in ("warren", "numpy", "scikit-learn"):
+        found[name] = metadata.version(name)
+    for name in _DISTRIBUTIONS.get(package, () if package == "sklearn" else (package,)):
+        try:
+            found[package] = metadata.version(name)
+            break
+        except metadata.PackageNotFoundError:
+            continue
+    return found

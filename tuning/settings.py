@@ -1,0 +1,158 @@
+"""Every setting of Warren: one place, read once at an entry point and passed on.
+
+A setting is the environment variable named by its alias. ``Settings()`` reads them all; nothing
+else in Warren looks at the environment for a setting.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Annotated
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from tuning.errors import InputError
+from tuning.machine import available_threads
+
+
+def _split_names(value: object) -> object:
+    """Let a list of names be written with commas, as environment variables are."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+class Settings(BaseSettings):
+    """What the environment says. Every field: unit, default, and why that default."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    amqp_url: str = Field(
+        default="amqp://guest:guest@localhost:5672/%2F",
+        alias="AMQP_URL",
+        repr=False,
+        description="RabbitMQ. The default is a fresh broker on this machine.",
+    )
+    mongo_url: str = Field(
+        default="mongodb://localhost:27017/tuning",
+        alias="MONGO_URL",
+        repr=False,
+        description="MongoDB; the path names the database. The default is a fresh server on this machine.",
+    )
+    connect_seconds: float = Field(
+        default=10.0,
+        gt=0,
+        alias="WARREN_CONNECT_SECONDS",
+        description="Seconds to wait for a server before saying that it is unreachable. "
+        "Long enough for a slow network, short enough for a person.",
+    )
+    heartbeat_seconds: int = Field(
+        default=60,
+        ge=5,
+        alias="WARREN_HEARTBEAT_SECONDS",
+        description="Seconds between AMQP heartbeats; two missed ones free the chunk of a vanished node. "
+        "RabbitMQ's own default.",
+    )
+    blocked_seconds: float = Field(
+        default=300.0,
+        gt=0,
+        alias="WARREN_BLOCKED_SECONDS",
+        description="Seconds to stand a broker that blocks publishers (memory or disk alarm) before reconnecting. "
+        "The client's default is for ever.",
+    )
+    threads: int = Field(
+        default_factory=available_threads,
+        ge=1,
+        alias="WARREN_THREADS",
+        description="Threads for one fit, passed to each library in its own way. Default: the cgroup's CPU quota, "
+        "rounded down, at least 1: libraries see the whole node otherwise.",
+    )
+    flush_seconds: float = Field(
+        default=0.5,
+        gt=0,
+        le=1.0,
+        alias="WARREN_FLUSH_SECONDS",
+        description="Seconds that a finished trial may wait in the worker for others before it is written. "
+        "A crash loses at most this much; 1 is the promise.",
+    )
+    grace_seconds: float = Field(
+        default=10.0,
+        ge=0,
+        alias="WARREN_GRACE_SECONDS",
+        description="Seconds that the trial in hand may still take after SIGTERM. A spot node leaves a pod 15.",
+    )
+    max_attempts: int = Field(
+        default=3,
+        ge=1,
+        alias="WARREN_MAX_ATTEMPTS",
+        description="How often a trial that takes its process down is tried before it is FAILED. "
+        "One crash may be bad luck, three are not.",
+    )
+    cache_bytes: int = Field(
+        default=2 * 1024**3,
+        ge=0,
+        alias="WARREN_CACHE_BYTES",
+        description="Bytes of datasets and folds that a training process keeps between chunks; the least recently used "
+        "go first. 2 GiB fits beside a fit on a small node.",
+    )
+    allow: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_names)] = Field(
+        default=(),
+        alias="WARREN_ALLOW",
+        description="Further estimator classes that a message may name, as dotted names with commas between. "
+        "None: only scikit-learn and the three boosting libraries.",
+    )
+    worker_name: str = Field(
+        default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}",
+        min_length=1,
+        alias="WARREN_WORKER_NAME",
+        description="The worker's name in trial documents. Default: host name and process id; a pod's host name is "
+        "the pod's.",
+    )
+    log_level: str = Field(
+        default="INFO",
+        pattern="^(DEBUG|INFO|WARNING|ERROR|CRITICAL)$",
+        alias="WARREN_LOG_LEVEL",
+        description="The lowest level that a worker logs.",
+    )
+
+
+def load_settings() -> Settings:
+    """Read the settings from the environment.
+
+    Returns
+    -------
+    Settings
+
+    Raises
+    ------
+    InputError
+        A variable has a value that its setting can't take. Values are not repeated: a URL may hold a password.
+    """
+    try:
+        return Settings()
+    except ValidationError as exc:
+        lines = [f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}" for error in exc.errors()]
+        raise InputError("a setting in the environment can't be used: " + "; ".join(lines)) from None
+
+
+def redact(url: str) -> str:
+    """Return a URL with its password replaced, fit for logs, errors and documents.
+
+    Parameters
+    ----------
+    url : str
+        An ``amqp://`` or ``mongodb://`` URL.
+
+    Returns
+    -------
+    str
+        The same URL with ``***`` for the password and without its query, which may carry secrets too.
+    """
+    parts = urlsplit(url)
+    userinfo, at, hosts = parts.netloc.rpartition("@")
+    if ":" in userinfo:
+        userinfo = userinfo.partition(":")[0] + ":***"
+    return urlunsplit((parts.scheme, userinfo + at + hosts, parts.path, "", ""))

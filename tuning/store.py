@@ -1,0 +1,345 @@
+"""MongoDB: everything that Warren asks of it, in one file.
+
+Two collections. ``studies`` holds one document a study: what was submitted, its state, and a running
+count that costs one read to follow. ``trials`` holds one document a trial that has ended, under the id
+``<study>:<number>``, so a trial has one result however often it was delivered: the first stays.
+
+The documents prove; the counts are a convenience. A worker that dies between the two leaves them too
+low, and `Store.recount` sets them right from the documents.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import bson
+import pymongo
+from bson.codec_options import CodecOptions
+from bson.raw_bson import RawBSONDocument
+from pymongo import MongoClient, ReturnDocument, WriteConcern
+from pymongo.errors import (
+    BulkWriteError,
+    ConfigurationError,
+    DuplicateKeyError,
+    InvalidURI,
+    OperationFailure,
+    PyMongoError,
+)
+
+from tuning.blobs import Blobs
+from tuning.errors import InputError, StoreError
+from tuning.settings import Settings, redact
+
+Document = dict[str, Any]
+
+# MongoDB's code for a key that is there already; for an insert of a result that is success.
+_DUPLICATE_KEY = 11000
+# A standalone server acknowledges from memory unless the journal is asked for; "majority" is the word for both kinds.
+_DURABLE = WriteConcern(w="majority", j=True)
+_UTC: CodecOptions[Document] = CodecOptions(tz_aware=True, tzinfo=UTC)
+
+
+def trial_id(study_id: str, number: int) -> str:
+    """Return the ``_id`` of a trial document."""
+    return f"{study_id}:{number}"
+
+
+def now() -> datetime:
+    """Return the time, UTC, in the milliseconds that BSON keeps."""
+    moment = datetime.now(UTC)
+    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
+
+
+def pack(document: Mapping[str, Any]) -> bytes:
+    """Return a document as BSON bytes, to hand between processes."""
+    return bson.encode(document)
+
+
+def unpack(packed: bytes) -> Document:
+    """Return the document that `pack` packed."""
+    return bson.decode(packed, codec_options=_UTC)
+
+
+class Store:
+    """Studies, trials and data of one database.
+
+    Parameters
+    ----------
+    settings : Settings
+        Name the server and how long to wait for it. Nothing is sent before the first call.
+
+    Raises
+    ------
+    StoreError
+        From every method: the server is unreachable or refuses. The text carries no password.
+    InputError
+        The URL can't be read or names no database.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.url = redact(settings.mongo_url)
+        wait = int(settings.connect_seconds * 1000)
+        try:
+            self._client: MongoClient[Document] = MongoClient(
+                settings.mongo_url,
+                serverSelectionTimeoutMS=wait,
+                connectTimeoutMS=wait,
+                appname="warren",
+                tz_aware=True,
+                tzinfo=UTC,
+            )
+            database = self._client.get_default_database()
+        except (InvalidURI, ConfigurationError, ValueError) as exc:
+            raise InputError(
+                f"MONGO_URL {self.url!r} can't be used: write mongodb://user:password@host:27017/tuning; "
+                "the path names the database"
+            ) from exc
+        self._studies = database.get_collection("studies", write_concern=_DURABLE)
+        self._trials = database.get_collection("trials", write_concern=_DURABLE)
+        self._raw_trials = database.get_collection(
+            "trials", write_concern=_DURABLE, codec_options=CodecOptions(document_class=RawBSONDocument)
+        )
+        self.database = database.name
+        self.datasets = Blobs(database.with_options(write_concern=_DURABLE), "datasets")
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def _explain(self, exc: PyMongoError) -> StoreError:
+        if isinstance(exc, OperationFailure) and exc.code in {13, 18}:
+            return StoreError(
+                f"MongoDB at {self.url} refused the user or password: check MONGO_URL (and its authSource)"
+            )
+        if isinstance(exc, pymongo.errors.ConnectionFailure):
+            return StoreError(
+                f"MongoDB at {self.url} can't be reached ({type(exc).__name__}): is it running, and is MONGO_URL "
+                "right? On a laptop, `warren up` or local_stack() starts one"
+            )
+        return StoreError(f"MongoDB at {self.url} refused: {exc}")
+
+    def ping(self) -> None:
+        """Raise `StoreError` unless the server answers and the user may use the database."""
+        try:
+            self._client.admin.command("ping")
+            self._studies.find_one({}, {"_id": 1})
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc
+
+    def prepare(self) -> None:
+        """Create the indexes: what is counted, resumed and sorted has one each."""
+        try:
+            self._trials.create_index([("study_id", 1), ("state", 1), ("number", 1)], name="count_and_resume")
+            self._trials.create_index([("study_id", 1), ("mean_test_score", -1)], name="best_first")
+            self._studies.create_index([("created_at", -1)], name="newest_first")
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc
+
+    # ------------------------------------------------------------------ studies
+
+    def open_study(self, definition: Document) -> tuple[Document, bool]:
+        """Write a study unless it is there, and begin a new publication of it.
+
+        Parameters
+        ----------
+        definition : dict
+            The study document; ``_id`` is its id.
+
+        Returns
+        -------
+        study : dict
+            The stored document, with its ``generation`` raised by one.
+        created : bool
+            Whether it was new.
+        """
+        fresh = {key: value for key, value in definition.items() if key != "_id"}
+        try:
+            created = (
+                self._studies.update_one({"_id": definition["_id"]}, {"$setOnInsert": fresh}, upsert=True).upserted_id
+                is not None
+            )
+        except DuplicateKeyError:  # another producer inserted the same study in this moment
+            created = False
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc
+        study = self.update_study(definition["_id"], {"$inc": {"generation": 1}})
+        if study is None:
+            raise StoreError(f"study {definition['_id']} vanished while it was being submitted")
+        return study, created
+
+    def update_study(self, study_id: str, update: Document, only_if: Document | None = None) -> Document | None:
+        """Apply a MongoDB update to a study; return the document after it, or None where nothing matched."""
+        try:
+            return self._studies.find_one_and_update(
+                {"_id": study_id, **(only_if or {})}, update, return_document=ReturnDocument.AFTER
+            )
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc
+
+    def study(self, study_id: str, fields: Sequence[str] | None = None) -> Document | None:
+        """Return a study document, or only some of its fields, or None."""
+        try:
+            return self._studies.find_one({"_id": study_id}, fields and dict.fromkeys(fields, 1))
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc
+
+    def studies(self, limit: int = 0) -> list[Document]:
+        """Return the studies, newest first, without their spaces; `limit` 0 is all."""
+        try:
+            return list(self._studies.find({}, {"space": 0}).sort("created_at", -1).limit(limit))
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc
+
+    # ------------------------------------------------------------------- trials
+
+    def insert_trials(self, packed: Sequence[bytes]) -> list[int]:
+        """Write results, each unless its trial has one; return when they are durable.
+
+        Parameters
+        ----------
+        packed : sequence of bytes
+            Trial documents made by `pack`.
+
+        Returns
+        -------
+        list of int
+            Positions of those that were new.
+        """
+        if not packed:
+            return []
+        refused: set[int] = set()
+        try:
+            self._raw_trials.insert_many([RawBSONDocument(one) for one in packed], ordered=False)
+        except BulkWriteError as exc:
+            errors = exc.details.get("writeErrors", [])
+            if exc.details.get("writeConcernErrors") or any(error["code"] != _DUPLICATE_KEY for error in errors):
+                raise self._explain(exc) from exc
+            refused = {error["index"] for error in errors}
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc
+        return [position for position in range(len(packed)) if position not in refused]
+
+    def finished_numbers(self, study_id: str, among: Iterable[int] | None = None) -> set[int]:
+        """Return the numbers of a study's trials that have a result, all or of some given."""
+        try:
+            if among is None:
+                # Fields of one index, so a server answers without opening a document.
+                found = self._trials.find({"study_id": study_id}, {"_id": 0, "number": 1}).hint("count_and_resume")
+                return {document["number"] for document in found}
+            ids = [trial_id(study_id, number) for number in among]
+            return {
+                int(document["_id"].rpartition(":")[2])
+                for document in self._trials.find({"_id": {"$in": ids}}, {"_id": 1})
+            }
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc
+
+    def trials(
+        self, study_id: str, fields: Sequence[str] | None = None, query: Document | None = None
+    ) -> Iterator[Document]:
+        """Yield a study's trial documents, in no order; optionally some fields, or those that match `query` too."""
+        try:
+            projection = fields and {"_id": 0, **dict.fromkeys(fields, 1)}
+            yield from self._trials.find({"study_id": study_id, **(query or {})}, projection).batch_size(5000)
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc
+
+    def best_trials(self, study_id: str, limit: int, query: Document | None = None) -> list[Document]:
+        """Return the complete trials with the highest ``mean_test_score``, lower numbers first among equals."""
+        wanted = {"study_id": study_id, "state": "COMPLETE", **(query or {})}
+        try:
+            return list(self._trials.find(wanted).sort([("mean_test_score", -1), ("number", 1)]).limit(limit))
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc
+
+    def delete_failed(self, study_id: str) -> int:
+        """Delete a study's failed trials, so that they can be tried again; return how many."""
+        try:
+            return self._trials.delete_many({"study_id": study_id, "state": "FAILED"}).deleted_count
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc
+
+    # ----------------------------------------------------------------- progress
+
+    def add_progress(self, study_id: str, documents: Sequence[Document]) -> None:
+        """Count new results in the study document, and end the study with its last one.
+
+        Parameters
+        ----------
+        study_id : str
+            The study.
+        documents : sequence of dict
+            The trial documents that `insert_trials` found new.
+        """
+        if not documents:
+            return
+        complete = [document for document in documents if document["state"] == "COMPLETE"]
+        update: Document = {
+            "$inc": {
+                "progress.complete": len(complete),
+                "progress.failed": len(documents) - len(complete),
+                "progress.fit_seconds": sum(document["fit_seconds"] for document in documents),
+                "progress.score_seconds": sum(document["score_seconds"] for document in documents),
+            },
+            "$max": {"progress.last_result_at": max(document["finished_at"] for document in documents)},
+        }
+        scored = [
+            (document["mean_test_score"], -document["number"])
+            for document in complete
+            if not math.isnan(document["mean_test_score"])
+        ]
+        if scored:
+            # $max compares documents field by field: the score first, then the lower number.
+            score, minus_number = max(scored)
+            update["$max"]["progress.best"] = {"score": score, "minus_number": minus_number}
+        study = self.update_study(study_id, update)
+        if study and study["progress"]["complete"] + study["progress"]["failed"] >= study["n_trials"]:
+            self.recount(study_id)
+
+    def recount(self, study_id: str) -> Document | None:
+        """Set a study's counts from its trial documents, and its state when all have ended.
+
+        Returns
+        -------
+        dict or None
+            The study document after it; None where there is no such study.
+        """
+        totals: dict[str, Document] = {}
+        try:
+            groups = self._trials.aggregate(
+                [
+                    {"$match": {"study_id": study_id}},
+                    {
+                        "$group": {
+                            "_id": "$state",
+                            "count": {"$sum": 1},
+                            "fit_seconds": {"$sum": "$fit_seconds"},
+                            "score_seconds": {"$sum": "$score_seconds"},
+                        }
+                    },
+                ]
+            )
+            totals = {group["_id"]: group for group in groups}
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc
+        counts = {state.lower(): int(totals.get(state, {}).get("count", 0)) for state in ("COMPLETE", "FAILED")}
+        update: Document = {"$set": {f"progress.{state}": count for state, count in counts.items()}}
+        for seconds in ("fit_seconds", "score_seconds"):
+            update["$set"][f"progress.{seconds}"] = float(sum(total[seconds] for total in totals.values()))
+        study = self.update_study(study_id, update)
+        if study and sum(counts.values()) >= study["n_trials"] and study["state"] != "COMPLETE":
+            ended = {"$set": {"state": "COMPLETE", "finished_at": now()}}
+            return self.update_study(study_id, ended, {"state": {"$ne": "CANCELLED"}}) or study
+        return study
+
+
+def ping(mongo_url: str, timeout: float) -> None:
+    """Raise `StoreError` unless a MongoDB answers at `mongo_url` within `timeout` seconds."""
+    store = Store(Settings(MONGO_URL=mongo_url, WARREN_CONNECT_SECONDS=timeout))
+    try:
+        store.ping()
+    finally:
+        store.close()
