@@ -1,0 +1,34 @@
+"""Grid to chunks to queue, and results back to the notebook.
+
+Names are imported when they are first used: ``warren --help`` needs no scikit-learn.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from producer.space import split_params
+    from producer.stack import local_stack
+    from producer.study import Study
+    from producer.submit import submit
+
+__all__ = ["Study", "local_stack", "split_params", "submit"]
+
+_HOMES = {
+    "Study": "producer.study",
+    "local_stack": "producer.stack",
+    "split_params": "producer.space",
+    "submit": "producer.submit",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

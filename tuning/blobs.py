@@ -7,18 +7,36 @@ short leaves pieces that no file names, and never stands in the way of the next.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
-from typing import IO, Any, cast
+from typing import IO, TYPE_CHECKING, Any
 
 import gridfs
 import pymongo
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
-from tuning.errors import StoreError
+from tuning.errors import StoreError, StudyError
 
 # Bytes a piece: few round trips for gigabytes, well under MongoDB's 16 MiB a document.
 _PIECE_BYTES = 4 * 1024**2
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+
+class _Upload(io.RawIOBase):
+    """An open GridFS file as the stream that archive writers expect: `write` says how much it took."""
+
+    def __init__(self, grid: gridfs.GridIn) -> None:
+        self._grid = grid
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Buffer) -> int:
+        self._grid.write(bytes(data))
+        return memoryview(data).nbytes
 
 
 class Blobs:
@@ -69,12 +87,15 @@ class Blobs:
         if self.has(digest):
             return False
         try:
-            with self._bucket.open_upload_stream(digest, metadata=metadata) as stream:
-                write(cast("IO[bytes]", stream))
+            with (
+                self._bucket.open_upload_stream(digest, metadata=metadata) as grid,
+                io.BufferedWriter(_Upload(grid), _PIECE_BYTES) as stream,
+            ):
+                write(stream)
             # Two producers may have stored the same content at once: the first file stays.
             twins = list(self._files.find({"filename": digest}, {"_id": 1}).sort("_id", pymongo.ASCENDING))
             for twin in twins[1:]:
-                if twin["_id"] == stream._id:
+                if twin["_id"] == grid._id:
                     self._bucket.delete(twin["_id"])
         except PyMongoError as exc:
             raise StoreError(f"can't store blob {digest[:12]} in bucket {self.name!r}: {exc}") from exc
@@ -85,14 +106,16 @@ class Blobs:
 
         Raises
         ------
+        StudyError
+            It is not there.
         StoreError
-            It is not there, or the database is unreachable.
+            The database is unreachable or refuses.
         """
         try:
             with self._bucket.open_download_stream_by_name(digest, revision=0) as stream:
                 return stream.read()
         except gridfs.NoFile as exc:
-            raise StoreError(
+            raise StudyError(
                 f"blob {digest[:12]} is not in bucket {self.name!r}: was the study's data deleted?"
             ) from exc
         except PyMongoError as exc:

@@ -6,7 +6,7 @@
     ├── InputError         what the caller gave can't be used; nothing was published (also a ValueError)
     ├── StudyError         no such study, or it is not in the state that the call needs
     │   └── NoResultError  the study has no complete trial to answer from (also an AttributeError)
-    ├── TrialError         a trial failed and ``error_score="raise"`` was asked for
+    ├── TrialError         every trial failed, or one did and ``error_score="raise"`` was asked for (also a ValueError)
     ├── MessageError       a message body is not a chunk: it is dead-lettered with this reason
     ├── BrokerError        RabbitMQ is unreachable or refuses (also a ConnectionError)
     ├── StoreError         MongoDB is unreachable or refuses (also a ConnectionError)
@@ -35,8 +35,11 @@ class NoResultError(StudyError, AttributeError):
     """
 
 
-class TrialError(WarrenError):
-    """A trial failed in a study submitted with ``error_score="raise"``."""
+class TrialError(WarrenError, ValueError):
+    """Every trial of a study failed, or one did in a study submitted with ``error_score="raise"``.
+
+    Also a ``ValueError``, as scikit-learn's "All the 10 fits failed" is.
+    """
 
 
 class MessageError(WarrenError, ValueError):

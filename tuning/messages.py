@@ -56,10 +56,21 @@ class Objective(Record):
 
 
 class Trial(Record):
-    """One point of the space: its number in the study and its encoded parameters."""
+    """One point of the space.
+
+    Attributes
+    ----------
+    number : int
+        Its number in the study.
+    params : dict
+        Its encoded parameters (`tuning.codec`).
+    estimator : dict or None
+        Its own encoded estimator, where the grid has a list of them; None is the objective's.
+    """
 
     number: Annotated[int, Field(ge=0)]
     params: dict[str, Any]
+    estimator: dict[str, Any] | None = None
 
 
 class Chunk(Record):

@@ -39,6 +39,9 @@ Document = dict[str, Any]
 _DUPLICATE_KEY = 11000
 # A standalone server acknowledges from memory unless the journal is asked for; "majority" is the word for both kinds.
 _DURABLE = WriteConcern(w="majority", j=True)
+# Indexes of the trials: one to count and to resume without opening a document, one that has the best first.
+_COUNT_AND_RESUME = [("study_id", 1), ("state", 1), ("number", 1)]
+_BEST_FIRST = [("study_id", 1), ("mean_test_score", -1), ("number", 1)]
 _UTC: CodecOptions[Document] = CodecOptions(tz_aware=True, tzinfo=UTC)
 
 
@@ -130,45 +133,31 @@ class Store:
             raise self._explain(exc) from exc
 
     def prepare(self) -> None:
-        """Create the indexes: what is counted, resumed and sorted has one each."""
+        """Create the indexes; harmless when they are there."""
         try:
-            self._trials.create_index([("study_id", 1), ("state", 1), ("number", 1)], name="count_and_resume")
-            self._trials.create_index([("study_id", 1), ("mean_test_score", -1)], name="best_first")
-            self._studies.create_index([("created_at", -1)], name="newest_first")
+            self._trials.create_index(_COUNT_AND_RESUME)
+            self._trials.create_index(_BEST_FIRST)
+            self._studies.create_index([("created_at", -1)])
         except PyMongoError as exc:
             raise self._explain(exc) from exc
 
     # ------------------------------------------------------------------ studies
 
-    def open_study(self, definition: Document) -> tuple[Document, bool]:
-        """Write a study unless it is there, and begin a new publication of it.
+    def create_study(self, definition: Document) -> bool:
+        """Write a study document unless it is there; return whether it was new.
 
         Parameters
         ----------
         definition : dict
             The study document; ``_id`` is its id.
-
-        Returns
-        -------
-        study : dict
-            The stored document, with its ``generation`` raised by one.
-        created : bool
-            Whether it was new.
         """
-        fresh = {key: value for key, value in definition.items() if key != "_id"}
         try:
-            created = (
-                self._studies.update_one({"_id": definition["_id"]}, {"$setOnInsert": fresh}, upsert=True).upserted_id
-                is not None
-            )
-        except DuplicateKeyError:  # another producer inserted the same study in this moment
-            created = False
+            self._studies.insert_one(definition)
+        except DuplicateKeyError:
+            return False
         except PyMongoError as exc:
             raise self._explain(exc) from exc
-        study = self.update_study(definition["_id"], {"$inc": {"generation": 1}})
-        if study is None:
-            raise StoreError(f"study {definition['_id']} vanished while it was being submitted")
-        return study, created
+        return True
 
     def update_study(self, study_id: str, update: Document, only_if: Document | None = None) -> Document | None:
         """Apply a MongoDB update to a study; return the document after it, or None where nothing matched."""
@@ -186,10 +175,11 @@ class Store:
         except PyMongoError as exc:
             raise self._explain(exc) from exc
 
-    def studies(self, limit: int = 0) -> list[Document]:
-        """Return the studies, newest first, without their spaces; `limit` 0 is all."""
+    def studies(self, limit: int = 0, fields: Sequence[str] | None = None) -> list[Document]:
+        """Return the studies, newest first; `limit` 0 is all of them, `fields` None all but their spaces."""
         try:
-            return list(self._studies.find({}, {"space": 0}).sort("created_at", -1).limit(limit))
+            projection = dict.fromkeys(fields, 1) if fields else {"space": 0}
+            return list(self._studies.find({}, projection).sort("created_at", -1).limit(limit))
         except PyMongoError as exc:
             raise self._explain(exc) from exc
 
@@ -227,7 +217,7 @@ class Store:
         try:
             if among is None:
                 # Fields of one index, so a server answers without opening a document.
-                found = self._trials.find({"study_id": study_id}, {"_id": 0, "number": 1}).hint("count_and_resume")
+                found = self._trials.find({"study_id": study_id}, {"_id": 0, "number": 1}).hint(_COUNT_AND_RESUME)
                 return {document["number"] for document in found}
             ids = [trial_id(study_id, number) for number in among]
             return {
@@ -264,7 +254,7 @@ class Store:
 
     # ----------------------------------------------------------------- progress
 
-    def add_progress(self, study_id: str, documents: Sequence[Document]) -> None:
+    def add_progress(self, study_id: str, documents: Sequence[Document]) -> Document | None:
         """Count new results in the study document, and end the study with its last one.
 
         Parameters
@@ -273,9 +263,12 @@ class Store:
             The study.
         documents : sequence of dict
             The trial documents that `insert_trials` found new.
+
+        Returns
+        -------
+        dict or None
+            The study document after it: its state may be news to a worker. None where it was deleted.
         """
-        if not documents:
-            return
         complete = [document for document in documents if document["state"] == "COMPLETE"]
         update: Document = {
             "$inc": {
@@ -284,8 +277,9 @@ class Store:
                 "progress.fit_seconds": sum(document["fit_seconds"] for document in documents),
                 "progress.score_seconds": sum(document["score_seconds"] for document in documents),
             },
-            "$max": {"progress.last_result_at": max(document["finished_at"] for document in documents)},
         }
+        if documents:
+            update["$max"] = {"progress.last_result_at": max(document["finished_at"] for document in documents)}
         scored = [
             (document["mean_test_score"], -document["number"])
             for document in complete
@@ -297,7 +291,8 @@ class Store:
             update["$max"]["progress.best"] = {"score": score, "minus_number": minus_number}
         study = self.update_study(study_id, update)
         if study and study["progress"]["complete"] + study["progress"]["failed"] >= study["n_trials"]:
-            self.recount(study_id)
+            return self.recount(study_id)
+        return study
 
     def recount(self, study_id: str) -> Document | None:
         """Set a study's counts from its trial documents, and its state when all have ended.

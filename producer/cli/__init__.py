@@ -1,0 +1,5 @@
+"""The command line: ``warren``."""
+
+from producer.cli.app import main
+
+__all__ = ["main"]

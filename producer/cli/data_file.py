@@ -1,0 +1,116 @@
+"""Data in a file: the columns of a CSV or Parquet file as `producer.submit` takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from producer.cli.output import plural
+from producer.cli.study_file import DataFile, listed, nearest
+from tuning.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """What the file holds.
+
+    Attributes
+    ----------
+    X : DataFrame of shape (n_samples, n_features)
+    y : Series of shape (n_samples,)
+    sample_weight, groups : Series of shape (n_samples,), or None
+    """
+
+    X: pd.DataFrame
+    y: pd.Series[Any]
+    sample_weight: pd.Series[Any] | None
+    groups: pd.Series[Any] | None
+
+
+def read_data(wanted: DataFile, folder: Path) -> Data:
+    """Read the data that a study's file names.
+
+    Parameters
+    ----------
+    wanted : DataFile
+        Path and columns.
+    folder : Path
+        What a relative path starts from.
+
+    Returns
+    -------
+    Data
+
+    Raises
+    ------
+    InputError
+        The file can't be read, a column is missing or has two roles, or holds text that nothing is said about.
+    """
+    path = folder / wanted.path
+    frame = _read(path)
+    roles = {"target": wanted.target, "weight": wanted.weight, "group": wanted.group}
+    single = {role: name for role, name in roles.items() if name is not None}
+    for role, name in single.items():
+        _check_column(frame, name, f"data.{role}", path)
+    for role in ("drop", "categories", "text"):
+        for name in getattr(wanted, role):
+            _check_column(frame, name, f"data.{role}", path)
+    for name in set(single.values()):
+        if len(among := [role for role, other in single.items() if other == name]) > 1:
+            raise InputError(f"data: column {name!r} can't be {' and '.join(among)} at once")
+    X = frame.drop(columns=[*single.values(), *wanted.drop])
+    if X.columns.empty:
+        raise InputError(f"{path}: no column is left to learn from")
+    for name in wanted.categories:
+        if name in X:
+            X[name] = X[name].astype("category")
+    _check_text(X, wanted.text, path)
+    return Data(
+        X=X,
+        y=frame[wanted.target],
+        sample_weight=None if wanted.weight is None else frame[wanted.weight],
+        groups=None if wanted.group is None else frame[wanted.group],
+    )
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        if path.suffix.lower() in {".parquet", ".pq"}:
+            frame = pd.read_parquet(path)
+        elif ".csv" in [suffix.lower() for suffix in path.suffixes[-2:]]:
+            frame = pd.read_csv(path)
+        else:
+            raise InputError(f"{path}: data is a .csv or .parquet file")
+    except OSError as exc:
+        raise InputError(f"{path}: can't be read ({exc.strerror or exc})") from exc
+    except (ValueError, pd.errors.ParserError) as exc:  # pyarrow's errors are ValueErrors
+        raise InputError(f"{path}: can't be read ({exc})") from exc
+    if frame.empty:
+        raise InputError(f"{path}: no rows")
+    return frame.set_axis([str(name) for name in frame.columns], axis=1)
+
+
+def _check_column(frame: pd.DataFrame, name: str, role: str, path: Path) -> None:
+    if name not in frame:
+        raise InputError(f"{role}: {path.name} has no column {name!r}: {nearest(name, frame.columns)}")
+
+
+def _check_text(X: pd.DataFrame, text: Iterable[str], path: Path) -> None:
+    """Ask what text is: taken for categories unasked, a column of names or dates would be learnt by heart."""
+    told = set(text)
+    unsaid = [str(name) for name in X if name not in told and _is_text(X[name])]
+    if unsaid:
+        raise InputError(
+            f"{path.name}: text in {plural(len(unsaid), 'column')}: {listed(unsaid)}; name them under `categories` "
+            "(or `drop`, or `text` for an estimator that takes text) in the study's `data`"
+        )
+
+
+def _is_text(column: pd.Series[Any]) -> bool:
+    return not isinstance(column.dtype, pd.CategoricalDtype) and (
+        pd.api.types.is_string_dtype(column.dtype) or column.dtype == object
+    )

@@ -1,0 +1,87 @@
+"""The best trials of a study as a table, and why others failed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from producer.cli.output import Column, heading, plural, say, show_params, show_score, table
+
+if TYPE_CHECKING:
+    from producer.study import Status, Study
+
+# Different reasons that a summary of failures shows; the rest is counted.
+_REASONS = 3
+
+
+def metrics_of(trial: Mapping[str, Any]) -> list[str]:
+    """Return the metrics of a trial document in the user's order; ``score`` where there is one without a name."""
+    names = [name.removeprefix("mean_test_") for name in trial if name.startswith("mean_test_")]
+    # With named metrics, ``score`` repeats the one that says which trial is best.
+    return [name for name in names if name != "score"] or ["score"]
+
+
+def print_trials(trials: Sequence[Mapping[str, Any]]) -> None:
+    """Print trial documents, best first, as a table: number, model, scores, seconds of fitting, parameters."""
+    metrics = metrics_of(trials[0])
+    columns = [
+        Column("trial", "right"),
+        Column("model"),
+        *(Column(metric, "right") for metric in metrics),
+        Column("fit s", "right"),
+        Column("parameters"),
+    ]
+    rows = []
+    for trial in trials:
+        scores = [show_score(trial.get(f"mean_test_{name}"), trial.get(f"std_test_{name}")) for name in metrics]
+        params = {name: value for name, value in trial["params"].items() if name != "estimator"}
+        rows.append(
+            [str(trial["number"]), trial["estimator"], *scores, f"{trial['fit_seconds']:.2f}", show_params(params)]
+        )
+    table(columns, rows)
+
+
+def print_leaderboard(study: Study, status: Status, top: int) -> None:
+    """Print how a study stands, its best trials, and why trials failed.
+
+    Parameters
+    ----------
+    study : Study
+    status : Status
+        Of that study.
+    top : int
+        How many trials; 0 is all.
+    """
+    heading(summary(status))
+    trials = study.best_trials(top or status.total)
+    if trials:
+        print_trials(trials)
+    else:
+        say("no trial is complete yet")
+    if status.failed:
+        print_failures(study, status)
+
+
+def summary(status: Status) -> str:
+    """Return one line on how a study stands."""
+    spent = status.fit_seconds + status.score_seconds
+    return (
+        f"{status.name} ({status.id}): {status.state}, {status.done:,} of {plural(status.total, 'trial')}"
+        + (f", {status.failed:,} failed" if status.failed else "")
+        + f", {spent:,.0f} s of computing"
+    )
+
+
+def print_failures(study: Study, status: Status) -> None:
+    """Print the commonest reasons of failure, with a trial of each."""
+    frame = study.results()
+    failed = frame[frame["state"] == "FAILED"]
+    reasons = Counter(str(error) for error in failed["error"])
+    say(f"{plural(status.failed, 'trial')} failed:")
+    for reason, count in reasons.most_common(_REASONS):
+        example = failed.loc[failed["error"] == reason, "number"].iloc[0]
+        say(f"  {count:,} x, trial {example} for one: {reason}")
+    if len(reasons) > _REASONS:
+        say(f"  and {plural(len(reasons) - _REASONS, 'more reason')}: warren results {status.id} --json")
+    say(f"try them again with: warren retry {status.id}")

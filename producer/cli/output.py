@@ -1,0 +1,162 @@
+"""What the commands print: tables for people, JSON for programs, everything else on standard error.
+
+A terminal gets tables that fit it. A pipe or a file gets plain columns: no colours, no boxes, no value cut off.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+# The exit status of a program that Ctrl-C ended, as shells have it: 128 + SIGINT.
+INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table: its heading, and the side on which its values stand."""
+
+    name: str
+    justify: Literal["left", "right"] = "left"
+
+
+def say(text: str = "") -> None:
+    """Print a line that is part of the answer."""
+    typer.echo(text)
+
+
+def note(text: str) -> None:
+    """Print a line for the person in front: standard error, so that a pipe stays clean."""
+    typer.echo(text, err=True)
+
+
+def terminal() -> Console | None:
+    """Return a console where a person reads standard output, None where a program does."""
+    if not sys.stdout.isatty():
+        return None
+    from rich.console import Console
+
+    return Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
+
+
+def heading(text: str) -> None:
+    """Print the title of what follows."""
+    console = terminal()
+    if console is None:
+        say(text)
+    else:
+        console.print(text, style="bold")
+
+
+def table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows under headings.
+
+    Parameters
+    ----------
+    columns : sequence of Column
+        The last may hold long text: a terminal folds it, a pipe gets it whole.
+    rows : sequence of sequences of str
+        One value a column.
+    """
+    rows = [[" ".join(value.split()) for value in row] for row in rows]
+    console = terminal()
+    if console is None:
+        _plain(columns, rows)
+        return
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for column in columns:
+        last = column is columns[-1]
+        shown.add_column(Text(column.name), justify=column.justify, overflow="fold", no_wrap=not last)
+    for row in rows:
+        shown.add_row(*(Text(value) for value in row))
+    console.print(shown)
+
+
+def _plain(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+    lines = [[column.name for column in columns], *rows]
+    widths = [max(len(line[position]) for line in lines) for position in range(len(columns))]
+    for line in lines:
+        cells = [
+            value.rjust(width) if column.justify == "right" else value.ljust(width)
+            for column, width, value in zip(columns, widths, line, strict=True)
+        ]
+        say("  ".join(cells).rstrip())
+
+
+def as_json(value: Any) -> Any:
+    """Return a value as JSON has it: NaN and infinities as null, times as ISO 8601 text."""
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): as_json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [as_json(item) for item in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, datetime):
+        return value.isoformat() if value == value else None  # NaT is no time
+    if hasattr(value, "tolist"):  # NumPy's scalars and arrays
+        return as_json(value.tolist())
+    return str(value)
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON, indented; nothing else belongs on standard output then."""
+    say(json.dumps(as_json(value), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def show_score(mean: float | None, std: float | None = None) -> str:
+    """Return a score as a table has it: ``0.9953 ± 0.0042``, a dash where there is none."""
+    if mean is None or math.isnan(mean):
+        return "-"
+    text = f"{mean:.4f}" if abs(mean) < 1000 else f"{mean:,.1f}"
+    if std is None or math.isnan(std):
+        return text
+    return f"{text} ± {std:.4f}" if abs(std) < 1000 else f"{text} ± {std:,.1f}"
+
+
+def show_params(params: Mapping[str, Any]) -> str:
+    """Return parameters on one line: ``learning_rate=0.1 max_depth=3``."""
+    return " ".join(f"{name}={value}" for name, value in params.items())
+
+
+def show_time(moment: datetime | None) -> str:
+    """Return a time as a table has it, in the reader's own zone, to the second."""
+    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S") if moment else "-"
+
+
+def plural(count: int, noun: str) -> str:
+    """Return a count with its noun: ``1 trial``, ``1,200 trials``."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def first_line(text: object) -> str:
+    """Return text on one line."""
+    return re.sub(r"\s+", " ", str(text)).strip()
+
+
+@contextmanager
+def on_interrupt(parting: Callable[[], None]) -> Iterator[None]:
+    """Turn Ctrl-C into a parting word and exit status 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.stderr.write("\n" if sys.stderr.isatty() else "")
+        parting()
+        raise typer.Exit(INTERRUPTED) from None

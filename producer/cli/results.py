@@ -1,0 +1,97 @@
+"""The command results: a study's trials on the screen or in a file."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from producer.cli.help import add_command
+from producer.cli.leaderboard import print_leaderboard
+from producer.cli.output import as_json, note, plural, print_json
+from producer.cli.studies import AsJson, StudyId, find
+from tuning.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from producer.study import Study
+
+# Trials that the table shows unless told.
+_TOP = 10
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command of this module."""
+    add_command(app, results, "Studies")
+
+
+def results(
+    study_id: StudyId,
+    top: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=0, help="Only the N best; 0 is all. Default: 10 in the table, all elsewhere."),
+    ] = None,
+    csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write CSV; - is standard output.")] = None,
+    parquet: Annotated[Path | None, typer.Option(metavar="FILE", help="Write Parquet.")] = None,
+    json_: AsJson = False,
+) -> None:
+    """Show a study's trials, best first; also while it runs.
+
+    JSON, CSV and Parquet hold every trial that has ended, failed ones last, with all scores, times and reasons.
+
+    Example:
+      warren results 3f9c2a --top 20
+      warren results 3f9c2a --csv results.csv
+      warren results 3f9c2a --json | jq '.[0].params'
+    """
+    study = find(study_id)
+    if csv is None and parquet is None and not json_:
+        print_leaderboard(study, study.status(), _TOP if top is None else top)
+        return
+    frame = _best_first(study)
+    if top:
+        frame = frame.head(top)
+    if csv is not None:
+        _write(csv, lambda: _flat(frame).to_csv(sys.stdout if str(csv) == "-" else csv, index=False), len(frame))
+    if parquet is not None:
+        _write(parquet, lambda: _flat(frame).to_parquet(parquet, index=False), len(frame))
+    if json_:
+        columns = [name for name in frame.columns if not name.startswith("param_")]
+        print_json(frame[columns].to_dict(orient="records"))
+
+
+def _best_first(study: Study) -> pd.DataFrame:
+    frame = study.results()
+    if frame.empty:
+        return frame
+    score = f"mean_test_{study._objective.refit}"
+    order = frame.assign(_failed=frame["state"] != "COMPLETE").sort_values(
+        ["_failed", score, "number"], ascending=[True, False, True], na_position="last"
+    )
+    return order.drop(columns="_failed")
+
+
+def _flat(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the results with what no column can hold, mappings and mixed types, as JSON text."""
+    flat = frame.copy()
+    for name in flat.select_dtypes(object):
+        kinds = {type(value) for value in flat[name] if value is not None and value == value}
+        if (len(kinds) > 1 and not kinds <= {int, float}) or kinds & {dict, list, tuple}:
+            flat[name] = [json.dumps(as_json(value)) for value in flat[name]]
+    return flat
+
+
+def _write(path: Path, write: Callable[[], Any], rows: int) -> None:
+    try:
+        write()
+    except OSError as exc:
+        if isinstance(exc, BrokenPipeError):
+            raise
+        raise InputError(f"{path}: can't be written ({exc.strerror or exc})") from exc
+    if str(path) != "-":
+        note(f"wrote {plural(rows, 'trial')} to {path}")

@@ -1,0 +1,174 @@
+"""Commands on studies that are there: list, pause, resume, cancel, retry; and how a study is found."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from producer.cli.help import add_command
+from producer.cli.output import Column, note, plural, print_json, say, show_score, show_time, table
+from tuning.errors import StudyError
+
+if TYPE_CHECKING:
+    from producer.study import Status, Study
+    from tuning.store import Store
+
+# Studies that an error names when an id is the beginning of several.
+_NAMED = 5
+
+StudyId = Annotated[str, typer.Argument(metavar="ID", help="The study's id, or the beginning of it.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else there.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    add_command(app, list_studies, "Studies", name="list")
+    for command in (pause, resume, cancel, retry):
+        add_command(app, command, "Studies")
+
+
+def list_studies(
+    limit: Annotated[int, typer.Option(metavar="N", min=0, help="Only the N newest; 0 is all.")] = 20,
+    json_: AsJson = False,
+) -> None:
+    """List the studies, newest first.
+
+    Example:
+      warren list
+      warren list --limit 0 --json | jq -r '.[] | select(.state == "RUNNING") | .id'
+    """
+    from producer.study import Status
+
+    with _open_store() as store:
+        found = store.studies(limit=limit + 1 if limit else 0)
+    shown = [Status.of(document) for document in (found[:limit] if limit else found)]
+    if json_:
+        print_json([status_fields(status) for status in shown])
+        return
+    if not shown:
+        note("no studies yet: warren submit study.yaml, or warren demo")
+        return
+    columns = [
+        Column("id"),
+        Column("state"),
+        Column("done", "right"),
+        Column("trials", "right"),
+        Column("failed", "right"),
+        Column("best", "right"),
+        Column("submitted"),
+        Column("name"),
+    ]
+    rows = [
+        [
+            status.id,
+            status.state,
+            f"{status.done}",
+            f"{status.total}",
+            f"{status.failed}",
+            show_score(status.best_score),
+            show_time(status.created_at),
+            status.name,
+        ]
+        for status in shown
+    ]
+    table(columns, rows)
+    if len(found) > len(shown):
+        note("there are older ones: warren list --limit 0")
+
+
+def pause(study_id: StudyId, json_: AsJson = False) -> None:
+    """Pause a study: workers leave its trials alone until `warren resume`.
+
+    Example:
+      warren pause 3f9c2a
+    """
+    study = find(study_id)
+    study.pause()
+    _report(study, json_)
+
+
+def resume(study_id: StudyId, json_: AsJson = False) -> None:
+    """Resume a study that was paused or cancelled.
+
+    Example:
+      warren resume 3f9c2a
+    """
+    study = find(study_id)
+    _report(study, json_, study.resume())
+
+
+def cancel(study_id: StudyId, json_: AsJson = False) -> None:
+    """Cancel a study: no further trial begins. Its results stay.
+
+    Example:
+      warren cancel 3f9c2a
+    """
+    study = find(study_id)
+    study.cancel()
+    _report(study, json_)
+
+
+def retry(study_id: StudyId, json_: AsJson = False) -> None:
+    """Try the failed trials of a study again.
+
+    Example:
+      warren retry 3f9c2a
+    """
+    study = find(study_id)
+    _report(study, json_, study.retry_failed())
+
+
+def _report(study: Study, as_json: bool, queued: int = 0) -> None:
+    status = study.status()
+    if as_json:
+        print_json(status_fields(status))
+        return
+    failed = f", {status.failed:,} failed" if status.failed else ""
+    again = f"; {plural(queued, 'trial')} queued" if queued else ""
+    done = f"{status.done:,} of {plural(status.total, 'trial')} done"
+    say(f"study {status.id}: {status.state}, {done}{failed}{again}")
+
+
+def status_fields(status: Status) -> dict[str, Any]:
+    """Return a status as ``--json`` prints it."""
+    return dataclasses.asdict(status) | {"done": status.done, "waiting": status.waiting}
+
+
+@contextmanager
+def _open_store() -> Iterator[Store]:
+    from tuning.settings import load_settings
+    from tuning.store import Store
+
+    store = Store(load_settings())
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def find(study_id: str) -> Study:
+    """Return the study of an id or of the beginning of one.
+
+    Raises
+    ------
+    StudyError
+        None has it, or several have; the text names some.
+    """
+    from producer.study import Study
+
+    try:
+        return Study.attach(study_id)
+    except StudyError:
+        with _open_store() as store:
+            ids = [document["_id"] for document in store.studies(fields=("_id",))]
+        matches = [known for known in ids if known.startswith(study_id)] if study_id else []
+        if len(matches) == 1:
+            return Study.attach(matches[0])
+        if matches:
+            named = ", ".join(matches[:_NAMED]) + (", ..." if len(matches) > _NAMED else "")
+            raise StudyError(f"{len(matches)} studies begin with {study_id!r}: {named}; write more of the id") from None
+        raise

@@ -1,0 +1,330 @@
+"""X, y, sample weights and groups: turned into what travels exactly, or refused.
+
+Nothing is changed that an estimator could tell apart: dtypes, memory order, categories and missing values stay.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import numbers
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.sparse
+from numpy.typing import NDArray
+from sklearn.utils.multiclass import type_of_target
+
+from producer.inputs.estimators import Candidates, needs_y, takes_weights
+from producer.inputs.parameters import library
+from producer.inputs.text import listing, short
+from tuning.dataset import Dataset, Matrix, dataset_parts, read_dataset, write_parts
+from tuning.errors import InputError
+
+# NumPy's letters for bool, int, unsigned int, float; 8 bytes, for longer ones differ between machines.
+_NUMBERS, _LARGEST_ITEM = "biuf", 8
+
+
+def prepare(
+    X: Any, y: Any, *, sample_weight: Any = None, groups: Any = None, candidates: Candidates
+) -> tuple[Dataset, NDArray[Any] | None]:
+    """Check data and turn it into what travels.
+
+    Parameters
+    ----------
+    X : array-like, DataFrame or sparse matrix of shape (n_samples, n_features)
+        A frame may hold missing values, text, categories and bools; sparse formats become CSR.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs), or None
+        Numbers or labels.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Finite and not negative.
+    groups : array-like of shape (n_samples,), default=None
+        For splitters that keep groups together.
+    candidates : Candidates
+        The estimators that shall be fitted.
+
+    Returns
+    -------
+    dataset : Dataset
+    groups : ndarray of shape (n_samples,) or None
+
+    Raises
+    ------
+    InputError
+        What can't travel or can't be trained on, by its name.
+    """
+    matrix = _matrix(X)
+    target = None if y is None else _labels(y, "y", most_dimensions=2)
+    weights = None if sample_weight is None else _weights(sample_weight)
+    kept = None if groups is None else _labels(groups, "groups", most_dimensions=1)
+    lengths = {
+        name: int(part.shape[0])
+        for name, part in (("X", matrix), ("y", target), ("sample_weight", weights), ("groups", kept))
+        if part is not None
+    }
+    if len(set(lengths.values())) > 1:
+        listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise InputError(f"lengths differ: {listed}; each needs one entry a row of X")
+    _check_target(target, candidates)
+    if weights is not None:
+        for estimator in candidates.estimators:
+            if not takes_weights(estimator):
+                raise InputError(f"sample_weight: {type(estimator).__name__}.fit takes none; leave them out")
+    return Dataset(X=matrix, y=target, sample_weight=weights), kept
+
+
+# ---------------------------------------------------------------------------------- X
+
+
+def _matrix(X: Any) -> Matrix:
+    if isinstance(X, pd.DataFrame):
+        found: Matrix = _frame(X)
+    elif scipy.sparse.issparse(X):
+        found = _sparse(X)
+    elif hasattr(X, "to_pandas"):
+        raise InputError(f"X is a {type(X).__module__}.{type(X).__name__}: pass X.to_pandas()")
+    else:
+        found = _array(X)
+    if found.shape[0] == 0:
+        raise InputError("X has no rows")
+    if len(found.shape) == 2 and found.shape[1] == 0:
+        raise InputError("X has no columns")
+    return found
+
+
+def _array(X: Any) -> NDArray[Any]:
+    array = _to_array(X, "X")
+    if array.dtype == object:
+        if not all(isinstance(value, (numbers.Real, np.bool_)) for value in array.ravel()):
+            raise InputError(
+                "X is an array of dtype object: pass X.astype(float) if it holds numbers, or a DataFrame whose columns "
+                "have a type each"
+            )
+        array = array.astype(np.float64)
+    if array.dtype.kind not in _NUMBERS + "U" or (array.dtype.kind == "f" and array.dtype.itemsize > _LARGEST_ITEM):
+        raise InputError(f"X is an array of dtype {array.dtype}: pass real numbers, X.astype(float) for one")
+    if array.ndim == 1 and array.dtype.kind == "U":  # documents, for a pipeline that begins with a vectoriser
+        return array
+    if array.ndim != 2:
+        raise InputError(
+            f"X has {array.ndim} dimension(s): it needs 2, rows and features; X.reshape(-1, 1) makes one feature"
+        )
+    return array
+
+
+def _sparse(X: Any) -> Matrix:
+    if len(X.shape) != 2:
+        raise InputError(f"X is sparse with {len(X.shape)} dimension(s): it needs 2, rows and features")
+    if X.dtype.kind not in _NUMBERS or X.dtype.itemsize > _LARGEST_ITEM:
+        raise InputError(f"X is sparse with dtype {X.dtype}: pass real numbers, X.astype(float) for one")
+    return X.tocsr()
+
+
+def _to_array(values: Any, name: str) -> NDArray[Any]:
+    """Return an ndarray that has swallowed nothing: no mask, no number turned to text."""
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise InputError(f"{name} is a masked array: pass {name}.filled(...) with a value for what is masked")
+    try:
+        array = np.asarray(values)
+    except ValueError as exc:  # rows of different lengths
+        raise InputError(f"{name} is no array: {exc}") from exc
+    if array.dtype.kind in "US" and isinstance(values, (list, tuple)):
+        as_they_are = np.array(values, dtype=object).ravel()
+        if not all(isinstance(value, str) for value in as_they_are):
+            kinds = sorted({type(value).__name__ for value in as_they_are})
+            raise InputError(f"{name} mixes {listing(kinds)}: NumPy would make text of all; pass values of one kind")
+    if array.dtype.kind == "T":  # NumPy's own strings of variable width, which .npz can't hold
+        array = array.astype(str)
+    return np.asarray(array)
+
+
+def _frame(frame: pd.DataFrame) -> pd.DataFrame:
+    names = list(frame.columns)
+    if unfit := [name for name in names if isinstance(name, bool) or not isinstance(name, (str, numbers.Integral))]:
+        raise InputError(f"X has columns named {listing(map(repr, unfit))}: a column's name is text or an integer")
+    if len({isinstance(name, str) for name in names}) > 1:
+        raise InputError("X has names of columns that are text and others that are integers: X.columns.astype(str)")
+    if twice := sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []:
+        raise InputError(f"X has several columns named {listing(map(repr, twice))}: give each its own name")
+    for position, name in enumerate(names):
+        _check_column(frame.iloc[:, position], name)
+    # Row labels and notes say nothing to an estimator, and would make two of one dataset.
+    bare = frame.reset_index(drop=True)
+    bare.attrs = {}
+    if any(not isinstance(name, (str, int)) for name in names):
+        bare = bare.set_axis([int(name) for name in names], axis=1)
+    _check_carried(bare)
+    return bare
+
+
+def _check_column(column: pd.Series[Any], name: Any) -> None:
+    where, dtype = f"column {name!r} of X", column.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        categories = dtype.categories
+        if not (pd.api.types.is_numeric_dtype(categories.dtype) or _is_text(categories)):
+            raise InputError(
+                f"{where} has categories of type {_kind(categories)}: make them text, "
+                f"X[{name!r}].cat.rename_categories(str) for one"
+            )
+    elif isinstance(dtype, pd.SparseDtype):
+        raise InputError(f"{where} is sparse: pass X.sparse.to_dense(), or all of X as a CSR matrix")
+    elif dtype == object:
+        _check_object(column, name, where)
+    elif getattr(dtype, "kind", "O") in "mM" or isinstance(dtype, (pd.PeriodDtype, pd.IntervalDtype)):
+        raise InputError(
+            f"{where} holds {dtype}, which no estimator takes as it is: make numbers or text of it, "
+            f"X[{name!r}].dt.year or .astype(str) for one"
+        )
+    elif not (pd.api.types.is_numeric_dtype(dtype) or isinstance(dtype, pd.StringDtype)) or dtype.kind == "c":
+        raise InputError(f"{where} has dtype {dtype}: make numbers, bools, text or categories of it")
+
+
+def _is_text(categories: pd.Index[Any]) -> bool:
+    return all(isinstance(value, str) for value in categories)
+
+
+def _kind(values: Any) -> str:
+    return listing(sorted({type(value).__name__ for value in values}))
+
+
+def _check_object(column: pd.Series[Any], name: Any, where: str) -> None:
+    missing = column.isna()
+    present = column[~missing]
+    if not all(isinstance(value, str) for value in present):
+        raise InputError(
+            f"{where} is of dtype object and holds {_kind(present)}: it may hold text alone; X.infer_objects(), "
+            f"X[{name!r}].astype(float), .astype('category') or .astype(str) give it a type"
+        )
+    kinds = {
+        "None" if value is None else "NaN" if isinstance(value, float) else str(value) for value in column[missing]
+    }
+    if not kinds <= {"None", "NaN"} or len(kinds) > 1:
+        raise InputError(
+            f"{where} marks missing values as {' and '.join(sorted(kinds))}: use one mark, None or NaN; "
+            f"X[{name!r}].astype('category') does"
+        )
+    try:
+        "".join(present).encode()
+    except UnicodeEncodeError as exc:
+        raise InputError(f"{where} holds text that is no Unicode: {exc.reason}") from exc
+
+
+def _check_carried(frame: pd.DataFrame) -> None:
+    """Send the first row there and back: a type that does not return as it left would train another model."""
+    there = io.BytesIO()
+    try:
+        write_parts(dataset_parts(Dataset(X=frame.iloc[:1])), there)
+        back = read_dataset(there.getvalue()).X
+    except (ValueError, TypeError, NotImplementedError) as exc:  # pyarrow's errors are of these
+        raise InputError(f"X can't travel: {exc}") from exc
+    for position, (left, returned) in enumerate(zip(frame.dtypes, back.dtypes, strict=True)):
+        if not _same_type(left, returned):
+            raise InputError(
+                f"column {frame.columns[position]!r} of X has dtype {left!r}, which would arrive as {returned!r}: "
+                "pass it as that"
+            )
+
+
+def _same_type(left: Any, returned: Any) -> bool:
+    if isinstance(left, pd.StringDtype) and isinstance(returned, pd.StringDtype):
+        # Where the text is kept is no matter; which missing value it has is.
+        return (left.na_value is pd.NA) == (returned.na_value is pd.NA)
+    if isinstance(left, pd.CategoricalDtype) and isinstance(returned, pd.CategoricalDtype):
+        mine, theirs = left.categories, returned.categories
+        return left.ordered == returned.ordered and list(mine) == list(theirs) and _same_type(mine.dtype, theirs.dtype)
+    return bool(left == returned)
+
+
+# --------------------------------------------------------------------- y, weights, groups
+
+
+def _labels(values: Any, name: str, *, most_dimensions: int) -> NDArray[Any]:
+    """Return numbers or text as an ndarray that is not of dtype object."""
+    if scipy.sparse.issparse(values):
+        raise InputError(f"{name} is sparse: pass {name}.toarray()")
+    if isinstance(values, str) or not (hasattr(values, "__len__") or hasattr(values, "__array__")):
+        raise InputError(f"{name}={short(values)}: pass a list or array, one entry a row of X")
+    array = _to_array(values, name)
+    if not 1 <= array.ndim <= most_dimensions or 0 in array.shape[1:]:
+        raise InputError(f"{name} has shape {array.shape}: it needs one entry a row of X")
+    if array.dtype == object or array.dtype.kind in "fc":
+        _check_whole(array, name)
+    if array.dtype == object:
+        array = _typed(array, name)
+    if array.dtype.kind not in _NUMBERS + "U" or (array.dtype.kind == "f" and array.dtype.itemsize > _LARGEST_ITEM):
+        raise InputError(f"{name} has dtype {array.dtype}: pass numbers, or labels as text with astype(str)")
+    return array
+
+
+def _check_whole(array: NDArray[Any], name: str) -> None:
+    if missing := int(np.count_nonzero(pd.isna(array))):
+        raise InputError(
+            f"{name} has {missing} missing value(s) (NaN or None) among {array.shape[0]}: drop those rows first"
+        )
+    if array.dtype != object and (infinite := int(np.count_nonzero(~np.isfinite(array)))):
+        raise InputError(f"{name} has {infinite} infinite value(s) among {array.shape[0]}: drop those rows first")
+
+
+def _typed(array: NDArray[Any], name: str) -> NDArray[Any]:
+    flat = array.ravel().tolist()
+    if all(isinstance(value, str) for value in flat):
+        return array.astype(str)
+    if not all(isinstance(value, (numbers.Real, np.bool_)) for value in flat):
+        raise InputError(f"{name} mixes or holds {_kind(flat)}: pass numbers, or labels as text")
+    found = np.array(flat).reshape(array.shape)
+    if found.dtype.kind not in _NUMBERS:  # integers over 64 bits, fractions
+        found = array.astype(np.float64)
+    _check_whole(found, name)
+    return found
+
+
+def _weights(values: Any) -> NDArray[Any]:
+    array = _labels(values, "sample_weight", most_dimensions=1)
+    if array.dtype.kind == "U":
+        raise InputError("sample_weight holds text: pass numbers")
+    if array.dtype.kind != "f":
+        array = array.astype(np.float64)
+    if negative := int(np.count_nonzero(array < 0)):
+        raise InputError(f"sample_weight has {negative} negative value(s), {short(array.min().item())} the least")
+    if not array.any():
+        raise InputError("sample_weight is 0 in every row: nothing is left to train on")
+    return array
+
+
+def _check_target(y: NDArray[Any] | None, candidates: Candidates) -> None:
+    if y is None:
+        for estimator in candidates.estimators:
+            if needs_y(estimator):
+                raise InputError(f"y=None: {type(estimator).__name__} can't be fitted without y")
+        return
+    if candidates.kind == "regressor" and y.dtype.kind == "U":
+        name = type(candidates.estimators[0]).__name__
+        raise InputError(f"y holds text, {short(str(y.flat[0]))} for one: {name} is a regressor and needs numbers")
+    if candidates.kind == "classifier":
+        _check_classes(y, candidates)
+
+
+def _check_classes(y: NDArray[Any], candidates: Candidates) -> None:
+    # CatBoost's classifiers take probabilities as y where the loss is cross entropy.
+    strict = [one for one in candidates.estimators if library(one) != "catboost"]
+    if strict and y.dtype.kind == "f" and type_of_target(y).startswith("continuous"):
+        odd = next(value for value in y.ravel().tolist() if not math.isclose(value, round(value), abs_tol=0.0))
+        raise InputError(
+            f"y holds fractions, {odd!r} for one: {type(strict[0]).__name__} is a classifier and needs labels; "
+            "use a regressor, or whole numbers or text"
+        )
+    if y.ndim > 1 and y.shape[1] > 1:
+        return
+    classes = np.unique(y)
+    if len(classes) < 2:
+        raise InputError(f"y has one class only, {classes[0].item()!r}: a classifier needs at least two")
+    for estimator in candidates.estimators:
+        # XGBoost's classifiers refuse other labels at every fit.
+        if library(estimator) == "xgboost" and (
+            y.dtype.kind == "U" or not np.array_equal(classes, np.arange(len(classes)))
+        ):
+            raise InputError(
+                f"y has the classes {listing(map(repr, classes.tolist()))}: {type(estimator).__name__} takes only "
+                f"0 to {len(classes) - 1}; pass sklearn.preprocessing.LabelEncoder().fit_transform(y)"
+            )

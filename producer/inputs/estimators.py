@@ -1,0 +1,222 @@
+"""Estimators and the parameters that a grid gives them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from sklearn.base import is_classifier, is_regressor
+from sklearn.utils import get_tags
+
+from producer.inputs.parameters import THREADS, closest, known_names, overruled_by, set_by_user, synonyms
+from producer.inputs.text import short
+from producer.space import Space
+from tuning.allowlist import dotted_name
+from tuning.codec import Json, encode_estimator
+from tuning.errors import InputError
+
+Kind: TypeAlias = Literal["classifier", "regressor", "other"]
+
+_METHODS = ("fit", "get_params", "set_params")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidates:
+    """The estimators that the trials of a study start from.
+
+    Attributes
+    ----------
+    encoded : dict or None
+        The study's estimator (`tuning.codec`); None where every trial brings its own.
+    own : bool
+        Whether ``"estimator"`` in a grid is the trial's own estimator. It is not where the study's estimator has a
+        parameter of that name (``BaggingClassifier``), nor where no grid has it.
+    estimators : tuple of estimator instances
+        Every one that a trial may start from.
+    kind : {"classifier", "regressor", "other"}
+        What they all are: splits and scorers follow from it.
+    """
+
+    encoded: Json | None
+    own: bool
+    estimators: tuple[Any, ...]
+    kind: Kind
+
+    @property
+    def classifier(self) -> bool:
+        """Whether splits are stratified where ``cv`` is a number."""
+        return self.kind == "classifier"
+
+
+def check_estimators(estimator: Any, space: Space, allow: Iterable[str] = ()) -> Candidates:
+    """Check a study's estimators, and that each has every parameter that its grids give it.
+
+    Parameters
+    ----------
+    estimator : estimator instance or None
+        None if every grid has a list of them under ``"estimator"``.
+    space : Space
+        The grids.
+    allow : iterable of str, default=()
+        Further estimator names.
+
+    Returns
+    -------
+    Candidates
+
+    Raises
+    ------
+    InputError
+        No estimator, one that is none or not allowed, classifiers beside regressors, or a parameter that an
+        estimator does not have, has twice, or that would change nothing.
+    """
+    allowed = tuple(allow)
+    inner = False
+    if estimator is not None:
+        _check_instance(estimator, "estimator", allowed)
+        inner = "estimator" in estimator.get_params(deep=False)
+    own = not inner and any("estimator" in grid for grid in space.grids)
+    seen: dict[int, Any] = {}
+    cache: dict[int, frozenset[str] | None] = {}
+    passed: set[tuple[Any, ...]] = set()
+    for number, grid in enumerate(space.grids):
+        bases = _bases(estimator, space, number, grid, own)
+        for position, base in enumerate(bases):
+            if id(base) not in seen:
+                if own and "estimator" in grid:
+                    _check_instance(base, space.where(number, "estimator", position), allowed)
+                seen[id(base)] = base
+                cache[id(base)] = known_names(base)
+            names = tuple(name for name in grid if not (own and name == "estimator"))
+            # A random search has a grid a point: names that were checked on this estimator need no second look,
+            # unless the grid swaps an inner estimator that it sets parameters of too.
+            swaps = any(other.startswith(f"{name}__") for name in names for other in names)
+            key = (id(base), names)
+            if swaps or key not in passed:
+                for name in names:
+                    _check_name(base, name, grid, space.where(number, name), known=cache[id(base)])
+                _check_synonyms(base, names, space, number)
+                passed.add(key)
+    if estimator is not None and id(estimator) not in seen and not own:
+        seen[id(estimator)] = estimator
+    return Candidates(
+        encoded=None if estimator is None else encode_estimator(estimator, "estimator", allowed),
+        own=own,
+        estimators=tuple(seen.values()),
+        kind=_one_kind(list(seen.values())),
+    )
+
+
+def _bases(estimator: Any, space: Space, number: int, grid: Mapping[str, Sequence[Any]], own: bool) -> Sequence[Any]:
+    if own and "estimator" in grid:
+        return grid["estimator"]
+    if estimator is None:
+        raise InputError(
+            f"{space.where(number, 'estimator')} is missing: without a first argument every grid needs its own list of "
+            "estimators, {'estimator': [XGBClassifier()], ...}"
+        )
+    return (estimator,)
+
+
+def _check_instance(value: Any, where: str, allow: tuple[str, ...]) -> None:
+    if isinstance(value, type):
+        raise InputError(f"{where} is the class {value.__name__}: pass an instance: {value.__name__}()")
+    if not all(callable(getattr(value, method, None)) for method in _METHODS):
+        raise InputError(
+            f"{where} = {short(value)} is no estimator: pass an instance with {', '.join(_METHODS)}, "
+            "XGBClassifier() for one"
+        )
+    dotted_name(type(value), allow)
+
+
+def _check_name(
+    estimator: Any,
+    name: str,
+    grid: Mapping[str, Sequence[Any]],
+    where: str,
+    *,
+    known: frozenset[str] | None,
+    prefix: str = "",
+) -> None:
+    """Check that an estimator has a parameter, into nested ones as ``set_params`` would go."""
+    kind = type(estimator).__name__
+    key, nested, rest = name.partition("__")
+    if name in THREADS:
+        raise InputError(
+            f"{where}: the number of threads is each worker's own setting (WARREN_THREADS), so a grid over {name!r} "
+            "would repeat one and the same fit; leave it out"
+        )
+    if known is not None and key not in known:
+        raise InputError(
+            f"{where}: {kind} has no parameter {key!r}; the nearest that exists is {prefix + closest(key, known)!r}"
+        )
+    if not nested:
+        if winner := overruled_by(estimator, name):
+            raise InputError(
+                f"{where}: {kind} ignores {name!r} in favour of {winner!r}, which it always passes; "
+                f"use {prefix + winner!r}"
+            )
+        return
+    # The grid may replace the inner estimator before it sets a parameter of it.
+    inner = grid.get(prefix + key) or [estimator.get_params(deep=True).get(key)]
+    for value in inner:
+        if isinstance(value, type) or not callable(getattr(value, "get_params", None)):
+            raise InputError(f"{where}: {prefix + key!r} is {short(value)}, which has no parameter {rest!r}")
+        _check_name(value, rest, grid, where, known=known_names(value), prefix=f"{prefix}{key}__")
+
+
+def _check_synonyms(estimator: Any, names: Sequence[str], space: Space, number: int) -> None:
+    kind, there = type(estimator).__name__, set_by_user(estimator)
+    for position, name in enumerate(names):
+        others = synonyms(estimator, name)
+        if not others:
+            continue
+        if twice := others.intersection(names[position + 1 :]):
+            raise InputError(
+                f"{space.where(number, name)} and {space.where(number, min(twice))} are one parameter of {kind}: keep one"
+            )
+        if name not in there and (set_already := others & there):
+            first = min(set_already)
+            raise InputError(
+                f"{space.where(number, name)} and {kind}({first}=...) are one parameter: call it {first!r} in the grid, "
+                "or leave it out of the estimator"
+            )
+
+
+def _kind(estimator: Any) -> Kind:
+    try:
+        if is_classifier(estimator):
+            return "classifier"
+        return "regressor" if is_regressor(estimator) else "other"
+    except (AttributeError, TypeError):  # a class of WARREN_ALLOW without scikit-learn's tags
+        found = getattr(estimator, "_estimator_type", "other")
+        return found if found in ("classifier", "regressor") else "other"
+
+
+def _one_kind(estimators: list[Any]) -> Kind:
+    kinds: dict[Kind, str] = {}
+    for estimator in estimators:
+        kinds.setdefault(_kind(estimator), type(estimator).__name__)
+    if len(kinds) > 1:
+        listed = ", ".join(f"{name} is {kind if kind != 'other' else 'neither'}" for kind, name in kinds.items())
+        raise InputError(
+            f"one study can't mix classifiers and regressors ({listed}), for their splits and scores differ: "
+            "submit a study for each"
+        )
+    return next(iter(kinds))
+
+
+def needs_y(estimator: Any) -> bool:
+    """Say whether an estimator can't be fitted without y; False where it does not say."""
+    try:
+        return bool(get_tags(estimator).target_tags.required)
+    except (AttributeError, TypeError):
+        return False
+
+
+def takes_weights(estimator: Any) -> bool:
+    """Say whether an estimator's ``fit`` takes sample weights, or keywords that may be."""
+    taken = inspect.signature(estimator.fit).parameters
+    return "sample_weight" in taken or any(one.kind is one.VAR_KEYWORD for one in taken.values())

@@ -1,0 +1,176 @@
+"""Trial documents as tables: a data frame for people, ``cv_results_`` for code that knows scikit-learn."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+from sklearn.exceptions import FitFailedWarning
+
+from tuning.errors import TrialError
+from tuning.messages import Objective
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from producer.space import Space
+
+_FIRST_COLUMNS = ("number", "state", "estimator", "params")
+_LAST_COLUMNS = ("fit_seconds", "score_seconds", "error", "worker", "attempts", "started_at", "finished_at")
+
+
+def parts_of(objective: Objective) -> list[tuple[str, str]]:
+    """Return what is scored, as (part, metric): ``[("test", "accuracy"), ("train", "accuracy")]``."""
+    parts = ("test", "train") if objective.return_train_score else ("test",)
+    return [(part, metric) for metric in objective.scorers for part in parts]
+
+
+def fields_for_results(objective: Objective) -> list[str]:
+    """Return the fields of trial documents that `results_frame` reads."""
+    return [*_FIRST_COLUMNS[:-1], *_LAST_COLUMNS, *(f"split_{part}_{metric}" for part, metric in parts_of(objective))]
+
+
+def fields_for_cv_results(objective: Objective) -> list[str]:
+    """Return the fields of trial documents that `cv_results` reads."""
+    times = ("split_fit_seconds", "split_score_seconds")
+    return ["number", "error", *times, *(f"split_{part}_{metric}" for part, metric in parts_of(objective))]
+
+
+def _rank(means: NDArray[np.float64]) -> NDArray[np.int32]:
+    """Rank scores as scikit-learn does: 1 is best, ties share the best rank, failures come last together."""
+    if len(means) == 0 or np.isnan(means).all():
+        return np.ones(len(means), dtype=np.int32)
+    filled = np.where(np.isnan(means), np.nanmin(means) - 1, means)
+    return rankdata(-filled, method="min").astype(np.int32)  # type: ignore[no-any-return]
+
+
+def _matrix(rows: Iterable[Sequence[float]], n_splits: int) -> NDArray[np.float64]:
+    return np.array(list(rows), dtype=np.float64).reshape(-1, n_splits)
+
+
+def _statistics(scores: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and standard deviation over the folds, step by step as scikit-learn's ``_format_results`` takes them."""
+    means = np.average(scores, axis=1)
+    return means, np.sqrt(np.average((scores - means[:, np.newaxis]) ** 2, axis=1))
+
+
+def _score_columns(documents: Sequence[Mapping[str, Any]], objective: Objective) -> dict[str, NDArray[Any]]:
+    """Scores of every part and metric, by scikit-learn's column names."""
+    columns: dict[str, NDArray[Any]] = {}
+    for part, metric in parts_of(objective):
+        name = f"{part}_{metric}"
+        scores = _matrix((document[f"split_{name}"] for document in documents), objective.n_splits)
+        columns |= {f"split{fold}_{name}": scores[:, fold] for fold in range(objective.n_splits)}
+        columns[f"mean_{name}"], columns[f"std_{name}"] = _statistics(scores)
+        if part == "test":
+            columns[f"rank_{name}"] = _rank(columns[f"mean_{name}"])
+    return columns
+
+
+def _param_columns(candidates: Sequence[Mapping[str, Any]]) -> dict[str, np.ma.MaskedArray[Any, Any]]:
+    """Return a masked array a parameter, masked where a trial does not have it; dtypes as scikit-learn chooses them."""
+    values: dict[str, dict[int, Any]] = {}
+    for position, params in enumerate(candidates):
+        for name, value in params.items():
+            values.setdefault(f"param_{name}", {})[position] = value
+    columns = {}
+    for name, found in values.items():
+        try:
+            array = np.array(list(found.values()))
+            # Text keeps its objects, and lists as values stay one value a trial.
+            dtype = array.dtype if array.dtype.kind != "U" and array.ndim == 1 else np.dtype(object)
+        except ValueError:  # lists of different lengths
+            dtype = np.dtype(object)
+        column: np.ma.MaskedArray[Any, Any] = np.ma.MaskedArray(np.empty(len(candidates), dtype=dtype), mask=True)
+        for position, value in found.items():
+            column[position] = value
+        columns[name] = column
+    return columns
+
+
+def results_frame(documents: Iterable[Mapping[str, Any]], space: Space, objective: Objective) -> pd.DataFrame:
+    """Return one row a trial that has ended, by number.
+
+    Parameters
+    ----------
+    documents : iterable of dict
+        Trial documents with at least `fields_for_results`, in any order.
+    space : Space
+        Gives each trial's parameters as the user wrote them.
+    objective : Objective
+
+    Returns
+    -------
+    pandas.DataFrame
+        See `producer.study.Study.results`.
+    """
+    import pandas as pd
+
+    rows = sorted(documents, key=lambda document: document["number"])
+    candidates = [space[row["number"]] for row in rows]
+    columns: dict[str, Any] = {name: [row.get(name) for row in rows] for name in ("number", "state", "estimator")}
+    columns["params"] = candidates
+    for name, column in _param_columns(candidates).items():
+        # A parameter that a trial does not have is missing, whatever its kind; whole columns keep their dtype.
+        columns[name] = column.astype(object).filled(None) if column.mask.any() else column.data
+    columns |= _score_columns(rows, objective)
+    columns |= {name: [row.get(name) for row in rows] for name in _LAST_COLUMNS}
+    frame = pd.DataFrame(columns)
+    for name in ("started_at", "finished_at"):
+        frame[name] = pd.to_datetime(frame[name], utc=True)
+    return frame.set_index("number", drop=False).rename_axis(None)
+
+
+def cv_results(documents: Iterable[Mapping[str, Any]], space: Space, objective: Objective) -> dict[str, Any]:
+    """Return what ``GridSearchCV.cv_results_`` holds for the same candidates.
+
+    Parameters
+    ----------
+    documents : iterable of dict
+        A trial document for every point of `space`, in any order, with at least `fields_for_cv_results`.
+    space : Space
+    objective : Objective
+
+    Returns
+    -------
+    dict of str to ndarray
+        Names, shapes and dtypes are scikit-learn's; times are seconds. ``params`` is a list of dicts.
+
+    Raises
+    ------
+    TrialError
+        Every trial failed, or one did and the study's ``error_score`` is "raise".
+
+    Warns
+    -----
+    FitFailedWarning
+        Some trials failed; their scores are ``error_score``.
+    """
+    rows = sorted(documents, key=lambda document: document["number"])
+    _report_failures(rows, objective)
+    candidates = list(space)
+    results: dict[str, Any] = {}
+    for name in ("fit", "score"):
+        seconds = _matrix((row[f"split_{name}_seconds"] for row in rows), objective.n_splits)
+        results[f"mean_{name}_time"], results[f"std_{name}_time"] = _statistics(seconds)
+    return results | _param_columns(candidates) | {"params": candidates} | _score_columns(rows, objective)
+
+
+def _report_failures(rows: Sequence[Mapping[str, Any]], objective: Objective) -> None:
+    failed = [row for row in rows if row["error"]]
+    if not failed:
+        return
+    first = f"the first is trial {failed[0]['number']}: {failed[0]['error']}"
+    if objective.error_score == "raise":
+        raise TrialError(f'{len(failed)} of {len(rows)} trials failed and error_score="raise"; {first}')
+    if len(failed) == len(rows):
+        raise TrialError(f"All the {len(rows)} trials failed, so the search has no result; {first}")
+    warnings.warn(
+        f"{len(failed)} of {len(rows)} trials failed; their failed folds score {objective.error_score}; {first}",
+        FitFailedWarning,
+        stacklevel=4,
+    )

@@ -1,0 +1,380 @@
+"""Parameter spaces: lists of grids that are walked, never written out.
+
+The order is that of ``sklearn.model_selection.ParameterGrid``: grid after grid, keys sorted, the last
+key fastest. A point's number is its place in that order, written in mixed radix, so any point is found
+without those before it.
+"""
+
+from __future__ import annotations
+
+import numbers
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from itertools import accumulate, islice
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from tuning.codec import Json, decode, encode
+from tuning.errors import InputError
+
+Point: TypeAlias = dict[str, Any]
+# BSON, and so a study document, holds integers of 64 bits.
+_LARGEST_INT = 2**63 - 1
+
+ParamGrid: TypeAlias = Mapping[str, Sequence[Any]] | Iterable[Mapping[str, Sequence[Any]]]
+"""A grid, or several: name to list of values, as ``sklearn.model_selection.GridSearchCV`` takes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Grid:
+    """One grid: names in order, the values of each, and how many of each."""
+
+    names: tuple[str, ...]
+    columns: tuple[Sequence[Any], ...]
+    sizes: tuple[int, ...]
+    size: int
+
+    @classmethod
+    def of(cls, values: Mapping[str, Sequence[Any]]) -> _Grid:
+        names = tuple(sorted(values))
+        columns = tuple(values[name] for name in names)
+        sizes = tuple(_size(column) for column in columns)
+        size = 1
+        for one in sizes:
+            size *= one
+        return cls(names, columns, sizes, size)
+
+    def digits(self, offset: int) -> list[int]:
+        """Write the number of a point in mixed radix, the last digit the fastest."""
+        found = [0] * len(self.sizes)
+        for position in reversed(range(len(self.sizes))):
+            offset, found[position] = divmod(offset, self.sizes[position])
+        return found
+
+
+def _size(values: Sequence[Any]) -> int:
+    if isinstance(values, range):  # len() overflows beyond sys.maxsize
+        return (values[-1] - values[0]) // values.step + 1 if values else 0
+    return len(values)
+
+
+class Space:
+    """A parameter space: lazy, with random access, in scikit-learn's order.
+
+    It takes the memory of its value lists, however many points they make: a ``range`` stays a range.
+
+    Parameters
+    ----------
+    grids : dict of str to sequence, or iterable of such dicts
+        Values by parameter name. A list, tuple, ``range``, 1-D ndarray or pandas Series or Index. An empty
+        dict in a list is the one point that changes nothing.
+
+    Raises
+    ------
+    InputError
+        No grids, no values, a name that is not text, or values that are no sequence.
+
+    Examples
+    --------
+    >>> space = Space({"max_depth": range(3, 6), "eta": [0.1, 0.3]})
+    >>> len(space), space[3]
+    (6, {'eta': 0.3, 'max_depth': 3})
+    """
+
+    def __init__(self, grids: ParamGrid) -> None:
+        self._single = isinstance(grids, Mapping)
+        self._grids = tuple(_Grid.of(grid) for grid in _check_grids(grids))
+        self._ends = list(accumulate(grid.size for grid in self._grids))
+        self._encoded: dict[tuple[str, ...], tuple[_Grid, ...]] = {}
+
+    @property
+    def size(self) -> int:
+        """Number of points, also where ``len`` can't say it (beyond ``sys.maxsize``)."""
+        return self._ends[-1]
+
+    @property
+    def grids(self) -> tuple[dict[str, Sequence[Any]], ...]:
+        """The grids: values by name, names sorted."""
+        return tuple(dict(zip(grid.names, grid.columns, strict=True)) for grid in self._grids)
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __repr__(self) -> str:
+        return f"<Space: {self.size:,} points, {len(self._grids)} grid(s)>"
+
+    def __iter__(self) -> Iterator[Point]:
+        return self.points()
+
+    def __getitem__(self, number: int) -> Point:
+        number = number + self.size if number < 0 else number
+        for _, point in self._walk(self._grids, (number,)):
+            return point
+        raise AssertionError("a walk over one number yields one point")
+
+    def points(self, start: int = 0, stop: int | None = None) -> Iterator[Point]:
+        """Yield the points from number `start` up to, not including, `stop`; None is the end."""
+        end = self.size if stop is None else min(stop, self.size)
+        return (point for _, point in self._walk(self._grids, range(max(start, 0), end)))
+
+    def where(self, grid: int, name: str, value: int | None = None) -> str:
+        """Say where a value stands, as the user would write it: ``param_grid[1]['eta'][0]``."""
+        return _where(None if self._single else grid, name, value)
+
+    def encode(self, allow: Iterable[str] = ()) -> list[Json]:
+        """Return the space as JSON, the same for equal spaces; `decode` reads it.
+
+        Parameters
+        ----------
+        allow : iterable of str, default=()
+            Further estimator names.
+
+        Returns
+        -------
+        list of dict
+            Encoded values by name, a list each; ``{"__range__": [start, stop, step]}`` for a range.
+
+        Raises
+        ------
+        InputError
+            A value can't travel (see `tuning.codec.encode`).
+        """
+        return [
+            {name: _pack(column) for name, column in zip(grid.names, grid.columns, strict=True)}
+            for grid in self._encode(allow)
+        ]
+
+    @classmethod
+    def decode(cls, encoded: list[Json], allow: Iterable[str] = ()) -> Space:
+        """Return the space that `encode` wrote.
+
+        Parameters
+        ----------
+        encoded : list of dict
+            What `encode` returned, before or after a trip through JSON or BSON.
+        allow : iterable of str, default=()
+            Further estimator names.
+
+        Raises
+        ------
+        InputError
+            It is no encoded space, or names an estimator that is not allowed.
+        """
+        if not isinstance(encoded, list) or not all(isinstance(grid, Mapping) for grid in encoded):
+            raise InputError("an encoded space is a list of grids")
+        allowed = tuple(allow)
+        return cls([{name: _unpack(name, values, allowed) for name, values in grid.items()} for grid in encoded])
+
+    def encoded_points(
+        self, numbers: Iterable[int] | None = None, allow: Iterable[str] = ()
+    ) -> Iterator[tuple[int, dict[str, Json]]]:
+        """Walk points as JSON: each value is encoded once, not once a trial.
+
+        Parameters
+        ----------
+        numbers : iterable of int, default=None
+            Which points; ascending ones are walked fastest. None is all.
+        allow : iterable of str, default=()
+            Further estimator names.
+
+        Returns
+        -------
+        iterator of (int, dict)
+            Number and encoded parameters. The dicts are new, the values in them shared: read only.
+
+        Raises
+        ------
+        InputError
+            At the call: a value can't travel.
+        """
+        return self._walk(self._encode(allow), range(self.size) if numbers is None else numbers)
+
+    def _encode(self, allow: Iterable[str]) -> tuple[_Grid, ...]:
+        allowed = tuple(allow)
+        if allowed not in self._encoded:
+            self._encoded[allowed] = tuple(
+                _Grid(
+                    grid.names,
+                    tuple(
+                        self._encode_column(position, name, column, allowed)
+                        for name, column in zip(grid.names, grid.columns, strict=True)
+                    ),
+                    grid.sizes,
+                    grid.size,
+                )
+                for position, grid in enumerate(self._grids)
+            )
+        return self._encoded[allowed]
+
+    def _encode_column(self, grid: int, name: str, column: Sequence[Any], allow: tuple[str, ...]) -> Sequence[Json]:
+        if isinstance(column, range):  # its items are JSON already
+            if any(abs(bound) > _LARGEST_INT for bound in (column.start, column.stop, column.step)):
+                raise InputError(f"{self.where(grid, name)} = {column}: integers must fit in 64 bits")
+            return column
+        return tuple(encode(value, self.where(grid, name, i), allow) for i, value in enumerate(column))
+
+    def _walk(self, grids: tuple[_Grid, ...], wanted: Iterable[int]) -> Iterator[tuple[int, Point]]:
+        """Yield points by number; a number that follows its predecessor costs one step of the odometer."""
+        following = end = -1
+        grid, point = grids[0], Point()
+        digits: list[int] = []
+        for number in wanted:
+            if number == following and number < end:
+                last = len(digits) - 1
+                digits[last] += 1
+                while digits[last] == grid.sizes[last]:
+                    digits[last] = 0
+                    point[grid.names[last]] = grid.columns[last][0]
+                    last -= 1
+                    digits[last] += 1
+                point[grid.names[last]] = grid.columns[last][digits[last]]
+            else:
+                if not 0 <= number < self.size:
+                    raise IndexError(f"point {number} of a space of {self.size}")
+                which = bisect_right(self._ends, number)
+                grid, end = grids[which], self._ends[which]
+                digits = grid.digits(number - end + grid.size)
+                point = {
+                    name: column[digit] for name, column, digit in zip(grid.names, grid.columns, digits, strict=True)
+                }
+            following = number + 1
+            yield number, point.copy()
+
+
+def _pack(column: Sequence[Json]) -> Json:
+    if isinstance(column, range):
+        return {"__range__": [column.start, column.stop, column.step]}
+    return list(column)
+
+
+def _unpack(name: str, values: Json, allow: tuple[str, ...]) -> Sequence[Any]:
+    match values:
+        case list():
+            return [decode(value, allow) for value in values]
+        case {"__range__": [int(start), int(stop), int(step)], **rest} if step and not rest:
+            return range(start, stop, step)
+    raise InputError(f"the encoded values of parameter {name!r} are neither a list nor a range")
+
+
+def _where(grid: int | None, name: object, value: int | None = None) -> str:
+    found = f"param_grid[{name!r}]" if grid is None else f"param_grid[{grid}][{name!r}]"
+    return found if value is None else f"{found}[{value}]"
+
+
+def _check_grids(grids: ParamGrid) -> list[dict[str, Sequence[Any]]]:
+    if isinstance(grids, Mapping):
+        if not grids:
+            raise InputError(
+                "param_grid={} is empty: name a parameter and its values, or pass [{}] for one trial of the estimator"
+            )
+        return [_check_grid(grids, None)]
+    if isinstance(grids, (str, bytes)) or not isinstance(grids, Iterable):
+        raise InputError(
+            f"param_grid={grids!r}: pass a dict of parameter name to list of values, or a list of such dicts"
+        )
+    listed = list(grids)
+    if not listed:
+        raise InputError("param_grid=[] is empty: pass at least one grid, {'max_depth': [3, 5]} for one")
+    for position, grid in enumerate(listed):
+        if not isinstance(grid, Mapping):
+            raise InputError(f"param_grid[{position}] = {grid!r}: pass a dict of parameter name to list of values")
+    return [_check_grid(grid, position) for position, grid in enumerate(listed)]
+
+
+def _check_grid(grid: Mapping[Any, Any], position: int | None) -> dict[str, Sequence[Any]]:
+    checked = {}
+    for name, values in grid.items():
+        where = _where(position, name)
+        if not isinstance(name, str):
+            raise InputError(f"{where}: a parameter's name is text, not {type(name).__name__}")
+        checked[str(name)] = _check_values(values, where)
+        if not checked[str(name)]:
+            raise InputError(f"{where} is empty: give parameter {name!r} at least one value, or leave it out")
+    return checked
+
+
+def _check_values(values: Any, where: str) -> Sequence[Any]:
+    if isinstance(values, range):
+        return values
+    if isinstance(values, np.ndarray) or (hasattr(values, "tolist") and hasattr(values, "ndim")):
+        if values.ndim != 1:
+            raise InputError(f"{where} has {values.ndim} dimensions: pass a flat list of values")
+        # An array's items stay NumPy scalars, as ParameterGrid yields them; a Series is not indexed by position.
+        return tuple(values) if isinstance(values, np.ndarray) else tuple(values.tolist())
+    if isinstance(values, Sequence) and not isinstance(values, (str, bytes, bytearray, memoryview)):
+        return tuple(values)
+    kind = type(values).__name__
+    if isinstance(values, AbstractSet):
+        raise InputError(f"{where} is a {kind}, which has no order: pass a list, sorted(...) for one")
+    if isinstance(values, Iterator):
+        raise InputError(f"{where} is a {kind}, which can be read only once: pass list(...)")
+    if isinstance(values, Mapping):
+        raise InputError(f"{where} is a {kind}: pass a list of values, list(...) of its keys or values for one")
+    if hasattr(values, "rvs"):
+        raise InputError(f"{where} is a distribution: a grid needs a list of values; RandomizedSearchCV draws from one")
+    shown = repr(values) if len(repr(values)) <= 60 else repr(values)[:57] + "..."
+    raise InputError(f"{where} = {shown}: pass a list of values, [{shown}] for a single one")
+
+
+def split_sizes(n: int, n_chunks: int) -> Iterator[int]:
+    """Cut `n` points into chunks whose sizes differ by one at most, the larger first.
+
+    Parameters
+    ----------
+    n : int
+        Number of points.
+    n_chunks : int
+        Number of chunks; there are never more chunks than points.
+
+    Returns
+    -------
+    iterator of int
+        ``min(n, n_chunks)`` sizes that add up to `n`.
+
+    Raises
+    ------
+    InputError
+        At the call: `n_chunks` is no integer, or less than one.
+    """
+    if isinstance(n_chunks, (bool, np.bool_)) or not isinstance(n_chunks, numbers.Integral):
+        raise InputError(f"n_chunks={n_chunks!r}: needs an integer, at least 1")
+    if n_chunks < 1:
+        raise InputError(f"n_chunks={n_chunks}: needs at least 1")
+    chunks = min(n, int(n_chunks))
+    size, larger = divmod(n, max(chunks, 1))
+    return (size + (index < larger) for index in range(chunks))
+
+
+def split_params(param_grid: ParamGrid, n_chunks: int) -> Iterator[list[Point]]:
+    """Cut a parameter grid into lists of points, lazily, in the order of scikit-learn's ``ParameterGrid``.
+
+    Parameters
+    ----------
+    param_grid : dict of str to sequence, or list of such dicts
+        As `sklearn.model_selection.GridSearchCV` takes it; a billion points take no memory.
+    n_chunks : int
+        Number of lists. Their lengths differ by one at most, and none is empty: a grid with fewer points
+        than `n_chunks` gives one list a point.
+
+    Returns
+    -------
+    iterator of list of dict
+        Parameters by name.
+
+    Raises
+    ------
+    InputError
+        At the call: `param_grid` is empty or has values that are no sequence, or `n_chunks` is less than one.
+
+    Examples
+    --------
+    >>> [len(chunk) for chunk in split_params({"max_depth": range(2, 9), "eta": [0.1, 0.3]}, 4)]
+    [4, 4, 3, 3]
+    """
+    space = Space(param_grid)
+    sizes = split_sizes(space.size, n_chunks)
+    points = iter(space)
+    return (list(islice(points, size)) for size in sizes)

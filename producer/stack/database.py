@@ -1,0 +1,204 @@
+"""A MongoDB-compatible server for a stack: ``MONGO_URL``'s, a ``mongod``, a container, or SecantusDB."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from producer.stack import docker
+from producer.stack.process import HOST, Guarded, wait_until_up, with_free_ports
+from producer.stack.site import Server, Site, Way, first_that_serves
+from tuning.errors import StackError, StoreError
+from tuning.store import ping
+
+# The database that a URL's path names.
+DATABASE = "tuning"
+# Seconds for the first answer: below 1 here, and room for a recovery of the journal.
+START_SECONDS = 60.0
+# Seconds for one question to a server that is up.
+PING_SECONDS = 5.0
+# Gigabytes of cache. MongoDB would take half of the memory, which the training beside it needs.
+CACHE_GB = 0.5
+# Where mongod is when it is not on a notebook's PATH.
+MONGOD_PLACES = ("/usr/bin", "/usr/local/bin", "/opt/homebrew/bin", "/opt/mongodb/bin")
+REMEDY = (
+    "Any one of these helps: set MONGO_URL to a MongoDB that runs; install mongod; start Docker; "
+    'pip install "warren[local]".'
+)
+
+
+def start_database(site: Site, environ: Mapping[str, str]) -> Server:
+    """Bring a MongoDB-compatible server up.
+
+    Parameters
+    ----------
+    site : Site
+        Where the stack lives.
+    environ : mapping of str to str
+        The environment, which may name a server in ``MONGO_URL``.
+
+    Returns
+    -------
+    Server
+
+    Raises
+    ------
+    StackError
+        None can be had; the text lists what was tried.
+    """
+    if url := environ.get("MONGO_URL"):
+        try:
+            ping(url, PING_SECONDS)
+        except StoreError as exc:
+            raise StackError(f"MONGO_URL is set: {exc}. Unset it to have a private one") from exc
+        return Server(url=url, how="MongoDB that MONGO_URL names")
+    ways = [
+        Way(name="mongod", keeps="mongod", start=private_mongod),
+        Way(name="Docker", keeps="docker", start=container),
+        Way(name="SecantusDB", keeps="secantusdb", start=secantus),
+    ]
+    return first_that_serves("MongoDB", site.folder / "database", ways, site, REMEDY)
+
+
+def _answers(port: int, url: str) -> bool:
+    """Whether a server answers. A raw look first: the driver waits long between two of its own."""
+    try:
+        socket.create_connection((HOST, port), timeout=1.0).close()
+        ping(url, PING_SECONDS)
+    except (OSError, StoreError):
+        return False
+    return True
+
+
+def _url(port: int) -> str:
+    return f"mongodb://{HOST}:{port}/{DATABASE}"
+
+
+def _serve(site: Site, how: str, command: Callable[[int], list[str]]) -> Server:
+    """Run a server of this machine under a guard."""
+
+    def start(ports: tuple[int, ...]) -> Server:
+        url = _url(ports[0])
+        guarded = Guarded(command(ports[0]), log=site.logs / "database.log", grace=site.grace, hold=site.hold)
+        try:
+            wait_until_up(
+                guarded,
+                lambda: _answers(ports[0], url) and guarded.listens_on(ports[0]),
+                seconds=START_SECONDS,
+                cancelled=site.cancelled,
+            )
+        except BaseException:
+            guarded.stop()
+            raise
+        return Server(url=url, how=how, guarded=guarded)
+
+    return with_free_ports(1, start)
+
+
+def private_mongod(site: Site) -> Server:
+    """Run the machine's ``mongod`` on a port and a folder of its own.
+
+    Parameters
+    ----------
+    site : Site
+        Where the stack lives.
+
+    Returns
+    -------
+    Server
+
+    Raises
+    ------
+    StackError
+        There is none, or it doesn't come up.
+    """
+    program = shutil.which("mongod", path=os.pathsep.join([os.environ.get("PATH", os.defpath), *MONGOD_PLACES]))
+    if program is None:
+        raise StackError("not on this machine")
+    data = site.folder / "database" / "mongod"
+    data.mkdir(parents=True, exist_ok=True)
+    return _serve(
+        site,
+        f"MongoDB, a private {program}",
+        lambda port: [
+            program,
+            *("--dbpath", str(data), "--port", str(port), "--bind_ip", HOST, "--nounixsocket"),
+            *("--wiredTigerCacheSizeGB", str(CACHE_GB)),
+        ],
+    )
+
+
+def container(site: Site) -> Server:
+    """Run MongoDB in Docker; parameters and errors as in `docker.serve`."""
+    image = docker.Image(
+        role="database",
+        name=docker.MONGO_IMAGE,
+        port=27017,
+        data="/data/db",
+        env={},
+        arguments=("--wiredTigerCacheSizeGB", str(CACHE_GB)),
+    )
+    return docker.serve(image, site, _url, _answers)
+
+
+def find_secantus() -> str:
+    """Find SecantusDB's server: beside this interpreter, where pip puts it, or on the ``PATH``.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    StackError
+        It isn't installed.
+    """
+    # Not resolved: a virtual environment's interpreter is a link to one that knows nothing of its packages.
+    beside = Path(sys.executable).with_name("secantusd-py")
+    found = str(beside) if os.access(beside, os.X_OK) else shutil.which("secantusd-py")
+    if found is None:
+        raise StackError('not installed; pip install "warren[local]"')
+    return found
+
+
+def secantus(site: Site) -> Server:
+    """Run SecantusDB, which speaks MongoDB's protocol and needs nothing but pip.
+
+    A process and not an import: its licence is the GPL.
+
+    Parameters
+    ----------
+    site : Site
+        Where the stack lives.
+
+    Returns
+    -------
+    Server
+
+    Raises
+    ------
+    StackError
+        It isn't installed, or doesn't come up.
+    """
+    program = find_secantus()
+    data = site.folder / "database" / "secantusdb"
+    data.mkdir(parents=True, exist_ok=True)
+    # An empty one: otherwise it reads the first that it finds in the working directory, the home or /etc.
+    config = site.folder / "database" / "secantusdb.toml"
+    config.touch()
+    # Kept results survive a power cut too. What goes with the stack needn't wait for the disk.
+    durable = [] if site.temporary else ["--sync-on-commit"]
+    return _serve(
+        site,
+        f"SecantusDB, {program}",
+        lambda port: [
+            program,
+            *("--config", str(config), "--host", HOST, "--port", str(port), "--storage-path", str(data)),
+            *("--cache-size", f"{int(CACHE_GB * 1024)}M"),
+            *durable,
+        ],
+    )

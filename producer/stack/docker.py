@@ -1,0 +1,156 @@
+"""Servers from container images, where a Docker engine answers on this machine."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from producer.stack.process import HOST, Guarded, run_tool, wait_until_up, with_free_ports
+from producer.stack.site import Server, Site
+from tuning.errors import StackError
+
+# The same majors as the manifests run.
+RABBITMQ_IMAGE = "rabbitmq:4-management"
+MONGO_IMAGE = "mongo:8"
+# Seconds for questions that a healthy engine answers at once.
+ENGINE_SECONDS = 5.0
+# Seconds for fetching an image of some 300 MB.
+PULL_SECONDS = 900.0
+# Seconds until a server in a container answers: its first start on a laptop's virtual machine takes its time.
+START_SECONDS = 120.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """A server as an image has it."""
+
+    role: str
+    """``broker`` or ``database``."""
+    name: str
+    """Name and tag."""
+    port: int
+    """Where the server listens inside the container."""
+    data: str
+    """The folder inside the container that holds the data."""
+    env: Mapping[str, str]
+    """Environment inside the container. Values don't show in the list of processes."""
+    arguments: Sequence[str] = ()
+    """For the server."""
+
+
+def engine(site: Site) -> str:
+    """Find a Docker client whose engine answers and runs on this machine.
+
+    Parameters
+    ----------
+    site : Site
+        Where the stack lives.
+
+    Returns
+    -------
+    str
+        Path of the client.
+
+    Raises
+    ------
+    StackError
+        There is none.
+    """
+    client = shutil.which("docker")
+    if client is None:
+        raise StackError("no docker command on the PATH")
+    host = run_tool(
+        [client, "context", "inspect", "--format", "{{.Endpoints.docker.Host}}"],
+        seconds=ENGINE_SECONDS,
+        cancelled=site.cancelled,
+    ).strip()
+    if host.startswith(("tcp://", "ssh://")):
+        # Ports are published on the engine's loopback interface, which isn't ours.
+        raise StackError(f"the engine at {host} is another machine")
+    run_tool([client, "version", "--format", "{{.Server.Version}}"], seconds=ENGINE_SECONDS, cancelled=site.cancelled)
+    return client
+
+
+def _have_image(client: str, image: Image, site: Site) -> None:
+    """Fetch an image unless it is there."""
+    try:
+        run_tool([client, "image", "inspect", image.name], seconds=ENGINE_SECONDS, cancelled=site.cancelled)
+    except StackError:
+        site.log(f"Fetching the image {image.name}: a few minutes, once")
+        run_tool([client, "pull", "--quiet", image.name], seconds=PULL_SECONDS, cancelled=site.cancelled)
+
+
+def _volume(image: Image, site: Site) -> list[str]:
+    """Arguments that keep the data of a named folder.
+
+    A volume and not a folder of the host: inside, the server is a user of its own, and files of that user
+    could not be removed by whoever runs the notebook. The volume's name stands in the folder, so that a copy
+    of the folder or a new one under the old path never finds another one's data.
+    """
+    if site.temporary:
+        return []
+    file = site.folder / image.role / "docker-volume"
+    if not file.exists():
+        file.write_text(f"warren-{image.role}-{secrets.token_hex(6)}\n")
+    return ["--volume", f"{file.read_text().strip()}:{image.data}"]
+
+
+def serve(image: Image, site: Site, url: Callable[[int], str], answers: Callable[[int, str], bool]) -> Server:
+    """Run a server in a container that goes when the stack goes.
+
+    Parameters
+    ----------
+    image : Image
+        The server.
+    site : Site
+        Where the stack lives.
+    url : callable
+        Makes the URL from the port on this machine.
+    answers : callable
+        Says whether the server at a port, with a URL, answers.
+
+    Returns
+    -------
+    Server
+
+    Raises
+    ------
+    StackError
+        No engine, no image, or the server doesn't come up.
+    """
+    client = engine(site)
+    _have_image(client, image, site)
+
+    def start(ports: tuple[int, ...]) -> Server:
+        name = f"warren-{image.role}-{secrets.token_hex(4)}"
+        command = [client, "run", "--rm", "--name", name, "--pull", "never"]
+        # RabbitMQ's data folder carries the host name: with another one it would find nothing.
+        command += ["--hostname", f"warren-{image.role}", "--publish", f"{HOST}:{ports[0]}:{image.port}"]
+        command += _volume(image, site)
+        for key in image.env:
+            command += ["--env", key]
+        guarded = Guarded(
+            [*command, image.name, *image.arguments],
+            log=site.logs / f"{image.role}.log",
+            env={**os.environ, **image.env},
+            grace=site.grace,
+            hold=site.hold,
+            # A client that was killed leaves its container behind.
+            last=[client, "rm", "--force", "--volumes", name],
+        )
+        try:
+            wait_until_up(
+                guarded,
+                lambda: answers(ports[0], url(ports[0])),
+                seconds=START_SECONDS,
+                cancelled=site.cancelled,
+            )
+        except BaseException:
+            guarded.stop()
+            raise
+        return Server(url=url(ports[0]), how=f"{image.name} in Docker", guarded=guarded)
+
+    return with_free_ports(1, start)

@@ -1,0 +1,299 @@
+"""Processes of a stack: guarded servers and workers, short commands, free ports, waiting until something answers."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import psutil
+
+from tuning.errors import StackError
+
+# Everything in a stack listens on this address only: a laptop's queue is nobody else's business.
+HOST = "127.0.0.1"
+# Seconds between two looks at a server that is starting: small beside the seconds that it takes.
+POLL_SECONDS = 0.05
+# Seconds that a guard may need beyond the grace it was given: killing, and asking Docker to remove a container.
+GUARD_SLACK_SECONDS = 40.0
+# Seconds that a server gets to write what it has in hand, and a command to give up. RabbitMQ needs 1, the databases 2.
+GRACE_SECONDS = 15.0
+# Lines of a server's log that an error repeats: enough for a cause, short enough to read.
+TAIL_LINES = 12
+# How servers and Docker word that somebody else listens on their port.
+_PORT_TAKEN = re.compile(r"eaddrinuse|address already in use|port is already allocated|already in use by", re.IGNORECASE)
+
+# How often to try other ports. Two in a row are bad luck, three are a fault that retrying won't mend.
+PORT_ATTEMPTS = 3
+
+_T = TypeVar("_T")
+_GUARD = Path(__file__).with_name("guard.py")
+
+
+class PortTakenError(StackError):
+    """Another process was quicker to listen on a port that had been free: try again with another."""
+
+
+class Guarded:
+    """A command under a guard: it ends with `stop`, and with this process in any case.
+
+    Parameters
+    ----------
+    command : sequence of str
+        Program and arguments.
+    log : Path
+        File for the output, written anew.
+    env : mapping of str to str, default=None
+        The whole environment; None passes this process's own on.
+    grace : float, seconds
+        Between SIGTERM and SIGKILL; 0 kills at once.
+    hold : Path, default=None
+        File that stays locked until the command and all that it started are gone.
+    beside : sequence of str, default=()
+        A second command that runs next to the first and ends after it.
+    last : sequence of str, default=()
+        A command that runs after the end, whatever happened.
+
+    Raises
+    ------
+    StackError
+        The command can't be started.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        grace: float,
+        hold: Path | None = None,
+        beside: Sequence[str] = (),
+        last: Sequence[str] = (),
+    ) -> None:
+        self.log = log
+        self._grace = grace
+        reader, writer = os.pipe()
+        arguments = ["--grace", str(grace), "--pid-fd", str(writer)]
+        arguments += ["--beside", json.dumps(list(beside)), "--finally", json.dumps(list(last))]
+        if hold is not None:
+            arguments += ["--hold", str(hold)]
+        try:
+            with log.open("wb") as output:
+                self._guard = subprocess.Popen(
+                    [sys.executable, "-I", "-S", str(_GUARD), *arguments, "--", *command],
+                    stdin=subprocess.PIPE,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    env=env,
+                    pass_fds=(writer,),
+                    # Ctrl-C in a terminal goes to the whole foreground group: the guard decides, not the terminal.
+                    start_new_session=True,
+                )
+        except OSError as exc:
+            os.close(reader)
+            raise StackError(f"{command[0]} can't be started: {exc}") from exc
+        finally:
+            os.close(writer)
+        with os.fdopen(reader) as answer:
+            pid = answer.read()
+        if not pid:
+            self.stop()
+            raise StackError(self.tail() or f"{command[0]} can't be started")
+        self.pid = int(pid)
+
+    @property
+    def running(self) -> bool:
+        """Whether the command is still there."""
+        return self._guard.poll() is None
+
+    @property
+    def exit_code(self) -> int | None:
+        """Exit code of the command, 128 + n when signal n ended it; None while it runs."""
+        return self._guard.poll()
+
+    def release(self) -> None:
+        """Tell the guard to end the command, and don't wait for it."""
+        if self._guard.stdin is not None:
+            self._guard.stdin.close()
+
+    def stop(self) -> None:
+        """End the command and all that it started, and wait until they are gone."""
+        self.release()
+        try:
+            self._guard.wait(self._grace + GUARD_SLACK_SECONDS)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                guard = psutil.Process(self._guard.pid)
+                for process in [*guard.children(recursive=True), guard]:
+                    with contextlib.suppress(psutil.NoSuchProcess):
+                        process.kill()
+            self._guard.wait()
+
+    def tail(self) -> str:
+        """Return the last lines of the command's output."""
+        lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
+        return "\n".join(line for line in lines[-TAIL_LINES:] if line.strip())
+
+    def listens_on(self, port: int) -> bool:
+        """Whether the command, or a process below it, is the one that listens on a port.
+
+        A server that answers may be another stack's, which was quicker to take the port.
+        """
+        with contextlib.suppress(psutil.NoSuchProcess):
+            guard = psutil.Process(self._guard.pid)
+            for process in guard.children(recursive=True):
+                with contextlib.suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                    for connection in process.net_connections("tcp"):
+                        if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
+                            return True
+        return False
+
+
+def free_ports(count: int) -> tuple[int, ...]:
+    """Pick ports on which nobody listens now.
+
+    Parameters
+    ----------
+    count : int
+        How many.
+
+    Returns
+    -------
+    tuple of int
+        Different ones. Somebody may take one before it is used: see `with_free_ports`.
+    """
+    with contextlib.ExitStack() as sockets:
+        ports = []
+        for _ in range(count):
+            held = sockets.enter_context(socket.socket())
+            held.bind((HOST, 0))
+            ports.append(int(held.getsockname()[1]))
+        return tuple(ports)
+
+
+def with_free_ports(count: int, start: Callable[[tuple[int, ...]], _T]) -> _T:
+    """Start something on free ports, again on others when somebody was quicker.
+
+    Parameters
+    ----------
+    count : int
+        How many ports.
+    start : callable
+        Gets them; raises `PortTakenError` when one is taken after all.
+
+    Returns
+    -------
+    object
+        What `start` returns.
+
+    Raises
+    ------
+    PortTakenError
+        It happened `PORT_ATTEMPTS` times in a row.
+    """
+    for _ in range(PORT_ATTEMPTS - 1):
+        with contextlib.suppress(PortTakenError):
+            return start(free_ports(count))
+    return start(free_ports(count))
+
+
+def wait_until_up(
+    server: Guarded, answers: Callable[[], bool], *, seconds: float, cancelled: threading.Event
+) -> None:
+    """Wait until a server answers.
+
+    Parameters
+    ----------
+    server : Guarded
+        The server.
+    answers : callable
+        Says whether it does by now; called again and again.
+    seconds : float, seconds
+        How long to wait.
+    cancelled : threading.Event
+        Ends the wait.
+
+    Raises
+    ------
+    PortTakenError
+        Somebody else has the port.
+    StackError
+        The server ended, or the time did; with the last lines of its log.
+    """
+    deadline = time.monotonic() + seconds
+    while server.running:
+        if answers():
+            return
+        if cancelled.wait(POLL_SECONDS):
+            raise StackError("start-up was interrupted")
+        if time.monotonic() > deadline:
+            raise StackError(f"no answer within {seconds:g} s; the end of its log:\n{server.tail()}")
+    text = f"it ended with exit code {server.exit_code} while starting; the end of its log:\n{server.tail()}"
+    raise PortTakenError(text) if _PORT_TAKEN.search(server.log.read_text(errors="replace")) else StackError(text)
+
+
+def run_tool(
+    command: Sequence[str], *, seconds: float, cancelled: threading.Event, env: Mapping[str, str] | None = None
+) -> str:
+    """Run a short command to its end.
+
+    Parameters
+    ----------
+    command : sequence of str
+        Program and arguments.
+    seconds : float, seconds
+        How long it may take.
+    cancelled : threading.Event
+        Ends it with SIGINT, as Ctrl-C in a terminal does.
+    env : mapping of str to str, default=None
+        The whole environment; None passes this process's own on.
+
+    Returns
+    -------
+    str
+        Its standard output.
+
+    Raises
+    ------
+    StackError
+        It can't be run, failed, or took too long; with the last lines that it wrote.
+    """
+    shown = " ".join(command[:3])
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        try:
+            process = subprocess.Popen(
+                list(command), stdin=subprocess.DEVNULL, stdout=output, stderr=errors, env=env, start_new_session=True
+            )
+        except OSError as exc:
+            raise StackError(f"{shown}: {exc.strerror}") from exc
+        deadline = time.monotonic() + seconds
+        while process.poll() is None:
+            if cancelled.wait(POLL_SECONDS) or time.monotonic() > deadline:
+                process.send_signal(signal.SIGINT)
+                try:
+                    process.wait(GRACE_SECONDS)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+                raise StackError(
+                    "start-up was interrupted" if cancelled.is_set() else f"{shown}: not done after {seconds:g} s"
+                )
+        errors.seek(0)
+        output.seek(0)
+        text = output.read().decode(errors="replace")
+        if process.returncode != 0:
+            lines = errors.read().decode(errors="replace").strip().splitlines() or text.strip().splitlines()
+            raise StackError(f"{shown}: " + " / ".join(lines[-2:] or [f"exit code {process.returncode}"]))
+        return text

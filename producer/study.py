@@ -1,0 +1,389 @@
+"""A study seen from the notebook: follow it, read it, steer it. All from MongoDB; nothing depends on this living."""
+
+from __future__ import annotations
+
+import logging
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, cast
+
+from producer.publication import publish_missing
+from producer.space import Space
+from tuning.errors import NoResultError, StoreError, StudyError
+from tuning.messages import Objective
+from tuning.settings import Settings, load_settings
+from tuning.store import Document, Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+logger = logging.getLogger(__name__)
+
+# Seconds between two looks at a study that is followed: the first for studies of seconds, the last for nights.
+_SHORTEST_POLL = 0.1
+_LONGEST_POLL = 1.0
+# Seconds without a new result before the documents themselves are counted; counting is dear, so it is
+# also never more than a tenth of the time.
+_STALL_SECONDS = 5.0
+_RECOUNT_SHARE = 10.0
+
+_ENDED = ("COMPLETE", "CANCELLED")
+_STATUS_FIELDS = ("name", "state", "n_trials", "progress", "created_at", "finished_at", "dead_letters")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """How far a study is.
+
+    Attributes
+    ----------
+    id, name : str
+        The study.
+    state : str
+        ``RUNNING``, ``PAUSED``, ``CANCELLED`` or ``COMPLETE`` (every trial has ended).
+    total, complete, failed, dead : int
+        Trials in all, with scores, with a reason instead, and in messages that no worker can use.
+    fit_seconds, score_seconds : float
+        Seconds that workers have spent on ended trials.
+    best_score : float or None
+        The best mean test score so far.
+    best_number : int or None
+        The trial that has it.
+    created_at, finished_at : datetime or None
+        UTC.
+    """
+
+    id: str
+    name: str
+    state: str
+    total: int
+    complete: int
+    failed: int
+    dead: int
+    fit_seconds: float
+    score_seconds: float
+    best_score: float | None
+    best_number: int | None
+    created_at: datetime
+    finished_at: datetime | None
+
+    @property
+    def done(self) -> int:
+        """Trials that have ended."""
+        return self.complete + self.failed
+
+    @property
+    def waiting(self) -> int:
+        """Trials that have not."""
+        return self.total - self.done
+
+    @classmethod
+    def of(cls, study: Document) -> Status:
+        """Read a study document."""
+        progress = study["progress"]
+        best = progress.get("best")
+        return cls(
+            id=study["_id"],
+            name=study["name"],
+            state=study["state"],
+            total=study["n_trials"],
+            complete=progress["complete"],
+            failed=progress["failed"],
+            dead=progress["dead"],
+            fit_seconds=progress["fit_seconds"],
+            score_seconds=progress["score_seconds"],
+            best_score=best and best["score"],
+            best_number=best and -best["minus_number"],
+            created_at=study["created_at"],
+            finished_at=study.get("finished_at"),
+        )
+
+
+class Study:
+    """One search. Made by `submit`, or found again by `attach` and `list`.
+
+    Attributes
+    ----------
+    id : str
+        Stable: the same estimator, grid, data, splits and scoring under the same name give the same id.
+    name : str
+
+    Notes
+    -----
+    A study is bound to the servers that the environment named when it was made or attached.
+    """
+
+    def __init__(self, document: Document, settings: Settings, store: Store) -> None:
+        self.id: str = document["_id"]
+        self.name: str = document["name"]
+        self._settings = settings
+        self._store = store
+        self._objective = Objective.model_validate(document["objective"])
+        self._encoded_space = document["space"]
+        self._known_space: Space | None = None
+        weakref.finalize(self, store.close)
+
+    # ------------------------------------------------------------------- finding
+
+    @classmethod
+    def attach(cls, study_id: str) -> Study:
+        """Return a study by its id, from any machine that reaches the servers.
+
+        Parameters
+        ----------
+        study_id : str
+
+        Returns
+        -------
+        Study
+
+        Raises
+        ------
+        StudyError
+            There is no such study.
+        StoreError
+            MongoDB is unreachable.
+        """
+        settings = load_settings()
+        store = Store(settings)
+        try:
+            document = store.study(study_id)
+            if document is None:
+                raise StudyError(
+                    f"no study {study_id!r} in database {store.database!r} at {store.url}: {_newest(store)}"
+                )
+        except BaseException:
+            store.close()
+            raise
+        return cls(document, settings, store)
+
+    @classmethod
+    def list(cls) -> Sequence[Study]:
+        """Return every study of the database, newest first."""
+        settings = load_settings()
+        store = Store(settings)
+        try:
+            ids = [document["_id"] for document in store.studies(fields=("_id",))]
+        finally:
+            store.close()
+        return [cls.attach(study_id) for study_id in ids]
+
+    def __repr__(self) -> str:
+        status = self.status()
+        best = "" if status.best_score is None else f", best {status.best_score:.4f}"
+        failed = f", {status.failed:,} failed" if status.failed else ""
+        return f"<Study {self.id}: {status.state}, {status.done:,}/{status.total:,} trials{failed}{best}>"
+
+    # ----------------------------------------------------------------- following
+
+    def _document(self) -> Document:
+        document = self._store.study(self.id, _STATUS_FIELDS)
+        if document is None:
+            raise StudyError(f"study {self.id!r} is not in the database any more")
+        return document
+
+    def status(self) -> Status:
+        """Return how far the study is: one read, whatever its size."""
+        return Status.of(self._document())
+
+    def wait(self, timeout: float | None = None, progress: bool = True) -> Study:
+        """Follow the study until every trial has ended or it is cancelled.
+
+        Parameters
+        ----------
+        timeout : float, default=None
+            Seconds to wait; None is as long as it takes. Interrupting ends the waiting, never the study.
+        progress : bool, default=True
+            Show a bar: done, trials a second, time left, best so far.
+
+        Returns
+        -------
+        Study
+            This one.
+
+        Raises
+        ------
+        TimeoutError
+            The time is over; the study goes on.
+        StudyError
+            What is left lies in messages that no worker can use; the text says why and what to do.
+        """
+        from producer.progress import Progress
+
+        status = self.status()
+        deadline = time.monotonic() + timeout if timeout is not None else float("inf")
+        if not progress:
+            self._follow(deadline, lambda _: None)
+            return self
+        with Progress(status.total, self.name) as shown:
+            self._follow(deadline, shown.update)
+        return self
+
+    def _follow(self, deadline: float, show: Callable[[Status], None]) -> None:
+        poll, changed_at, done = _SHORTEST_POLL, time.monotonic(), -1
+        patience = _STALL_SECONDS
+        while True:
+            try:
+                status = self.status()
+                moment = time.monotonic()
+                if status.done != done:
+                    done, changed_at = status.done, moment
+                elif status.state == "RUNNING" and moment - changed_at > patience:
+                    # A worker that died between a result and its count leaves the count too low.
+                    self._store.recount(self.id)
+                    changed_at = time.monotonic()
+                    patience = max(_STALL_SECONDS, _RECOUNT_SHARE * (changed_at - moment))
+                    status = self.status()
+            except StoreError as exc:
+                logger.warning("can't see the study for now, it goes on: %s", exc)
+                moment = time.monotonic()
+            else:
+                show(status)
+                if status.state in _ENDED:
+                    return
+                if status.dead and status.done + status.dead >= status.total:
+                    raise StudyError(self._say_dead())
+            if moment >= deadline:
+                raise TimeoutError(f"study {self.id}: {done} trials had ended when the time was over; it goes on")
+            time.sleep(min(poll, max(0.0, deadline - moment)))
+            poll = min(_LONGEST_POLL, poll * 1.2)
+
+    def _say_dead(self) -> str:
+        letters = self._document()["dead_letters"]
+        trials = sum(len(letter["numbers"]) for letter in letters)
+        return (
+            f"study {self.id}: {trials} trials lie in {len(letters)} messages that no worker can use; the first says: "
+            f"{letters[0]['reason']}. Mend that and call retry_failed()"
+        )
+
+    # ------------------------------------------------------------------- results
+
+    @property
+    def _space(self) -> Space:
+        if self._known_space is None:
+            self._known_space = Space.decode(self._encoded_space, self._settings.allow)
+        return self._known_space
+
+    def results(self) -> pd.DataFrame:
+        """Return one row a trial that has ended, also while the study runs.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Indexed by trial number. Columns: ``number``, ``state`` (``COMPLETE`` or ``FAILED``), ``estimator``,
+            ``params`` (dict) and a ``param_<name>`` each, ``split<i>_test_<metric>``, ``mean_``, ``std_`` and
+            ``rank_test_<metric>`` (``score`` for a single metric; train scores if asked for), ``fit_seconds``
+            and ``score_seconds`` over all folds, ``error``, ``worker``, ``attempts``, ``started_at`` and
+            ``finished_at`` (UTC).
+        """
+        from producer.results import fields_for_results, results_frame
+
+        documents = self._store.trials(self.id, fields_for_results(self._objective))
+        return results_frame(documents, self._space, self._objective)
+
+    def best_trials(self, n: int = 10, estimator: str | None = None) -> Sequence[Document]:
+        """Return the documents of the best complete trials, best first.
+
+        Parameters
+        ----------
+        n : int, default=10
+            How many at most.
+        estimator : str, default=None
+            Only those of this class, ``"XGBClassifier"``.
+
+        Returns
+        -------
+        list of dict
+            As they lie in the collection ``trials``.
+        """
+        return self._store.best_trials(self.id, n, {"estimator": estimator} if estimator else None)
+
+    @property
+    def cv_results_(self) -> dict[str, Any]:
+        """What ``GridSearchCV.cv_results_`` holds: the same names, shapes, dtypes and, on the same data, numbers.
+
+        Raises
+        ------
+        NoResultError
+            Trials are still missing.
+        TrialError
+            Every trial failed, or one did and ``error_score`` is "raise".
+        """
+        from producer.results import cv_results, fields_for_cv_results
+
+        documents = [*self._store.trials(self.id, fields_for_cv_results(self._objective))]
+        if len(documents) < self._space.size:
+            raise NoResultError(
+                f"study {self.id}: {len(documents):,} of {self._space.size:,} trials have ended, and cv_results_ needs "
+                "all: wait() for them, or see results()"
+            )
+        return cv_results(documents, self._space, self._objective)
+
+    def _best(self) -> Document:
+        best = self.best_trials(1)
+        if not best:
+            raise NoResultError(
+                f"study {self.id} has no complete trial yet: wait() for one, or see results() for errors"
+            )
+        return best[0]
+
+    @property
+    def best_index_(self) -> int:
+        """Number of the best complete trial so far, an index into ``cv_results_``."""
+        return cast("int", self._best()["number"])
+
+    @property
+    def best_params_(self) -> dict[str, Any]:
+        """Parameters of the best complete trial so far."""
+        return self._space[self.best_index_]
+
+    @property
+    def best_score_(self) -> float:
+        """Mean test score of the best complete trial so far."""
+        return cast("float", self._best()["mean_test_score"])
+
+    # ------------------------------------------------------------------ steering
+
+    def _set_state(self, state: str, only_from: tuple[str, ...]) -> None:
+        if self._store.update_study(self.id, {"$set": {"state": state}}, {"state": {"$in": [*only_from]}}) is None:
+            found = self._document()["state"]
+            if found != state:
+                raise StudyError(f"study {self.id} is {found}, which can't become {state}")
+
+    def pause(self) -> None:
+        """Let workers stop after the trial in hand; `resume` goes on with what is missing."""
+        self._set_state("PAUSED", ("RUNNING",))
+
+    def cancel(self) -> None:
+        """Let workers stop after the trial in hand and drop the rest; results stay, `resume` can still go on."""
+        self._set_state("CANCELLED", ("RUNNING", "PAUSED"))
+
+    def resume(self) -> int:
+        """Publish what has no result, and go on.
+
+        Returns
+        -------
+        int
+            Trials published.
+        """
+        return publish_missing(self._store, self._settings, self.id, self._objective, self._space)
+
+    def retry_failed(self) -> int:
+        """Take failed trials back and publish everything that has no result.
+
+        Returns
+        -------
+        int
+            Trials published.
+        """
+        self._store.delete_failed(self.id)
+        self._store.update_study(self.id, {"$set": {"state": "RUNNING", "finished_at": None}})
+        return self.resume()
+
+
+def _newest(store: Store) -> str:
+    newest = [document["_id"] for document in store.studies(limit=5, fields=("_id",))]
+    return f"the newest are {', '.join(newest)}" if newest else "it holds no study yet"

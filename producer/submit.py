@@ -1,0 +1,203 @@
+"""``submit``: everything is checked, then stored, then published. Returns at once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import numbers
+import re
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import Any, Literal
+
+from producer.inputs import Candidates, check_estimators, check_scoring, make_splits, prepare
+from producer.publication import publish_missing
+from producer.space import ParamGrid, Space, split_sizes
+from producer.study import Study
+from tuning.codec import Json
+from tuning.dataset import Dataset, dataset_parts, digest, splits_parts, write_parts
+from tuning.errors import InputError
+from tuning.messages import Objective
+from tuning.seeds import seed_of
+from tuning.settings import load_settings
+from tuning.store import Document, Store, now
+
+# Characters of a study's name; it stands in ids, bars and tables.
+_LONGEST_NAME = 100
+# Hexadecimal digits of the digest in an id: 48 bits tell a database's studies apart.
+_ID_DIGITS = 12
+
+
+def submit(
+    estimator: Any,
+    param_grid: ParamGrid,
+    X: Any,
+    y: Any = None,
+    *,
+    scoring: str | Iterable[str] | Mapping[str, str] | None = None,
+    cv: Any = 5,
+    groups: Any = None,
+    sample_weight: Any = None,
+    refit: str | None = None,
+    n_chunks: int | None = None,
+    name: str | None = None,
+    error_score: float | Literal["raise"] = math.nan,
+    return_train_score: bool = False,
+    trial_timeout: float | None = None,
+) -> Study:
+    """Submit a study: every point of a grid, cross-validated by the workers. Returns at once.
+
+    The same call again resumes the study: only trials without a result are published. The servers are
+    those that ``AMQP_URL`` and ``MONGO_URL`` name.
+
+    Parameters
+    ----------
+    estimator : estimator instance or None
+        Of XGBoost, LightGBM, CatBoost or scikit-learn. Its ``n_jobs``, ``thread_count`` and the like give way
+        to the workers' setting. None when every grid brings its own: ``{"estimator": [...], ...}``.
+    param_grid : dict of str to sequence, or list of such dicts
+        As for `sklearn.model_selection.GridSearchCV`, in the same order of candidates.
+    X : ndarray, DataFrame or sparse matrix of shape (n_samples, n_features)
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+        Numbers or labels.
+    scoring : str, list of str, or dict of str to str, default=None
+        Names of scikit-learn's scorers; higher is better. None is the estimator's own ``score``.
+    cv : int, splitter or iterable of (train, test) indices, default=5
+        The indices are stored, not the splitter. An int is stratified for classifiers.
+    groups : array-like of shape (n_samples,), default=None
+        For splitters that keep groups together.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Handed to ``fit``, not to the scorers, as ``GridSearchCV.fit(X, y, sample_weight=...)`` does.
+    refit : str, default=None
+        With several metrics, the one that says which trial is best; None is the first.
+    n_chunks : int, default=None
+        Number of messages that the trials are cut into, never more than there are trials. None is at most
+        ten trials a message, and at least a hundred messages where there are as many trials.
+    name : str, default=None
+        What you call the study; part of its identity. None is the estimator's class.
+    error_score : float or "raise", default=nan
+        Score of a fold that fails. With "raise" a failed trial raises `TrialError` when results are read as
+        ``cv_results_``; the study itself goes on either way.
+    return_train_score : bool, default=False
+        Score the training parts too.
+    trial_timeout : float, default=None
+        Seconds for one trial on all its folds.
+
+    Returns
+    -------
+    Study
+
+    Raises
+    ------
+    InputError
+        Something can't be used; nothing was published. A ``ValueError`` whose text says what to do.
+    StoreError, BrokerError
+        A server is unreachable. If it went away in the middle, the same call completes the study.
+
+    Examples
+    --------
+    >>> study = submit(XGBClassifier(), {"max_depth": [3, 5], "n_estimators": [50, 100]}, X, y)  # doctest: +SKIP
+    >>> study.wait().best_params_  # doctest: +SKIP
+    {'max_depth': 3, 'n_estimators': 100}
+    """
+    settings = load_settings()
+    space = Space(param_grid)
+    if n_chunks is not None:
+        split_sizes(space.size, n_chunks)
+    candidates = check_estimators(estimator, space, settings.allow)
+    dataset, checked_groups = prepare(X, y, sample_weight, groups, candidates.estimators)
+    scorers, best_by = check_scoring(scoring, refit, candidates.estimators)
+    splits = make_splits(cv, dataset.X, dataset.y, checked_groups, candidates.classifier)
+    data_parts, index_parts = dataset_parts(dataset), splits_parts(splits)
+    objective = Objective(
+        estimator=candidates.encoded,
+        dataset=digest(data_parts),
+        splits=digest(index_parts),
+        n_splits=len(splits),
+        scorers=scorers,
+        refit=best_by,
+        error_score=_check_error_score(error_score),
+        return_train_score=bool(return_train_score),
+    )
+    encoded_space = space.encode(settings.allow)
+    study_name = _check_name(name, candidates)
+    study_id = _study_id(study_name, objective, encoded_space)
+    about = _about(dataset)
+    definition: Document = {
+        "_id": study_id,
+        "name": study_name,
+        "state": "RUNNING",
+        "generation": 0,
+        "n_trials": space.size,
+        "n_splits": len(splits),
+        "objective": objective.model_dump(),
+        "space": encoded_space,
+        "estimator_in_grid": candidates.own,
+        "data": about,
+        "seed": seed_of(study_id),
+        "created_at": now(),
+        "submitted_at": None,
+        "finished_at": None,
+        "progress": {"complete": 0, "failed": 0, "dead": 0, "fit_seconds": 0.0, "score_seconds": 0.0},
+        "dead_letters": [],
+    }
+    # How a study is run is not what it is: these may change from one submission to the next.
+    running = {"n_chunks": n_chunks, "trial_timeout": _check_timeout(trial_timeout)}
+    store = Store(settings)
+    try:
+        store.ping()
+        store.prepare()
+        # Data before the study that points to it, the study before the messages that name it.
+        store.datasets.put(objective.dataset, partial(write_parts, data_parts), {"kind": "dataset", **about})
+        store.datasets.put(
+            objective.splits,
+            partial(write_parts, index_parts, compress=True),
+            {"kind": "splits", "n_splits": len(splits), "n_samples": about["n_samples"]},
+        )
+        store.create_study(definition | running)
+        study = store.update_study(study_id, {"$set": running}) or definition
+        if study["progress"]["complete"] < space.size:
+            publish_missing(store, settings, study_id, objective, space)
+    except BaseException:
+        store.close()
+        raise
+    return Study(study, settings, store)
+
+
+def _study_id(name: str, objective: Objective, encoded_space: Json) -> str:
+    """Name a study by what it is: the same name, objective and space have the same id on every machine."""
+    content = json.dumps([name, objective.model_dump(), encoded_space], sort_keys=True)
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:_LONGEST_NAME]
+    return f"{slug or 'study'}-{hashlib.sha256(content.encode()).hexdigest()[:_ID_DIGITS]}"
+
+
+def _check_name(name: str | None, candidates: Candidates) -> str:
+    if name is None:
+        return "+".join(dict.fromkeys(type(one).__name__ for one in candidates.estimators))[:_LONGEST_NAME]
+    if not isinstance(name, str) or not name.strip() or len(name) > _LONGEST_NAME:
+        raise InputError(f"name={name!r}: pass text of 1 to {_LONGEST_NAME} characters")
+    return name.strip()
+
+
+def _check_error_score(error_score: Any) -> float | Literal["raise"]:
+    if error_score == "raise":
+        return "raise"
+    if isinstance(error_score, bool) or not isinstance(error_score, numbers.Real):
+        raise InputError(f"error_score={error_score!r}: pass a number, nan for one, or 'raise'")
+    return float(error_score)
+
+
+def _check_timeout(seconds: Any) -> float | None:
+    if seconds is None:
+        return None
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < math.inf:
+        raise InputError(f"trial_timeout={seconds!r}: pass seconds, more than 0, or None for no limit")
+    return float(seconds)
+
+
+def _about(dataset: Dataset) -> Document:
+    """Return what a person wants to know of the data in Compass."""
+    kind = type(dataset.X).__name__
+    shape = [int(side) for side in dataset.X.shape]
+    return {"X": kind, "shape": shape, "n_samples": shape[0], "bytes": dataset.nbytes}

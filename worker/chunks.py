@@ -1,0 +1,152 @@
+"""A chunk becomes trial documents, one at a time."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from typing import Any
+
+from sklearn.utils import get_tags
+
+from tuning.codec import Json, decode, readable
+from tuning.errors import InputError
+from tuning.machine import cpu_model, versions
+from tuning.messages import Chunk, Trial, decode_chunk
+from tuning.seeds import seed_of
+from tuning.settings import Settings
+from tuning.store import Document, Store, now, pack, trial_id
+from worker.data import DataCache
+from worker.evaluate import Scorer, fit_and_score, make_scorer, summary
+from worker.learners import build
+
+
+class Candidate:
+    """What a trial trains: makes a new, unfitted estimator whenever it is called.
+
+    Parameters
+    ----------
+    encoded : dict
+        The encoded estimator.
+    params : dict
+        The trial's encoded parameters.
+    settings : Settings
+
+    Raises
+    ------
+    InputError
+        A name is not on the allow-list, or a value misuses the encoding.
+    """
+
+    def __init__(self, encoded: Json, params: dict[str, Json], settings: Settings) -> None:
+        self._encoded, self._params, self._allow = encoded, params, settings.allow
+        self._build = functools.partial(build, threads=settings.threads)
+        self.package, _, path = str(encoded.get("__estimator__", "")).partition(".")
+        self.class_name = path.rpartition(".")[2]
+        # Resolves every name without making anything, so that a name off the allow-list shows before any work.
+        for value in (encoded, *params.values()):
+            decode(value, self._allow, build=lambda cls, _: cls)
+
+    def __call__(self) -> Any:
+        """Return a new estimator; what its class raises for these parameters comes through."""
+        estimator = decode(self._encoded, self._allow, build=self._build)
+        params = {name: decode(value, self._allow, build=self._build) for name, value in self._params.items()}
+        return estimator.set_params(**params)
+
+    def pairwise(self) -> bool:
+        """Say whether X must be a kernel or distance matrix."""
+        try:
+            return bool(get_tags(self()).input_tags.pairwise)
+        except Exception:  # noqa: BLE001 - it can't be made: its fits will say why, as this trial's result
+            return False
+
+
+class ChunkEvaluator:
+    """Evaluates chunks with the data of earlier ones at hand.
+
+    Parameters
+    ----------
+    store : Store
+        Where data comes from.
+    settings : Settings
+    """
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self._settings = settings
+        self._cache = DataCache(store, settings.cache_bytes)
+
+    def evaluate(self, body: bytes, skip: set[int], attempts: dict[str, int]) -> Iterator[bytes]:
+        """Prepare a chunk and return an iterator that evaluates its trials as it is advanced.
+
+        Parameters
+        ----------
+        body : bytes
+            The message.
+        skip : set of int
+            Numbers that have a result already.
+        attempts : dict of str to int
+            Which try this is, by number; 1 where absent.
+
+        Returns
+        -------
+        iterator of bytes
+            Trial documents, packed, in the chunk's order.
+
+        Raises
+        ------
+        WarrenError
+            The chunk as a whole can't be evaluated: its data is missing, or it names what is not allowed.
+        """
+        chunk = decode_chunk(body)
+        objective = chunk.objective
+        try:
+            scorer = make_scorer(objective.scorers)
+        except ValueError as exc:
+            raise InputError(f"scorers {list(objective.scorers.values())}: {' '.join(str(exc).split())}") from exc
+        trials = [
+            (trial, Candidate(trial.estimator or objective.estimator or {}, trial.params, self._settings))
+            for trial in chunk.trials
+            if trial.number not in skip
+        ]
+        self._cache.dataset(objective.dataset)
+        self._cache.splits(objective.splits)
+        return (
+            pack(self._evaluate(chunk, trial, candidate, scorer) | {"attempts": attempts.get(str(trial.number), 1)})
+            for trial, candidate in trials
+        )
+
+    def _evaluate(self, chunk: Chunk, trial: Trial, candidate: Candidate, scorer: Scorer) -> Document:
+        objective, settings = chunk.objective, self._settings
+        metrics = list(objective.scorers)
+        seed = seed_of(chunk.study_id, trial.number)
+        started_at = now()
+        pairwise = candidate.pairwise()
+        folds = [
+            fit_and_score(
+                candidate,
+                self._cache.fold(objective.dataset, objective.splits, number, pairwise=pairwise),
+                scorer,
+                metrics,
+                error_score=float("nan") if objective.error_score == "raise" else objective.error_score,
+                return_train_score=objective.return_train_score,
+                seed=seed,
+            )
+            for number in range(objective.n_splits)
+        ]
+        own = {"estimator": readable(trial.estimator)} if trial.estimator else {}
+        return {
+            "_id": trial_id(chunk.study_id, trial.number),
+            "study_id": chunk.study_id,
+            "number": trial.number,
+            "estimator": candidate.class_name,
+            "params": own | {name: readable(value) for name, value in trial.params.items()},
+            **summary(folds, metrics, objective.refit),
+            "worker": settings.worker_name,
+            "started_at": started_at,
+            "finished_at": now(),
+            "threads": settings.threads,
+            "seed": seed,
+            "dataset": objective.dataset,
+            "splits": objective.splits,
+            "cpu": cpu_model(),
+            "versions": versions(candidate.package),
+        }

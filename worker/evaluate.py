@@ -1,0 +1,230 @@
+"""The pure core: one trial and its folds go in, scores and times come out. No network, no clock setting, no global.
+
+The steps and their order are those of scikit-learn's ``GridSearchCV``, so that the numbers are too: build
+afresh, set the trial's parameters, fit on the training part, score the held-out part, then the training part.
+"""
+
+from __future__ import annotations
+
+import numbers
+import time
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import check_scoring, get_scorer
+
+from tuning.dataset import Matrix
+
+# Characters of a traceback that a failed trial keeps: its end tells, a document stays small.
+_TRACEBACK_CHARS = 4000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fold:
+    """The data of one fold: X, y and sample weights of its training part, X and y of its held-out part."""
+
+    X_train: Matrix
+    y_train: Any
+    X_test: Matrix
+    y_test: Any
+    weight_train: Any = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldResult:
+    """What one fit on one fold gave.
+
+    Attributes
+    ----------
+    test_scores, train_scores : dict of str to float
+        A score a metric; train scores are empty unless asked for.
+    fit_seconds, score_seconds : float
+        Seconds for fitting, and for scoring the held-out part.
+    error : str or None
+        Why the fit or a scorer failed, in a line.
+    trace : str
+        The end of its traceback.
+    """
+
+    test_scores: dict[str, float]
+    train_scores: dict[str, float]
+    fit_seconds: float
+    score_seconds: float
+    error: str | None = None
+    trace: str = ""
+
+
+Scorer = Callable[[Any, Matrix, Any], Mapping[str, Any]]
+"""Takes a fitted estimator, X and y; returns a number a metric, or the traceback of a scorer that failed."""
+
+
+def _own_score(estimator: Any, X: Matrix, y: Any) -> Any:
+    return estimator.score(X) if y is None else estimator.score(X, y)
+
+
+def make_scorer(scorers: Mapping[str, str | None]) -> Scorer:
+    """Return one callable for all metrics, which predicts once for those that share a prediction.
+
+    Parameters
+    ----------
+    scorers : mapping of str to (str or None)
+        Metric to scikit-learn scorer name; None is the estimator's own ``score``.
+
+    Returns
+    -------
+    callable
+
+    Raises
+    ------
+    ValueError
+        A scorer that scikit-learn does not have.
+    """
+    found = {metric: _own_score if name is None else get_scorer(name) for metric, name in scorers.items()}
+    if len(found) == 1:
+        [(metric, single)] = found.items()
+
+        def score_one(estimator: Any, X: Matrix, y: Any) -> Mapping[str, Any]:
+            try:
+                return {metric: single(estimator, X, y)}
+            except Exception:  # noqa: BLE001 - a scorer that fails is a result, as in scikit-learn
+                return {metric: traceback.format_exc()}
+
+        return score_one
+    together: Scorer = check_scoring(scoring=found, raise_exc=False)
+    return together
+
+
+def _checked(scores: Mapping[str, Any], error_score: float) -> tuple[dict[str, float], str]:
+    """Numbers of a scorer's answer, `error_score` for those that failed, and the first failure's traceback."""
+    checked, trace = {}, ""
+    for metric, score in scores.items():
+        if isinstance(score, np.generic):
+            score = score.item()
+        if isinstance(score, numbers.Number) and not isinstance(score, complex):
+            checked[metric] = float(score)  # type: ignore[arg-type]
+            continue
+        checked[metric] = error_score
+        problem = score if isinstance(score, str) else f"TypeError: the score is a {type(score).__name__}, not a number"
+        trace = trace or f"scorer {metric}: {problem}"
+    return checked, trace
+
+
+def fit_and_score(
+    make_estimator: Callable[[], Any],
+    fold: Fold,
+    score: Scorer,
+    metrics: Sequence[str],
+    *,
+    error_score: float,
+    return_train_score: bool,
+    seed: int,
+) -> FoldResult:
+    """Fit one candidate on one fold and score it.
+
+    Parameters
+    ----------
+    make_estimator : callable
+        Returns a new, unfitted estimator with the trial's parameters.
+    fold : Fold
+    score : callable
+        From `make_scorer`.
+    metrics : sequence of str
+        The metrics that `score` returns.
+    error_score : float
+        The score of whatever fails.
+    return_train_score : bool
+        Score the training part too.
+    seed : int
+        Seeds NumPy's global generator, which estimators without a ``random_state`` draw from.
+
+    Returns
+    -------
+    FoldResult
+        Also when the fit fails: a failure is data.
+    """
+    failed = dict.fromkeys(metrics, error_score)
+    train_scores: dict[str, float] = {}
+    np.random.seed(seed)  # what check_random_state(None) returns
+    started = time.perf_counter()
+    try:
+        estimator = make_estimator()
+        weights = {} if fold.weight_train is None else {"sample_weight": fold.weight_train}
+        if fold.y_train is None:
+            estimator.fit(fold.X_train, **weights)
+        else:
+            estimator.fit(fold.X_train, fold.y_train, **weights)
+    except Exception as exc:  # noqa: BLE001 - whatever an estimator raises is this trial's result
+        return FoldResult(
+            test_scores=failed,
+            train_scores=failed if return_train_score else {},
+            fit_seconds=time.perf_counter() - started,
+            score_seconds=0.0,
+            error=_line(f"{type(exc).__name__}: {exc}"),
+            trace=traceback.format_exc()[-_TRACEBACK_CHARS:],
+        )
+    fitted = time.perf_counter()
+    test_scores, trace = _checked(score(estimator, fold.X_test, fold.y_test), error_score)
+    scored = time.perf_counter()
+    if return_train_score:
+        train_scores, train_trace = _checked(score(estimator, fold.X_train, fold.y_train), error_score)
+        trace = trace or train_trace
+    return FoldResult(
+        test_scores=test_scores,
+        train_scores=train_scores,
+        fit_seconds=fitted - started,
+        score_seconds=scored - fitted,
+        error=_line(trace.strip().rpartition("\n")[2]) if trace else None,
+        trace=trace[-_TRACEBACK_CHARS:],
+    )
+
+
+def _line(text: str) -> str:
+    """Text on one line, of a length that a table shows."""
+    return " ".join(text.split())[:500]
+
+
+def summary(folds: Sequence[FoldResult], metrics: Sequence[str], refit: str) -> dict[str, Any]:
+    """Return the scores, times and state of a trial as its document has them.
+
+    Parameters
+    ----------
+    folds : sequence of FoldResult
+        One a fold, in order.
+    metrics : sequence of str
+        In the user's order.
+    refit : str
+        The metric that ``mean_test_score`` repeats when there are several.
+
+    Returns
+    -------
+    dict
+        ``state``, ``mean_test_score``, ``split_test_<metric>`` (a list, one score a fold) and so on.
+    """
+    fields: dict[str, Any] = {}
+    parts = [("test", [fold.test_scores for fold in folds])]
+    if folds[0].train_scores:
+        parts.append(("train", [fold.train_scores for fold in folds]))
+    for part, scores in parts:
+        for metric in metrics:
+            values = [one[metric] for one in scores]
+            # Mean and standard deviation as scikit-learn's _format_results takes them.
+            mean = np.average(values)
+            fields[f"mean_{part}_{metric}"] = float(mean)
+            fields[f"std_{part}_{metric}"] = float(np.sqrt(np.average((np.asarray(values) - mean) ** 2)))
+            fields[f"split_{part}_{metric}"] = values
+    if refit != "score":
+        fields["mean_test_score"] = fields[f"mean_test_{refit}"]
+        fields["std_test_score"] = fields[f"std_test_{refit}"]
+    problem = next(((number, fold) for number, fold in enumerate(folds) if fold.error), None)
+    fields["state"] = "FAILED" if problem else "COMPLETE"
+    fields["error"] = f"fold {problem[0]}: {problem[1].error}" if problem else None
+    if problem:
+        fields["traceback"] = problem[1].trace
+    fields["fit_seconds"] = sum(fold.fit_seconds for fold in folds)
+    fields["score_seconds"] = sum(fold.score_seconds for fold in folds)
+    fields["split_fit_seconds"] = [fold.fit_seconds for fold in folds]
+    fields["split_score_seconds"] = [fold.score_seconds for fold in folds]
+    return fields

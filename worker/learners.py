@@ -1,0 +1,89 @@
+"""What each library calls its threads, and how it is kept quiet: applied to every estimator that is built."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Library:
+    """Names of one library's parameters.
+
+    Attributes
+    ----------
+    threads : str
+        The parameter that takes the number of threads.
+    thread_aliases : frozenset of str
+        Other names for it; they give way, or the library would see two numbers.
+    quiet : dict
+        Parameters that stop it from printing or writing files; none of them changes a number.
+    verbosity : frozenset of str
+        If one of these is set by the user, `quiet` keeps out of the way of all of them.
+    """
+
+    threads: str
+    thread_aliases: frozenset[str]
+    quiet: dict[str, Any]
+    verbosity: frozenset[str]
+
+
+LIBRARIES = {
+    # https://xgboost.readthedocs.io/en/stable/parameter.html
+    "xgboost": Library(
+        threads="n_jobs",
+        thread_aliases=frozenset({"nthread"}),
+        quiet={},
+        verbosity=frozenset({"verbosity"}),
+    ),
+    # https://lightgbm.readthedocs.io/en/stable/Parameters.html
+    "lightgbm": Library(
+        threads="n_jobs",
+        thread_aliases=frozenset({"num_threads", "num_thread", "nthread", "nthreads"}),
+        quiet={"verbosity": -1},
+        verbosity=frozenset({"verbosity", "verbose"}),
+    ),
+    # https://catboost.ai/docs/en/references/training-parameters/
+    "catboost": Library(
+        threads="thread_count",
+        thread_aliases=frozenset(),
+        # Without the second it writes a folder catboost_info into the working directory (catboost #1891).
+        quiet={"logging_level": "Silent", "allow_writing_files": False},
+        verbosity=frozenset({"logging_level", "verbose", "silent", "verbose_eval"}),
+    ),
+}
+
+
+@functools.cache
+def _takes_jobs(cls: type) -> bool:
+    return "n_jobs" in inspect.signature(cls).parameters
+
+
+def build(cls: type, params: dict[str, Any], threads: int) -> Any:
+    """Make an estimator that uses `threads` threads and prints nothing.
+
+    Parameters
+    ----------
+    cls : type
+        An estimator class from the allow-list.
+    params : dict
+        Its parameters. Thread numbers among them give way to `threads`.
+    threads : int
+        Threads for one fit.
+
+    Returns
+    -------
+    estimator
+    """
+    library = LIBRARIES.get(cls.__module__.partition(".")[0])
+    if library is None:
+        return cls(**{**params, "n_jobs": threads}) if _takes_jobs(cls) else cls(**params)
+    final = {key: value for key, value in params.items() if key not in library.thread_aliases}
+    final[library.threads] = threads
+    spoken = library.verbosity & final.keys()
+    for key, value in library.quiet.items():
+        if not (spoken and key in library.verbosity):
+            final.setdefault(key, value)
+    return cls(**final)

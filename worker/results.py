@@ -1,0 +1,147 @@
+"""Finished trials on their way to the store: gathered for a moment, written together, kept until they are durable."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_never, wait_random_exponential
+from tenacity.stop import stop_base
+
+from tuning.errors import StoreError
+from tuning.messages import Chunk, Trial
+from tuning.settings import Settings
+from tuning.store import Document, Store, now, trial_id, unpack
+
+logger = logging.getLogger(__name__)
+
+# Seconds between tries at a database that is away, at most; jitter keeps forty workers from knocking together.
+_LONGEST_WAIT = 15.0
+# Documents written together: a second of no-op trials, far below MongoDB's 48 MB a message.
+_BATCH = 1000
+
+
+def _say_so(state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    logger.warning("finished trials wait for the database: try=%d reason=%s", state.attempt_number, error)
+
+
+class ResultWriter:
+    """Writes the results of one chunk.
+
+    Parameters
+    ----------
+    store : Store
+    settings : Settings
+        Says how long a result may wait for others.
+    study_id : str
+        Whose results these are.
+    stop : tenacity stop, default=never
+        When to give up on a database that is away; results not written are lost with it and evaluated again.
+    """
+
+    def __init__(self, store: Store, settings: Settings, study_id: str, stop: stop_base = stop_never) -> None:
+        self._store = store
+        self._study_id = study_id
+        self._flush_seconds = settings.flush_seconds
+        self._waiting: list[bytes] = []
+        self._oldest = 0.0
+        self.retry = Retrying(
+            retry=retry_if_exception_type(StoreError),
+            wait=wait_random_exponential(multiplier=0.2, max=_LONGEST_WAIT),
+            stop=stop,
+            before_sleep=_say_so,
+            reraise=True,
+        )
+
+    def add(self, packed: bytes) -> None:
+        """Take a trial document, packed."""
+        if not self._waiting:
+            self._oldest = time.monotonic()
+        self._waiting.append(packed)
+
+    def seconds_left(self) -> float:
+        """Seconds until something must be written; infinite when nothing waits."""
+        if not self._waiting:
+            return float("inf")
+        if len(self._waiting) >= _BATCH:
+            return 0.0
+        return max(0.0, self._oldest + self._flush_seconds - time.monotonic())
+
+    def flush(self) -> Document | None:
+        """Write what waits, and return the study as it now is; when this returns, it is durable.
+
+        Raises
+        ------
+        StoreError
+            The database was away until `stop` gave up.
+        """
+        inserted: Callable[[], Document | None] = self._write
+        return self.retry(inserted)
+
+    def _write(self) -> Document | None:
+        new = self._store.insert_trials(self._waiting)
+        documents = [unpack(self._waiting[position]) for position in new]
+        self._waiting.clear()  # durable now; counting them again would be wrong
+        return self._store.add_progress(self._study_id, documents)
+
+
+def failed_document(
+    chunk: Chunk, trial: Trial, settings: Settings, *, error: str, attempts: int, seconds: float
+) -> Document:
+    """Return the document of a trial that took its process down.
+
+    Parameters
+    ----------
+    chunk, trial
+        The trial, and the chunk that it came in.
+    settings : Settings
+    error : str
+        The reason.
+    attempts : int
+        How often it was tried.
+    seconds : float
+        Seconds that the last try took.
+
+    Returns
+    -------
+    dict
+        With the fields of every trial document; all scores are the study's ``error_score``.
+    """
+    from tuning.codec import readable  # brings NumPy, which an idle worker does without
+
+    objective = chunk.objective
+    score = float("nan") if objective.error_score == "raise" else objective.error_score
+    fields: Document = {}
+    for part in ("test", "train") if objective.return_train_score else ("test",):
+        for metric in objective.scorers:
+            fields |= {
+                f"mean_{part}_{metric}": score,
+                f"std_{part}_{metric}": 0.0 if score == score else score,
+                f"split_{part}_{metric}": [score] * objective.n_splits,
+            }
+    estimator = trial.estimator or objective.estimator or {}
+    own = {"estimator": readable(trial.estimator)} if trial.estimator else {}
+    return {
+        "_id": trial_id(chunk.study_id, trial.number),
+        "study_id": chunk.study_id,
+        "number": trial.number,
+        "state": "FAILED",
+        "error": error,
+        "estimator": str(estimator.get("__estimator__", "")).rpartition(".")[2],
+        "params": own | {name: readable(value) for name, value in trial.params.items()},
+        **fields,
+        "mean_test_score": score,
+        "std_test_score": 0.0 if score == score else score,
+        "fit_seconds": seconds,
+        "score_seconds": 0.0,
+        "split_fit_seconds": [seconds / objective.n_splits] * objective.n_splits,
+        "split_score_seconds": [0.0] * objective.n_splits,
+        "worker": settings.worker_name,
+        "attempts": attempts,
+        "finished_at": now(),
+        "threads": settings.threads,
+        "dataset": objective.dataset,
+        "splits": objective.splits,
+    }

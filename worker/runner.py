@@ -1,0 +1,237 @@
+"""From a message to a verdict: what a worker does with one chunk, on a thread of its own.
+
+The training process trains; this thread hands it the chunk, takes the results, writes them, and watches
+for what can end a chunk early: a crash, a time-out, a pause, a cancel, a newer publication, an eviction.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from tenacity import RetryCallState
+from tenacity.stop import stop_base
+
+from tuning.errors import MessageError, StoreError
+from tuning.messages import Chunk, Trial, decode_chunk
+from tuning.settings import Settings
+from tuning.store import Document, Store, pack
+from worker.results import ResultWriter, failed_document
+from worker.trainer import ChildLostError, Trainer
+
+logger = logging.getLogger(__name__)
+
+# Seconds between looks at the study while a long trial runs: a pause takes effect within one trial.
+_CONTROL_SECONDS = 1.0
+# Seconds between looks at the stop flag.
+_TICK_SECONDS = 0.1
+
+
+class Verdict(StrEnum):
+    """What becomes of a message."""
+
+    ACKNOWLEDGE = "acknowledge"
+    REQUEUE = "requeue"
+    DEAD_LETTER = "dead letter"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """A verdict, and the reason where it is a dead letter."""
+
+    verdict: Verdict
+    reason: str = ""
+
+
+class _StopAsked(stop_base):
+    """Give up on a database that is away once the worker's grace is over."""
+
+    def __init__(self, runner: ChunkRunner) -> None:
+        self._runner = runner
+
+    def __call__(self, retry_state: RetryCallState) -> bool:  # noqa: ARG002 - tenacity's signature
+        return time.monotonic() >= self._runner.stop_at
+
+
+@dataclass
+class _Progress:
+    """How far a chunk has come."""
+
+    chunk: Chunk
+    done: set[int]
+    attempts: dict[str, int] = field(default_factory=dict)
+    # When the trial in hand began, on the monotonic clock; None while data and libraries are loaded.
+    began: float | None = None
+    stop_sent: bool = False
+
+    def remaining(self) -> list[Trial]:
+        return [trial for trial in self.chunk.trials if trial.number not in self.done]
+
+
+class ChunkRunner:
+    """Runs chunks one after the other.
+
+    Parameters
+    ----------
+    store : Store
+    settings : Settings
+    trainer : Trainer
+        The training process, kept warm between chunks.
+    """
+
+    def __init__(self, store: Store, settings: Settings, trainer: Trainer) -> None:
+        self._store = store
+        self._settings = settings
+        self._trainer = trainer
+        self._stopping = threading.Event()
+        self.stop_at = float("inf")
+
+    def stop(self, grace_seconds: float) -> None:
+        """Stop after the trial in hand, which gets `grace_seconds` more. Called from another thread."""
+        self.stop_at = min(self.stop_at, time.monotonic() + grace_seconds)
+        self._stopping.set()
+
+    def ready_again(self) -> None:
+        """Forget a stop that was for one connection only."""
+        self._stopping.clear()
+        self.stop_at = float("inf")
+
+    def run(self, body: bytes) -> Outcome:
+        """Evaluate a chunk and write its results.
+
+        Parameters
+        ----------
+        body : bytes
+            The message.
+
+        Returns
+        -------
+        Outcome
+            ``ACKNOWLEDGE`` only when every result that is due is durable.
+        """
+        try:
+            chunk = decode_chunk(body)
+        except MessageError as exc:
+            return Outcome(verdict=Verdict.DEAD_LETTER, reason=str(exc))
+        writer = ResultWriter(self._store, self._settings, chunk.study_id, _StopAsked(self))
+        try:
+            study = writer.retry(self._store.study, chunk.study_id, ("state", "generation"))
+            if not _wanted(study, chunk):
+                logger.info(
+                    "dropped a chunk that is not wanted any more: study=%s chunk=%d", chunk.study_id, chunk.index
+                )
+                return Outcome(verdict=Verdict.ACKNOWLEDGE)
+            numbers = [trial.number for trial in chunk.trials]
+            progress = _Progress(chunk, writer.retry(self._store.finished_numbers, chunk.study_id, numbers))
+            return self._train(body, progress, writer)
+        except StoreError as exc:  # only after the grace is over
+            logger.warning("gave a chunk back with results unwritten: study=%s reason=%s", chunk.study_id, exc)
+            self._trainer.kill()
+            return Outcome(verdict=Verdict.REQUEUE)
+
+    def _train(self, body: bytes, progress: _Progress, writer: ResultWriter) -> Outcome:
+        chunk, began = progress.chunk, time.monotonic()
+        while progress.remaining() and not self._stopping.is_set():
+            self._trainer.begin(body, progress.done, progress.attempts)
+            progress.began, progress.stop_sent = None, False
+            try:
+                outcome = self._collect(progress, writer)
+            except ChildLostError as exc:
+                self._blame(progress, writer, str(exc))
+                continue
+            if outcome is not None:
+                return outcome
+            break
+        study = writer.flush()
+        left = len(progress.remaining())
+        logger.info(
+            "chunk ended: study=%s chunk=%d trials=%d left=%d seconds=%.1f",
+            chunk.study_id,
+            chunk.index,
+            len(chunk.trials),
+            left,
+            time.monotonic() - began,
+        )
+        given_back = left and _wanted(study, chunk)
+        return Outcome(verdict=Verdict.REQUEUE if given_back else Verdict.ACKNOWLEDGE)
+
+    def _collect(self, progress: _Progress, writer: ResultWriter) -> Outcome | None:
+        """Take results until the child is done; return an outcome only if the chunk can't be evaluated at all."""
+        chunk, look_at = progress.chunk, time.monotonic() + _CONTROL_SECONDS
+        while True:
+            message = self._trainer.receive(min(_TICK_SECONDS, writer.seconds_left()))
+            match message:
+                case ("r", _):
+                    progress.began = time.monotonic()
+                case ("t", packed):
+                    progress.done.add(progress.remaining()[0].number)
+                    progress.began = time.monotonic()
+                    writer.add(packed)
+                case ("d", _):
+                    return None
+                case ("e", reason):
+                    return self._dead_letter(progress, writer, reason.decode())
+            moment = time.monotonic()
+            if self._stopping.is_set():
+                self._stop_child(progress)
+                if moment >= self.stop_at:
+                    logger.info("abandoned the trial in hand: study=%s chunk=%d", chunk.study_id, chunk.index)
+                    self._trainer.kill()
+                    return None
+            if progress.began and chunk.trial_timeout and moment - progress.began > chunk.trial_timeout:
+                self._trainer.kill()
+                raise ChildLostError(f"timed out after {chunk.trial_timeout:g} seconds")
+            if writer.seconds_left() <= 0:
+                study = writer.flush()
+            elif moment >= look_at:
+                study = writer.retry(self._store.study, chunk.study_id, ("state", "generation"))
+            else:
+                continue
+            look_at = moment + _CONTROL_SECONDS
+            if not _wanted(study, chunk):
+                self._stop_child(progress)
+
+    def _dead_letter(self, progress: _Progress, writer: ResultWriter, reason: str) -> Outcome:
+        """Tell the study which trials no worker can evaluate, so that nobody waits for them."""
+        numbers = [trial.number for trial in progress.remaining()]
+        letter = {"index": progress.chunk.index, "numbers": numbers, "reason": reason}
+        update = {"$push": {"dead_letters": letter}, "$inc": {"progress.dead": len(numbers)}}
+        writer.flush()
+        writer.retry(self._store.update_study, progress.chunk.study_id, update)
+        return Outcome(verdict=Verdict.DEAD_LETTER, reason=reason)
+
+    def _stop_child(self, progress: _Progress) -> None:
+        if not progress.stop_sent:
+            self._trainer.stop_soon()
+            progress.stop_sent = True
+
+    def _blame(self, progress: _Progress, writer: ResultWriter, reason: str) -> None:
+        """Count a lost process against the trial that it was at; too often is that trial's result."""
+        trial = progress.remaining()[0]
+        key = str(trial.number)
+        attempts = progress.attempts.get(key, 1)
+        seconds = time.monotonic() - progress.began if progress.began else 0.0
+        logger.warning(
+            "%s: study=%s trial=%d try=%d of %d",
+            reason,
+            progress.chunk.study_id,
+            trial.number,
+            attempts,
+            self._settings.max_attempts,
+        )
+        if attempts < self._settings.max_attempts:
+            progress.attempts[key] = attempts + 1
+            return
+        document = failed_document(
+            progress.chunk, trial, self._settings, error=reason, attempts=attempts, seconds=seconds
+        )
+        writer.add(pack(document))
+        progress.done.add(trial.number)
+
+
+def _wanted(study: Document | None, chunk: Chunk) -> bool:
+    """Say whether a chunk still has to be evaluated: its study runs, and this is its latest publication."""
+    return study is not None and study["state"] == "RUNNING" and study["generation"] <= chunk.generation
