@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from producer.space import split_params
     from producer.stack import local_stack
     from producer.study import Study
-    from producer.submit import submit
+    from producer.submission import submit
 
 __all__ = ["Study", "local_stack", "split_params", "submit"]
 
@@ -20,7 +20,7 @@ _HOMES = {
     "Study": "producer.study",
     "local_stack": "producer.stack",
     "split_params": "producer.space",
-    "submit": "producer.submit",
+    "submit": "producer.submission",
 }
 
 

@@ -55,6 +55,7 @@ class _Publication:
             if not self._connection.is_closed:  # Ctrl-C, or the bodies raised
                 self._connection.close()
                 self._connection.ioloop.start()
+            self._connection.ioloop.close()
 
     def _on_channel(self, channel: Channel) -> None:
         self._channel = channel

@@ -116,7 +116,7 @@ def results_frame(documents: Iterable[Mapping[str, Any]], space: Space, objectiv
     columns["params"] = candidates
     for name, column in _param_columns(candidates).items():
         # A parameter that a trial does not have is missing, whatever its kind; whole columns keep their dtype.
-        columns[name] = column.astype(object).filled(None) if column.mask.any() else column.data
+        columns[name] = np.ma.filled(column.astype(object), None) if column.mask.any() else column.data
     columns |= _score_columns(rows, objective)
     columns |= {name: [row.get(name) for row in rows] for name in _LAST_COLUMNS}
     frame = pd.DataFrame(columns)

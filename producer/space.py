@@ -195,11 +195,13 @@ class Space:
     def _encode(self, allow: Iterable[str]) -> tuple[_Grid, ...]:
         allowed = tuple(allow)
         if allowed not in self._encoded:
+            # A list of points, as a random search draws them, repeats its few estimators.
+            known: dict[int, Json] = {}
             self._encoded[allowed] = tuple(
                 _Grid(
                     grid.names,
                     tuple(
-                        self._encode_column(position, name, column, allowed)
+                        self._encode_column(position, name, column, allowed, known)
                         for name, column in zip(grid.names, grid.columns, strict=True)
                     ),
                     grid.sizes,
@@ -209,12 +211,22 @@ class Space:
             )
         return self._encoded[allowed]
 
-    def _encode_column(self, grid: int, name: str, column: Sequence[Any], allow: tuple[str, ...]) -> Sequence[Json]:
+    def _encode_column(
+        self, grid: int, name: str, column: Sequence[Any], allow: tuple[str, ...], known: dict[int, Json]
+    ) -> Sequence[Json]:
         if isinstance(column, range):  # its items are JSON already
             if any(abs(bound) > _LARGEST_INT for bound in (column.start, column.stop, column.step)):
                 raise InputError(f"{self.where(grid, name)} = {column}: integers must fit in 64 bits")
             return column
-        return tuple(encode(value, self.where(grid, name, i), allow) for i, value in enumerate(column))
+        found = []
+        for i, value in enumerate(column):
+            if not hasattr(value, "get_params"):
+                found.append(encode(value, self.where(grid, name, i), allow))
+                continue
+            if id(value) not in known:
+                known[id(value)] = encode(value, self.where(grid, name, i), allow)
+            found.append(known[id(value)])
+        return tuple(found)
 
     def _walk(self, grids: tuple[_Grid, ...], wanted: Iterable[int]) -> Iterator[tuple[int, Point]]:
         """Yield points by number; a number that follows its predecessor costs one step of the odometer."""

@@ -12,7 +12,7 @@ import typer
 
 from producer.cli import machines, results, studies, submit
 from producer.cli.help import keep_examples
-from producer.cli.output import INTERRUPTED, first_line, note, say
+from producer.cli.output import INTERRUPTED, note, say
 from tuning.errors import WarrenError
 
 # The exit status of a program whose reader went away, as shells have it: 128 + SIGPIPE.
@@ -29,7 +29,7 @@ Try it on this machine, with nothing else set up:
 In three terminals:
   warren up                       # a broker, a database and two workers; prints two lines to export
   warren submit study.yaml        # prints the id of the study
-  warren watch 3f9c2a             # progress, then the leaderboard; the beginning of an id will do
+  warren watch breast             # progress, then the leaderboard; the beginning of an id will do
 
 The servers are named by AMQP_URL (amqp://user:password@host:5672/%2F) and MONGO_URL
 (mongodb://user:password@host:27017/tuning).
@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return exc.code if isinstance(exc.code, int) else int(exc.code is not None)
         sys.stdout.flush()
     except WarrenError as exc:
-        note(f"warren: {first_line(exc)}")
+        note(f"warren: {exc}")
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 
 from producer.cli.output import plural
-from producer.cli.study_file import DataFile, listed, nearest
+from producer.cli.study_file import DataFile, nearest
+from producer.inputs.text import listing
 from tuning.errors import InputError
 
 
@@ -105,8 +106,8 @@ def _check_text(X: pd.DataFrame, text: Iterable[str], path: Path) -> None:
     unsaid = [str(name) for name in X if name not in told and _is_text(X[name])]
     if unsaid:
         raise InputError(
-            f"{path.name}: text in {plural(len(unsaid), 'column')}: {listed(unsaid)}; name them under `categories` "
-            "(or `drop`, or `text` for an estimator that takes text) in the study's `data`"
+            f"{path.name}: text in {plural(len(unsaid), 'column')}: {listing(unsaid, 12)}; name them under "
+            "`categories` (or `drop`, or `text` for an estimator that takes text) in the study's `data`"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -59,7 +60,8 @@ def worker(
         environment["WARREN_THREADS"] = str(threads)
     elif "WARREN_THREADS" not in environment:
         environment["WARREN_THREADS"] = str(max(1, settings.threads // count))
-    command = [sys.executable, "-m", "worker"]
+    # -P: a worker.py in the working directory is not ours.
+    command = [sys.executable, "-P", "-m", "worker"]
     if count == 1:
         sys.stdout.flush()
         os.execve(sys.executable, command, environment)  # noqa: S606 - this very interpreter
@@ -115,32 +117,34 @@ def up(
       export AMQP_URL=... MONGO_URL=...       # in another terminal, the two lines that `up` prints
       warren submit study.yaml --wait
     """
-    from producer.stack import local_stack
+    from producer import local_stack
 
-    with _ended_by_signals(), on_interrupt(lambda: note("stopped; the next `warren up` goes on from here")):
-        note("starting a broker, a database and " + plural(workers, "worker") + " ...")
-        with local_stack(workers=workers, data_dir=str(data_dir)) as stack:
-            if json_:
-                print_json(
-                    {
-                        "amqp_url": stack.amqp_url,
-                        "mongo_url": stack.mongo_url,
-                        "data_dir": stack.data_dir,
-                        "logs": stack.logs,
-                        "workers": workers,
-                    }
-                )
-            else:
-                say("In another terminal, or above `local_stack` in a notebook's place:")
-                say()
-                say(f"  export AMQP_URL={stack.amqp_url}")
-                say(f"  export MONGO_URL={stack.mongo_url}")
-                say()
-            note(
-                f"{plural(workers, 'worker')} running; data in {stack.data_dir}, logs in {stack.logs}; Ctrl-C stops all"
+    def parting() -> None:
+        note("stopped; the next `warren up` goes on from here")
+
+    with (
+        _ended_by_signals(),
+        on_interrupt(parting),
+        local_stack(workers, data_dir=data_dir, log=note) as stack,
+    ):
+        if json_:
+            print_json(
+                {
+                    "amqp_url": stack.amqp_url,
+                    "mongo_url": stack.mongo_url,
+                    "data_dir": stack.data_dir,
+                    "logs": stack.logs,
+                    "workers": workers,
+                }
             )
-            sys.stdout.flush()
-            _sleep()
+        else:
+            say("\nIn every other terminal that is to find them:\n")
+            say(f"  export AMQP_URL={shlex.quote(stack.amqp_url)}")
+            say(f"  export MONGO_URL={shlex.quote(stack.mongo_url)}\n")
+            say("MongoDB Compass opens the second of the two.")
+        sys.stdout.flush()
+        note(f"{plural(workers, 'worker')} running; data in {stack.data_dir}, logs in {stack.logs}; Ctrl-C stops all")
+        _sleep()
 
 
 def demo(

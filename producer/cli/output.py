@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -144,11 +143,6 @@ def show_time(moment: datetime | None) -> str:
 def plural(count: int, noun: str) -> str:
     """Return a count with its noun: ``1 trial``, ``1,200 trials``."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
-def first_line(text: object) -> str:
-    """Return text on one line."""
-    return re.sub(r"\s+", " ", str(text)).strip()
 
 
 @contextmanager

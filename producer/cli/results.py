@@ -45,9 +45,9 @@ def results(
     JSON, CSV and Parquet hold every trial that has ended, failed ones last, with all scores, times and reasons.
 
     Example:
-      warren results 3f9c2a --top 20
-      warren results 3f9c2a --csv results.csv
-      warren results 3f9c2a --json | jq '.[0].params'
+      warren results breast --top 20
+      warren results breast --csv results.csv
+      warren results breast --json | jq '.[0].params'
     """
     study = find(study_id)
     if csv is None and parquet is None and not json_:

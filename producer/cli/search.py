@@ -6,7 +6,9 @@ import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from producer.cli.study_file import Splitter, StudyFile, nearest, short
+from producer.cli.study_file import Splitter, StudyFile, nearest
+from producer.inputs.parameters import closest, known_names
+from producer.inputs.text import short
 from tuning.allowlist import resolve
 from tuning.codec import decode
 from tuning.errors import InputError
@@ -29,7 +31,8 @@ SPLITTERS = (
     "LeavePGroupsOut",
 )
 # Names in a grid that are no parameters: whose grid it is.
-_OWN = ("estimator", "params")
+_OWN: dict[str, type] = {"estimator": str, "params": dict}
+_OWN_NEEDS = {"estimator": "a dotted name (xgboost.XGBClassifier)", "params": "a mapping of fixed parameters"}
 
 
 def make_cv(cv: int | Splitter) -> Any:
@@ -51,7 +54,7 @@ def make_cv(cv: int | Splitter) -> Any:
     known = inspect.signature(cls).parameters
     for name in given:
         if name not in known:
-            raise InputError(f"cv: {cv.splitter} has no parameter {name!r}: {nearest(name, known) if known else ''}")
+            raise InputError(f"cv: {cv.splitter} has no parameter {name!r}: {nearest(name, known)}")
     if "random_state" in known and given.get("random_state") is None and given.get("shuffle", "shuffle" not in known):
         raise InputError(
             f"cv: {cv.splitter} would split anew at each submission and never resume: give it a random_state, 0 will do"
@@ -83,51 +86,61 @@ def make_search(study: StudyFile, allow: Iterable[str] = ()) -> tuple[Any, Any]:
     InputError
         No estimator, one that is not allowed or lacks a parameter, or values that are no list.
     """
+    single = isinstance(study.grid, dict)
     grids = [study.grid] if isinstance(study.grid, dict) else study.grid
-    places = ["grid"] if isinstance(study.grid, dict) else [f"grid[{position}]" for position in range(len(grids))]
+    places = ["grid"] if single else [f"grid[{position}]" for position in range(len(grids))]
     values = [_values(grid, place) for grid, place in zip(grids, places, strict=True)]
-    if not any(name in grid for grid in grids for name in _OWN):
-        if study.estimator is None:
-            raise InputError("no estimator: write `estimator: xgboost.XGBClassifier`, for one, beside `grid`")
-        estimator = _build(study.estimator, study.params, "estimator", "params", allow)
-        return estimator, values[0] if isinstance(study.grid, dict) else values
-    for grid, place, own in zip(grids, places, values, strict=True):
-        name, params = grid.get("estimator", study.estimator), grid.get("params", {})
-        if not isinstance(name, str) or not isinstance(params, dict):
-            raise InputError(
-                f"{place}: `estimator` is a dotted name (xgboost.XGBClassifier) and `params` a mapping; "
-                "give both to every grid, or an estimator to all beside `grid`"
-            )
-        if "estimator" not in grid:  # the common estimator, with the parameters that this grid adds
+    if not any(_own(grid) for grid in grids):
+        estimator = _build(study.estimator, study.params, "", allow)
+        return estimator, values[0] if single else values
+    for grid, place, found in zip(grids, places, values, strict=True):
+        own = _own(grid)
+        if "estimator" in found:
+            raise InputError(f"{place}.estimator: values for it need one estimator and its params beside `grid`")
+        name, params = own.get("estimator", study.estimator), own.get("params", {})
+        if "estimator" not in own:  # the common estimator, with what this grid fixes besides
             params = study.params | params
-        own["estimator"] = [_build(name, params, f"{place}.estimator", f"{place}.params", allow)]
-    return None, values[0] if isinstance(study.grid, dict) else values
+        found["estimator"] = [_build(name, params, f"{place}.", allow)]
+    return None, values[0] if single else values
+
+
+def _own(grid: dict[str, Any]) -> dict[str, Any]:
+    """Return what a grid says of its estimator; a list is values of a parameter of that name."""
+    return {name: grid[name] for name in _OWN if name in grid and not isinstance(grid[name], list)}
 
 
 def _values(grid: dict[str, Any], place: str) -> dict[str, Any]:
     found = {}
     for name, values in grid.items():
-        if name in _OWN:
+        if name in _OWN and isinstance(values, _OWN[name]):
             continue
+        if name in _OWN and not isinstance(values, list):
+            raise InputError(f"{place}.{name}: needs {_OWN_NEEDS[name]}, not {short(values)}")
         if not isinstance(values, list):
             raise InputError(f"{place}.{name}: {short(values)} is no list of values; for one value write [{values}]")
         found[name] = decode(values)
     return found
 
 
-def _build(name: str, params: Mapping[str, Any], place: str, params_place: str, allow: Iterable[str]) -> Any:
+def _build(name: str | None, params: Mapping[str, Any], place: str, allow: Iterable[str]) -> Any:
+    if name is None:
+        raise InputError(f"{place}estimator is missing: write `estimator: xgboost.XGBClassifier`, for one")
     try:
         cls = resolve(name, allow)
     except InputError as exc:
-        raise InputError(f"{place}: {exc}") from exc
+        raise InputError(f"{place}estimator: {exc}") from exc
     given = {key: decode(value, allow) for key, value in params.items()}
-    known = inspect.signature(cls).parameters
-    # A class that takes any keyword is asked by `submit`, which knows the libraries' aliases.
-    strict = all(parameter.kind is not inspect.Parameter.VAR_KEYWORD for parameter in known.values())
+    try:
+        known = known_names(cls())
+    except TypeError:  # a class with required parameters
+        known = frozenset(inspect.signature(cls).parameters)
     for key in given:
-        if strict and key not in known:
-            raise InputError(f"{params_place}: {cls.__name__} has no parameter {key!r}: {nearest(key, known)}")
+        if known is not None and key not in known:
+            raise InputError(
+                f"{place}params: {cls.__name__} has no parameter {key!r}; "
+                f"the nearest that exists is {closest(key, known)!r}"
+            )
     try:
         return cls(**given)
     except (TypeError, ValueError) as exc:
-        raise InputError(f"{place}: {cls.__name__}: {exc}") from exc
+        raise InputError(f"{place}estimator: {cls.__name__}: {exc}") from exc

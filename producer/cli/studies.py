@@ -84,7 +84,7 @@ def pause(study_id: StudyId, json_: AsJson = False) -> None:
     """Pause a study: workers leave its trials alone until `warren resume`.
 
     Example:
-      warren pause 3f9c2a
+      warren pause breast
     """
     study = find(study_id)
     study.pause()
@@ -95,7 +95,7 @@ def resume(study_id: StudyId, json_: AsJson = False) -> None:
     """Resume a study that was paused or cancelled.
 
     Example:
-      warren resume 3f9c2a
+      warren resume breast
     """
     study = find(study_id)
     _report(study, json_, study.resume())
@@ -105,7 +105,7 @@ def cancel(study_id: StudyId, json_: AsJson = False) -> None:
     """Cancel a study: no further trial begins. Its results stay.
 
     Example:
-      warren cancel 3f9c2a
+      warren cancel breast
     """
     study = find(study_id)
     study.cancel()
@@ -116,7 +116,7 @@ def retry(study_id: StudyId, json_: AsJson = False) -> None:
     """Try the failed trials of a study again.
 
     Example:
-      warren retry 3f9c2a
+      warren retry breast
     """
     study = find(study_id)
     _report(study, json_, study.retry_failed())

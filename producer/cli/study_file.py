@@ -21,12 +21,13 @@ from __future__ import annotations
 import difflib
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 
+from producer.inputs.text import listing, short
 from tuning.errors import InputError
 
 # What a place that takes several types needs, in a person's words.
@@ -99,16 +100,13 @@ class StudyFile(_Record):
 _LISTED = 20
 
 
-def listed(names: Sequence[str]) -> str:
-    """Return names with commas between, the first of them if there are many."""
-    return ", ".join(names[:_LISTED]) + (", ..." if len(names) > _LISTED else "")
-
-
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return the hint that names what was meant, or what there is."""
     choices = list(known)
+    if not choices:
+        return "it has none"
     close = difflib.get_close_matches(name, choices, 1)
-    return f"did you mean {close[0]!r}?" if close else f"it may be {listed(choices)}"
+    return f"did you mean {close[0]!r}?" if close else f"it may be {listing(choices, _LISTED)}"
 
 
 def read_study_file(path: Path, data: Mapping[str, str] | None = None) -> StudyFile:
@@ -193,9 +191,3 @@ def _problems(exc: ValidationError) -> list[str]:
 
 def _is_type(part: int | str) -> bool:
     return isinstance(part, str) and (part in {"int", "str", "float", "Splitter"} or "[" in part)
-
-
-def short(value: Any) -> str:
-    """Return a value as an error shows it."""
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 60 else text[:57] + "..."

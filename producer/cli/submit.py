@@ -79,10 +79,10 @@ def submit(
 
 
 def _submit(file: Path, data: Path | None, target: str | None, name: str | None, chunks: int | None) -> Study:
+    from producer import submit as submit_study
     from producer.cli.data_file import read_data
     from producer.cli.search import make_cv, make_search
     from producer.cli.study_file import read_study_file
-    from producer.submit import submit as submit_study
     from tuning.settings import load_settings
 
     instead = {"path": str(data.resolve())} if data else {}
@@ -123,8 +123,8 @@ def watch(study_id: StudyId, timeout: Timeout = None, json_: AsJson = False) -> 
     Ctrl-C ends the watching, not the study. Status 1 where the study was cancelled or no trial completed.
 
     Example:
-      warren watch 3f9c2a
-      warren watch 3f9c2a --json | jq .best_score
+      warren watch breast
+      warren watch breast --json | jq .best_score
     """
     _follow(find(study_id), timeout, as_json=json_)
 

@@ -95,6 +95,8 @@ def _matrix(X: Any) -> Matrix:
 
 def _array(X: Any) -> NDArray[Any]:
     array = _to_array(X, "X")
+    if array.dtype == object and array.ndim == 1 and all(isinstance(value, str) for value in array):
+        array = array.astype(str)
     if array.dtype == object:
         if not all(isinstance(value, (numbers.Real, np.bool_)) for value in array.ravel()):
             raise InputError(
@@ -135,11 +137,13 @@ def _to_array(values: Any, name: str) -> NDArray[Any]:
             kinds = sorted({type(value).__name__ for value in as_they_are})
             raise InputError(f"{name} mixes {listing(kinds)}: NumPy would make text of all; pass values of one kind")
     if array.dtype.kind == "T":  # NumPy's own strings of variable width, which .npz can't hold
-        array = array.astype(str)
-    return np.asarray(array)
+        array = array.astype(object)
+    return array
 
 
 def _frame(frame: pd.DataFrame) -> pd.DataFrame:
+    if not len(frame):
+        raise InputError("X has no rows")
     names = list(frame.columns)
     if unfit := [name for name in names if isinstance(name, bool) or not isinstance(name, (str, numbers.Integral))]:
         raise InputError(f"X has columns named {listing(map(repr, unfit))}: a column's name is text or an integer")
@@ -169,15 +173,19 @@ def _check_column(column: pd.Series[Any], name: Any) -> None:
             )
     elif isinstance(dtype, pd.SparseDtype):
         raise InputError(f"{where} is sparse: pass X.sparse.to_dense(), or all of X as a CSR matrix")
-    elif dtype == object:
+    elif dtype == np.dtype(object):
         _check_object(column, name, where)
     elif getattr(dtype, "kind", "O") in "mM" or isinstance(dtype, (pd.PeriodDtype, pd.IntervalDtype)):
         raise InputError(
             f"{where} holds {dtype}, which no estimator takes as it is: make numbers or text of it, "
             f"X[{name!r}].dt.year or .astype(str) for one"
         )
-    elif not (pd.api.types.is_numeric_dtype(dtype) or isinstance(dtype, pd.StringDtype)) or dtype.kind == "c":
-        raise InputError(f"{where} has dtype {dtype}: make numbers, bools, text or categories of it")
+    elif not (pd.api.types.is_numeric_dtype(dtype) or isinstance(dtype, pd.StringDtype)) or (
+        isinstance(dtype, np.dtype) and (dtype.kind == "c" or dtype.itemsize > _LARGEST_ITEM)
+    ):
+        raise InputError(
+            f"{where} has dtype {dtype}: make numbers, bools, text or categories of it, astype('str') for one"
+        )
 
 
 def _is_text(categories: pd.Index[Any]) -> bool:

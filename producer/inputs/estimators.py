@@ -175,24 +175,24 @@ def _check_synonyms(estimator: Any, names: Sequence[str], space: Space, number: 
             continue
         if twice := others.intersection(names[position + 1 :]):
             raise InputError(
-                f"{space.where(number, name)} and {space.where(number, min(twice))} are one parameter of {kind}: keep one"
+                f"{space.where(number, name)} and {space.where(number, min(twice))} are one parameter of {kind}: "
+                "keep one"
             )
         if name not in there and (set_already := others & there):
             first = min(set_already)
             raise InputError(
-                f"{space.where(number, name)} and {kind}({first}=...) are one parameter: call it {first!r} in the grid, "
-                "or leave it out of the estimator"
+                f"{space.where(number, name)} and {kind}({first}=...) are one parameter: call it {first!r} in the "
+                "grid, or leave it out of the estimator"
             )
 
 
 def _kind(estimator: Any) -> Kind:
     try:
-        if is_classifier(estimator):
-            return "classifier"
-        return "regressor" if is_regressor(estimator) else "other"
+        classifier, regressor = is_classifier(estimator), is_regressor(estimator)
     except (AttributeError, TypeError):  # a class of WARREN_ALLOW without scikit-learn's tags
-        found = getattr(estimator, "_estimator_type", "other")
-        return found if found in ("classifier", "regressor") else "other"
+        said = getattr(estimator, "_estimator_type", None)
+        classifier, regressor = said == "classifier", said == "regressor"
+    return "classifier" if classifier else "regressor" if regressor else "other"
 
 
 def _one_kind(estimators: list[Any]) -> Kind:

@@ -7,9 +7,10 @@ is imported here: who holds an instance has it loaded already.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from producer.inputs.text import nearest
@@ -19,10 +20,15 @@ _LIBRARIES = ("xgboost", "lightgbm", "catboost")
 THREADS = frozenset({"n_jobs", "nthread", "nthreads", "num_thread", "num_threads", "thread_count"})
 """Every library's names for the number of threads; a worker sets it."""
 
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
 # Native parameters of XGBoost 3 that its scikit-learn classes pass on, beside their own:
 # https://xgboost.readthedocs.io/en/stable/parameter.html. The number of rounds is not among them.
 _XGBOOST_NATIVE = frozenset(
-    """
+    _words("""
     aft_loss_distribution aft_loss_distribution_scale alpha base_score booster colsample_bylevel colsample_bynode
     colsample_bytree debug_synchronize device disable_default_eval_metric eta eval_metric expectile_alpha
     extmem_single_page fail_on_invalid_gpu_id feature_selector gamma grow_policy huber_slope interaction_constraints
@@ -33,7 +39,7 @@ _XGBOOST_NATIVE = frozenset(
     quantile_alpha rate_drop refresh_leaf reg_alpha reg_lambda sample_type sampling_method scale_pos_weight seed
     seed_per_iteration skip_drop sparse_threshold subsample tolerance top_k tree_method tweedie_variance_power updater
     validate_parameters verbosity
-    """.split()
+    """)
 )
 _XGBOOST_ALIASES = (
     ("learning_rate", "eta"),
@@ -64,22 +70,22 @@ _LIGHTGBM_ANY_NAME = frozenset({"num_iterations", "objective", "metric", "early_
 
 # One thing, many libraries: what to offer to a user who knows it by another library's name.
 _SAME_ELSEWHERE = (
-    "n_estimators iterations num_iterations num_boost_round num_round num_rounds num_trees nrounds max_iter".split(),
-    "learning_rate eta shrinkage_rate".split(),
-    "max_depth depth".split(),
-    "num_leaves max_leaves max_leaf_nodes".split(),
-    "reg_lambda l2_leaf_reg lambda lambda_l2 l2_regularization".split(),
-    "reg_alpha alpha lambda_l1 l1_regularization".split(),
-    "subsample bagging_fraction max_samples".split(),
-    "colsample_bytree feature_fraction rsm colsample_bylevel max_features".split(),
-    "min_child_samples min_data_in_leaf min_samples_leaf".split(),
-    "min_child_weight min_sum_hessian_in_leaf".split(),
-    "gamma min_split_loss min_split_gain min_gain_to_split min_impurity_decrease".split(),
-    "max_bin border_count max_bins".split(),
-    "random_state random_seed seed".split(),
-    "scale_pos_weight class_weight class_weights".split(),
-    "booster boosting_type boosting".split(),
-    "verbosity verbose".split(),
+    _words("n_estimators iterations num_iterations num_boost_round num_round num_rounds num_trees nrounds max_iter"),
+    _words("learning_rate eta shrinkage_rate"),
+    _words("max_depth depth"),
+    _words("num_leaves max_leaves max_leaf_nodes"),
+    _words("reg_lambda l2_leaf_reg lambda lambda_l2 l2_regularization"),
+    _words("reg_alpha alpha lambda_l1 l1_regularization"),
+    _words("subsample bagging_fraction max_samples"),
+    _words("colsample_bytree feature_fraction rsm colsample_bylevel max_features"),
+    _words("min_child_samples min_data_in_leaf min_samples_leaf"),
+    _words("min_child_weight min_sum_hessian_in_leaf"),
+    _words("gamma min_split_loss min_split_gain min_gain_to_split min_impurity_decrease"),
+    _words("max_bin border_count max_bins"),
+    _words("random_state random_seed seed"),
+    _words("scale_pos_weight class_weight class_weights"),
+    _words("booster boosting_type boosting"),
+    _words("verbosity verbose"),
 )
 
 
@@ -106,7 +112,12 @@ def _lightgbm_aliases() -> dict[str, list[str]]:
     """LightGBM's own table of names, main name first; empty in a version that keeps it elsewhere."""
     table = getattr(sys.modules.get("lightgbm.basic"), "_ConfigAliases", None)
     read = getattr(table, "_get_all_param_aliases", None)
-    return dict(read()) if callable(read) else {}
+    return _read_once(read) if callable(read) else {}
+
+
+@functools.cache
+def _read_once(read: Callable[[], dict[str, list[str]]]) -> dict[str, list[str]]:
+    return read()
 
 
 def known_names(estimator: Any) -> frozenset[str] | None:

@@ -90,8 +90,8 @@ def _check_smallest_class(splitter: Any, y: NDArray[Any] | None, shown: str) -> 
         return
     if y is None:
         raise InputError(f"{shown} keeps the shares of the classes and needs y")
-    if y.dtype.kind == "f" and (y % 1).any():  # no classes: the splitter says so itself
-        return
+    if (y.ndim > 1 and y.shape[1] > 1) or (y.dtype.kind == "f" and (y % 1).any()):
+        return  # no classes: the splitter says so itself
     classes, counts = np.unique(y, return_counts=True)
     if n_splits > counts.min():
         raise InputError(

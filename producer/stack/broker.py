@@ -105,7 +105,7 @@ def find_server(places: Iterable[str] = PLACES) -> Path:
 
 
 def _path() -> str:
-    """The PATH, and behind it the places where Erlang lives."""
+    """Return the PATH, and behind it the places where Erlang lives."""
     return os.pathsep.join([os.environ.get("PATH", os.defpath), *ERLANG_PLACES])
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -11,13 +9,16 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from producer.stack.janitor import HOLD
 from producer.stack.process import GRACE_SECONDS
 from tuning.errors import StackError
 
 # Seconds that the servers of an earlier stack may still need on the same folder: their grace and a little.
 EARLIER_SECONDS = GRACE_SECONDS + 5.0
-# Removes a folder once the other end of its standard input is closed everywhere.
-_JANITOR = "import shutil, sys; sys.stdin.read(); shutil.rmtree(sys.argv[1], ignore_errors=True)"
+# Seconds for removing a temporary folder; longer on a slow disk, and then it goes on by itself.
+REMOVE_SECONDS = 30.0
+
+_JANITOR = Path(__file__).with_name("janitor.py")
 
 
 class Folder:
@@ -27,7 +28,7 @@ class Folder:
     ----------
     named : str or Path, default=None
         A folder to keep, made when it is missing; None makes a temporary one, which a process of its own
-        removes after `close` and also after this process was killed.
+        removes after `close`, and also after this process was killed.
 
     Raises
     ------
@@ -39,16 +40,21 @@ class Folder:
         self.temporary = named is None
         self._janitor: subprocess.Popen[bytes] | None = None
         if named is None:
-            # Short: a socket's path, which some servers make in their folder, has about 100 characters.
             self.path = Path(tempfile.mkdtemp(prefix="warren-"))
-            self._employ_janitor()
+            self._janitor = subprocess.Popen(
+                [sys.executable, "-I", "-S", str(_JANITOR), str(self.path)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
         else:
             self.path = Path(named).expanduser().absolute()
-        self._lock = FileLock(self.path / "stack.lock", timeout=0, thread_local=False)
+        # Not thread_local: a stack may be stopped from another thread than the one that started it.
+        self._lock = FileLock(self.path / "stack.lock", thread_local=False)
         try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            (self.path / "logs").mkdir(exist_ok=True)
-            self._lock.acquire()
+            (self.path / "logs").mkdir(parents=True, exist_ok=True)
+            self._lock.acquire(timeout=0)
         except Timeout:
             raise StackError(
                 f"data_dir={str(self.path)!r}: another stack uses this folder. Stop that one, use it through its "
@@ -56,15 +62,29 @@ class Folder:
             ) from None
         except OSError as exc:
             raise StackError(
-                f"data_dir={str(self.path)!r}: {exc.strerror}. Name a folder that can be written, or none for a temporary one"
+                f"data_dir={str(self.path)!r}: {exc.strerror}. Name a folder that you may write, or none at all"
             ) from exc
         self._await_earlier_servers()
 
-    def _employ_janitor(self) -> None:
-        self._janitor = subprocess.Popen(
-            [sys.executable, "-I", "-S", "-c", _JANITOR, str(self.path)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+    def _await_earlier_servers(self) -> None:
+        """Wait for servers that a killed stack left to their guards; they are about to be gone."""
+        earlier = FileLock(self.path / HOLD, thread_local=False)
+        try:
+            earlier.acquire(timeout=EARLIER_SECONDS)
+            earlier.release()
+        except Timeout:
+            self.close()
+            raise StackError(
+                f"data_dir={str(self.path)!r}: servers of an earlier stack still use this folder. "
+                "End their processes (their command lines name the folder), or name another one"
+            ) from None
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Let go of the folder; a temporary one is removed."""
+        self._lock.release()
+        if self._janitor is not None and self._janitor.stdin is not None:
+            self._janitor.stdin.close()
+            self._janitor.wait(REMOVE_SECONDS)

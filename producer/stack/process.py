@@ -32,7 +32,9 @@ GRACE_SECONDS = 15.0
 # Lines of a server's log that an error repeats: enough for a cause, short enough to read.
 TAIL_LINES = 12
 # How servers and Docker word that somebody else listens on their port.
-_PORT_TAKEN = re.compile(r"eaddrinuse|address already in use|port is already allocated|already in use by", re.IGNORECASE)
+_PORT_TAKEN = re.compile(
+    r"eaddrinuse|address already in use|port is already allocated|already in use by", re.IGNORECASE
+)
 
 # How often to try other ports. Two in a row are bad luck, three are a fault that retrying won't mend.
 PORT_ATTEMPTS = 3
@@ -209,9 +211,7 @@ def with_free_ports(count: int, start: Callable[[tuple[int, ...]], _T]) -> _T:
     return start(free_ports(count))
 
 
-def wait_until_up(
-    server: Guarded, answers: Callable[[], bool], *, seconds: float, cancelled: threading.Event
-) -> None:
+def wait_until_up(server: Guarded, answers: Callable[[], bool], *, seconds: float, cancelled: threading.Event) -> None:
     """Wait until a server answers.
 
     Parameters

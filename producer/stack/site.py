@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from producer.stack.janitor import HOLD
 from producer.stack.process import GRACE_SECONDS, Guarded
 from tuning.errors import StackError
 
@@ -32,7 +33,7 @@ class Site:
     @property
     def hold(self) -> Path:
         """The file that every server locks while it uses the folder."""
-        return self.folder / "servers.lock"
+        return self.folder / HOLD
 
     @property
     def grace(self) -> float:
@@ -97,7 +98,7 @@ def first_that_serves(what: str, home: Path, ways: Sequence[Way], site: Site, re
     reasons = []
     for way in ways:
         if kept_by not in {None, way.keeps}:
-            reasons.append(f"  - {way.name}: not tried, {home} holds data of {kept_by}; name another data_dir to start anew")
+            reasons.append(f"  - {way.name}: not tried, {home} holds data of {kept_by}; another data_dir starts anew")
             continue
         try:
             server = way.start(site)

@@ -106,9 +106,9 @@ def submit(
     if n_chunks is not None:
         split_sizes(space.size, n_chunks)
     candidates = check_estimators(estimator, space, settings.allow)
-    dataset, checked_groups = prepare(X, y, sample_weight, groups, candidates.estimators)
+    dataset, checked_groups = prepare(X, y, sample_weight=sample_weight, groups=groups, candidates=candidates)
     scorers, best_by = check_scoring(scoring, refit, candidates.estimators)
-    splits = make_splits(cv, dataset.X, dataset.y, checked_groups, candidates.classifier)
+    splits = make_splits(cv, dataset.X, dataset.y, checked_groups, classifier=candidates.classifier)
     data_parts, index_parts = dataset_parts(dataset), splits_parts(splits)
     objective = Objective(
         estimator=candidates.encoded,

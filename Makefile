@@ -1,0 +1,38 @@
+# What there is to do with this repository: `make help`.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+BIN := .venv/bin
+
+.PHONY: help setup demo test lint format bench lock clean
+
+help: ## Show this list.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Make .venv with everything pinned; quick when nothing changed.
+	@scripts/setup.sh
+
+demo: setup ## Bring up a broker, a database and two workers, and tune three libraries on real data.
+	@$(BIN)/warren demo
+
+test: setup ## Run all tests, on servers of their own.
+	$(BIN)/python -m pytest
+
+lint: setup ## Check style, types and who imports whom.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup ## Format the code.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup ## Measure submission, overhead a trial and reading of results.
+	$(BIN)/python -m benchmarks
+
+lock: setup ## Resolve pyproject.toml into the pinned requirements.
+	scripts/lock.sh
+
+clean: ## Remove .venv, caches and what `make demo` keeps in .warren.
+	rm -rf .venv .warren .pytest_cache .mypy_cache .ruff_cache .import_linter_cache *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

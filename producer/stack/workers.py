@@ -1,0 +1,143 @@
+"""The worker processes of a stack."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import sysconfig
+from collections.abc import Mapping
+from pathlib import Path
+
+from producer.stack.process import Guarded
+from producer.stack.site import Site
+from tuning.machine import available_threads
+from tuning.settings import load_settings
+
+# Seconds that a trial in hand may still take when a stack ends, unless WARREN_GRACE_SECONDS says otherwise. The
+# chunk goes back to the queue, so nothing is lost, and nobody likes to wait for a notebook's cell.
+TRIAL_GRACE_SECONDS = 4.0
+# Seconds that a worker needs beyond that: to write what it has, and to hand the chunk back.
+WRITE_SECONDS = 1.0
+
+# The folder that `python -m worker` is found in.
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+class WorkerHandle:
+    """A worker process.
+
+    Parameters
+    ----------
+    name : str
+        As trial documents have it.
+    guarded : Guarded
+        Its process.
+    """
+
+    def __init__(self, name: str, guarded: Guarded) -> None:
+        self.name = name
+        self._guarded = guarded
+
+    def __repr__(self) -> str:
+        state = "running" if self.running else f"ended with {self.exit_code}"
+        return f"<worker {self.name}, pid {self.pid}, {state}>"
+
+    @property
+    def pid(self) -> int:
+        """Process id of the worker itself, whose children train."""
+        return self._guarded.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether it is there."""
+        return self._guarded.running
+
+    @property
+    def exit_code(self) -> int | None:
+        """Exit code, 128 + n when signal n ended it; None while it runs."""
+        return self._guarded.exit_code
+
+    @property
+    def log(self) -> Path:
+        """The file with its output."""
+        return self._guarded.log
+
+    def release(self) -> None:
+        """Tell it to end, and don't wait."""
+        self._guarded.release()
+
+    def stop(self) -> None:
+        """End it: SIGTERM, then SIGKILL after the grace."""
+        self._guarded.stop()
+
+
+def worker_environment(index: int, workers: int, urls: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
+    """Environment of one worker.
+
+    Parameters
+    ----------
+    index : int
+        Its number.
+    workers : int
+        How many share the machine.
+    urls : mapping of str to str
+        ``AMQP_URL`` and ``MONGO_URL``.
+    environ : mapping of str to str
+        The caller's environment. What it sets of threads and grace stays.
+
+    Returns
+    -------
+    dict of str to str
+    """
+    # Our own folder first, lest a worker.py beside the notebook is taken for ours; not when it is
+    # site-packages, whose modules must not come before the standard library's. The notebook's folder is
+    # there so that estimators of one's own (WARREN_ALLOW) are found where the notebook finds them.
+    installed = _ROOT in {Path(sysconfig.get_path("purelib")), Path(sysconfig.get_path("platlib"))}
+    folders = [*([] if installed else [str(_ROOT)]), *environ.get("PYTHONPATH", "").split(os.pathsep), str(Path.cwd())]
+    return {
+        "WARREN_THREADS": str(max(1, available_threads() // max(1, workers))),
+        "WARREN_GRACE_SECONDS": str(TRIAL_GRACE_SECONDS),
+        **environ,
+        **urls,
+        "WARREN_WORKER_NAME": f"{socket.gethostname()}-{index}",
+        "PYTHONPATH": os.pathsep.join(folder for folder in folders if folder),
+        # The log is followed while the worker runs.
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def start_worker(index: int, workers: int, urls: Mapping[str, str], site: Site) -> WorkerHandle:
+    """Start one worker process.
+
+    Parameters
+    ----------
+    index : int
+        Its number, part of its name and its log's.
+    workers : int
+        How many share the machine.
+    urls : mapping of str to str
+        ``AMQP_URL`` and ``MONGO_URL``.
+    site : Site
+        Where the stack lives.
+
+    Returns
+    -------
+    WorkerHandle
+
+    Raises
+    ------
+    StackError
+        It can't be started.
+    """
+    env = worker_environment(index, workers, urls, os.environ)
+    grace = load_settings().grace_seconds if "WARREN_GRACE_SECONDS" in os.environ else TRIAL_GRACE_SECONDS
+    guarded = Guarded(
+        # -P: the working directory isn't where modules come from first.
+        [sys.executable, "-P", "-m", "worker"],
+        log=site.logs / f"worker-{index}.log",
+        env=env,
+        grace=grace + WRITE_SECONDS,
+        hold=site.hold,
+    )
+    return WorkerHandle(env["WARREN_WORKER_NAME"], guarded)

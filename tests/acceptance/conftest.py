@@ -1,0 +1,67 @@
+"""Worker processes for tests that look at, stop or kill them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import faulty
+import numpy as np
+import psutil
+import pytest
+
+from tuning.settings import Settings
+
+SUPPORT = Path(faulty.__file__).parent
+X = np.arange(40.0).reshape(20, 2)
+Y = np.arange(20) % 2
+
+StartWorker = Callable[..., "subprocess.Popen[bytes]"]
+
+
+def until(condition: Callable[[], object], seconds: float = 30.0, what: str = "") -> None:
+    """Poll until a condition holds; fail when the deadline is over."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what or condition}"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def start_worker(servers: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[StartWorker]:
+    """Start worker processes on the test's own servers; whatever is left of them is killed at the end."""
+    monkeypatch.setenv("WARREN_ALLOW", faulty.ALLOW)
+    monkeypatch.setenv("PYTHONPATH", str(SUPPORT))
+    monkeypatch.setenv("WARREN_THREADS", "1")
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(**environment: str) -> subprocess.Popen[bytes]:
+        log = (tmp_path / f"worker-{len(started)}.log").open("wb")
+        with log:
+            worker = subprocess.Popen(
+                [sys.executable, "-m", "worker"],
+                env={**os.environ, "WARREN_WORKER_NAME": f"worker-{len(started)}", **environment},
+                stdout=log,
+                stderr=log,
+            )
+        started.append(worker)
+        return worker
+
+    yield start
+    for worker in started:
+        if worker.poll() is None:
+            worker.send_signal(signal.SIGKILL)
+        worker.wait(10)
+    for log in sorted(tmp_path.glob("worker-*.log")):
+        sys.stdout.write(f"--- {log.name}\n{log.read_text()}\n")
+
+
+def trainer_of(worker: subprocess.Popen[bytes]) -> psutil.Process | None:
+    """Return a worker's training process, or None while it has none."""
+    children = psutil.Process(worker.pid).children()
+    return children[0] if children else None

@@ -1,0 +1,238 @@
+"""What a worker promises, seen on real worker processes."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from faulty import Draws, Exits, Raises, Sleeps
+
+from acceptance.conftest import X, Y, StartWorker, trainer_of, until
+from producer import Study, submit
+from tuning.broker import channel
+from tuning.names import CHUNKS_QUEUE, DEAD_QUEUE
+from tuning.settings import Settings
+
+
+def _waiting(settings: Settings, queue: str) -> int:
+    with channel(settings) as open_channel:
+        return open_channel.queue_declare(queue, passive=True).method.message_count
+
+
+def _consumers(settings: Settings) -> int:
+    with channel(settings) as open_channel:
+        return open_channel.queue_declare(CHUNKS_QUEUE, passive=True).method.consumer_count
+
+
+def _diary(path: Path) -> list[int]:
+    return [int(line) for line in path.read_text().split()] if path.exists() else []
+
+
+def test_an_idle_worker_is_small_and_quick(servers: Settings, start_worker: StartWorker) -> None:
+    began = time.monotonic()
+    worker = start_worker()
+    until(lambda: _consumers(servers) == 1, 10, "the worker consumes")
+    took = time.monotonic() - began
+    process = psutil.Process(worker.pid)
+    assert process.memory_info().rss < 80e6
+    assert process.children() == []
+    loaded = Path(f"/proc/{worker.pid}/maps").read_text()
+    assert not any(library in loaded for library in ("sklearn", "xgboost", "lightgbm", "catboost", "numpy"))
+    # The figure itself is a benchmark's; this only sees that nothing heavy is in the way.
+    assert took < 8
+
+
+def test_a_killed_worker_loses_no_trial(start_worker: StartWorker, tmp_path: Path) -> None:
+    victim = start_worker()
+    study = submit(Sleeps(seconds=0.1), {"number": range(12)}, X, Y, cv=2, n_chunks=2)
+    until(lambda: study.status().done >= 2, what="two trials have ended")
+    victim.send_signal(signal.SIGKILL)
+    start_worker()
+    study.wait(timeout=60, progress=False)
+    frame = study.results()
+    assert list(frame["number"]) == list(range(12))
+    assert set(frame["state"]) == {"COMPLETE"}
+    assert set(frame["worker"]) == {"worker-0", "worker-1"}
+
+
+def test_a_killed_worker_takes_its_training_process_along(start_worker: StartWorker) -> None:
+    worker = start_worker()
+    submit(Sleeps(seconds=60.0), {"number": [1]}, X, Y, cv=2)
+    until(lambda: trainer_of(worker), what="the worker trains")
+    trainer = trainer_of(worker)
+    assert trainer is not None
+    worker.send_signal(signal.SIGKILL)
+    until(lambda: not trainer.is_running() or trainer.status() == psutil.STATUS_ZOMBIE, 10, "the trainer is gone")
+
+
+def test_a_trial_that_takes_its_process_down_fails_with_its_reason_and_its_neighbours_go_on(
+    start_worker: StartWorker,
+) -> None:
+    start_worker(WARREN_MAX_ATTEMPTS="2")
+    study = submit(Exits(), {"when": [False, True], "number": [1, 2]}, X, Y, cv=2, n_chunks=1)
+    study.wait(timeout=60, progress=False)
+    frame = study.results()
+    assert list(frame["state"]) == ["COMPLETE", "FAILED", "COMPLETE", "FAILED"]
+    assert frame["error"][1] == "the training process exited with code 7"
+    assert list(frame["attempts"]) == [1, 2, 1, 2]
+
+
+def test_a_trial_that_hangs_is_timed_out(start_worker: StartWorker) -> None:
+    start_worker(WARREN_MAX_ATTEMPTS="1")
+    study = submit(Sleeps(), {"seconds": [0.0, 60.0]}, X, Y, cv=2, n_chunks=1, trial_timeout=1.5)
+    study.wait(timeout=60, progress=False)
+    assert list(study.results()["state"]) == ["COMPLETE", "FAILED"]
+    assert study.results()["error"][1] == "timed out after 1.5 seconds"
+
+
+def test_a_killed_training_process_is_replaced(start_worker: StartWorker) -> None:
+    worker = start_worker()
+    study = submit(Sleeps(seconds=0.2), {"number": range(6)}, X, Y, cv=2, n_chunks=1)
+    until(lambda: study.status().done >= 1, what="a trial has ended")
+    trainer = trainer_of(worker)
+    assert trainer is not None
+    trainer.kill()
+    study.wait(timeout=60, progress=False)
+    frame = study.results()
+    assert set(frame["state"]) == {"COMPLETE"}
+    assert sorted(frame["attempts"]) == [1, 1, 1, 1, 1, 2]
+
+
+def test_a_trial_that_raises_is_a_result(start_worker: StartWorker) -> None:
+    start_worker()
+    study = submit(Raises(), {"fails": [True, False]}, X, Y, cv=2)
+    study.wait(timeout=60, progress=False)
+    frame = study.results()
+    assert list(frame["state"]) == ["FAILED", "COMPLETE"]
+    assert frame["error"][0] == "fold 0: RuntimeError: number 0 can't be fitted"
+    assert study.best_index_ == 1
+
+
+def test_a_long_trial_keeps_its_connection(servers: Settings, start_worker: StartWorker) -> None:
+    start_worker(WARREN_HEARTBEAT_SECONDS="5")
+    study = submit(Sleeps(seconds=16.0), {"number": [1]}, X, Y, cv=[(range(10), range(10, 20))])
+    study.wait(timeout=60, progress=False)
+    assert list(study.results()["attempts"]) == [1]
+    until(lambda: _waiting(servers, CHUNKS_QUEUE) == 0 and _consumers(servers) == 1, what="acknowledged")
+
+
+def test_sigterm_finishes_the_trial_in_hand_and_gives_the_rest_back(
+    servers: Settings, start_worker: StartWorker, tmp_path: Path
+) -> None:
+    diary = tmp_path / "diary"
+    worker = start_worker()
+    study = submit(Sleeps(seconds=0.5, diary=str(diary)), {"number": range(8)}, X, Y, cv=2, n_chunks=1)
+    until(lambda: len(_diary(diary)) >= 3, what="the second trial has begun")
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(10) == 0
+    begun = set(_diary(diary))
+    assert set(study.results()["number"]) == begun
+    until(lambda: _waiting(servers, CHUNKS_QUEUE) == 1, what="the chunk is back in the queue")
+    start_worker()
+    study.wait(timeout=60, progress=False)
+    assert sorted(_diary(diary)) == sorted([*range(8)] * 2), "no fold was trained twice"
+
+
+def test_sigterm_abandons_a_trial_that_outlasts_the_grace(servers: Settings, start_worker: StartWorker) -> None:
+    worker = start_worker(WARREN_GRACE_SECONDS="0.5")
+    submit(Sleeps(seconds=60.0), {"number": [1]}, X, Y, cv=2)
+    until(lambda: trainer_of(worker), what="the worker trains")
+    began = time.monotonic()
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(10) == 0
+    assert time.monotonic() - began < 5
+    until(lambda: _waiting(servers, CHUNKS_QUEUE) == 1, what="the chunk is back in the queue")
+
+
+def test_a_second_sigterm_ends_a_worker_at_once(servers: Settings, start_worker: StartWorker) -> None:
+    worker = start_worker(WARREN_GRACE_SECONDS="60")
+    submit(Sleeps(seconds=60.0), {"number": [1]}, X, Y, cv=2)
+    until(lambda: trainer_of(worker), what="the worker trains")
+    worker.send_signal(signal.SIGTERM)
+    with pytest.raises(subprocess.TimeoutExpired):
+        worker.wait(1)
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(5) == 128 + signal.SIGTERM
+    until(lambda: _waiting(servers, CHUNKS_QUEUE) == 1, what="the chunk is back in the queue")
+
+
+def test_a_cancelled_study_is_drained_without_training(
+    servers: Settings, start_worker: StartWorker, tmp_path: Path
+) -> None:
+    diary = tmp_path / "diary"
+    start_worker()
+    study = submit(Sleeps(seconds=0.3, diary=str(diary)), {"number": range(30)}, X, Y, cv=2, n_chunks=3)
+    until(lambda: study.status().done >= 1, what="a trial has ended")
+    study.cancel()
+    study.wait(timeout=5, progress=False)
+    until(lambda: _waiting(servers, CHUNKS_QUEUE) == 0, what="the queue is drained")
+    begun = len(set(_diary(diary)))
+    assert begun < 10
+    until(lambda: study.status().done == begun, what="what was begun is written")
+    assert study.status().state == "CANCELLED"
+
+
+def test_a_paused_study_goes_on_where_it_was(start_worker: StartWorker, tmp_path: Path) -> None:
+    diary = tmp_path / "diary"
+    start_worker()
+    study = submit(Sleeps(seconds=0.1, diary=str(diary)), {"number": range(20)}, X, Y, cv=2, n_chunks=2)
+    until(lambda: study.status().done >= 2, what="trials have ended")
+    study.pause()
+    assert study.status().state == "PAUSED"
+    published = study.resume()
+    assert 0 < published <= 18
+    study.wait(timeout=60, progress=False)
+    assert study.status().complete == 20
+    # At most the trial in hand was begun by both publications.
+    assert len(_diary(diary)) <= 42
+
+
+def test_what_is_no_chunk_is_dead_lettered_with_its_reason(servers: Settings, start_worker: StartWorker) -> None:
+    start_worker()
+    bodies = [b"not json", b'{"schema_version": 99}', b"\xff\xfe", b"[" * 10_000]
+    with channel(servers) as open_channel:
+        for body in bodies:
+            open_channel.basic_publish("", CHUNKS_QUEUE, body)
+    until(lambda: _waiting(servers, DEAD_QUEUE) == len(bodies), what="all are dead-lettered")
+    with channel(servers) as open_channel:
+        for body in bodies:
+            _, properties, found = open_channel.basic_get(DEAD_QUEUE, auto_ack=True)
+            assert found == body
+            assert properties.headers["x-warren-reason"]
+    study = submit(Sleeps(), {"number": [1, 2]}, X, Y, cv=2)
+    assert study.wait(timeout=30, progress=False).status().complete == 2
+
+
+def test_a_chunk_that_names_what_is_not_allowed_is_dead_lettered_and_said(
+    servers: Settings, start_worker: StartWorker
+) -> None:
+    study = submit(Sleeps(), {"number": [1, 2]}, X, Y, cv=2, n_chunks=1)
+    start_worker(WARREN_ALLOW="")
+    with pytest.raises(Exception, match="not on the allow-list"):
+        study.wait(timeout=30, progress=False)
+    assert study.status().dead == 2
+    assert _waiting(servers, DEAD_QUEUE) == 1
+
+
+def test_an_estimator_without_a_seed_draws_the_same_wherever_it_runs(start_worker: StartWorker) -> None:
+    start_worker()
+    study = submit(Draws(), {"number": range(3)}, X, Y, cv=2).wait(timeout=60, progress=False)
+    first = study.results()["mean_test_score"]
+    assert first.nunique() == 3
+    study._store._trials.delete_many({})
+    study.resume()
+    study.wait(timeout=60, progress=False)
+    assert list(study.results()["mean_test_score"]) == list(first)
+
+
+def test_a_study_attached_elsewhere_is_the_same(start_worker: StartWorker) -> None:
+    start_worker()
+    study = submit(Sleeps(), {"number": range(3)}, X, Y, cv=2)
+    twin = Study.attach(study.id)
+    twin.wait(timeout=60, progress=False)
+    assert twin.results().equals(study.results())
+    assert [one.id for one in Study.list()] == [study.id]

@@ -1,0 +1,79 @@
+"""Estimators that misbehave on purpose; workers may build them because WARREN_ALLOW names them."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+
+ALLOW = "faulty.Sleeps,faulty.Exits,faulty.Raises,faulty.Draws"
+
+
+class _Constant(ClassifierMixin, BaseEstimator):
+    def fit(self, X: Any, y: Any) -> Self:
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict(self, X: Any) -> Any:
+        return np.full(len(X), self.classes_[0])
+
+
+class Sleeps(_Constant):
+    """Takes `seconds` a fold, and leaves a line in the file `diary` for each fit, if one is given."""
+
+    def __init__(self, seconds: float = 0.0, number: int = 0, diary: str = "") -> None:
+        self.seconds = seconds
+        self.number = number
+        self.diary = diary
+
+    def fit(self, X: Any, y: Any) -> Self:
+        if self.diary:
+            with Path(self.diary).open("a") as diary:
+                diary.write(f"{self.number}\n")
+        time.sleep(self.seconds)
+        return super().fit(X, y)
+
+
+class Exits(_Constant):
+    """Takes its process down with `code`, when `when` is true."""
+
+    def __init__(self, code: int = 7, when: bool = True, number: int = 0) -> None:
+        self.code = code
+        self.when = when
+        self.number = number
+
+    def fit(self, X: Any, y: Any) -> Self:
+        if self.when:
+            os._exit(self.code)
+        return super().fit(X, y)
+
+
+class Raises(_Constant):
+    """Raises in the first `times` fits on data of different lengths: on some folds, or on all."""
+
+    def __init__(self, fails: bool = True, number: int = 0) -> None:
+        self.fails = fails
+        self.number = number
+
+    def fit(self, X: Any, y: Any) -> Self:
+        if self.fails:
+            raise RuntimeError(f"number {self.number} can't be fitted")
+        return super().fit(X, y)
+
+
+class Draws(_Constant):
+    """Scores what NumPy's global generator gives: the same on every worker only if that is seeded."""
+
+    def __init__(self, number: int = 0) -> None:
+        self.number = number
+
+    def fit(self, X: Any, y: Any) -> Self:
+        self.drawn_ = float(np.random.random())
+        return super().fit(X, y)
+
+    def score(self, X: Any, y: Any) -> float:
+        return self.drawn_
