@@ -7,16 +7,19 @@ from itertools import islice
 
 from producer.publisher import publish
 from producer.space import Space, split_sizes
-from tuning.errors import StudyError
+from tuning.errors import InputError, StudyError
 from tuning.messages import Chunk, Objective, Trial, encode_chunk
 from tuning.names import CHUNKS_QUEUE
 from tuning.settings import Settings
 from tuning.store import Store, now
 
 # Without n_chunks: trials a chunk at most, so that a lost node costs little and workers end together ...
-_TRIALS_A_CHUNK = 10
+_TRIALS_A_CHUNK = 20
 # ... and chunks at least, so that a small grid keeps many workers busy.
 _FEWEST_CHUNKS = 100
+
+# Bytes: RabbitMQ 4 refuses messages above 16 MiB.
+_LARGEST_MESSAGE = 15 * 2**20
 
 
 def default_chunks(n_trials: int) -> int:
@@ -71,6 +74,17 @@ def chunks(
             trials=trials,
             trial_timeout=trial_timeout,
         )
+
+
+def _encode_small(chunk: Chunk) -> bytes:
+    """Encode a chunk that a broker takes; the first of a publication is never smaller than the others by a trial."""
+    body = encode_chunk(chunk)
+    if len(body) > _LARGEST_MESSAGE:
+        raise InputError(
+            f"a chunk of {len(chunk.trials):,} trials is a message of {len(body) / 2**20:.0f} MiB, and brokers take "
+            f"{_LARGEST_MESSAGE // 2**20}: use a larger n_chunks"
+        )
+    return body
 
 
 def publish_missing(store: Store, settings: Settings, study_id: str, objective: Objective, space: Space) -> int:
@@ -130,7 +144,7 @@ def publish_missing(store: Store, settings: Settings, study_id: str, objective: 
             trial_timeout=begun["trial_timeout"],
             allow=settings.allow,
         )
-        publish(settings, CHUNKS_QUEUE, map(encode_chunk, bodies))
+        publish(settings, CHUNKS_QUEUE, map(_encode_small, bodies))
     store.update_study(study_id, {"$set": {"submitted_at": now()}})
     if finished:
         store.recount(study_id)

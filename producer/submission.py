@@ -68,12 +68,13 @@ def submit(
     groups : array-like of shape (n_samples,), default=None
         For splitters that keep groups together.
     sample_weight : array-like of shape (n_samples,), default=None
-        Handed to ``fit``, not to the scorers, as ``GridSearchCV.fit(X, y, sample_weight=...)`` does.
+        As ``GridSearchCV.fit(X, y, sample_weight=...)`` takes them: for ``fit`` and, where the workers have
+        scikit-learn 1.7 or later, for the scorers that take weights.
     refit : str, default=None
         With several metrics, the one that says which trial is best; None is the first.
     n_chunks : int, default=None
         Number of messages that the trials are cut into, never more than there are trials. None is at most
-        ten trials a message, and at least a hundred messages where there are as many trials.
+        twenty trials a message, and at least a hundred messages where there are as many trials.
     name : str, default=None
         What you call the study; part of its identity. None is the estimator's class.
     error_score : float or "raise", default=nan

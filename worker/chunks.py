@@ -110,11 +110,11 @@ class ChunkEvaluator:
         self._cache.dataset(objective.dataset)
         self._cache.splits(objective.splits)
         return (
-            pack(self._evaluate(chunk, trial, candidate, scorer) | {"attempts": attempts.get(str(trial.number), 1)})
+            pack(self._evaluate(chunk, trial, candidate, scorer, attempts.get(str(trial.number), 1)))
             for trial, candidate in trials
         )
 
-    def _evaluate(self, chunk: Chunk, trial: Trial, candidate: Candidate, scorer: Scorer) -> Document:
+    def _evaluate(self, chunk: Chunk, trial: Trial, candidate: Candidate, scorer: Scorer, attempt: int) -> Document:
         objective, settings = chunk.objective, self._settings
         metrics = list(objective.scorers)
         seed = seed_of(chunk.study_id, trial.number)
@@ -141,6 +141,7 @@ class ChunkEvaluator:
             "params": own | {name: readable(value) for name, value in trial.params.items()},
             **summary(folds, metrics, objective.refit),
             "worker": settings.worker_name,
+            "attempts": attempt,
             "started_at": started_at,
             "finished_at": now(),
             "threads": settings.threads,

@@ -185,6 +185,7 @@ class Consumer:
             body, finish = job
             try:
                 finish(self._runner.run(body))
+                self._runner.settle()
             except BaseException as exc:  # noqa: BLE001 - carried to the main thread, which raises it
                 self._crash = exc
                 self._stopping.set()

@@ -83,6 +83,7 @@ class DataCache:
             X_test=data.X[np.ix_(test, train)] if pairwise else _safe_indexing(data.X, test),
             y_test=None if data.y is None else data.y[test],
             weight_train=None if data.sample_weight is None else data.sample_weight[train],
+            weight_test=None if data.sample_weight is None else data.sample_weight[test],
         )
         self._keep(key, fold)
         return fold

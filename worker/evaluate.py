@@ -6,6 +6,8 @@ afresh, set the trial's parameters, fit on the training part, score the held-out
 
 from __future__ import annotations
 
+import math
+import inspect
 import numbers
 import time
 import traceback
@@ -14,23 +16,27 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import sklearn
 from sklearn.metrics import check_scoring, get_scorer
 
 from tuning.dataset import Matrix
 
 # Characters of a traceback that a failed trial keeps: its end tells, a document stays small.
 _TRACEBACK_CHARS = 4000
+# From scikit-learn 1.7 on, a search hands sample weights to the scorers that take them too (its pull request 30743).
+_WEIGHTED_SCORES = tuple(int(part) for part in sklearn.__version__.split(".")[:2]) >= (1, 7)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fold:
-    """The data of one fold: X, y and sample weights of its training part, X and y of its held-out part."""
+    """The data of one fold: X, y and sample weights of its training part and of its held-out part."""
 
     X_train: Matrix
     y_train: Any
     X_test: Matrix
     y_test: Any
     weight_train: Any = None
+    weight_test: Any = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,12 +63,21 @@ class FoldResult:
     trace: str = ""
 
 
-Scorer = Callable[[Any, Matrix, Any], Mapping[str, Any]]
-"""Takes a fitted estimator, X and y; returns a number a metric, or the traceback of a scorer that failed."""
+Scorer = Callable[..., Mapping[str, Any]]
+"""Takes a fitted estimator, X, y and, if there are weights, `sample_weight`, which it hands to scorers that take them.
+
+Returns a number a metric, or the traceback of a scorer that failed.
+"""
 
 
-def _own_score(estimator: Any, X: Matrix, y: Any) -> Any:
-    return estimator.score(X) if y is None else estimator.score(X, y)
+def _own_score(estimator: Any, X: Matrix, y: Any, **weights: Any) -> Any:
+    return estimator.score(X, **weights) if y is None else estimator.score(X, y, **weights)
+
+
+def _takes_weights(scorer: Any, estimator: Any) -> bool:
+    if scorer is _own_score:
+        return "sample_weight" in inspect.signature(estimator.score).parameters
+    return bool(scorer._accept_sample_weight())
 
 
 def make_scorer(scorers: Mapping[str, str | None]) -> Scorer:
@@ -86,9 +101,13 @@ def make_scorer(scorers: Mapping[str, str | None]) -> Scorer:
     if len(found) == 1:
         [(metric, single)] = found.items()
 
-        def score_one(estimator: Any, X: Matrix, y: Any) -> Mapping[str, Any]:
+        def score_one(estimator: Any, X: Matrix, y: Any, **weights: Any) -> Mapping[str, Any]:
             try:
-                return {metric: single(estimator, X, y)}
+                return {
+                    metric: single(
+                        estimator, X, y, **(weights if weights and _takes_weights(single, estimator) else {})
+                    )
+                }
             except Exception:  # noqa: BLE001 - a scorer that fails is a result, as in scikit-learn
                 return {metric: traceback.format_exc()}
 
@@ -166,10 +185,12 @@ def fit_and_score(
             trace=traceback.format_exc()[-_TRACEBACK_CHARS:],
         )
     fitted = time.perf_counter()
-    test_scores, trace = _checked(score(estimator, fold.X_test, fold.y_test), error_score)
+    test_scores, trace = _checked(score(estimator, fold.X_test, fold.y_test, **_weights(fold.weight_test)), error_score)
     scored = time.perf_counter()
     if return_train_score:
-        train_scores, train_trace = _checked(score(estimator, fold.X_train, fold.y_train), error_score)
+        train_scores, train_trace = _checked(
+            score(estimator, fold.X_train, fold.y_train, **_weights(fold.weight_train)), error_score
+        )
         trace = trace or train_trace
     return FoldResult(
         test_scores=test_scores,
@@ -179,6 +200,11 @@ def fit_and_score(
         error=_line(trace.strip().rpartition("\n")[2]) if trace else None,
         trace=trace[-_TRACEBACK_CHARS:],
     )
+
+
+def _weights(weights: Any) -> dict[str, Any]:
+    """Keywords that a scorer gets for the weights of the part that it scores."""
+    return {"sample_weight": weights} if _WEIGHTED_SCORES and weights is not None else {}
 
 
 def _line(text: str) -> str:
@@ -203,7 +229,14 @@ def summary(folds: Sequence[FoldResult], metrics: Sequence[str], refit: str) -> 
     dict
         ``state``, ``mean_test_score``, ``split_test_<metric>`` (a list, one score a fold) and so on.
     """
-    fields: dict[str, Any] = {}
+    problem = next(((number, fold) for number, fold in enumerate(folds) if fold.error), None)
+    fields: dict[str, Any] = {
+        "state": "FAILED" if problem else "COMPLETE",
+        "error": f"fold {problem[0]}: {problem[1].error}" if problem else None,
+        # Filled below; here because a document reads from the top.
+        "mean_test_score": math.nan,
+        "std_test_score": math.nan,
+    }
     parts = [("test", [fold.test_scores for fold in folds])]
     if folds[0].train_scores:
         parts.append(("train", [fold.train_scores for fold in folds]))
@@ -215,12 +248,8 @@ def summary(folds: Sequence[FoldResult], metrics: Sequence[str], refit: str) -> 
             fields[f"mean_{part}_{metric}"] = float(mean)
             fields[f"std_{part}_{metric}"] = float(np.sqrt(np.average((np.asarray(values) - mean) ** 2)))
             fields[f"split_{part}_{metric}"] = values
-    if refit != "score":
-        fields["mean_test_score"] = fields[f"mean_test_{refit}"]
-        fields["std_test_score"] = fields[f"std_test_{refit}"]
-    problem = next(((number, fold) for number, fold in enumerate(folds) if fold.error), None)
-    fields["state"] = "FAILED" if problem else "COMPLETE"
-    fields["error"] = f"fold {problem[0]}: {problem[1].error}" if problem else None
+    fields["mean_test_score"] = fields[f"mean_test_{refit}"]
+    fields["std_test_score"] = fields[f"std_test_{refit}"]
     if problem:
         fields["traceback"] = problem[1].trace
     fields["fit_seconds"] = sum(fold.fit_seconds for fold in folds)

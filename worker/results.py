@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_never, wait_random_exponential
 from tenacity.stop import stop_base
@@ -46,6 +45,7 @@ class ResultWriter:
         self._study_id = study_id
         self._flush_seconds = settings.flush_seconds
         self._waiting: list[bytes] = []
+        self._uncounted: list[Document] = []
         self._oldest = 0.0
         self.retry = Retrying(
             retry=retry_if_exception_type(StoreError),
@@ -69,22 +69,29 @@ class ResultWriter:
             return 0.0
         return max(0.0, self._oldest + self._flush_seconds - time.monotonic())
 
-    def flush(self) -> Document | None:
-        """Write what waits, and return the study as it now is; when this returns, it is durable.
+    def write(self) -> None:
+        """Write what waits; when this returns, it is durable, though not counted yet.
 
         Raises
         ------
         StoreError
             The database was away until `stop` gave up.
         """
-        inserted: Callable[[], Document | None] = self._write
-        return self.retry(inserted)
+        self.retry(self._write)
 
-    def _write(self) -> Document | None:
+    def _write(self) -> None:
         new = self._store.insert_trials(self._waiting)
-        documents = [unpack(self._waiting[position]) for position in new]
-        self._waiting.clear()  # durable now; counting them again would be wrong
-        return self._store.add_progress(self._study_id, documents)
+        self._uncounted += [unpack(self._waiting[position]) for position in new]
+        self._waiting.clear()
+
+    def count(self) -> Document | None:
+        """Count what was written in the study document, and return that as it now is."""
+        return self.retry(self._count)
+
+    def _count(self) -> Document | None:
+        study = self._store.add_progress(self._study_id, self._uncounted)
+        self._uncounted.clear()
+        return study
 
 
 def failed_document(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import deque
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -61,14 +62,20 @@ class _Progress:
     """How far a chunk has come."""
 
     chunk: Chunk
+    # Numbers that have a result, and the trials that have none, in order.
     done: set[int]
+    todo: deque[Trial] = field(init=False)
     attempts: dict[str, int] = field(default_factory=dict)
     # When the trial in hand began, on the monotonic clock; None while data and libraries are loaded.
     began: float | None = None
     stop_sent: bool = False
 
-    def remaining(self) -> list[Trial]:
-        return [trial for trial in self.chunk.trials if trial.number not in self.done]
+    def __post_init__(self) -> None:
+        self.todo = deque(trial for trial in self.chunk.trials if trial.number not in self.done)
+
+    def end_first(self) -> None:
+        """Take note that the first trial to do has ended: the training process keeps the order."""
+        self.done.add(self.todo.popleft().number)
 
 
 class ChunkRunner:
@@ -88,6 +95,9 @@ class ChunkRunner:
         self._trainer = trainer
         self._stopping = threading.Event()
         self.stop_at = float("inf")
+        self._writer: ResultWriter | None = None
+        # The study as last seen, and when: a look a second is enough.
+        self._seen: tuple[float, Document | None] = (0.0, None)
 
     def stop(self, grace_seconds: float) -> None:
         """Stop after the trial in hand, which gets `grace_seconds` more. Called from another thread."""
@@ -116,10 +126,9 @@ class ChunkRunner:
             chunk = decode_chunk(body)
         except MessageError as exc:
             return Outcome(verdict=Verdict.DEAD_LETTER, reason=str(exc))
-        writer = ResultWriter(self._store, self._settings, chunk.study_id, _StopAsked(self))
+        self._writer = writer = ResultWriter(self._store, self._settings, chunk.study_id, _StopAsked(self))
         try:
-            study = writer.retry(self._store.study, chunk.study_id, ("state", "generation"))
-            if not _wanted(study, chunk):
+            if not _wanted(self._look(chunk, writer), chunk):
                 logger.info(
                     "dropped a chunk that is not wanted any more: study=%s chunk=%d", chunk.study_id, chunk.index
                 )
@@ -132,9 +141,27 @@ class ChunkRunner:
             self._trainer.kill()
             return Outcome(verdict=Verdict.REQUEUE)
 
+    def settle(self) -> None:
+        """Count the results of the chunk just run, which needs no acknowledgement to wait for it."""
+        if self._writer is not None:
+            try:
+                self._seen = (time.monotonic(), self._writer.count())
+            except StoreError as exc:  # the grace is over; whoever follows the study counts the documents
+                logger.warning("left results uncounted: reason=%s", exc)
+
+    def _look(self, chunk: Chunk, writer: ResultWriter) -> Document | None:
+        """Return the study's state and generation, at most a moment old."""
+        seen_at, study = self._seen
+        old = time.monotonic() - seen_at > _CONTROL_SECONDS
+        # A chunk of a later publication is news of the study: what was seen before it may say "paused" still.
+        if old or study is None or study["_id"] != chunk.study_id or study["generation"] < chunk.generation:
+            study = writer.retry(self._store.study, chunk.study_id, ("state", "generation"))
+            self._seen = (time.monotonic(), study)
+        return study
+
     def _train(self, body: bytes, progress: _Progress, writer: ResultWriter) -> Outcome:
         chunk, began = progress.chunk, time.monotonic()
-        while progress.remaining() and not self._stopping.is_set():
+        while progress.todo and not self._stopping.is_set():
             self._trainer.begin(body, progress.done, progress.attempts)
             progress.began, progress.stop_sent = None, False
             try:
@@ -145,8 +172,8 @@ class ChunkRunner:
             if outcome is not None:
                 return outcome
             break
-        study = writer.flush()
-        left = len(progress.remaining())
+        writer.write()
+        left = len(progress.todo)
         logger.info(
             "chunk ended: study=%s chunk=%d trials=%d left=%d seconds=%.1f",
             chunk.study_id,
@@ -155,19 +182,19 @@ class ChunkRunner:
             left,
             time.monotonic() - began,
         )
-        given_back = left and _wanted(study, chunk)
+        given_back = left and _wanted(self._look(chunk, writer), chunk)
         return Outcome(verdict=Verdict.REQUEUE if given_back else Verdict.ACKNOWLEDGE)
 
     def _collect(self, progress: _Progress, writer: ResultWriter) -> Outcome | None:
         """Take results until the child is done; return an outcome only if the chunk can't be evaluated at all."""
-        chunk, look_at = progress.chunk, time.monotonic() + _CONTROL_SECONDS
+        chunk = progress.chunk
         while True:
             message = self._trainer.receive(min(_TICK_SECONDS, writer.seconds_left()))
             match message:
                 case ("r", _):
                     progress.began = time.monotonic()
                 case ("t", packed):
-                    progress.done.add(progress.remaining()[0].number)
+                    progress.end_first()
                     progress.began = time.monotonic()
                     writer.add(packed)
                 case ("d", _):
@@ -185,21 +212,17 @@ class ChunkRunner:
                 self._trainer.kill()
                 raise ChildLostError(f"timed out after {chunk.trial_timeout:g} seconds")
             if writer.seconds_left() <= 0:
-                study = writer.flush()
-            elif moment >= look_at:
-                study = writer.retry(self._store.study, chunk.study_id, ("state", "generation"))
-            else:
-                continue
-            look_at = moment + _CONTROL_SECONDS
-            if not _wanted(study, chunk):
+                writer.write()
+                self._seen = (time.monotonic(), writer.count())
+            if not _wanted(self._look(chunk, writer), chunk):
                 self._stop_child(progress)
 
     def _dead_letter(self, progress: _Progress, writer: ResultWriter, reason: str) -> Outcome:
         """Tell the study which trials no worker can evaluate, so that nobody waits for them."""
-        numbers = [trial.number for trial in progress.remaining()]
+        numbers = [trial.number for trial in progress.todo]
         letter = {"index": progress.chunk.index, "numbers": numbers, "reason": reason}
         update = {"$push": {"dead_letters": letter}, "$inc": {"progress.dead": len(numbers)}}
-        writer.flush()
+        writer.write()
         writer.retry(self._store.update_study, progress.chunk.study_id, update)
         return Outcome(verdict=Verdict.DEAD_LETTER, reason=reason)
 
@@ -210,7 +233,7 @@ class ChunkRunner:
 
     def _blame(self, progress: _Progress, writer: ResultWriter, reason: str) -> None:
         """Count a lost process against the trial that it was at; too often is that trial's result."""
-        trial = progress.remaining()[0]
+        trial = progress.todo[0]
         key = str(trial.number)
         attempts = progress.attempts.get(key, 1)
         seconds = time.monotonic() - progress.began if progress.began else 0.0
@@ -229,7 +252,7 @@ class ChunkRunner:
             progress.chunk, trial, self._settings, error=reason, attempts=attempts, seconds=seconds
         )
         writer.add(pack(document))
-        progress.done.add(trial.number)
+        progress.end_first()
 
 
 def _wanted(study: Document | None, chunk: Chunk) -> bool:

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from producer.cli import machines, results, studies, submit
-from producer.cli.help import keep_examples
+from producer.cli.help import MARKUP, fill
 from producer.cli.output import INTERRUPTED, note, say
 from tuning.errors import WarrenError
 
@@ -27,9 +27,9 @@ Try it on this machine, with nothing else set up:
   warren demo
 
 In three terminals:
-  warren up                       # a broker, a database and two workers; prints two lines to export
-  warren submit study.yaml        # prints the id of the study
-  warren watch breast             # progress, then the leaderboard; the beginning of an id will do
+  warren up                  # servers, two workers; prints what to export
+  warren submit study.yaml   # prints the id of the study
+  warren watch breast        # progress, then the best; an id's beginning does
 
 The servers are named by AMQP_URL (amqp://user:password@host:5672/%2F) and MONGO_URL
 (mongodb://user:password@host:27017/tuning).
@@ -37,12 +37,11 @@ The servers are named by AMQP_URL (amqp://user:password@host:5672/%2F) and MONGO
 
 app = typer.Typer(
     name="warren",
-    help=keep_examples(HELP),
+    help=fill(HELP),
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    # Boxes and colours are for people: a pipe gets plain text.
-    rich_markup_mode="rich" if sys.stdout.isatty() else None,
+    rich_markup_mode=MARKUP,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 

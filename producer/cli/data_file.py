@@ -78,6 +78,17 @@ def read_data(wanted: DataFile, folder: Path) -> Data:
     )
 
 
+def encode_labels(y: pd.Series[Any]) -> tuple[pd.Series[Any], list[str]]:
+    """Return text labels as 0, 1, ... in alphabetical order, for XGBoost and scorers take no other; and their names.
+
+    Labels that are numbers, or have gaps, come back as they are, without names.
+    """
+    if (not _is_text(y) and not isinstance(y.dtype, pd.CategoricalDtype)) or y.isna().any():
+        return y, []
+    names = sorted(y.unique())
+    return y.map({name: code for code, name in enumerate(names)}).astype(int), [str(name) for name in names]
+
+
 def _read(path: Path) -> pd.DataFrame:
     try:
         if path.suffix.lower() in {".parquet", ".pq"}:

@@ -16,11 +16,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
+from tuning.errors import InputError
+
 if TYPE_CHECKING:
     from rich.console import Console
 
 # The exit status of a program that Ctrl-C ended, as shells have it: 128 + SIGINT.
 INTERRUPTED = 130
+# Characters that the last column of a table needs at least to be folded; with less, lines run over.
+_LAST_WIDTH = 30
 
 
 @dataclass(frozen=True)
@@ -65,20 +69,22 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
     Parameters
     ----------
     columns : sequence of Column
-        The last may hold long text: a terminal folds it, a pipe gets it whole.
+        The last may hold long text: a terminal folds it, unless that would make a ribbon of it; a pipe gets
+        it whole.
     rows : sequence of sequences of str
         One value a column.
     """
     rows = [[" ".join(value.split()) for value in row] for row in rows]
+    widths = [max(len(value) for value in (column.name, *found)) for column, *found in zip(columns, *rows, strict=True)]
     console = terminal()
-    if console is None:
-        _plain(columns, rows)
+    if console is None or console.width - sum(widths[:-1]) - 2 * len(widths) < min(widths[-1], _LAST_WIDTH):
+        _plain(columns, rows, widths)
         return
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    shown = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for column in columns:
         last = column is columns[-1]
         shown.add_column(Text(column.name), justify=column.justify, overflow="fold", no_wrap=not last)
@@ -87,10 +93,8 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
     console.print(shown)
 
 
-def _plain(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
-    lines = [[column.name for column in columns], *rows]
-    widths = [max(len(line[position]) for line in lines) for position in range(len(columns))]
-    for line in lines:
+def _plain(columns: Sequence[Column], rows: Sequence[Sequence[str]], widths: Sequence[int]) -> None:
+    for line in ([column.name for column in columns], *rows):
         cells = [
             value.rjust(width) if column.justify == "right" else value.ljust(width)
             for column, width, value in zip(columns, widths, line, strict=True)
@@ -112,7 +116,20 @@ def as_json(value: Any) -> Any:
         return value.isoformat() if value == value else None  # NaT is no time
     if hasattr(value, "tolist"):  # NumPy's scalars and arrays
         return as_json(value.tolist())
+    if hasattr(value, "get_params"):
+        return _show_estimator(value)
     return str(value)
+
+
+def _show_estimator(estimator: Any) -> str:
+    """Return an estimator as trial documents have it: ``LGBMClassifier(max_depth=3)``."""
+    from tuning.codec import encode, readable
+
+    name = f"{type(estimator).__module__}.{type(estimator).__name__}"
+    try:
+        return str(readable(encode(estimator, name, [name])))
+    except InputError:
+        return type(estimator).__name__
 
 
 def print_json(value: Any) -> None:
@@ -135,9 +152,13 @@ def show_params(params: Mapping[str, Any]) -> str:
     return " ".join(f"{name}={value}" for name, value in params.items())
 
 
-def show_time(moment: datetime | None) -> str:
-    """Return a time as a table has it, in the reader's own zone, to the second."""
-    return moment.astimezone().strftime("%Y-%m-%d %H:%M:%S") if moment else "-"
+def show_age(moment: datetime, now: datetime) -> str:
+    """Return how long ago something was: ``40 s``, ``12 min``, ``3 h``, ``9 d``."""
+    seconds = max(0, int((now - moment).total_seconds()))
+    for size, unit in ((24 * 3600, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
 
 
 def plural(count: int, noun: str) -> str:

@@ -77,12 +77,16 @@ def _best_first(study: Study) -> pd.DataFrame:
 
 
 def _flat(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the results with what no column can hold, mappings and mixed types, as JSON text."""
+    """Return the results with what no column of a file can hold, lists and mixed types, as JSON text."""
+    import pandas as pd
+
     flat = frame.copy()
     for name in flat.select_dtypes(object):
-        kinds = {type(value) for value in flat[name] if value is not None and value == value}
-        if (len(kinds) > 1 and not kinds <= {int, float}) or kinds & {dict, list, tuple}:
-            flat[name] = [json.dumps(as_json(value)) for value in flat[name]]
+        values = [as_json(value) for value in flat[name]]
+        kinds = {type(value) for value in values if value is not None}
+        if kinds & {dict, list} or (len(kinds) > 1 and kinds != {int, float}):
+            values = [None if value is None else json.dumps(value) for value in values]
+        flat[name] = pd.Series(values, index=flat.index)
     return flat
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from producer.cli.help import add_command
-from producer.cli.output import Column, note, plural, print_json, say, show_score, show_time, table
+from producer.cli.output import Column, note, plural, print_json, say, show_age, show_score, table
 from tuning.errors import StudyError
 
 if TYPE_CHECKING:
@@ -56,22 +57,19 @@ def list_studies(
         Column("id"),
         Column("state"),
         Column("done", "right"),
-        Column("trials", "right"),
         Column("failed", "right"),
         Column("best", "right"),
-        Column("submitted"),
-        Column("name"),
+        Column("age", "right"),
     ]
+    now = datetime.now(UTC)
     rows = [
         [
             status.id,
             status.state,
-            f"{status.done}",
-            f"{status.total}",
-            f"{status.failed}",
+            f"{status.done}/{status.total}",
+            str(status.failed),
             show_score(status.best_score),
-            show_time(status.created_at),
-            status.name,
+            show_age(status.created_at, now),
         ]
         for status in shown
     ]

@@ -79,10 +79,13 @@ def submit(
 
 
 def _submit(file: Path, data: Path | None, target: str | None, name: str | None, chunks: int | None) -> Study:
+    from sklearn.base import is_classifier
+
     from producer import submit as submit_study
-    from producer.cli.data_file import read_data
+    from producer.cli.data_file import encode_labels, read_data
     from producer.cli.search import make_cv, make_search
     from producer.cli.study_file import read_study_file
+    from producer.inputs.text import listing
     from tuning.settings import load_settings
 
     instead = {"path": str(data.resolve())} if data else {}
@@ -91,11 +94,16 @@ def _submit(file: Path, data: Path | None, target: str | None, name: str | None,
     estimator, param_grid = make_search(written, load_settings().allow)
     cv = make_cv(written.cv)
     columns = read_data(written.data, file.parent)
+    first = estimator or (param_grid if isinstance(param_grid, dict) else param_grid[0])["estimator"][0]
+    y, labels = encode_labels(columns.y) if is_classifier(first) else (columns.y, [])
+    if labels:
+        shown = listing([f"{label} = {code}" for code, label in enumerate(labels)])
+        note(f"{written.data.target}: text labels become numbers: {shown}")
     return submit_study(
         estimator,
         param_grid,
         columns.X,
-        columns.y,
+        y,
         scoring=written.scoring,
         cv=cv,
         groups=columns.groups,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import tempfile
@@ -87,4 +88,5 @@ class Folder:
         self._lock.release()
         if self._janitor is not None and self._janitor.stdin is not None:
             self._janitor.stdin.close()
-            self._janitor.wait(REMOVE_SECONDS)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._janitor.wait(REMOVE_SECONDS)

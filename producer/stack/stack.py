@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -239,6 +239,9 @@ def _stop_servers(servers: Iterable[Server]) -> None:
 
 def _start_servers(site: Site, undo: contextlib.ExitStack) -> tuple[Server, Server]:
     """Start broker and database side by side; `undo` learns how to stop them."""
+    environ = dict(os.environ)
+    up: list[Server] = []
+    undo.callback(lambda: _stop_servers(up))
 
     def start(what: Callable[[Site, Mapping[str, str]], Server]) -> Server:
         began = time.monotonic()
@@ -247,32 +250,26 @@ def _start_servers(site: Site, undo: contextlib.ExitStack) -> tuple[Server, Serv
             # Nobody waits for it any more.
             _stop_servers([server])
             raise StackError("start-up was interrupted")
+        up.append(server)
         site.log(f"{server.how}: up after {time.monotonic() - began:.1f} s")
         return server
 
-    environ = dict(os.environ)
     with ThreadPoolExecutor(max_workers=2, thread_name_prefix="warren-stack") as pool:
-        starts = [pool.submit(start, what) for what in (start_broker, start_database)]
         try:
+            starts = [pool.submit(start, what) for what in (start_broker, start_database)]
             wait(starts)
         except BaseException:
+            # Before the pool waits for its threads, which look at this.
             site.cancelled.set()
             raise
-        finally:
-            # In order of their start, and registered even when waiting was interrupted.
-            undo.callback(lambda: _stop_servers(one.result() for one in starts if _succeeded(one)))
-    failures = [str(error) for one in starts if (error := one.exception()) is not None]
-    unexpected = next((error for one in starts if not isinstance(error := one.exception(), StackError | None)), None)
-    if unexpected is not None:
-        raise unexpected
-    if failures:
-        raise StackError("\n".join(failures))
+    errors = [error for one in starts if (error := one.exception()) is not None]
+    for error in errors:
+        if not isinstance(error, StackError):
+            raise error
+    if errors:
+        raise StackError("\n".join(str(error) for error in errors))
     broker, database = (one.result() for one in starts)
     return broker, database
-
-
-def _succeeded(start: Future[Server]) -> bool:
-    return start.done() and start.exception() is None
 
 
 @contextlib.contextmanager

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+from acceptance.conftest import StartWorker, X, Y, trainer_of, until
 from faulty import Draws, Exits, Raises, Sleeps
 
-from acceptance.conftest import X, Y, StartWorker, trainer_of, until
 from producer import Study, submit
 from tuning.broker import channel
 from tuning.names import CHUNKS_QUEUE, DEAD_QUEUE

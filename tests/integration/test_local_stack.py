@@ -1,0 +1,244 @@
+"""A local stack of real servers: it comes up, serves, keeps what it should, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pika
+import psutil
+import pymongo
+import pytest
+
+import producer
+from producer.stack import LocalStack, local_stack
+from tuning.errors import StackError
+from tuning.names import CHUNKS_QUEUE
+
+ROOT = Path(producer.__file__).parents[1]
+# Seconds until something that was asked for must have happened; a busy machine starts a broker in ten.
+DEADLINE_SECONDS = 60.0
+
+SCRIPT = """
+import json, sys, time
+from producer import local_stack
+with local_stack(workers=int(sys.argv[1])) as stack:
+    print(json.dumps([stack.amqp_url, stack.mongo_url, str(stack.data_dir)]), flush=True)
+    if sys.argv[2] == "raise":
+        raise ZeroDivisionError("a fault in the notebook")
+    time.sleep(600)
+"""
+
+
+@pytest.fixture(autouse=True)
+def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name in {"AMQP_URL", "MONGO_URL"} or name.startswith("WARREN_"):
+            monkeypatch.delenv(name)
+
+
+def eventually(true: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not true():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+
+
+def below(pid: int) -> list[psutil.Process]:
+    return psutil.Process(pid).children(recursive=True)
+
+
+def still_there(processes: list[psutil.Process]) -> list[psutil.Process]:
+    return [process for process in processes if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+
+
+def is_open(url: str) -> bool:
+    parts = urlsplit(url)
+    assert parts.hostname is not None
+    assert parts.port is not None
+    try:
+        socket.create_connection((parts.hostname, parts.port), timeout=1.0).close()
+    except OSError:
+        return False
+    return True
+
+
+def consumers(stack: LocalStack) -> int:
+    """How many workers wait for chunks."""
+    connection = pika.BlockingConnection(pika.URLParameters(stack.amqp_url))
+    try:
+        declared = connection.channel().queue_declare(CHUNKS_QUEUE, passive=True)
+        return int(declared.method.consumer_count)
+    finally:
+        connection.close()
+
+
+def test_servers_come_up_for_this_machine_only_and_leave_nothing() -> None:
+    before = {process.pid for process in below(os.getpid())}
+    with local_stack(workers=0) as stack:
+        urls = stack.amqp_url, stack.mongo_url
+        folder = stack.data_dir
+        assert (os.environ["AMQP_URL"], os.environ["MONGO_URL"]) == urls
+        assert all(map(is_open, urls))
+        started = [process for process in below(os.getpid()) if process.pid not in before]
+        listening = {
+            connection.laddr.ip
+            for process in started
+            for connection in process.net_connections("inet")
+            if connection.status == psutil.CONN_LISTEN
+        }
+        assert listening == {"127.0.0.1"}
+        assert urlsplit(stack.amqp_url).password not in str([process.cmdline() for process in started])
+        assert "AMQP_URL" in os.environ
+        assert sorted(path.name for path in stack.logs.iterdir()) == ["broker.log", "database.log"]
+    assert still_there(started) == []
+    assert not any(map(is_open, urls))
+    assert not folder.exists()
+    assert "AMQP_URL" not in os.environ
+    assert "MONGO_URL" not in os.environ
+
+
+@pytest.fixture
+def script() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Run a notebook's worth of code in a process of its own."""
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def run(workers: int, after: str) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-c", SCRIPT, str(workers), after]
+        process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        processes.append(process)
+        return process
+
+    yield run
+    for process in processes:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_a_notebook_that_is_interrupted_or_killed_leaves_nothing(
+    script: Callable[..., subprocess.Popen[bytes]], number: signal.Signals
+) -> None:
+    notebook = script(1, "sleep")
+    assert notebook.stdout is not None
+    amqp_url, mongo_url, folder = json.loads(notebook.stdout.readline())
+    started = below(notebook.pid)
+    assert {"beam.smp", "epmd"} <= {process.name() for process in started}
+    notebook.send_signal(number)
+    _, errors = notebook.communicate(timeout=DEADLINE_SECONDS)
+    if number == signal.SIGINT:
+        assert b"KeyboardInterrupt" in errors
+        assert still_there(started) == []
+    eventually(lambda: not still_there(started), "no process is left")
+    eventually(lambda: not Path(folder).exists(), "the temporary folder is gone")
+    assert not is_open(amqp_url)
+    assert not is_open(mongo_url)
+
+
+def test_a_notebook_that_raises_leaves_nothing(script: Callable[..., subprocess.Popen[bytes]]) -> None:
+    notebook = script(0, "raise")
+    output, errors = notebook.communicate(timeout=DEADLINE_SECONDS)
+    amqp_url, mongo_url, folder = json.loads(output)
+    assert errors.strip().endswith(b"ZeroDivisionError: a fault in the notebook")
+    assert not is_open(amqp_url)
+    assert not is_open(mongo_url)
+    assert not Path(folder).exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_notebook_that_ends_while_starting_leaves_nothing(
+    script: Callable[..., subprocess.Popen[bytes]], number: signal.Signals
+) -> None:
+    notebook = script(1, "sleep")
+    eventually(lambda: "beam.smp" in {process.name() for process in below(notebook.pid)}, "the broker is starting")
+    started = below(notebook.pid)
+    notebook.send_signal(number)
+    output, _ = notebook.communicate(timeout=DEADLINE_SECONDS)
+    assert output == b""
+    eventually(lambda: not still_there(started), "no process is left")
+
+
+def test_a_named_folder_keeps_queue_and_results_and_serves_one_stack(tmp_path: Path) -> None:
+    folder = tmp_path / "with a space"
+    with local_stack(workers=0, data_dir=folder) as stack:
+        connection = pika.BlockingConnection(pika.URLParameters(stack.amqp_url))
+        channel = connection.channel()
+        channel.queue_declare("kept", durable=True, arguments={"x-queue-type": "quorum"})
+        channel.confirm_delivery()
+        channel.basic_publish("", "kept", b"a chunk", pika.BasicProperties(delivery_mode=2))
+        connection.close()
+        with pymongo.MongoClient(stack.mongo_url) as client:
+            client.tuning.trials.insert_one({"_id": "a trial"})
+        with (
+            pytest.raises(StackError, match="another stack uses this folder"),
+            local_stack(workers=0, data_dir=folder),
+        ):
+            pass
+        first = stack.amqp_url, stack.mongo_url
+    assert folder.exists()
+    with local_stack(workers=0, data_dir=folder) as stack:
+        assert (stack.amqp_url, stack.mongo_url) != first
+        connection = pika.BlockingConnection(pika.URLParameters(stack.amqp_url))
+        channel = connection.channel()
+        _, _, body = channel.basic_get("kept", auto_ack=True)
+        connection.close()
+        assert body == b"a chunk"
+        with pymongo.MongoClient(stack.mongo_url) as client:
+            assert client.tuning.trials.find_one() == {"_id": "a trial"}
+    assert oct((folder / "broker" / "rabbitmq-server" / "password").stat().st_mode)[-3:] == "600"
+
+
+def test_a_killed_stack_s_folder_serves_the_next_one_at_once(tmp_path: Path) -> None:
+    code = SCRIPT.replace("workers=int(sys.argv[1])", "workers=0, data_dir=sys.argv[1]")
+    command = [sys.executable, "-c", code, str(tmp_path), "sleep"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as notebook:
+        assert notebook.stdout is not None
+        _, mongo_url, _ = json.loads(notebook.stdout.readline())
+        with pymongo.MongoClient(mongo_url) as client:
+            client.tuning.trials.insert_one({"_id": "a trial"})
+        notebook.kill()
+    with local_stack(workers=0, data_dir=tmp_path) as stack, pymongo.MongoClient(stack.mongo_url) as client:
+        assert client.tuning.trials.find_one() == {"_id": "a trial"}
+
+
+def test_two_stacks_run_side_by_side() -> None:
+    with local_stack(workers=0) as first, local_stack(workers=0) as second:
+        assert os.environ["AMQP_URL"] == second.amqp_url == first.amqp_url
+        for name in ("AMQP_URL", "MONGO_URL"):
+            os.environ.pop(name)
+        with local_stack(workers=0) as third:
+            assert third.amqp_url != first.amqp_url
+            assert all(map(is_open, (first.amqp_url, third.amqp_url, first.mongo_url, third.mongo_url)))
+
+
+def test_workers_wait_for_chunks_and_come_and_go() -> None:
+    lines: list[str] = []
+    with local_stack(workers=2, log=lines.append) as stack:
+        eventually(lambda: consumers(stack) == 2, "both workers wait for chunks")
+        first, second = stack.workers
+        assert first.name.endswith("-0")
+        assert second.name.endswith("-1")
+        environment = psutil.Process(first.pid).environ()
+        assert environment["WARREN_WORKER_NAME"] == first.name
+        assert int(environment["WARREN_THREADS"]) >= 1
+        stack.stop_worker(second)
+        assert not second.running
+        assert second.exit_code == 0
+        eventually(lambda: consumers(stack) == 1, "one worker is left")
+        third = stack.start_worker()
+        assert third.name.endswith("-2")
+        eventually(lambda: consumers(stack) == 2, "the new worker waits for chunks")
+        os.kill(first.pid, signal.SIGKILL)
+        eventually(lambda: any(f"Worker {first.name} ended" in line for line in lines), "its end is told")
+        assert third.running
+        assert "waiting for chunks" in third.log.read_text()
+        pids = [worker.pid for worker in stack.workers]
+    assert not any(map(psutil.pid_exists, pids))

@@ -1,0 +1,261 @@
+"""The stack as a whole, without servers: what is checked, set, restored, locked and left behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import psutil
+import pytest
+
+import producer
+import producer.stack
+from producer.stack import LocalStack, local_stack, stack, workers
+from producer.stack.process import Guarded
+from producer.stack.site import Server, Site
+from tuning.errors import InputError, StackError
+from tuning.machine import available_threads
+
+ROOT = Path(producer.__file__).parents[1]
+
+
+@pytest.fixture
+def no_servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Guarded]]:
+    """Processes that only sleep stand in for the servers."""
+    processes: list[Guarded] = []
+
+    def start(name: str, url: str):
+        def start_it(site: Site, environ: Mapping[str, str]) -> Server:
+            guarded = Guarded(["sleep", "600"], log=site.logs / f"{name}.log", grace=site.grace, hold=site.hold)
+            processes.append(guarded)
+            return Server(url=url, how=name, guarded=guarded)
+
+        return start_it
+
+    monkeypatch.setattr(stack, "start_broker", start("broker", "amqp://private"))
+    monkeypatch.setattr(stack, "start_database", start("database", "mongodb://private"))
+    monkeypatch.delenv("AMQP_URL", raising=False)
+    monkeypatch.setenv("MONGO_URL", "mongodb://before")
+    yield processes
+    for process in processes:
+        process.stop()
+
+
+def running(processes: list[Guarded]) -> list[bool]:
+    return [process.running for process in processes]
+
+
+@pytest.mark.parametrize("wrong", [-1, True, 1.5, "2", None])
+def test_a_number_of_workers_that_is_none_is_refused(wrong: object) -> None:
+    with pytest.raises(InputError, match=rf"workers={wrong!r}: give a whole number, 0 \(servers only\) or more"):
+        local_stack(workers=wrong)  # type: ignore[arg-type]
+
+
+def test_the_package_exports_what_users_need() -> None:
+    assert producer.stack.__all__ == ["LocalStack", "local_stack"]
+    assert producer.local_stack is local_stack
+
+
+def test_the_environment_is_set_inside_and_restored_after(no_servers: list[Guarded]) -> None:
+    with local_stack(workers=0) as up:
+        assert os.environ["AMQP_URL"] == up.amqp_url == "amqp://private"
+        assert os.environ["MONGO_URL"] == up.mongo_url == "mongodb://private"
+        assert running(no_servers) == [True, True]
+    assert "AMQP_URL" not in os.environ
+    assert os.environ["MONGO_URL"] == "mongodb://before"
+    assert running(no_servers) == [False, False]
+
+
+def test_an_exception_inside_takes_everything_down_and_goes_on(no_servers: list[Guarded]) -> None:
+    with pytest.raises(ZeroDivisionError), local_stack(workers=0):
+        _ = 1 / 0
+    assert os.environ["MONGO_URL"] == "mongodb://before"
+    assert running(no_servers) == [False, False]
+
+
+def test_a_temporary_folder_goes_with_the_stack_and_a_named_one_stays(
+    no_servers: list[Guarded], tmp_path: Path
+) -> None:
+    with local_stack(workers=0) as up:
+        temporary = up.data_dir
+        assert temporary.stat().st_mode & 0o077 == 0
+        assert (up.logs / "broker.log").exists()
+    assert not temporary.exists()
+    with local_stack(workers=0, data_dir=tmp_path / "new" / "kept") as up:
+        assert up.data_dir == tmp_path / "new" / "kept"
+    assert (tmp_path / "new" / "kept" / "logs" / "database.log").exists()
+
+
+def test_a_folder_serves_one_stack_at_a_time(no_servers: list[Guarded], tmp_path: Path) -> None:
+    with local_stack(workers=0, data_dir=tmp_path):
+        with (
+            pytest.raises(StackError, match=rf"data_dir='{tmp_path}': another stack uses this folder. Stop that one"),
+            local_stack(workers=0, data_dir=tmp_path),
+        ):
+            pass
+        assert running(no_servers) == [True, True]
+    with local_stack(workers=0, data_dir=str(tmp_path)):
+        assert running(no_servers) == [False, False, True, True]
+
+
+def test_a_folder_that_can_not_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StackError, match=r"data_dir='.*/file/below': .*Name a folder that you may write"):
+        local_stack(data_dir=tmp_path / "file" / "below").start()
+
+
+def test_servers_that_a_killed_stack_left_are_waited_for(
+    no_servers: list[Guarded], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    earlier = Guarded(["sleep", "600"], log=tmp_path / "log", grace=0.0, hold=tmp_path / "servers.lock")
+    monkeypatch.setattr("producer.stack.folder.EARLIER_SECONDS", 0.1)
+    with pytest.raises(StackError, match="servers of an earlier stack still use this folder"):
+        local_stack(workers=0, data_dir=tmp_path).start()
+    monkeypatch.setattr("producer.stack.folder.EARLIER_SECONDS", 30.0)
+    earlier.release()
+    with local_stack(workers=0, data_dir=tmp_path):
+        assert not earlier.running
+    earlier.stop()
+
+
+def test_both_servers_missing_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no(what: str):
+        def start(site: Site, environ: Mapping[str, str]) -> Server:
+            raise StackError(f"no {what} on this machine")
+
+        return start
+
+    monkeypatch.setattr(stack, "start_broker", no("RabbitMQ"))
+    monkeypatch.setattr(stack, "start_database", no("MongoDB"))
+    with pytest.raises(StackError) as caught:
+        local_stack(workers=0).start()
+    assert str(caught.value) == "no RabbitMQ on this machine\nno MongoDB on this machine"
+
+
+def test_one_server_missing_takes_the_other_down(
+    no_servers: list[Guarded], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def no_broker(site: Site, environ: Mapping[str, str]) -> Server:
+        raise StackError("no RabbitMQ on this machine")
+
+    monkeypatch.setattr(stack, "start_broker", no_broker)
+    with pytest.raises(StackError, match="no RabbitMQ on this machine"):
+        local_stack(workers=0, data_dir=tmp_path).start()
+    assert running(no_servers) == [False]
+    assert os.environ["MONGO_URL"] == "mongodb://before"
+
+
+def test_an_unforeseen_error_is_not_dressed_up(no_servers: list[Guarded], monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(site: Site, environ: Mapping[str, str]) -> Server:
+        raise KeyError("a fault of ours")
+
+    monkeypatch.setattr(stack, "start_broker", broken)
+    with pytest.raises(KeyError, match="a fault of ours"):
+        local_stack(workers=0).start()
+    assert running(no_servers) == [False]
+
+
+def test_ctrl_c_while_starting_takes_down_what_is_up(
+    no_servers: list[Guarded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(site: Site, environ: Mapping[str, str]) -> Server:
+        signal.raise_signal(signal.SIGINT)
+        assert site.cancelled.wait(30.0), "the start is given up"
+        raise StackError("start-up was interrupted")
+
+    monkeypatch.setattr(stack, "start_broker", slow)
+    with pytest.raises(KeyboardInterrupt):
+        local_stack(workers=0).start()
+    assert True not in running(no_servers)
+
+
+def test_a_stack_that_is_not_up_says_so(no_servers: list[Guarded]) -> None:
+    idle = local_stack(workers=0)
+    for name in ("amqp_url", "mongo_url", "data_dir", "logs"):
+        with pytest.raises(StackError, match="isn't up: use it inside"):
+            getattr(idle, name)
+    with pytest.raises(StackError, match="isn't up"):
+        idle.start_worker()
+    idle.stop()
+
+
+def test_start_and_stop_serve_where_with_does_not_fit(no_servers: list[Guarded]) -> None:
+    up = LocalStack(0).start()
+    with pytest.raises(StackError, match="is up already"):
+        up.start()
+    up.stop()
+    up.stop()
+    assert running(no_servers) == [False, False]
+    with up:
+        assert up.amqp_url == "amqp://private"
+
+
+def test_what_is_done_is_told(no_servers: list[Guarded]) -> None:
+    lines: list[str] = []
+    with local_stack(workers=0, log=lines.append):
+        pass
+    assert sorted(line.partition(": up after ")[0] for line in lines) == ["broker", "database"]
+
+
+def test_a_worker_that_ends_by_itself_is_told(no_servers: list[Guarded], monkeypatch: pytest.MonkeyPatch) -> None:
+    lines: list[str] = []
+    monkeypatch.setattr(stack, "WATCH_SECONDS", 0.05)
+    with local_stack(workers=2, log=lines.append) as up:
+        first, second = up.workers
+        # Nobody answers at the URLs, so whether they are still there is up to them: end both.
+        os.kill(first.pid, signal.SIGKILL)
+        up.stop_worker(second)
+        deadline = time.monotonic() + 30.0
+        while not any(first.name in line for line in lines):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert up.workers == [first]
+        assert first.exit_code == 128 + signal.SIGKILL
+    assert any(f"Worker {first.name} ended with exit code 137; its log is {first.log}" in line for line in lines)
+
+
+def test_each_worker_gets_its_share_of_the_cores_and_a_name() -> None:
+    urls = {"AMQP_URL": "amqp://a", "MONGO_URL": "mongodb://b"}
+    one = workers.worker_environment(0, 1, urls, {"AMQP_URL": "amqp://other", "HOME": "/home/me"})
+    assert one["WARREN_THREADS"] == str(available_threads())
+    assert (one["AMQP_URL"], one["MONGO_URL"], one["HOME"]) == ("amqp://a", "mongodb://b", "/home/me")
+    many = workers.worker_environment(3, 1000, urls, {})
+    assert many["WARREN_THREADS"] == "1"
+    assert many["WARREN_WORKER_NAME"] == f"{workers.socket.gethostname()}-3"
+    told = workers.worker_environment(0, 2, urls, {"WARREN_THREADS": "7", "WARREN_GRACE_SECONDS": "60"})
+    assert (told["WARREN_THREADS"], told["WARREN_GRACE_SECONDS"]) == ("7", "60")
+
+
+def test_workers_find_estimators_beside_the_notebook_but_no_other_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "worker.py").write_text("raise SystemExit('not this one')")
+    (tmp_path / "mine.py").write_text("")
+    environment = workers.worker_environment(0, 1, {}, {**os.environ, "PYTHONPATH": "/elsewhere"})
+    script = "import sys, worker, mine; print(worker.__file__); print('/elsewhere' in sys.path)"
+    found = subprocess.run([sys.executable, "-P", "-c", script], env=environment, capture_output=True, check=True)
+    assert found.stdout.decode().split() == [str(ROOT / "worker" / "__init__.py"), "True"]
+
+
+def test_a_killed_process_leaves_no_temporary_folder(tmp_path: Path) -> None:
+    script = (
+        "import sys, time\nfrom producer.stack.folder import Folder\n"
+        "folder = Folder(None)\nprint(folder.path, flush=True)\ntime.sleep(600)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script], cwd=ROOT, env={**os.environ, "TMPDIR": str(tmp_path)}, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        folder = Path(process.stdout.readline().decode().strip())
+        assert folder.parent == tmp_path
+        assert folder.exists()
+        (janitor,) = psutil.Process(process.pid).children()
+        process.kill()
+    janitor.wait(30.0)
+    assert not folder.exists()
