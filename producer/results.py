@@ -37,7 +37,13 @@ def fields_for_results(objective: Objective) -> list[str]:
 def fields_for_cv_results(objective: Objective) -> list[str]:
     """Return the fields of trial documents that `cv_results` reads."""
     times = ("split_fit_seconds", "split_score_seconds")
-    return ["number", "error", *times, *(f"split_{part}_{metric}" for part, metric in parts_of(objective))]
+    return [
+        "number",
+        "error",
+        "failed_fits",
+        *times,
+        *(f"split_{part}_{metric}" for part, metric in parts_of(objective)),
+    ]
 
 
 def _rank(means: NDArray[np.float64]) -> NDArray[np.int32]:
@@ -73,22 +79,26 @@ def _score_columns(documents: Sequence[Mapping[str, Any]], objective: Objective)
 
 def _param_columns(candidates: Sequence[Mapping[str, Any]]) -> dict[str, np.ma.MaskedArray[Any, Any]]:
     """Return a masked array a parameter, masked where a trial does not have it; dtypes as scikit-learn chooses them."""
-    values: dict[str, dict[int, Any]] = {}
+    positions: dict[str, list[int]] = {}
+    values: dict[str, list[Any]] = {}
     for position, params in enumerate(candidates):
         for name, value in params.items():
-            values.setdefault(f"param_{name}", {})[position] = value
+            positions.setdefault(name, []).append(position)
+            values.setdefault(name, []).append(value)
     columns = {}
     for name, found in values.items():
         try:
-            array = np.array(list(found.values()))
-            # Text keeps its objects, and lists as values stay one value a trial.
-            dtype = array.dtype if array.dtype.kind != "U" and array.ndim == 1 else np.dtype(object)
+            array = np.array(found)
         except ValueError:  # lists of different lengths
-            dtype = np.dtype(object)
-        column: np.ma.MaskedArray[Any, Any] = np.ma.MaskedArray(np.empty(len(candidates), dtype=dtype), mask=True)
-        for position, value in found.items():
-            column[position] = value
-        columns[name] = column
+            array = np.empty(0, dtype=object)
+        if array.dtype.kind in "UO" or array.ndim != 1:
+            # Text keeps its objects, and a list as a value stays one value a trial.
+            array = np.empty(len(found), dtype=object)
+            for place, value in enumerate(found):
+                array[place] = value
+        column: np.ma.MaskedArray[Any, Any] = np.ma.MaskedArray(np.empty(len(candidates), dtype=array.dtype), mask=True)
+        column[positions[name]] = array
+        columns[f"param_{name}"] = column
     return columns
 
 
@@ -111,7 +121,7 @@ def results_frame(documents: Iterable[Mapping[str, Any]], space: Space, objectiv
     import pandas as pd
 
     rows = sorted(documents, key=lambda document: document["number"])
-    candidates = [space[row["number"]] for row in rows]
+    candidates = list(space.at(row["number"] for row in rows))
     columns: dict[str, Any] = {name: [row.get(name) for row in rows] for name in ("number", "state", "estimator")}
     columns["params"] = candidates
     for name, column in _param_columns(candidates).items():
@@ -143,7 +153,7 @@ def cv_results(documents: Iterable[Mapping[str, Any]], space: Space, objective: 
     Raises
     ------
     TrialError
-        Every trial failed, or one did and the study's ``error_score`` is "raise".
+        Every fit failed, or a trial did and the study's ``error_score`` is "raise".
 
     Warns
     -----
@@ -167,8 +177,9 @@ def _report_failures(rows: Sequence[Mapping[str, Any]], objective: Objective) ->
     first = f"the first is trial {failed[0]['number']}: {failed[0]['error']}"
     if objective.error_score == "raise":
         raise TrialError(f'{len(failed)} of {len(rows)} trials failed and error_score="raise"; {first}')
-    if len(failed) == len(rows):
-        raise TrialError(f"All the {len(rows)} trials failed, so the search has no result; {first}")
+    n_fits = len(rows) * objective.n_splits
+    if sum(row["failed_fits"] for row in failed) == n_fits:
+        raise TrialError(f"All the {n_fits} fits failed, so the search has no result; {first}")
     warnings.warn(
         f"{len(failed)} of {len(rows)} trials failed; their failed folds score {objective.error_score}; {first}",
         FitFailedWarning,

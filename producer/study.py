@@ -310,7 +310,7 @@ class Study:
         NoResultError
             Trials are still missing.
         TrialError
-            Every trial failed, or one did and ``error_score`` is "raise".
+            Every fit failed, or a trial did and ``error_score`` is "raise".
         """
         from producer.results import cv_results, fields_for_cv_results
 

@@ -7,6 +7,7 @@ listed, letter by letter, in the setting ``WARREN_ALLOW``.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import re
 from collections.abc import Iterable, Iterator
@@ -50,6 +51,12 @@ def resolve(name: str, allow: Iterable[str] = ()) -> type:
         The name is not on the allow-list, its module is not installed, or it is no estimator class.
     """
     _check_name(name, allow)
+    return _load(name)
+
+
+@functools.cache
+def _load(name: str) -> type:
+    """Return the estimator class of a name that was checked."""
     module_name, _, class_name = name.rpartition(".")
     try:
         found = getattr(importlib.import_module(module_name), class_name, None)

@@ -92,8 +92,9 @@ class Blobs:
                 io.BufferedWriter(_Upload(grid), _PIECE_BYTES) as stream,
             ):
                 write(stream)
-            # Two producers may have stored the same content at once: the first file stays.
-            twins = list(self._files.find({"filename": digest}, {"_id": 1}).sort("_id", pymongo.ASCENDING))
+            # Two producers may have stored the same content at once: the first to end stays, which readers take.
+            order = [("uploadDate", pymongo.ASCENDING), ("_id", pymongo.ASCENDING)]
+            twins = list(self._files.find({"filename": digest}, {"_id": 1}).sort(order))
             for twin in twins[1:]:
                 if twin["_id"] == grid._id:
                     self._bucket.delete(twin["_id"])

@@ -73,7 +73,8 @@ def _frame_to_arrow(frame: pd.DataFrame) -> NDArray[np.uint8]:
         pandas_notes.pop(field, None)
     notes = {b"pandas": json.dumps(pandas_notes).encode(), b"warren": json.dumps(_column_notes(frame)).encode()}
     sink = io.BytesIO()
-    table = table.replace_schema_metadata(notes)
+    # Text that was put together from pieces lies in pieces, which are no content.
+    table = table.replace_schema_metadata(notes).combine_chunks()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
     return np.frombuffer(sink.getvalue(), dtype=np.uint8)

@@ -7,9 +7,9 @@ else in Warren looks at the environment for a setting.
 from __future__ import annotations
 
 import os
+import re
 import socket
 from typing import Annotated
-from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -151,8 +151,12 @@ def redact(url: str) -> str:
     str
         The same URL with ``***`` for the password and without its query, which may carry secrets too.
     """
-    parts = urlsplit(url)
-    userinfo, at, hosts = parts.netloc.rpartition("@")
-    if ":" in userinfo:
-        userinfo = userinfo.partition(":")[0] + ":***"
-    return urlunsplit((parts.scheme, userinfo + at + hosts, parts.path, "", ""))
+    # By hand: what can't be parsed, a password with a slash for one, is what errors show.
+    scheme, mark, rest = url.partition("://") if "://" in url else ("", "", url)
+    end = rest.partition("?")[0].rfind("@")
+    if end < 0:
+        end = rest.rfind("@")
+    where = re.split("[?#]", rest[end + 1 :], maxsplit=1)[0]
+    user, colon, _ = rest[: max(end, 0)].partition(":")
+    userinfo = "" if end < 0 else f"{user}:***@" if colon else f"{user}@"
+    return f"{scheme}{mark}{userinfo}{where}"

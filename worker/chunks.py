@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
 from sklearn.utils import get_tags
 
+from tuning.allowlist import resolve
 from tuning.codec import Json, decode, readable
+from tuning.dataset import Matrix
 from tuning.errors import InputError
 from tuning.machine import cpu_model, versions
 from tuning.messages import Chunk, Trial, decode_chunk
@@ -18,6 +21,13 @@ from tuning.store import Document, Store, now, pack, trial_id
 from worker.data import DataCache
 from worker.evaluate import Scorer, fit_and_score, make_scorer, summary
 from worker.learners import build
+
+
+@functools.cache
+def _constructor(cls: type) -> frozenset[str] | None:
+    """Names that a constructor takes; None where it takes any. A pipeline's steps are parameters, yet none of these."""
+    taken = inspect.signature(cls).parameters.values()
+    return None if any(one.kind is one.VAR_KEYWORD for one in taken) else frozenset(one.name for one in taken)
 
 
 class Candidate:
@@ -38,22 +48,31 @@ class Candidate:
     """
 
     def __init__(self, encoded: Json, params: dict[str, Json], settings: Settings) -> None:
-        self._encoded, self._params, self._allow = encoded, params, settings.allow
+        fixed = encoded.get("params")
+        self._allow = settings.allow
+        taken = _constructor(resolve(str(encoded.get("__estimator__", "")), self._allow))
+        own = {name: value for name, value in params.items() if "__" not in name and (taken is None or name in taken)}
+        self._encoded = encoded | {"params": fixed | own} if own and isinstance(fixed, dict) else encoded
+        self._inner = {name: value for name, value in params.items() if name not in own}
         self._build = functools.partial(build, threads=settings.threads)
         self.package, _, path = str(encoded.get("__estimator__", "")).partition(".")
         self.class_name = path.rpartition(".")[2]
         # Resolves every name without making anything, so that a name off the allow-list shows before any work.
-        for value in (encoded, *params.values()):
+        for value in (self._encoded, *self._inner.values()):
             decode(value, self._allow, build=lambda cls, _: cls)
 
     def __call__(self) -> Any:
         """Return a new estimator; what its class raises for these parameters comes through."""
         estimator = decode(self._encoded, self._allow, build=self._build)
-        params = {name: decode(value, self._allow, build=self._build) for name, value in self._params.items()}
-        return estimator.set_params(**params)
+        if self._inner:
+            params = {name: decode(value, self._allow, build=self._build) for name, value in self._inner.items()}
+            estimator.set_params(**params)
+        return estimator
 
-    def pairwise(self) -> bool:
-        """Say whether X must be a kernel or distance matrix."""
+    def pairwise(self, X: Matrix) -> bool:
+        """Say whether X is a kernel or distance matrix to this estimator."""
+        if X.ndim != 2 or X.shape[0] != X.shape[1]:
+            return False
         try:
             return bool(get_tags(self()).input_tags.pairwise)
         except Exception:  # noqa: BLE001 - it can't be made: its fits will say why, as this trial's result
@@ -119,7 +138,7 @@ class ChunkEvaluator:
         metrics = list(objective.scorers)
         seed = seed_of(chunk.study_id, trial.number)
         started_at = now()
-        pairwise = candidate.pairwise()
+        pairwise = candidate.pairwise(self._cache.dataset(objective.dataset).X)
         folds = [
             fit_and_score(
                 candidate,

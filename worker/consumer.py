@@ -180,15 +180,26 @@ class Consumer:
         self._unsettled = False
 
     def _work(self) -> None:
-        """Run chunks; the runner's thread."""
-        while (job := self._jobs.get()) is not None:
-            body, finish = job
-            try:
-                finish(self._runner.run(body))
-                self._runner.settle()
-            except BaseException as exc:  # noqa: BLE001 - carried to the main thread, which raises it
-                self._crash = exc
-                self._stopping.set()
-                return
-            finally:
-                self._free.set()
+        """Run chunks until there are no more to come; the runner's thread."""
+        try:
+            while self._work_once():
+                pass
+        except BaseException as exc:  # noqa: BLE001 - carried to the main thread, which raises it
+            self._crash = exc
+            self._stopping.set()
+            self._free.set()
+
+    def _work_once(self) -> bool:
+        try:
+            job = self._jobs.get(timeout=self._settings.flush_seconds)
+        except queue.Empty:
+            self._runner.settle(idle=True)
+            return True
+        if job is None:
+            self._runner.settle(idle=True)
+            return False
+        body, finish = job
+        finish(self._runner.run(body))
+        self._runner.settle()
+        self._free.set()
+        return True

@@ -6,8 +6,8 @@ afresh, set the trial's parameters, fit on the training part, score the held-out
 
 from __future__ import annotations
 
-import math
 import inspect
+import math
 import numbers
 import time
 import traceback
@@ -53,6 +53,8 @@ class FoldResult:
         Why the fit or a scorer failed, in a line.
     trace : str
         The end of its traceback.
+    fitted : bool
+        Whether the fit itself went well; a scorer may have failed even so.
     """
 
     test_scores: dict[str, float]
@@ -61,6 +63,7 @@ class FoldResult:
     score_seconds: float
     error: str | None = None
     trace: str = ""
+    fitted: bool = True
 
 
 Scorer = Callable[..., Mapping[str, Any]]
@@ -103,11 +106,8 @@ def make_scorer(scorers: Mapping[str, str | None]) -> Scorer:
 
         def score_one(estimator: Any, X: Matrix, y: Any, **weights: Any) -> Mapping[str, Any]:
             try:
-                return {
-                    metric: single(
-                        estimator, X, y, **(weights if weights and _takes_weights(single, estimator) else {})
-                    )
-                }
+                taken = weights if weights and _takes_weights(single, estimator) else {}
+                return {metric: single(estimator, X, y, **taken)}
             except Exception:  # noqa: BLE001 - a scorer that fails is a result, as in scikit-learn
                 return {metric: traceback.format_exc()}
 
@@ -170,6 +170,7 @@ def fit_and_score(
     started = time.perf_counter()
     try:
         estimator = make_estimator()
+        started = time.perf_counter()
         weights = {} if fold.weight_train is None else {"sample_weight": fold.weight_train}
         if fold.y_train is None:
             estimator.fit(fold.X_train, **weights)
@@ -183,6 +184,7 @@ def fit_and_score(
             score_seconds=0.0,
             error=_line(f"{type(exc).__name__}: {exc}"),
             trace=traceback.format_exc()[-_TRACEBACK_CHARS:],
+            fitted=False,
         )
     fitted = time.perf_counter()
     test_scores, trace = _checked(score(estimator, fold.X_test, fold.y_test, **_weights(fold.weight_test)), error_score)
@@ -251,6 +253,7 @@ def summary(folds: Sequence[FoldResult], metrics: Sequence[str], refit: str) -> 
     fields["mean_test_score"] = fields[f"mean_test_{refit}"]
     fields["std_test_score"] = fields[f"std_test_{refit}"]
     if problem:
+        fields["failed_fits"] = sum(not fold.fitted for fold in folds)
         fields["traceback"] = problem[1].trace
     fields["fit_seconds"] = sum(fold.fit_seconds for fold in folds)
     fields["score_seconds"] = sum(fold.score_seconds for fold in folds)

@@ -77,7 +77,8 @@ def build(cls: type, params: dict[str, Any], threads: int) -> Any:
     -------
     estimator
     """
-    library = LIBRARIES.get(cls.__module__.partition(".")[0])
+    packages = (base.__module__.partition(".")[0] for base in cls.__mro__)  # a class of one's own may inherit
+    library = next((LIBRARIES[package] for package in packages if package in LIBRARIES), None)
     if library is None:
         return cls(**{**params, "n_jobs": threads}) if _takes_jobs(cls) else cls(**params)
     final = {key: value for key, value in params.items() if key not in library.thread_aliases}

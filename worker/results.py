@@ -27,26 +27,25 @@ def _say_so(state: RetryCallState) -> None:
 
 
 class ResultWriter:
-    """Writes the results of one chunk.
+    """Writes results, and counts them in their study.
 
     Parameters
     ----------
     store : Store
     settings : Settings
         Says how long a result may wait for others.
-    study_id : str
-        Whose results these are.
     stop : tenacity stop, default=never
         When to give up on a database that is away; results not written are lost with it and evaluated again.
     """
 
-    def __init__(self, store: Store, settings: Settings, study_id: str, stop: stop_base = stop_never) -> None:
+    def __init__(self, store: Store, settings: Settings, stop: stop_base = stop_never) -> None:
         self._store = store
-        self._study_id = study_id
         self._flush_seconds = settings.flush_seconds
         self._waiting: list[bytes] = []
-        self._uncounted: list[Document] = []
         self._oldest = 0.0
+        # Written, not counted; and when the first of them was written.
+        self._uncounted: list[Document] = []
+        self._uncounted_since = 0.0
         self.retry = Retrying(
             retry=retry_if_exception_type(StoreError),
             wait=wait_random_exponential(multiplier=0.2, max=_LONGEST_WAIT),
@@ -77,21 +76,36 @@ class ResultWriter:
         StoreError
             The database was away until `stop` gave up.
         """
-        self.retry(self._write)
+        if self._waiting:
+            self.retry(self._write)
 
     def _write(self) -> None:
         new = self._store.insert_trials(self._waiting)
+        if not self._uncounted:
+            self._uncounted_since = time.monotonic()
         self._uncounted += [unpack(self._waiting[position]) for position in new]
         self._waiting.clear()
 
-    def count(self) -> Document | None:
-        """Count what was written in the study document, and return that as it now is."""
-        return self.retry(self._count)
+    def forget(self) -> None:
+        """Drop what waits: it goes back to the queue with its chunk."""
+        self._waiting.clear()
 
-    def _count(self) -> Document | None:
-        study = self._store.add_progress(self._study_id, self._uncounted)
-        self._uncounted.clear()
-        return study
+    def count_due(self) -> bool:
+        """Say whether results have been uncounted for long enough."""
+        return bool(self._uncounted) and time.monotonic() - self._uncounted_since >= self._flush_seconds
+
+    def count(self) -> list[Document | None]:
+        """Count what was written in its studies, and return those as they now are; None for a deleted one."""
+        return self.retry(self._count) if self._uncounted else []
+
+    def _count(self) -> list[Document | None]:
+        studies = []
+        while self._uncounted:
+            study_id = self._uncounted[0]["study_id"]
+            mine = [document for document in self._uncounted if document["study_id"] == study_id]
+            studies.append(self._store.add_progress(study_id, mine))
+            self._uncounted = [document for document in self._uncounted if document["study_id"] != study_id]
+        return studies
 
 
 def failed_document(
@@ -136,6 +150,7 @@ def failed_document(
         "number": trial.number,
         "state": "FAILED",
         "error": error,
+        "failed_fits": objective.n_splits,
         "estimator": str(estimator.get("__estimator__", "")).rpartition(".")[2],
         "params": own | {name: readable(value) for name, value in trial.params.items()},
         **fields,

@@ -95,7 +95,7 @@ class ChunkRunner:
         self._trainer = trainer
         self._stopping = threading.Event()
         self.stop_at = float("inf")
-        self._writer: ResultWriter | None = None
+        self._writer = ResultWriter(store, settings, _StopAsked(self))
         # The study as last seen, and when: a look a second is enough.
         self._seen: tuple[float, Document | None] = (0.0, None)
 
@@ -126,53 +126,57 @@ class ChunkRunner:
             chunk = decode_chunk(body)
         except MessageError as exc:
             return Outcome(verdict=Verdict.DEAD_LETTER, reason=str(exc))
-        self._writer = writer = ResultWriter(self._store, self._settings, chunk.study_id, _StopAsked(self))
         try:
-            if not _wanted(self._look(chunk, writer), chunk):
+            if not _wanted(self._look(chunk), chunk):
                 logger.info(
                     "dropped a chunk that is not wanted any more: study=%s chunk=%d", chunk.study_id, chunk.index
                 )
                 return Outcome(verdict=Verdict.ACKNOWLEDGE)
             numbers = [trial.number for trial in chunk.trials]
-            progress = _Progress(chunk, writer.retry(self._store.finished_numbers, chunk.study_id, numbers))
-            return self._train(body, progress, writer)
+            progress = _Progress(chunk, self._writer.retry(self._store.finished_numbers, chunk.study_id, numbers))
+            return self._train(body, progress)
         except StoreError as exc:  # only after the grace is over
             logger.warning("gave a chunk back with results unwritten: study=%s reason=%s", chunk.study_id, exc)
             self._trainer.kill()
+            self._writer.forget()
             return Outcome(verdict=Verdict.REQUEUE)
 
-    def settle(self) -> None:
-        """Count the results of the chunk just run, which needs no acknowledgement to wait for it."""
-        if self._writer is not None:
+    def settle(self, *, idle: bool = False) -> None:
+        """Count written results now and then, and when the worker is `idle`: no acknowledgement waits for it."""
+        if idle or self._writer.count_due():
             try:
-                self._seen = (time.monotonic(), self._writer.count())
+                self._see(self._writer.count())
             except StoreError as exc:  # the grace is over; whoever follows the study counts the documents
                 logger.warning("left results uncounted: reason=%s", exc)
 
-    def _look(self, chunk: Chunk, writer: ResultWriter) -> Document | None:
+    def _see(self, studies: list[Document | None]) -> None:
+        if studies:
+            self._seen = (time.monotonic(), studies[-1])
+
+    def _look(self, chunk: Chunk) -> Document | None:
         """Return the study's state and generation, at most a moment old."""
         seen_at, study = self._seen
         old = time.monotonic() - seen_at > _CONTROL_SECONDS
         # A chunk of a later publication is news of the study: what was seen before it may say "paused" still.
         if old or study is None or study["_id"] != chunk.study_id or study["generation"] < chunk.generation:
-            study = writer.retry(self._store.study, chunk.study_id, ("state", "generation"))
+            study = self._writer.retry(self._store.study, chunk.study_id, ("state", "generation"))
             self._seen = (time.monotonic(), study)
         return study
 
-    def _train(self, body: bytes, progress: _Progress, writer: ResultWriter) -> Outcome:
+    def _train(self, body: bytes, progress: _Progress) -> Outcome:
         chunk, began = progress.chunk, time.monotonic()
         while progress.todo and not self._stopping.is_set():
             self._trainer.begin(body, progress.done, progress.attempts)
             progress.began, progress.stop_sent = None, False
             try:
-                outcome = self._collect(progress, writer)
+                outcome = self._collect(progress)
             except ChildLostError as exc:
-                self._blame(progress, writer, str(exc))
+                self._blame(progress, str(exc))
                 continue
             if outcome is not None:
                 return outcome
             break
-        writer.write()
+        self._writer.write()
         left = len(progress.todo)
         logger.info(
             "chunk ended: study=%s chunk=%d trials=%d left=%d seconds=%.1f",
@@ -182,25 +186,25 @@ class ChunkRunner:
             left,
             time.monotonic() - began,
         )
-        given_back = left and _wanted(self._look(chunk, writer), chunk)
+        given_back = left and _wanted(self._look(chunk), chunk)
         return Outcome(verdict=Verdict.REQUEUE if given_back else Verdict.ACKNOWLEDGE)
 
-    def _collect(self, progress: _Progress, writer: ResultWriter) -> Outcome | None:
+    def _collect(self, progress: _Progress) -> Outcome | None:
         """Take results until the child is done; return an outcome only if the chunk can't be evaluated at all."""
         chunk = progress.chunk
         while True:
-            message = self._trainer.receive(min(_TICK_SECONDS, writer.seconds_left()))
+            message = self._trainer.receive(min(_TICK_SECONDS, self._writer.seconds_left()))
             match message:
                 case ("r", _):
                     progress.began = time.monotonic()
                 case ("t", packed):
                     progress.end_first()
                     progress.began = time.monotonic()
-                    writer.add(packed)
+                    self._writer.add(packed)
                 case ("d", _):
                     return None
                 case ("e", reason):
-                    return self._dead_letter(progress, writer, reason.decode())
+                    return self._dead_letter(progress, reason.decode())
             moment = time.monotonic()
             if self._stopping.is_set():
                 self._stop_child(progress)
@@ -211,19 +215,19 @@ class ChunkRunner:
             if progress.began and chunk.trial_timeout and moment - progress.began > chunk.trial_timeout:
                 self._trainer.kill()
                 raise ChildLostError(f"timed out after {chunk.trial_timeout:g} seconds")
-            if writer.seconds_left() <= 0:
-                writer.write()
-                self._seen = (time.monotonic(), writer.count())
-            if not _wanted(self._look(chunk, writer), chunk):
+            if self._writer.seconds_left() <= 0:
+                self._writer.write()
+                self._see(self._writer.count())
+            if not _wanted(self._look(chunk), chunk):
                 self._stop_child(progress)
 
-    def _dead_letter(self, progress: _Progress, writer: ResultWriter, reason: str) -> Outcome:
+    def _dead_letter(self, progress: _Progress, reason: str) -> Outcome:
         """Tell the study which trials no worker can evaluate, so that nobody waits for them."""
         numbers = [trial.number for trial in progress.todo]
         letter = {"index": progress.chunk.index, "numbers": numbers, "reason": reason}
         update = {"$push": {"dead_letters": letter}, "$inc": {"progress.dead": len(numbers)}}
-        writer.write()
-        writer.retry(self._store.update_study, progress.chunk.study_id, update)
+        self._writer.write()
+        self._writer.retry(self._store.update_study, progress.chunk.study_id, update)
         return Outcome(verdict=Verdict.DEAD_LETTER, reason=reason)
 
     def _stop_child(self, progress: _Progress) -> None:
@@ -231,7 +235,7 @@ class ChunkRunner:
             self._trainer.stop_soon()
             progress.stop_sent = True
 
-    def _blame(self, progress: _Progress, writer: ResultWriter, reason: str) -> None:
+    def _blame(self, progress: _Progress, reason: str) -> None:
         """Count a lost process against the trial that it was at; too often is that trial's result."""
         trial = progress.todo[0]
         key = str(trial.number)
@@ -251,7 +255,7 @@ class ChunkRunner:
         document = failed_document(
             progress.chunk, trial, self._settings, error=reason, attempts=attempts, seconds=seconds
         )
-        writer.add(pack(document))
+        self._writer.add(pack(document))
         progress.end_first()
 
 

@@ -69,6 +69,7 @@ def summary(status: Status) -> str:
     return (
         f"{status.name} ({status.id}): {status.state}, {status.done:,} of {plural(status.total, 'trial')}"
         + (f", {status.failed:,} failed" if status.failed else "")
+        + (f", {status.dead:,} in messages that no worker can use (warren watch says why)" if status.dead else "")
         + f", {spent:,.0f} s of computing"
     )
 

@@ -119,12 +119,9 @@ def up(
     """
     from producer import local_stack
 
-    def parting() -> None:
-        note("stopped; the next `warren up` goes on from here")
-
     with (
         _ended_by_signals(),
-        on_interrupt(parting),
+        on_interrupt("stopped; the next `warren up` goes on from here"),
         local_stack(workers, data_dir=data_dir, log=note) as stack,
     ):
         if json_:
@@ -160,10 +157,7 @@ def demo(
     """
     from producer.demo import run
 
-    def parting() -> None:
-        note("stopped; `warren demo` again goes on where this ended")
-
-    with _ended_by_signals(), on_interrupt(parting):
+    with _ended_by_signals(), on_interrupt("stopped; `warren demo` again goes on where this ended"):
         run(workers=workers, data_dir=data_dir)
 
 

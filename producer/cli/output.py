@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -167,11 +167,18 @@ def plural(count: int, noun: str) -> str:
 
 
 @contextmanager
-def on_interrupt(parting: Callable[[], None]) -> Iterator[None]:
-    """Turn Ctrl-C into a parting word and exit status 130."""
+def on_interrupt(parting: str, *, after_bar: bool = False) -> Iterator[None]:
+    """Turn Ctrl-C into a parting word and exit status 130.
+
+    Parameters
+    ----------
+    parting : str
+        What the person should know now.
+    after_bar : bool, default=False
+        A progress bar ends its own line; elsewhere the terminal's ``^C`` stands before the cursor.
+    """
     try:
         yield
     except KeyboardInterrupt:
-        sys.stderr.write("\n" if sys.stderr.isatty() else "")
-        parting()
+        note(parting if after_bar or not sys.stderr.isatty() else f"\n{parting}")
         raise typer.Exit(INTERRUPTED) from None

@@ -81,7 +81,7 @@ def _flat(frame: pd.DataFrame) -> pd.DataFrame:
     import pandas as pd
 
     flat = frame.copy()
-    for name in flat.select_dtypes(object):
+    for name in (name for name in flat if flat[name].dtype == object):
         values = [as_json(value) for value in flat[name]]
         kinds = {type(value) for value in values if value is not None}
         if kinds & {dict, list} or (len(kinds) > 1 and kinds != {int, float}):

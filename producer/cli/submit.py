@@ -64,7 +64,7 @@ def submit(
     weight and group (columns), drop, categories, text (lists of columns). Text columns need a word on what
     they are. The grid may be a list of grids, each with its own `estimator` and `params` beside its values.
     """
-    with on_interrupt(lambda: note("warren: interrupted; the same command again submits what is missing")):
+    with on_interrupt("warren: interrupted; the same command again submits what is missing"):
         study = _submit(file, data, target, name, chunks)
         status = study.status()
     if not wait:
@@ -138,14 +138,12 @@ def watch(study_id: StudyId, timeout: Timeout = None, json_: AsJson = False) -> 
 
 
 def _follow(study: Study, timeout: float | None, *, as_json: bool) -> None:
-    def part() -> None:
-        note(f"warren: study {study.id} goes on without you; look again with: warren watch {study.id}")
-
-    with on_interrupt(part):
+    parting = f"warren: study {study.id} goes on without you; look again with: warren watch {study.id}"
+    with on_interrupt(parting, after_bar=True):
         try:
             study.wait(timeout, progress=True)
         except TimeoutError:
-            part()
+            note(parting)
             raise typer.Exit(1) from None
     status = study.status()
     if as_json:

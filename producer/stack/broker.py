@@ -249,6 +249,8 @@ def private_node(site: Site, script: Path) -> Server:
             [str(script)],
             log=site.logs / "broker.log",
             env=node_environment(home, (amqp, distribution, epmd)),
+            # Erlang leaves a dump of a crash where it runs.
+            cwd=home,
             grace=site.grace,
             hold=site.hold,
             # In the foreground and on its own port: otherwise the node starts one that stays for ever, or uses

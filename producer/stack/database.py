@@ -83,7 +83,13 @@ def _serve(site: Site, how: str, command: Callable[[int], list[str]]) -> Server:
 
     def start(ports: tuple[int, ...]) -> Server:
         url = _url(ports[0])
-        guarded = Guarded(command(ports[0]), log=site.logs / "database.log", grace=site.grace, hold=site.hold)
+        guarded = Guarded(
+            command(ports[0]),
+            log=site.logs / "database.log",
+            grace=site.grace,
+            cwd=site.folder / "database",
+            hold=site.hold,
+        )
         try:
             wait_until_up(
                 guarded,

@@ -31,9 +31,11 @@ GUARD_SLACK_SECONDS = 40.0
 GRACE_SECONDS = 15.0
 # Lines of a server's log that an error repeats: enough for a cause, short enough to read.
 TAIL_LINES = 12
-# How servers and Docker word that somebody else listens on their port.
+# Characters of such a line: Erlang puts whole call stacks on one.
+TAIL_WIDTH = 200
+# How servers, Erlang's distribution and Docker word that somebody else listens on their port.
 _PORT_TAKEN = re.compile(
-    r"eaddrinuse|address already in use|port is already allocated|already in use by", re.IGNORECASE
+    r"eaddrinuse|address already in use|dist_port_already_used|nodistribution|port is already allocated", re.IGNORECASE
 )
 
 # How often to try other ports. Two in a row are bad luck, three are a fault that retrying won't mend.
@@ -60,6 +62,8 @@ class Guarded:
         The whole environment; None passes this process's own on.
     grace : float, seconds
         Between SIGTERM and SIGKILL; 0 kills at once.
+    cwd : Path, default=None
+        Working folder; None stays in this process's own.
     hold : Path, default=None
         File that stays locked until the command and all that it started are gone.
     beside : sequence of str, default=()
@@ -80,6 +84,7 @@ class Guarded:
         log: Path,
         env: Mapping[str, str] | None = None,
         grace: float,
+        cwd: Path | None = None,
         hold: Path | None = None,
         beside: Sequence[str] = (),
         last: Sequence[str] = (),
@@ -99,6 +104,7 @@ class Guarded:
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     env=env,
+                    cwd=cwd,
                     pass_fds=(writer,),
                     # Ctrl-C in a terminal goes to the whole foreground group: the guard decides, not the terminal.
                     start_new_session=True,
@@ -146,7 +152,7 @@ class Guarded:
     def tail(self) -> str:
         """Return the last lines of the command's output."""
         lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
-        return "\n".join(line for line in lines[-TAIL_LINES:] if line.strip())
+        return "\n".join(line[:TAIL_WIDTH] for line in lines[-TAIL_LINES:] if line.strip())
 
     def listens_on(self, port: int) -> bool:
         """Whether the command, or a process below it, is the one that listens on a port.

@@ -109,4 +109,4 @@ def first_that_serves(what: str, home: Path, ways: Sequence[Way], site: Site, re
         else:
             marker.write_text(way.keeps + "\n")
             return server
-    raise StackError(f"no {what} on this machine. Tried in this order:\n" + "\n".join(reasons) + f"\n{remedy}")
+    raise StackError(f"no {what} could be brought up. Tried in this order:\n" + "\n".join(reasons) + f"\n{remedy}")

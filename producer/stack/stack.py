@@ -89,6 +89,7 @@ class LocalStack:
         self._count = count
         self._named = data_dir
         self._log = log or logger.info
+        self._warn = log or logger.warning
         self._up: _Up | None = None
         self._undo = contextlib.ExitStack()
         self._numbers = itertools.count()
@@ -140,7 +141,7 @@ class LocalStack:
             undo.callback(self._stop_workers)
             for _ in range(self._count):
                 self.start_worker()
-            undo.enter_context(_watched(self.workers, self._log))
+            undo.enter_context(_watched(self.workers, self._warn))
             self._undo = undo.pop_all()
         return self
 
@@ -273,7 +274,7 @@ def _start_servers(site: Site, undo: contextlib.ExitStack) -> tuple[Server, Serv
 
 
 @contextlib.contextmanager
-def _watched(workers: list[WorkerHandle], log: Callable[[str], None]) -> Iterator[None]:
+def _watched(workers: list[WorkerHandle], warn: Callable[[str], None]) -> Iterator[None]:
     """Say so when a worker ends that nobody stopped: otherwise its study would just stand still."""
     over = threading.Event()
 
@@ -283,7 +284,7 @@ def _watched(workers: list[WorkerHandle], log: Callable[[str], None]) -> Iterato
             for worker in list(workers):
                 if not worker.running and worker.pid not in told and not over.is_set():
                     told.add(worker.pid)
-                    log(f"Worker {worker.name} ended with exit code {worker.exit_code}; its log is {worker.log}")
+                    warn(f"Worker {worker.name} ended with exit code {worker.exit_code}; its log is {worker.log}")
 
     thread = threading.Thread(target=watch, name="warren-stack-watch", daemon=True)
     thread.start()

@@ -56,8 +56,15 @@ def eventually(true: Callable[[], object], what: str) -> None:
         time.sleep(0.02)
 
 
+def is_there(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def gone(processes: list[psutil.Process]) -> bool:
-    return not any(process.is_running() and process.status() != psutil.STATUS_ZOMBIE for process in processes)
+    return not any(map(is_there, processes))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a guard adopt orphans")

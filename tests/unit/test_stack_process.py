@@ -80,6 +80,8 @@ def test_a_server_that_dies_while_starting_shows_the_end_of_its_log(tmp_path: Pa
     [
         "OSError: [Errno 98] Address already in use",
         "{listen_error,eaddrinuse}",
+        '{failed_to_start_child,prelaunch,{dist_port_already_used,44419,not_erlang,"localhost"}}',
+        "{failed_to_start_child,net_kernel,{'EXIT',nodistribution}}",
         "Bind for 127.0.0.1:5672 failed: port is already allocated.",
     ],
 )

@@ -1,0 +1,363 @@
+"""The same numbers: what workers computed against scikit-learn's ``GridSearchCV``, bit for bit."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse
+from catboost import CatBoostClassifier, CatBoostRegressor
+from lightgbm import LGBMClassifier, LGBMRegressor
+from sklearn.base import BaseEstimator
+from sklearn.datasets import make_classification, make_regression
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.exceptions import FitFailedWarning
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, GroupKFold, ShuffleSplit, StratifiedKFold
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+from sklearn.tree import DecisionTreeClassifier
+from xgboost import XGBClassifier, XGBRegressor
+
+from producer import Study, submit
+from tuning.errors import NoResultError, TrialError
+
+pytestmark = pytest.mark.usefixtures("stack")
+
+ROWS = 160
+
+BINARY_X, BINARY_Y = make_classification(ROWS, 8, n_informative=5, flip_y=0.2, random_state=1)
+MANY_X, _codes = make_classification(ROWS, 8, n_informative=6, n_classes=3, flip_y=0.2, random_state=2)
+MANY_CODES = _codes
+MANY_Y = np.array(["elm", "ash", "oak"])[_codes]
+LINE_X, LINE_Y = make_regression(ROWS, 8, noise=20.0, random_state=3)
+WEIGHTS = np.random.default_rng(4).uniform(0.1, 3.0, ROWS)
+GROUPS = np.random.default_rng(5).integers(0, 9, ROWS)
+
+_CATBOOST = {"thread_count": 1, "verbose": False, "allow_writing_files": False, "random_seed": 7}
+_LIGHTGBM = {"n_jobs": 1, "verbosity": -1, "random_state": 7, "subsample": 0.8, "subsample_freq": 1}
+_XGBOOST = {"n_jobs": 1, "random_state": 7, "subsample": 0.8, "colsample_bytree": 0.7}
+
+BOOSTED_GRID = {"learning_rate": [0.1, 0.4], "n_estimators": [5, 9]}
+FOREST_GRID = {"max_depth": [2, 5], "n_estimators": [5, 9]}
+
+CLASSIFIERS = {
+    "xgboost": (XGBClassifier(**_XGBOOST), BOOSTED_GRID),
+    "lightgbm": (LGBMClassifier(**_LIGHTGBM), BOOSTED_GRID),
+    "catboost": (CatBoostClassifier(depth=3, **_CATBOOST), BOOSTED_GRID),
+    "forest": (RandomForestClassifier(n_jobs=1, random_state=7), FOREST_GRID),
+}
+REGRESSORS = {
+    "xgboost": (XGBRegressor(**_XGBOOST), BOOSTED_GRID),
+    "lightgbm": (LGBMRegressor(**_LIGHTGBM), BOOSTED_GRID),
+    "catboost": (CatBoostRegressor(depth=3, **_CATBOOST), BOOSTED_GRID),
+    "forest": (RandomForestRegressor(n_jobs=1, random_state=7), FOREST_GRID),
+}
+
+
+def search_here(
+    estimator: Any, grid: Any, X: Any, y: Any, fit_with: Mapping[str, Any] | None = None, **options: Any
+) -> GridSearchCV:
+    """Run scikit-learn's own search in this process; it would refit only to predict."""
+    several = not isinstance(options.get("scoring"), str | None)
+    options.setdefault("refit", next(iter(options["scoring"])) if several else False)
+    search = GridSearchCV(estimator, grid, n_jobs=1, **options)
+    with warnings.catch_warnings():
+        # Failed fits, scorers without weights, means that are not finite: the numbers say it all.
+        warnings.simplefilter("ignore")
+        return search.fit(X, y, **(fit_with or {}))
+
+
+def search_there(
+    estimator: Any, grid: Any, X: Any, y: Any, fit_with: Mapping[str, Any] | None = None, **options: Any
+) -> Study:
+    """Submit the same search; results live as long as the servers, so each run has a name of its own."""
+    return submit(estimator, grid, X, y, **(fit_with or {}), **options, name=uuid4().hex)
+
+
+def assert_same_numbers(
+    estimator: Any, grid: Any, X: Any, y: Any, fit_with: Mapping[str, Any] | None = None, **options: Any
+) -> None:
+    study = search_there(estimator, grid, X, y, fit_with, **options)
+    search = search_here(estimator, grid, X, y, fit_with, **options)
+    study.wait(timeout=60, progress=False)
+    assert_same_results(study.cv_results_, search.cv_results_)
+    assert_same_best(study, search)
+
+
+def assert_same_best(study: Study, search: GridSearchCV) -> None:
+    assert study.best_index_ == search.best_index_
+    assert study.best_score_ == search.best_score_
+    assert plain(study.best_params_) == plain(search.best_params_)
+
+
+def assert_same_results(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
+    assert list(ours) == list(theirs)
+    assert [plain(params) for params in ours["params"]] == [plain(params) for params in theirs["params"]]
+    for name in set(theirs) - {"params"}:
+        mine, other = ours[name], theirs[name]
+        assert type(mine) is type(other), name
+        assert (mine.dtype, mine.shape) == (other.dtype, other.shape), name
+        if name.startswith("param_"):
+            assert np.array_equal(np.ma.getmaskarray(mine), np.ma.getmaskarray(other)), name
+            assert [plain(value) for value in mine.compressed()] == [plain(value) for value in other.compressed()], name
+        elif not name.endswith("_time"):
+            assert np.array_equal(mine, other, equal_nan=True), f"{name}: {mine - other}"
+    assert all((ours[name] >= 0).all() for name in ("mean_fit_time", "mean_score_time", "std_fit_time"))
+
+
+def plain(value: Any) -> Any:
+    """Return a parameter value as what can be compared: estimators that are equal are no equals to Python."""
+    if isinstance(value, BaseEstimator) or hasattr(value, "get_params"):
+        return type(value).__name__, {name: plain(one) for name, one in value.get_params(deep=False).items()}
+    if isinstance(value, dict):
+        return {name: plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(plain(one) for one in value)
+    return repr(value) if value != value else value
+
+
+# ----------------------------------------------------------------- libraries and tasks
+
+
+@pytest.mark.parametrize("library", CLASSIFIERS)
+def test_a_binary_classifier_scores_as_in_scikit_learn(library: str) -> None:
+    assert_same_numbers(*CLASSIFIERS[library], BINARY_X, BINARY_Y, cv=3)
+
+
+@pytest.mark.parametrize("library", CLASSIFIERS)
+def test_several_metrics_and_train_scores_of_many_classes_are_those_of_scikit_learn(library: str) -> None:
+    labels = MANY_CODES if library == "xgboost" else MANY_Y  # XGBoost takes numbers only
+    scoring = ["neg_log_loss", "accuracy", "f1_macro"]
+    assert_same_numbers(*CLASSIFIERS[library], MANY_X, labels, cv=3, scoring=scoring, return_train_score=True)
+
+
+@pytest.mark.parametrize("library", REGRESSORS)
+def test_a_regressor_scores_as_in_scikit_learn(library: str) -> None:
+    scoring = {"mse": "neg_mean_squared_error", "r2": "r2"}
+    assert_same_numbers(*REGRESSORS[library], LINE_X, LINE_Y, cv=3, scoring=scoring, refit="r2")
+
+
+@pytest.mark.parametrize("library", CLASSIFIERS)
+def test_sample_weights_count_as_in_scikit_learn(library: str) -> None:
+    # CatBoost's own score takes no weights, the others' do: they follow scikit-learn's either way.
+    assert_same_numbers(*CLASSIFIERS[library], BINARY_X, BINARY_Y, {"sample_weight": WEIGHTS}, cv=3)
+
+
+@pytest.mark.parametrize("library", ["xgboost", "forest"])
+def test_sample_weights_reach_several_metrics_and_train_scores_as_in_scikit_learn(library: str) -> None:
+    scoring = ["neg_mean_absolute_error", "r2", "neg_median_absolute_error", "max_error"]  # the last takes no weights
+    scoring = [{"max_error": "neg_max_error"}.get(name, name) for name in scoring]
+    weights = {"sample_weight": WEIGHTS}
+    assert_same_numbers(*REGRESSORS[library], LINE_X, LINE_Y, weights, cv=3, scoring=scoring, return_train_score=True)
+
+
+def test_a_single_metric_in_a_list_has_its_name_in_the_columns() -> None:
+    assert_same_numbers(*CLASSIFIERS["forest"], BINARY_X, BINARY_Y, cv=3, scoring=["roc_auc"], refit="roc_auc")
+
+
+def test_float32_and_fortran_order_reach_the_estimator_as_they_are() -> None:
+    X = np.asfortranarray(LINE_X.astype(np.float32))
+    assert_same_numbers(*REGRESSORS["forest"], X, LINE_Y.astype(np.float32), cv=3)
+
+
+# ------------------------------------------------------------------- kinds of data
+
+
+def frame_with_categories(*, text: bool) -> pd.DataFrame:
+    draw = np.random.default_rng(6)
+    color = draw.choice(["red", "green", "blue", "none"], ROWS)
+    frame = pd.DataFrame(BINARY_X, columns=[f"f{i}" for i in range(BINARY_X.shape[1])])
+    frame = frame.mask(draw.random(frame.shape) < 0.1)
+    if text:
+        return frame.assign(color=color, size=pd.Series(draw.choice(["S", "L"], ROWS), dtype=object))
+    sizes = pd.CategoricalDtype(["S", "M", "L", "never seen"], ordered=True)
+    return frame.assign(
+        color=pd.Series(color).where(color != "none").astype("category"),
+        size=pd.Series(draw.choice(["S", "M", "L"], ROWS)).astype(sizes),
+    )
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        XGBClassifier(enable_categorical=True, max_cat_to_onehot=2, **_XGBOOST),
+        LGBMClassifier(min_data_per_group=5, cat_smooth=1.0, **_LIGHTGBM),
+    ],
+    ids=["xgboost", "lightgbm"],
+)
+def test_categories_with_missing_values_are_learned_as_in_scikit_learn(estimator: Any) -> None:
+    X = frame_with_categories(text=False)
+    assert X["color"].isna().any()
+    assert_same_numbers(estimator, BOOSTED_GRID, X, BINARY_Y, cv=3)
+
+
+def test_columns_of_text_are_learned_by_catboost_as_in_scikit_learn() -> None:
+    # In the grid, for scikit-learn can't clone a CatBoost estimator that has them.
+    grid = {**BOOSTED_GRID, "cat_features": [["color", "size"]]}
+    assert_same_numbers(*CLASSIFIERS["catboost"][:1], grid, frame_with_categories(text=True), BINARY_Y, cv=3)
+
+
+@pytest.mark.parametrize("library", CLASSIFIERS)
+def test_a_sparse_matrix_scores_as_in_scikit_learn(library: str) -> None:
+    X = scipy.sparse.csr_matrix(np.where(np.abs(BINARY_X) < 0.8, 0.0, BINARY_X))
+    assert_same_numbers(*CLASSIFIERS[library], X, BINARY_Y, cv=3)
+
+
+def test_a_kernel_matrix_is_cut_on_both_sides() -> None:
+    assert_same_numbers(SVC(kernel="precomputed"), {"C": [0.1, 1.0, 10.0]}, BINARY_X @ BINARY_X.T, BINARY_Y, cv=3)
+
+
+# ---------------------------------------------------------------------------- grids
+
+
+def test_a_list_of_grids_masks_what_a_point_does_not_have() -> None:
+    grids = [
+        {"kernel": ["rbf"], "gamma": [0.1, 1, "scale"], "class_weight": [None, "balanced", {0: 1.0, 1: 2.5}]},
+        {"kernel": ["linear"], "C": [0.5, 2.0]},
+        {},
+    ]
+    assert_same_numbers(SVC(), grids, BINARY_X, BINARY_Y, cv=3)
+
+
+def test_parameters_of_every_kind_come_back_as_in_scikit_learn() -> None:
+    grid = {
+        "max_features": [None, "sqrt", 0.5, 3],
+        "min_samples_leaf": np.array([1, 4]),
+        "ccp_alpha": np.geomspace(1e-3, 1e-1, 2),
+        "monotonic_cst": [None, [0] * BINARY_X.shape[1]],
+        "splitter": ["best"],
+    }
+    assert_same_numbers(DecisionTreeClassifier(random_state=7), grid, BINARY_X, BINARY_Y, cv=2)
+
+
+def test_steps_of_a_pipeline_may_change_from_point_to_point() -> None:
+    pipeline = Pipeline([("scale", StandardScaler()), ("model", LogisticRegression())])
+    grids = [
+        {"scale": ["passthrough", StandardScaler(with_mean=False)], "model__C": [0.01, 1.0]},
+        {"model": [DecisionTreeClassifier(random_state=7)], "model__max_depth": [1, 3]},
+    ]
+    assert_same_numbers(pipeline, grids, BINARY_X, BINARY_Y, cv=3)
+
+
+def test_grids_of_different_estimators_make_one_search() -> None:
+    def grids(prefix: str) -> list[dict[str, list[Any]]]:
+        return [
+            {
+                "estimator": [XGBClassifier(**_XGBOOST), LGBMClassifier(**_LIGHTGBM)],
+                f"{prefix}max_depth": [2, 3],
+                f"{prefix}n_estimators": [6],
+            },
+            {"estimator": [LogisticRegression()], f"{prefix}C": [0.1, 1.0]},
+            {"estimator": [CatBoostClassifier(iterations=4, depth=2, **_CATBOOST)]},
+        ]
+
+    study = search_there(None, grids(""), BINARY_X, BINARY_Y, cv=3)
+    # A pipeline of one step is how scikit-learn says it.
+    search = search_here(
+        Pipeline([("estimator", LogisticRegression())]), grids("estimator__"), BINARY_X, BINARY_Y, cv=3
+    )
+    study.wait(timeout=60, progress=False)
+    theirs = {name.replace("estimator__", ""): values for name, values in search.cv_results_.items()}
+    theirs["params"] = [
+        {name.replace("estimator__", ""): value for name, value in params.items()} for params in theirs["params"]
+    ]
+    assert_same_results(study.cv_results_, theirs)
+    assert study.best_index_ == search.best_index_
+    assert study.best_score_ == search.best_score_
+
+
+# --------------------------------------------------------------------------- splits
+
+
+def test_groups_stay_together_as_in_scikit_learn() -> None:
+    assert_same_numbers(*CLASSIFIERS["forest"], BINARY_X, BINARY_Y, {"groups": GROUPS}, cv=GroupKFold(4))
+
+
+@pytest.mark.parametrize(
+    "cv",
+    [
+        StratifiedKFold(11, shuffle=True, random_state=8),
+        ShuffleSplit(9, test_size=0.3, random_state=9),
+        [(range(0, 100), range(100, 130)), (range(30, 160), range(0, 30)), (range(0, 80), range(80, 160))],
+    ],
+    ids=["shuffled folds", "random splits", "pairs of indices"],
+)
+def test_splits_are_those_of_scikit_learn(cv: Any) -> None:
+    assert_same_numbers(DecisionTreeClassifier(random_state=7), {"max_depth": [1, 2, 3, 9]}, BINARY_X, BINARY_Y, cv=cv)
+
+
+# ------------------------------------------------------------------------- failures
+
+# A tree of negative depth raises at its fit.
+FAILING = {"max_depth": [2, -1, 3, -2]}
+ONE_CLASS_FIRST = [
+    (np.flatnonzero(BINARY_Y == 0)[:50], np.arange(ROWS)),
+    *((np.arange(start, ROWS, 2), np.arange(1 - start, ROWS, 2)) for start in (0, 1)),
+]
+
+
+@pytest.mark.parametrize("error_score", [np.nan, 0.0, -3])
+@pytest.mark.parametrize("scoring", [None, ["accuracy", "roc_auc"]], ids=["one metric", "two metrics"])
+def test_failed_fits_score_what_was_asked_for(error_score: float, scoring: Sequence[str] | None) -> None:
+    arguments = (DecisionTreeClassifier(random_state=7), FAILING, BINARY_X, BINARY_Y)
+    options: dict[str, Any] = {"cv": 3, "scoring": scoring, "error_score": error_score, "return_train_score": True}
+    study = search_there(*arguments, **options)
+    search = search_here(*arguments, **options)
+    study.wait(timeout=60, progress=False)
+    with pytest.warns(FitFailedWarning, match="2 of 4 trials failed"):
+        ours = study.cv_results_
+    assert_same_results(ours, search.cv_results_)
+    assert_same_best(study, search)
+
+
+@pytest.mark.parametrize("error_score", [np.nan, 0.25])
+def test_one_failed_fold_scores_what_was_asked_for(error_score: float) -> None:
+    arguments = (LogisticRegression(), {"C": [0.01, 1.0]}, BINARY_X, BINARY_Y)
+    options: dict[str, Any] = {"cv": ONE_CLASS_FIRST, "error_score": error_score}
+    study = search_there(*arguments, **options)
+    search = search_here(*arguments, **options)
+    study.wait(timeout=60, progress=False)
+    with pytest.warns(FitFailedWarning):
+        ours = study.cv_results_
+    assert_same_results(ours, search.cv_results_)
+
+
+def test_one_metric_that_can_not_be_computed_leaves_the_others() -> None:
+    arguments = (DecisionTreeClassifier(random_state=7), {"max_depth": [2, 3]}, MANY_X, MANY_Y)
+    options: dict[str, Any] = {"cv": 3, "scoring": ["accuracy", "roc_auc"]}  # the area is of two classes only
+    study = search_there(*arguments, **options)
+    search = search_here(*arguments, **options)
+    study.wait(timeout=60, progress=False)
+    with pytest.warns(FitFailedWarning):
+        ours = study.cv_results_
+    assert np.isnan(search.cv_results_["mean_test_roc_auc"]).all()
+    assert_same_results(ours, search.cv_results_)
+
+
+def test_a_failure_raises_where_that_was_asked_for() -> None:
+    study = search_there(DecisionTreeClassifier(), FAILING, BINARY_X, BINARY_Y, cv=3, error_score="raise")
+    study.wait(timeout=60, progress=False)
+    with pytest.raises(TrialError, match='2 of 4 trials failed and error_score="raise"; the first is trial 1'):
+        _ = study.cv_results_
+    with pytest.raises(ValueError, match="max_depth"):
+        search_here(DecisionTreeClassifier(), FAILING, BINARY_X, BINARY_Y, cv=3, error_score="raise")
+
+
+@pytest.mark.parametrize("error_score", [np.nan, 0.0])
+def test_a_search_without_one_fit_is_an_error(error_score: float) -> None:
+    arguments = (DecisionTreeClassifier(), {"max_depth": [-1, -2]}, BINARY_X, BINARY_Y)
+    study = search_there(*arguments, cv=3, error_score=error_score)
+    with pytest.raises(ValueError, match="All the 6 fits failed"):
+        search_here(*arguments, cv=3, error_score=error_score)
+    study.wait(timeout=60, progress=False)
+    with pytest.raises(ValueError, match="All the .* failed"):
+        _ = study.cv_results_
+    with pytest.raises(NoResultError):
+        _ = study.best_params_

@@ -1,0 +1,561 @@
+"""What both sides rely on of the store, on a real server."""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import random
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import IO, Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from tuning.errors import InputError, StoreError, StudyError
+from tuning.settings import Settings
+from tuning.store import Document, Store, now, pack, trial_id, unpack
+
+STUDY = "breast-cancer-0123456789ab"
+DIGEST = "d" * 64
+
+
+def trial(number: int, score: float = 0.5, state: str = "COMPLETE", **fields: Any) -> Document:
+    return {
+        "_id": trial_id(STUDY, number),
+        "study_id": STUDY,
+        "number": number,
+        "state": state,
+        "params": {"max_depth": number},
+        "mean_test_score": score,
+        "fit_seconds": 0.25,
+        "score_seconds": 0.125,
+        "finished_at": now(),
+        **fields,
+    }
+
+
+def study(n_trials: int = 10, study_id: str = STUDY, **fields: Any) -> Document:
+    return {
+        "_id": study_id,
+        "name": "breast cancer",
+        "state": "RUNNING",
+        "generation": 1,
+        "n_trials": n_trials,
+        "space": [{"max_depth": [1, 2]}],
+        "created_at": now(),
+        "finished_at": None,
+        "progress": {"complete": 0, "failed": 0, "dead": 0, "fit_seconds": 0.0, "score_seconds": 0.0},
+        **fields,
+    }
+
+
+def add(store: Store, *documents: Document) -> Document | None:
+    """Do what a worker does: insert, then count what was new."""
+    new = store.insert_trials([pack(document) for document in documents])
+    return store.add_progress(STUDY, [documents[position] for position in new])
+
+
+def progress(store: Store) -> Document:
+    found = store.study(STUDY)
+    assert found is not None
+    return found["progress"]
+
+
+# --------------------------------------------------------------------------- results
+
+
+def test_a_trial_has_one_result_and_the_first_stays(store: Store) -> None:
+    assert store.insert_trials([pack(trial(3, 0.75, worker="first"))]) == [0]
+    assert store.insert_trials([pack(trial(3, 0.25, worker="second"))]) == []
+    [found] = store.trials(STUDY)
+    assert (found["worker"], found["mean_test_score"]) == ("first", 0.75)
+
+
+def test_an_insert_says_which_results_were_new(store: Store) -> None:
+    store.insert_trials([pack(trial(number)) for number in (0, 2)])
+    assert store.insert_trials([pack(trial(number)) for number in (0, 1, 2, 3)]) == [1, 3]
+    assert store.insert_trials([pack(trial(4)), pack(trial(4, 0.9))]) == [0]
+    assert store.insert_trials([]) == []
+    assert sorted(one["number"] for one in store.trials(STUDY)) == [0, 1, 2, 3, 4]
+
+
+def _insert_shuffled(mongo_url: str, seed: int) -> int:
+    """Insert the same hundred trials in an order and in batches of one's own; return how many were new."""
+    store = Store(Settings(MONGO_URL=mongo_url))
+    try:
+        numbers = random.Random(seed).sample(range(100), 100)
+        batches = [numbers[start : start + 7] for start in range(0, 100, 7)]
+        return sum(len(store.insert_trials([pack(trial(n, worker=seed)) for n in batch])) for batch in batches)
+    finally:
+        store.close()
+
+
+@pytest.mark.parametrize("kind", ["threads", "processes"])
+def test_writers_at_once_make_one_result_of_each_trial(store: Store, servers: Settings, kind: str) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    pool = ThreadPoolExecutor(6) if kind == "threads" else ProcessPoolExecutor(2, mp_context=spawn)
+    with pool:
+        inserted = list(pool.map(partial(_insert_shuffled, servers.mongo_url), range(6)))
+    assert sum(inserted) == 100
+    assert sorted(one["number"] for one in store.trials(STUDY)) == list(range(100))
+    by_writer = [sum(one["worker"] == seed for one in store.trials(STUDY)) for seed in range(6)]
+    assert by_writer == inserted
+
+
+def test_a_document_comes_back_as_it_was_written(store: Store) -> None:
+    document = trial(1, params={"eta": 0.1, "nested": {"a": [1, None, True]}, "none": None, "text": "é"}, big=2**63 - 1)
+    assert unpack(pack(document)) == document
+    store.insert_trials([pack(document)])
+    assert list(store.trials(STUDY)) == [document]
+
+
+def test_times_are_utc_in_milliseconds(store: Store) -> None:
+    moment = now()
+    assert moment.tzinfo is UTC
+    assert moment.microsecond % 1000 == 0
+    assert abs(moment - datetime.now(UTC)) < timedelta(seconds=5)
+    store.insert_trials([pack(trial(1, finished_at=moment))])
+    [found] = store.trials(STUDY)
+    assert found["finished_at"] == moment
+    assert found["finished_at"].utcoffset() == timedelta(0)
+
+
+def test_the_numbers_that_have_a_result_are_known_all_or_among_some(store: Store) -> None:
+    assert store.finished_numbers(STUDY) == set()
+    store.insert_trials([pack(trial(n, state="FAILED" if n % 2 else "COMPLETE")) for n in (0, 3, 7, 10)])
+    store.insert_trials([pack(trial(5) | {"_id": "other:5", "study_id": "other"})])
+    assert store.finished_numbers(STUDY) == {0, 3, 7, 10}
+    assert store.finished_numbers(STUDY, range(1, 10)) == {3, 7}
+    assert store.finished_numbers(STUDY, []) == set()
+    assert store.finished_numbers("other", [0, 5]) == {5}
+
+
+def test_a_study_id_with_colons_keeps_its_numbers(store: Store) -> None:
+    store.insert_trials([pack(trial(4) | {"_id": trial_id("a:b", 4), "study_id": "a:b"})])
+    assert store.finished_numbers("a:b", [4]) == store.finished_numbers("a:b") == {4}
+
+
+def test_trials_are_read_in_part_and_by_query(store: Store) -> None:
+    store.insert_trials([pack(trial(n, n / 10, state="FAILED" if n == 2 else "COMPLETE")) for n in range(3)])
+    assert sorted(store.trials(STUDY, ["number", "absent"]), key=lambda one: one["number"]) == [
+        {"number": 0},
+        {"number": 1},
+        {"number": 2},
+    ]
+    assert [one["number"] for one in store.trials(STUDY, query={"state": "FAILED"})] == [2]
+    assert list(store.trials("nobody's")) == []
+
+
+def test_many_trials_are_read_to_the_last(store: Store) -> None:
+    packed = [pack(trial(number)) for number in range(6000)]
+    for start in range(0, len(packed), 3000):
+        store.insert_trials(packed[start : start + 3000])
+    assert {one["number"] for one in store.trials(STUDY, ["number"])} == set(range(6000))
+    assert store.finished_numbers(STUDY) == set(range(6000))
+
+
+def test_the_best_come_first_and_of_equals_the_lower_number(store: Store) -> None:
+    scores = {0: 0.5, 1: 0.9, 2: math.nan, 3: 0.9, 4: -math.inf, 5: 0.7, 6: 0.9}
+    store.insert_trials([pack(trial(number, score)) for number, score in reversed(scores.items())])
+    store.insert_trials([pack(trial(7, 1.0, "FAILED")), pack(trial(8, 2.0) | {"_id": "x:8", "study_id": "x"})])
+    assert [one["number"] for one in store.best_trials(STUDY, 100)] == [1, 3, 6, 5, 0, 4, 2]
+    assert [one["number"] for one in store.best_trials(STUDY, 2)] == [1, 3]
+    assert [one["number"] for one in store.best_trials(STUDY, 2, {"params.max_depth": {"$gt": 4}})] == [6, 5]
+
+
+def test_failed_trials_are_taken_back(store: Store) -> None:
+    store.insert_trials([pack(trial(n, state="FAILED" if n < 2 else "COMPLETE")) for n in range(5)])
+    store.insert_trials([pack(trial(0, state="FAILED") | {"_id": "x:0", "study_id": "x"})])
+    assert store.delete_failed(STUDY) == 2
+    assert store.finished_numbers(STUDY) == {2, 3, 4}
+    assert store.finished_numbers("x") == {0}
+    assert store.insert_trials([pack(trial(0))]) == [0]
+
+
+# --------------------------------------------------------------------------- studies
+
+
+def test_a_study_is_created_once(store: Store) -> None:
+    assert store.create_study(study(name="first")) is True
+    assert store.create_study(study(name="second")) is False
+    found = store.study(STUDY)
+    assert found is not None
+    assert found["name"] == "first"
+
+
+def test_a_study_created_by_many_at_once_is_one(store: Store) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        new = list(pool.map(lambda i: store.create_study(study(name=str(i))), range(8)))
+    assert sum(new) == 1
+    assert len(store.studies()) == 1
+
+
+def test_a_study_that_is_not_there_is_none(store: Store) -> None:
+    assert store.study("nobody's") is None
+    assert store.update_study("nobody's", {"$set": {"state": "PAUSED"}}) is None
+    assert store.add_progress("nobody's", [trial(1)]) is None
+    assert store.recount("nobody's") is None
+    assert store.studies() == []
+
+
+def test_an_update_returns_what_it_made_and_holds_only_where_it_may(store: Store) -> None:
+    store.create_study(study())
+    found = store.update_study(STUDY, {"$inc": {"generation": 1}, "$set": {"state": "PAUSED"}})
+    assert found is not None
+    assert (found["generation"], found["state"]) == (2, "PAUSED")
+    assert store.update_study(STUDY, {"$set": {"state": "COMPLETE"}}, {"state": "RUNNING"}) is None
+    assert store.study(STUDY, ["state"]) == {"_id": STUDY, "state": "PAUSED"}
+
+
+def test_a_generation_is_given_to_one_publisher_only(store: Store) -> None:
+    store.create_study(study(generation=0))
+
+    def publish(_: int) -> int:
+        found = store.update_study(STUDY, {"$inc": {"generation": 1}})
+        assert found is not None
+        return int(found["generation"])
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(publish, range(40))) == list(range(1, 41))
+
+
+def test_studies_are_listed_newest_first_without_their_spaces(store: Store) -> None:
+    began = now()
+    for day, name in enumerate("abc"):
+        store.create_study(study(study_id=name, created_at=began + timedelta(days=day)))
+    assert [one["_id"] for one in store.studies()] == ["c", "b", "a"]
+    assert [one["_id"] for one in store.studies(limit=2)] == ["c", "b"]
+    assert all("space" not in one and one["n_trials"] == 10 for one in store.studies())
+    assert store.studies(limit=1, fields=["_id"]) == [{"_id": "c"}]
+
+
+# -------------------------------------------------------------------------- progress
+
+
+def test_results_are_counted_in_the_study(store: Store) -> None:
+    store.create_study(study())
+    found = add(store, trial(0, 0.5), trial(1, 0.75), trial(2, state="FAILED"))
+    assert found is not None
+    assert found["progress"] == progress(store)
+    later = trial(3, 0.6)
+    add(store, trial(1, 0.75), later)
+    counted = progress(store)
+    assert (counted["complete"], counted["failed"], counted["dead"]) == (3, 1, 0)
+    assert (counted["fit_seconds"], counted["score_seconds"]) == (1.0, 0.5)
+    assert counted["best"] == {"score": 0.75, "minus_number": -1}
+    assert counted["last_result_at"] == later["finished_at"]
+
+
+def test_no_new_result_counts_nothing_and_returns_the_study(store: Store) -> None:
+    store.create_study(study(state="PAUSED"))
+    before = progress(store)
+    found = store.add_progress(STUDY, [])
+    assert found is not None
+    assert found["state"] == "PAUSED"
+    assert progress(store) == before
+
+
+@pytest.mark.parametrize("order", [[1, 2, 5], [5, 2, 1], [2, 5, 1]])
+@pytest.mark.parametrize("together", [True, False])
+def test_of_equal_scores_the_lower_number_is_the_best(store: Store, order: list[int], together: bool) -> None:
+    store.create_study(study())
+    scores = {1: 0.5, 2: 0.75, 5: 0.75}
+    documents = [trial(number, scores[number]) for number in order]
+    for batch in [documents] if together else [[document] for document in documents]:
+        add(store, *batch)
+    assert progress(store)["best"] == {"score": 0.75, "minus_number": -2}
+
+
+def test_what_failed_or_has_no_number_is_never_the_best(store: Store) -> None:
+    store.create_study(study())
+    add(store, trial(0, math.nan), trial(1, 9.0, "FAILED"))
+    assert "best" not in progress(store)
+    add(store, trial(2, -5.0))
+    add(store, trial(3, math.nan))
+    assert progress(store)["best"] == {"score": -5.0, "minus_number": -2}
+
+
+def test_writers_at_once_count_each_result_once(store: Store) -> None:
+    store.create_study(study(n_trials=200))
+    everything = [trial(number, number % 37 / 37, "FAILED" if number % 5 == 0 else "COMPLETE") for number in range(200)]
+
+    def work(seed: int) -> None:
+        shuffled = random.Random(seed).sample(everything, len(everything))
+        for start in range(0, len(shuffled), 9):
+            add(store, *shuffled[start : start + 9])
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(work, range(4)))
+    found = store.study(STUDY)
+    assert found is not None
+    assert (found["progress"]["complete"], found["progress"]["failed"]) == (160, 40)
+    assert found["progress"]["fit_seconds"] == 50.0
+    assert found["progress"]["best"] == {"score": 36 / 37, "minus_number": -36}
+    assert found["state"] == "COMPLETE"
+
+
+def test_the_last_result_ends_the_study(store: Store) -> None:
+    store.create_study(study(n_trials=3))
+    add(store, trial(0), trial(1))
+    found = store.study(STUDY)
+    assert found is not None
+    assert (found["state"], found["finished_at"]) == ("RUNNING", None)
+    found = add(store, trial(2, state="FAILED"))
+    assert found is not None
+    assert found["state"] == "COMPLETE"
+    assert abs(found["finished_at"] - now()) < timedelta(seconds=30)
+    assert store.study(STUDY) == found
+
+
+def test_the_end_of_a_study_is_written_once(store: Store) -> None:
+    store.create_study(study(n_trials=1))
+    ended = add(store, trial(0))
+    assert store.recount(STUDY) == ended == store.study(STUDY)
+
+
+@pytest.mark.parametrize(("state", "after"), [("CANCELLED", "CANCELLED"), ("PAUSED", "COMPLETE")])
+def test_the_last_result_ends_a_paused_study_but_not_a_cancelled_one(store: Store, state: str, after: str) -> None:
+    store.create_study(study(n_trials=1, state=state))
+    found = add(store, trial(0))
+    assert found is not None
+    assert found["state"] == after
+    assert found["progress"]["complete"] == 1
+
+
+def test_counts_that_are_too_high_do_not_end_a_study(store: Store) -> None:
+    store.create_study(study(n_trials=2))
+    store.insert_trials([pack(trial(0))])
+    store.add_progress(STUDY, [trial(0)])
+    found = store.add_progress(STUDY, [trial(0)])
+    assert found is not None
+    assert found["state"] == "RUNNING"
+    assert found["progress"]["complete"] == 1
+
+
+def test_a_recount_repairs_what_a_lost_worker_left_uncounted(store: Store) -> None:
+    store.create_study(study(n_trials=4))
+    add(store, trial(0))
+    store.insert_trials([pack(trial(1)), pack(trial(2, state="FAILED"))])
+    found = store.recount(STUDY)
+    assert found is not None
+    assert found["state"] == "RUNNING"
+    counted = progress(store)
+    assert (counted["complete"], counted["failed"], counted["dead"]) == (2, 1, 0)
+    assert (counted["fit_seconds"], counted["score_seconds"]) == (0.75, 0.375)
+    store.insert_trials([pack(trial(3))])
+    found = store.recount(STUDY)
+    assert found is not None
+    assert found["state"] == "COMPLETE"
+    assert found["finished_at"] is not None
+
+
+def test_a_recount_finds_the_best(store: Store) -> None:
+    store.create_study(study())
+    add(store, trial(0, 0.5))
+    store.insert_trials([pack(trial(1, 0.75)), pack(trial(2, 0.75)), pack(trial(3, math.nan))])
+    store.recount(STUDY)
+    assert progress(store)["best"] == {"score": 0.75, "minus_number": -1}
+
+
+def test_a_recount_makes_no_best_of_what_has_no_score(store: Store) -> None:
+    store.create_study(study())
+    store.insert_trials([pack(trial(0, math.nan)), pack(trial(1, 0.9, "FAILED"))])
+    found = store.recount(STUDY)
+    assert found is not None
+    assert found["progress"]["complete"] == 1
+    assert "best" not in found["progress"]
+
+
+def test_a_recount_of_a_study_without_results_is_nought(store: Store) -> None:
+    store.create_study(study())
+    add(store, trial(0, 0.5))
+    store._trials.delete_many({})
+    found = store.recount(STUDY)
+    assert found is not None
+    counted = found["progress"]
+    assert (counted["complete"], counted["failed"], counted["fit_seconds"]) == (0, 0, 0.0)
+
+
+# --------------------------------------------------------------------------- indexes
+
+
+def test_indexes_are_there_for_counting_resuming_and_sorting(store: Store) -> None:
+    store.prepare()  # harmless the second time
+    of_trials = [list(index["key"]) for index in store._trials.index_information().values()]
+    assert [("study_id", 1), ("state", 1), ("number", 1)] in of_trials
+    assert [("study_id", 1), ("mean_test_score", -1), ("number", 1)] in of_trials
+    of_studies = [list(index["key"]) for index in store._studies.index_information().values()]
+    assert [("created_at", -1)] in of_studies
+
+
+# ----------------------------------------------------------------------------- blobs
+
+
+def writes(content: bytes) -> Callable[[IO[bytes]], None]:
+    def write(stream: IO[bytes]) -> None:
+        for start in range(0, len(content), 100_000):
+            assert stream.write(content[start : start + 100_000]) > 0
+
+    return write
+
+
+def files(store: Store) -> list[Document]:
+    return list(store.datasets._files.find({}))
+
+
+@pytest.mark.parametrize("size", [0, 5, 4 * 1024**2, 10_000_001], ids=lambda size: f"{size} bytes")
+def test_a_blob_comes_back_whole(store: Store, size: int) -> None:
+    content = random.Random(size).randbytes(size)
+    assert not store.datasets.has(DIGEST)
+    assert store.datasets.put(DIGEST, writes(content), {"kind": "dataset"}) is True
+    assert store.datasets.has(DIGEST)
+    assert store.datasets.get(DIGEST) == content
+
+
+def test_a_blob_is_stored_once_by_its_digest(store: Store) -> None:
+    store.datasets.put(DIGEST, writes(b"content"), {"kind": "dataset", "shape": [2, 3]})
+
+    def never(stream: IO[bytes]) -> None:
+        raise AssertionError("it is there already")
+
+    assert store.datasets.put(DIGEST, never, {"kind": "other"}) is False
+    [file] = files(store)
+    assert (file["filename"], file["length"], file["metadata"]) == (DIGEST, 7, {"kind": "dataset", "shape": [2, 3]})
+
+
+def test_blobs_of_other_digests_do_not_meet(store: Store) -> None:
+    store.datasets.put("a" * 64, writes(b"a"), {})
+    store.datasets.put("b" * 64, writes(b"b"), {})
+    assert (store.datasets.get("a" * 64), store.datasets.get("b" * 64)) == (b"a", b"b")
+
+
+@pytest.mark.parametrize("first_to_end", [0, 1])
+def test_uploads_of_one_content_at_once_leave_one_blob(store: Store, first_to_end: int) -> None:
+    begun = [threading.Event(), threading.Event()]
+    ended = threading.Event()
+
+    def upload(which: int) -> bool:
+        def write(stream: IO[bytes]) -> None:
+            begun[which].set()
+            assert begun[1 - which].wait(20)
+            if which != first_to_end:
+                assert ended.wait(20)
+            stream.write(b"content")
+
+        try:
+            return store.datasets.put(DIGEST, write, {"upload": which})
+        finally:
+            ended.set()
+
+    with ThreadPoolExecutor(2) as pool:
+        second_begins_after = pool.submit(upload, 0)
+        assert begun[0].wait(20)
+        first, second = second_begins_after, pool.submit(upload, 1)
+        assert (first.result(30), second.result(30)) == (True, True)
+    assert [file["metadata"]["upload"] for file in files(store)] == [first_to_end]
+    assert store.datasets.get(DIGEST) == b"content"
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, OSError])
+def test_an_upload_cut_short_stands_in_nobody_s_way(store: Store, interruption: type[BaseException]) -> None:
+    def cut_short(stream: IO[bytes]) -> None:
+        stream.write(b"x" * 9_000_000)
+        raise interruption("in the middle")
+
+    with pytest.raises(interruption, match="in the middle"):
+        store.datasets.put(DIGEST, cut_short, {})
+    assert not store.datasets.has(DIGEST)
+    with pytest.raises(StudyError):
+        store.datasets.get(DIGEST)
+    assert store.datasets.put(DIGEST, writes(b"whole"), {}) is True
+    assert store.datasets.get(DIGEST) == b"whole"
+
+
+def test_a_blob_that_is_missing_is_named(store: Store) -> None:
+    with pytest.raises(StudyError, match="blob d{12} is not in bucket 'datasets': was the study's data"):
+        store.datasets.get(DIGEST)
+
+
+# ---------------------------------------------------------------------------- errors
+
+CALLS: dict[str, Callable[[Store], object]] = {
+    "ping": lambda store: store.ping(),
+    "prepare": lambda store: store.prepare(),
+    "create_study": lambda store: store.create_study(study()),
+    "update_study": lambda store: store.update_study(STUDY, {"$set": {"state": "PAUSED"}}),
+    "study": lambda store: store.study(STUDY),
+    "studies": lambda store: store.studies(),
+    "insert_trials": lambda store: store.insert_trials([pack(trial(0))]),
+    "finished_numbers": lambda store: store.finished_numbers(STUDY),
+    "finished_numbers among": lambda store: store.finished_numbers(STUDY, [1]),
+    "trials": lambda store: list(store.trials(STUDY)),
+    "best_trials": lambda store: store.best_trials(STUDY, 1),
+    "delete_failed": lambda store: store.delete_failed(STUDY),
+    "add_progress": lambda store: store.add_progress(STUDY, [trial(0)]),
+    "recount": lambda store: store.recount(STUDY),
+    "blob has": lambda store: store.datasets.has(DIGEST),
+    "blob put": lambda store: store.datasets.put(DIGEST, writes(b"x"), {}),
+    "blob get": lambda store: store.datasets.get(DIGEST),
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_a_server_that_is_away_is_one_error_from_every_call_and_soon(call: str) -> None:
+    away = Store(Settings(MONGO_URL="mongodb://ann:secret@127.0.0.1:1/tuning", WARREN_CONNECT_SECONDS=0.2))
+    began = time.monotonic()
+    try:
+        with pytest.raises(StoreError) as caught:
+            CALLS[call](away)
+    finally:
+        away.close()
+    assert time.monotonic() - began < 5
+    assert "secret" not in str(caught.value)
+    assert "127.0.0.1:1" in str(caught.value)
+
+
+def test_a_server_that_is_away_is_named_with_what_to_check() -> None:
+    away = Store(Settings(MONGO_URL="mongodb://ann:secret@127.0.0.1:1/tuning", WARREN_CONNECT_SECONDS=0.2))
+    with pytest.raises(
+        StoreError, match=r"MongoDB at mongodb://ann:\*\*\*@127.0.0.1:1/tuning can't be reached .*MONGO_URL"
+    ):
+        away.ping()
+    away.close()
+
+
+def test_a_wrong_password_is_said_without_it(servers: Settings) -> None:
+    server = urlsplit(servers.mongo_url).netloc
+    url = f"mongodb://ann:secret@{server}/tuning?authSource=admin"
+    store = Store(Settings(MONGO_URL=url, WARREN_CONNECT_SECONDS=5))
+    with pytest.raises(StoreError, match="refused the user or password: check MONGO_URL") as caught:
+        store.ping()
+    store.close()
+    assert "secret" not in str(caught.value)
+    assert f"ann:***@{server}/tuning" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mongodb://ann:secret@localhost:27017",
+        "mongodb://ann:secret@localhost:27017/",
+        "http://ann:secret@localhost/tuning",
+        "mongodb://ann:secret@localhost:port/tuning",
+        "mongodb://ann:sec@ret@localhost/tuning",
+    ],
+)
+def test_a_url_that_names_no_database_is_refused_without_its_password(url: str) -> None:
+    with pytest.raises(InputError, match=r"MONGO_URL .* can't be used: write mongodb://") as caught:
+        Store(Settings(MONGO_URL=url))
+    assert "secret" not in str(caught.value)
+    assert "sec@ret" not in str(caught.value)
+
+
+def test_what_a_server_refuses_is_a_store_error(store: Store) -> None:
+    store.create_study(study())
+    with pytest.raises(StoreError, match="refused"):
+        store.update_study(STUDY, {"$nonsense": {"a": 1}})
