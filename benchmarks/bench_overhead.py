@@ -1,4 +1,4 @@
-"""What Warren adds to a trial: wall time × workers, less the time in fit and score, for a trial that does next to nothing."""
+"""What Warren adds to a trial that does next to nothing: wall time × workers, less the time in fit and score."""
 
 from __future__ import annotations
 

@@ -27,4 +27,4 @@ def describe() -> str:
 def workers(count: int) -> Iterator[str]:
     """Bring up private servers and workers; yield what serves."""
     with local_stack(workers=count) as stack:
-        yield f"broker: {stack.broker}, database: {stack.database}"
+        yield stack.servers

@@ -114,7 +114,7 @@ def describe(status: Followed, pace: Pace) -> str:
             parts = [show_rate(pace.rate), f"{show_seconds((status.total - status.done) / pace.rate)} left"]
         else:
             parts = ["waiting for workers"]
-    elif status.state != "COMPLETE":
+    elif status.state not in {"RUNNING", "COMPLETE"}:
         parts = [status.state.lower()]
     if status.best_score is not None:
         parts.append(f"best {status.best_score:.4f}")

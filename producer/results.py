@@ -60,8 +60,9 @@ def _matrix(rows: Iterable[Sequence[float]], n_splits: int) -> NDArray[np.float6
 
 def _statistics(scores: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Mean and standard deviation over the folds, step by step as scikit-learn's ``_format_results`` takes them."""
-    means = np.average(scores, axis=1)
-    return means, np.sqrt(np.average((scores - means[:, np.newaxis]) ** 2, axis=1))
+    # Its np.average is this mean bit for bit, and divides by zero where no trial has ended yet.
+    means = scores.mean(axis=1)
+    return means, np.sqrt(((scores - means[:, np.newaxis]) ** 2).mean(axis=1))
 
 
 def _score_columns(documents: Sequence[Mapping[str, Any]], objective: Objective) -> dict[str, NDArray[Any]]:
@@ -126,7 +127,11 @@ def results_frame(documents: Iterable[Mapping[str, Any]], space: Space, objectiv
     columns["params"] = candidates
     for name, column in _param_columns(candidates).items():
         # A parameter that a trial does not have is missing, whatever its kind; whole columns keep their dtype.
-        columns[name] = np.ma.filled(column.astype(object), None) if column.mask.any() else column.data
+        values = column.data
+        if column.mask.any():
+            values = values.astype(object)
+            values[column.mask] = None
+        columns[name] = values
     columns |= _score_columns(rows, objective)
     columns |= {name: [row.get(name) for row in rows] for name in _LAST_COLUMNS}
     frame = pd.DataFrame(columns)

@@ -110,6 +110,8 @@ class Study:
     id : str
         Stable: the same estimator, grid, data, splits and scoring under the same name give the same id.
     name : str
+    refit : str
+        The metric that says which trial is best; ``"score"`` where there is only one.
 
     Notes
     -----
@@ -122,6 +124,7 @@ class Study:
         self._settings = settings
         self._store = store
         self._objective = Objective.model_validate(document["objective"])
+        self.refit = self._objective.refit
         self._encoded_space = document["space"]
         self._known_space: Space | None = None
         weakref.finalize(self, store.close)

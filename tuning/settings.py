@@ -158,5 +158,8 @@ def redact(url: str) -> str:
         end = rest.rfind("@")
     where = re.split("[?#]", rest[end + 1 :], maxsplit=1)[0]
     user, colon, _ = rest[: max(end, 0)].partition(":")
-    userinfo = "" if end < 0 else f"{user}:***@" if colon else f"{user}@"
-    return f"{scheme}{mark}{userinfo}{where}"
+    if end < 0:
+        return f"{scheme}{mark}{where}"
+    if re.search("[/?#]", user):  # the @ was a query's, or the password has no name before it
+        return f"{scheme}{mark}***@{where}"
+    return f"{scheme}{mark}{user}{':***' if colon else ''}@{where}"

@@ -37,6 +37,8 @@ Document = dict[str, Any]
 
 # MongoDB's code for a key that is there already; for an insert of a result that is success.
 _DUPLICATE_KEY = 11000
+# Seconds to say goodbye to a server.
+_CLOSE_SECONDS = 1.0
 # A standalone server acknowledges from memory unless the journal is asked for; "majority" is the word for both kinds.
 _DURABLE = WriteConcern(w="majority", j=True)
 # Indexes of the trials: one to count and to resume without opening a document, one that has the best first.
@@ -113,8 +115,9 @@ class Store:
         self.datasets = Blobs(database.with_options(write_concern=_DURABLE), "datasets")
 
     def close(self) -> None:
-        """Close the connections."""
-        self._client.close()
+        """Close the connections; a server that is gone is not waited for."""
+        with pymongo.timeout(_CLOSE_SECONDS):
+            self._client.close()
 
     def _explain(self, exc: PyMongoError) -> StoreError:
         if isinstance(exc, OperationFailure) and exc.code in {13, 18}:

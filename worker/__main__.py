@@ -28,7 +28,7 @@ def main() -> int:
         sys.stderr.write(f"worker: {exc}\n")
         return 2
     configure_logging(settings.log_level)
-    trainer = Trainer()
+    trainer = Trainer(settings.worker_name)
     consumer = Consumer(settings, ChunkRunner(store, settings, trainer))
 
     def on_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - signal's signature

@@ -23,9 +23,16 @@ class ChildLostError(WarrenError):
 
 
 class Trainer:
-    """Owns one training process; not started before the first chunk, so an idle worker stays small."""
+    """Owns one training process; not started before the first chunk, so an idle worker stays small.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    worker_name : str
+        Whose training process it is; it signs the trials with this name.
+    """
+
+    def __init__(self, worker_name: str) -> None:
+        self._worker_name = worker_name
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
 
@@ -41,6 +48,7 @@ class Trainer:
                 [sys.executable, "-m", "worker.child", str(theirs.fileno()), str(os.getpid())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
+                env={**os.environ, "WARREN_WORKER_NAME": self._worker_name},
             )
         self._connection = Connection(ours.detach())
         logger.info("started a training process: pid=%d", self._process.pid)

@@ -69,7 +69,7 @@ def _best_first(study: Study) -> pd.DataFrame:
     frame = study.results()
     if frame.empty:
         return frame
-    score = f"mean_test_{study._objective.refit}"
+    score = f"mean_test_{study.refit}"
     order = frame.assign(_failed=frame["state"] != "COMPLETE").sort_values(
         ["_failed", score, "number"], ascending=[True, False, True], na_position="last"
     )

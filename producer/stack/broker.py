@@ -189,8 +189,8 @@ def node_environment(home: Path, ports: tuple[int, int, int]) -> dict[str, str]:
         "RABBITMQ_ENABLED_PLUGINS_FILE": str(home / "enabled_plugins"),
         "RABBITMQ_PID_FILE": str(home / "pid"),
         # Loading code looks through some 70 folders per module, and each look is handed to another thread: a
-        # very short spin before a thread sleeps halves the start (6 s to 3 s, measured), and costs 0.1 % of a
-        # core when idle. Longer ones gain nothing and burn more.
+        # very short spin before a thread sleeps halves the start (6 s to 3 s on two idle cores, measured), and
+        # costs 0.1 % of a core when idle. Longer ones gain nothing and burn more.
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1} "
         "+sbwt very_short +sbwtdcpu none +sbwtdio very_short",
     }

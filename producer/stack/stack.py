@@ -106,6 +106,12 @@ class LocalStack:
         return self._require_up().database.url
 
     @property
+    def servers(self) -> str:
+        """Which broker and which database serve, for people."""
+        up = self._require_up()
+        return f"broker: {up.broker.how}; database: {up.database.how}"
+
+    @property
     def data_dir(self) -> Path:
         """The folder that holds everything that the stack writes."""
         return self._require_up().site.folder
@@ -138,6 +144,8 @@ class LocalStack:
             self._up = _Up(site=site, broker=broker, database=database)
             undo.callback(self._forget)
             undo.enter_context(_environment(self._up.urls))
+            self.workers = []
+            self._numbers = itertools.count()
             undo.callback(self._stop_workers)
             for _ in range(self._count):
                 self.start_worker()

@@ -140,14 +140,13 @@ def test_a_study_id_with_colons_keeps_its_numbers(store: Store) -> None:
     assert store.finished_numbers("a:b", [4]) == store.finished_numbers("a:b") == {4}
 
 
-def test_trials_are_read_in_part_and_by_query(store: Store) -> None:
+def test_trials_are_read_in_part(store: Store) -> None:
     store.insert_trials([pack(trial(n, n / 10, state="FAILED" if n == 2 else "COMPLETE")) for n in range(3)])
     assert sorted(store.trials(STUDY, ["number", "absent"]), key=lambda one: one["number"]) == [
         {"number": 0},
         {"number": 1},
         {"number": 2},
     ]
-    assert [one["number"] for one in store.trials(STUDY, query={"state": "FAILED"})] == [2]
     assert list(store.trials("nobody's")) == []
 
 

@@ -49,7 +49,7 @@ class FakeStudy:
     """A study of four trials, the last of them failed."""
 
     id, name = "cancer-0a1b2c", "cancer"
-    _objective = SimpleNamespace(refit="auc")
+    refit = "auc"
 
     def __init__(self, **fields: Any) -> None:
         self.fields = fields

@@ -7,7 +7,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -61,6 +61,7 @@ def exactly(value: Any) -> Any:
     return type(value).__name__, value
 
 
+@settings(deadline=None)
 @given(CHUNKS)
 def test_a_chunk_comes_back_as_it_was(chunk: Chunk) -> None:
     body = encode_chunk(chunk)
@@ -70,12 +71,14 @@ def test_a_chunk_comes_back_as_it_was(chunk: Chunk) -> None:
     json.loads(body, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
 
 
+@settings(deadline=None)
 @given(st.binary())
 def test_bytes_that_are_no_chunk_are_one_error(body: bytes) -> None:
     with pytest.raises(MessageError):
         decode_chunk(body)
 
 
+@settings(deadline=None)
 @given(JSON)
 def test_json_that_is_no_chunk_is_one_error(value: Any) -> None:
     with pytest.raises(MessageError):

@@ -1,0 +1,146 @@
+"""What users rely on, and what importing costs."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import math
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import producer
+import tuning
+import worker
+from producer import Study, local_stack, split_params, submit
+
+ROOT = Path(__file__).resolve().parents[2]
+LEARNERS = {"sklearn", "xgboost", "lightgbm", "catboost"}
+
+
+def loaded_by(*statements: str) -> set[str]:
+    """Return the top-level packages that a fresh interpreter has loaded after some imports."""
+    code = "\n".join([*statements, "import json, sys", "print(json.dumps(sorted(sys.modules)))"])
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    return {name.partition(".")[0] for name in json.loads(ran.stdout.splitlines()[-1])}
+
+
+def modules_of(package: ModuleType) -> list[str]:
+    return [module.name for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")]
+
+
+# ------------------------------------------------------------------------------ names
+
+
+@pytest.mark.parametrize("name", ["Study", "submit", "split_params", "local_stack"])
+def test_public_names_are_there(name: str) -> None:
+    assert name in producer.__all__
+    assert getattr(producer, name).__name__ == name
+    assert getattr(producer, name).__doc__
+
+
+def test_a_package_offers_what_it_lists_and_nothing_else() -> None:
+    assert sorted(producer.__all__) == list(producer.__all__) == dir(producer)
+    for name in producer.__all__:
+        assert getattr(producer, name) is not None
+    with pytest.raises(AttributeError, match="module 'producer' has no attribute 'nonsense'"):
+        _ = producer.nonsense
+    with pytest.raises(ImportError):
+        exec("from producer import nonsense")
+
+
+@pytest.mark.parametrize("package", [tuning, worker], ids=lambda package: package.__name__)
+def test_the_other_packages_offer_their_modules_only(package: ModuleType) -> None:
+    offered = {name for name in vars(package) if not name.startswith("_")}
+    assert offered <= {name.rpartition(".")[2] for name in modules_of(package)}
+
+
+@pytest.mark.parametrize("package", [producer, tuning, worker], ids=lambda package: package.__name__)
+def test_every_listed_name_of_every_module_exists(package: ModuleType) -> None:
+    for name in modules_of(package):
+        if name.rpartition(".")[2] in {"__main__", "guard", "janitor"}:  # run, never imported
+            continue
+        module = importlib.import_module(name)
+        assert module.__doc__, name
+        for listed in getattr(module, "__all__", []):
+            assert hasattr(module, listed), f"{name}.{listed}"
+
+
+# ------------------------------------------------------------------------- signatures
+
+
+def test_submit_takes_what_it_always_took() -> None:
+    found = inspect.signature(submit)
+    shown = found.replace(
+        parameters=[one.replace(annotation=one.empty) for one in found.parameters.values()],
+        return_annotation=found.empty,
+    )
+    assert str(shown) == (
+        "(estimator, param_grid, X, y=None, *, scoring=None, cv=5, groups=None, sample_weight=None, refit=None, "
+        "n_chunks=None, name=None, error_score=nan, return_train_score=False, trial_timeout=None)"
+    )
+    assert math.isnan(found.parameters["error_score"].default)
+    assert found.return_annotation in (Study, "Study")
+
+
+def test_the_other_calls_take_what_they_always_took() -> None:
+    assert list(inspect.signature(split_params).parameters) == ["param_grid", "n_chunks"]
+    assert next(iter(inspect.signature(local_stack).parameters)) == "workers"
+    assert inspect.signature(local_stack).parameters["workers"].default == 2
+    wait = inspect.signature(Study.wait).parameters
+    assert [(name, wait[name].default) for name in ("timeout", "progress")] == [("timeout", None), ("progress", True)]
+    assert list(inspect.signature(Study.attach).parameters) == ["study_id"]
+    assert list(inspect.signature(Study.list).parameters) == []
+
+
+@pytest.mark.parametrize("name", ["status", "wait", "results", "pause", "resume", "cancel", "retry_failed"])
+def test_a_study_has_its_methods(name: str) -> None:
+    method = getattr(Study, name)
+    assert callable(method)
+    assert method.__doc__
+
+
+@pytest.mark.parametrize("name", ["cv_results_", "best_params_", "best_score_", "best_index_"])
+def test_a_study_has_the_attributes_of_a_search(name: str) -> None:
+    assert isinstance(inspect.getattr_static(Study, name), property)
+
+
+# --------------------------------------------------------------------------- imports
+
+
+def test_a_worker_starts_without_learners_and_without_the_producer() -> None:
+    assert not loaded_by("import worker.__main__") & (LEARNERS | {"numpy", "pandas", "pyarrow", "scipy", "producer"})
+
+
+def test_the_contract_imports_neither_side_and_no_learner() -> None:
+    everything = [f"import {name}" for name in modules_of(tuning)]
+    assert not loaded_by("import tuning", *everything) & (LEARNERS | {"producer", "worker", "kubernetes", "pandas"})
+
+
+def test_the_command_line_starts_without_learners() -> None:
+    found = loaded_by("import producer.cli")
+    assert not found & (LEARNERS | {"numpy", "pandas", "pyarrow", "scipy", "worker", "kubernetes"})
+
+
+def test_the_producer_starts_with_nothing_heavy() -> None:
+    found = loaded_by("import producer", "dir(producer)", "producer.__all__")
+    assert not found & (LEARNERS | {"numpy", "pandas", "pika", "pymongo", "worker"})
+
+
+def test_the_producer_never_imports_the_worker_nor_the_worker_the_producer() -> None:
+    runs = {"__main__", "guard", "janitor"}
+    sides = {
+        package.__name__: loaded_by(
+            *(f"import {name}" for name in modules_of(package) if name.rpartition(".")[2] not in runs)
+        )
+        for package in (producer, worker)
+    }
+    assert "worker" not in sides["producer"]
+    assert "producer" not in sides["worker"]
+    assert not sides["producer"] & {"xgboost", "lightgbm", "catboost"}
+    assert not sides["worker"] & {"xgboost", "lightgbm", "catboost"}

@@ -1,0 +1,156 @@
+"""Settings: one place, one reading, and no secret said aloud."""
+
+from __future__ import annotations
+
+import os
+import socket
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from tuning.errors import InputError
+from tuning.machine import available_threads
+from tuning.settings import Settings, load_settings, redact
+
+FIELDS = Settings.model_fields
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name in {"AMQP_URL", "MONGO_URL"} or name.upper().startswith("WARREN_"):
+            monkeypatch.delenv(name)
+
+
+@pytest.mark.parametrize("name", FIELDS)
+def test_every_setting_has_a_variable_a_description_and_a_default(name: str) -> None:
+    field = FIELDS[name]
+    assert field.alias == (name.upper() if name in {"amqp_url", "mongo_url"} else f"WARREN_{name.upper()}")
+    assert not field.is_required()
+    assert field.description
+    assert len(field.description) > 20
+    assert field.description.endswith(".")
+
+
+@pytest.mark.parametrize(("ending", "unit"), [("_seconds", "Seconds"), ("_bytes", "Bytes"), ("threads", "Threads")])
+def test_a_setting_says_its_unit(ending: str, unit: str) -> None:
+    found = [field.description or "" for name, field in FIELDS.items() if name.endswith(ending)]
+    assert found
+    assert all(description.startswith(unit) for description in found)
+
+
+def test_defaults_are_those_of_fresh_servers_on_this_machine() -> None:
+    found = load_settings()
+    assert found.amqp_url == "amqp://guest:guest@localhost:5672/%2F"
+    assert found.mongo_url == "mongodb://localhost:27017/tuning"
+    assert found.threads == available_threads()
+    assert found.worker_name == f"{socket.gethostname()}-{os.getpid()}"
+    assert found.allow == ()
+    assert found.flush_seconds <= 1
+
+
+GOOD: dict[str, tuple[str, Any]] = {
+    "AMQP_URL": ("amqps://u:p@h/v", "amqps://u:p@h/v"),
+    "MONGO_URL": ("mongodb://h/d", "mongodb://h/d"),
+    "WARREN_CONNECT_SECONDS": ("0.5", 0.5),
+    "WARREN_HEARTBEAT_SECONDS": ("5", 5),
+    "WARREN_BLOCKED_SECONDS": ("1", 1.0),
+    "WARREN_THREADS": ("3", 3),
+    "WARREN_FLUSH_SECONDS": ("1", 1.0),
+    "WARREN_GRACE_SECONDS": ("0", 0.0),
+    "WARREN_MAX_ATTEMPTS": ("1", 1),
+    "WARREN_CACHE_BYTES": ("0", 0),
+    "WARREN_ALLOW": (" a.B, c.D ,,", ("a.B", "c.D")),
+    "WARREN_WORKER_NAME": ("w", "w"),
+    "WARREN_LOG_LEVEL": ("DEBUG", "DEBUG"),
+}
+
+
+def test_every_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert set(GOOD) == {field.alias for field in FIELDS.values()}
+    for variable, (text, _) in GOOD.items():
+        monkeypatch.setenv(variable, text)
+    found = load_settings()
+    for name, field in FIELDS.items():
+        assert getattr(found, name) == GOOD[str(field.alias)][1], name
+
+
+BAD = [
+    ("WARREN_CONNECT_SECONDS", "0"),
+    ("WARREN_CONNECT_SECONDS", "soon-s3cret"),
+    ("WARREN_HEARTBEAT_SECONDS", "4"),
+    ("WARREN_HEARTBEAT_SECONDS", "s3cret"),
+    ("WARREN_BLOCKED_SECONDS", "-1"),
+    ("WARREN_THREADS", "0"),
+    ("WARREN_THREADS", "1.5"),
+    ("WARREN_THREADS", "s3cret"),
+    ("WARREN_THREADS", ""),
+    ("WARREN_FLUSH_SECONDS", "1.01"),
+    ("WARREN_FLUSH_SECONDS", "0"),
+    ("WARREN_GRACE_SECONDS", "-0.1"),
+    ("WARREN_MAX_ATTEMPTS", "0"),
+    ("WARREN_CACHE_BYTES", "-1"),
+    ("WARREN_CACHE_BYTES", "2GiB-s3cret"),
+    ("WARREN_WORKER_NAME", ""),
+    ("WARREN_LOG_LEVEL", "s3cret"),
+    ("WARREN_LOG_LEVEL", "debug"),
+]
+
+
+@pytest.mark.parametrize(("variable", "text"), BAD)
+def test_a_value_that_can_not_be_used_is_refused_by_its_variable_without_repeating_it(
+    monkeypatch: pytest.MonkeyPatch, variable: str, text: str
+) -> None:
+    monkeypatch.setenv(variable, text)
+    with pytest.raises(InputError, match=f"^a setting in the environment can't be used: {variable}: ") as caught:
+        load_settings()
+    assert "s3cret" not in str(caught.value)
+    assert caught.value.__suppress_context__  # a traceback would show the values
+
+
+def test_all_that_is_wrong_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WARREN_THREADS", "0")
+    monkeypatch.setenv("WARREN_MAX_ATTEMPTS", "0")
+    with pytest.raises(InputError, match="WARREN_THREADS: .*; WARREN_MAX_ATTEMPTS: "):
+        load_settings()
+
+
+def test_settings_are_frozen_and_show_no_url() -> None:
+    found = Settings(AMQP_URL="amqp://u:s3cret@h", MONGO_URL="mongodb://u:s3cret@h/d")
+    assert "s3cret" not in repr(found)
+    assert "s3cret" not in str(found)
+    with pytest.raises(ValidationError, match="frozen"):
+        found.threads = 3  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("amqp://guest:guest@localhost:5672/%2F", "amqp://guest:***@localhost:5672/%2F"),
+        ("amqps://ann:s3cret@host", "amqps://ann:***@host"),
+        ("mongodb://localhost:27017/tuning", "mongodb://localhost:27017/tuning"),
+        ("mongodb://ann@host/tuning", "mongodb://ann@host/tuning"),
+        ("mongodb://ann:s3cret@h1:1,h2:2/tuning?authSource=admin", "mongodb://ann:***@h1:1,h2:2/tuning"),
+        ("mongodb+srv://ann:s3cret@host/tuning", "mongodb+srv://ann:***@host/tuning"),
+        ("mongodb://host/tuning?tlsCertificateKeyFilePassword=s3cret", "mongodb://host/tuning"),
+        ("amqps://host?ssl_options=s3cret#s3cret", "amqps://host"),
+        ("mongodb://:s3cret@host/tuning", "mongodb://:***@host/tuning"),
+        ("amqp://ann:s3c%40ret@host", "amqp://ann:***@host"),
+        # What no parser takes is what errors show.
+        ("amqp://ann:s3c@ret@host/v", "amqp://ann:***@host/v"),
+        ("amqp://ann:s3c/ret@host/v", "amqp://ann:***@host/v"),
+        ("amqp://ann:s3c?ret@host/v", "amqp://ann:***@host/v"),
+        ("amqp://ann:s3c#ret@host/v", "amqp://ann:***@host/v"),
+        ("amqp://ann:s3c://ret@host/v", "amqp://ann:***@host/v"),
+        ("ann:s3cret@host/v", "ann:***@host/v"),
+        ("amqp://ann:s3cret@[::1/v", "amqp://ann:***@[::1/v"),
+        ("amqp://ann:s3cret\u2100@host/v", "amqp://ann:***@host/v"),
+        # An @ in a query may be a password's: better a server unnamed than a secret said.
+        ("mongodb://host/tuning?appName=me@home", "mongodb://***@home"),
+        ("mongodb://host:27017/tuning?password=s3cret&appName=me@home", "mongodb://host:***@home"),
+        ("", ""),
+    ],
+)
+def test_a_url_is_shown_without_password_and_query(url: str, shown: str) -> None:
+    assert redact(url) == shown
