@@ -35,6 +35,8 @@ class _Publication:
         self._unconfirmed: dict[int, None] = {}
         self._exhausted = False
         self.error: BaseException | None = None
+        # What the bodies raised; pika would take it for a lost connection.
+        self.raised: Exception | None = None
         self._connection = pika.SelectConnection(
             parameters,
             on_open_callback=lambda connection: connection.channel(on_open_callback=self._on_channel),
@@ -67,7 +69,12 @@ class _Publication:
 
     def _fill(self) -> None:
         while self._channel and self._channel.is_open and len(self._unconfirmed) < _WINDOW:
-            body = next(self._bodies, None)
+            try:
+                body = next(self._bodies, None)
+            except Exception as exc:  # noqa: BLE001 - whatever it is, the caller of `publish` gets it
+                self.raised = exc
+                self._give_up(exc)
+                return
             if body is None:
                 self._exhausted = True
                 break
@@ -123,6 +130,8 @@ def publish(settings: Settings, queue: str, bodies: Iterable[bytes]) -> int:
     ------
     BrokerError
         The broker is unreachable, refuses, or goes away in the middle. What was confirmed stays.
+    Exception
+        What `bodies` raised; the messages before it stay.
     """
     with broker.channel(settings, "warren submit"):
         pass  # every queue is declared now, and the common faults are reported
@@ -131,6 +140,8 @@ def publish(settings: Settings, queue: str, bodies: Iterable[bytes]) -> int:
         publication.run()
     except (AMQPError, OSError) as exc:
         raise broker.explain(settings, exc) from exc
+    if publication.raised is not None:
+        raise publication.raised
     if publication.error is not None:
         error = publication.error
         explained = error if isinstance(error, BrokerError) else broker.explain(settings, error)

@@ -81,6 +81,8 @@ def explain(settings: Settings, exc: BaseException) -> BrokerError:
     """Return the error that a person reads for a driver's exception, without the password."""
     url = redact(settings.amqp_url)
     match exc:
+        case BrokerError():  # said already; it is an OSError too
+            return BrokerError(str(exc))
         case pika.exceptions.ProbableAuthenticationError() | pika.exceptions.AuthenticationError():
             return BrokerError(f"RabbitMQ at {url} refused the user or password: check AMQP_URL")
         case pika.exceptions.ProbableAccessDeniedError():

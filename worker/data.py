@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, cast
 
 import numpy as np
 from cachetools import LRUCache
 from sklearn.utils import _safe_indexing
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 
 from tuning.dataset import Dataset, Split, matrix_bytes, read_dataset, read_splits
+from tuning.errors import StoreError
 from tuning.store import Store
 from worker.evaluate import Fold
+
+logger = logging.getLogger(__name__)
+
+# Seconds between tries at a database that is away, at most; jitter keeps forty workers from knocking together.
+_LONGEST_WAIT = 15.0
+
+
+def _say_so(state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    logger.warning("a chunk's data waits for the database: try=%d reason=%s", state.attempt_number, error)
 
 
 def _size(entry: Any) -> int:
@@ -37,6 +50,12 @@ class DataCache:
     def __init__(self, store: Store, max_bytes: int) -> None:
         self._store = store
         self._entries: LRUCache[tuple[Any, ...], Any] = LRUCache(max_bytes, getsizeof=_size)
+        # A database that is away is no fault of the chunk's. Without an end: the worker ends this process when it must.
+        self._retry = Retrying(
+            retry=retry_if_exception_type(StoreError),
+            wait=wait_random_exponential(multiplier=0.2, max=_LONGEST_WAIT),
+            before_sleep=_say_so,
+        )
 
     def _keep(self, key: tuple[Any, ...], entry: Any) -> None:
         if _size(entry) <= self._entries.maxsize:
@@ -45,14 +64,14 @@ class DataCache:
     def dataset(self, digest: str) -> Dataset:
         """Return a dataset by its digest, from the store when it is not kept."""
         if (found := self._entries.get(("dataset", digest))) is None:
-            found = read_dataset(self._store.datasets.get(digest))
+            found = read_dataset(self._retry(self._store.datasets.get, digest))
             self._keep(("dataset", digest), found)
         return cast("Dataset", found)
 
     def splits(self, digest: str) -> list[Split]:
         """Return the train and test indices of every fold, from the store when they are not kept."""
         if (found := self._entries.get(("splits", digest))) is None:
-            found = read_splits(self._store.datasets.get(digest))
+            found = read_splits(self._retry(self._store.datasets.get, digest))
             self._keep(("splits", digest), found)
         return cast("list[Split]", found)
 

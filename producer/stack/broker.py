@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from producer.stack import apt, docker
-from producer.stack.process import HOST, Guarded, wait_until_up, with_free_ports
+from producer.stack.ports import HOST, with_free_ports
+from producer.stack.process import Guarded, wait_until_up
 from producer.stack.site import Server, Site, Way, first_that_serves
 from tuning.broker import CONSUMER_TIMEOUT_MS, ping
 from tuning.errors import BrokerError, StackError
@@ -269,7 +270,7 @@ def private_node(site: Site, script: Path) -> Server:
             raise
         return Server(url=url, how=f"RabbitMQ, a private node of {script}", guarded=guarded)
 
-    return with_free_ports(3, start)
+    return with_free_ports(3, start, site.folder / "broker.ports")
 
 
 def container(site: Site) -> Server:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from producer.stack import docker
-from producer.stack.process import HOST, Guarded, wait_until_up, with_free_ports
+from producer.stack.ports import HOST, with_free_ports
+from producer.stack.process import Guarded, wait_until_up
 from producer.stack.site import Server, Site, Way, first_that_serves
 from tuning.errors import StackError, StoreError
 from tuning.store import ping
@@ -102,7 +103,7 @@ def _serve(site: Site, how: str, command: Callable[[int], list[str]]) -> Server:
             raise
         return Server(url=url, how=how, guarded=guarded)
 
-    return with_free_ports(1, start)
+    return with_free_ports(1, start, site.folder / "database.ports")
 
 
 def private_mongod(site: Site) -> Server:

@@ -8,7 +8,8 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from producer.stack.process import HOST, Guarded, run_tool, wait_until_up, with_free_ports
+from producer.stack.ports import HOST, with_free_ports
+from producer.stack.process import Guarded, run_tool, wait_until_up
 from producer.stack.site import Server, Site
 from tuning.errors import StackError
 
@@ -153,4 +154,4 @@ def serve(image: Image, site: Site, url: Callable[[int], str], answers: Callable
             raise
         return Server(url=url(ports[0]), how=f"{image.name} in Docker", guarded=guarded)
 
-    return with_free_ports(1, start)
+    return with_free_ports(1, start, site.folder / f"{image.role}.ports")

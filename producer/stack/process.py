@@ -1,4 +1,4 @@
-"""Processes of a stack: guarded servers and workers, short commands, free ports, waiting until something answers."""
+"""Processes of a stack: guarded servers and workers, short commands, waiting until something answers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -15,14 +14,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import psutil
 
+from producer.stack.ports import PortTakenError
 from tuning.errors import StackError
 
-# Everything in a stack listens on this address only: a laptop's queue is nobody else's business.
-HOST = "127.0.0.1"
 # Seconds between two looks at a server that is starting: small beside the seconds that it takes.
 POLL_SECONDS = 0.05
 # Seconds that a guard may need beyond the grace it was given: killing, and asking Docker to remove a container.
@@ -38,15 +35,7 @@ _PORT_TAKEN = re.compile(
     r"eaddrinuse|address already in use|dist_port_already_used|nodistribution|port is already allocated", re.IGNORECASE
 )
 
-# How often to try other ports. Two in a row are bad luck, three are a fault that retrying won't mend.
-PORT_ATTEMPTS = 3
-
-_T = TypeVar("_T")
 _GUARD = Path(__file__).with_name("guard.py")
-
-
-class PortTakenError(StackError):
-    """Another process was quicker to listen on a port that had been free: try again with another."""
 
 
 class Guarded:
@@ -167,54 +156,6 @@ class Guarded:
                         if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port:
                             return True
         return False
-
-
-def free_ports(count: int) -> tuple[int, ...]:
-    """Pick ports on which nobody listens now.
-
-    Parameters
-    ----------
-    count : int
-        How many.
-
-    Returns
-    -------
-    tuple of int
-        Different ones. Somebody may take one before it is used: see `with_free_ports`.
-    """
-    with contextlib.ExitStack() as sockets:
-        ports = []
-        for _ in range(count):
-            held = sockets.enter_context(socket.socket())
-            held.bind((HOST, 0))
-            ports.append(int(held.getsockname()[1]))
-        return tuple(ports)
-
-
-def with_free_ports(count: int, start: Callable[[tuple[int, ...]], _T]) -> _T:
-    """Start something on free ports, again on others when somebody was quicker.
-
-    Parameters
-    ----------
-    count : int
-        How many ports.
-    start : callable
-        Gets them; raises `PortTakenError` when one is taken after all.
-
-    Returns
-    -------
-    object
-        What `start` returns.
-
-    Raises
-    ------
-    PortTakenError
-        It happened `PORT_ATTEMPTS` times in a row.
-    """
-    for _ in range(PORT_ATTEMPTS - 1):
-        with contextlib.suppress(PortTakenError):
-            return start(free_ports(count))
-    return start(free_ports(count))
 
 
 def wait_until_up(server: Guarded, answers: Callable[[], bool], *, seconds: float, cancelled: threading.Event) -> None:

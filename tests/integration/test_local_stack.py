@@ -201,7 +201,7 @@ def test_a_named_folder_keeps_queue_and_results_and_serves_one_stack(tmp_path: P
         first = stack.amqp_url, stack.mongo_url
     assert folder.exists()
     with local_stack(workers=0, data_dir=folder) as stack:
-        assert (stack.amqp_url, stack.mongo_url) != first
+        assert (stack.amqp_url, stack.mongo_url) == first, "URLs noted down stay good"
         connection = pika.BlockingConnection(pika.URLParameters(stack.amqp_url))
         channel = connection.channel()
         _, _, body = channel.basic_get("kept", auto_ack=True)

@@ -8,7 +8,6 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -17,13 +16,13 @@ import psutil
 import pytest
 from sklearn.dummy import DummyClassifier
 
-from producer import local_stack, publication, submit
+from producer import publication, submit
 from producer.publisher import publish
 from tuning.broker import channel
 from tuning.errors import BrokerError
 from tuning.messages import Chunk, decode_chunk, encode_chunk
 from tuning.names import CHUNKS_QUEUE, GPU_QUEUE
-from tuning.settings import Settings, load_settings
+from tuning.settings import Settings
 
 X = np.arange(20.0).reshape(10, 2)
 Y = np.arange(10) % 2
@@ -111,15 +110,6 @@ def test_messages_are_walked_as_they_leave(servers: Settings) -> None:
     assert max(ahead) <= 600
 
 
-def test_messages_survive_a_restart_of_the_broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("AMQP_URL", "MONGO_URL"):
-        monkeypatch.delenv(name, raising=False)
-    with local_stack(workers=0, data_dir=tmp_path):
-        publish(load_settings(), CHUNKS_QUEUE, numbered(1000))
-    with local_stack(workers=0, data_dir=tmp_path):
-        assert [body for _, body in drain(load_settings())] == list(numbered(1000))
-
-
 # ---------------------------------------------------------------------- interruptions
 
 
@@ -205,9 +195,11 @@ class CutOff:
 
 
 def test_a_broker_that_goes_away_in_the_middle_is_an_error_that_counts_what_is_safe(servers: Settings) -> None:
-    with CutOff(servers, after=300_000) as proxy:
-        with pytest.raises(BrokerError, match=r"can't be reached .*\((\d+) messages were confirmed before\)") as caught:
-            publish(to(servers, port=proxy.port), CHUNKS_QUEUE, numbered(50_000))
+    with (
+        CutOff(servers, after=300_000) as proxy,
+        pytest.raises(BrokerError, match=r"can't be reached .*\((\d+) messages were confirmed before\)") as caught,
+    ):
+        publish(to(servers, port=proxy.port), CHUNKS_QUEUE, numbered(50_000))
     counted = re.search(r"\((\d+) messages", str(caught.value))
     assert counted
     confirmed = int(counted[1])
@@ -262,7 +254,7 @@ def test_a_queue_that_is_not_there_is_said_so(servers: Settings, count: int) -> 
 
 def test_a_message_that_the_broker_refuses_is_an_error(servers: Settings) -> None:
     with channel(servers) as open_channel:
-        arguments = {"x-max-length": 2, "x-overflow": "reject-publish", "x-queue-type": "quorum"}
+        arguments = {"x-max-length": 2, "x-overflow": "reject-publish"}
         open_channel.queue_declare("test-full", durable=True, arguments=arguments)
     try:
         with pytest.raises(BrokerError, match="the broker refused a message"):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import math
 import warnings
-from typing import Any, Self
+from types import SimpleNamespace
+from typing import Any, Self, cast
 
 import numpy as np
 import pytest
@@ -14,6 +16,10 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
+from tuning.dataset import Dataset, dataset_parts, digest, splits_parts, write_parts
+from tuning.errors import StoreError, StudyError
+from tuning.store import Store
+from worker.data import DataCache
 from worker.evaluate import Fold, FoldResult, fit_and_score, make_scorer, summary
 
 DRAW = np.random.default_rng(1)
@@ -213,6 +219,67 @@ def test_a_scorer_that_scikit_learn_does_not_have_is_refused() -> None:
     for scorers in ({"score": "nonsense"}, {"a": "accuracy", "b": "nonsense"}):
         with pytest.raises(ValueError, match="nonsense"):
             make_scorer(scorers)
+
+
+# ------------------------------------------------------------------------------- data
+
+
+class Blobs:
+    """A bucket that fails some times before it answers."""
+
+    def __init__(self, *failures: Exception) -> None:
+        self.failures = list(failures)
+        self.asked: list[str] = []
+        self.content: dict[str, bytes] = {}
+
+    def keep(self, parts: dict[str, Any]) -> str:
+        stream = io.BytesIO()
+        write_parts(parts, stream)
+        self.content[digest(parts)] = stream.getvalue()
+        return digest(parts)
+
+    def get(self, name: str) -> bytes:
+        self.asked.append(name)
+        if self.failures:
+            raise self.failures.pop(0)
+        return self.content[name]
+
+
+def cache_of(blobs: Blobs, max_bytes: int = 10**6) -> tuple[DataCache, str, str]:
+    data = blobs.keep(dataset_parts(Dataset(X=X, y=Y, sample_weight=WEIGHTS)))
+    splits = blobs.keep(splits_parts(list(KFold(2).split(X))))
+    return DataCache(cast("Store", SimpleNamespace(datasets=blobs)), max_bytes), data, splits
+
+
+@pytest.mark.parametrize(("max_bytes", "fetches"), [(10**6, 2), (0, 8)])
+def test_data_is_fetched_once_while_there_is_room(max_bytes: int, fetches: int) -> None:
+    blobs = Blobs()
+    cache, data, splits = cache_of(blobs, max_bytes)
+    for number in (0, 1, 0, 1):
+        found = cache.fold(data, splits, number, pairwise=False)
+        train, test = list(KFold(2).split(X))[number]
+        assert np.array_equal(found.X_train, X[train])
+        assert np.array_equal(found.X_test, X[test])
+        assert np.array_equal(found.y_train, Y[train])
+        assert np.array_equal(found.y_test, Y[test])
+        assert np.array_equal(found.weight_train, WEIGHTS[train])
+        assert np.array_equal(found.weight_test, WEIGHTS[test])
+    assert len(blobs.asked) == fetches
+
+
+def test_a_database_that_is_away_for_a_moment_is_waited_for() -> None:
+    blobs = Blobs(StoreError("away"), StoreError("still away"))
+    cache, data, _ = cache_of(blobs)
+    assert np.array_equal(cache.dataset(data).X, X)
+    assert len(blobs.asked) == 3
+
+
+def test_data_that_is_gone_is_not_waited_for() -> None:
+    blobs = Blobs(StudyError("was the study's data deleted?"))
+    cache, data, _ = cache_of(blobs)
+    with pytest.raises(StudyError):
+        cache.dataset(data)
+    assert len(blobs.asked) == 1
 
 
 # ---------------------------------------------------------------------------- summary

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from producer.stack import docker
-from producer.stack.process import HOST
+from producer.stack.ports import HOST
 from producer.stack.site import Site
 from tuning.errors import StackError
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from producer.stack import process
-from producer.stack.process import Guarded, PortTakenError, free_ports, run_tool, wait_until_up, with_free_ports
+from producer.stack.ports import HOST, PortTakenError, free_ports, with_free_ports
+from producer.stack.process import Guarded, run_tool, wait_until_up
 from tuning.errors import StackError
 
 
@@ -20,13 +20,23 @@ def never() -> threading.Event:
     return threading.Event()
 
 
+def test_a_folder_gets_its_ports_again_unless_they_are_taken(tmp_path: Path) -> None:
+    memory = tmp_path / "database.ports"
+    first = with_free_ports(2, lambda ports: ports, memory)
+    assert with_free_ports(2, lambda ports: ports, memory) == first
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", first[0]))
+        other.listen()
+        assert with_free_ports(2, lambda ports: ports, memory) != first
+
+
 def test_free_ports_differ_and_can_be_listened_on() -> None:
     ports = free_ports(5)
     assert len(set(ports)) == 5
     with contextlib.ExitStack() as sockets:
         for port in ports:
             held = sockets.enter_context(socket.socket())
-            held.bind((process.HOST, port))
+            held.bind((HOST, port))
 
 
 def test_a_port_that_was_taken_is_replaced_by_another() -> None:
@@ -110,7 +120,7 @@ def test_waiting_ends_when_the_start_is_given_up(tmp_path: Path) -> None:
 
 def test_who_listens_on_a_port_is_told_apart(tmp_path: Path, never: threading.Event) -> None:
     (port,) = free_ports(1)
-    script = f"import socket, time; s = socket.create_server(({process.HOST!r}, {port})); time.sleep(600)"
+    script = f"import socket, time; s = socket.create_server(({HOST!r}, {port})); time.sleep(600)"
     guarded = Guarded([sys.executable, "-c", script], log=tmp_path / "log", grace=0.0)
     other = Guarded(["sleep", "600"], log=tmp_path / "other", grace=0.0)
     wait_until_up(guarded, lambda: guarded.listens_on(port), seconds=30.0, cancelled=never)

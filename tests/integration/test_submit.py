@@ -1,0 +1,393 @@
+"""What a submission leaves in the database and in the queue."""
+
+from __future__ import annotations
+
+import json
+import tracemalloc
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from faulty import Sleeps
+from sklearn.dummy import DummyClassifier, DummyRegressor
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import KFold, ParameterGrid, StratifiedKFold
+from sklearn.tree import DecisionTreeClassifier
+
+from producer import Study, publication, submit
+from tuning.broker import channel
+from tuning.dataset import read_dataset, read_splits
+from tuning.errors import BrokerError, InputError, NoResultError, StoreError
+from tuning.messages import Chunk, decode_chunk
+from tuning.names import CHUNKS_QUEUE
+from tuning.settings import Settings
+from tuning.store import Document, Store, now, pack, trial_id
+
+X = np.arange(60.0).reshape(20, 3)
+Y = np.arange(20) % 2
+GRID = {"max_depth": [1, 2, 3, None], "min_samples_leaf": [1, 2, 5]}
+TWELVE = list(ParameterGrid(GRID))
+
+
+def submit_trees(**options: Any) -> Study:
+    return submit(DecisionTreeClassifier(random_state=0), options.pop("grid", GRID), X, Y, **({"cv": 3} | options))
+
+
+def waiting(settings: Settings) -> int:
+    with channel(settings) as open_channel:
+        return open_channel.queue_declare(CHUNKS_QUEUE, passive=True).method.message_count
+
+
+def drain(settings: Settings) -> list[Chunk]:
+    """Take every message of the queue."""
+    found = []
+    with channel(settings) as open_channel:
+        for _ in range(open_channel.queue_declare(CHUNKS_QUEUE, passive=True).method.message_count):
+            _, properties, body = open_channel.basic_get(CHUNKS_QUEUE, auto_ack=True)
+            assert properties.delivery_mode == 2
+            found.append(decode_chunk(body))
+    return found
+
+
+def numbers(chunks: Iterable[Chunk]) -> list[int]:
+    return [trial.number for chunk in chunks for trial in chunk.trials]
+
+
+def finish(store: Store, study: Study, which: Iterable[int], state: str = "COMPLETE") -> None:
+    """Write results as a worker would."""
+    documents = [
+        {
+            "_id": trial_id(study.id, number),
+            "study_id": study.id,
+            "number": number,
+            "state": state,
+            "error": None if state == "COMPLETE" else "fold 0: no",
+            "mean_test_score": 0.5,
+            "fit_seconds": 0.25,
+            "score_seconds": 0.25,
+            "finished_at": now(),
+        }
+        for number in which
+    ]
+    new = store.insert_trials([pack(document) for document in documents])
+    store.add_progress(study.id, [documents[position] for position in new])
+
+
+def files(store: Store) -> list[Document]:
+    return list(store.datasets._files.find({}))
+
+
+def stored(store: Store, study: Study) -> Document:
+    found = store.study(study.id)
+    assert found is not None
+    return found
+
+
+# -------------------------------------------------------------------------- the good way
+
+
+def test_every_trial_is_published_once_with_its_parameters(servers: Settings) -> None:
+    study = submit_trees()
+    chunks = drain(servers)
+    assert numbers(chunks) == list(range(12))
+    assert [trial.params for chunk in chunks for trial in chunk.trials] == TWELVE
+    assert {(chunk.study_id, chunk.generation, chunk.trial_timeout) for chunk in chunks} == {(study.id, 1, None)}
+    assert study.status().state == "RUNNING"
+    assert (study.status().total, study.status().done) == (12, 0)
+
+
+def test_a_message_says_all_that_a_worker_needs_but_the_data(servers: Settings, store: Store) -> None:
+    study = submit_trees(scoring=["accuracy", "roc_auc"], refit="roc_auc", error_score=-1, trial_timeout=60)
+    chunk = drain(servers)[0]
+    objective = chunk.objective
+    assert objective.estimator == {
+        "__estimator__": "sklearn.tree.DecisionTreeClassifier",
+        "params": {"random_state": 0},
+    }
+    assert objective.scorers == {"accuracy": "accuracy", "roc_auc": "roc_auc"}
+    assert (objective.refit, objective.error_score, objective.n_splits) == ("roc_auc", -1.0, 3)
+    assert chunk.trial_timeout == 60.0
+    data = read_dataset(store.datasets.get(objective.dataset))
+    assert np.array_equal(data.X, X)
+    assert np.array_equal(data.y, Y)
+    splits = read_splits(store.datasets.get(objective.splits))
+    assert [len(test) for _, test in splits] == [7, 7, 6]
+    assert sorted(np.concatenate([test for _, test in splits])) == list(range(20))
+    assert stored(store, study)["objective"] == objective.model_dump()
+
+
+def test_the_study_document_says_what_was_submitted(servers: Settings, store: Store) -> None:
+    study = submit_trees(name="Iris, depth & leaves", n_chunks=5)
+    found = stored(store, study)
+    assert (found["name"], found["state"], found["n_trials"], found["n_splits"]) == (study.name, "RUNNING", 12, 3)
+    assert (found["generation"], found["n_chunks"], found["trial_timeout"]) == (1, 5, None)
+    assert found["data"] == {"X": "ndarray", "shape": [20, 3], "n_samples": 20, "bytes": X.nbytes + Y.nbytes}
+    assert found["space"] == [{"max_depth": [1, 2, 3, None], "min_samples_leaf": [1, 2, 5]}]
+    assert found["created_at"] <= found["submitted_at"]
+    assert study.id.startswith("iris-depth-leaves-")
+
+
+def test_a_study_has_the_same_id_wherever_it_is_submitted(servers: Settings) -> None:
+    first = submit_trees(name="a").id
+    same = [
+        submit_trees(name="a", n_chunks=3, trial_timeout=9.0),
+        submit_trees(name=" a ", grid=[{"min_samples_leaf": (1, 2, 5), "max_depth": (1, 2, 3, None)}]),
+        submit_trees(name="a", cv=[(train.tolist(), test.tolist()) for train, test in StratifiedKFold(3).split(X, Y)]),
+        submit(DecisionTreeClassifier(random_state=0), GRID, X.tolist(), Y.tolist(), cv=3, name="a"),
+    ]
+    assert {study.id for study in same} == {first}
+    other = [
+        submit_trees(name="b"),
+        submit_trees(name="a", cv=4),
+        submit_trees(name="a", grid={"max_depth": [1]}),
+        submit_trees(name="a", scoring="roc_auc"),
+        submit_trees(name="a", error_score=0),
+        submit_trees(name="a", return_train_score=True),
+        submit(DecisionTreeClassifier(random_state=1), GRID, X, Y, cv=3, name="a"),
+        submit(DecisionTreeClassifier(random_state=0), GRID, X + 1, Y, cv=3, name="a"),
+        submit(DecisionTreeClassifier(random_state=0), GRID, X, Y, cv=3, name="a", sample_weight=np.ones(20)),
+    ]
+    assert len({study.id for study in other} - {first}) == len(other)
+    assert {study.id for study in Study.list()} == {study.id for study in (*same, *other)}
+
+
+def test_data_and_splits_are_stored_once_whoever_submits_them(servers: Settings, store: Store) -> None:
+    first = submit_trees()
+    submit_trees(grid={"max_depth": [7]})
+    submit(LogisticRegression(), {"C": [1.0, 2.0]}, X.copy(), list(Y), cv=3)
+    assert sorted(file["metadata"]["kind"] for file in files(store)) == ["dataset", "splits"]
+    objective = stored(store, first)["objective"]
+    assert {file["filename"] for file in files(store)} == {objective["dataset"], objective["splits"]}
+    submit_trees(cv=KFold(4))
+    assert sorted(file["metadata"]["kind"] for file in files(store)) == ["dataset", "splits", "splits"]
+    submit(DecisionTreeClassifier(), GRID, X, 1 - Y, cv=KFold(4))
+    assert sorted(file["metadata"]["kind"] for file in files(store)) == ["dataset"] * 2 + ["splits"] * 2
+
+
+@pytest.mark.parametrize(("n_chunks", "sizes"), [(1, [12]), (5, [3, 3, 2, 2, 2]), (12, [1] * 12), (99, [1] * 12)])
+def test_the_number_of_chunks_is_honoured(servers: Settings, n_chunks: int, sizes: list[int]) -> None:
+    submit_trees(n_chunks=n_chunks)
+    chunks = drain(servers)
+    assert [len(chunk.trials) for chunk in chunks] == sizes
+    assert [chunk.index for chunk in chunks] == list(range(len(sizes)))
+
+
+def test_lists_of_grids_of_different_estimators_are_one_study(servers: Settings, store: Store) -> None:
+    grids = [
+        {"estimator": [DecisionTreeClassifier(max_depth=2)], "min_samples_leaf": [1, 2]},
+        {"estimator": [LogisticRegression()]},
+    ]
+    study = submit(None, grids, X, Y, cv=2)
+    trials = [trial for chunk in drain(servers) for trial in chunk.trials]
+    assert [trial.params for trial in trials] == [{"min_samples_leaf": 1}, {"min_samples_leaf": 2}, {}]
+    assert [trial.estimator and trial.estimator["__estimator__"].rpartition(".")[2] for trial in trials] == [
+        "DecisionTreeClassifier",
+        "DecisionTreeClassifier",
+        "LogisticRegression",
+    ]
+    assert stored(store, study)["objective"]["estimator"] is None
+    assert study.name == "DecisionTreeClassifier+LogisticRegression"
+
+
+def test_a_submission_returns_before_there_is_any_result(servers: Settings) -> None:
+    study = submit_trees()
+    assert len(study.results()) == 0
+    for name in ("best_params_", "best_score_", "best_index_", "cv_results_"):
+        with pytest.raises(NoResultError):
+            getattr(study, name)
+    with pytest.raises(TimeoutError, match="0 trials had ended when the time was over; it goes on"):
+        study.wait(timeout=0.01, progress=False)
+
+
+# ------------------------------------------------------------------------------- resuming
+
+
+def test_a_second_submission_publishes_only_what_has_no_result(servers: Settings, store: Store) -> None:
+    study = submit_trees(n_chunks=4)
+    finish(store, study, [0, 1, 5])
+    finish(store, study, [7], state="FAILED")
+    drain(servers)
+    again = submit_trees(n_chunks=4)
+    assert again.id == study.id
+    chunks = drain(servers)
+    assert numbers(chunks) == [2, 3, 4, 6, 8, 9, 10, 11]
+    assert [len(chunk.trials) for chunk in chunks] == [2, 2, 2, 2]
+    assert {chunk.generation for chunk in chunks} == {2}
+    assert [trial.params for chunk in chunks for trial in chunk.trials] == [TWELVE[n] for n in numbers(chunks)]
+    assert (again.status().complete, again.status().failed) == (3, 1)
+
+
+def test_a_second_submission_may_run_the_study_in_another_way(servers: Settings, store: Store) -> None:
+    submit_trees(n_chunks=2, trial_timeout=5.0)
+    drain(servers)
+    study = submit_trees(n_chunks=3)
+    chunks = drain(servers)
+    assert [len(chunk.trials) for chunk in chunks] == [4, 4, 4]
+    assert {chunk.trial_timeout for chunk in chunks} == {None}
+    assert (stored(store, study)["n_chunks"], stored(store, study)["trial_timeout"]) == (3, None)
+
+
+@pytest.mark.parametrize("state", ["COMPLETE", "FAILED"])
+def test_a_study_that_has_ended_publishes_nothing(servers: Settings, store: Store, state: str) -> None:
+    study = submit_trees()
+    finish(store, study, range(12), state)
+    drain(servers)
+    again = submit_trees()
+    assert waiting(servers) == 0
+    assert again.status().state == "COMPLETE"
+    assert again.wait(timeout=5, progress=False) is again
+
+
+def test_results_that_nobody_counted_are_not_repeated(servers: Settings, store: Store) -> None:
+    study = submit_trees()
+    finish(store, study, range(12))
+    store.update_study(study.id, {"$set": {"progress.complete": 3, "state": "RUNNING"}})
+    drain(servers)
+    again = submit_trees()
+    assert waiting(servers) == 0
+    assert (again.status().state, again.status().complete) == ("COMPLETE", 12)
+
+
+def test_a_cancelled_study_goes_on_when_it_is_submitted_again(servers: Settings, store: Store) -> None:
+    study = submit_trees()
+    finish(store, study, [0])
+    study.cancel()
+    drain(servers)
+    assert submit_trees().status().state == "RUNNING"
+    assert numbers(drain(servers)) == list(range(1, 12))
+
+
+def test_failed_trials_are_published_again_on_demand(servers: Settings, store: Store) -> None:
+    study = submit_trees()
+    finish(store, study, range(10))
+    finish(store, study, [10, 11], state="FAILED")
+    drain(servers)
+    assert study.status().state == "COMPLETE"
+    assert study.retry_failed() == 2
+    assert numbers(drain(servers)) == [10, 11]
+    assert (study.status().state, study.status().complete, study.status().failed) == ("RUNNING", 10, 0)
+
+
+# --------------------------------------------------------------------------------- faults
+
+
+def test_a_broker_that_is_away_leaves_a_study_that_the_same_call_completes(
+    servers: Settings, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("AMQP_URL", "amqp://ann:s3cret@127.0.0.1:1/%2F")
+        with pytest.raises(BrokerError, match="can't be reached") as caught:
+            submit_trees()
+    assert "s3cret" not in str(caught.value)
+    [left] = store.studies()
+    assert (left["state"], left["submitted_at"]) == ("RUNNING", None)
+    assert len(files(store)) == 2
+    assert waiting(servers) == 0
+    study = submit_trees()
+    assert study.id == left["_id"]
+    assert numbers(drain(servers)) == list(range(12))
+    assert stored(store, study)["submitted_at"] is not None
+    assert len(files(store)) == 2
+
+
+def test_a_database_that_is_away_publishes_nothing(servers: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MONGO_URL", "mongodb://ann:s3cret@127.0.0.1:1/tuning")
+    monkeypatch.setenv("WARREN_CONNECT_SECONDS", "0.3")
+    with pytest.raises(StoreError, match="can't be reached") as caught:
+        submit_trees()
+    assert "s3cret" not in str(caught.value)
+    assert waiting(servers) == 0
+
+
+def test_a_value_that_only_some_points_have_stops_everything(servers: Settings, store: Store) -> None:
+    with pytest.raises(InputError, match=r"param_grid\['criterion'\]\[1\].*a callable can't travel"):
+        submit_trees(grid={"criterion": ["gini", print]})
+    assert store.studies() == []
+
+
+BAD: dict[str, tuple[str, dict[str, Any]]] = {
+    "empty grid": ("is empty", {"param_grid": {}}),
+    "empty list of values": (r"param_grid\['max_depth'\] is empty", {"param_grid": {"max_depth": []}}),
+    "unknown parameter": ("no parameter 'max_deph'; the nearest.*'max_depth'", {"param_grid": {"max_deph": [1]}}),
+    "callable": ("can't travel", {"param_grid": {"criterion": [len]}}),
+    "array": (r"pass value.tolist\(\)", {"param_grid": {"class_weight": [np.ones(2)]}}),
+    "estimator off the list": ("not on the allow-list", {"estimator": Sleeps(), "param_grid": {"number": [1]}}),
+    "no estimator": ("is no estimator", {"estimator": "tree"}),
+    "unknown scorer": ("is no scorer", {"scoring": "acuracy"}),
+    "refit of no metric": ("not among the metrics", {"scoring": ["accuracy"], "refit": "f1"}),
+    "one class": ("one class only", {"y": np.zeros(20, dtype=int)}),
+    "gaps in y": ("missing value", {"y": np.where(Y == 0, np.nan, 1.0)}),
+    "lengths that differ": ("lengths differ", {"y": Y[:19]}),
+    "more folds than members of a class": ("cv=11", {"cv": 11}),
+    "one fold": ("needs at least 2 splits", {"cv": 1}),
+    "no chunks": ("n_chunks=0", {"n_chunks": 0}),
+    "dates": ("which no estimator takes", {"X": pd.DataFrame({"d": pd.date_range("2025-01-01", periods=20)})}),
+    "weights of another length": ("lengths differ", {"sample_weight": np.ones(3)}),
+    "empty name": ("name=", {"name": " "}),
+    "error score": ("error_score='ignore'", {"error_score": "ignore"}),
+    "time-out": ("trial_timeout=0", {"trial_timeout": 0}),
+    "half a chunk": ("n_chunks=1.5", {"n_chunks": 1.5}),
+}
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_bad_input_publishes_nothing_and_stores_nothing(servers: Settings, store: Store, what: str) -> None:
+    message, changed = BAD[what]
+    arguments = {"estimator": DecisionTreeClassifier(), "param_grid": GRID, "X": X, "y": Y} | changed
+    with pytest.raises(InputError, match=message):
+        submit(
+            arguments.pop("estimator"),
+            arguments.pop("param_grid"),
+            arguments.pop("X"),
+            arguments.pop("y"),
+            **({"cv": 3} | arguments),
+        )
+    assert store.studies() == []
+    assert files(store) == []
+    assert waiting(servers) == 0
+
+
+def test_bad_input_is_found_before_any_server_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AMQP_URL", "amqp://127.0.0.1:1/%2F")
+    monkeypatch.setenv("MONGO_URL", "mongodb://127.0.0.1:1/tuning")
+    with pytest.raises(InputError, match="cv=1: needs at least 2 splits"):
+        submit_trees(cv=1)
+
+
+# ------------------------------------------------------------------------------- large
+
+
+class _EnoughError(Exception):
+    pass
+
+
+def test_a_grid_of_a_billion_points_costs_no_memory(
+    servers: Settings, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first: list[Chunk] = []
+
+    def publish(settings: Settings, queue: str, bodies: Iterator[bytes]) -> int:
+        first.extend(decode_chunk(body) for body in islice(bodies, 3))
+        raise _EnoughError
+
+    monkeypatch.setattr(publication, "publish", publish)
+    grid = {"random_state": range(10**6), "constant": range(1000)}
+    with pytest.raises(_EnoughError):  # libraries are loaded and servers known by now
+        submit(DummyRegressor(), {"quantile": [0.5]}, X, Y, cv=2)
+    first.clear()
+    tracemalloc.start()
+    try:
+        with pytest.raises(_EnoughError):
+            submit(DummyClassifier(), grid, X, Y, cv=2, n_chunks=10**8)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 3_000_000
+    assert numbers(first) == list(range(30))
+    [billion] = [one for one in store.studies() if one["n_trials"] == 10**9]
+    found = store.study(billion["_id"], ["space"])
+    assert found is not None
+    assert len(json.dumps(found["space"])) < 200
