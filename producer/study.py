@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from producer.publication import publish_missing
@@ -31,6 +32,7 @@ _STALL_SECONDS = 5.0
 _RECOUNT_SHARE = 10.0
 
 _ENDED = ("COMPLETE", "CANCELLED")
+_OWN_FIELDS = ("name", "objective")
 _STATUS_FIELDS = ("name", "state", "n_trials", "progress", "created_at", "finished_at", "dead_letters")
 
 
@@ -118,16 +120,28 @@ class Study:
     A study is bound to the servers that the environment named when it was made or attached.
     """
 
-    def __init__(self, document: Document, settings: Settings, store: Store) -> None:
+    def __init__(self, document: Document, settings: Settings, store: Store | None = None) -> None:
         self.id: str = document["_id"]
         self.name: str = document["name"]
         self._settings = settings
-        self._store = store
         self._objective = Objective.model_validate(document["objective"])
         self.refit = self._objective.refit
-        self._encoded_space = document["space"]
-        self._known_space: Space | None = None
+        if store is not None:
+            self._store = store
+            weakref.finalize(self, store.close)
+
+    @cached_property
+    def _store(self) -> Store:
+        store = Store(self._settings)
         weakref.finalize(self, store.close)
+        return store
+
+    @cached_property
+    def _space(self) -> Space:
+        document = self._store.study(self.id, ("space",))
+        if document is None:
+            raise self._gone()
+        return Space.decode(document["space"], self._settings.allow)
 
     # ------------------------------------------------------------------- finding
 
@@ -153,7 +167,7 @@ class Study:
         settings = load_settings()
         store = Store(settings)
         try:
-            document = store.study(study_id)
+            document = store.study(study_id, _OWN_FIELDS)
             if document is None:
                 raise StudyError(
                     f"no study {study_id!r} in database {store.database!r} at {store.url}: {_newest(store)}"
@@ -169,13 +183,16 @@ class Study:
         settings = load_settings()
         store = Store(settings)
         try:
-            ids = [document["_id"] for document in store.studies(fields=("_id",))]
+            documents = store.studies(fields=_OWN_FIELDS)
         finally:
             store.close()
-        return [cls.attach(study_id) for study_id in ids]
+        return [cls(document, settings) for document in documents]
 
     def __repr__(self) -> str:
-        status = self.status()
+        try:
+            status = self.status()
+        except StoreError:
+            return f"<Study {self.id}: its database is out of reach>"
         best = "" if status.best_score is None else f", best {status.best_score:.4f}"
         failed = f", {status.failed:,} failed" if status.failed else ""
         return f"<Study {self.id}: {status.state}, {status.done:,}/{status.total:,} trials{failed}{best}>"
@@ -185,8 +202,11 @@ class Study:
     def _document(self) -> Document:
         document = self._store.study(self.id, _STATUS_FIELDS)
         if document is None:
-            raise StudyError(f"study {self.id!r} is not in the database any more")
+            raise self._gone()
         return document
+
+    def _gone(self) -> StudyError:
+        return StudyError(f"study {self.id!r} is not in the database any more")
 
     def status(self) -> Status:
         """Return how far the study is: one read, whatever its size."""
@@ -263,12 +283,6 @@ class Study:
         )
 
     # ------------------------------------------------------------------- results
-
-    @property
-    def _space(self) -> Space:
-        if self._known_space is None:
-            self._known_space = Space.decode(self._encoded_space, self._settings.allow)
-        return self._known_space
 
     def results(self) -> pd.DataFrame:
         """Return one row a trial that has ended, also while the study runs.

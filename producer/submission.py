@@ -158,7 +158,7 @@ def submit(
         )
         store.create_study(definition | running)
         study = store.update_study(study_id, {"$set": running}) or definition
-        if study["progress"]["complete"] < space.size:
+        if study["progress"]["complete"] + study["progress"]["failed"] < space.size:
             publish_missing(store, settings, study_id, objective, space)
     except BaseException:
         store.close()
