@@ -15,6 +15,7 @@ from producer.inputs import Candidates, check_estimators, check_scoring, make_sp
 from producer.publication import publish_missing
 from producer.space import ParamGrid, Space, split_sizes
 from producer.study import Study
+from tuning import broker
 from tuning.codec import Json
 from tuning.dataset import Dataset, dataset_parts, digest, splits_parts, write_parts
 from tuning.errors import InputError
@@ -147,7 +148,9 @@ def submit(
     running = {"n_chunks": n_chunks, "trial_timeout": _check_timeout(trial_timeout)}
     store = Store(settings)
     try:
+        # Both servers answer before anything is stored: a study without messages would look like one that runs.
         store.ping()
+        broker.ping(settings.amqp_url, settings.connect_seconds)
         store.prepare()
         # Data before the study that points to it, the study before the messages that name it.
         store.datasets.put(objective.dataset, partial(write_parts, data_parts), {"kind": "dataset", **about})
