@@ -302,7 +302,7 @@ class Study:
         return results_frame(documents, self._space, self._objective)
 
     def best_trials(self, n: int = 10, estimator: str | None = None) -> Sequence[Document]:
-        """Return the documents of the best complete trials, best first.
+        """Return the documents of the trials with the best scores, best first.
 
         Parameters
         ----------
@@ -343,23 +343,23 @@ class Study:
         best = self.best_trials(1)
         if not best:
             raise NoResultError(
-                f"study {self.id} has no complete trial yet: wait() for one, or see results() for errors"
+                f"study {self.id} has no trial with a score yet: wait() for one, or see results() for errors"
             )
         return best[0]
 
     @property
     def best_index_(self) -> int:
-        """Number of the best complete trial so far, an index into ``cv_results_``."""
+        """Number of the best trial so far, an index into ``cv_results_``."""
         return cast("int", self._best()["number"])
 
     @property
     def best_params_(self) -> dict[str, Any]:
-        """Parameters of the best complete trial so far."""
+        """Parameters of the best trial so far."""
         return self._space[self.best_index_]
 
     @property
     def best_score_(self) -> float:
-        """Mean test score of the best complete trial so far."""
+        """Mean test score of the best trial so far."""
         return cast("float", self._best()["mean_test_score"])
 
     # ------------------------------------------------------------------ steering

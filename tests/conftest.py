@@ -25,6 +25,7 @@ def _private_stack(workers: int) -> Iterator[LocalStack]:
         for name in list(os.environ):
             if name in _URLS or name.startswith("WARREN_"):
                 patch.delenv(name)
+        patch.setenv("WARREN_THREADS", "1")
         with local_stack(workers=workers) as stack:
             for name in _URLS:
                 os.environ.pop(name)

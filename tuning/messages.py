@@ -6,6 +6,7 @@ raises one error, `MessageError`, for whatever is wrong with a body.
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -53,6 +54,11 @@ class Objective(Record):
     refit: str
     error_score: float | Literal["raise"]
     return_train_score: bool
+
+    @property
+    def failed_score(self) -> float:
+        """Score of a fold that fails; NaN where failures are raised when results are read."""
+        return math.nan if self.error_score == "raise" else self.error_score
 
 
 class Trial(Record):

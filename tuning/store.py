@@ -244,8 +244,12 @@ class Store:
             raise self._explain(exc) from exc
 
     def best_trials(self, study_id: str, limit: int, query: Document | None = None) -> list[Document]:
-        """Return the complete trials with the highest ``mean_test_score``, lower numbers first among equals."""
-        wanted = {"study_id": study_id, "state": "COMPLETE", **(query or {})}
+        """Return the trials with the highest ``mean_test_score``, lower numbers first among equals.
+
+        A trial counts if all its fits went well and its score is a number, also where another metric failed.
+        """
+        scored = {"mean_test_score": {"$gte": -math.inf}, "failed_fits": {"$in": [None, 0]}}
+        wanted = {"study_id": study_id, **scored, **(query or {})}
         try:
             return list(self._trials.find(wanted).sort([("mean_test_score", -1), ("number", 1)]).limit(limit))
         except PyMongoError as exc:
@@ -288,8 +292,8 @@ class Store:
             update["$max"] = {"progress.last_result_at": max(document["finished_at"] for document in documents)}
         scored = [
             (document["mean_test_score"], -document["number"])
-            for document in complete
-            if not math.isnan(document["mean_test_score"])
+            for document in documents
+            if not document.get("failed_fits") and not math.isnan(document["mean_test_score"])
         ]
         if scored:
             # $max compares documents field by field: the score first, then the lower number.

@@ -10,15 +10,15 @@ from typing import Any
 from sklearn.utils import get_tags
 
 from tuning.allowlist import resolve
-from tuning.codec import Json, decode, readable
+from tuning.codec import Json, decode
 from tuning.dataset import Matrix
 from tuning.errors import InputError
-from tuning.machine import cpu_model, versions
 from tuning.messages import Chunk, Trial, decode_chunk
 from tuning.seeds import seed_of
 from tuning.settings import Settings
-from tuning.store import Document, Store, now, pack, trial_id
+from tuning.store import Document, Store, now, pack
 from worker.data import DataCache
+from worker.documents import trial_document
 from worker.evaluate import Scorer, fit_and_score, make_scorer, summary
 from worker.learners import build
 
@@ -134,7 +134,7 @@ class ChunkEvaluator:
         )
 
     def _evaluate(self, chunk: Chunk, trial: Trial, candidate: Candidate, scorer: Scorer, attempt: int) -> Document:
-        objective, settings = chunk.objective, self._settings
+        objective = chunk.objective
         metrics = list(objective.scorers)
         seed = seed_of(chunk.study_id, trial.number)
         started_at = now()
@@ -145,28 +145,11 @@ class ChunkEvaluator:
                 self._cache.fold(objective.dataset, objective.splits, number, pairwise=pairwise),
                 scorer,
                 metrics,
-                error_score=float("nan") if objective.error_score == "raise" else objective.error_score,
+                error_score=objective.failed_score,
                 return_train_score=objective.return_train_score,
                 seed=seed,
             )
             for number in range(objective.n_splits)
         ]
-        own = {"estimator": readable(trial.estimator)} if trial.estimator else {}
-        return {
-            "_id": trial_id(chunk.study_id, trial.number),
-            "study_id": chunk.study_id,
-            "number": trial.number,
-            "estimator": candidate.class_name,
-            "params": own | {name: readable(value) for name, value in trial.params.items()},
-            **summary(folds, metrics, objective.refit),
-            "worker": settings.worker_name,
-            "attempts": attempt,
-            "started_at": started_at,
-            "finished_at": now(),
-            "threads": settings.threads,
-            "seed": seed,
-            "dataset": objective.dataset,
-            "splits": objective.splits,
-            "cpu": cpu_model(),
-            "versions": versions(candidate.package),
-        }
+        outcome = summary(folds, metrics, objective.refit)
+        return trial_document(chunk, trial, self._settings, outcome, started_at=started_at, attempts=attempt)

@@ -9,9 +9,8 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_nev
 from tenacity.stop import stop_base
 
 from tuning.errors import StoreError
-from tuning.messages import Chunk, Trial
 from tuning.settings import Settings
-from tuning.store import Document, Store, now, trial_id, unpack
+from tuning.store import Document, Store, unpack
 
 logger = logging.getLogger(__name__)
 
@@ -106,64 +105,3 @@ class ResultWriter:
             studies.append(self._store.add_progress(study_id, mine))
             self._uncounted = [document for document in self._uncounted if document["study_id"] != study_id]
         return studies
-
-
-def failed_document(
-    chunk: Chunk, trial: Trial, settings: Settings, *, error: str, attempts: int, seconds: float
-) -> Document:
-    """Return the document of a trial that took its process down.
-
-    Parameters
-    ----------
-    chunk, trial
-        The trial, and the chunk that it came in.
-    settings : Settings
-    error : str
-        The reason.
-    attempts : int
-        How often it was tried.
-    seconds : float
-        Seconds that the last try took.
-
-    Returns
-    -------
-    dict
-        With the fields of every trial document; all scores are the study's ``error_score``.
-    """
-    from tuning.codec import readable  # brings NumPy, which an idle worker does without
-
-    objective = chunk.objective
-    score = float("nan") if objective.error_score == "raise" else objective.error_score
-    fields: Document = {}
-    for part in ("test", "train") if objective.return_train_score else ("test",):
-        for metric in objective.scorers:
-            fields |= {
-                f"mean_{part}_{metric}": score,
-                f"std_{part}_{metric}": 0.0 if score == score else score,
-                f"split_{part}_{metric}": [score] * objective.n_splits,
-            }
-    estimator = trial.estimator or objective.estimator or {}
-    own = {"estimator": readable(trial.estimator)} if trial.estimator else {}
-    return {
-        "_id": trial_id(chunk.study_id, trial.number),
-        "study_id": chunk.study_id,
-        "number": trial.number,
-        "state": "FAILED",
-        "error": error,
-        "failed_fits": objective.n_splits,
-        "estimator": str(estimator.get("__estimator__", "")).rpartition(".")[2],
-        "params": own | {name: readable(value) for name, value in trial.params.items()},
-        **fields,
-        "mean_test_score": score,
-        "std_test_score": 0.0 if score == score else score,
-        "fit_seconds": seconds,
-        "score_seconds": 0.0,
-        "split_fit_seconds": [seconds / objective.n_splits] * objective.n_splits,
-        "split_score_seconds": [0.0] * objective.n_splits,
-        "worker": settings.worker_name,
-        "attempts": attempts,
-        "finished_at": now(),
-        "threads": settings.threads,
-        "dataset": objective.dataset,
-        "splits": objective.splits,
-    }

@@ -20,7 +20,8 @@ from tuning.errors import MessageError, StoreError
 from tuning.messages import Chunk, Trial, decode_chunk
 from tuning.settings import Settings
 from tuning.store import Document, Store, pack
-from worker.results import ResultWriter, failed_document
+from worker.documents import crash_outcome, started, trial_document
+from worker.results import ResultWriter
 from worker.trainer import ChildLostError, Trainer
 
 logger = logging.getLogger(__name__)
@@ -252,8 +253,9 @@ class ChunkRunner:
         if attempts < self._settings.max_attempts:
             progress.attempts[key] = attempts + 1
             return
-        document = failed_document(
-            progress.chunk, trial, self._settings, error=reason, attempts=attempts, seconds=seconds
+        outcome = crash_outcome(progress.chunk, reason, seconds)
+        document = trial_document(
+            progress.chunk, trial, self._settings, outcome, started_at=started(seconds), attempts=attempts
         )
         self._writer.add(pack(document))
         progress.end_first()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
@@ -61,34 +63,47 @@ REGRESSORS = {
 }
 
 
-def search_here(
-    estimator: Any, grid: Any, X: Any, y: Any, fit_with: Mapping[str, Any] | None = None, **options: Any
-) -> GridSearchCV:
-    """Run scikit-learn's own search in this process; it would refit only to predict."""
-    several = not isinstance(options.get("scoring"), str | None)
-    options.setdefault("refit", next(iter(options["scoring"])) if several else False)
-    search = GridSearchCV(estimator, grid, n_jobs=1, **options)
-    with warnings.catch_warnings():
-        # Failed fits, scorers without weights, means that are not finite: the numbers say it all.
-        warnings.simplefilter("ignore")
-        return search.fit(X, y, **(fit_with or {}))
+@dataclass(frozen=True)
+class Search:
+    """A search that both sides run; `fit_with` is what scikit-learn's takes in ``fit``."""
+
+    estimator: Any
+    grid: Any
+    X: Any
+    y: Any
+    fit_with: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=lambda: {"cv": 3})
+
+    def there(self) -> Study:
+        """Submit it; results live as long as the servers, so each run has a name of its own."""
+        return submit(self.estimator, self.grid, self.X, self.y, **self.fit_with, **self.options, name=uuid4().hex)
+
+    def here(self) -> GridSearchCV:
+        """Run it in this process; scikit-learn would refit only to predict."""
+        several = not isinstance(self.options.get("scoring"), str | None)
+        refit = next(iter(self.options["scoring"])) if several else False
+        search = GridSearchCV(self.estimator, self.grid, n_jobs=1, **({"refit": refit} | self.options))
+        with warnings.catch_warnings():
+            # Failed fits, scorers without weights, means that are not finite: the numbers say it all.
+            warnings.simplefilter("ignore")
+            return search.fit(self.X, self.y, **self.fit_with)
 
 
-def search_there(
-    estimator: Any, grid: Any, X: Any, y: Any, fit_with: Mapping[str, Any] | None = None, **options: Any
-) -> Study:
-    """Submit the same search; results live as long as the servers, so each run has a name of its own."""
-    return submit(estimator, grid, X, y, **(fit_with or {}), **options, name=uuid4().hex)
-
-
-def assert_same_numbers(
-    estimator: Any, grid: Any, X: Any, y: Any, fit_with: Mapping[str, Any] | None = None, **options: Any
-) -> None:
-    study = search_there(estimator, grid, X, y, fit_with, **options)
-    search = search_here(estimator, grid, X, y, fit_with, **options)
-    study.wait(timeout=60, progress=False)
-    assert_same_results(study.cv_results_, search.cv_results_)
-    assert_same_best(study, search)
+def assert_same_numbers(*searches: Search, warns: bool = False) -> None:
+    # All are submitted first: the workers are at it while this process computes what to expect.
+    studies = [search.there() for search in searches]
+    expected = [search.here() for search in searches]
+    for search, study, theirs in zip(searches, studies, expected, strict=True):
+        study.wait(timeout=60, progress=False)
+        try:
+            with pytest.warns(FitFailedWarning, match="trials failed") if warns else contextlib.nullcontext():
+                ours = study.cv_results_
+            assert_same_results(ours, theirs.cv_results_)
+            if set(study.results()["state"]) != {"FAILED"}:
+                assert_same_best(study, theirs)
+        except AssertionError as exc:
+            exc.add_note(f"{search.estimator!r} with {search.fit_with} and {search.options}")
+            raise
 
 
 def assert_same_best(study: Study, search: GridSearchCV) -> None:
@@ -126,45 +141,45 @@ def plain(value: Any) -> Any:
 # ----------------------------------------------------------------- libraries and tasks
 
 
-@pytest.mark.parametrize("library", CLASSIFIERS)
-def test_a_binary_classifier_scores_as_in_scikit_learn(library: str) -> None:
-    assert_same_numbers(*CLASSIFIERS[library], BINARY_X, BINARY_Y, cv=3)
+def test_binary_classifiers_score_as_in_scikit_learn() -> None:
+    assert_same_numbers(*(Search(*of_library, BINARY_X, BINARY_Y) for of_library in CLASSIFIERS.values()))
 
 
-@pytest.mark.parametrize("library", CLASSIFIERS)
-def test_several_metrics_and_train_scores_of_many_classes_are_those_of_scikit_learn(library: str) -> None:
-    labels = MANY_CODES if library == "xgboost" else MANY_Y  # XGBoost takes numbers only
-    scoring = ["neg_log_loss", "accuracy", "f1_macro"]
-    assert_same_numbers(*CLASSIFIERS[library], MANY_X, labels, cv=3, scoring=scoring, return_train_score=True)
+def test_several_metrics_and_train_scores_of_many_classes_are_those_of_scikit_learn() -> None:
+    options = {"cv": 3, "scoring": ["neg_log_loss", "accuracy", "f1_macro"], "return_train_score": True}
+    assert_same_numbers(
+        *(
+            # XGBoost takes numbers only.
+            Search(*of_library, MANY_X, MANY_CODES if library == "xgboost" else MANY_Y, options=options)
+            for library, of_library in CLASSIFIERS.items()
+        )
+    )
 
 
-@pytest.mark.parametrize("library", REGRESSORS)
-def test_a_regressor_scores_as_in_scikit_learn(library: str) -> None:
-    scoring = {"mse": "neg_mean_squared_error", "r2": "r2"}
-    assert_same_numbers(*REGRESSORS[library], LINE_X, LINE_Y, cv=3, scoring=scoring, refit="r2")
+def test_regressors_score_as_in_scikit_learn() -> None:
+    options = {"cv": 3, "scoring": {"mse": "neg_mean_squared_error", "r2": "r2"}, "refit": "r2"}
+    assert_same_numbers(*(Search(*of_library, LINE_X, LINE_Y, options=options) for of_library in REGRESSORS.values()))
 
 
-@pytest.mark.parametrize("library", CLASSIFIERS)
-def test_sample_weights_count_as_in_scikit_learn(library: str) -> None:
-    # CatBoost's own score takes no weights, the others' do: they follow scikit-learn's either way.
-    assert_same_numbers(*CLASSIFIERS[library], BINARY_X, BINARY_Y, {"sample_weight": WEIGHTS}, cv=3)
-
-
-@pytest.mark.parametrize("library", ["xgboost", "forest"])
-def test_sample_weights_reach_several_metrics_and_train_scores_as_in_scikit_learn(library: str) -> None:
-    scoring = ["neg_mean_absolute_error", "r2", "neg_median_absolute_error", "max_error"]  # the last takes no weights
-    scoring = [{"max_error": "neg_max_error"}.get(name, name) for name in scoring]
+def test_sample_weights_count_as_in_scikit_learn() -> None:
     weights = {"sample_weight": WEIGHTS}
-    assert_same_numbers(*REGRESSORS[library], LINE_X, LINE_Y, weights, cv=3, scoring=scoring, return_train_score=True)
+    # CatBoost's own score takes no weights, the others' do.
+    alone = [Search(*of_library, BINARY_X, BINARY_Y, weights) for of_library in CLASSIFIERS.values()]
+    # Nor does the largest error.
+    scoring = ["neg_mean_absolute_error", "r2", "neg_max_error"]
+    options = {"cv": 3, "scoring": scoring, "return_train_score": True}
+    several = [Search(*REGRESSORS[library], LINE_X, LINE_Y, weights, options) for library in ("xgboost", "forest")]
+    assert_same_numbers(*alone, *several)
 
 
 def test_a_single_metric_in_a_list_has_its_name_in_the_columns() -> None:
-    assert_same_numbers(*CLASSIFIERS["forest"], BINARY_X, BINARY_Y, cv=3, scoring=["roc_auc"], refit="roc_auc")
+    options = {"cv": 3, "scoring": ["roc_auc"], "refit": "roc_auc"}
+    assert_same_numbers(Search(*CLASSIFIERS["forest"], BINARY_X, BINARY_Y, options=options))
 
 
 def test_float32_and_fortran_order_reach_the_estimator_as_they_are() -> None:
     X = np.asfortranarray(LINE_X.astype(np.float32))
-    assert_same_numbers(*REGRESSORS["forest"], X, LINE_Y.astype(np.float32), cv=3)
+    assert_same_numbers(Search(*REGRESSORS["forest"], X, LINE_Y.astype(np.float32)))
 
 
 # ------------------------------------------------------------------- kinds of data
@@ -184,34 +199,29 @@ def frame_with_categories(*, text: bool) -> pd.DataFrame:
     )
 
 
-@pytest.mark.parametrize(
-    "estimator",
-    [
-        XGBClassifier(enable_categorical=True, max_cat_to_onehot=2, **_XGBOOST),
-        LGBMClassifier(min_data_per_group=5, cat_smooth=1.0, **_LIGHTGBM),
-    ],
-    ids=["xgboost", "lightgbm"],
-)
-def test_categories_with_missing_values_are_learned_as_in_scikit_learn(estimator: Any) -> None:
+def test_categories_with_missing_values_are_learned_as_in_scikit_learn() -> None:
     X = frame_with_categories(text=False)
     assert X["color"].isna().any()
-    assert_same_numbers(estimator, BOOSTED_GRID, X, BINARY_Y, cv=3)
+    estimators = [
+        XGBClassifier(enable_categorical=True, max_cat_to_onehot=2, **_XGBOOST),
+        LGBMClassifier(min_data_per_group=5, cat_smooth=1.0, **_LIGHTGBM),
+    ]
+    assert_same_numbers(*(Search(estimator, BOOSTED_GRID, X, BINARY_Y) for estimator in estimators))
 
 
 def test_columns_of_text_are_learned_by_catboost_as_in_scikit_learn() -> None:
     # In the grid, for scikit-learn can't clone a CatBoost estimator that has them.
     grid = {**BOOSTED_GRID, "cat_features": [["color", "size"]]}
-    assert_same_numbers(*CLASSIFIERS["catboost"][:1], grid, frame_with_categories(text=True), BINARY_Y, cv=3)
+    assert_same_numbers(Search(CLASSIFIERS["catboost"][0], grid, frame_with_categories(text=True), BINARY_Y))
 
 
-@pytest.mark.parametrize("library", CLASSIFIERS)
-def test_a_sparse_matrix_scores_as_in_scikit_learn(library: str) -> None:
+def test_sparse_matrices_score_as_in_scikit_learn() -> None:
     X = scipy.sparse.csr_matrix(np.where(np.abs(BINARY_X) < 0.8, 0.0, BINARY_X))
-    assert_same_numbers(*CLASSIFIERS[library], X, BINARY_Y, cv=3)
+    assert_same_numbers(*(Search(*of_library, X, BINARY_Y) for of_library in CLASSIFIERS.values()))
 
 
 def test_a_kernel_matrix_is_cut_on_both_sides() -> None:
-    assert_same_numbers(SVC(kernel="precomputed"), {"C": [0.1, 1.0, 10.0]}, BINARY_X @ BINARY_X.T, BINARY_Y, cv=3)
+    assert_same_numbers(Search(SVC(kernel="precomputed"), {"C": [0.1, 1.0, 10.0]}, BINARY_X @ BINARY_X.T, BINARY_Y))
 
 
 # ---------------------------------------------------------------------------- grids
@@ -223,7 +233,7 @@ def test_a_list_of_grids_masks_what_a_point_does_not_have() -> None:
         {"kernel": ["linear"], "C": [0.5, 2.0]},
         {},
     ]
-    assert_same_numbers(SVC(), grids, BINARY_X, BINARY_Y, cv=3)
+    assert_same_numbers(Search(SVC(), grids, BINARY_X, BINARY_Y))
 
 
 def test_parameters_of_every_kind_come_back_as_in_scikit_learn() -> None:
@@ -234,7 +244,7 @@ def test_parameters_of_every_kind_come_back_as_in_scikit_learn() -> None:
         "monotonic_cst": [None, [0] * BINARY_X.shape[1]],
         "splitter": ["best"],
     }
-    assert_same_numbers(DecisionTreeClassifier(random_state=7), grid, BINARY_X, BINARY_Y, cv=2)
+    assert_same_numbers(Search(DecisionTreeClassifier(random_state=7), grid, BINARY_X, BINARY_Y))
 
 
 def test_steps_of_a_pipeline_may_change_from_point_to_point() -> None:
@@ -243,7 +253,7 @@ def test_steps_of_a_pipeline_may_change_from_point_to_point() -> None:
         {"scale": ["passthrough", StandardScaler(with_mean=False)], "model__C": [0.01, 1.0]},
         {"model": [DecisionTreeClassifier(random_state=7)], "model__max_depth": [1, 3]},
     ]
-    assert_same_numbers(pipeline, grids, BINARY_X, BINARY_Y, cv=3)
+    assert_same_numbers(Search(pipeline, grids, BINARY_X, BINARY_Y))
 
 
 def test_grids_of_different_estimators_make_one_search() -> None:
@@ -258,11 +268,9 @@ def test_grids_of_different_estimators_make_one_search() -> None:
             {"estimator": [CatBoostClassifier(iterations=4, depth=2, **_CATBOOST)]},
         ]
 
-    study = search_there(None, grids(""), BINARY_X, BINARY_Y, cv=3)
+    study = Search(None, grids(""), BINARY_X, BINARY_Y).there()
     # A pipeline of one step is how scikit-learn says it.
-    search = search_here(
-        Pipeline([("estimator", LogisticRegression())]), grids("estimator__"), BINARY_X, BINARY_Y, cv=3
-    )
+    search = Search(Pipeline([("estimator", LogisticRegression())]), grids("estimator__"), BINARY_X, BINARY_Y).here()
     study.wait(timeout=60, progress=False)
     theirs = {name.replace("estimator__", ""): values for name, values in search.cv_results_.items()}
     theirs["params"] = [
@@ -277,87 +285,65 @@ def test_grids_of_different_estimators_make_one_search() -> None:
 
 
 def test_groups_stay_together_as_in_scikit_learn() -> None:
-    assert_same_numbers(*CLASSIFIERS["forest"], BINARY_X, BINARY_Y, {"groups": GROUPS}, cv=GroupKFold(4))
+    options = {"cv": GroupKFold(4)}
+    assert_same_numbers(Search(*CLASSIFIERS["forest"], BINARY_X, BINARY_Y, {"groups": GROUPS}, options))
 
 
-@pytest.mark.parametrize(
-    "cv",
-    [
+def test_splits_are_those_of_scikit_learn() -> None:
+    tree = DecisionTreeClassifier(random_state=7), {"max_depth": [1, 2, 3, 9]}
+    splits = [
         StratifiedKFold(11, shuffle=True, random_state=8),
         ShuffleSplit(9, test_size=0.3, random_state=9),
         [(range(0, 100), range(100, 130)), (range(30, 160), range(0, 30)), (range(0, 80), range(80, 160))],
-    ],
-    ids=["shuffled folds", "random splits", "pairs of indices"],
-)
-def test_splits_are_those_of_scikit_learn(cv: Any) -> None:
-    assert_same_numbers(DecisionTreeClassifier(random_state=7), {"max_depth": [1, 2, 3, 9]}, BINARY_X, BINARY_Y, cv=cv)
+    ]
+    assert_same_numbers(*(Search(*tree, BINARY_X, BINARY_Y, options={"cv": cv}) for cv in splits))
 
 
 # ------------------------------------------------------------------------- failures
 
 # A tree of negative depth raises at its fit.
-FAILING = {"max_depth": [2, -1, 3, -2]}
+FAILING = DecisionTreeClassifier(random_state=7), {"max_depth": [2, -1, 3, -2]}, BINARY_X, BINARY_Y
+WITHOUT_A_FIT = DecisionTreeClassifier(random_state=7), {"max_depth": [-1, -2]}, BINARY_X, BINARY_Y
 ONE_CLASS_FIRST = [
     (np.flatnonzero(BINARY_Y == 0)[:50], np.arange(ROWS)),
     *((np.arange(start, ROWS, 2), np.arange(1 - start, ROWS, 2)) for start in (0, 1)),
 ]
 
 
-@pytest.mark.parametrize("error_score", [np.nan, 0.0, -3])
 @pytest.mark.parametrize("scoring", [None, ["accuracy", "roc_auc"]], ids=["one metric", "two metrics"])
-def test_failed_fits_score_what_was_asked_for(error_score: float, scoring: Sequence[str] | None) -> None:
-    arguments = (DecisionTreeClassifier(random_state=7), FAILING, BINARY_X, BINARY_Y)
-    options: dict[str, Any] = {"cv": 3, "scoring": scoring, "error_score": error_score, "return_train_score": True}
-    study = search_there(*arguments, **options)
-    search = search_here(*arguments, **options)
-    study.wait(timeout=60, progress=False)
-    with pytest.warns(FitFailedWarning, match="2 of 4 trials failed"):
-        ours = study.cv_results_
-    assert_same_results(ours, search.cv_results_)
-    assert_same_best(study, search)
+def test_failed_fits_score_what_was_asked_for(scoring: list[str] | None) -> None:
+    options = {"cv": 3, "scoring": scoring, "return_train_score": True}
+    scores = (np.nan, 0.0, -3)
+    assert_same_numbers(*(Search(*FAILING, options=options | {"error_score": one}) for one in scores), warns=True)
 
 
-@pytest.mark.parametrize("error_score", [np.nan, 0.25])
-def test_one_failed_fold_scores_what_was_asked_for(error_score: float) -> None:
-    arguments = (LogisticRegression(), {"C": [0.01, 1.0]}, BINARY_X, BINARY_Y)
-    options: dict[str, Any] = {"cv": ONE_CLASS_FIRST, "error_score": error_score}
-    study = search_there(*arguments, **options)
-    search = search_here(*arguments, **options)
-    study.wait(timeout=60, progress=False)
-    with pytest.warns(FitFailedWarning):
-        ours = study.cv_results_
-    assert_same_results(ours, search.cv_results_)
+def test_one_failed_fold_scores_what_was_asked_for() -> None:
+    model = LogisticRegression(), {"C": [0.01, 1.0]}, BINARY_X, BINARY_Y
+    searches = [Search(*model, options={"cv": ONE_CLASS_FIRST, "error_score": score}) for score in (np.nan, 0.25)]
+    assert_same_numbers(*searches, warns=True)
 
 
 def test_one_metric_that_can_not_be_computed_leaves_the_others() -> None:
-    arguments = (DecisionTreeClassifier(random_state=7), {"max_depth": [2, 3]}, MANY_X, MANY_Y)
-    options: dict[str, Any] = {"cv": 3, "scoring": ["accuracy", "roc_auc"]}  # the area is of two classes only
-    study = search_there(*arguments, **options)
-    search = search_here(*arguments, **options)
-    study.wait(timeout=60, progress=False)
-    with pytest.warns(FitFailedWarning):
-        ours = study.cv_results_
-    assert np.isnan(search.cv_results_["mean_test_roc_auc"]).all()
-    assert_same_results(ours, search.cv_results_)
+    options = {"cv": 3, "scoring": ["accuracy", "roc_auc"]}  # the area is of two classes only
+    assert_same_numbers(Search(*CLASSIFIERS["forest"], MANY_X, MANY_Y, options=options), warns=True)
 
 
 def test_a_failure_raises_where_that_was_asked_for() -> None:
-    study = search_there(DecisionTreeClassifier(), FAILING, BINARY_X, BINARY_Y, cv=3, error_score="raise")
-    study.wait(timeout=60, progress=False)
+    search = Search(*FAILING, options={"cv": 3, "error_score": "raise"})
+    study = search.there().wait(timeout=60, progress=False)
     with pytest.raises(TrialError, match='2 of 4 trials failed and error_score="raise"; the first is trial 1'):
         _ = study.cv_results_
     with pytest.raises(ValueError, match="max_depth"):
-        search_here(DecisionTreeClassifier(), FAILING, BINARY_X, BINARY_Y, cv=3, error_score="raise")
+        search.here()
 
 
-@pytest.mark.parametrize("error_score", [np.nan, 0.0])
-def test_a_search_without_one_fit_is_an_error(error_score: float) -> None:
-    arguments = (DecisionTreeClassifier(), {"max_depth": [-1, -2]}, BINARY_X, BINARY_Y)
-    study = search_there(*arguments, cv=3, error_score=error_score)
-    with pytest.raises(ValueError, match="All the 6 fits failed"):
-        search_here(*arguments, cv=3, error_score=error_score)
-    study.wait(timeout=60, progress=False)
-    with pytest.raises(ValueError, match="All the .* failed"):
-        _ = study.cv_results_
-    with pytest.raises(NoResultError):
-        _ = study.best_params_
+def test_a_search_without_one_fit_is_an_error() -> None:
+    searches = [Search(*WITHOUT_A_FIT, options={"cv": 3, "error_score": score}) for score in (np.nan, 0.0)]
+    for search, study in [(search, search.there()) for search in searches]:
+        with pytest.raises(ValueError, match="All the 6 fits failed"):
+            search.here()
+        study.wait(timeout=60, progress=False)
+        with pytest.raises(ValueError, match="All the 6 fits failed"):
+            _ = study.cv_results_
+        with pytest.raises(NoResultError):
+            _ = study.best_params_

@@ -161,8 +161,10 @@ def test_many_trials_are_read_to_the_last(store: Store) -> None:
 def test_the_best_come_first_and_of_equals_the_lower_number(store: Store) -> None:
     scores = {0: 0.5, 1: 0.9, 2: math.nan, 3: 0.9, 4: -math.inf, 5: 0.7, 6: 0.9}
     store.insert_trials([pack(trial(number, score)) for number, score in reversed(scores.items())])
-    store.insert_trials([pack(trial(7, 1.0, "FAILED")), pack(trial(8, 2.0) | {"_id": "x:8", "study_id": "x"})])
-    assert [one["number"] for one in store.best_trials(STUDY, 100)] == [1, 3, 6, 5, 0, 4, 2]
+    store.insert_trials(
+        [pack(trial(7, 1.0, "FAILED", failed_fits=1)), pack(trial(8, 2.0) | {"_id": "x:8", "study_id": "x"})]
+    )
+    assert [one["number"] for one in store.best_trials(STUDY, 100)] == [1, 3, 6, 5, 0, 4]
     assert [one["number"] for one in store.best_trials(STUDY, 2)] == [1, 3]
     assert [one["number"] for one in store.best_trials(STUDY, 2, {"params.max_depth": {"$gt": 4}})] == [6, 5]
 
@@ -272,7 +274,7 @@ def test_of_equal_scores_the_lower_number_is_the_best(store: Store, order: list[
 
 def test_what_failed_or_has_no_number_is_never_the_best(store: Store) -> None:
     store.create_study(study())
-    add(store, trial(0, math.nan), trial(1, 9.0, "FAILED"))
+    add(store, trial(0, math.nan), trial(1, 9.0, "FAILED", failed_fits=1))
     assert "best" not in progress(store)
     add(store, trial(2, -5.0))
     add(store, trial(3, math.nan))

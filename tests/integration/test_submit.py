@@ -274,14 +274,27 @@ def test_failed_trials_are_published_again_on_demand(servers: Settings, store: S
 # --------------------------------------------------------------------------------- faults
 
 
-def test_a_broker_that_is_away_leaves_a_study_that_the_same_call_completes(
+def test_a_broker_that_is_away_leaves_nothing_behind(
     servers: Settings, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with monkeypatch.context() as patch:
-        patch.setenv("AMQP_URL", "amqp://ann:s3cret@127.0.0.1:1/%2F")
-        with pytest.raises(BrokerError, match="can't be reached") as caught:
-            submit_trees()
+    monkeypatch.setenv("AMQP_URL", "amqp://ann:s3cret@127.0.0.1:1/%2F")
+    with pytest.raises(BrokerError, match="can't be reached") as caught:
+        submit_trees()
     assert "s3cret" not in str(caught.value)
+    assert store.studies() == []
+    assert files(store) == []
+
+
+def test_a_broker_that_goes_away_in_the_middle_leaves_a_study_that_the_same_call_completes(
+    servers: Settings, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_: object) -> int:
+        raise BrokerError("gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(publication, "publish", lost)
+        with pytest.raises(BrokerError, match="gone"):
+            submit_trees()
     [left] = store.studies()
     assert (left["state"], left["submitted_at"]) == ("RUNNING", None)
     assert len(files(store)) == 2

@@ -1,0 +1,104 @@
+"""The document of a trial: who, what, scores, times, and what made it. The same fields however it ended."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from tuning.machine import cpu_model, versions
+from tuning.messages import Chunk, Trial
+from tuning.seeds import seed_of
+from tuning.settings import Settings
+from tuning.store import Document, now, trial_id
+
+
+def trial_document(
+    chunk: Chunk, trial: Trial, settings: Settings, outcome: Document, *, started_at: datetime, attempts: int
+) -> Document:
+    """Return a trial's document.
+
+    Parameters
+    ----------
+    chunk, trial
+        The trial, and the chunk that it came in.
+    settings : Settings
+    outcome : dict
+        State, error, scores and times, as `worker.evaluate.summary` and `crash_outcome` give them.
+    started_at : datetime
+        UTC; the end is now.
+    attempts : int
+        How often it was tried.
+
+    Returns
+    -------
+    dict
+        Flat and named, for people who read it in Compass.
+    """
+    from tuning.codec import readable  # brings NumPy, which an idle worker does without
+
+    objective = chunk.objective
+    name = str((trial.estimator or objective.estimator or {}).get("__estimator__", ""))
+    own = {"estimator": readable(trial.estimator)} if trial.estimator else {}
+    return {
+        "_id": trial_id(chunk.study_id, trial.number),
+        "study_id": chunk.study_id,
+        "number": trial.number,
+        "estimator": name.rpartition(".")[2],
+        "params": own | {key: readable(value) for key, value in trial.params.items()},
+        **outcome,
+        "worker": settings.worker_name,
+        "attempts": attempts,
+        "started_at": started_at,
+        "finished_at": now(),
+        "threads": settings.threads,
+        "seed": seed_of(chunk.study_id, trial.number),
+        "dataset": objective.dataset,
+        "splits": objective.splits,
+        "cpu": cpu_model(),
+        "versions": versions(name.partition(".")[0]),
+    }
+
+
+def crash_outcome(chunk: Chunk, error: str, seconds: float) -> Document:
+    """Return the outcome of a trial that took its process down: every score is the study's ``error_score``.
+
+    Parameters
+    ----------
+    chunk : Chunk
+    error : str
+        The reason.
+    seconds : float
+        Seconds that the last try took.
+
+    Returns
+    -------
+    dict
+        With the fields of `worker.evaluate.summary`.
+    """
+    objective = chunk.objective
+    score = objective.failed_score
+    spread = score - score  # 0, or NaN for NaN
+    fields: Document = {
+        "state": "FAILED",
+        "error": error,
+        "mean_test_score": score,
+        "std_test_score": spread,
+        "failed_fits": objective.n_splits,
+    }
+    for part in ("test", "train") if objective.return_train_score else ("test",):
+        for metric in objective.scorers:
+            fields |= {
+                f"mean_{part}_{metric}": score,
+                f"std_{part}_{metric}": spread,
+                f"split_{part}_{metric}": [score] * objective.n_splits,
+            }
+    return fields | {
+        "fit_seconds": seconds,
+        "score_seconds": 0.0,
+        "split_fit_seconds": [seconds / objective.n_splits] * objective.n_splits,
+        "split_score_seconds": [0.0] * objective.n_splits,
+    }
+
+
+def started(seconds_ago: float) -> datetime:
+    """Return the moment, UTC, that lies `seconds_ago` back."""
+    return now() - timedelta(seconds=round(seconds_ago, 3))
