@@ -3,10 +3,10 @@
 SHELL := /bin/bash
 BIN := .venv/bin
 
-.PHONY: help setup demo test lint format bench lock clean
+.PHONY: help setup demo test test-docker lint format bench lock clean
 
 help: ## Show this list.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Make .venv with everything pinned; quick when nothing changed.
 	@scripts/setup.sh
@@ -16,6 +16,9 @@ demo: setup ## Bring up a broker, a database and two workers, and tune three lib
 
 test: setup ## Run all tests, on servers of their own.
 	$(BIN)/python -m pytest
+
+test-docker: setup ## Run the tests that need a Docker engine.
+	$(BIN)/python -m pytest -m docker
 
 lint: setup ## Check style, types and who imports whom.
 	$(BIN)/ruff check .

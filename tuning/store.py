@@ -239,7 +239,7 @@ class Store:
         # All ids of a study lie between "<study>:" and the next character after the colon: one walk of the id index.
         mine = {"_id": {"$gte": f"{study_id}:", "$lt": f"{study_id};"}}
         try:
-            yield from self._trials.find(mine, fields and {"_id": 0, **dict.fromkeys(fields, 1)}).batch_size(5000)
+            yield from self._trials.find(mine, fields and {"_id": 0, **dict.fromkeys(fields, 1)}).batch_size(20_000)
         except PyMongoError as exc:
             raise self._explain(exc) from exc
 

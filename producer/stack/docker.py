@@ -79,9 +79,16 @@ def _have_image(client: str, image: Image, site: Site) -> None:
     """Fetch an image unless it is there."""
     try:
         run_tool([client, "image", "inspect", image.name], seconds=ENGINE_SECONDS, cancelled=site.cancelled)
+        return
     except StackError:
         site.log(f"Fetching the image {image.name}: a few minutes, once")
-        run_tool([client, "pull", "--quiet", image.name], seconds=PULL_SECONDS, cancelled=site.cancelled)
+    try:
+        # The name before the option: an error repeats the first words.
+        run_tool([client, "pull", image.name, "--quiet"], seconds=PULL_SECONDS, cancelled=site.cancelled)
+    except StackError as exc:
+        # Said here too: when another way serves, nobody sees the errors of this one.
+        site.log(f"Not to be had: {exc}")
+        raise
 
 
 def _volume(image: Image, site: Site) -> list[str]:
@@ -97,6 +104,15 @@ def _volume(image: Image, site: Site) -> list[str]:
     if not file.exists():
         file.write_text(f"warren-{image.role}-{secrets.token_hex(6)}\n")
     return ["--volume", f"{file.read_text().strip()}:{image.data}"]
+
+
+def _is_published(client: str, name: str, image: Image, site: Site) -> bool:
+    """Whether a container has its port on this machine."""
+    try:
+        run_tool([client, "port", name, str(image.port)], seconds=ENGINE_SECONDS, cancelled=site.cancelled)
+    except StackError:
+        return False
+    return True
 
 
 def serve(image: Image, site: Site, url: Callable[[int], str], answers: Callable[[int, str], bool]) -> Server:
@@ -142,13 +158,16 @@ def serve(image: Image, site: Site, url: Callable[[int], str], answers: Callable
             # A client that was killed leaves its container behind.
             last=[client, "rm", "--force", "--volumes", name],
         )
+        published = False
+
+        def is_up() -> bool:
+            # Whatever answers before the port is ours is another stack's server, which was quicker to take it.
+            nonlocal published
+            published = published or _is_published(client, name, image, site)
+            return published and answers(ports[0], url(ports[0]))
+
         try:
-            wait_until_up(
-                guarded,
-                lambda: answers(ports[0], url(ports[0])),
-                seconds=START_SECONDS,
-                cancelled=site.cancelled,
-            )
+            wait_until_up(guarded, is_up, seconds=START_SECONDS, cancelled=site.cancelled)
         except BaseException:
             guarded.stop()
             raise

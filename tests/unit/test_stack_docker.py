@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from producer.stack.ports import HOST
 from producer.stack.site import Site
 from tuning.errors import StackError
 
-# Writes down every call; "run" serves the published port until it is stopped.
+# Writes down every call; "run" serves the published port until it is stopped, and "port" knows of it from then on.
 CLIENT = """#!{python}
 import json, os, pathlib, socket, sys
 here = pathlib.Path({folder!r})
@@ -31,12 +32,15 @@ match sys.argv[1:]:
         if (here / "offline").exists():
             sys.exit("dial tcp: lookup registry-1.docker.io: no such host")
         (here / "image").touch()
+    case ["port", name, _] if not (here / name).exists():
+        sys.exit("Error: No public port published")
     case ["run", *rest]:
         if (here / "taken").exists():
             (here / "taken").unlink()
             sys.exit("Bind for 127.0.0.1 failed: port is already allocated")
         host, port, _ = rest[rest.index("--publish") + 1].split(":")
         server = socket.create_server((host, int(port)))
+        (here / rest[rest.index("--name") + 1]).touch()
         while True:
             server.accept()[0].close()
 """
@@ -120,7 +124,7 @@ def test_an_image_is_fetched_once(fake: FakeDocker, tmp_path: Path) -> None:
         served = docker.serve(IMAGE, site_in(tmp_path, temporary=True), url, connects)
         assert served.guarded is not None
         served.guarded.stop()
-    assert [words for words, _ in fake.calls("pull")] == [["pull", "--quiet", "rabbitmq:4"]]
+    assert [words for words, _ in fake.calls("pull")] == [["pull", "rabbitmq:4", "--quiet"]]
 
 
 def test_another_port_is_tried_when_the_first_is_taken(fake: FakeDocker, tmp_path: Path) -> None:
@@ -132,9 +136,27 @@ def test_another_port_is_tried_when_the_first_is_taken(fake: FakeDocker, tmp_pat
     assert len(set(ports)) == 2
 
 
+def test_a_server_that_took_the_port_is_not_mistaken_for_the_container_s(fake: FakeDocker, tmp_path: Path) -> None:
+    (fake.folder / "taken").touch()
+    asked: list[int] = []
+
+    def somebody_answers(port: int, url: str) -> bool:
+        asked.append(port)
+        return True
+
+    served = docker.serve(IMAGE, site_in(tmp_path, temporary=True), url, somebody_answers)
+    assert served.guarded is not None
+    served.guarded.stop()
+    _, last = (words[words.index("--publish") + 1].split(":")[1] for words, _ in fake.calls("run"))
+    assert asked == [int(last)]
+
+
 @pytest.mark.parametrize(
     ("state", "reason"),
-    [("down", "Is the docker daemon running?"), ("offline", "registry-1.docker.io: no such host")],
+    [
+        ("down", "Is the docker daemon running?"),
+        ("offline", "docker pull rabbitmq:4: dial tcp: lookup registry-1.docker.io: no such host"),
+    ],
 )
 def test_an_engine_or_image_that_is_not_there_is_a_reason(
     fake: FakeDocker, tmp_path: Path, state: str, reason: str
@@ -144,6 +166,16 @@ def test_an_engine_or_image_that_is_not_there_is_a_reason(
     with pytest.raises(StackError) as caught:
         docker.serve(IMAGE, site_in(tmp_path, temporary=True), url, connects)
     assert reason in str(caught.value)
+
+
+def test_an_image_that_can_t_be_fetched_is_told_even_when_another_way_serves(fake: FakeDocker, tmp_path: Path) -> None:
+    (fake.folder / "image").unlink()
+    (fake.folder / "offline").touch()
+    lines: list[str] = []
+    site = replace(site_in(tmp_path, temporary=True), log=lines.append)
+    with pytest.raises(StackError) as caught:
+        docker.serve(IMAGE, site, url, connects)
+    assert lines == ["Fetching the image rabbitmq:4: a few minutes, once", f"Not to be had: {caught.value}"]
 
 
 def test_an_engine_on_another_machine_is_not_used(fake: FakeDocker, tmp_path: Path) -> None:
