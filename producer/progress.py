@@ -215,5 +215,6 @@ class Progress:
             self._write(status.done)
 
     def _write(self, done: int) -> None:
-        print(self._line, file=self._stream, flush=True)
+        # Noted before it is printed: Ctrl-C in between must not show a line twice.
         self._written, self._written_at, self._written_done = self._line, self._pace.elapsed, done
+        print(self._line, file=self._stream, flush=True)
