@@ -90,8 +90,8 @@ def _encode_small(chunk: Chunk) -> bytes:
 def publish_missing(store: Store, settings: Settings, study_id: str, objective: Objective, space: Space) -> int:
     """Publish every trial of a study that has no result, and let the study run.
 
-    The generation goes up first: messages of earlier publications, which may still wait in the queue, are
-    dropped by the workers, so no trial is trained twice however often this is called or cut short.
+    The new messages carry a new generation. Once all of them are safe in the queue the study's generation
+    follows, and workers drop what is left of earlier publications: only the trials in hand are trained twice.
 
     Parameters
     ----------
@@ -116,36 +116,32 @@ def publish_missing(store: Store, settings: Settings, study_id: str, objective: 
     begun = store.update_study(
         study_id,
         {
-            "$inc": {"generation": 1},
-            "$set": {
-                "state": "RUNNING",
-                "finished_at": None,
-                "submitted_at": None,
-                "dead_letters": [],
-                "progress.dead": 0,
-            },
+            "$inc": {"publications": 1},
+            "$set": {"state": "RUNNING", "finished_at": None, "dead_letters": [], "progress.dead": 0},
         },
     )
     if begun is None:
         raise StudyError(f"study {study_id!r} is not in the database any more")
+    generation: int = begun["publications"]
     finished = store.finished_numbers(study_id)
-    missing: int = begun["n_trials"] - len(finished)
-    if missing:
-        numbers = range(space.size) if not finished else (n for n in range(space.size) if n not in finished)
-        sizes = split_sizes(missing, begun["n_chunks"] or default_chunks(missing))
-        bodies = chunks(
-            study_id,
-            begun["generation"],
-            objective,
-            space,
-            numbers,
-            sizes,
-            estimator_in_grid=begun["estimator_in_grid"],
-            trial_timeout=begun["trial_timeout"],
-            allow=settings.allow,
-        )
-        publish(settings, CHUNKS_QUEUE, map(_encode_small, bodies))
-    store.update_study(study_id, {"$set": {"submitted_at": now()}})
-    if finished:
+    if finished or begun["progress"]["complete"] or begun["progress"]["failed"]:
         store.recount(study_id)
+    missing: int = begun["n_trials"] - len(finished)
+    if not missing:
+        return 0
+    numbers = range(space.size) if not finished else (n for n in range(space.size) if n not in finished)
+    bodies = chunks(
+        study_id,
+        generation,
+        objective,
+        space,
+        numbers,
+        split_sizes(missing, begun["n_chunks"] or default_chunks(missing)),
+        estimator_in_grid=begun["estimator_in_grid"],
+        trial_timeout=begun["trial_timeout"],
+        allow=settings.allow,
+    )
+    publish(settings, CHUNKS_QUEUE, map(_encode_small, bodies))
+    # Only now do workers drop what earlier publications left in the queue: one cut short takes nothing away.
+    store.update_study(study_id, {"$max": {"generation": generation}, "$set": {"submitted_at": now()}})
     return missing

@@ -6,6 +6,7 @@ the time a submission takes, so this one keeps a window of messages on their way
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -17,8 +18,13 @@ from tuning import broker
 from tuning.errors import BrokerError
 from tuning.settings import Settings
 
+logger = logging.getLogger(__name__)
+
 # Messages on their way at once: enough to keep a broker busy, a few MB of memory at most.
 _WINDOW = 500
+
+# Seconds to wait for the broker's goodbye.
+_GOODBYE_SECONDS = 2.0
 
 _PERSISTENT = pika.BasicProperties(delivery_mode=2, content_type="application/json")
 
@@ -44,6 +50,10 @@ class _Publication:
             on_close_callback=self._on_lost,
         )
 
+        self._connection.add_on_connection_blocked_callback(
+            lambda *_: logger.warning("the broker takes no messages for now (memory or disk alarm): waiting")
+        )
+
     @property
     def confirmed(self) -> int:
         """Messages that the broker has safe."""
@@ -55,7 +65,10 @@ class _Publication:
             self._connection.ioloop.start()
         finally:
             if not self._connection.is_closed:  # Ctrl-C, or the bodies raised
-                self._connection.close()
+                if not self._connection.is_closing:
+                    self._connection.close()
+                # A broker that blocks publishers does not answer the goodbye either.
+                self._connection.ioloop.call_later(_GOODBYE_SECONDS, self._connection.ioloop.stop)
                 self._connection.ioloop.start()
             self._connection.ioloop.close()
 
@@ -133,8 +146,7 @@ def publish(settings: Settings, queue: str, bodies: Iterable[bytes]) -> int:
     Exception
         What `bodies` raised; the messages before it stay.
     """
-    with broker.channel(settings, "warren submit"):
-        pass  # every queue is declared now, and the common faults are reported
+    broker.check(settings)  # every queue is declared now, and the common faults are reported
     try:
         publication = _Publication(broker.parameters(settings, "warren submit"), queue, iter(bodies))
         publication.run()

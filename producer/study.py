@@ -149,6 +149,9 @@ class Study:
     def attach(cls, study_id: str) -> Study:
         """Return a study by its id, from any machine that reaches the servers.
 
+        Reading the parameters of a grid over estimators needs their libraries there too, and ``WARREN_ALLOW`` where
+        it was needed to submit.
+
         Parameters
         ----------
         study_id : str
@@ -396,8 +399,9 @@ class Study:
         int
             Trials published.
         """
-        self._store.delete_failed(self.id)
+        # Running first: cut short in between, the next submission or resume publishes what was taken back.
         self._store.update_study(self.id, {"$set": {"state": "RUNNING", "finished_at": None}})
+        self._store.delete_failed(self.id)
         return self.resume()
 
 

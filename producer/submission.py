@@ -26,6 +26,10 @@ from tuning.store import Document, Store, now
 
 # Characters of a study's name; it stands in ids, bars and tables.
 _LONGEST_NAME = 100
+# MongoDB's integers have 64 bits.
+_MOST_TRIALS = 2**63 - 1
+# Bytes of the space as JSON: MongoDB's documents hold 16 MiB, and BSON may take more than JSON.
+_LARGEST_SPACE = 8 * 2**20
 # Hexadecimal digits of the digest in an id: 48 bits tell a database's studies apart.
 _ID_DIGITS = 12
 
@@ -105,6 +109,10 @@ def submit(
     """
     settings = load_settings()
     space = Space(param_grid)
+    if space.size > _MOST_TRIALS:
+        raise InputError(
+            f"param_grid has {space.size:,} points: at most {_MOST_TRIALS:,} can be numbered in a database"
+        )
     if n_chunks is not None:
         split_sizes(space.size, n_chunks)
     candidates = check_estimators(estimator, space, settings.allow)
@@ -131,6 +139,7 @@ def submit(
         "name": study_name,
         "state": "RUNNING",
         "generation": 0,
+        "publications": 0,
         "n_trials": space.size,
         "n_splits": len(splits),
         "objective": objective.model_dump(),
@@ -150,7 +159,7 @@ def submit(
     try:
         # Both servers answer before anything is stored: a study without messages would look like one that runs.
         store.ping()
-        broker.ping(settings.amqp_url, settings.connect_seconds)
+        broker.check(settings)
         store.prepare()
         # Data before the study that points to it, the study before the messages that name it.
         store.datasets.put(objective.dataset, partial(write_parts, data_parts), {"kind": "dataset", **about})
@@ -161,7 +170,7 @@ def submit(
         )
         store.create_study(definition | running)
         study = store.update_study(study_id, {"$set": running}) or definition
-        if study["progress"]["complete"] + study["progress"]["failed"] < space.size:
+        if study["state"] != "COMPLETE":
             publish_missing(store, settings, study_id, objective, space)
     except BaseException:
         store.close()
@@ -172,6 +181,11 @@ def submit(
 def _study_id(name: str, objective: Objective, encoded_space: Json) -> str:
     """Name a study by what it is: the same name, objective and space have the same id on every machine."""
     content = json.dumps([name, objective.model_dump(), encoded_space], sort_keys=True)
+    if len(content) > _LARGEST_SPACE:
+        raise InputError(
+            f"param_grid takes {len(content) / 2**20:.0f} MiB as JSON, and a study document holds "
+            f"{_LARGEST_SPACE // 2**20}: pass a range(...) for long runs of integers, or several studies"
+        )
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:_LONGEST_NAME]
     return f"{slug or 'study'}-{hashlib.sha256(content.encode()).hexdigest()[:_ID_DIGITS]}"
 

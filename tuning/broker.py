@@ -58,10 +58,11 @@ def parameters(settings: Settings, connection_name: str) -> pika.URLParameters:
     """
     try:
         found = pika.URLParameters(settings.amqp_url)
-    except (ValueError, TypeError, KeyError) as exc:
+    except (ValueError, TypeError, KeyError):
+        # Without its cause: that repeats parts of the URL, and a traceback is shown in a notebook.
         raise BrokerError(
             f"AMQP_URL {redact(settings.amqp_url)!r} can't be read: write amqp://user:password@host:5672/%2F"
-        ) from exc
+        ) from None
     found.heartbeat = settings.heartbeat_seconds
     found.blocked_connection_timeout = settings.blocked_seconds
     found.socket_timeout = found.stack_timeout = settings.connect_seconds
@@ -139,7 +140,12 @@ def channel(settings: Settings, connection_name: str = "warren") -> Iterator[Blo
         raise explain(settings, exc) from exc
 
 
+def check(settings: Settings) -> None:
+    """Raise `BrokerError` unless the broker answers and takes our queues."""
+    with channel(settings, "warren check"):
+        pass
+
+
 def ping(amqp_url: str, timeout: float) -> None:
     """Raise `BrokerError` unless a RabbitMQ answers at `amqp_url` within `timeout` seconds."""
-    with channel(Settings(AMQP_URL=amqp_url, WARREN_CONNECT_SECONDS=timeout), "warren ping"):
-        pass
+    check(Settings(AMQP_URL=amqp_url, WARREN_CONNECT_SECONDS=timeout))

@@ -101,11 +101,12 @@ class Store:
             except ConfigurationError:
                 self._client.close()
                 raise
-        except (InvalidURI, ConfigurationError, ValueError) as exc:
+        except (InvalidURI, ConfigurationError, ValueError):
+            # Without its cause: that repeats parts of the URL, and a traceback is shown in a notebook.
             raise InputError(
                 f"MONGO_URL {self.url!r} can't be used: write mongodb://user:password@host:27017/tuning; "
                 "the path names the database"
-            ) from exc
+            ) from None
         self._studies = database.get_collection("studies", write_concern=_DURABLE)
         self._trials = database.get_collection("trials", write_concern=_DURABLE)
         self._raw_trials = database.get_collection(

@@ -8,6 +8,7 @@ import signal
 import sys
 from types import FrameType
 
+from tuning.broker import parameters
 from tuning.errors import WarrenError
 from tuning.logs import configure_logging
 from tuning.settings import load_settings
@@ -23,6 +24,7 @@ def main() -> int:
     """Run a worker; return its exit code."""
     try:
         settings = load_settings()
+        parameters(settings, settings.worker_name)  # an URL that can't be read is no broker to wait for
         store = Store(settings)
     except WarrenError as exc:
         sys.stderr.write(f"worker: {exc}\n")

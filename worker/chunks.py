@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,7 +21,7 @@ from tuning.store import Document, Store, now, pack
 from worker.data import DataCache
 from worker.documents import trial_document
 from worker.evaluate import Scorer, fit_and_score, make_scorer, summary
-from worker.learners import build
+from worker.learners import THREAD_PARAMETERS, build, takes_threads
 
 
 @functools.cache
@@ -54,6 +55,7 @@ class Candidate:
         own = {name: value for name, value in params.items() if "__" not in name and (taken is None or name in taken)}
         self._encoded = encoded | {"params": fixed | own} if own and isinstance(fixed, dict) else encoded
         self._inner = {name: value for name, value in params.items() if name not in own}
+        self._nested = "__estimator__" in json.dumps([self._encoded.get("params"), self._inner])
         self._build = functools.partial(build, threads=settings.threads)
         self.package, _, path = str(encoded.get("__estimator__", "")).partition(".")
         self.class_name = path.rpartition(".")[2]
@@ -67,6 +69,10 @@ class Candidate:
         if self._inner:
             params = {name: decode(value, self._allow, build=self._build) for name, value in self._inner.items()}
             estimator.set_params(**params)
+        if self._nested and takes_threads(estimator):
+            # The outer estimator has the threads already; its inner ones would multiply them.
+            inner = [name for name in estimator.get_params(deep=True) if "__" in name]
+            estimator.set_params(**{name: 1 for name in inner if name.rpartition("__")[2] in THREAD_PARAMETERS})
         return estimator
 
     def pairwise(self, X: Matrix) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import queue
@@ -10,11 +11,11 @@ from collections.abc import Callable
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 
 from tuning.broker import DRIVER_ERRORS, declare, explain, parameters
 from tuning.errors import BrokerError
 from tuning.names import CHUNKS_QUEUE, DEAD_QUEUE
+from tuning.retry import patiently
 from tuning.settings import Settings, redact
 from worker.runner import ChunkRunner, Outcome, Verdict
 
@@ -22,8 +23,6 @@ logger = logging.getLogger(__name__)
 
 # Seconds that the connection's thread sleeps at most before it looks at the stop flag.
 _TICK_SECONDS = 0.2
-# Seconds between tries at a broker that is away, at most; jitter keeps forty workers from knocking together.
-_LONGEST_WAIT = 15.0
 
 
 class Consumer:
@@ -72,16 +71,17 @@ class Consumer:
         """
         thread = threading.Thread(target=self._work, name="runner", daemon=True)
         thread.start()
-        retry = Retrying(
-            retry=retry_if_exception_type(BrokerError),
-            wait=wait_random_exponential(multiplier=0.5, max=_LONGEST_WAIT),
+        retry = patiently(
+            BrokerError,
+            "no chunks until the broker is back",
+            logger,
             stop=lambda _: self._stopping.is_set(),
-            sleep=self._sleep,
-            before_sleep=self._say_so,
-            retry_error_callback=lambda _: None,
+            wait=self._sleep,
         )
         while not self._stopping.is_set():
-            retry(self._session)
+            with contextlib.suppress(BrokerError):  # only when stopped: it was logged, and nothing is left to try
+                retry(self._session)
+        self._runner.stop(self._settings.grace_seconds)
         self._jobs.put(None)
         thread.join()
         if self._crash:
@@ -89,11 +89,6 @@ class Consumer:
 
     def _sleep(self, seconds: float) -> None:
         self._stopping.wait(seconds)
-
-    def _say_so(self, state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        wait = state.next_action.sleep if state.next_action else 0.0
-        logger.warning("no chunks until the broker is back; next try in %.1f s: reason=%s", wait, error)
 
     def _session(self) -> None:
         """Consume on one connection until stopped.
@@ -119,7 +114,8 @@ class Consumer:
             # What the runner still holds belongs to the connection that is gone: it ends with its trial.
             while not self._free.wait(_TICK_SECONDS):
                 self._runner.stop(self._settings.grace_seconds if self._stopping.is_set() else float("inf"))
-            self._runner.ready_again()
+            if not self._stopping.is_set():
+                self._runner.ready_again()
 
     def _consume(self, connection: pika.BlockingConnection) -> None:
         channel = connection.channel()
@@ -199,7 +195,9 @@ class Consumer:
             self._runner.settle(idle=True)
             return False
         body, finish = job
-        finish(self._runner.run(body))
+        outcome = self._runner.run(body)
         self._runner.settle()
+        # Free before the outcome leaves: with the acknowledgement the next chunk may be here, and take it again.
         self._free.set()
+        finish(outcome)
         return True

@@ -8,22 +8,14 @@ from typing import Any, cast
 import numpy as np
 from cachetools import LRUCache
 from sklearn.utils import _safe_indexing
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 
 from tuning.dataset import Dataset, Split, matrix_bytes, read_dataset, read_splits
 from tuning.errors import StoreError
+from tuning.retry import patiently
 from tuning.store import Store
 from worker.evaluate import Fold
 
 logger = logging.getLogger(__name__)
-
-# Seconds between tries at a database that is away, at most; jitter keeps forty workers from knocking together.
-_LONGEST_WAIT = 15.0
-
-
-def _say_so(state: RetryCallState) -> None:
-    error = state.outcome.exception() if state.outcome else None
-    logger.warning("a chunk's data waits for the database: try=%d reason=%s", state.attempt_number, error)
 
 
 def _size(entry: Any) -> int:
@@ -51,11 +43,7 @@ class DataCache:
         self._store = store
         self._entries: LRUCache[tuple[Any, ...], Any] = LRUCache(max_bytes, getsizeof=_size)
         # A database that is away is no fault of the chunk's. Without an end: the worker ends this process when it must.
-        self._retry = Retrying(
-            retry=retry_if_exception_type(StoreError),
-            wait=wait_random_exponential(multiplier=0.2, max=_LONGEST_WAIT),
-            before_sleep=_say_so,
-        )
+        self._retry = patiently(StoreError, "a chunk's data waits for the database", logger)
 
     def _keep(self, key: tuple[Any, ...], entry: Any) -> None:
         if _size(entry) <= self._entries.maxsize:

@@ -56,6 +56,15 @@ LIBRARIES = {
 }
 
 
+# What scikit-learn's convention and the three libraries call their threads.
+THREAD_PARAMETERS = frozenset({"n_jobs", *(library.threads for library in LIBRARIES.values())})
+
+
+def takes_threads(estimator: Any) -> bool:
+    """Say whether an estimator spreads its own work over threads."""
+    return not THREAD_PARAMETERS.isdisjoint(estimator.get_params(deep=False))
+
+
 @functools.cache
 def _takes_jobs(cls: type) -> bool:
     return "n_jobs" in inspect.signature(cls).parameters

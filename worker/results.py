@@ -5,24 +5,18 @@ from __future__ import annotations
 import logging
 import time
 
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_never, wait_random_exponential
+from tenacity import stop_never
 from tenacity.stop import stop_base
 
 from tuning.errors import StoreError
+from tuning.retry import patiently
 from tuning.settings import Settings
 from tuning.store import Document, Store, unpack
 
 logger = logging.getLogger(__name__)
 
-# Seconds between tries at a database that is away, at most; jitter keeps forty workers from knocking together.
-_LONGEST_WAIT = 15.0
 # Documents written together: a second of no-op trials, far below MongoDB's 48 MB a message.
 _BATCH = 1000
-
-
-def _say_so(state: RetryCallState) -> None:
-    error = state.outcome.exception() if state.outcome else None
-    logger.warning("finished trials wait for the database: try=%d reason=%s", state.attempt_number, error)
 
 
 class ResultWriter:
@@ -45,13 +39,7 @@ class ResultWriter:
         # Written, not counted; and when the first of them was written.
         self._uncounted: list[Document] = []
         self._uncounted_since = 0.0
-        self.retry = Retrying(
-            retry=retry_if_exception_type(StoreError),
-            wait=wait_random_exponential(multiplier=0.2, max=_LONGEST_WAIT),
-            stop=stop,
-            before_sleep=_say_so,
-            reraise=True,
-        )
+        self.retry = patiently(StoreError, "finished trials wait for the database", logger, stop=stop)
 
     def add(self, packed: bytes) -> None:
         """Take a trial document, packed."""

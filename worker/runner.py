@@ -22,7 +22,7 @@ from tuning.settings import Settings
 from tuning.store import Document, Store, pack
 from worker.documents import crash_outcome, started, trial_document
 from worker.results import ResultWriter
-from worker.trainer import ChildLostError, Trainer
+from worker.trainer import ChildLostError, Trainer, TrialTimeoutError
 
 logger = logging.getLogger(__name__)
 
@@ -128,7 +128,7 @@ class ChunkRunner:
         except MessageError as exc:
             return Outcome(verdict=Verdict.DEAD_LETTER, reason=str(exc))
         try:
-            if not _wanted(self._look(chunk), chunk):
+            if not _wanted(self._look(chunk, new=True), chunk):
                 logger.info(
                     "dropped a chunk that is not wanted any more: study=%s chunk=%d", chunk.study_id, chunk.index
                 )
@@ -154,12 +154,13 @@ class ChunkRunner:
         if studies:
             self._seen = (time.monotonic(), studies[-1])
 
-    def _look(self, chunk: Chunk) -> Document | None:
+    def _look(self, chunk: Chunk, *, new: bool = False) -> Document | None:
         """Return the study's state and generation, at most a moment old."""
         seen_at, study = self._seen
         old = time.monotonic() - seen_at > _CONTROL_SECONDS
-        # A chunk of a later publication is news of the study: what was seen before it may say "paused" still.
-        if old or study is None or study["_id"] != chunk.study_id or study["generation"] < chunk.generation:
+        # A new chunk of a later publication is news of the study: what was seen before it may say "paused" still.
+        news = new and study is not None and study["generation"] < chunk.generation
+        if old or news or study is None or study["_id"] != chunk.study_id:
             study = self._writer.retry(self._store.study, chunk.study_id, ("state", "generation"))
             self._seen = (time.monotonic(), study)
         return study
@@ -167,12 +168,16 @@ class ChunkRunner:
     def _train(self, body: bytes, progress: _Progress) -> Outcome:
         chunk, began = progress.chunk, time.monotonic()
         while progress.todo and not self._stopping.is_set():
-            self._trainer.begin(body, progress.done, progress.attempts)
             progress.began, progress.stop_sent = None, False
             try:
+                self._trainer.begin(body, progress.done, progress.attempts)
                 outcome = self._collect(progress)
+            except TrialTimeoutError as exc:
+                # Not tried again: the limit is the user's word, and a second try would take as long.
+                self._blame(progress, str(exc), most=1)
+                continue
             except ChildLostError as exc:
-                self._blame(progress, str(exc))
+                self._blame(progress, str(exc), most=self._settings.max_attempts)
                 continue
             if outcome is not None:
                 return outcome
@@ -215,7 +220,7 @@ class ChunkRunner:
                     return None
             if progress.began and chunk.trial_timeout and moment - progress.began > chunk.trial_timeout:
                 self._trainer.kill()
-                raise ChildLostError(f"timed out after {chunk.trial_timeout:g} seconds")
+                raise TrialTimeoutError(f"timed out after {chunk.trial_timeout:g} seconds")
             if self._writer.seconds_left() <= 0:
                 self._writer.write()
                 self._see(self._writer.count())
@@ -225,10 +230,13 @@ class ChunkRunner:
     def _dead_letter(self, progress: _Progress, reason: str) -> Outcome:
         """Tell the study which trials no worker can evaluate, so that nobody waits for them."""
         numbers = [trial.number for trial in progress.todo]
-        letter = {"index": progress.chunk.index, "numbers": numbers, "reason": reason}
+        which = {"generation": progress.chunk.generation, "index": progress.chunk.index}
+        letter = {**which, "numbers": numbers, "reason": reason}
         update = {"$push": {"dead_letters": letter}, "$inc": {"progress.dead": len(numbers)}}
+        # Once: the message may come again, if this worker dies before it has set it aside.
+        unknown = {"dead_letters": {"$not": {"$elemMatch": which}}}
         self._writer.write()
-        self._writer.retry(self._store.update_study, progress.chunk.study_id, update)
+        self._writer.retry(self._store.update_study, progress.chunk.study_id, update, unknown)
         return Outcome(verdict=Verdict.DEAD_LETTER, reason=reason)
 
     def _stop_child(self, progress: _Progress) -> None:
@@ -236,7 +244,7 @@ class ChunkRunner:
             self._trainer.stop_soon()
             progress.stop_sent = True
 
-    def _blame(self, progress: _Progress, reason: str) -> None:
+    def _blame(self, progress: _Progress, reason: str, most: int) -> None:
         """Count a lost process against the trial that it was at; too often is that trial's result."""
         trial = progress.todo[0]
         key = str(trial.number)
@@ -248,9 +256,9 @@ class ChunkRunner:
             progress.chunk.study_id,
             trial.number,
             attempts,
-            self._settings.max_attempts,
+            most,
         )
-        if attempts < self._settings.max_attempts:
+        if attempts < most:
             progress.attempts[key] = attempts + 1
             return
         outcome = crash_outcome(progress.chunk, reason, seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import socket
@@ -20,6 +21,10 @@ _REAP_SECONDS = 10.0
 
 class ChildLostError(WarrenError):
     """The training process ended in the middle of a chunk. The text says how."""
+
+
+class TrialTimeoutError(WarrenError):
+    """A trial took longer than its study allows; its training process was ended."""
 
 
 class Trainer:
@@ -65,11 +70,19 @@ class Trainer:
             Numbers that have a result.
         attempts : dict of str to int
             Which try this is, by number, where it is not the first.
+
+        Raises
+        ------
+        ChildLostError
+            The process ended while it took the order.
         """
         if self._process is not None and self._process.poll() is not None:
             self.kill()  # it died while idle: nobody's trial is to blame
         order = b"C" + pack({"body": body, "skip": sorted(skip), "attempts": attempts})
-        (self._connection or self._start()).send_bytes(order)
+        try:
+            (self._connection or self._start()).send_bytes(order)
+        except ConnectionError as exc:
+            raise ChildLostError(self._post_mortem()) from exc
 
     def receive(self, seconds: float) -> tuple[str, bytes] | None:
         """Return the child's next message as its letter and content, or None after `seconds`.
@@ -98,7 +111,11 @@ class Trainer:
                 logger.debug("the training process is gone already")
 
     def _post_mortem(self) -> str:
-        code = self._process.wait(_REAP_SECONDS) if self._process else None
+        code = None
+        if self._process is not None:
+            # A process that closed its socket is about to end; one that hangs there gets no more time.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                code = self._process.wait(_REAP_SECONDS)
         self.kill()
         if code is not None and code < 0:
             return f"the training process was killed by signal {-code}" + (

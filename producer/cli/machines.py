@@ -18,6 +18,7 @@ import typer
 
 from producer.cli.help import add_command
 from producer.cli.output import note, on_interrupt, plural, print_json, say
+from tuning.settings import redact
 
 # Where `up` and `demo` keep broker and database unless told.
 DATA_DIR = Path(".warren")
@@ -119,16 +120,19 @@ def up(
     """
     from producer import local_stack
 
+    # Servers that were there keep their passwords to themselves.
+    given = {name for name in ("AMQP_URL", "MONGO_URL") if os.environ.get(name)}
     with (
         _ended_by_signals(),
         on_interrupt("stopped; the next `warren up` goes on from here"),
         local_stack(workers, data_dir=data_dir, log=note) as stack,
     ):
+        urls = {"AMQP_URL": stack.amqp_url, "MONGO_URL": stack.mongo_url}
         if json_:
+            shown = {name.lower(): redact(url) if name in given else url for name, url in urls.items()}
             print_json(
                 {
-                    "amqp_url": stack.amqp_url,
-                    "mongo_url": stack.mongo_url,
+                    **shown,
                     "data_dir": stack.data_dir,
                     "logs": stack.logs,
                     "workers": workers,
@@ -136,8 +140,9 @@ def up(
             )
         else:
             say("\nIn every other terminal that is to find them:\n")
-            say(f"  export AMQP_URL={shlex.quote(stack.amqp_url)}")
-            say(f"  export MONGO_URL={shlex.quote(stack.mongo_url)}\n")
+            for name, url in urls.items():
+                say(f"  {name} as it is set here" if name in given else f"  export {name}={shlex.quote(url)}")
+            say("")
             say("MongoDB Compass opens the second of the two.")
         sys.stdout.flush()
         note(f"{plural(workers, 'worker')} running; data in {stack.data_dir}, logs in {stack.logs}; Ctrl-C stops all")

@@ -6,7 +6,6 @@ Nothing is changed that an estimator could tell apart: dtypes, memory order, cat
 from __future__ import annotations
 
 import io
-import math
 import numbers
 from typing import Any
 
@@ -317,7 +316,7 @@ def _check_classes(y: NDArray[Any], candidates: Candidates) -> None:
     # CatBoost's classifiers take probabilities as y where the loss is cross entropy.
     strict = [one for one in candidates.estimators if library(one) != "catboost"]
     if strict and y.dtype.kind == "f" and type_of_target(y).startswith("continuous"):
-        odd = next(value for value in y.ravel().tolist() if not math.isclose(value, round(value), abs_tol=0.0))
+        odd = next(value for value in y.ravel().tolist() if value != round(value))
         raise InputError(
             f"y holds fractions, {odd!r} for one: {type(strict[0]).__name__} is a classifier and needs labels; "
             "use a regressor, or whole numbers or text"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numbers
+import warnings
 from typing import Any
 
 import numpy as np
@@ -54,6 +55,11 @@ def make_splits(
     if groups is None and isinstance(splitter, _GROUPED):
         raise InputError(f"{shown} needs groups: pass groups=..., one label a row of X")
     _check_smallest_class(splitter, y, shown)
+    if getattr(splitter, "random_state", 0) is None and getattr(splitter, "shuffle", True):
+        warnings.warn(
+            f"{shown} draws other splits each time, so submitting again is another study and resumes nothing: set random_state",
+            stacklevel=3,
+        )
     try:
         pairs = [(train, test) for train, test in splitter.split(X, y, groups)]
     except (ValueError, TypeError) as exc:
