@@ -30,7 +30,7 @@ format: setup ## Format the code.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup ## Measure submission, overhead a trial and reading of results.
+bench: setup ## Measure submission, an idle worker, overhead a trial and reading of results.
 	$(BIN)/python -m benchmarks
 
 lock: setup ## Resolve pyproject.toml into the pinned requirements.

@@ -117,7 +117,13 @@ def publish_missing(store: Store, settings: Settings, study_id: str, objective: 
         study_id,
         {
             "$inc": {"publications": 1},
-            "$set": {"state": "RUNNING", "finished_at": None, "dead_letters": [], "progress.dead": 0},
+            "$set": {
+                "state": "RUNNING",
+                "finished_at": None,
+                "submitted_at": None,
+                "dead_letters": [],
+                "progress.dead": 0,
+            },
         },
     )
     if begun is None:
@@ -127,21 +133,20 @@ def publish_missing(store: Store, settings: Settings, study_id: str, objective: 
     if finished or begun["progress"]["complete"] or begun["progress"]["failed"]:
         store.recount(study_id)
     missing: int = begun["n_trials"] - len(finished)
-    if not missing:
-        return 0
-    numbers = range(space.size) if not finished else (n for n in range(space.size) if n not in finished)
-    bodies = chunks(
-        study_id,
-        generation,
-        objective,
-        space,
-        numbers,
-        split_sizes(missing, begun["n_chunks"] or default_chunks(missing)),
-        estimator_in_grid=begun["estimator_in_grid"],
-        trial_timeout=begun["trial_timeout"],
-        allow=settings.allow,
-    )
-    publish(settings, CHUNKS_QUEUE, map(_encode_small, bodies))
+    if missing:
+        numbers = range(space.size) if not finished else (n for n in range(space.size) if n not in finished)
+        bodies = chunks(
+            study_id,
+            generation,
+            objective,
+            space,
+            numbers,
+            split_sizes(missing, begun["n_chunks"] or default_chunks(missing)),
+            estimator_in_grid=begun["estimator_in_grid"],
+            trial_timeout=begun["trial_timeout"],
+            allow=settings.allow,
+        )
+        publish(settings, CHUNKS_QUEUE, map(_encode_small, bodies))
     # Only now do workers drop what earlier publications left in the queue: one cut short takes nothing away.
     store.update_study(study_id, {"$max": {"generation": generation}, "$set": {"submitted_at": now()}})
     return missing

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 _WINDOW = 500
 
 # Seconds to wait for the broker's goodbye.
-_GOODBYE_SECONDS = 2.0
+_GOODBYE_SECONDS = 5.0
 
 _PERSISTENT = pika.BasicProperties(delivery_mode=2, content_type="application/json")
 

@@ -57,7 +57,8 @@ def make_splits(
     _check_smallest_class(splitter, y, shown)
     if getattr(splitter, "random_state", 0) is None and getattr(splitter, "shuffle", True):
         warnings.warn(
-            f"{shown} draws other splits each time, so submitting again is another study and resumes nothing: set random_state",
+            f"{shown} draws other splits each time, so submitting again is another study and resumes nothing: "
+            "set random_state",
             stacklevel=3,
         )
     try:

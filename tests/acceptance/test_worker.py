@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -12,10 +14,11 @@ import pytest
 from acceptance.conftest import StartWorker, X, Y, trainer_of, until
 from faulty import Draws, Exits, Raises, Sleeps
 
-from producer import Study, submit
+from producer import Study, publication, submit
 from tuning.broker import channel
 from tuning.names import CHUNKS_QUEUE, DEAD_QUEUE
 from tuning.settings import Settings
+from worker.trainer import ChildLostError, Trainer
 
 
 def _waiting(settings: Settings, queue: str) -> int:
@@ -82,11 +85,12 @@ def test_a_trial_that_takes_its_process_down_fails_with_its_reason_and_its_neigh
 
 
 def test_a_trial_that_hangs_is_timed_out(start_worker: StartWorker) -> None:
-    start_worker(WARREN_MAX_ATTEMPTS="1")
+    start_worker()
     study = submit(Sleeps(), {"seconds": [0.0, 60.0]}, X, Y, cv=2, n_chunks=1, trial_timeout=1.5)
     study.wait(timeout=60, progress=False)
     assert list(study.results()["state"]) == ["COMPLETE", "FAILED"]
     assert study.results()["error"][1] == "timed out after 1.5 seconds"
+    assert study.results()["attempts"][1] == 1, "a second try would take as long"
 
 
 def test_a_killed_training_process_is_replaced(start_worker: StartWorker) -> None:
@@ -189,6 +193,43 @@ def test_a_paused_study_goes_on_where_it_was(start_worker: StartWorker, tmp_path
     assert study.status().complete == 20
     # At most the trial in hand was begun by both publications.
     assert len(_diary(diary)) <= 42
+
+
+def test_a_submission_cut_short_takes_nothing_from_a_study_that_runs(
+    start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    def again() -> Study:
+        return submit(Sleeps(seconds=0.05), {"number": range(20)}, X, Y, cv=2, n_chunks=10)
+
+    study = again()
+    with monkeypatch.context() as patch:
+        patch.setattr(publication, "publish", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            again()
+    start_worker()
+    assert study.wait(timeout=60, progress=False).status().complete == 20
+
+
+def test_a_training_process_lost_while_it_takes_its_order_is_told_from_a_bug() -> None:
+    trainer = Trainer("worker-0")
+    # It reads nothing before its libraries are loaded, so that this order is still on its way when it dies.
+    killer = threading.Thread(target=lambda: (until(lambda: trainer.pid), os.kill(trainer.pid or 0, signal.SIGKILL)))
+    killer.start()
+    with pytest.raises(ChildLostError, match="killed by signal 9"):
+        trainer.begin(b"x" * 50_000_000, set(), {})
+    killer.join()
+    assert trainer.pid is None
+
+
+def test_a_worker_with_an_url_that_cannot_be_read_says_so_and_ends(start_worker: StartWorker, tmp_path: Path) -> None:
+    worker = start_worker(AMQP_URL="amqp://bob:hunter2/x@host")
+    assert worker.wait(10) == 2
+    said = (tmp_path / "worker-0.log").read_text()
+    assert "can't be read" in said
+    assert "hunter2" not in said
 
 
 def test_what_is_no_chunk_is_dead_lettered_with_its_reason(servers: Settings, start_worker: StartWorker) -> None:

@@ -404,3 +404,11 @@ def test_a_grid_of_a_billion_points_costs_no_memory(
     found = store.study(billion["_id"], ["space"])
     assert found is not None
     assert len(json.dumps(found["space"])) < 200
+
+
+def test_a_space_beyond_a_database_is_refused(servers: Settings, store: Store) -> None:
+    with pytest.raises(InputError, match="at most 9,223,372,036,854,775,807 can be numbered"):
+        submit_trees(grid={"max_depth": range(1, 10**10), "min_samples_leaf": range(1, 10**10)})
+    with pytest.raises(InputError, match=r"takes \d+ MiB as JSON"):
+        submit_trees(grid={"max_depth": list(range(1, 2_000_000))})
+    assert store.studies() == []

@@ -288,6 +288,7 @@ def test_several_outputs_travel():
         ([1] * 6, "y has one class only, 1: a classifier needs at least two"),
         (["no"] * 6, "y has one class only, 'no'"),
         (np.linspace(0, 1, 6) + 0.1, "y holds fractions, 0.1 for one: LogisticRegression is a classifier"),
+        (np.arange(6) + 1.7e9 + 0.5, "y holds fractions, 1700000000.5 for one"),
         (None, "y=None: LogisticRegression can't be fitted without y"),
     ],
 )

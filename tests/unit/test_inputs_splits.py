@@ -177,3 +177,9 @@ def test_no_y_means_plain_folds():
         assert same(splits_of(3, None, classifier=False), list(KFold(3).split(X)))
     with pytest.raises(InputError, match="needs y"):
         splits_of(StratifiedKFold(3), None)
+
+
+def test_a_splitter_that_draws_anew_each_time_is_pointed_out() -> None:
+    X, y = np.zeros((12, 1)), np.arange(12) % 2
+    with pytest.warns(UserWarning, match="set random_state"):
+        make_splits(KFold(3, shuffle=True), X, y, None, classifier=True)
