@@ -48,3 +48,10 @@ def test_every_command_of_make_is_there() -> None:
     listed = subprocess.run(["make", "help"], cwd=root, capture_output=True, text=True, check=True).stdout
     for command in re.findall(r"`make ([a-z]+)`|^make ([a-z]+)", README, re.MULTILINE):
         assert f"make {command[0] or command[1]} " in listed
+
+
+def test_every_page_that_is_linked_is_there() -> None:
+    root = Path(__file__).parents[2]
+    for page in [*root.glob("*.md"), *root.glob("*/README.md")]:
+        for link in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page.name} links to {link}"
