@@ -17,7 +17,8 @@ from tuning.settings import redact
 
 if TYPE_CHECKING:
     from producer.stack import LocalStack
-    from producer.study import Status, Study
+    from producer.status import Status
+    from producer.study import Study
 
 NAME = "demo-breast-cancer"
 METRICS = ("roc_auc", "accuracy")

@@ -6,13 +6,12 @@ import logging
 import time
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from producer.publication import publish_missing
 from producer.space import Space
+from producer.status import STATUS_FIELDS, Status
 from tuning.errors import NoResultError, StoreError, StudyError
 from tuning.messages import Objective
 from tuning.settings import Settings, load_settings
@@ -33,75 +32,6 @@ _RECOUNT_SHARE = 10.0
 
 _ENDED = ("COMPLETE", "CANCELLED")
 _OWN_FIELDS = ("name", "objective")
-_STATUS_FIELDS = ("name", "state", "n_trials", "progress", "created_at", "finished_at", "dead_letters")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Status:
-    """How far a study is.
-
-    Attributes
-    ----------
-    id, name : str
-        The study.
-    state : str
-        ``RUNNING``, ``PAUSED``, ``CANCELLED`` or ``COMPLETE`` (every trial has ended).
-    total, complete, failed, dead : int
-        Trials in all, with scores, with a reason instead, and in messages that no worker can use.
-    fit_seconds, score_seconds : float
-        Seconds that workers have spent on ended trials.
-    best_score : float or None
-        The best mean test score so far.
-    best_number : int or None
-        The trial that has it.
-    created_at, finished_at : datetime or None
-        UTC.
-    """
-
-    id: str
-    name: str
-    state: str
-    total: int
-    complete: int
-    failed: int
-    dead: int
-    fit_seconds: float
-    score_seconds: float
-    best_score: float | None
-    best_number: int | None
-    created_at: datetime
-    finished_at: datetime | None
-
-    @property
-    def done(self) -> int:
-        """Trials that have ended."""
-        return self.complete + self.failed
-
-    @property
-    def waiting(self) -> int:
-        """Trials that have not."""
-        return self.total - self.done
-
-    @classmethod
-    def of(cls, study: Document) -> Status:
-        """Read a study document."""
-        progress = study["progress"]
-        best = progress.get("best")
-        return cls(
-            id=study["_id"],
-            name=study["name"],
-            state=study["state"],
-            total=study["n_trials"],
-            complete=progress["complete"],
-            failed=progress["failed"],
-            dead=progress["dead"],
-            fit_seconds=progress["fit_seconds"],
-            score_seconds=progress["score_seconds"],
-            best_score=best and best["score"],
-            best_number=best and -best["minus_number"],
-            created_at=study["created_at"],
-            finished_at=study.get("finished_at"),
-        )
 
 
 class Study:
@@ -203,7 +133,7 @@ class Study:
     # ----------------------------------------------------------------- following
 
     def _document(self) -> Document:
-        document = self._store.study(self.id, _STATUS_FIELDS)
+        document = self._store.study(self.id, STATUS_FIELDS)
         if document is None:
             raise self._gone()
         return document

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from producer.cli.output import Column, heading, plural, say, show_params, show_score, table
 
 if TYPE_CHECKING:
-    from producer.study import Status, Study
+    from producer.status import Status
+    from producer.study import Study
 
 # Different reasons that a summary of failures shows; the rest is counted.
 _REASONS = 3

@@ -15,7 +15,8 @@ from producer.cli.output import Column, note, plural, print_json, say, show_age,
 from tuning.errors import StudyError
 
 if TYPE_CHECKING:
-    from producer.study import Status, Study
+    from producer.status import Status
+    from producer.study import Study
     from tuning.store import Store
 
 # Studies that an error names when an id is the beginning of several.
@@ -42,7 +43,7 @@ def list_studies(
       warren list
       warren list --limit 0 --json | jq -r '.[] | select(.state == "RUNNING") | .id'
     """
-    from producer.study import Status
+    from producer.status import Status
 
     with _open_store() as store:
         found = store.studies(limit=limit + 1 if limit else 0)

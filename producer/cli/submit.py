@@ -13,7 +13,8 @@ from producer.cli.output import note, on_interrupt, plural, print_json, say
 from producer.cli.studies import AsJson, StudyId, find, status_fields
 
 if TYPE_CHECKING:
-    from producer.study import Status, Study
+    from producer.status import Status
+    from producer.study import Study
 
 # Trials that the leaderboard shows at the end of a study.
 _TOP = 5

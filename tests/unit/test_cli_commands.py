@@ -19,7 +19,8 @@ import pytest
 from producer.cli import main, studies
 from producer.demo import METRICS, grids
 from producer.space import Space
-from producer.study import Status, Study
+from producer.status import Status
+from producer.study import Study
 from tuning.errors import StackError, StoreError, StudyError
 
 WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
