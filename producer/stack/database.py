@@ -28,7 +28,7 @@ CACHE_GB = 0.5
 MONGOD_PLACES = ("/usr/bin", "/usr/local/bin", "/opt/homebrew/bin", "/opt/mongodb/bin")
 REMEDY = (
     "Any one of these helps: set MONGO_URL to a MongoDB that runs; install mongod; start Docker; "
-    'pip install "warren[local]".'
+    "pip install secantusdb==0.7.0b3 (a beta server that speaks MongoDB's protocol)."
 )
 
 
@@ -168,7 +168,7 @@ def find_secantus() -> str:
     beside = Path(sys.executable).with_name("secantusd-py")
     found = str(beside) if os.access(beside, os.X_OK) else shutil.which("secantusd-py")
     if found is None:
-        raise StackError('not installed; pip install "warren[local]"')
+        raise StackError("not installed; pip install secantusdb==0.7.0b3")
     return found
 
 

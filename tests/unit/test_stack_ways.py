@@ -65,7 +65,7 @@ def test_the_broker_comes_from_this_machine_then_docker_then_apt(monkeypatch: py
 def test_the_database_comes_from_this_machine_then_docker_then_pip(monkeypatch: pytest.MonkeyPatch, site: Site) -> None:
     names, remedy = names_of(monkeypatch, database, database.start_database, site)
     assert names == ["mongod", "Docker", "SecantusDB"]
-    for way_out in ("MONGO_URL", "mongod", "start Docker", 'pip install "warren[local]"'):
+    for way_out in ("MONGO_URL", "mongod", "start Docker", "pip install secantusdb"):
         assert way_out in remedy
 
 
@@ -184,7 +184,7 @@ def test_secantusdb_is_found_beside_the_interpreter_and_then_on_the_path(
 ) -> None:
     monkeypatch.setattr(database.sys, "executable", str(tmp_path / "venv" / "python"))
     monkeypatch.setenv("PATH", str(tmp_path / "path"))
-    with pytest.raises(StackError, match=r'not installed; pip install "warren\[local\]"'):
+    with pytest.raises(StackError, match="not installed; pip install secantusdb"):
         database.find_secantus()
     on_path = program(tmp_path / "path", "secantusd-py")
     assert database.find_secantus() == str(on_path)

@@ -1,0 +1,61 @@
+"""Documents that the tests of the store write, and what they look at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import IO, Any
+
+from tuning.store import Document, Store, now, pack, trial_id
+
+STUDY = "breast-cancer-0123456789ab"
+DIGEST = "d" * 64
+
+
+def trial(number: int, score: float = 0.5, state: str = "COMPLETE", **fields: Any) -> Document:
+    return {
+        "_id": trial_id(STUDY, number),
+        "study_id": STUDY,
+        "number": number,
+        "state": state,
+        "params": {"max_depth": number},
+        "mean_test_score": score,
+        "fit_seconds": 0.25,
+        "score_seconds": 0.125,
+        "finished_at": now(),
+        **fields,
+    }
+
+
+def study(n_trials: int = 10, study_id: str = STUDY, **fields: Any) -> Document:
+    return {
+        "_id": study_id,
+        "name": "breast cancer",
+        "state": "RUNNING",
+        "generation": 1,
+        "n_trials": n_trials,
+        "space": [{"max_depth": [1, 2]}],
+        "created_at": now(),
+        "finished_at": None,
+        "progress": {"complete": 0, "failed": 0, "dead": 0, "fit_seconds": 0.0, "score_seconds": 0.0},
+        **fields,
+    }
+
+
+def add(store: Store, *documents: Document) -> Document | None:
+    """Do what a worker does: insert, then count what was new."""
+    new = store.insert_trials([pack(document) for document in documents])
+    return store.add_progress(STUDY, [documents[position] for position in new])
+
+
+def progress(store: Store) -> Document:
+    found = store.study(STUDY)
+    assert found is not None
+    return found["progress"]
+
+
+def writes(content: bytes) -> Callable[[IO[bytes]], None]:
+    def write(stream: IO[bytes]) -> None:
+        for start in range(0, len(content), 100_000):
+            assert stream.write(content[start : start + 100_000]) > 0
+
+    return write

@@ -1,0 +1,91 @@
+"""What the blobs promise, on a real server."""
+
+from __future__ import annotations
+
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import IO
+
+import pytest
+from contract.documents import DIGEST, writes
+
+from tuning.errors import StudyError
+from tuning.store import Document, Store
+
+
+def files(store: Store) -> list[Document]:
+    return list(store.datasets._files.find({}))
+
+
+@pytest.mark.parametrize("size", [0, 5, 4 * 1024**2, 10_000_001], ids=lambda size: f"{size} bytes")
+def test_a_blob_comes_back_whole(store: Store, size: int) -> None:
+    content = random.Random(size).randbytes(size)
+    assert not store.datasets.has(DIGEST)
+    assert store.datasets.put(DIGEST, writes(content), {"kind": "dataset"}) is True
+    assert store.datasets.has(DIGEST)
+    assert store.datasets.get(DIGEST) == content
+
+
+def test_a_blob_is_stored_once_by_its_digest(store: Store) -> None:
+    store.datasets.put(DIGEST, writes(b"content"), {"kind": "dataset", "shape": [2, 3]})
+
+    def never(stream: IO[bytes]) -> None:
+        raise AssertionError("it is there already")
+
+    assert store.datasets.put(DIGEST, never, {"kind": "other"}) is False
+    [file] = files(store)
+    assert (file["filename"], file["length"], file["metadata"]) == (DIGEST, 7, {"kind": "dataset", "shape": [2, 3]})
+
+
+def test_blobs_of_other_digests_do_not_meet(store: Store) -> None:
+    store.datasets.put("a" * 64, writes(b"a"), {})
+    store.datasets.put("b" * 64, writes(b"b"), {})
+    assert (store.datasets.get("a" * 64), store.datasets.get("b" * 64)) == (b"a", b"b")
+
+
+@pytest.mark.parametrize("first_to_end", [0, 1])
+def test_uploads_of_one_content_at_once_leave_one_blob(store: Store, first_to_end: int) -> None:
+    begun = [threading.Event(), threading.Event()]
+    ended = threading.Event()
+
+    def upload(which: int) -> bool:
+        def write(stream: IO[bytes]) -> None:
+            begun[which].set()
+            assert begun[1 - which].wait(20)
+            if which != first_to_end:
+                assert ended.wait(20)
+            stream.write(b"content")
+
+        try:
+            return store.datasets.put(DIGEST, write, {"upload": which})
+        finally:
+            ended.set()
+
+    with ThreadPoolExecutor(2) as pool:
+        second_begins_after = pool.submit(upload, 0)
+        assert begun[0].wait(20)
+        first, second = second_begins_after, pool.submit(upload, 1)
+        assert (first.result(30), second.result(30)) == (True, True)
+    assert [file["metadata"]["upload"] for file in files(store)] == [first_to_end]
+    assert store.datasets.get(DIGEST) == b"content"
+
+
+@pytest.mark.parametrize("interruption", [KeyboardInterrupt, OSError])
+def test_an_upload_cut_short_stands_in_nobody_s_way(store: Store, interruption: type[BaseException]) -> None:
+    def cut_short(stream: IO[bytes]) -> None:
+        stream.write(b"x" * 9_000_000)
+        raise interruption("in the middle")
+
+    with pytest.raises(interruption, match="in the middle"):
+        store.datasets.put(DIGEST, cut_short, {})
+    assert not store.datasets.has(DIGEST)
+    with pytest.raises(StudyError):
+        store.datasets.get(DIGEST)
+    assert store.datasets.put(DIGEST, writes(b"whole"), {}) is True
+    assert store.datasets.get(DIGEST) == b"whole"
+
+
+def test_a_blob_that_is_missing_is_named(store: Store) -> None:
+    with pytest.raises(StudyError, match="blob d{12} is not in bucket 'datasets': was the study's data"):
+        store.datasets.get(DIGEST)
