@@ -72,11 +72,14 @@ class Trial(Record):
         Its encoded parameters (`tuning.codec`).
     estimator : dict or None
         Its own encoded estimator, where the grid has a list of them; None is the objective's.
+    estimated_seconds : float
+        What the planner expects its fits to take on one thread; a fit that trials share is split among them.
     """
 
     number: Annotated[int, Field(ge=0)]
     params: dict[str, Any]
     estimator: dict[str, Any] | None = None
+    estimated_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
 
 
 class Chunk(Record):
@@ -99,6 +102,8 @@ class Chunk(Record):
         At least one.
     trial_timeout : float or None
         Seconds for one trial on all folds; None is no limit.
+    share_fits : bool
+        Neighbouring trials that differ in their rounds alone share one fit a fold.
     """
 
     schema_version: Literal[1] = 1
@@ -108,6 +113,7 @@ class Chunk(Record):
     objective: Objective
     trials: Annotated[tuple[Trial, ...], Field(min_length=1)]
     trial_timeout: Annotated[float, Field(gt=0)] | None = None
+    share_fits: bool = True
 
 
 def encode_chunk(chunk: Chunk) -> bytes:

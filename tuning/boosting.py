@@ -1,0 +1,238 @@
+"""What both sides know of the boosting libraries: which trials may share a fit, and what their parameters are called.
+
+A boosted model of 500 rounds contains the model of its first 100, so trials that differ in the number of rounds
+alone need one fit. That holds only where no parameter makes a round depend on how many there will be. The tables
+below name the parameters, and the values of some, under which prefixes were compared with separate fits bit for
+bit; a trial with any other parameter is fitted alone.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from tuning.codec import Json
+
+LibraryName: TypeAlias = Literal["xgboost", "lightgbm", "catboost"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Library:
+    """One boosting library's words.
+
+    Attributes
+    ----------
+    classes : frozenset of str
+        Dotted names of the estimators that are boosted round by round.
+    rounds : tuple of str
+        Names for the number of rounds; of several that are set, the first counts.
+    default_rounds : int
+        Rounds where none of these is set.
+    threads : frozenset of str
+        Names for the number of threads, which each worker sets.
+    free : frozenset of str
+        Parameters that touch neither the binned data nor whether a fit can be shared.
+    binning : frozenset of str
+        Parameters that touch the binned data, and not whether a fit can be shared.
+    only : mapping of str to tuple
+        Parameters with the values under which a fit can be shared.
+    required : frozenset of str
+        One of these must be set and not be None.
+    early_stopping : mapping of str to tuple
+        Names that ask for early stopping, with the values that do not.
+    """
+
+    classes: frozenset[str]
+    rounds: tuple[str, ...]
+    default_rounds: int
+    threads: frozenset[str]
+    free: frozenset[str]
+    binning: frozenset[str]
+    only: Mapping[str, tuple[Any, ...]]
+    required: frozenset[str] = frozenset()
+    early_stopping: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+LIBRARIES: dict[LibraryName, Library] = {
+    # https://xgboost.readthedocs.io/en/stable/parameter.html. dart drops trees, gblinear has none, a random forest
+    # (num_parallel_tree, XGBRF*) is one round, and process_type=update walks another model's trees.
+    "xgboost": Library(
+        classes=_words("xgboost.XGBClassifier xgboost.XGBRegressor"),
+        rounds=("n_estimators",),
+        default_rounds=100,
+        threads=_words("n_jobs nthread"),
+        free=_words("""
+            objective eval_metric max_depth max_leaves grow_policy learning_rate eta gamma min_split_loss
+            min_child_weight max_delta_step subsample sampling_method colsample_bytree colsample_bylevel
+            colsample_bynode reg_alpha alpha reg_lambda lambda scale_pos_weight base_score random_state seed
+            monotone_constraints interaction_constraints importance_type validate_parameters verbosity
+            max_cat_to_onehot max_cat_threshold
+        """),
+        binning=_words("max_bin tree_method missing enable_categorical feature_types"),
+        only={
+            "booster": (None, "gbtree"),
+            "num_parallel_tree": (None, 1),
+            "multi_strategy": (None, "one_output_per_tree"),
+            "process_type": (None, "default"),
+            "device": (None, "cpu"),
+            "callbacks": (None,),
+        },
+        early_stopping={"early_stopping_rounds": (None,)},
+    ),
+    # https://lightgbm.readthedocs.io/en/stable/Parameters.html, each with its aliases. dart drops trees, rf averages.
+    # n_estimators is last: LightGBM's own names, passed beside it, count before it.
+    "lightgbm": Library(
+        classes=_words("lightgbm.LGBMClassifier lightgbm.LGBMRegressor"),
+        rounds=(
+            *("num_iterations", "max_iter", "n_iter", "nrounds", "num_boost_round", "num_iteration", "num_round"),
+            *("num_rounds", "num_tree", "num_trees", "n_estimators"),
+        ),
+        default_rounds=100,
+        threads=_words("n_jobs num_threads num_thread nthread nthreads"),
+        free=_words("""
+            objective objective_type app application loss metric metrics metric_types num_leaves num_leaf max_leaves
+            max_leaf max_leaf_nodes max_depth learning_rate shrinkage_rate eta class_weight min_split_gain
+            min_gain_to_split min_child_weight min_sum_hessian_in_leaf min_sum_hessian_per_leaf min_sum_hessian
+            min_hessian subsample bagging_fraction sub_row bagging subsample_freq bagging_freq colsample_bytree
+            feature_fraction sub_feature feature_fraction_bynode sub_feature_bynode colsample_bynode reg_alpha
+            lambda_l1 l1_regularization reg_lambda lambda_l2 lambda l2_regularization importance_type scale_pos_weight
+            is_unbalance unbalance unbalanced_sets extra_trees extra_tree path_smooth max_delta_step max_tree_output
+            max_leaf_output top_rate other_rate cat_smooth cat_l2 max_cat_threshold max_cat_to_onehot
+            min_data_per_group verbosity verbose deterministic force_col_wise force_row_wise boost_from_average
+            bagging_seed bagging_fraction_seed feature_fraction_seed extra_seed sigmoid alpha fair_c poisson_max_delta_step
+            tweedie_variance_power
+        """),
+        # min_child_samples too: features that can't be split with it are left out of the bins (feature_pre_filter).
+        # random_state too: it draws the rows that bins are made from, where there are more than 200,000.
+        binning=_words("""
+            max_bin max_bins max_bin_by_feature min_data_in_bin subsample_for_bin bin_construct_sample_cnt
+            min_child_samples min_data_in_leaf min_data_per_leaf min_data min_samples_leaf random_state seed random_seed
+            data_random_seed data_seed feature_pre_filter use_missing zero_as_missing enable_bundle is_enable_bundle
+            bundle is_enable_sparse is_sparse enable_sparse sparse categorical_feature cat_feature
+            categorical_column cat_column categorical_features
+        """),
+        only={
+            **dict.fromkeys(("boosting_type", "boosting", "boost"), ("gbdt", "gbrt", "goss")),
+            "data_sample_strategy": ("bagging", "goss"),
+            **dict.fromkeys(("linear_tree", "linear_trees"), (False,)),
+            **dict.fromkeys(("device_type", "device"), ("cpu",)),
+        },
+        early_stopping=dict.fromkeys(
+            ("early_stopping_round", "early_stopping_rounds", "early_stopping", "n_iter_no_change"), (None, 0, -1)
+        ),
+    ),
+    # https://catboost.ai/docs/en/references/training-parameters/. Without a learning rate CatBoost chooses one by the
+    # number of rounds.
+    "catboost": Library(
+        classes=_words("catboost.CatBoostClassifier catboost.CatBoostRegressor"),
+        rounds=("iterations", "n_estimators", "num_boost_round", "num_trees"),
+        default_rounds=1000,
+        threads=_words("thread_count"),
+        free=_words("""
+            learning_rate eta depth max_depth l2_leaf_reg reg_lambda random_strength bagging_temperature
+            bootstrap_type subsample sampling_frequency rsm colsample_bylevel grow_policy max_leaves num_leaves
+            min_data_in_leaf min_child_samples leaf_estimation_method leaf_estimation_iterations boosting_type
+            boost_from_average score_function loss_function objective eval_metric custom_metric custom_loss
+            class_weights auto_class_weights scale_pos_weight fold_len_multiplier monotone_constraints logging_level
+            verbose silent verbose_eval metric_period allow_writing_files
+        """),
+        binning=_words("""
+            border_count max_bin feature_border_type nan_mode random_seed random_state cat_features one_hot_max_size
+            has_time
+        """),
+        only={"task_type": (None, "CPU"), "callback": (None,), "use_best_model": (None, False)},
+        required=_words("learning_rate eta"),
+        early_stopping={
+            **dict.fromkeys(("early_stopping_rounds", "od_wait", "od_type"), (None,)),
+            "od_pval": (None, 0),
+            "use_best_model": (None, False),
+        },
+    ),
+}
+
+
+class SharedFit(NamedTuple):
+    """What a trial may share: trials of the same key differ in their rounds alone."""
+
+    key: str
+    rounds: int
+
+
+def library_of(estimator: Json) -> Library | None:
+    """Return the library of an encoded estimator that boosts round by round, or None."""
+    name = str(estimator.get("__estimator__", ""))
+    library = LIBRARIES.get(name.partition(".")[0])  # type: ignore[call-overload]
+    return library if library and name in library.classes else None
+
+
+def merged(estimator: Json, params: Mapping[str, Json]) -> dict[str, Json]:
+    """Return an encoded estimator's parameters with a trial's over them."""
+    return {**estimator.get("params", {}), **params}
+
+
+def rounds_of(library: Library, params: Mapping[str, Json]) -> Json:
+    """Return the number of rounds that merged parameters ask for, as they have it."""
+    return next((params[name] for name in library.rounds if params.get(name) is not None), library.default_rounds)
+
+
+def stops_early(estimator: Json, params: Mapping[str, Json]) -> bool:
+    """Say whether a trial asks for early stopping, and so needs an evaluation set.
+
+    Parameters
+    ----------
+    estimator : dict
+        Encoded estimator.
+    params : mapping
+        The trial's encoded parameters.
+    """
+    library = library_of(estimator)
+    if library is None:
+        return False
+    together = merged(estimator, params)
+    return any(together.get(name) not in (None, *off) for name, off in library.early_stopping.items())
+
+
+def shared_fit(estimator: Json, params: Mapping[str, Json]) -> SharedFit | None:
+    """Say which fit a trial may share.
+
+    Parameters
+    ----------
+    estimator : dict
+        Encoded estimator.
+    params : mapping
+        The trial's encoded parameters.
+
+    Returns
+    -------
+    SharedFit or None
+        None where the trial must be fitted alone: another kind of estimator, or a parameter under which the first
+        rounds of a longer fit are not known to be those of a shorter one.
+    """
+    library = library_of(estimator)
+    if library is None:
+        return None
+    together = merged(estimator, params)
+    if library.required and all(together.get(name) is None for name in library.required):
+        return None
+    rest = {}
+    for name, value in together.items():
+        if name in library.free or name in library.binning:
+            rest[name] = value
+        elif name in library.only or name in library.early_stopping:
+            if value not in library.only.get(name, ()) and value not in library.early_stopping.get(name, ()):
+                return None
+            rest[name] = value
+        elif name not in library.rounds and name not in library.threads:
+            return None
+    if sum(name in together and name != "n_estimators" for name in library.rounds) > 1:
+        return None
+    rounds = rounds_of(library, together)
+    if isinstance(rounds, bool) or not isinstance(rounds, int) or rounds < 1:
+        return None
+    return SharedFit(json.dumps([estimator["__estimator__"], rest], sort_keys=True), rounds)
