@@ -157,8 +157,12 @@ def _summary(before: Status, status: Status, seconds: float) -> None:
     ran = status.done - before.done
     failed = f", {status.failed:,} of all failed" if status.failed else ""
     fitted = status.fit_seconds - before.fit_seconds
+    saved = status.saved_seconds - before.saved_seconds
     say()
-    say(f"{plural(ran, 'trial')} ran now{failed}. It took {seconds:.0f} s; the workers spent {fitted:.0f} s on fits.")
+    say(
+        f"{plural(ran, 'trial')} ran now{failed}. It took {seconds:.0f} s; the workers spent {fitted:.0f} s on fits, "
+        f"and sharing them saved {saved:.0f} s."
+    )
 
 
 def _next(status: Status, data_dir: Path, given: list[str]) -> None:

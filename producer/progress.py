@@ -11,7 +11,7 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol, Self, TextIO
+from typing import Any, Literal, Protocol, Self, TextIO
 
 # Seconds that the pace looks back at least; chunks end in bursts that a shorter look would show as jumps.
 _PACE_SECONDS = 30.0
@@ -47,12 +47,20 @@ class Followed(Protocol):
         """Trials that have failed, a part of `done`."""
 
     @property
+    def spent_seconds(self) -> float:
+        """Seconds that workers have spent on ended trials."""
+
+    @property
+    def work_left_seconds(self) -> float | None:
+        """Seconds that workers are expected to spend still; None where nothing is known."""
+
+    @property
     def best_score(self) -> float | None:
         """The best mean test score so far."""
 
 
 class Pace:
-    """How fast trials end, counted from the first sight on.
+    """How fast trials end and work is done, counted from the first sight on.
 
     Parameters
     ----------
@@ -63,19 +71,20 @@ class Pace:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._began = clock()
-        self._seen: deque[tuple[float, int]] = deque()
+        # When, trials ended by then, and seconds that workers had spent on them.
+        self._seen: deque[tuple[float, int, float]] = deque()
 
     @property
     def elapsed(self) -> float:
         """Seconds since following began."""
         return self._clock() - self._began
 
-    def see(self, done: int) -> None:
-        """Take note of how many trials have ended by now."""
+    def see(self, done: int, spent_seconds: float = 0.0) -> None:
+        """Take note of how many trials have ended by now, and what workers have spent on them."""
         if self._seen and done < self._seen[-1][1]:  # failed trials were taken back to be tried again
             self._seen.clear()
         if not self._seen or done > self._seen[-1][1]:
-            self._seen.append((self._clock(), done))
+            self._seen.append((self._clock(), done, spent_seconds))
         horizon = self._clock() - max(_PACE_SECONDS, _PACE_SHARE * self.elapsed)
         while len(self._seen) > 2 and self._seen[1][0] <= horizon:
             self._seen.popleft()
@@ -83,10 +92,24 @@ class Pace:
     @property
     def rate(self) -> float:
         """Trials a second; 0 while none has ended."""
+        return self._per_second(1)
+
+    @property
+    def workers(self) -> float:
+        """Seconds that workers spend on trials in a second: how many are at work; 0 while no trial has ended."""
+        return self._per_second(2)
+
+    def _per_second(self, column: Literal[1, 2]) -> float:
         if len(self._seen) < 2:
             return 0.0
-        since, before = self._seen[0]
-        return (self._seen[-1][1] - before) / max(self._clock() - since, 1e-3)
+        since = self._seen[0]
+        return (self._seen[-1][column] - since[column]) / max(self._clock() - since[0], 1e-3)
+
+    def seconds_left(self, status: Followed) -> float:
+        """Return the seconds until every trial has ended: by the work that is left, or else by the trials' rate."""
+        if status.work_left_seconds and self.workers > 0:
+            return status.work_left_seconds / self.workers
+        return (status.total - status.done) / self.rate
 
 
 def show_seconds(seconds: float) -> str:
@@ -111,7 +134,7 @@ def describe(status: Followed, pace: Pace) -> str:
     parts = []
     if status.state == "RUNNING" and status.done < status.total:
         if pace.rate > 0:
-            parts = [show_rate(pace.rate), f"{show_seconds((status.total - status.done) / pace.rate)} left"]
+            parts = [show_rate(pace.rate), f"{show_seconds(pace.seconds_left(status))} left"]
         else:
             parts = ["waiting for workers"]
     elif status.state not in {"RUNNING", "COMPLETE"}:
@@ -195,7 +218,7 @@ class Progress:
 
     def update(self, status: Followed) -> None:
         """Show a status. Call it as often as you like; a log gets a line only now and then."""
-        self._pace.see(status.done)
+        self._pace.see(status.done, status.spent_seconds)
         text = describe(status, self._pace)
         if self._bar is not None:
             self._bar.n = status.done

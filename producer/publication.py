@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import islice
+import math
+from collections.abc import Iterable, Iterator, Sequence
 
+from producer.planning.cost import Shape, class_name
+from producer.planning.measured import MEASURED_FIELDS, MEASURED_STUDIES, corrections, estimates
+from producer.planning.order import Plan
+from producer.planning.sizes import Planned, cut
 from producer.publisher import publish
-from producer.space import Space, split_sizes
+from producer.space import Space
 from tuning.errors import InputError, StudyError
 from tuning.messages import Chunk, Objective, Trial, encode_chunk
 from tuning.names import CHUNKS_QUEUE
 from tuning.settings import Settings
-from tuning.store import Store, now
-
-# Without n_chunks: trials a chunk at most, so that a lost node costs little and workers end together ...
-_TRIALS_A_CHUNK = 20
-# ... and chunks at least, so that a small grid keeps many workers busy.
-_FEWEST_CHUNKS = 100
+from tuning.store import Document, Store, now
 
 # Bytes: RabbitMQ 4 refuses messages above 16 MiB.
 _LARGEST_MESSAGE = 15 * 2**20
-
-
-def default_chunks(n_trials: int) -> int:
-    """Return how many chunks a study is cut into when its user does not say."""
-    return max(min(n_trials, _FEWEST_CHUNKS), -(-n_trials // _TRIALS_A_CHUNK))
 
 
 def chunks(
@@ -32,25 +26,23 @@ def chunks(
     generation: int,
     objective: Objective,
     space: Space,
-    numbers: Iterable[int],
-    sizes: Iterable[int],
+    cuts: Iterable[Sequence[Planned]],
     *,
     estimator_in_grid: bool = False,
     trial_timeout: float | None = None,
+    share_fits: bool = True,
     allow: Iterable[str] = (),
 ) -> Iterator[Chunk]:
-    """Cut trials into chunks, lazily.
+    """Make the chunks of a plan, lazily.
 
     Parameters
     ----------
-    study_id, generation, objective, trial_timeout
+    study_id, generation, objective, trial_timeout, share_fits
         As in `tuning.messages.Chunk`.
     space : Space
         Gives the parameters.
-    numbers : iterable of int
-        The trials, in order.
-    sizes : iterable of int
-        Trials of each chunk.
+    cuts : iterable of sequences of (int, float)
+        Number and expected seconds of each trial of a chunk, as `producer.planning.sizes.cut` yields them.
     estimator_in_grid : bool, default=False
         The parameter "estimator" of a grid is the trial's estimator, not a parameter of it.
     allow : iterable of str, default=()
@@ -60,24 +52,29 @@ def chunks(
     ------
     Chunk
     """
-    points = space.encoded_points(numbers, allow)
-    for index, size in enumerate(sizes):
-        trials = tuple(
-            Trial(number=number, estimator=params.pop("estimator", None) if estimator_in_grid else None, params=params)
-            for number, params in islice(points, size)
-        )
+    for index, planned in enumerate(cuts):
+        points = space.encoded_points((number for number, _ in planned), allow)
         yield Chunk(
             study_id=study_id,
             generation=generation,
             index=index,
             objective=objective,
-            trials=trials,
+            trials=tuple(
+                Trial(
+                    number=number,
+                    estimator=params.pop("estimator", None) if estimator_in_grid else None,
+                    params=params,
+                    estimated_seconds=seconds,
+                )
+                for (number, params), (_, seconds) in zip(points, planned, strict=True)
+            ),
             trial_timeout=trial_timeout,
+            share_fits=share_fits,
         )
 
 
 def _encode_small(chunk: Chunk) -> bytes:
-    """Encode a chunk that a broker takes; the first of a publication is never smaller than the others by a trial."""
+    """Encode a chunk that a broker takes."""
     body = encode_chunk(chunk)
     if len(body) > _LARGEST_MESSAGE:
         raise InputError(
@@ -131,22 +128,55 @@ def publish_missing(store: Store, settings: Settings, study_id: str, objective: 
     generation: int = begun["publications"]
     finished = store.finished_numbers(study_id)
     if finished or begun["progress"]["complete"] or begun["progress"]["failed"]:
-        store.recount(study_id)
+        begun = store.recount(study_id) or begun
     missing: int = begun["n_trials"] - len(finished)
+    planned: dict[str, float] = {}
+    used = corrections(begun, store.studies(limit=MEASURED_STUDIES, fields=MEASURED_FIELDS))
     if missing:
-        numbers = range(space.size) if not finished else (n for n in range(space.size) if n not in finished)
-        bodies = chunks(
+        plan = Plan(
+            space,
+            objective.estimator,
+            _shape(begun),
+            objective.n_splits,
+            estimator_in_grid=begun["estimator_in_grid"],
+            share_fits=begun["share_fits"],
+            corrections=used,
+            finished=finished,
+            allow=settings.allow,
+        )
+        made = chunks(
             study_id,
             generation,
             objective,
             space,
-            numbers,
-            split_sizes(missing, begun["n_chunks"] or default_chunks(missing)),
+            cut(plan, begun["n_chunks"]),
             estimator_in_grid=begun["estimator_in_grid"],
             trial_timeout=begun["trial_timeout"],
+            share_fits=begun["share_fits"],
             allow=settings.allow,
         )
-        publish(settings, CHUNKS_QUEUE, map(_encode_small, bodies))
+        publish(settings, CHUNKS_QUEUE, map(_encode_small, _summed(made, planned)))
     # Only now do workers drop what earlier publications left in the queue: one cut short takes nothing away.
-    store.update_study(study_id, {"$max": {"generation": generation}, "$set": {"submitted_at": now()}})
+    store.update_study(
+        study_id,
+        {
+            "$max": {"generation": generation},
+            "$set": {"submitted_at": now(), "estimates": estimates(begun, planned, used)},
+        },
+    )
     return missing
+
+
+def _shape(study: Document) -> Shape:
+    """Return the shape of the training part of a fold, from a study's document."""
+    _, *columns = study["data"]["shape"]
+    return Shape(study["train_rows"], math.prod(columns), study["n_classes"])
+
+
+def _summed(made: Iterable[Chunk], planned: dict[str, float]) -> Iterator[Chunk]:
+    """Pass chunks on, and add the seconds that they are expected to take up by the estimators' class names."""
+    for chunk in made:
+        for trial in chunk.trials:
+            name = class_name(trial.estimator or chunk.objective.estimator)
+            planned[name] = planned.get(name, 0.0) + trial.estimated_seconds
+        yield chunk

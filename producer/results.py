@@ -20,7 +20,18 @@ if TYPE_CHECKING:
     from producer.space import Space
 
 _FIRST_COLUMNS = ("number", "state", "estimator", "params")
-_LAST_COLUMNS = ("fit_seconds", "score_seconds", "error", "worker", "attempts", "started_at", "finished_at")
+_LAST_COLUMNS = (
+    "fit_seconds",
+    "score_seconds",
+    "saved_seconds",
+    "shared_by",
+    "mean_best_iteration",
+    "error",
+    "worker",
+    "attempts",
+    "started_at",
+    "finished_at",
+)
 
 
 def parts_of(objective: Objective) -> list[tuple[str, str]]:

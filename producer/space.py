@@ -10,55 +10,18 @@ from __future__ import annotations
 import numbers
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from itertools import accumulate, islice
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from producer.grids import Grid, ParamGrid, check_grids, place
 from tuning.codec import Json, decode, encode
 from tuning.errors import InputError
 
 Point: TypeAlias = dict[str, Any]
 # BSON, and so a study document, holds integers of 64 bits.
 _LARGEST_INT = 2**63 - 1
-
-ParamGrid: TypeAlias = Mapping[str, Sequence[Any]] | Iterable[Mapping[str, Sequence[Any]]]
-"""A grid, or several: name to list of values, as ``sklearn.model_selection.GridSearchCV`` takes it."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Grid:
-    """One grid: names in order, the values of each, and how many of each."""
-
-    names: tuple[str, ...]
-    columns: tuple[Sequence[Any], ...]
-    sizes: tuple[int, ...]
-    size: int
-
-    @classmethod
-    def of(cls, values: Mapping[str, Sequence[Any]]) -> _Grid:
-        names = tuple(sorted(values))
-        columns = tuple(values[name] for name in names)
-        sizes = tuple(_size(column) for column in columns)
-        size = 1
-        for one in sizes:
-            size *= one
-        return cls(names, columns, sizes, size)
-
-    def digits(self, offset: int) -> list[int]:
-        """Write the number of a point in mixed radix, the last digit the fastest."""
-        found = [0] * len(self.sizes)
-        for position in reversed(range(len(self.sizes))):
-            offset, found[position] = divmod(offset, self.sizes[position])
-        return found
-
-
-def _size(values: Sequence[Any]) -> int:
-    if isinstance(values, range):  # len() overflows beyond sys.maxsize
-        return (values[-1] - values[0]) // values.step + 1 if values else 0
-    return len(values)
 
 
 class Space:
@@ -86,9 +49,9 @@ class Space:
 
     def __init__(self, grids: ParamGrid) -> None:
         self._single = isinstance(grids, Mapping)
-        self._grids = tuple(_Grid.of(grid) for grid in _check_grids(grids))
+        self._grids = tuple(Grid.of(grid) for grid in check_grids(grids))
         self._ends = list(accumulate(grid.size for grid in self._grids))
-        self._encoded: dict[tuple[str, ...], tuple[_Grid, ...]] = {}
+        self._encoded: dict[tuple[str, ...], tuple[Grid, ...]] = {}
 
     @property
     def size(self) -> int:
@@ -126,7 +89,7 @@ class Space:
 
     def where(self, grid: int, name: str, value: int | None = None) -> str:
         """Say where a value stands, as the user would write it: ``param_grid[1]['eta'][0]``."""
-        return _where(None if self._single else grid, name, value)
+        return place(None if self._single else grid, name, value)
 
     def encode(self, allow: Iterable[str] = ()) -> list[Json]:
         """Return the space as JSON, the same for equal spaces; `decode` reads it.
@@ -148,7 +111,7 @@ class Space:
         """
         return [
             {name: _pack(column) for name, column in zip(grid.names, grid.columns, strict=True)}
-            for grid in self._encode(allow)
+            for grid in self.encoded_grids(allow)
         ]
 
     @classmethod
@@ -194,15 +157,22 @@ class Space:
         InputError
             At the call: a value can't travel.
         """
-        return self._walk(self._encode(allow), range(self.size) if numbers is None else numbers)
+        return self._walk(self.encoded_grids(allow), range(self.size) if numbers is None else numbers)
 
-    def _encode(self, allow: Iterable[str]) -> tuple[_Grid, ...]:
+    def encoded_grids(self, allow: Iterable[str] = ()) -> tuple[Grid, ...]:
+        """Return the grids with their values as JSON; a range stays a range.
+
+        Raises
+        ------
+        InputError
+            A value can't travel.
+        """
         allowed = tuple(allow)
         if allowed not in self._encoded:
             # A list of points, as a random search draws them, repeats its few estimators.
             known: dict[int, Json] = {}
             self._encoded[allowed] = tuple(
-                _Grid(
+                Grid(
                     grid.names,
                     tuple(
                         self._encode_column(position, name, column, allowed, known)
@@ -232,31 +202,33 @@ class Space:
             found.append(known[id(value)])
         return tuple(found)
 
-    def _walk(self, grids: tuple[_Grid, ...], wanted: Iterable[int]) -> Iterator[tuple[int, Point]]:
-        """Yield points by number; a number that follows its predecessor costs one step of the odometer."""
-        following = end = -1
+    def _walk(self, grids: tuple[Grid, ...], wanted: Iterable[int]) -> Iterator[tuple[int, Point]]:
+        """Yield points by number; one costs the digits in which it differs from the one before."""
+        start = end = previous = -1
         grid, point = grids[0], Point()
         digits: list[int] = []
         for number in wanted:
-            if number == following and number < end:
-                last = len(digits) - 1
-                digits[last] += 1
-                while digits[last] == grid.sizes[last]:
-                    digits[last] = 0
-                    point[grid.names[last]] = grid.columns[last][0]
-                    last -= 1
-                    digits[last] += 1
-                point[grid.names[last]] = grid.columns[last][digits[last]]
+            if start <= number < end:
+                rest, rest_before, position = number - start, previous - start, len(digits)
+                while rest != rest_before:
+                    position -= 1
+                    size = grid.sizes[position]
+                    rest, digit = divmod(rest, size)
+                    rest_before //= size
+                    if digit != digits[position]:
+                        digits[position] = digit
+                        point[grid.names[position]] = grid.columns[position][digit]
             else:
                 if not 0 <= number < self.size:
                     raise IndexError(f"point {number} of a space of {self.size}")
                 which = bisect_right(self._ends, number)
                 grid, end = grids[which], self._ends[which]
-                digits = grid.digits(number - end + grid.size)
+                start = end - grid.size
+                digits = grid.digits(number - start)
                 point = {
                     name: column[digit] for name, column, digit in zip(grid.names, grid.columns, digits, strict=True)
                 }
-            following = number + 1
+            previous = number
             yield number, point.copy()
 
 
@@ -273,66 +245,6 @@ def _unpack(name: str, values: Json, allow: tuple[str, ...]) -> Sequence[Any]:
         case {"__range__": [int(start), int(stop), int(step)], **rest} if step and not rest:
             return range(start, stop, step)
     raise InputError(f"the encoded values of parameter {name!r} are neither a list nor a range")
-
-
-def _where(grid: int | None, name: object, value: int | None = None) -> str:
-    found = f"param_grid[{name!r}]" if grid is None else f"param_grid[{grid}][{name!r}]"
-    return found if value is None else f"{found}[{value}]"
-
-
-def _check_grids(grids: ParamGrid) -> list[dict[str, Sequence[Any]]]:
-    if isinstance(grids, Mapping):
-        if not grids:
-            raise InputError(
-                "param_grid={} is empty: name a parameter and its values, or pass [{}] for one trial of the estimator"
-            )
-        return [_check_grid(grids, None)]
-    if isinstance(grids, (str, bytes)) or not isinstance(grids, Iterable):
-        raise InputError(
-            f"param_grid={grids!r}: pass a dict of parameter name to list of values, or a list of such dicts"
-        )
-    listed = list(grids)
-    if not listed:
-        raise InputError("param_grid=[] is empty: pass at least one grid, {'max_depth': [3, 5]} for one")
-    for position, grid in enumerate(listed):
-        if not isinstance(grid, Mapping):
-            raise InputError(f"param_grid[{position}] = {grid!r}: pass a dict of parameter name to list of values")
-    return [_check_grid(grid, position) for position, grid in enumerate(listed)]
-
-
-def _check_grid(grid: Mapping[Any, Any], position: int | None) -> dict[str, Sequence[Any]]:
-    checked = {}
-    for name, values in grid.items():
-        where = _where(position, name)
-        if not isinstance(name, str):
-            raise InputError(f"{where}: a parameter's name is text, not {type(name).__name__}")
-        checked[str(name)] = _check_values(values, where)
-        if not checked[str(name)]:
-            raise InputError(f"{where} is empty: give parameter {name!r} at least one value, or leave it out")
-    return checked
-
-
-def _check_values(values: Any, where: str) -> Sequence[Any]:
-    if isinstance(values, range):
-        return values
-    if isinstance(values, np.ndarray) or (hasattr(values, "tolist") and hasattr(values, "ndim")):
-        if values.ndim != 1:
-            raise InputError(f"{where} has {values.ndim} dimensions: pass a flat list of values")
-        # An array's items stay NumPy scalars, as ParameterGrid yields them; a Series is not indexed by position.
-        return tuple(values) if isinstance(values, np.ndarray) else tuple(values.tolist())
-    if isinstance(values, Sequence) and not isinstance(values, (str, bytes, bytearray, memoryview)):
-        return tuple(values)
-    kind = type(values).__name__
-    if isinstance(values, AbstractSet):
-        raise InputError(f"{where} is a {kind}, which has no order: pass a list, sorted(...) for one")
-    if isinstance(values, Iterator):
-        raise InputError(f"{where} is a {kind}, which can be read only once: pass list(...)")
-    if isinstance(values, Mapping):
-        raise InputError(f"{where} is a {kind}: pass a list of values, list(...) of its keys or values for one")
-    if hasattr(values, "rvs"):
-        raise InputError(f"{where} is a distribution: a grid needs a list of values; RandomizedSearchCV draws from one")
-    shown = repr(values) if len(repr(values)) <= 60 else repr(values)[:57] + "..."
-    raise InputError(f"{where} = {shown}: pass a list of values, [{shown}] for a single one")
 
 
 def split_sizes(n: int, n_chunks: int) -> Iterator[int]:

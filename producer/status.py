@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from producer.planning.measured import work_left
 from tuning.store import Document
 
 # What a status is read from.
-STATUS_FIELDS = ("name", "state", "n_trials", "progress", "created_at", "finished_at", "dead_letters")
+STATUS_FIELDS = ("name", "state", "n_trials", "progress", "created_at", "finished_at", "dead_letters", "estimates")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,10 @@ class Status:
         Trials in all, with scores, with a reason instead, and in messages that no worker can use.
     fit_seconds, score_seconds : float
         Seconds that workers have spent on ended trials.
+    saved_seconds : float
+        Seconds of training that they did not need to spend, for fits and binned data were shared.
+    work_left_seconds : float or None
+        Seconds that workers have still to spend, expected from those already spent; None where nothing was estimated.
     best_score : float or None
         The best mean test score so far.
     best_number : int or None
@@ -42,6 +47,8 @@ class Status:
     dead: int
     fit_seconds: float
     score_seconds: float
+    saved_seconds: float
+    work_left_seconds: float | None = None
     best_score: float | None
     best_number: int | None
     created_at: datetime
@@ -51,6 +58,11 @@ class Status:
     def done(self) -> int:
         """Trials that have ended."""
         return self.complete + self.failed
+
+    @property
+    def spent_seconds(self) -> float:
+        """Seconds that workers have spent on ended trials."""
+        return self.fit_seconds + self.score_seconds
 
     @property
     def waiting(self) -> int:
@@ -72,6 +84,8 @@ class Status:
             dead=progress["dead"],
             fit_seconds=progress["fit_seconds"],
             score_seconds=progress["score_seconds"],
+            saved_seconds=progress.get("saved_seconds", 0.0),
+            work_left_seconds=work_left(study),
             best_score=best and best["score"],
             best_number=best and -best["minus_number"],
             created_at=study["created_at"],

@@ -226,8 +226,9 @@ class Study:
             Indexed by trial number. Columns: ``number``, ``state`` (``COMPLETE`` or ``FAILED``), ``estimator``,
             ``params`` (dict) and a ``param_<name>`` each, ``split<i>_test_<metric>``, ``mean_``, ``std_`` and
             ``rank_test_<metric>`` (``score`` for a single metric; train scores if asked for), ``fit_seconds``
-            and ``score_seconds`` over all folds, ``error``, ``worker``, ``attempts``, ``started_at`` and
-            ``finished_at`` (UTC).
+            (its share of them, where ``shared_by`` trials had one fit a fold), ``score_seconds`` and
+            ``saved_seconds`` over all folds, ``mean_best_iteration`` where early stopping chose the rounds,
+            ``error``, ``worker``, ``attempts``, ``started_at`` and ``finished_at`` (UTC).
         """
         from producer.results import fields_for_results, results_frame
 
@@ -294,6 +295,33 @@ class Study:
     def best_score_(self) -> float:
         """Mean test score of the best trial so far."""
         return cast("float", self._best()["mean_test_score"])
+
+    def refit_estimator(self) -> Any:
+        """Return an unfitted estimator with the parameters of the best trial so far, to train on all data.
+
+        Where the trial stopped early, its number of rounds is the mean over the folds of those that were kept, and it
+        stops early no more: ``study.refit_estimator().fit(X, y)`` needs no evaluation set.
+
+        Returns
+        -------
+        estimator instance
+
+        Raises
+        ------
+        NoResultError
+            No trial has a score yet.
+        """
+        from producer.refit import refit_estimator
+
+        best = self._best()
+        document = self._store.study(self.id, ("estimator_in_grid",))
+        if document is None:
+            raise self._gone()
+        [(_, params)] = self._space.encoded_points([best["number"]], self._settings.allow)
+        own = params.pop("estimator") if document["estimator_in_grid"] and "estimator" in params else None
+        return refit_estimator(
+            own or self._objective.estimator, params, best.get("mean_best_iteration"), self._settings.allow
+        )
 
     # ------------------------------------------------------------------ steering
 

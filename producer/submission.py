@@ -11,12 +11,24 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, Literal
 
-from producer.inputs import Candidates, check_estimators, check_scoring, make_splits, prepare
+import numpy as np
+
+from producer.grids import ParamGrid
+from producer.inputs import (
+    Candidates,
+    check_early_stopping,
+    check_estimators,
+    check_scoring,
+    make_splits,
+    make_validation,
+    prepare,
+)
 from producer.publication import publish_missing
-from producer.space import ParamGrid, Space, split_sizes
+from producer.space import Space, split_sizes
 from producer.study import Study
 from tuning import broker
 from tuning.codec import Json
+from tuning.counts import no_counts
 from tuning.dataset import Dataset, dataset_parts, digest, splits_parts, write_parts
 from tuning.errors import InputError
 from tuning.messages import Objective
@@ -46,10 +58,12 @@ def submit(
     sample_weight: Any = None,
     refit: str | None = None,
     n_chunks: int | None = None,
+    share_fits: bool = True,
     name: str | None = None,
     error_score: float | Literal["raise"] = math.nan,
     return_train_score: bool = False,
     trial_timeout: float | None = None,
+    validation_fraction: float | None = None,
 ) -> Study:
     """Submit a study: every point of a grid, cross-validated by the workers. Returns at once.
 
@@ -78,8 +92,12 @@ def submit(
     refit : str, default=None
         With several metrics, the one that says which trial is best; None is the first.
     n_chunks : int, default=None
-        Number of messages that the trials are cut into, never more than there are trials. None is at most
-        twenty trials a message, and at least a hundred messages where there are as many trials.
+        Number of messages that the trials are cut into, never more than there are trials: honoured whatever sharing
+        fits would prefer. None sizes messages by what their trials are expected to take: up to a minute, less towards
+        the end, and trials that may share a fit stay together.
+    share_fits : bool, default=True
+        Fit trials that differ in the number of boosting rounds alone once, with the most rounds, and score the model
+        at each: the same scores, for less. False fits every trial by itself.
     name : str, default=None
         What you call the study; part of its identity. None is the estimator's class.
     error_score : float or "raise", default=nan
@@ -89,6 +107,10 @@ def submit(
         Score the training parts too.
     trial_timeout : float, default=None
         Seconds for one trial on all its folds.
+    validation_fraction : float, default=None
+        Share of each fold's training part that early stopping watches, and that is not trained on, in trials with
+        ``early_stopping_rounds`` (or what their library calls it). None lets it watch the held-out part, which is
+        then both: the rounds are chosen by the rows that give the score, and the score is a little too good.
 
     Returns
     -------
@@ -119,11 +141,20 @@ def submit(
     dataset, checked_groups = prepare(X, y, sample_weight=sample_weight, groups=groups, candidates=candidates)
     scorers, best_by = check_scoring(scoring, refit, candidates.estimators)
     splits = make_splits(cv, dataset.X, dataset.y, checked_groups, classifier=candidates.classifier)
+    check_early_stopping(validation_fraction, candidates, space, settings.allow)
     data_parts, index_parts = dataset_parts(dataset), splits_parts(splits)
+    validation_parts = None
+    if validation_fraction is not None:
+        validation_parts = splits_parts(
+            make_validation(
+                validation_fraction, splits, cv, dataset.y, checked_groups, classifier=candidates.classifier
+            )
+        )
     objective = Objective(
         estimator=candidates.encoded,
         dataset=digest(data_parts),
         splits=digest(index_parts),
+        validation=digest(validation_parts) if validation_parts else None,
         n_splits=len(splits),
         scorers=scorers,
         refit=best_by,
@@ -142,6 +173,8 @@ def submit(
         "publications": 0,
         "n_trials": space.size,
         "n_splits": len(splits),
+        "train_rows": round(sum(len(train) for train, _ in splits) / len(splits)),
+        "n_classes": len(np.unique(dataset.y)) if candidates.classifier and dataset.y is not None else 0,
         "objective": objective.model_dump(),
         "space": encoded_space,
         "estimator_in_grid": candidates.own,
@@ -150,11 +183,11 @@ def submit(
         "created_at": now(),
         "submitted_at": None,
         "finished_at": None,
-        "progress": {"complete": 0, "failed": 0, "dead": 0, "fit_seconds": 0.0, "score_seconds": 0.0},
+        "progress": no_counts(),
         "dead_letters": [],
     }
     # How a study is run is not what it is: these may change from one submission to the next.
-    running = {"n_chunks": n_chunks, "trial_timeout": _check_timeout(trial_timeout)}
+    running = {"n_chunks": n_chunks, "share_fits": bool(share_fits), "trial_timeout": _check_timeout(trial_timeout)}
     store = Store(settings)
     try:
         # Both servers answer before anything is stored: a study without messages would look like one that runs.
@@ -163,11 +196,13 @@ def submit(
         store.prepare()
         # Data before the study that points to it, the study before the messages that name it.
         store.datasets.put(objective.dataset, partial(write_parts, data_parts), {"kind": "dataset", **about})
-        store.datasets.put(
-            objective.splits,
-            partial(write_parts, index_parts, compress=True),
-            {"kind": "splits", "n_splits": len(splits), "n_samples": about["n_samples"]},
-        )
+        about_splits = {"kind": "splits", "n_splits": len(splits), "n_samples": about["n_samples"]}
+        store.datasets.put(objective.splits, partial(write_parts, index_parts, compress=True), about_splits)
+        if objective.validation and validation_parts:
+            about_splits |= {"kind": "validation"}
+            store.datasets.put(
+                objective.validation, partial(write_parts, validation_parts, compress=True), about_splits
+            )
         store.create_study(definition | running)
         study = store.update_study(study_id, {"$set": running}) or definition
         if study["state"] != "COMPLETE":

@@ -105,8 +105,8 @@ LIBRARIES: dict[LibraryName, Library] = {
             is_unbalance unbalance unbalanced_sets extra_trees extra_tree path_smooth max_delta_step max_tree_output
             max_leaf_output top_rate other_rate cat_smooth cat_l2 max_cat_threshold max_cat_to_onehot
             min_data_per_group verbosity verbose deterministic force_col_wise force_row_wise boost_from_average
-            bagging_seed bagging_fraction_seed feature_fraction_seed extra_seed sigmoid alpha fair_c poisson_max_delta_step
-            tweedie_variance_power
+            bagging_seed bagging_fraction_seed feature_fraction_seed extra_seed alpha fair_c
+            poisson_max_delta_step tweedie_variance_power
         """),
         # min_child_samples too: features that can't be split with it are left out of the bins (feature_pre_filter).
         # random_state too: it draws the rows that bins are made from, where there are more than 200,000.
@@ -128,7 +128,7 @@ LIBRARIES: dict[LibraryName, Library] = {
         ),
     ),
     # https://catboost.ai/docs/en/references/training-parameters/. Without a learning rate CatBoost chooses one by the
-    # number of rounds.
+    # number of rounds; monotone constraints change the leaves of early trees when all are there.
     "catboost": Library(
         classes=_words("catboost.CatBoostClassifier catboost.CatBoostRegressor"),
         rounds=("iterations", "n_estimators", "num_boost_round", "num_trees"),
@@ -139,8 +139,8 @@ LIBRARIES: dict[LibraryName, Library] = {
             bootstrap_type subsample sampling_frequency rsm colsample_bylevel grow_policy max_leaves num_leaves
             min_data_in_leaf min_child_samples leaf_estimation_method leaf_estimation_iterations boosting_type
             boost_from_average score_function loss_function objective eval_metric custom_metric custom_loss
-            class_weights auto_class_weights scale_pos_weight fold_len_multiplier monotone_constraints logging_level
-            verbose silent verbose_eval metric_period allow_writing_files
+            class_weights auto_class_weights scale_pos_weight fold_len_multiplier logging_level
+            verbose silent metric_period allow_writing_files
         """),
         binning=_words("""
             border_count max_bin feature_border_type nan_mode random_seed random_state cat_features one_hot_max_size
@@ -230,7 +230,10 @@ def shared_fit(estimator: Json, params: Mapping[str, Json]) -> SharedFit | None:
             rest[name] = value
         elif name not in library.rounds and name not in library.threads:
             return None
-    if sum(name in together and name != "n_estimators" for name in library.rounds) > 1:
+    named = [name for name in library.rounds if name in together]
+    if len(named) > 1 or any(
+        together[name] is None for name in named
+    ):  # which of them counts is for the library to say
         return None
     rounds = rounds_of(library, together)
     if isinstance(rounds, bool) or not isinstance(rounds, int) or rounds < 1:

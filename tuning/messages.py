@@ -34,6 +34,9 @@ class Objective(Record):
         Digest of X, y and sample weights in the bucket ``datasets``.
     splits : str
         Digest of the train and test indices, in the same bucket.
+    validation : str or None
+        Digest of indices that cut each fold's training part into rows to fit on and rows that early stopping watches,
+        in the same bucket; None lets it watch the held-out part.
     n_splits : int
         Number of folds.
     scorers : dict of str to (str or None)
@@ -49,6 +52,7 @@ class Objective(Record):
     estimator: dict[str, Any] | None
     dataset: Digest
     splits: Digest
+    validation: Digest | None = None
     n_splits: Annotated[int, Field(ge=1)]
     scorers: Annotated[dict[str, str | None], Field(min_length=1)]
     refit: str

@@ -95,8 +95,8 @@ class Settings(BaseSettings):
         default=2 * 1024**3,
         ge=0,
         alias="WARREN_CACHE_BYTES",
-        description="Bytes of datasets and folds that a training process keeps between chunks; the least recently used "
-        "go first. 2 GiB fits beside a fit on a small node.",
+        description="Bytes of datasets, folds and binned data that a training process keeps between chunks; the least "
+        "recently used go first. 2 GiB fits beside a fit on a small node.",
     )
     allow: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_names)] = Field(
         default=(),

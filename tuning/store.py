@@ -30,6 +30,7 @@ from pymongo.errors import (
 )
 
 from tuning.blobs import Blobs
+from tuning.counts import GROUP, best_of, increments, totals
 from tuning.errors import InputError, StoreError
 from tuning.settings import Settings, redact
 
@@ -280,26 +281,11 @@ class Store:
         dict or None
             The study document after it: its state may be news to a worker. None where it was deleted.
         """
-        complete = [document for document in documents if document["state"] == "COMPLETE"]
-        update: Document = {
-            "$inc": {
-                "progress.complete": len(complete),
-                "progress.failed": len(documents) - len(complete),
-                "progress.fit_seconds": sum(document["fit_seconds"] for document in documents),
-                "progress.score_seconds": sum(document["score_seconds"] for document in documents),
-            },
-        }
+        update: Document = {"$inc": {f"progress.{name}": value for name, value in increments(documents).items()}}
         if documents:
             update["$max"] = {"progress.last_result_at": max(document["finished_at"] for document in documents)}
-        scored = [
-            (document["mean_test_score"], -document["number"])
-            for document in documents
-            if not document.get("failed_fits") and not math.isnan(document["mean_test_score"])
-        ]
-        if scored:
-            # $max compares documents field by field: the score first, then the lower number.
-            score, minus_number = max(scored)
-            update["$max"]["progress.best"] = {"score": score, "minus_number": minus_number}
+        if best := best_of(documents):
+            update["$max"]["progress.best"] = best
         study = self.update_study(study_id, update)
         if study and study["progress"]["complete"] + study["progress"]["failed"] >= study["n_trials"]:
             return self.recount(study_id)
@@ -313,36 +299,15 @@ class Store:
         dict or None
             The study document after it; None where there is no such study.
         """
-        totals: dict[str, Document] = {}
         try:
-            groups = self._trials.aggregate(
-                [
-                    {"$match": {"study_id": study_id}},
-                    {
-                        "$group": {
-                            "_id": "$state",
-                            "count": {"$sum": 1},
-                            "fit_seconds": {"$sum": "$fit_seconds"},
-                            "score_seconds": {"$sum": "$score_seconds"},
-                            "best": {
-                                "$max": {"score": "$mean_test_score", "minus_number": {"$multiply": [-1, "$number"]}}
-                            },
-                        }
-                    },
-                ]
-            )
-            totals = {group["_id"]: group for group in groups}
+            found, best = totals(list(self._trials.aggregate([{"$match": {"study_id": study_id}}, {"$group": GROUP}])))
         except PyMongoError as exc:
             raise self._explain(exc) from exc
-        counts = {state.lower(): int(totals.get(state, {}).get("count", 0)) for state in ("COMPLETE", "FAILED")}
-        update: Document = {"$set": {f"progress.{state}": count for state, count in counts.items()}}
-        for seconds in ("fit_seconds", "score_seconds"):
-            update["$set"][f"progress.{seconds}"] = float(sum(total[seconds] for total in totals.values()))
-        best = totals.get("COMPLETE", {}).get("best")
-        if best and not math.isnan(best["score"]):
+        update: Document = {"$set": {f"progress.{name}": value for name, value in found.items()}}
+        if best:
             update["$max"] = {"progress.best": best}
         study = self.update_study(study_id, update)
-        if study and sum(counts.values()) >= study["n_trials"] and study["state"] != "COMPLETE":
+        if study and found["complete"] + found["failed"] >= study["n_trials"] and study["state"] != "COMPLETE":
             ended = {"$set": {"state": "COMPLETE", "finished_at": now()}}
             return self.update_study(study_id, ended, {"state": {"$ne": "CANCELLED"}}) or study
         return study

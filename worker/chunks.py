@@ -6,11 +6,14 @@ import functools
 import inspect
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from sklearn.utils import get_tags
 
 from tuning.allowlist import resolve
+from tuning.boosting import shared_fit, stops_early
 from tuning.codec import Json, decode
 from tuning.dataset import Matrix
 from tuning.errors import InputError
@@ -18,9 +21,10 @@ from tuning.messages import Chunk, Trial, decode_chunk
 from tuning.seeds import seed_of
 from tuning.settings import Settings
 from tuning.store import Document, Store, now, pack
-from worker.data import DataCache
+from worker.data import DataCache, Watched
 from worker.documents import trial_document
-from worker.evaluate import Scorer, fit_and_score, make_scorer, summary
+from worker.evaluate import FoldResult, Scorer, fit_and_score, make_scorer, summary
+from worker.fitting import learner_of
 from worker.learners import THREAD_PARAMETERS, build, takes_threads
 
 
@@ -51,14 +55,14 @@ class Candidate:
     def __init__(self, encoded: Json, params: dict[str, Json], settings: Settings) -> None:
         fixed = encoded.get("params")
         self._allow = settings.allow
-        taken = _constructor(resolve(str(encoded.get("__estimator__", "")), self._allow))
+        cls = resolve(str(encoded.get("__estimator__", "")), self._allow)
+        taken = _constructor(cls)
         own = {name: value for name, value in params.items() if "__" not in name and (taken is None or name in taken)}
         self._encoded = encoded | {"params": fixed | own} if own and isinstance(fixed, dict) else encoded
         self._inner = {name: value for name, value in params.items() if name not in own}
         self._nested = "__estimator__" in json.dumps([self._encoded.get("params"), self._inner])
         self._build = functools.partial(build, threads=settings.threads)
-        self.package, _, path = str(encoded.get("__estimator__", "")).partition(".")
-        self.class_name = path.rpartition(".")[2]
+        self.learner = learner_of(cls)
         # Resolves every name without making anything, so that a name off the allow-list shows before any work.
         for value in (self._encoded, *self._inner.values()):
             decode(value, self._allow, build=lambda cls, _: cls)
@@ -83,6 +87,46 @@ class Candidate:
             return bool(get_tags(self()).input_tags.pairwise)
         except Exception:  # noqa: BLE001 - it can't be made: its fits will say why, as this trial's result
             return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """A trial about to be evaluated.
+
+    Attributes
+    ----------
+    trial : Trial
+    candidate : Candidate
+    group : str
+        Neighbours of one group share a fit on each fold.
+    rounds : int
+        Rounds of its own; 0 where it can't share.
+    stops_early : bool
+        Whether it needs an evaluation set.
+    attempt : int
+        Which try this is.
+    """
+
+    trial: Trial
+    candidate: Candidate
+    group: str
+    rounds: int
+    stops_early: bool
+    attempt: int
+
+    @classmethod
+    def of(cls, chunk: Chunk, trial: Trial, settings: Settings, attempt: int) -> Planned:
+        """Say what a trial of a chunk trains, and with whom."""
+        encoded = trial.estimator or chunk.objective.estimator or {}
+        shared = shared_fit(encoded, trial.params) if chunk.share_fits else None
+        return cls(
+            trial=trial,
+            candidate=Candidate(encoded, trial.params, settings),
+            group=shared.key if shared else f"trial {trial.number}",
+            rounds=shared.rounds if shared else 0,
+            stops_early=stops_early(encoded, trial.params),
+            attempt=attempt,
+        )
 
 
 class ChunkEvaluator:
@@ -127,35 +171,61 @@ class ChunkEvaluator:
             scorer = make_scorer(objective.scorers)
         except ValueError as exc:
             raise InputError(f"scorers {list(objective.scorers.values())}: {' '.join(str(exc).split())}") from exc
-        trials = [
-            (trial, Candidate(trial.estimator or objective.estimator or {}, trial.params, self._settings))
+        planned = [
+            Planned.of(chunk, trial, self._settings, attempts.get(str(trial.number), 1))
             for trial in chunk.trials
             if trial.number not in skip
         ]
         self._cache.dataset(objective.dataset)
         self._cache.splits(objective.splits)
-        return (
-            pack(self._evaluate(chunk, trial, candidate, scorer, attempts.get(str(trial.number), 1)))
-            for trial, candidate in trials
-        )
+        groups = (list(group) for _, group in groupby(planned, key=lambda one: one.group))
+        return (pack(document) for group in groups for document in self._documents(chunk, group, scorer))
 
-    def _evaluate(self, chunk: Chunk, trial: Trial, candidate: Candidate, scorer: Scorer, attempt: int) -> Document:
-        objective = chunk.objective
-        metrics = list(objective.scorers)
-        seed = seed_of(chunk.study_id, trial.number)
+    def _documents(self, chunk: Chunk, group: list[Planned], scorer: Scorer) -> Iterator[Document]:
+        """Evaluate trials that share a fit on each fold, or one that does not."""
         started_at = now()
+        by_trial = list(zip(*self._folds(chunk, group, scorer), strict=True))
+        if len(group) > 1 and any(fold is not None and not fold.fitted for folds in by_trial for fold in folds):
+            # What the largest fit raises may be its own fault: each gets what it would have got alone.
+            for one in group:
+                yield from self._documents(chunk, [one], scorer)
+            return
+        objective = chunk.objective
+        whole = [[fold for fold in folds if fold is not None] for folds in by_trial]
+        contained = [len(folds) == objective.n_splits for folds in whole]
+        rest = [one for one, fitted in zip(group, contained, strict=True) if not fitted]
+        others = self._documents(chunk, rest, scorer) if rest else iter(())
+        for one, folds, fitted in zip(group, whole, contained, strict=True):
+            if not fitted:
+                yield next(others)
+                continue
+            outcome = summary(folds, list(objective.scorers), objective.refit) | {"shared_by": sum(contained)}
+            yield trial_document(chunk, one.trial, self._settings, outcome, started_at=started_at, attempts=one.attempt)
+
+    def _folds(self, chunk: Chunk, group: list[Planned], scorer: Scorer) -> list[list[FoldResult | None]]:
+        """Return a result for each fold and trial, in the group's order; None where the shared fit has none."""
+        objective = chunk.objective
+        largest = max(group, key=lambda one: one.rounds)
+        candidate = largest.candidate
+        watched: Watched = "nothing"
+        if largest.stops_early:
+            watched = "set apart" if objective.validation else "held out"
         pairwise = candidate.pairwise(self._cache.dataset(objective.dataset).X)
-        folds = [
-            fit_and_score(
-                candidate,
-                self._cache.fold(objective.dataset, objective.splits, number, pairwise=pairwise),
-                scorer,
-                metrics,
-                error_score=objective.failed_score,
-                return_train_score=objective.return_train_score,
-                seed=seed,
+        results = []
+        for number in range(objective.n_splits):
+            fold, derived = self._cache.fold(objective, number, pairwise=pairwise, watched=watched)
+            results.append(
+                fit_and_score(
+                    candidate,
+                    fold,
+                    scorer,
+                    list(objective.scorers),
+                    error_score=objective.failed_score,
+                    return_train_score=objective.return_train_score,
+                    seed=seed_of(chunk.study_id, largest.trial.number),
+                    learner=candidate.learner,
+                    derived=derived,
+                    rounds=[one.rounds for one in group] if len(group) > 1 else (),
+                )
             )
-            for number in range(objective.n_splits)
-        ]
-        outcome = summary(folds, metrics, objective.refit)
-        return trial_document(chunk, trial, self._settings, outcome, started_at=started_at, attempts=attempt)
+        return results

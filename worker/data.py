@@ -1,21 +1,38 @@
-"""Datasets and folds, fetched once by digest and kept while they are used, in a bounded number of bytes."""
+"""Datasets, folds and what is derived from them, kept while they are used, in a bounded number of bytes."""
 
 from __future__ import annotations
 
 import logging
-from typing import Any, cast
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 import numpy as np
 from cachetools import LRUCache
 from sklearn.utils import _safe_indexing
 
-from tuning.dataset import Dataset, Split, matrix_bytes, read_dataset, read_splits
+from tuning.dataset import Dataset, Indices, Split, matrix_bytes, read_dataset, read_splits
 from tuning.errors import StoreError
+from tuning.messages import Objective
 from tuning.retry import patiently
 from tuning.store import Store
-from worker.evaluate import Fold
+from worker.fitting.learner import Fold, Part
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Watched: TypeAlias = Literal["nothing", "held out", "set apart"]
+"""What early stopping watches: nothing, the held-out part, or rows that are set apart from the training part."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Made:
+    """Something derived: what it is, its bytes, and the seconds that it took."""
+
+    value: Any
+    nbytes: int
+    seconds: float
 
 
 def _size(entry: Any) -> int:
@@ -24,8 +41,49 @@ def _size(entry: Any) -> int:
         case Dataset():
             return entry.nbytes
         case Fold():
-            return sum(matrix_bytes(part) for part in vars(entry).values())
+            # What is watched is the held-out part itself, or is counted too.
+            parts = {id(part): part for part in (entry.train, entry.test, entry.evaluation) if part is not None}
+            return sum(matrix_bytes(side) for part in parts.values() for side in part)
+        case _Made():
+            return entry.nbytes
     return sum(int(side.nbytes) for split in entry for side in split)
+
+
+class KeptDerived:
+    """What is derived from one fold, taken from a cache; counts the seconds of making and of not having to.
+
+    Attributes
+    ----------
+    made_seconds : float
+        Seconds spent on making what was not there.
+    spared_seconds : float
+        Seconds that making took what was there.
+    """
+
+    def __init__(self, entries: LRUCache[tuple[Any, ...], Any], fold: tuple[Any, ...]) -> None:
+        self._entries = entries
+        self._fold = fold
+        self.made_seconds = 0.0
+        self.spared_seconds = 0.0
+
+    def get(self, key: Hashable, make: Callable[[], T], size: Callable[[T], int]) -> T:
+        """Return what is kept under `key`, or make it and keep it as `size` bytes."""
+        full = ("derived", self._fold, key)
+        found = self._entries.get(full)
+        if found is None:
+            began = time.perf_counter()
+            value = make()
+            found = _Made(value=value, nbytes=size(value), seconds=time.perf_counter() - began)
+            self.made_seconds += found.seconds
+            _keep(self._entries, full, found)
+        else:
+            self.spared_seconds += found.seconds
+        return cast("T", found.value)
+
+
+def _keep(entries: LRUCache[tuple[Any, ...], Any], key: tuple[Any, ...], entry: Any) -> None:
+    if _size(entry) <= entries.maxsize:
+        entries[key] = entry
 
 
 class DataCache:
@@ -45,52 +103,65 @@ class DataCache:
         # A database that is away is no fault of the chunk's. Without an end: the worker ends this process when it must.
         self._retry = patiently(StoreError, "a chunk's data waits for the database", logger)
 
-    def _keep(self, key: tuple[Any, ...], entry: Any) -> None:
-        if _size(entry) <= self._entries.maxsize:
-            self._entries[key] = entry
-
     def dataset(self, digest: str) -> Dataset:
         """Return a dataset by its digest, from the store when it is not kept."""
         if (found := self._entries.get(("dataset", digest))) is None:
             found = read_dataset(self._retry(self._store.datasets.get, digest))
-            self._keep(("dataset", digest), found)
+            _keep(self._entries, ("dataset", digest), found)
         return cast("Dataset", found)
 
     def splits(self, digest: str) -> list[Split]:
         """Return the train and test indices of every fold, from the store when they are not kept."""
         if (found := self._entries.get(("splits", digest))) is None:
             found = read_splits(self._retry(self._store.datasets.get, digest))
-            self._keep(("splits", digest), found)
+            _keep(self._entries, ("splits", digest), found)
         return cast("list[Split]", found)
 
-    def fold(self, dataset_digest: str, splits_digest: str, number: int, *, pairwise: bool) -> Fold:
-        """Return the data of one fold, cut as scikit-learn's searches cut it.
+    def fold(
+        self, objective: Objective, number: int, *, pairwise: bool = False, watched: Watched = "nothing"
+    ) -> tuple[Fold, KeptDerived]:
+        """Return the data of one fold, cut as scikit-learn's searches cut it, and what is derived from them.
 
         Parameters
         ----------
-        dataset_digest, splits_digest : str
-            Name the data and the splits.
+        objective : Objective
+            Names the data and the splits.
         number : int
             Which fold.
-        pairwise : bool
+        pairwise : bool, default=False
             X is a kernel or distance matrix, of which columns are cut too.
+        watched : {"nothing", "held out", "set apart"}, default="nothing"
+            What early stopping watches.
 
         Returns
         -------
-        Fold
+        fold : Fold
+        derived : KeptDerived
         """
-        key = ("fold", dataset_digest, splits_digest, number, pairwise)
+        apart = objective.validation if watched == "set apart" else None
+        key = ("fold", objective.dataset, objective.splits, apart, number, pairwise, watched)
+        derived = KeptDerived(self._entries, key[:-1])
         if (found := self._entries.get(key)) is not None:
-            return cast("Fold", found)
-        data = self.dataset(dataset_digest)
-        train, test = self.splits(splits_digest)[number]
+            return cast("Fold", found), derived
+        data = self.dataset(objective.dataset)
+        train, test = self.splits(objective.splits)[number]
+        evaluation = None
+        if apart is not None:
+            train, rows = self.splits(apart)[number]
+            evaluation = _part(data, rows, train if pairwise else None)
+        held_out = _part(data, test, train if pairwise else None)
         fold = Fold(
-            X_train=data.X[np.ix_(train, train)] if pairwise else _safe_indexing(data.X, train),
-            y_train=None if data.y is None else data.y[train],
-            X_test=data.X[np.ix_(test, train)] if pairwise else _safe_indexing(data.X, test),
-            y_test=None if data.y is None else data.y[test],
-            weight_train=None if data.sample_weight is None else data.sample_weight[train],
-            weight_test=None if data.sample_weight is None else data.sample_weight[test],
+            train=_part(data, train, train if pairwise else None),
+            test=held_out,
+            evaluation=held_out if watched == "held out" else evaluation,
         )
-        self._keep(key, fold)
-        return fold
+        _keep(self._entries, key, fold)
+        return fold, derived
+
+
+def _part(data: Dataset, rows: Indices, columns: Indices | None) -> Part:
+    return Part(
+        X=_safe_indexing(data.X, rows) if columns is None else data.X[np.ix_(rows, columns)],
+        y=None if data.y is None else data.y[rows],
+        weight=None if data.sample_weight is None else data.sample_weight[rows],
+    )

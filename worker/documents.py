@@ -47,6 +47,7 @@ def trial_document(
         **outcome,
         "worker": settings.worker_name,
         "attempts": attempts,
+        "estimated_seconds": trial.estimated_seconds,
         "started_at": started_at,
         "finished_at": now(),
         "threads": settings.threads,
@@ -94,8 +95,10 @@ def crash_outcome(chunk: Chunk, error: str, seconds: float) -> Document:
     return fields | {
         "fit_seconds": seconds,
         "score_seconds": 0.0,
+        "saved_seconds": 0.0,
         "split_fit_seconds": [seconds / objective.n_splits] * objective.n_splits,
         "split_score_seconds": [0.0] * objective.n_splits,
+        "shared_by": 1,
     }
 
 

@@ -11,32 +11,23 @@ import math
 import numbers
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import sklearn
 from sklearn.metrics import check_scoring, get_scorer
 
 from tuning.dataset import Matrix
+from worker.fitting.learner import Derived, Fold, Learner, Part
+
+T = TypeVar("T")
 
 # Characters of a traceback that a failed trial keeps: its end tells, a document stays small.
 _TRACEBACK_CHARS = 4000
 # From scikit-learn 1.7 on, a search hands sample weights to the scorers that take them too (its pull request 30743).
 _WEIGHTED_SCORES = tuple(int(part) for part in sklearn.__version__.split(".")[:2]) >= (1, 7)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fold:
-    """The data of one fold: X, y and sample weights of its training part and of its held-out part."""
-
-    X_train: Matrix
-    y_train: Any
-    X_test: Matrix
-    y_test: Any
-    weight_train: Any = None
-    weight_test: Any = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,22 +39,47 @@ class FoldResult:
     test_scores, train_scores : dict of str to float
         A score a metric; train scores are empty unless asked for.
     fit_seconds, score_seconds : float
-        Seconds for fitting, and for scoring the held-out part.
+        Seconds for fitting, this trial's share where several shared the fit, and for scoring the held-out part.
+    saved_seconds : float
+        Seconds that a fit of its own would have taken more, as far as it can be known: a fit's time is taken to grow
+        with its rounds.
     error : str or None
         Why the fit or a scorer failed, in a line.
     trace : str
         The end of its traceback.
     fitted : bool
         Whether the fit itself went well; a scorer may have failed even so.
+    best_iteration : int or None
+        Rounds that early stopping has kept, counted from 1.
     """
 
     test_scores: dict[str, float]
     train_scores: dict[str, float]
     fit_seconds: float
     score_seconds: float
+    saved_seconds: float = 0.0
     error: str | None = None
     trace: str = ""
     fitted: bool = True
+    best_iteration: int | None = None
+
+
+class Counted(Derived, Protocol):
+    """What is kept of a fold, with the seconds of making it and of not having to; `worker.data.KeptDerived` is one."""
+
+    made_seconds: float
+    spared_seconds: float
+
+
+class Nothing:
+    """Keeps nothing of a fold: everything is made for the fit that needs it."""
+
+    made_seconds = 0.0
+    spared_seconds = 0.0
+
+    def get(self, key: Hashable, make: Callable[[], T], size: Callable[[T], int]) -> T:  # noqa: ARG002 - the protocol
+        """Make it."""
+        return make()
 
 
 Scorer = Callable[..., Mapping[str, Any]]
@@ -140,8 +156,11 @@ def fit_and_score(
     error_score: float,
     return_train_score: bool,
     seed: int,
-) -> FoldResult:
-    """Fit one candidate on one fold and score it.
+    learner: Learner | None = None,
+    derived: Counted | None = None,
+    rounds: Sequence[int] = (),
+) -> list[FoldResult | None]:
+    """Fit one candidate on one fold and score it, also as the models of its first rounds.
 
     Parameters
     ----------
@@ -158,55 +177,75 @@ def fit_and_score(
         Score the training part too.
     seed : int
         Seeds NumPy's global generator, which estimators without a ``random_state`` draw from.
+    learner : Learner, default=None
+        Knows how the estimator is fitted; None is as scikit-learn does.
+    derived : Counted, default=None
+        What is kept of the fold for the next fit; None keeps nothing.
+    rounds : sequence of int, default=()
+        The trials that share the fit, by their rounds: the estimator's own is the largest. Empty is one trial.
 
     Returns
     -------
-    FoldResult
-        Also when the fit fails: a failure is data.
+    list of (FoldResult or None)
+        One for each of `rounds`, or one; also when the fit fails: a failure is data. None for rounds of which this fit
+        does not contain the model: they need another.
     """
+    learner, kept = learner or Learner(), Nothing() if derived is None else derived
     failed = dict.fromkeys(metrics, error_score)
-    train_scores: dict[str, float] = {}
     np.random.seed(seed)  # what check_random_state(None) returns
     started = time.perf_counter()
     try:
         estimator = make_estimator()
         started = time.perf_counter()
-        weights = {} if fold.weight_train is None else {"sample_weight": fold.weight_train}
-        if fold.y_train is None:
-            estimator.fit(fold.X_train, **weights)
-        else:
-            estimator.fit(fold.X_train, fold.y_train, **weights)
+        learner.fit(estimator, fold, kept)
+        contained = learner.contained(estimator, rounds, fold, kept) if rounds else []
+        fit_seconds = time.perf_counter() - started
+        best_iteration = learner.best_iteration(estimator) if fold.evaluation is not None else None
     except Exception as exc:  # noqa: BLE001 - whatever an estimator raises is this trial's result
-        return FoldResult(
+        lost = FoldResult(
             test_scores=failed,
             train_scores=failed if return_train_score else {},
-            fit_seconds=time.perf_counter() - started,
+            fit_seconds=(time.perf_counter() - started) / max(1, len(rounds)),
             score_seconds=0.0,
             error=_line(f"{type(exc).__name__}: {exc}"),
             trace=traceback.format_exc()[-_TRACEBACK_CHARS:],
             fitted=False,
         )
-    fitted = time.perf_counter()
-    test_scores, trace = _checked(score(estimator, fold.X_test, fold.y_test, **_weights(fold.weight_test)), error_score)
-    scored = time.perf_counter()
-    if return_train_score:
-        train_scores, train_trace = _checked(
-            score(estimator, fold.X_train, fold.y_train, **_weights(fold.weight_train)), error_score
+        return [lost] * max(1, len(rounds))
+
+    def scored(share: float, saved: float) -> FoldResult:
+        began = time.perf_counter()
+        test_scores, trace = _scores(score, estimator, fold.test, error_score)
+        score_seconds = time.perf_counter() - began
+        train_scores: dict[str, float] = {}
+        if return_train_score:
+            train_scores, train_trace = _scores(score, estimator, fold.train, error_score)
+            trace = trace or train_trace
+        return FoldResult(
+            test_scores=test_scores,
+            train_scores=train_scores,
+            fit_seconds=share,
+            score_seconds=score_seconds,
+            saved_seconds=saved,
+            error=_line(trace.strip().rpartition("\n")[2]) if trace else None,
+            trace=trace[-_TRACEBACK_CHARS:],
+            best_iteration=best_iteration,
         )
-        trace = trace or train_trace
-    return FoldResult(
-        test_scores=test_scores,
-        train_scores=train_scores,
-        fit_seconds=fitted - started,
-        score_seconds=scored - fitted,
-        error=_line(trace.strip().rpartition("\n")[2]) if trace else None,
-        trace=trace[-_TRACEBACK_CHARS:],
-    )
+
+    if not rounds:
+        return [scored(fit_seconds, kept.spared_seconds)]
+    # Alone, each would have binned the data and then trained its own rounds.
+    binning, training = kept.made_seconds + kept.spared_seconds, fit_seconds - kept.made_seconds
+    by_rounds = {}
+    for number in learner.prefixes(estimator, contained):
+        share = fit_seconds * number / sum(contained)
+        by_rounds[number] = scored(share, binning + training * number / max(contained) - share)
+    return [by_rounds.get(number) for number in rounds]
 
 
-def _weights(weights: Any) -> dict[str, Any]:
-    """Keywords that a scorer gets for the weights of the part that it scores."""
-    return {"sample_weight": weights} if _WEIGHTED_SCORES and weights is not None else {}
+def _scores(score: Scorer, estimator: Any, part: Part, error_score: float) -> tuple[dict[str, float], str]:
+    weights = {"sample_weight": part.weight} if _WEIGHTED_SCORES and part.weight is not None else {}
+    return _checked(score(estimator, part.X, part.y, **weights), error_score)
 
 
 def _line(text: str) -> str:
@@ -257,6 +296,11 @@ def summary(folds: Sequence[FoldResult], metrics: Sequence[str], refit: str) -> 
         fields["traceback"] = problem[1].trace
     fields["fit_seconds"] = sum(fold.fit_seconds for fold in folds)
     fields["score_seconds"] = sum(fold.score_seconds for fold in folds)
+    fields["saved_seconds"] = sum(fold.saved_seconds for fold in folds)
     fields["split_fit_seconds"] = [fold.fit_seconds for fold in folds]
     fields["split_score_seconds"] = [fold.score_seconds for fold in folds]
+    kept = [fold.best_iteration for fold in folds if fold.best_iteration is not None]
+    if kept:
+        fields["mean_best_iteration"] = sum(kept) / len(kept)
+        fields["split_best_iteration"] = [fold.best_iteration for fold in folds]
     return fields

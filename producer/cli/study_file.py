@@ -94,6 +94,8 @@ class StudyFile(_Record):
     return_train_score: bool = False
     trial_timeout: Annotated[float, Field(gt=0)] | None = None
     chunks: Annotated[int, Field(ge=1)] | None = None
+    share_fits: bool = True
+    validation_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
 
 
 # How many names an error lists before it says that there are more.

@@ -42,6 +42,10 @@ def submit(
     chunks: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Messages to cut the grid into, in place of the file's.")
     ] = None,
+    no_share_fits: Annotated[
+        bool,
+        typer.Option("--no-share-fits", help="Fit every trial by itself, also where one fit does for several."),
+    ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Watch it to its end, then print the leaderboard.")] = False,
     json_: AsJson = False,
 ) -> None:
@@ -61,12 +65,13 @@ def submit(
       warren submit study.yaml --wait
       warren submit study.yaml --data other.parquet --target price --json
 
-    Also in the file: refit, error_score, return_train_score, trial_timeout (seconds), chunks, and under data:
-    weight and group (columns), drop, categories, text (lists of columns). Text columns need a word on what
-    they are. The grid may be a list of grids, each with its own `estimator` and `params` beside its values.
+    Also in the file: refit, error_score, return_train_score, trial_timeout (seconds), chunks, share_fits,
+    validation_fraction (for early stopping), and under data: weight and group (columns), drop, categories, text
+    (lists of columns). Text columns need a word on what they are. The grid may be a list of grids, each with its
+    own `estimator` and `params` beside its values.
     """
     with on_interrupt("warren: interrupted; the same command again submits what is missing"):
-        study = _submit(file, data, target, name, chunks)
+        study = _submit(file, data, target, name, chunks, share_fits=not no_share_fits)
         status = study.status()
     if not wait:
         if json_:
@@ -79,7 +84,9 @@ def submit(
     _follow(study, None, as_json=json_)
 
 
-def _submit(file: Path, data: Path | None, target: str | None, name: str | None, chunks: int | None) -> Study:
+def _submit(
+    file: Path, data: Path | None, target: str | None, name: str | None, chunks: int | None, *, share_fits: bool
+) -> Study:
     from sklearn.base import is_classifier
 
     from producer import submit as submit_study
@@ -111,10 +118,12 @@ def _submit(file: Path, data: Path | None, target: str | None, name: str | None,
         sample_weight=columns.sample_weight,
         refit=written.refit,
         n_chunks=chunks or written.chunks,
+        share_fits=share_fits and written.share_fits,
         name=name or written.name or file.stem,
         error_score=written.error_score,
         return_train_score=written.return_train_score,
         trial_timeout=written.trial_timeout,
+        validation_fraction=written.validation_fraction,
     )
 
 

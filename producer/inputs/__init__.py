@@ -4,8 +4,17 @@ Every refusal is an `tuning.errors.InputError` that names the offence, its value
 """
 
 from producer.inputs.data import prepare
+from producer.inputs.early_stopping import check_early_stopping
 from producer.inputs.estimators import Candidates, check_estimators
 from producer.inputs.scoring import check_scoring
-from producer.inputs.splits import make_splits
+from producer.inputs.splits import make_splits, make_validation
 
-__all__ = ["Candidates", "check_estimators", "check_scoring", "make_splits", "prepare"]
+__all__ = [
+    "Candidates",
+    "check_early_stopping",
+    "check_estimators",
+    "check_scoring",
+    "make_splits",
+    "make_validation",
+    "prepare",
+]

@@ -16,7 +16,9 @@ from sklearn.model_selection import (
     RepeatedStratifiedKFold,
     StratifiedGroupKFold,
     StratifiedKFold,
+    TimeSeriesSplit,
     check_cv,
+    train_test_split,
 )
 
 from producer.inputs.text import short
@@ -72,6 +74,59 @@ def make_splits(
         (_side(train, f"{shown}: fold {fold}, train", rows), _side(test, f"{shown}: fold {fold}, test", rows))
         for fold, (train, test) in enumerate(pairs)
     ]
+
+
+def make_validation(
+    fraction: Any,
+    splits: list[Split],
+    cv: Any,
+    y: NDArray[Any] | None,
+    groups: NDArray[Any] | None,
+    *,
+    classifier: bool,
+) -> list[Split]:
+    """Set a share of each fold's training part apart, for early stopping to watch.
+
+    Parameters
+    ----------
+    fraction : float
+        The share, between 0 and 1.
+    splits : list of (train, test)
+        What `make_splits` returned for `cv`.
+    cv, y, groups, classifier
+        As for `make_splits`. Classes keep their shares, groups stay together, and of a `TimeSeriesSplit` the last
+        rows are set apart; otherwise rows are drawn, always the same.
+
+    Returns
+    -------
+    list of (train, validation)
+        Indices, ndarrays of int64, that together are the training part of their fold.
+
+    Raises
+    ------
+    InputError
+        It is no share, or leaves a side without rows or a class without members.
+    """
+    shown = f"validation_fraction={short(fraction)}"
+    if isinstance(fraction, bool) or not isinstance(fraction, (float, np.floating)) or not 0 < fraction < 1:
+        raise InputError(f"{shown}: pass a share between 0 and 1, 0.1 for one, or None for the held-out part")
+    found = []
+    for number, (train, _) in enumerate(splits):
+        where = f"{shown}: fold {number}"
+        try:
+            if isinstance(cv, TimeSeriesSplit):
+                pair = train_test_split(train, test_size=float(fraction), shuffle=False)
+            elif groups is not None:
+                cut = GroupShuffleSplit(1, test_size=float(fraction), random_state=0)
+                pair = [train[side] for side in next(cut.split(train, groups=groups[train]))]
+            else:
+                strata = y[train] if classifier and y is not None and y.ndim == 1 else None
+                pair = train_test_split(train, test_size=float(fraction), random_state=0, stratify=strata)
+        except ValueError as exc:
+            raise InputError(f"{where}: {' '.join(str(exc).split())}") from exc
+        fit, watched = (np.sort(side) for side in pair)
+        found.append((fit, watched))
+    return found
 
 
 def _splitter(cv: Any, y: NDArray[Any] | None, shown: str, *, classifier: bool) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import IO, Any
 
+from tuning.counts import no_counts
 from tuning.store import Document, Store, now, pack, trial_id
 
 STUDY = "breast-cancer-0123456789ab"
@@ -16,11 +17,14 @@ def trial(number: int, score: float = 0.5, state: str = "COMPLETE", **fields: An
         "_id": trial_id(STUDY, number),
         "study_id": STUDY,
         "number": number,
+        "estimator": "XGBClassifier",
         "state": state,
         "params": {"max_depth": number},
         "mean_test_score": score,
         "fit_seconds": 0.25,
         "score_seconds": 0.125,
+        "saved_seconds": 0.5,
+        "estimated_seconds": 1.0,
         "finished_at": now(),
         **fields,
     }
@@ -36,7 +40,7 @@ def study(n_trials: int = 10, study_id: str = STUDY, **fields: Any) -> Document:
         "space": [{"max_depth": [1, 2]}],
         "created_at": now(),
         "finished_at": None,
-        "progress": {"complete": 0, "failed": 0, "dead": 0, "fit_seconds": 0.0, "score_seconds": 0.0},
+        "progress": no_counts(),
         **fields,
     }
 

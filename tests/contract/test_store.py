@@ -13,7 +13,7 @@ import pytest
 from contract.documents import STUDY, add, progress, study, trial
 
 from tuning.settings import Settings
-from tuning.store import Store, now, pack, trial_id, unpack
+from tuning.store import Document, Store, now, pack, trial_id, unpack
 
 # --------------------------------------------------------------------------- results
 
@@ -196,9 +196,59 @@ def test_results_are_counted_in_the_study(store: Store) -> None:
     add(store, trial(1, 0.75), later)
     counted = progress(store)
     assert (counted["complete"], counted["failed"], counted["dead"]) == (3, 1, 0)
-    assert (counted["fit_seconds"], counted["score_seconds"]) == (1.0, 0.5)
+    assert (counted["fit_seconds"], counted["score_seconds"], counted["saved_seconds"]) == (1.0, 0.5, 2.0)
+    assert counted["estimators"] == {"XGBClassifier": {"trials": 4, "estimated_seconds": 4.0, "fit_seconds": 1.0}}
     assert counted["best"] == {"score": 0.75, "minus_number": -1}
     assert counted["last_result_at"] == later["finished_at"]
+
+
+def _two_estimators(numbers: range) -> list[Document]:
+    """Make results of two estimators, seconds in halves so that sums are exact in any order."""
+    return [
+        trial(
+            number,
+            math.nan if number % 7 == 0 else number % 11 / 11,
+            "FAILED" if number % 5 == 0 else "COMPLETE",
+            estimator="Ridge" if number % 3 == 0 else "XGBClassifier",
+            fit_seconds=number / 2,
+            score_seconds=number / 4,
+            saved_seconds=number / 8,
+            estimated_seconds=number * 2.0,
+            **({"failed_fits": 1} if number % 5 == 0 else {}),
+        )
+        for number in numbers
+    ]
+
+
+def test_a_recount_gives_what_was_counted_one_by_one(store: Store) -> None:
+    store.create_study(study(n_trials=100))
+    documents = _two_estimators(range(40))
+    for start, end in ((0, 1), (1, 2), (2, 17), (17, 40)):
+        add(store, *documents[start:end])
+    counted = progress(store)
+    ridge = [one for one in documents if one["estimator"] == "Ridge"]
+    assert counted["estimators"]["Ridge"] == {
+        "trials": 14,
+        "estimated_seconds": sum(one["estimated_seconds"] for one in ridge),
+        "fit_seconds": sum(one["fit_seconds"] for one in ridge),
+    }
+    assert {name: own["trials"] for name, own in counted["estimators"].items()} == {"Ridge": 14, "XGBClassifier": 26}
+    assert (counted["complete"], counted["failed"], counted["saved_seconds"]) == (32, 8, sum(range(40)) / 8)
+    recounted = store.recount(STUDY)
+    assert recounted is not None
+    assert recounted["progress"] == counted
+
+
+def test_a_recount_puts_counts_right_that_are_wrong(store: Store) -> None:
+    store.create_study(study(n_trials=100))
+    documents = _two_estimators(range(10))
+    add(store, *documents)
+    right = progress(store)
+    store.add_progress(STUDY, documents[:5])  # counted twice
+    store.update_study(STUDY, {"$set": {"progress.estimators.Other": {"trials": 3}, "progress.saved_seconds": -1.0}})
+    assert progress(store) != right
+    store.recount(STUDY)
+    assert progress(store) == right
 
 
 def test_no_new_result_counts_nothing_and_returns_the_study(store: Store) -> None:
@@ -245,6 +295,10 @@ def test_writers_at_once_count_each_result_once(store: Store) -> None:
     assert found is not None
     assert (found["progress"]["complete"], found["progress"]["failed"]) == (160, 40)
     assert found["progress"]["fit_seconds"] == 50.0
+    assert found["progress"]["saved_seconds"] == 100.0
+    assert found["progress"]["estimators"] == {
+        "XGBClassifier": {"trials": 200, "estimated_seconds": 200.0, "fit_seconds": 50.0}
+    }
     assert found["progress"]["best"] == {"score": 36 / 37, "minus_number": -36}
     assert found["state"] == "COMPLETE"
 
@@ -296,7 +350,8 @@ def test_a_recount_repairs_what_a_lost_worker_left_uncounted(store: Store) -> No
     assert found["state"] == "RUNNING"
     counted = progress(store)
     assert (counted["complete"], counted["failed"], counted["dead"]) == (2, 1, 0)
-    assert (counted["fit_seconds"], counted["score_seconds"]) == (0.75, 0.375)
+    assert (counted["fit_seconds"], counted["score_seconds"], counted["saved_seconds"]) == (0.75, 0.375, 1.5)
+    assert counted["estimators"] == {"XGBClassifier": {"trials": 3, "estimated_seconds": 3.0, "fit_seconds": 0.75}}
     store.insert_trials([pack(trial(3))])
     found = store.recount(STUDY)
     assert found is not None
@@ -329,6 +384,7 @@ def test_a_recount_of_a_study_without_results_is_nought(store: Store) -> None:
     assert found is not None
     counted = found["progress"]
     assert (counted["complete"], counted["failed"], counted["fit_seconds"]) == (0, 0, 0.0)
+    assert (counted["saved_seconds"], counted["estimators"]) == (0.0, {})
 
 
 # --------------------------------------------------------------------------- indexes

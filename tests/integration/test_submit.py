@@ -16,6 +16,7 @@ from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import KFold, ParameterGrid, StratifiedKFold
 from sklearn.tree import DecisionTreeClassifier
+from xgboost import XGBClassifier
 
 from producer import Study, publication, submit
 from tuning.broker import channel
@@ -56,18 +57,21 @@ def numbers(chunks: Iterable[Chunk]) -> list[int]:
     return [trial.number for chunk in chunks for trial in chunk.trials]
 
 
-def finish(store: Store, study: Study, which: Iterable[int], state: str = "COMPLETE") -> None:
+def finish(store: Store, study: Study, which: Iterable[int], state: str = "COMPLETE", estimated: float = 0.125) -> None:
     """Write results as a worker would."""
     documents = [
         {
             "_id": trial_id(study.id, number),
             "study_id": study.id,
             "number": number,
+            "estimator": "DecisionTreeClassifier",
             "state": state,
             "error": None if state == "COMPLETE" else "fold 0: no",
             "mean_test_score": 0.5,
             "fit_seconds": 0.25,
             "score_seconds": 0.25,
+            "saved_seconds": 0.0,
+            "estimated_seconds": estimated,
             "finished_at": now(),
         }
         for number in which
@@ -124,6 +128,7 @@ def test_the_study_document_says_what_was_submitted(servers: Settings, store: St
     found = stored(store, study)
     assert (found["name"], found["state"], found["n_trials"], found["n_splits"]) == (study.name, "RUNNING", 12, 3)
     assert (found["generation"], found["n_chunks"], found["trial_timeout"]) == (1, 5, None)
+    assert (found["share_fits"], found["train_rows"], found["n_classes"]) == (True, 13, 2)
     assert found["data"] == {"X": "ndarray", "shape": [20, 3], "n_samples": 20, "bytes": X.nbytes + Y.nbytes}
     assert found["space"] == [{"max_depth": [1, 2, 3, None], "min_samples_leaf": [1, 2, 5]}]
     assert found["created_at"] <= found["submitted_at"]
@@ -202,6 +207,38 @@ def test_a_submission_returns_before_there_is_any_result(servers: Settings) -> N
         study.wait(timeout=0.01, progress=False)
 
 
+# ------------------------------------------------------------------------------- planning
+
+
+def test_trials_that_may_share_a_fit_travel_together_and_the_longest_first(servers: Settings) -> None:
+    grid = {"max_depth": [3, 6], "eta": [0.1, 0.3], "n_estimators": [10, 40, 20]}
+    submit(XGBClassifier(), grid, np.tile(X, (20, 1)), np.tile(Y, 20), cv=3)
+    chunks = drain(servers)
+    found = [
+        [(trial.params["max_depth"], trial.params["eta"], trial.params["n_estimators"]) for trial in chunk.trials]
+        for chunk in chunks
+    ]
+    order = [(depth, eta, rounds) for depth in (6, 3) for eta in (0.1, 0.3) for rounds in (40, 20, 10)]
+    assert [trial for chunk in found for trial in chunk] == order
+    assert all(len(chunk) % 3 == 0 for chunk in found)
+    expected = [trial.estimated_seconds for chunk in chunks for trial in chunk.trials]
+    assert expected[0] > expected[1] > expected[2] > 0
+
+
+def test_measured_times_say_what_is_left_and_correct_the_next_study(servers: Settings, store: Store) -> None:
+    study = submit_trees()
+    expected = sum(trial.estimated_seconds for chunk in drain(servers) for trial in chunk.trials)
+    assert study.status().work_left_seconds == pytest.approx(expected)
+    finish(store, study, range(6), estimated=expected / 12)
+    # Each took a quarter of a second to fit and one to score; six are left.
+    assert study.status().work_left_seconds == pytest.approx(6 * 0.5)
+    correction = 0.25 / (expected / 12)
+    other = submit_trees(name="another")
+    assert stored(store, other)["estimates"]["DecisionTreeClassifier"]["correction"] == pytest.approx(correction)
+    assert other.status().work_left_seconds == pytest.approx(12 * 0.25, rel=1e-3)
+    assert submit_trees().status().work_left_seconds == pytest.approx(6 * 0.5, rel=1e-3), "published again"
+
+
 # ------------------------------------------------------------------------------- resuming
 
 
@@ -221,12 +258,13 @@ def test_a_second_submission_publishes_only_what_has_no_result(servers: Settings
 
 
 def test_a_second_submission_may_run_the_study_in_another_way(servers: Settings, store: Store) -> None:
-    submit_trees(n_chunks=2, trial_timeout=5.0)
-    drain(servers)
+    submit_trees(n_chunks=2, trial_timeout=5.0, share_fits=False)
+    assert {chunk.share_fits for chunk in drain(servers)} == {False}
     study = submit_trees(n_chunks=3)
     chunks = drain(servers)
     assert [len(chunk.trials) for chunk in chunks] == [4, 4, 4]
     assert {chunk.trial_timeout for chunk in chunks} == {None}
+    assert {chunk.share_fits for chunk in chunks} == {True}
     assert (stored(store, study)["n_chunks"], stored(store, study)["trial_timeout"]) == (3, None)
 
 

@@ -38,6 +38,7 @@ def status(**fields: Any) -> Status:
         "dead": 0,
         "fit_seconds": 10.0,
         "score_seconds": 1.0,
+        "saved_seconds": 0.0,
         "best_score": 0.9,
         "best_number": 2,
         "created_at": WHEN,

@@ -71,6 +71,7 @@ def test_options_take_the_place_of_the_files_data(tmp_path: Path) -> None:
         ("error_score: ignore", "error_score: needs a number or 'raise', not 'ignore'"),
         ("trial_timeout: 0", "trial_timeout: needs greater than 0, not 0"),
         ("chunks: 0", "chunks: needs greater than or equal to 1, not 0"),
+        ("share_fits: 3", "share_fits: needs a valid boolean, not 3"),
         ("name: 3", "name: needs a valid string, not 3"),
         ("name: a\nname: b", "no YAML: "),
         ("grid: {", "no YAML: "),

@@ -1,12 +1,11 @@
-"""The pure core: one candidate on one fold, and what becomes of it."""
+"""The pure core: one candidate on one fold."""
 
 from __future__ import annotations
 
-import io
 import math
-import warnings
-from types import SimpleNamespace
-from typing import Any, Self, cast
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, Self
 
 import numpy as np
 import pytest
@@ -16,11 +15,9 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from tuning.dataset import Dataset, dataset_parts, digest, splits_parts, write_parts
-from tuning.errors import StoreError, StudyError
-from tuning.store import Store
-from worker.data import DataCache
-from worker.evaluate import Fold, FoldResult, fit_and_score, make_scorer, summary
+from worker.evaluate import FoldResult, Nothing, fit_and_score, make_scorer
+from worker.fitting import Fold, Learner
+from worker.fitting.learner import Part
 
 DRAW = np.random.default_rng(1)
 X = DRAW.normal(size=(40, 4))
@@ -28,20 +25,22 @@ Y = (X[:, 0] + DRAW.normal(size=40) > 0).astype(int)
 WEIGHTS = DRAW.uniform(0.1, 2.0, 40)
 
 
+def part(rows: Any, y: Any = Y, weights: Any = None) -> Part:
+    return Part(X[rows], None if y is None else y[rows], None if weights is None else weights[rows])
+
+
 def fold(train: Any = slice(0, 30), test: Any = slice(30, 40), y: Any = Y, weights: Any = None) -> Fold:
-    return Fold(
-        X_train=X[train],
-        y_train=None if y is None else y[train],
-        X_test=X[test],
-        y_test=None if y is None else y[test],
-        weight_train=None if weights is None else weights[train],
-        weight_test=None if weights is None else weights[test],
-    )
+    return Fold(train=part(train, y, weights), test=part(test, y, weights))
+
+
+def evaluate_all(make: Any, of: Fold, scorers: dict[str, str | None], **options: Any) -> list[FoldResult]:
+    chosen = {"error_score": math.nan, "return_train_score": False, "seed": 0} | options
+    return fit_and_score(make, of, make_scorer(scorers), list(scorers), **chosen)
 
 
 def evaluate(make: Any, of: Fold, scorers: dict[str, str | None], **options: Any) -> FoldResult:
-    chosen = {"error_score": math.nan, "return_train_score": False, "seed": 0} | options
-    return fit_and_score(make, of, make_scorer(scorers), list(scorers), **chosen)
+    [found] = evaluate_all(make, of, scorers, **options)
+    return found
 
 
 class Says(ClassifierMixin, BaseEstimator):
@@ -185,18 +184,18 @@ def test_without_y_an_estimator_scores_itself() -> None:
 
 def test_weights_reach_fit_and_the_scorers_that_take_them() -> None:
     of = fold(y=X[:, 1], weights=WEIGHTS)
-    fitted = DecisionTreeRegressor(max_depth=2, random_state=0).fit(of.X_train, of.y_train, of.weight_train)
+    fitted = DecisionTreeRegressor(max_depth=2, random_state=0).fit(of.train.X, of.train.y, of.train.weight)
 
     def make() -> DecisionTreeRegressor:
         return DecisionTreeRegressor(max_depth=2, random_state=0)
 
-    expected = fitted.score(of.X_test, of.y_test, of.weight_test)
-    assert expected != fitted.score(of.X_test, of.y_test)
+    expected = fitted.score(of.test.X, of.test.y, of.test.weight)
+    assert expected != fitted.score(of.test.X, of.test.y)
     for scorers in ({"score": None}, {"score": "r2"}, {"r2": "r2", "worst": "neg_max_error"}):
         found = evaluate(make, of, scorers, return_train_score=True)
         metric = next(iter(scorers))
         assert found.test_scores[metric] == expected
-        assert found.train_scores[metric] == fitted.score(of.X_train, of.y_train, of.weight_train)
+        assert found.train_scores[metric] == fitted.score(of.train.X, of.train.y, of.train.weight)
         assert found.error is None
     assert evaluate(make, of, {"score": "neg_max_error"}).error is None
     # An estimator whose own score takes no weights is scored without them.
@@ -221,126 +220,130 @@ def test_a_scorer_that_scikit_learn_does_not_have_is_refused() -> None:
             make_scorer(scorers)
 
 
-# ------------------------------------------------------------------------------- data
+# ------------------------------------------------------------------------ shared fits
 
 
-class Blobs:
-    """A bucket that fails some times before it answers."""
+class Clock:
+    """Time that passes only when a test says so."""
 
-    def __init__(self, *failures: Exception) -> None:
-        self.failures = list(failures)
-        self.asked: list[str] = []
-        self.content: dict[str, bytes] = {}
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 100.0
+        monkeypatch.setattr("worker.evaluate.time", self)
 
-    def keep(self, parts: dict[str, Any]) -> str:
-        stream = io.BytesIO()
-        write_parts(parts, stream)
-        self.content[digest(parts)] = stream.getvalue()
-        return digest(parts)
-
-    def get(self, name: str) -> bytes:
-        self.asked.append(name)
-        if self.failures:
-            raise self.failures.pop(0)
-        return self.content[name]
+    def perf_counter(self) -> float:
+        return self.now
 
 
-def cache_of(blobs: Blobs, max_bytes: int = 10**6) -> tuple[DataCache, str, str]:
-    data = blobs.keep(dataset_parts(Dataset(X=X, y=Y, sample_weight=WEIGHTS)))
-    splits = blobs.keep(splits_parts(list(KFold(2).split(X))))
-    return DataCache(cast("Store", SimpleNamespace(datasets=blobs)), max_bytes), data, splits
+class Kept:
+    """What is kept of a fold: nothing, but with seconds that were made or spared."""
+
+    def __init__(self, made: float = 0.0, spared: float = 0.0) -> None:
+        self.made_seconds, self.spared_seconds = made, spared
+
+    def get(self, key: Hashable, make: Callable[[], Any], size: Callable[[Any], int]) -> Any:
+        return make()
 
 
-@pytest.mark.parametrize(("max_bytes", "fetches"), [(10**6, 2), (0, 8)])
-def test_data_is_fetched_once_while_there_is_room(max_bytes: int, fetches: int) -> None:
-    blobs = Blobs()
-    cache, data, splits = cache_of(blobs, max_bytes)
-    for number in (0, 1, 0, 1):
-        found = cache.fold(data, splits, number, pairwise=False)
-        train, test = list(KFold(2).split(X))[number]
-        assert np.array_equal(found.X_train, X[train])
-        assert np.array_equal(found.X_test, X[test])
-        assert np.array_equal(found.y_train, Y[train])
-        assert np.array_equal(found.y_test, Y[test])
-        assert np.array_equal(found.weight_train, WEIGHTS[train])
-        assert np.array_equal(found.weight_test, WEIGHTS[test])
-    assert len(blobs.asked) == fetches
+class Stepwise(BaseEstimator):
+    """Scores the rounds that it has, negative on other data than it was fitted on."""
+
+    rounds = 0
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        self._fitted_on = X
+        return self
+
+    def score(self, X: Any, y: Any = None) -> float:
+        return float(self.rounds if X is self._fitted_on else -self.rounds)
 
 
-def test_a_database_that_is_away_for_a_moment_is_waited_for() -> None:
-    blobs = Blobs(StoreError("away"), StoreError("still away"))
-    cache, data, _ = cache_of(blobs)
-    assert np.array_equal(cache.dataset(data).X, X)
-    assert len(blobs.asked) == 3
+class StepwiseLearner(Learner):
+    """Takes `seconds` for a fit, and goes through prefixes from the largest down."""
+
+    def __init__(self, clock: Clock, seconds: float = 0.0, best: int | None = None) -> None:
+        self._clock, self._seconds, self._best = clock, seconds, best
+        self.fits = 0
+
+    def fit(self, estimator: Any, fold: Fold, derived: Any) -> None:
+        self.fits += 1
+        self._clock.now += self._seconds
+        super().fit(estimator, fold, derived)
+
+    def prefixes(self, estimator: Any, rounds: Sequence[int]) -> Iterator[int]:
+        for number in sorted(set(rounds), reverse=True):
+            estimator.rounds = number
+            yield number
+
+    def best_iteration(self, estimator: Any) -> int | None:
+        return self._best
 
 
-def test_data_that_is_gone_is_not_waited_for() -> None:
-    blobs = Blobs(StudyError("was the study's data deleted?"))
-    cache, data, _ = cache_of(blobs)
-    with pytest.raises(StudyError):
-        cache.dataset(data)
-    assert len(blobs.asked) == 1
+def test_one_fit_is_scored_as_each_of_its_prefixes_in_the_order_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    learner = StepwiseLearner(Clock(monkeypatch))
+    rounds = [30, 5, 80, 5]
+    found = evaluate_all(Stepwise, fold(), {"score": None}, learner=learner, rounds=rounds, return_train_score=True)
+    assert [one.test_scores["score"] for one in found] == [-30.0, -5.0, -80.0, -5.0]
+    assert [one.train_scores["score"] for one in found] == [30.0, 5.0, 80.0, 5.0]
+    assert [one.error for one in found] == [None] * 4
+    assert learner.fits == 1
 
 
-# ---------------------------------------------------------------------------- summary
+def test_the_time_of_a_shared_fit_is_split_by_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    learner = StepwiseLearner(Clock(monkeypatch), seconds=12.0)
+    found = evaluate_all(Stepwise, fold(), {"score": None}, learner=learner, rounds=[10, 30, 20])
+    assert [one.fit_seconds for one in found] == pytest.approx([2.0, 6.0, 4.0])
 
 
-def result(test: dict[str, float], train: dict[str, float] | None = None, **fields: Any) -> FoldResult:
-    return FoldResult(test_scores=test, train_scores=train or {}, fit_seconds=0.5, score_seconds=0.25, **fields)
+@pytest.mark.parametrize(
+    ("made", "spared", "alone"),
+    [
+        (0.0, 0.0, [4.0, 12.0, 8.0]),  # twelve seconds for thirty rounds
+        (3.0, 0.0, [3.0 + 3.0, 3.0 + 9.0, 3.0 + 6.0]),  # three of the twelve were for bins, which each would make
+        (0.0, 3.0, [3.0 + 4.0, 3.0 + 12.0, 3.0 + 8.0]),  # the bins were there already
+    ],
+)
+def test_what_trials_save_is_what_they_would_have_taken_alone_less_their_share(
+    made: float, spared: float, alone: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learner = StepwiseLearner(Clock(monkeypatch), seconds=12.0)
+    kept = Kept(made, spared)
+    found = evaluate_all(Stepwise, fold(), {"score": None}, learner=learner, derived=kept, rounds=[10, 30, 20])
+    assert [one.fit_seconds + one.saved_seconds for one in found] == pytest.approx(alone)
+    assert sum(one.fit_seconds for one in found) == pytest.approx(12.0)
 
 
-def test_a_trial_s_document_has_scores_times_and_state() -> None:
-    folds = [result({"auc": 0.5, "acc": 1.0}), result({"auc": 1.0, "acc": 0.0})]
-    assert summary(folds, ["auc", "acc"], "acc") == {
-        "state": "COMPLETE",
-        "error": None,
-        "mean_test_score": 0.5,
-        "std_test_score": 0.5,
-        "mean_test_auc": 0.75,
-        "std_test_auc": 0.25,
-        "split_test_auc": [0.5, 1.0],
-        "mean_test_acc": 0.5,
-        "std_test_acc": 0.5,
-        "split_test_acc": [1.0, 0.0],
-        "fit_seconds": 1.0,
-        "score_seconds": 0.5,
-        "split_fit_seconds": [0.5, 0.5],
-        "split_score_seconds": [0.25, 0.25],
-    }
+def test_a_lone_trial_saves_only_the_bins_that_were_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    learner = StepwiseLearner(Clock(monkeypatch), seconds=12.0)
+    assert evaluate(Stepwise, fold(), {"score": None}, learner=learner).saved_seconds == 0.0
+    found = evaluate(Stepwise, fold(), {"score": None}, learner=learner, derived=Kept(made=3.0))
+    assert (found.fit_seconds, found.saved_seconds) == (12.0, 0.0)
+    found = evaluate(Stepwise, fold(), {"score": None}, learner=learner, derived=Kept(spared=3.0))
+    assert (found.fit_seconds, found.saved_seconds) == (12.0, 3.0)
 
 
-def test_a_single_metric_is_called_score() -> None:
-    found = summary([result({"score": 0.25}, {"score": 1.0})], ["score"], "score")
-    assert (found["mean_test_score"], found["split_test_score"]) == (0.25, [0.25])
-    assert (found["mean_train_score"], found["split_train_score"]) == (1.0, [1.0])
+def test_a_shared_fit_that_raises_is_a_failure_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    learner = StepwiseLearner(Clock(monkeypatch), seconds=12.0)
+    found = evaluate_all(
+        lambda: Says(fit=RuntimeError("no luck")), fold(), {"score": None}, learner=learner, rounds=[10, 30, 20]
+    )
+    assert [(one.error, one.fitted, one.saved_seconds) for one in found] == [("RuntimeError: no luck", False, 0.0)] * 3
+    assert sum(one.fit_seconds for one in found) == pytest.approx(12.0)
 
 
-def test_the_first_fold_that_failed_says_why() -> None:
-    folds = [
-        result({"score": 0.5}),
-        result({"score": math.nan}, error="ValueError: no", trace="the trace", fitted=False),
-        result({"score": math.nan}, error="ValueError: later", trace="another"),
-    ]
-    found = summary(folds, ["score"], "score")
-    assert (found["state"], found["error"]) == ("FAILED", "fold 1: ValueError: no")
-    assert (found["traceback"], found["failed_fits"]) == ("the trace", 1)
-    assert math.isnan(found["mean_test_score"])
-    assert repr(found["split_test_score"]) == "[0.5, nan, nan]"
+def test_the_rounds_that_are_kept_are_told_only_where_something_was_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    learner = StepwiseLearner(Clock(monkeypatch), best=17)
+    assert evaluate(Stepwise, fold(), {"score": None}, learner=learner).best_iteration is None
+    watching = replace(fold(), evaluation=part(slice(30, 40)))
+    assert evaluate(Stepwise, watching, {"score": None}, learner=learner).best_iteration == 17
+    assert evaluate(Stepwise, watching, {"score": None}).best_iteration is None
 
 
-def test_mean_and_deviation_are_computed_as_scikit_learn_does() -> None:
-    for seed in range(50):
-        draw = np.random.default_rng(seed)
-        values = draw.normal(size=draw.integers(1, 30)).tolist()
-        found = summary([result({"score": value}) for value in values], ["score"], "score")
-        matrix = np.array([values, values])
-        means = np.average(matrix, axis=1)
-        assert found["mean_test_score"] == means[0]
-        assert found["std_test_score"] == np.sqrt(np.average((matrix - means[:, np.newaxis]) ** 2, axis=1))[0]
+def test_an_estimator_of_no_library_has_no_prefixes() -> None:
+    with pytest.raises(NotImplementedError, match="LogisticRegression has no rounds"):
+        evaluate_all(LogisticRegression, fold(), {"score": None}, rounds=[1, 2])
 
 
-def test_scores_without_end_make_no_warning() -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        found = summary([result({"score": math.nan}), result({"score": 0.5})], ["score"], "score")
-    assert math.isnan(found["mean_test_score"])
+def test_where_nothing_is_kept_everything_is_made_anew() -> None:
+    nothing = Nothing()
+    assert nothing.get("key", object, id) is not nothing.get("key", object, id)
+    assert (nothing.made_seconds, nothing.spared_seconds) == (0.0, 0.0)

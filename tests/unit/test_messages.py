@@ -32,13 +32,20 @@ OBJECTIVES = st.builds(
     estimator=st.none() | ENCODED,
     dataset=DIGESTS,
     splits=DIGESTS,
+    validation=st.none() | DIGESTS,
     n_splits=st.integers(1, 100),
     scorers=st.dictionaries(st.text(), st.none() | st.text(), min_size=1, max_size=3),
     refit=st.text(),
     error_score=st.just("raise") | st.floats(),
     return_train_score=st.booleans(),
 )
-TRIALS = st.builds(Trial, number=st.integers(0, 2**63 - 1), params=ENCODED, estimator=st.none() | ENCODED)
+TRIALS = st.builds(
+    Trial,
+    number=st.integers(0, 2**63 - 1),
+    params=ENCODED,
+    estimator=st.none() | ENCODED,
+    estimated_seconds=st.floats(0, allow_infinity=False),
+)
 CHUNKS = st.builds(
     Chunk,
     study_id=st.text(min_size=1, max_size=200),
@@ -47,6 +54,7 @@ CHUNKS = st.builds(
     objective=OBJECTIVES,
     trials=st.lists(TRIALS, min_size=1, max_size=3).map(tuple),
     trial_timeout=st.none() | st.floats(min_value=1e-3, max_value=1e9),
+    share_fits=st.booleans(),
 )
 
 
@@ -122,7 +130,9 @@ def test_defaults_need_not_be_written() -> None:
     chunk = decode_message(schema_version=...)
     assert chunk.schema_version == 1
     assert chunk.trial_timeout is None
-    assert chunk.trials == (Trial(number=7, params={"strategy": "prior"}),)
+    assert chunk.share_fits is True
+    assert chunk.objective.validation is None
+    assert chunk.trials == (Trial(number=7, params={"strategy": "prior"}, estimator=None, estimated_seconds=0.0),)
     assert isinstance(chunk.objective.error_score, float)
     assert math.isnan(chunk.objective.error_score)
 
@@ -142,12 +152,21 @@ def test_defaults_need_not_be_written() -> None:
         ({"trials": [{"number": 1}]}, r"trials\.0\.params"),
         ({"trials": [{"number": 1, "params": [], "estimator": None}]}, r"trials\.0\.params"),
         ({"trials": [{"number": 1, "params": {}, "code": "x"}]}, r"trials\.0\.code"),
+        ({"trials": [{"number": 1, "params": {}, "estimated_seconds": -0.5}]}, r"trials\.0\.estimated_seconds"),
+        ({"trials": [{"number": 1, "params": {}, "estimated_seconds": "Infinity"}]}, r"trials\.0\.estimated_seconds"),
+        ({"trials": [{"number": 1, "params": {}, "estimated_seconds": "NaN"}]}, r"trials\.0\.estimated_seconds"),
+        ({"trials": [{"number": 1, "params": {}, "estimated_seconds": None}]}, r"trials\.0\.estimated_seconds"),
         ({"trial_timeout": 0}, "trial_timeout"),
+        ({"share_fits": None}, "share_fits"),
+        ({"share_fits": "now and then"}, "share_fits"),
         ({"priority": 3}, "priority"),
         ({"objective": None}, "objective"),
         ({"objective__dataset": "a" * 63}, r"objective\.dataset"),
         ({"objective__dataset": "A" * 64}, r"objective\.dataset"),
         ({"objective__splits": "../../etc/passwd"}, r"objective\.splits"),
+        ({"objective__validation": "../../etc/passwd"}, r"objective\.validation"),
+        ({"objective__validation": "a" * 63}, r"objective\.validation"),
+        ({"objective__validation": 0.1}, r"objective\.validation"),
         ({"objective__n_splits": 0}, r"objective\.n_splits"),
         ({"objective__scorers": {}}, r"objective\.scorers"),
         ({"objective__scorers": {"a": 1}}, r"objective\.scorers\.a"),
@@ -177,4 +196,6 @@ def test_records_are_frozen() -> None:
 def test_a_message_is_small_and_reads_well() -> None:
     body = encode_chunk(decode_message())
     assert len(body) < 600
-    assert json.loads(body)["trials"] == [{"number": 7, "params": {"strategy": "prior"}, "estimator": None}]
+    assert json.loads(body)["trials"] == [
+        {"number": 7, "params": {"strategy": "prior"}, "estimator": None, "estimated_seconds": 0.0}
+    ]

@@ -24,6 +24,8 @@ class Seen:
     total: int = 300
     failed: int = 0
     best_score: float | None = None
+    spent_seconds: float = 0.0
+    work_left_seconds: float | None = None
     state: str = "RUNNING"
 
 
@@ -106,6 +108,39 @@ def test_a_description_says_pace_time_left_best_and_failures() -> None:
     pace.see(100)
     status = Seen(done=100, failed=3, best_score=0.97361)
     assert describe(status, pace) == "10.0 trials/s, 0:20 left, best 0.9736, 3 failed"
+
+
+def test_the_time_left_is_the_work_left_among_those_at_work() -> None:
+    """Long trials come first: their rate says too much for the short ones that are left."""
+    clock = Clock()
+    pace = Pace(clock)
+    pace.see(0, 0.0)
+    clock.seconds += 10
+    pace.see(20, 40.0)
+    assert pace.workers == 4
+    status = Seen(done=20, spent_seconds=40.0, work_left_seconds=28.0)
+    assert describe(status, pace) == "2.0 trials/s, 0:07 left"
+
+
+@pytest.mark.parametrize(("spent", "left"), [(40.0, None), (40.0, 0.0), (0.0, 28.0)])
+def test_without_an_estimate_or_work_seen_the_time_left_goes_by_the_trials(spent: float, left: float | None) -> None:
+    clock = Clock()
+    pace = Pace(clock)
+    pace.see(0, 0.0)
+    clock.seconds += 10
+    pace.see(100, spent)
+    assert pace.seconds_left(Seen(done=100, spent_seconds=spent, work_left_seconds=left)) == 20
+
+
+def test_workers_that_are_gone_are_forgotten() -> None:
+    clock = Clock()
+    pace = Pace(clock)
+    spent = 0.0
+    for second in range(240):
+        clock.seconds += 1
+        spent += 8 if second < 120 else 2
+        pace.see(second, spent)
+    assert pace.workers == pytest.approx(2, rel=0.1)
 
 
 @pytest.mark.parametrize(

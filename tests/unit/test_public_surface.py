@@ -82,7 +82,8 @@ def test_submit_takes_what_it_always_took() -> None:
     )
     assert str(shown) == (
         "(estimator, param_grid, X, y=None, *, scoring=None, cv=5, groups=None, sample_weight=None, refit=None, "
-        "n_chunks=None, name=None, error_score=nan, return_train_score=False, trial_timeout=None)"
+        "n_chunks=None, share_fits=True, name=None, error_score=nan, return_train_score=False, trial_timeout=None, "
+        "validation_fraction=None)"
     )
     assert math.isnan(found.parameters["error_score"].default)
     assert found.return_annotation in (Study, "Study")
@@ -117,6 +118,12 @@ def test_a_worker_starts_without_learners_and_without_the_producer() -> None:
     assert not loaded_by("import worker.__main__") & (LEARNERS | {"numpy", "pandas", "pyarrow", "scipy", "producer"})
 
 
+def test_a_training_process_imports_a_learner_only_for_its_estimators() -> None:
+    assert not loaded_by("import worker.child, worker.chunks, worker.fitting") & {"xgboost", "lightgbm", "catboost"}
+    found = loaded_by("import sklearn.dummy, worker.fitting as f", "f.learner_of(sklearn.dummy.DummyClassifier)")
+    assert not found & {"xgboost", "lightgbm", "catboost"}
+
+
 def test_the_contract_imports_neither_side_and_no_learner() -> None:
     everything = [f"import {name}" for name in modules_of(tuning)]
     assert not loaded_by("import tuning", *everything) & (LEARNERS | {"producer", "worker", "kubernetes", "pandas"})
@@ -143,4 +150,3 @@ def test_the_producer_never_imports_the_worker_nor_the_worker_the_producer() -> 
     assert "worker" not in sides["producer"]
     assert "producer" not in sides["worker"]
     assert not sides["producer"] & {"xgboost", "lightgbm", "catboost"}
-    assert not sides["worker"] & {"xgboost", "lightgbm", "catboost"}

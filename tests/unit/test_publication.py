@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import tracemalloc
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any, cast
 
@@ -12,10 +13,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 
 from producer import publication
-from producer.publication import chunks, default_chunks, publish_missing
+from producer.planning.cost import Shape
+from producer.planning.order import Plan
+from producer.planning.sizes import Planned, cut
+from producer.publication import chunks, publish_missing
 from producer.space import Space
 from tuning.errors import BrokerError, InputError, StudyError
-from tuning.messages import Chunk, Objective, decode_chunk
+from tuning.messages import Chunk, Objective, decode_chunk, encode_chunk
 from tuning.settings import Settings
 from tuning.store import Document, Store
 
@@ -37,16 +41,21 @@ class Memory:
     def __init__(self, space: Space, finished: Iterable[int] = (), **fields: Any) -> None:
         self.finished = set(finished)
         self.calls: list[str] = []
+        self.others: list[Document] = []
         self.document: Document | None = {
             "_id": "study",
             "state": "PAUSED",
             "generation": 3,
             "publications": 3,
-            "progress": {"complete": len(self.finished), "failed": 0},
+            "progress": {"complete": len(self.finished), "failed": 0, "estimators": {}},
             "n_trials": space.size,
             "n_chunks": None,
+            "share_fits": True,
             "estimator_in_grid": False,
             "trial_timeout": None,
+            "data": {"shape": [30, 2]},
+            "train_rows": 20,
+            "n_classes": 2,
             **fields,
         }
 
@@ -63,12 +72,18 @@ class Memory:
         self.calls.append("finished")
         return self.finished
 
+    def studies(self, limit: int, fields: Sequence[str]) -> list[Document]:
+        self.calls.append("studies")
+        return self.others
+
     def recount(self, study_id: str) -> Document | None:
         self.calls.append("recount")
         return self.document
 
 
-def publish_to(memory: Memory, space: Space, monkeypatch: pytest.MonkeyPatch) -> list[Chunk]:
+def publish_to(
+    memory: Memory, space: Space, monkeypatch: pytest.MonkeyPatch, objective: Objective = OBJECTIVE
+) -> list[Chunk]:
     """Publish what is missing; return what went to the queue."""
     published: list[Chunk] = []
 
@@ -79,9 +94,14 @@ def publish_to(memory: Memory, space: Space, monkeypatch: pytest.MonkeyPatch) ->
         return len(published)
 
     monkeypatch.setattr(publication, "publish", publish)
-    count = publish_missing(cast("Store", memory), Settings(), "study", OBJECTIVE, space)
+    count = publish_missing(cast("Store", memory), Settings(), "study", objective, space)
     assert count == sum(len(chunk.trials) for chunk in published)
     return published
+
+
+def plain(*cuts: Iterable[int]) -> list[list[Planned]]:
+    """Numbers a chunk, each of half a second."""
+    return [[(number, 0.5) for number in one] for one in cuts]
 
 
 def numbers(published: Iterable[Chunk]) -> list[list[int]]:
@@ -91,36 +111,23 @@ def numbers(published: Iterable[Chunk]) -> list[list[int]]:
 # ------------------------------------------------------------------------- chunks
 
 
-@pytest.mark.parametrize("n", [1, 2, 99, 100, 101, 1000, 1999, 2001, 26_160, 10**9])
-def test_without_a_number_of_chunks_they_are_many_and_small(n: int) -> None:
-    found = default_chunks(n)
-    assert min(n, publication._FEWEST_CHUNKS) <= found <= n
-    assert math.ceil(n / found) <= publication._TRIALS_A_CHUNK
-    # No more of them than one of the two wants.
-    assert found in {min(n, publication._FEWEST_CHUNKS), math.ceil(n / publication._TRIALS_A_CHUNK)}
-
-
 def test_chunks_have_the_sizes_numbers_and_parameters_asked_for() -> None:
     space = Space({"max_depth": [1, 2, 3], "criterion": ["gini", "entropy"]})
-    made = list(chunks("study", 7, OBJECTIVE, space, range(6), [3, 2, 1], trial_timeout=2.5))
-    assert numbers(made) == [[0, 1, 2], [3, 4], [5]]
+    made = list(chunks("study", 7, OBJECTIVE, space, plain([0, 1, 2], [5, 3], [4]), trial_timeout=2.5))
+    assert numbers(made) == [[0, 1, 2], [5, 3], [4]]
     assert [chunk.index for chunk in made] == [0, 1, 2]
     assert {(chunk.study_id, chunk.generation, chunk.trial_timeout) for chunk in made} == {("study", 7, 2.5)}
     assert all(chunk.objective == OBJECTIVE for chunk in made)
-    assert [trial.params for chunk in made for trial in chunk.trials] == list(space)
+    assert [trial.params for chunk in made for trial in chunk.trials] == [
+        space[number] for number in (0, 1, 2, 5, 3, 4)
+    ]
+    assert {trial.estimated_seconds for chunk in made for trial in chunk.trials} == {0.5}
     assert all(trial.estimator is None for chunk in made for trial in chunk.trials)
-
-
-def test_chunks_may_have_gaps() -> None:
-    space = Space({"max_depth": range(10)})
-    made = list(chunks("study", 1, OBJECTIVE, space, [1, 4, 5, 9], [2, 2]))
-    assert numbers(made) == [[1, 4], [5, 9]]
-    assert [trial.params["max_depth"] for chunk in made for trial in chunk.trials] == [1, 4, 5, 9]
 
 
 def test_an_estimator_in_the_grid_is_the_trial_s_own() -> None:
     space = Space([{"estimator": [LogisticRegression(C=2.0), DecisionTreeClassifier()], "random_state": [0]}])
-    [chunk] = chunks("study", 1, OBJECTIVE, space, range(2), [2], estimator_in_grid=True)
+    [chunk] = chunks("study", 1, OBJECTIVE, space, plain([0, 1]), estimator_in_grid=True)
     assert [trial.params for trial in chunk.trials] == [{"random_state": 0}] * 2
     assert [trial.estimator for trial in chunk.trials] == [
         {"__estimator__": "sklearn.linear_model.LogisticRegression", "params": {"C": 2.0}},
@@ -130,26 +137,46 @@ def test_an_estimator_in_the_grid_is_the_trial_s_own() -> None:
 
 def test_a_grid_beside_it_may_use_the_study_s_estimator() -> None:
     space = Space([{"estimator": [LogisticRegression()]}, {"max_depth": [2]}])
-    [chunk] = chunks("study", 1, OBJECTIVE, space, range(2), [2], estimator_in_grid=True)
+    [chunk] = chunks("study", 1, OBJECTIVE, space, plain([0, 1]), estimator_in_grid=True)
     assert [trial.estimator is None for trial in chunk.trials] == [False, True]
 
 
 def test_a_parameter_named_estimator_stays_one_where_it_is_none_of_the_trial_s() -> None:
     space = Space({"estimator": [LogisticRegression()]})
-    [chunk] = chunks("study", 1, OBJECTIVE, space, range(1), [1])
+    [chunk] = chunks("study", 1, OBJECTIVE, space, plain([0]))
     assert chunk.trials[0].estimator is None
     assert list(chunk.trials[0].params) == ["estimator"]
 
 
 def test_chunks_are_cut_lazily() -> None:
     space = Space({"a": range(10**6), "b": range(10**6)})
-    made = chunks("study", 1, OBJECTIVE, space, range(space.size), iter(lambda: 5, None))
+    made = chunks("study", 1, OBJECTIVE, space, (plain(range(i, i + 5))[0] for i in range(0, space.size, 5)))
     assert numbers(islice(made, 2)) == [[0, 1, 2, 3, 4], [5, 6, 7, 8, 9]]
+
+
+def peak_of_a_publication(n: int) -> int:
+    """Return the bytes that planning, cutting and encoding `n` trials takes at most."""
+    space = Space({"learning_rate": range(1, n // 20 + 1), "max_depth": [3, 6], "n_estimators": [*range(10, 110, 10)]})
+    assert space.size == n
+    objective = boosted()
+    tracemalloc.start()
+    try:
+        planned = Plan(space, objective.estimator, Shape(4000, 20, 2), 5)
+        made = chunks("study", 1, objective, space, cut(planned, None))
+        assert sum(len(chunk.trials) for chunk in made if encode_chunk(chunk)) == n
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_does_not_grow_with_the_number_of_trials() -> None:
+    """A chunk of many trials takes up to three megabytes on its way; all trials would take hundreds."""
+    assert peak_of_a_publication(200_000) < peak_of_a_publication(1_000) + 3_000_000
 
 
 def test_a_value_that_can_not_travel_is_refused_at_the_first_chunk() -> None:
     with pytest.raises(InputError, match="a callable can't travel"):
-        next(chunks("study", 1, OBJECTIVE, Space({"criterion": [print]}), range(1), [1]))
+        next(chunks("study", 1, OBJECTIVE, Space({"criterion": [print]}), plain([0])))
 
 
 # -------------------------------------------------------------------- publications
@@ -160,13 +187,12 @@ def test_all_of_a_new_study_is_published_under_a_new_generation(monkeypatch: pyt
     memory = Memory(space)
     published = publish_to(memory, space, monkeypatch)
     assert [number for chunk in numbers(published) for number in chunk] == list(range(250))
-    assert len(published) == default_chunks(250)
     assert {chunk.generation for chunk in published} == {4}
     assert memory.document is not None
     assert (memory.document["generation"], memory.document["state"]) == (4, "RUNNING")
     assert memory.document["submitted_at"] is not None
     # The study's generation follows once everything is in the queue: until then the old messages count.
-    assert memory.calls == ["update", "finished", "publish", "update"]
+    assert memory.calls == ["update", "finished", "studies", "publish", "update"]
 
 
 def test_only_what_has_no_result_is_published(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,14 +200,14 @@ def test_only_what_has_no_result_is_published(monkeypatch: pytest.MonkeyPatch) -
     memory = Memory(space, finished=[0, 3, 4, 9], n_chunks=4)
     published = publish_to(memory, space, monkeypatch)
     assert numbers(published) == [[1, 2], [5, 6], [7], [8]]
-    assert memory.calls == ["update", "finished", "recount", "publish", "update"]
+    assert memory.calls == ["update", "finished", "recount", "studies", "publish", "update"]
 
 
 def test_a_complete_study_publishes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     space = Space({"max_depth": range(3)})
     memory = Memory(space, finished=range(3))
     assert publish_to(memory, space, monkeypatch) == []
-    assert memory.calls == ["update", "finished", "recount", "update"]
+    assert memory.calls == ["update", "finished", "recount", "studies", "update"]
 
 
 @pytest.mark.parametrize(("n_chunks", "expected"), [(1, 1), (3, 3), (7, 7), (8, 7), (1000, 7)])
@@ -195,9 +221,76 @@ def test_the_number_of_chunks_is_honoured(n_chunks: int, expected: int, monkeypa
 
 def test_how_a_study_is_run_is_in_its_messages(monkeypatch: pytest.MonkeyPatch) -> None:
     space = Space({"estimator": [LogisticRegression()]})
-    [chunk] = publish_to(Memory(space, trial_timeout=9.0, estimator_in_grid=True), space, monkeypatch)
-    assert chunk.trial_timeout == 9.0
+    memory = Memory(space, trial_timeout=9.0, estimator_in_grid=True, share_fits=False)
+    [chunk] = publish_to(memory, space, monkeypatch)
+    assert (chunk.trial_timeout, chunk.share_fits) == (9.0, False)
     assert chunk.trials[0].estimator is not None
+
+
+def boosted(**params: Any) -> Objective:
+    return OBJECTIVE.model_copy(update={"estimator": {"__estimator__": "xgboost.XGBClassifier", "params": params}})
+
+
+def test_trials_that_may_share_a_fit_travel_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    space = Space({"learning_rate": [0.1, 0.2], "n_estimators": [10, 30, 20]})
+    published = publish_to(Memory(space, n_chunks=2), space, monkeypatch, boosted())
+    assert numbers(published) == [[1, 2, 0], [4, 5, 3]]
+    alone = publish_to(Memory(space, n_chunks=2, share_fits=False), space, monkeypatch, boosted())
+    assert numbers(alone) == [[1, 4, 2], [5, 0, 3]], "longest first, and no unit"
+    assert {chunk.share_fits for chunk in alone} == {False}
+
+
+def test_what_is_published_is_summed_up_in_the_study(monkeypatch: pytest.MonkeyPatch) -> None:
+    space = Space([{"estimator": [LogisticRegression(), DecisionTreeClassifier()], "random_state": range(4)}])
+    memory = Memory(space, finished=[0, 1], estimator_in_grid=True)
+    assert memory.document is not None
+    counted = {"trials": 2, "estimated_seconds": 3.0, "fit_seconds": 6.0}
+    memory.document["progress"]["estimators"] = {"LogisticRegression": counted}
+    published = publish_to(memory, space, monkeypatch)
+    planned = {
+        name: sum(
+            trial.estimated_seconds
+            for chunk in published
+            for trial in chunk.trials
+            if trial.estimator and trial.estimator["__estimator__"].endswith(name)
+        )
+        for name in ("LogisticRegression", "DecisionTreeClassifier")
+    }
+    assert all(seconds > 0 for seconds in planned.values())
+    nothing = {"trials": 0, "estimated_seconds": 0.0, "fit_seconds": 0.0}
+    assert memory.document["estimates"] == {
+        "LogisticRegression": {
+            "correction": 1.0,
+            "planned_seconds": pytest.approx(planned["LogisticRegression"]),
+            "before": counted,
+        },
+        "DecisionTreeClassifier": {
+            "correction": 1.0,
+            "planned_seconds": pytest.approx(planned["DecisionTreeClassifier"]),
+            "before": nothing,
+        },
+    }
+
+
+def test_what_other_studies_measured_corrects_what_is_expected(monkeypatch: pytest.MonkeyPatch) -> None:
+    space = Space({"learning_rate": [0.1, 0.2]})
+    plain_memory, informed = Memory(space), Memory(space)
+    nothing = {"trials": 0, "estimated_seconds": 0.0, "fit_seconds": 0.0}
+    informed.others = [
+        {
+            "_id": "earlier",
+            "progress": {"estimators": {"XGBClassifier": {"trials": 9, "estimated_seconds": 2.0, "fit_seconds": 6.0}}},
+            "estimates": {"XGBClassifier": {"correction": 1.0, "planned_seconds": 2.0, "before": nothing}},
+        },
+        {"_id": "older than estimates"},
+    ]
+    [before], [after] = (
+        {trial.estimated_seconds for chunk in publish_to(one, space, monkeypatch, boosted()) for trial in chunk.trials}
+        for one in (plain_memory, informed)
+    )
+    assert after == pytest.approx(3 * before, rel=1e-3)
+    assert informed.document is not None
+    assert informed.document["estimates"]["XGBClassifier"]["correction"] == 3.0
 
 
 def test_a_broker_that_is_away_leaves_the_study_unsubmitted(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,6 +49,8 @@ def document(number: int, *scores: float, **fields: Any) -> dict[str, Any]:
         "split_score_seconds": [0.5, 0.5],
         "fit_seconds": 1.0,
         "score_seconds": 1.0,
+        "saved_seconds": 0.25,
+        "shared_by": 2,
         "error": None,
         "worker": "w-0",
         "attempts": 1,
@@ -227,13 +229,30 @@ def test_a_frame_has_one_row_a_trial_by_number() -> None:
     assert list(frame.columns) == [
         *("number", "state", "estimator", "params", "param_a", "param_b", "param_c"),
         *("split0_test_score", "split1_test_score", "mean_test_score", "std_test_score", "rank_test_score"),
-        *("fit_seconds", "score_seconds", "error", "worker", "attempts", "started_at", "finished_at"),
+        *("fit_seconds", "score_seconds", "saved_seconds", "shared_by", "mean_best_iteration", "error"),
+        *("worker", "attempts", "started_at", "finished_at"),
     ]
     assert frame.index.tolist() == frame["number"].tolist() == [0, 2]
     assert frame["params"].tolist() == [{"a": 1, "b": "x"}, {"c": 0.5}]
     assert frame["param_a"].tolist() == [1, None]
     assert frame["mean_test_score"].tolist() == [0.75, 0.5]
     assert frame["rank_test_score"].tolist() == [1, 2]
+
+
+def test_a_frame_says_what_was_shared_and_where_early_stopping_ended() -> None:
+    stopped = document(1, 0.0, 1.0, mean_best_iteration=17.5, split_best_iteration=[10, 25])
+    frame = results_frame([document(0, 0.5, 1.0, shared_by=3), stopped], SPACE, objective())
+    assert frame["shared_by"].tolist() == [3, 2]
+    assert frame["saved_seconds"].tolist() == [0.25, 0.25]
+    assert frame["mean_best_iteration"].isna().tolist() == [True, False]
+    assert frame["mean_best_iteration"][1] == 17.5
+    assert {"saved_seconds", "shared_by", "mean_best_iteration"} <= {*fields_for_results(objective())}
+
+
+def test_a_document_of_an_older_worker_has_gaps_there() -> None:
+    old = {name: value for name, value in document(0, 0.5, 1.0).items() if name not in {"saved_seconds", "shared_by"}}
+    frame = results_frame([old, document(1, 0.5, 1.0)], SPACE, objective())
+    assert frame["saved_seconds"].isna().tolist() == frame["shared_by"].isna().tolist() == [True, False]
 
 
 def test_whole_columns_of_parameters_keep_their_type() -> None:
@@ -263,7 +282,8 @@ def test_a_study_without_results_is_an_empty_frame() -> None:
 def test_what_tables_read_is_what_they_ask_for() -> None:
     asked = objective("acc", "auc", return_train_score=True)
     scores = [f"split_{part}_{metric}" for metric in ("acc", "auc") for part in ("test", "train")]
-    full = document(0, **{name: [0.5, 0.5] for name in scores}) | {"failed_fits": 0, "traceback": "x"}
+    full = document(0, **{name: [0.5, 0.5] for name in scores}, mean_best_iteration=17.5)
+    full |= {"failed_fits": 0, "traceback": "x"}
     space = Space({"a": [1]})
     for fields, read in [(fields_for_results(asked), results_frame), (fields_for_cv_results(asked), cv_results)]:
         projected = {name: full[name] for name in fields}

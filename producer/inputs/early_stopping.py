@@ -1,0 +1,56 @@
+"""Early stopping: which trials ask for it, and whether their studies can give it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from producer.inputs.estimators import Candidates
+from producer.space import Space
+from tuning.allowlist import dotted_name
+from tuning.boosting import LIBRARIES
+from tuning.errors import InputError
+
+
+def _asks(estimator: Any, space: Space, own: bool, allow: tuple[str, ...]) -> bool:
+    """Say whether some trial of an estimator stops early."""
+    name = dotted_name(type(estimator), allow)
+    library = next((words for words in LIBRARIES.values() if name in words.classes), None)
+    if library is None:
+        return False
+    params = estimator.get_params(deep=False)
+    for parameter, off in library.early_stopping.items():
+        values = [params.get(parameter)]
+        for grid in space.grids:
+            if not own or any(one is estimator for one in grid.get("estimator", [estimator])):
+                values += grid.get(parameter, ())
+        if any(value not in (None, *off) for value in values):
+            return True
+    return False
+
+
+def check_early_stopping(
+    validation_fraction: Any, candidates: Candidates, space: Space, allow: tuple[str, ...] = ()
+) -> None:
+    """Refuse a share set apart for early stopping where no trial stops early: it would change nothing.
+
+    Parameters
+    ----------
+    validation_fraction : float or None
+        As for `producer.submit`.
+    candidates : Candidates
+    space : Space
+    allow : tuple of str, default=()
+        Further estimator names.
+
+    Raises
+    ------
+    InputError
+        No trial stops early.
+    """
+    if validation_fraction is None:
+        return
+    if not any(_asks(one, space, candidates.own, allow) for one in candidates.estimators):
+        raise InputError(
+            f"validation_fraction={validation_fraction}: no trial stops early, so nothing would watch it; set "
+            "early_stopping_rounds in the estimator or the grid, or leave it out"
+        )

@@ -1,0 +1,178 @@
+"""In which order a study's trials are published: the longest first, and those that may share a fit side by side."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from itertools import accumulate, chain
+from typing import TypeAlias
+
+from producer.planning.blocks import Block, Unit
+from producer.planning.cost import Cost, Shape, class_name, fit_cost, is_guess, rounds_of_fit
+from producer.planning.regions import MOST_BLOCKS, MOST_SHARING, Axis, Region, axes_of, binned_by
+from producer.space import Space
+from tuning.boosting import shared_fit
+from tuning.codec import Json
+
+# Number, encoded estimator, encoded parameters.
+_Point: TypeAlias = tuple[int, Json, dict[str, Json]]
+
+
+class Plan:
+    """The order of a study's trials: walked, never written out.
+
+    Trials that differ in their rounds alone make a unit, the one with the most rounds first: a worker blames the first
+    unfinished trial of a chunk when its process dies. Units with the longest expected fits come first, so that no long
+    one is left for the end; of equal ones those that can use the same bins follow each other, and then the order is
+    the grid's. It takes the memory of at most `regions.MOST_BLOCKS` blocks, of grids of one point (which are in memory
+    already), and of `finished`.
+
+    Parameters
+    ----------
+    space : Space
+    estimator : dict or None
+        The study's encoded estimator; None where every trial brings its own.
+    shape : Shape
+        Of the training part of a fold.
+    n_splits : int
+        Number of folds.
+    estimator_in_grid : bool, default=False
+        The parameter "estimator" of a grid is the trial's estimator, not a parameter of it.
+    share_fits : bool, default=True
+        False makes every trial a unit.
+    corrections : mapping of str to float, default=None
+        What measured times are of those expected, by the estimator's class name; None is nothing measured.
+    finished : set of int, default=frozenset()
+        Trials to leave out.
+    allow : iterable of str, default=()
+        Further estimator names.
+
+    Attributes
+    ----------
+    n_trials, n_units : int
+        How many there are, without what is finished.
+    seconds : float
+        What they are expected to take on one thread.
+
+    Raises
+    ------
+    InputError
+        A value can't travel.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        estimator: Json,
+        shape: Shape,
+        n_splits: int,
+        *,
+        estimator_in_grid: bool = False,
+        share_fits: bool = True,
+        corrections: Mapping[str, float] | None = None,
+        finished: AbstractSet[int] = frozenset(),
+        allow: Iterable[str] = (),
+    ) -> None:
+        self._share_fits = share_fits
+        self._shape, self._n_splits, self._corrections = shape, n_splits, corrections or {}
+        self._finished = finished
+        grids = space.encoded_grids(allow)
+        self._starts = [*accumulate((grid.size for grid in grids), initial=0)][:-1]
+        # Of each grid the axis of estimators, if it has one.
+        self._owns: list[Axis | None] = []
+        points: list[_Point] = []
+        parts: list[tuple[int, Json, list[Axis]]] = []
+        for start, grid in zip(self._starts, grids, strict=True):
+            axes = axes_of(grid)
+            own = next((axis for axis in axes if estimator_in_grid and axis.name == "estimator"), None)
+            others = [axis for axis in axes if axis is not own]
+            self._owns.append(own)
+            for digit, one in enumerate(own.column if own else (estimator,)):
+                first = start + (digit * own.stride if own else 0)
+                if all(axis.size == 1 for axis in others):
+                    points.append((first, one, {axis.name: axis.column[0] for axis in others}))
+                else:
+                    parts.append((first, one, others))
+        self._regions = {
+            first: Region(
+                first,
+                one,
+                axes,
+                self._price,
+                guess=self._guesses(one),
+                share_fits=share_fits,
+                most_blocks=max(MOST_BLOCKS // max(len(parts), 1), 1),
+            )
+            for first, one, axes in parts
+        }
+        self._single = self._group(points)
+        self._blocks = sorted(
+            chain(self._single, *(region.blocks for region in self._regions.values())),
+            key=lambda block: (-block.seconds, block.bins, block.first, block.offsets[0]),
+        )
+        self.n_trials = space.size - len(finished)
+        self.n_units = sum(block.n_units for block in self._blocks)
+        self.seconds = math.fsum(block.seconds * block.n_units for block in self._blocks)
+        for block, first in self._begun():
+            left = block.left(first, finished)
+            self.n_units -= not left
+            self.seconds += block.cost.seconds(block.rounds[left[0]]) - block.seconds if left else -block.seconds
+        self.seconds = max(self.seconds, 0.0)
+
+    def units(self) -> Iterator[Unit]:
+        """Yield the units in their order, without what is finished."""
+        for block in self._blocks:
+            yield from block.units(self._finished)
+
+    def _price(self, estimator: Json, params: Mapping[str, Json]) -> Cost:
+        correction = self._corrections.get(class_name(estimator), 1.0)
+        return fit_cost(estimator, params, self._shape).times(self._n_splits * correction)
+
+    def _guesses(self, estimator: Json) -> bool:
+        return is_guess(estimator) and class_name(estimator) not in self._corrections
+
+    def _group(self, points: Iterable[_Point]) -> list[Block]:
+        """Return the blocks of grids of one point each, as a random search makes them: each holds one unit."""
+        groups: dict[object, list[_Point]] = defaultdict(list)
+        for number, estimator, params in points:
+            shared = shared_fit(estimator, params) if self._share_fits else None
+            groups[shared.key if shared else number].append((number, estimator, params))
+        blocks = []
+        for members in groups.values():
+            _, estimator, params = members[0]
+            trials = sorted((-rounds_of_fit(its, own), number) for number, its, own in members)
+            for piece in (trials[start : start + MOST_SHARING] for start in range(0, len(trials), MOST_SHARING)):
+                block = Block(
+                    first=0,
+                    across=(),
+                    offsets=tuple(number for _, number in piece),
+                    rounds=tuple(-minus_rounds for minus_rounds, _ in piece),
+                    cost=self._price(estimator, params),
+                    bins=binned_by(estimator, params),
+                    guess=self._guesses(estimator),
+                )
+                blocks.append(block)
+        return blocks
+
+    def _begun(self) -> Iterator[tuple[Block, int]]:
+        """Yield the block and first point of each unit that has a finished trial, without a walk over the others."""
+        if not self._finished:
+            return
+        for block in self._single:
+            if len(block.left(0, self._finished)) < len(block.offsets):
+                yield block, 0
+        for number in self._finished:
+            region = self._region(number)
+            if region is not None:
+                block, first = region.home(number)
+                # Its first finished trial speaks for a unit.
+                if number == next(first + offset for offset in block.offsets if first + offset in self._finished):
+                    yield block, first
+
+    def _region(self, number: int) -> Region | None:
+        grid = bisect_right(self._starts, number) - 1
+        start, own = self._starts[grid], self._owns[grid]
+        return self._regions.get(start + ((number - start) // own.stride % own.size * own.stride if own else 0))

@@ -1,0 +1,76 @@
+"""A worker's evaluator with data in memory, and chunks for it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from blobs import Blobs
+from sklearn.model_selection import KFold
+from xgboost import XGBClassifier
+
+from tuning.codec import encode_estimator
+from tuning.dataset import Dataset, Split
+from tuning.messages import Chunk, Objective, Trial, encode_chunk
+from tuning.settings import Settings
+from tuning.store import Document, unpack
+from worker.chunks import ChunkEvaluator
+
+DRAW = np.random.default_rng(2)
+X = DRAW.normal(size=(90, 4))
+Y = (X[:, 0] + X[:, 1] * X[:, 2] + DRAW.normal(size=90) > 0).astype(int)
+SPLITS: list[Split] = list(KFold(3).split(X))
+APART: list[Split] = [(train[15:], train[:15]) for train, _ in SPLITS]
+SETTINGS = Settings(WARREN_THREADS=1)
+SMALL = XGBClassifier(max_depth=2, learning_rate=0.5, n_jobs=1)
+SCORES = ("split_test_score", "split_train_score", "mean_test_score", "std_test_score", "mean_train_score")
+
+
+class Worker:
+    """A worker's evaluator and the data that it reads, from nowhere but memory."""
+
+    def __init__(self, y: Any = Y) -> None:
+        self.blobs = Blobs()
+        self._dataset = self.blobs.keep_dataset(Dataset(X=X, y=y))
+        self._splits = self.blobs.keep_splits(SPLITS)
+        self._apart = self.blobs.keep_splits(APART)
+        self.evaluator = ChunkEvaluator(self.blobs.store, SETTINGS)
+
+    def chunk(self, estimator: Any, *trials: Any, validation: bool = False, **fields: Any) -> Chunk:
+        objective = Objective(
+            estimator=None if estimator is None else encode_estimator(estimator, "estimator"),
+            dataset=self._dataset,
+            splits=self._splits,
+            validation=self._apart if validation else None,
+            n_splits=3,
+            scorers=fields.pop("scorers", {"score": "neg_log_loss"}),
+            refit=fields.pop("refit", "score"),
+            error_score=math.nan,
+            return_train_score=True,
+        )
+        made = tuple(
+            trial if isinstance(trial, Trial) else Trial(number=number, params=trial)
+            for number, trial in enumerate(trials)
+        )
+        return Chunk(study_id="study", generation=1, index=0, objective=objective, trials=made, **fields)
+
+    def run(self, chunk: Chunk, skip: set[int] | None = None, attempts: dict[str, int] | None = None) -> list[Document]:
+        return [unpack(one) for one in self.evaluator.evaluate(encode_chunk(chunk), skip or set(), attempts or {})]
+
+    def evaluate(self, estimator: Any, *trials: Any, **fields: Any) -> list[Document]:
+        return self.run(self.chunk(estimator, *trials, **fields))
+
+
+def rounds(*numbers: int, **params: Any) -> list[dict[str, Any]]:
+    return [params | {"n_estimators": number} for number in numbers]
+
+
+def shared_by(documents: list[Document]) -> list[int]:
+    return [one["shared_by"] for one in documents]
+
+
+def same_outcome(found: list[Document], expected: list[Document]) -> None:
+    for ours, theirs in zip(found, expected, strict=True):
+        for field in ("number", "state", "error", "params", "seed", "attempts", *SCORES):
+            assert repr(ours[field]) == repr(theirs[field]), (field, ours["number"])

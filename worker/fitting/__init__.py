@@ -1,0 +1,52 @@
+"""How an estimator is fitted on a fold: the boosting libraries share binned data and score prefixes of one fit.
+
+Each learner runs the library's own ``fit``; it only hands over binned data that is there already, and lets the
+fitted estimator answer as the model of its first rounds.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from tuning.boosting import LIBRARIES
+from worker.fitting.learner import Fold, Learner
+
+__all__ = ["Fold", "Learner", "learner_of"]
+
+
+@functools.cache
+def _learner(library: str) -> Learner:
+    """Return a library's learner; the library itself is imported only now."""
+    match library:
+        case "xgboost":
+            from worker.fitting.xgb import XGBoostLearner
+
+            return XGBoostLearner()
+        case "lightgbm":
+            from worker.fitting.lgbm import LightGBMLearner
+
+            return LightGBMLearner()
+        case "catboost":
+            from worker.fitting.catb import CatBoostLearner
+
+            return CatBoostLearner()
+    return Learner()
+
+
+def learner_of(cls: type[Any]) -> Learner:
+    """Return how estimators of a class are fitted.
+
+    Parameters
+    ----------
+    cls : type
+        An estimator class. One that inherits from a library's may have changed its ``fit``, and is fitted as it says
+        itself.
+
+    Returns
+    -------
+    Learner
+    """
+    library = cls.__module__.partition(".")[0]
+    words = next((words for name, words in LIBRARIES.items() if name == library), None)
+    return _learner(library if words and f"{library}.{cls.__name__}" in words.classes else "")

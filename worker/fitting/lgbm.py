@@ -1,0 +1,186 @@
+"""LightGBM: one ``Dataset`` a fold, and leaves added on from prefix to prefix."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+from unittest import mock
+
+import lightgbm
+import numpy as np
+from lightgbm import sklearn as wrappers
+from numpy.typing import NDArray
+from sklearn.utils import _safe_indexing
+
+from tuning.boosting import LIBRARIES
+from worker.fitting.learner import Derived, Fold, Learner, fingerprint
+
+_WORDS = LIBRARIES["lightgbm"]
+# Parameters that a Dataset does not depend on.
+_NOT_BINNING = _WORDS.free | _WORDS.threads | {*_WORDS.rounds} | {*_WORDS.early_stopping}
+# LightGBM 4.7 gave the evaluation set two arguments and deprecated the one.
+_TWO_ARGUMENTS = "eval_X" in inspect.signature(lightgbm.LGBMModel.fit).parameters
+# Bytes of leaf indices that are held at once.
+_LEAVES_BYTES = 32 * 2**20
+# Rows on which each prefix is compared with LightGBM's own prediction.
+_CHECKED_ROWS = 8
+# Objectives whose prediction is the sum of the leaves: https://lightgbm.readthedocs.io/en/stable/Parameters.html#objective
+_IDENTITY = frozenset({"regression", "regression_l2", "regression_l1", "huber", "fair", "quantile", "mape"})
+# The least sum whose negative has an exponential in 64 bits.
+_LOWEST = -700.0
+
+
+class LightGBMLearner(Learner):
+    """Fits with LightGBM's scikit-learn classes."""
+
+    def fit(self, estimator: Any, fold: Fold, derived: Derived) -> None:
+        """Fit; the binned data are made once for all fits with the same binning."""
+        given: dict[str, Any] = {}
+        if fold.train.weight is not None:
+            given["sample_weight"] = fold.train.weight
+        if fold.evaluation is not None:
+            X, y = fold.evaluation.X, fold.evaluation.y
+            given |= {"eval_X": (X,), "eval_y": (y,)} if _TWO_ARGUMENTS else {"eval_set": [(X, y)]}
+            if fold.evaluation.weight is not None:
+                given["eval_sample_weight"] = [fold.evaluation.weight]
+        trained_on: list[lightgbm.Dataset] = []
+
+        def make_dataset(**parts: Any) -> lightgbm.Dataset:
+            if trained_on:  # what comes after the training data are evaluation sets
+                return lightgbm.Dataset(**parts)
+            binning = {name: repr(value) for name, value in parts["params"].items() if name not in _NOT_BINNING}
+            key = (
+                "lightgbm",
+                fingerprint(parts["label"]),
+                fingerprint(parts["weight"]),
+                repr((parts["categorical_feature"], parts["feature_name"])),
+                tuple(sorted(binning.items())),
+            )
+            found = derived.get(key, lambda: lightgbm.Dataset(**parts).construct(), _size)
+            trained_on.append(found)
+            return found
+
+        # The class makes its Dataset itself and takes none.
+        with mock.patch.object(wrappers, "Dataset", make_dataset):
+            estimator.fit(fold.train.X, fold.train.y, **given)
+
+    def prefixes(self, estimator: Any, rounds: Sequence[int]) -> Iterator[int]:
+        """Ascend; LightGBM predicts with the rounds up to ``best_iteration``."""
+        booster = estimator.booster_
+        booster.predict = _Ladder(estimator)
+        try:
+            for number in sorted(set(rounds)):
+                booster.best_iteration = number
+                yield number
+        finally:
+            del booster.predict
+
+    def best_iteration(self, estimator: Any) -> int | None:
+        """Return the rounds kept; LightGBM counts them from 1, and says 0 where it watched nothing."""
+        return int(estimator.best_iteration_) or None
+
+
+class _Ladder:
+    """Predicts with the first rounds of a booster, each round once: leaves are added to the sums before.
+
+    LightGBM adds the trees' values one after the other in 64 bits, starting from 0, and a sum of partial sums would
+    round otherwise. So the leaves are asked for and added here, in the same order.
+    """
+
+    def __init__(self, estimator: Any) -> None:
+        self._booster: lightgbm.Booster = estimator.booster_
+        self._predict = self._booster.predict
+        self._objective: Any = estimator.objective_
+        self._classes: int = self._booster.num_model_per_iteration()
+        # By identity of the data: the data, the rounds summed up, and the sums, of shape (rows, classes).
+        self._steps: dict[int, tuple[Any, int, NDArray[np.float64]]] = {}
+        self._leaf_values: dict[int, NDArray[np.float64]] = {}
+        self._trusted = True
+
+    def __call__(
+        self,
+        data: Any,
+        *,
+        start_iteration: int = 0,
+        num_iteration: int | None = None,
+        raw_score: bool = False,
+        pred_leaf: bool = False,
+        pred_contrib: bool = False,
+        **how: Any,
+    ) -> Any:
+        rounds = min(self._booster.best_iteration, self._booster.current_iteration())
+        plain = not (start_iteration or pred_leaf or pred_contrib) and num_iteration is None
+        if plain and self._trusted:
+            predicted = self._linked(self._summed(data, rounds, how), raw_score=raw_score)
+            if predicted is not None and self._agrees(predicted, data, raw_score, how):
+                return predicted
+            self._trusted = False
+        return self._predict(
+            data,
+            start_iteration=start_iteration,
+            num_iteration=num_iteration,
+            raw_score=raw_score,
+            pred_leaf=pred_leaf,
+            pred_contrib=pred_contrib,
+            **how,
+        )
+
+    def _agrees(self, predicted: NDArray[np.float64], data: Any, raw_score: bool, how: dict[str, Any]) -> bool:
+        """Say whether LightGBM itself predicts these bits for a few rows."""
+        head = _safe_indexing(data, np.arange(min(_CHECKED_ROWS, data.shape[0])))
+        return np.array_equal(self._predict(head, raw_score=raw_score, **how), predicted[: head.shape[0]])
+
+    def _summed(self, data: Any, rounds: int, how: dict[str, Any]) -> NDArray[np.float64]:
+        rows = data.shape[0]
+        _, done, sums = self._steps.get(id(data), (data, 0, np.zeros((rows, self._classes))))
+        if done > rounds:
+            done, sums = 0, np.zeros((rows, self._classes))
+        step = max(1, _LEAVES_BYTES // max(1, rows * self._classes * 8))
+        while done < rounds:
+            more = min(step, rounds - done)
+            leaves = self._predict(data, start_iteration=done, num_iteration=more, pred_leaf=True, **how)
+            for position, column in enumerate(leaves.astype(np.intp).T):
+                tree = done * self._classes + position
+                sums[:, position % self._classes] += self._values(tree, int(column.max()))[column]
+            done += more
+        self._steps[id(data)] = (data, done, sums)
+        return np.array(sums)
+
+    def _values(self, tree: int, last: int) -> NDArray[np.float64]:
+        """Values of a tree's leaves, at least up to the leaf `last`."""
+        known = self._leaf_values.get(tree)
+        if known is None or len(known) <= last:
+            known = np.array([self._booster.get_leaf_output(tree, leaf) for leaf in range(last + 1)])
+            self._leaf_values[tree] = known
+        return known
+
+    def _linked(self, sums: NDArray[np.float64], *, raw_score: bool) -> NDArray[np.float64] | None:
+        """Turn sums into what the objective predicts, as LightGBM's ``ConvertOutput`` does; None where it isn't known.
+
+        With the C library's exponential, for NumPy's has other last bits on some processors.
+        """
+        flat = sums[:, 0] if self._classes == 1 else sums
+        if raw_score or self._objective in _IDENTITY:
+            return flat
+        if self._objective == "binary" and flat.min() > _LOWEST:
+            return 1.0 / (1.0 + _exp(-flat))
+        if self._objective == "multiclass":
+            powers = _exp(flat - flat.max(axis=1, keepdims=True))
+            total = np.zeros(len(powers))
+            for column in powers.T:
+                total += column
+            return powers / total[:, None]
+        return None
+
+
+def _exp(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.fromiter(map(math.exp, values.ravel().tolist()), np.float64, values.size).reshape(values.shape)
+
+
+def _size(dataset: lightgbm.Dataset) -> int:
+    """Bytes of binned data, estimated: a bin index of one or two bytes an entry, labels, weights."""
+    rows, columns = dataset.num_data(), dataset.num_feature()
+    wide = any(dataset.feature_num_bin(column) > 256 for column in range(columns))
+    return int(rows * columns * (2 if wide else 1) + 16 * rows)

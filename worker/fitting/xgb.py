@@ -1,0 +1,100 @@
+"""XGBoost: one ``QuantileDMatrix`` a fold, and margins carried on from prefix to prefix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import xgboost
+
+from worker.fitting.learner import Derived, Fold, Learner, fingerprint
+
+# What `XGBModel._create_dmatrix` is given, and what of it is no part of the key: the data are those of the fold.
+_BY_CONTENT = ("data", "label", "weight")
+
+
+class XGBoostLearner(Learner):
+    """Fits with XGBoost's scikit-learn classes."""
+
+    def fit(self, estimator: Any, fold: Fold, derived: Derived) -> None:
+        """Fit; the quantised data are made once for all fits with the same binning."""
+        weights = {} if fold.train.weight is None else {"sample_weight": fold.train.weight}
+        watched: dict[str, Any] = {}
+        if fold.evaluation is not None:
+            watched = {"eval_set": [(fold.evaluation.X, fold.evaluation.y)], "verbose": False}
+            if fold.evaluation.weight is not None:
+                watched["sample_weight_eval_set"] = [fold.evaluation.weight]
+        make = estimator._create_dmatrix
+
+        def create(ref: Any, **given: Any) -> Any:
+            if ref is not None:  # an evaluation set
+                return make(ref, **given)
+            binning = {name: repr(value) for name, value in given.items() if name not in _BY_CONTENT}
+            binning |= {name: repr(getattr(estimator, name)) for name in ("max_bin", "tree_method", "device")}
+            key = (
+                "xgboost",
+                fingerprint(given["label"]),
+                fingerprint(given["weight"]),
+                tuple(sorted(binning.items())),
+            )
+            return derived.get(key, lambda: make(ref, **given), _size)
+
+        # Only quantised data stay as they are: other tree methods sort or sketch theirs again as they go.
+        if estimator.tree_method in (None, "auto", "hist") and estimator.booster != "gblinear":
+            estimator._create_dmatrix = create
+        try:
+            estimator.fit(fold.train.X, fold.train.y, **weights, **watched)
+        finally:
+            vars(estimator).pop("_create_dmatrix", None)
+
+    def prefixes(self, estimator: Any, rounds: Sequence[int]) -> Iterator[int]:
+        """Ascend; XGBoost's classes predict with the rounds up to ``best_iteration``."""
+        booster = estimator.get_booster()
+        booster.inplace_predict = _Ladder(booster)
+        try:
+            for number in sorted(set(rounds)):
+                booster.best_iteration = number - 1
+                yield number
+        finally:
+            del booster.inplace_predict
+
+    def best_iteration(self, estimator: Any) -> int | None:
+        """Return the rounds kept; XGBoost counts them from 0."""
+        return None if estimator.early_stopping_rounds is None else int(estimator.best_iteration) + 1
+
+
+class _Ladder:
+    """Predicts with the first rounds of a booster, each round once: the margin before is the base of the next.
+
+    XGBoost adds the trees' values to the base one after the other, in 32 bits, so that a sum made in steps has the
+    same bits. The last round comes by itself, for it turns the margin into what the objective predicts.
+    """
+
+    def __init__(self, booster: Any) -> None:
+        self._predict = booster.inplace_predict
+        # By identity of the data: the data, the rounds summed up, and their margins.
+        self._steps: dict[int, tuple[Any, int, Any]] = {}
+
+    def __call__(
+        self, data: Any, *, iteration_range: tuple[int, int] = (0, 0), base_margin: Any = None, **how: Any
+    ) -> Any:
+        first, last = iteration_range
+        if first != 0 or last < 1 or base_margin is not None:
+            return self._predict(data, iteration_range=iteration_range, base_margin=base_margin, **how)
+        _, done, margin = self._steps.get(id(data), (data, 0, None))
+        if done > last - 1:
+            done, margin = 0, None
+        if done < last - 1:
+            summed = how | {"predict_type": "margin"}
+            margin = self._predict(data, iteration_range=(done, last - 1), base_margin=margin, **summed)
+            self._steps[id(data)] = (data, last - 1, margin)
+        return self._predict(data, iteration_range=(last - 1, last), base_margin=margin, **how)
+
+
+def _size(matrix: xgboost.DMatrix) -> int:
+    """Bytes of quantised data, estimated: a bin index an entry, by rows and again by columns, and labels, weights."""
+    rows, columns = matrix.num_row(), matrix.num_col()
+    entries = min(matrix.num_nonmissing(), rows * columns)
+    bins = int(np.diff(matrix.get_quantile_cut()[0]).max(initial=0)) if entries else 0
+    return int(entries * 2 * (1 if bins <= 256 else 2) + 16 * rows)
