@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 BIN := .venv/bin
 
-.PHONY: help setup demo test test-docker lint format bench lock clean
+.PHONY: help setup demo test test-docker lint format bench peers lock clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,12 +30,16 @@ format: setup ## Format the code.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: setup ## Measure submission, an idle worker, overhead a trial and reading of results.
+bench: setup ## Run every benchmark, against the peers that `make peers` installed.
 	$(BIN)/python -m benchmarks
+
+peers: ## Install Ray Tune, Optuna, Dask and Celery into .venv-peers, for `make bench`.
+	python3 -m venv .venv-peers
+	.venv-peers/bin/pip install --quiet -r benchmarks/requirements-peers.txt
 
 lock: setup ## Resolve pyproject.toml into the pinned requirements.
 	scripts/lock.sh
 
-clean: ## Remove .venv, caches and what `make demo` keeps in .warren.
-	rm -rf .venv .warren .pytest_cache .mypy_cache .ruff_cache .import_linter_cache *.egg-info
+clean: ## Remove environments, caches and what `make demo` keeps in .warren.
+	rm -rf .venv .venv-peers .warren .pytest_cache .mypy_cache .ruff_cache .import_linter_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,74 +1,159 @@
-"""What Warren adds to a trial that does next to nothing: wall time × workers, less the time in fit and score."""
+"""Milliseconds that a trial which does nothing takes with Warren and with its peers, on two workers each."""
 
 from __future__ import annotations
 
+import argparse
+from contextlib import nullcontext
 from dataclasses import dataclass
+from importlib import metadata
+from math import ceil
+from statistics import median
 from uuid import uuid4
 
 import numpy as np
-from sklearn.dummy import DummyClassifier
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
 
 from benchmarks.machine import describe, workers
+from benchmarks.noop import NoOp
+from benchmarks.peers.launch import PEERS, Figure, Peer, PeerError, run_peer
 from producer import Study, submit
+from tuning.store import now
 
-WORKERS, FOLDS, AIM_MILLISECONDS = 2, 2, 1.0
-TRIALS, CHUNKS = 5_000, 50
+WORKERS, RUNS, AIM_MILLISECONDS = 2, 3, 1.0
+TRIALS, FEW, MANY = 5_000, 1_000, 100_000
+# Trials that the workers do before each measurement, for whatever is made at first use.
+WARM_UP = 50 * WORKERS
 
 
 @dataclass(frozen=True, kw_only=True)
-class Overhead:
-    """Milliseconds a trial: on the wall clock, in fit and score, and what Warren added on each worker."""
+class Run:
+    """A study of trials that did nothing, on workers that were warm.
 
-    wall: float
-    trained: float
-    added: float
-
-
-def run(trials: int, n_chunks: int | None) -> tuple[Study, Overhead]:
-    """Run a study of no-op trials on workers that are warm, and return it with its figures.
-
-    Wall time is from the first trial's start to the last one's end, as the trial documents have them.
+    Attributes
+    ----------
+    study : Study
+    trials : int
+    seconds : float
+        From the call of ``submit`` to the last trial's end.
+    working_seconds : float
+        From the first trial's start to the last one's end.
     """
-    X, y = np.zeros((100, 4)), np.arange(100) % 2
-    submit(
-        DummyClassifier(), {"random_state": range(20 * WORKERS)}, X, y, cv=FOLDS, n_chunks=2 * WORKERS, name=uuid4().hex
-    ).wait(progress=False)
-    study = submit(
-        DummyClassifier(),
-        {"random_state": range(trials)},
-        X,
-        y,
-        cv=FOLDS,
-        n_chunks=n_chunks,
-        name=f"overhead {uuid4().hex}",
-    )
-    study.wait()
-    frame, status = study.results(), study.status()
-    wall = (frame["finished_at"].max() - frame["started_at"].min()).total_seconds()
-    trained = status.fit_seconds + status.score_seconds
-    per_trial = 1000 / trials
-    return study, Overhead(
-        wall=wall * per_trial, trained=trained * per_trial, added=(wall * WORKERS - trained) * per_trial
+
+    study: Study
+    trials: int
+    seconds: float
+    working_seconds: float
+
+    @property
+    def figure(self) -> Figure:
+        """What the table has of it."""
+        return Figure(seconds=self.seconds, trials=self.trials, version=metadata.version("warren"))
+
+    def __str__(self) -> str:
+        each = 1000 / self.trials
+        return (
+            f"{self.trials:,} no-op trials, {WORKERS} workers: {self.seconds * each:.2f} ms a trial from the call of "
+            f"submit to the last trial's end, {self.working_seconds * each:.2f} ms from the first trial's start"
+        )
+
+
+def run(trials: int) -> Run:
+    """Run no-op trials of one split in the chunks that Warren makes of them.
+
+    Moments are those of the trial documents: `Study.wait` looks only now and then, and would blur short runs.
+    """
+    _study(WARM_UP).wait(progress=False)
+    began = now()
+    study = _study(trials).wait(progress=False)
+    if failed := study.status().failed:
+        raise RuntimeError(f"{failed} of {trials} no-op trials failed")
+    frame = study.results()
+    first, last = frame["started_at"].min(), frame["finished_at"].max()
+    return Run(
+        study=study,
+        trials=trials,
+        seconds=(last - began).total_seconds(),
+        working_seconds=(last - first).total_seconds(),
     )
 
 
-def report(trials: int, n_chunks: int | None) -> tuple[Study, str]:
-    """Run a study and say its figures in a line."""
-    study, figures = run(trials, n_chunks)
-    chunks = f"{n_chunks:,} chunks" if n_chunks else "chunks left to Warren"
-    return study, (
-        f"{trials:,} no-op trials of {FOLDS} folds, {chunks}, {WORKERS} workers: {figures.wall:.2f} ms of wall time a "
-        f"trial, {figures.trained:.2f} ms in fit and score, {figures.added:.2f} ms added on each worker "
-        f"(aim: under {AIM_MILLISECONDS:g} ms)"
-    )
+def _study(trials: int) -> Study:
+    rows = np.arange(100)
+    grid = {"number": range(trials)}
+    return submit(NoOp(), grid, np.zeros((100, 4)), cv=[(rows[:80], rows[80:])], name=f"no-ops {uuid4().hex}")
+
+
+def compare(rounds: int, scale: float) -> Table:
+    """Run Warren and its peers in turn and tabulate the medians.
+
+    Parameters
+    ----------
+    rounds : int
+        How often; in turn, so that what else the machine does meets all of them.
+    scale : float
+        Part of the trials to run; 1 for figures to quote.
+
+    Returns
+    -------
+    Table
+    """
+    warren: list[Figure] = []
+    peers: dict[Peer, list[Figure]] = {peer: [] for peer in PEERS}
+    notes: dict[Peer, PeerError] = {}
+    for _ in range(rounds):
+        # Fresh servers each time: the stand-in database slows down with the writes that it has seen.
+        with workers(WORKERS):
+            warren.append(run(ceil(TRIALS * scale)).figure)
+        for peer in PEERS:
+            if peer in notes:
+                continue
+            try:
+                with workers(0) if peer.on_servers else nullcontext():
+                    peers[peer].append(run_peer(peer, ceil(peer.trials * scale)))
+            except PeerError as exc:
+                notes[peer] = exc
+    table = Table("system", "version", title=f"a trial that does nothing, {WORKERS} workers", box=SIMPLE)
+    for heading in ("trials", "ms a trial", f"the {rounds} runs", "times Warren"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("results are")
+    table.add_row(*_row("Warren", warren, warren), "documents")
+    for peer, figures in peers.items():
+        if peer not in notes:
+            table.add_row(*_row(peer.name, figures, warren), peer.results)
+    table.caption = "\n".join(f"{peer.name}: {note}" for peer, note in notes.items())
+    return table
+
+
+def _row(name: str, figures: list[Figure], warren: list[Figure]) -> tuple[str, ...]:
+    each = [figure.milliseconds for figure in figures]
+    times = median(each) / median(figure.milliseconds for figure in warren)
+    trials, version = figures[0].trials, figures[0].version
+    return name, version, f"{trials:,}", f"{median(each):.2f}", ", ".join(f"{ms:.2f}" for ms in each), f"{times:.1f}"
+
+
+def growth() -> str:
+    """Say what a trial of a large study takes beside one of a small study."""
+    with workers(WORKERS):
+        few = sorted((run(FEW) for _ in range(RUNS)), key=lambda one: one.working_seconds)[RUNS // 2]
+        many = run(MANY)
+    # Without the time to submit, which would burden the small study and so flatter the large one.
+    ratio = many.working_seconds / MANY / (few.working_seconds / FEW)
+    return f"{few} (median of {RUNS})\n{many}\nfrom {FEW:,} to {MANY:,} trials: {ratio - 1:+.0%} a trial"
 
 
 def main() -> None:
     """Print the figures."""
-    with workers(WORKERS) as servers:
-        print(f"{describe()}\n{servers}")
-        for n_chunks in (CHUNKS, None):
-            print(report(TRIALS, n_chunks)[1])
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a tenth of the trials, once: to see that all runs")
+    quick = parser.parse_args().quick
+    print(describe())
+    table = compare(1, 0.1) if quick else compare(RUNS, 1)
+    Console(width=120).print(table)
+    print(f"aim: Warren at most {AIM_MILLISECONDS:g} ms, and ahead of all")
+    if not quick:
+        print(growth())
 
 
 if __name__ == "__main__":

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
+from unittest.mock import patch
 
 import psutil
 
+from benchmarks import noop
 from producer import local_stack
 from tuning.machine import cpu_model
 
@@ -24,7 +27,10 @@ def describe() -> str:
 
 
 @contextmanager
-def workers(count: int) -> Iterator[str]:
-    """Bring up private servers and workers; yield what serves."""
-    with local_stack(workers=count) as stack:
+def workers(count: int, threads: int = 1) -> Iterator[str]:
+    """Bring up private servers and workers that may run what is in `benchmarks.noop`; yield what serves."""
+    with (
+        patch.dict(os.environ, WARREN_ALLOW=noop.NAMES, WARREN_THREADS=str(threads)),
+        local_stack(workers=count) as stack,
+    ):
         yield stack.servers
