@@ -64,8 +64,9 @@ class _Publication:
         try:
             self._connection.ioloop.start()
         finally:
-            if not self._connection.is_closed:  # Ctrl-C, or the bodies raised
-                if not self._connection.is_closing:
+            if not self._connection.is_closed:  # Ctrl-C
+                self._exhausted = True
+                if not (self._unconfirmed or self._connection.is_closing):
                     self._connection.close()
                 # A broker that blocks publishers does not answer the goodbye either.
                 self._connection.ioloop.call_later(_GOODBYE_SECONDS, self._connection.ioloop.stop)
@@ -81,14 +82,14 @@ class _Publication:
         channel.confirm_delivery(self._on_confirmation, callback=lambda _: self._fill())
 
     def _fill(self) -> None:
-        while self._channel and self._channel.is_open and len(self._unconfirmed) < _WINDOW:
+        while not self._exhausted and self._channel and self._channel.is_open and len(self._unconfirmed) < _WINDOW:
             try:
                 body = next(self._bodies, None)
             except Exception as exc:  # noqa: BLE001 - whatever it is, the caller of `publish` gets it
                 self.raised = exc
-                self._give_up(exc)
-                return
+                body = None
             if body is None:
+                # What is on its way is waited for: a channel that closes may take it along.
                 self._exhausted = True
                 break
             self._channel.basic_publish("", self._queue, body, _PERSISTENT, mandatory=True)
