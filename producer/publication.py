@@ -139,7 +139,7 @@ def publish_missing(store: Store, settings: Settings, study_id: str, objective: 
             _shape(begun),
             objective.n_splits,
             estimator_in_grid=begun["estimator_in_grid"],
-            share_fits=begun["share_fits"],
+            share_fits=begun.get("share_fits", True),
             corrections=used,
             finished=finished,
             allow=settings.allow,
@@ -152,7 +152,7 @@ def publish_missing(store: Store, settings: Settings, study_id: str, objective: 
             cut(plan, begun["n_chunks"]),
             estimator_in_grid=begun["estimator_in_grid"],
             trial_timeout=begun["trial_timeout"],
-            share_fits=begun["share_fits"],
+            share_fits=begun.get("share_fits", True),
             allow=settings.allow,
         )
         publish(settings, CHUNKS_QUEUE, map(_encode_small, _summed(made, planned)))
@@ -169,8 +169,9 @@ def publish_missing(store: Store, settings: Settings, study_id: str, objective: 
 
 def _shape(study: Document) -> Shape:
     """Return the shape of the training part of a fold, from a study's document."""
-    _, *columns = study["data"]["shape"]
-    return Shape(study["train_rows"], math.prod(columns), study["n_classes"])
+    rows, *columns = study["data"]["shape"]
+    # Studies of earlier versions know neither their training rows nor their classes.
+    return Shape(study.get("train_rows", rows), math.prod(columns), study.get("n_classes", 0))
 
 
 def _summed(made: Iterable[Chunk], planned: dict[str, float]) -> Iterator[Chunk]:

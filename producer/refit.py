@@ -10,7 +10,11 @@ from tuning.codec import Json, decode
 
 
 def refit_estimator(
-    estimator: Json, params: Mapping[str, Json], best_iteration: float | None, allow: Iterable[str] = ()
+    estimator: Json,
+    params: Mapping[str, Json],
+    best_iteration: float | None,
+    chosen: Mapping[str, Json] | None = None,
+    allow: Iterable[str] = (),
 ) -> Any:
     """Return an unfitted estimator with a trial's parameters.
 
@@ -23,6 +27,9 @@ def refit_estimator(
     best_iteration : float or None
         Mean over the folds of the rounds that early stopping has kept; None where it did not watch. Rounded, it
         becomes the number of rounds, and nothing is left that would need an evaluation set.
+    chosen : mapping, default={}
+        What the library chose by the number of rounds that it was given, CatBoost's learning rate for one; with fewer
+        it would choose otherwise.
     allow : iterable of str, default=()
         Further estimator names.
 
@@ -41,4 +48,5 @@ def refit_estimator(
         for name, value in together.items()
         if name not in library.rounds and name not in library.early_stopping
     }
-    return decode(estimator | {"params": kept | {named: max(1, round(best_iteration))}}, allow)
+    final = {**(chosen or {}), **kept, named: max(1, round(best_iteration))}
+    return decode(estimator | {"params": final}, allow)

@@ -320,7 +320,11 @@ class Study:
         [(_, params)] = self._space.encoded_points([best["number"]], self._settings.allow)
         own = params.pop("estimator") if document["estimator_in_grid"] and "estimator" in params else None
         return refit_estimator(
-            own or self._objective.estimator, params, best.get("mean_best_iteration"), self._settings.allow
+            own or self._objective.estimator,
+            params,
+            best.get("mean_best_iteration"),
+            best.get("chosen_params"),
+            self._settings.allow,
         )
 
     # ------------------------------------------------------------------ steering
@@ -332,11 +336,11 @@ class Study:
                 raise StudyError(f"study {self.id} is {found}, which can't become {state}")
 
     def pause(self) -> None:
-        """Let workers stop after the trial in hand; `resume` goes on with what is missing."""
+        """Let workers stop after the fit in hand; `resume` goes on with what is missing."""
         self._set_state("PAUSED", ("RUNNING",))
 
     def cancel(self) -> None:
-        """Let workers stop after the trial in hand and drop the rest; results stay, `resume` can still go on."""
+        """Let workers stop after the fit in hand and drop the rest; results stay, `resume` can still go on."""
         self._set_state("CANCELLED", ("RUNNING", "PAUSED"))
 
     def resume(self) -> int:

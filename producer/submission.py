@@ -93,8 +93,8 @@ def submit(
         With several metrics, the one that says which trial is best; None is the first.
     n_chunks : int, default=None
         Number of messages that the trials are cut into, never more than there are trials: honoured whatever sharing
-        fits would prefer. None sizes messages by what their trials are expected to take: up to a minute, less towards
-        the end, and trials that may share a fit stay together.
+        fits would prefer, each of about the same expected time. None sizes messages by what their trials are expected
+        to take: up to a minute, less towards the end, and trials that may share a fit stay together.
     share_fits : bool, default=True
         Fit trials that differ in the number of boosting rounds alone once, with the most rounds, and score the model
         at each: the same scores, for less. False fits every trial by itself.
@@ -106,7 +106,8 @@ def submit(
     return_train_score : bool, default=False
         Score the training parts too.
     trial_timeout : float, default=None
-        Seconds for one trial on all its folds.
+        Seconds for one trial on all its folds. Trials that share a fit and take longer together are fitted alone,
+        and only one that takes longer alone fails.
     validation_fraction : float, default=None
         Share of each fold's training part that early stopping watches, and that is not trained on, in trials with
         ``early_stopping_rounds`` (or what their library calls it). None lets it watch the held-out part, which is
@@ -215,7 +216,9 @@ def submit(
 
 def _study_id(name: str, objective: Objective, encoded_space: Json) -> str:
     """Name a study by what it is: the same name, objective and space have the same id on every machine."""
-    content = json.dumps([name, objective.model_dump(), encoded_space], sort_keys=True)
+    # What was not asked for is no part of it: a field that comes later leaves earlier ids as they are.
+    what = objective.model_dump(exclude={"validation"} if objective.validation is None else None)
+    content = json.dumps([name, what, encoded_space], sort_keys=True)
     if len(content) > _LARGEST_SPACE:
         raise InputError(
             f"param_grid takes {len(content) / 2**20:.0f} MiB as JSON, and a study document holds "

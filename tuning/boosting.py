@@ -83,7 +83,7 @@ LIBRARIES: dict[LibraryName, Library] = {
             "device": (None, "cpu"),
             "callbacks": (None,),
         },
-        early_stopping={"early_stopping_rounds": (None,)},
+        early_stopping={"early_stopping_rounds": (None, 0)},
     ),
     # https://lightgbm.readthedocs.io/en/stable/Parameters.html, each with its aliases. dart drops trees, rf averages.
     # n_estimators is last: LightGBM's own names, passed beside it, count before it.
@@ -231,9 +231,8 @@ def shared_fit(estimator: Json, params: Mapping[str, Json]) -> SharedFit | None:
         elif name not in library.rounds and name not in library.threads:
             return None
     named = [name for name in library.rounds if name in together]
-    if len(named) > 1 or any(
-        together[name] is None for name in named
-    ):  # which of them counts is for the library to say
+    # Which of two names counts, and what None means, is for the library to say.
+    if len(named) > 1 or any(together[name] is None for name in named):
         return None
     rounds = rounds_of(library, together)
     if isinstance(rounds, bool) or not isinstance(rounds, int) or rounds < 1:

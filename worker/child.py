@@ -7,11 +7,11 @@ What goes over the socket, one message each way at a time, the first byte says w
 
 ====  ==========================  =============================================
 to the child
-``C``  BSON ``{body, skip, attempts}``  evaluate this chunk but the numbers in ``skip``
-``S``  nothing                     stop after the trial in hand
+``C``  BSON ``{body, skip, ...}``  evaluate this chunk as `ChunkEvaluator.evaluate` says
+``S``  nothing                     stop after the fit in hand
 from the child
 ``r``  nothing                     data and libraries are there, trials begin
-``t``  a trial document, BSON      the next trial ended
+``t``  number, trial document       a trial ended: 8 bytes, the least first, and BSON
 ``d``  nothing                     all trials ended, or stopped
 ``e``  text                        the chunk can't be evaluated at all: the reason
 ====  ==========================  =============================================
@@ -52,7 +52,7 @@ def _die_with_parent(parent: int) -> None:
 
 def _serve(connection: Connection, settings: Settings) -> None:
     # Libraries are imported only now that there is work.
-    from tuning.store import Store, unpack
+    from tuning.store import Store, pack, unpack
     from worker.chunks import ChunkEvaluator
 
     store = Store(settings)
@@ -64,10 +64,13 @@ def _serve(connection: Connection, settings: Settings) -> None:
         order = unpack(message[1:])
         stopped = False
         try:
-            trials = evaluator.evaluate(order["body"], set(order["skip"]), dict(order["attempts"]))
+            trials = evaluator.evaluate(
+                order["body"], set(order["skip"]), dict(order["attempts"]), alone=set(order["alone"])
+            )
             connection.send_bytes(b"r")
-            for packed in trials:
-                connection.send_bytes(b"t" + packed)
+            for documents in trials:
+                for document in documents:
+                    connection.send_bytes(b"t" + document["number"].to_bytes(8, "little") + pack(document))
                 stopped = connection.poll() and connection.recv_bytes()[:1] == b"S"
                 if stopped:
                     break

@@ -6,6 +6,7 @@ import functools
 import inspect
 import json
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -20,7 +21,7 @@ from tuning.errors import InputError
 from tuning.messages import Chunk, Trial, decode_chunk
 from tuning.seeds import seed_of
 from tuning.settings import Settings
-from tuning.store import Document, Store, now, pack
+from tuning.store import Document, Store, now
 from worker.data import DataCache, Watched
 from worker.documents import trial_document
 from worker.evaluate import FoldResult, Scorer, fit_and_score, make_scorer, summary
@@ -115,10 +116,10 @@ class Planned:
     attempt: int
 
     @classmethod
-    def of(cls, chunk: Chunk, trial: Trial, settings: Settings, attempt: int) -> Planned:
+    def of(cls, chunk: Chunk, trial: Trial, settings: Settings, attempt: int, *, share: bool) -> Planned:
         """Say what a trial of a chunk trains, and with whom."""
         encoded = trial.estimator or chunk.objective.estimator or {}
-        shared = shared_fit(encoded, trial.params) if chunk.share_fits else None
+        shared = shared_fit(encoded, trial.params) if share else None
         return cls(
             trial=trial,
             candidate=Candidate(encoded, trial.params, settings),
@@ -143,7 +144,9 @@ class ChunkEvaluator:
         self._settings = settings
         self._cache = DataCache(store, settings.cache_bytes)
 
-    def evaluate(self, body: bytes, skip: set[int], attempts: dict[str, int]) -> Iterator[bytes]:
+    def evaluate(
+        self, body: bytes, skip: AbstractSet[int], attempts: dict[str, int], alone: AbstractSet[int] = frozenset()
+    ) -> Iterator[list[Document]]:
         """Prepare a chunk and return an iterator that evaluates its trials as it is advanced.
 
         Parameters
@@ -154,11 +157,13 @@ class ChunkEvaluator:
             Numbers that have a result already.
         attempts : dict of str to int
             Which try this is, by number; 1 where absent.
+        alone : set of int, default={}
+            Numbers that share no fit, whatever the chunk says.
 
         Returns
         -------
-        iterator of bytes
-            Trial documents, packed, in the chunk's order.
+        iterator of list of dict
+            Documents of trials that end together, for they share a fit; most often of one.
 
         Raises
         ------
@@ -172,16 +177,22 @@ class ChunkEvaluator:
         except ValueError as exc:
             raise InputError(f"scorers {list(objective.scorers.values())}: {' '.join(str(exc).split())}") from exc
         planned = [
-            Planned.of(chunk, trial, self._settings, attempts.get(str(trial.number), 1))
+            Planned.of(
+                chunk,
+                trial,
+                self._settings,
+                attempts.get(str(trial.number), 1),
+                share=chunk.share_fits and trial.number not in alone,
+            )
             for trial in chunk.trials
             if trial.number not in skip
         ]
         self._cache.dataset(objective.dataset)
         self._cache.splits(objective.splits)
         groups = (list(group) for _, group in groupby(planned, key=lambda one: one.group))
-        return (pack(document) for group in groups for document in self._documents(chunk, group, scorer))
+        return (documents for group in groups for documents in self._documents(chunk, group, scorer))
 
-    def _documents(self, chunk: Chunk, group: list[Planned], scorer: Scorer) -> Iterator[Document]:
+    def _documents(self, chunk: Chunk, group: list[Planned], scorer: Scorer) -> Iterator[list[Document]]:
         """Evaluate trials that share a fit on each fold, or one that does not."""
         started_at = now()
         by_trial = list(zip(*self._folds(chunk, group, scorer), strict=True))
@@ -191,16 +202,26 @@ class ChunkEvaluator:
                 yield from self._documents(chunk, [one], scorer)
             return
         objective = chunk.objective
-        whole = [[fold for fold in folds if fold is not None] for folds in by_trial]
-        contained = [len(folds) == objective.n_splits for folds in whole]
-        rest = [one for one, fitted in zip(group, contained, strict=True) if not fitted]
-        others = self._documents(chunk, rest, scorer) if rest else iter(())
-        for one, folds, fitted in zip(group, whole, contained, strict=True):
-            if not fitted:
-                yield next(others)
-                continue
-            outcome = summary(folds, list(objective.scorers), objective.refit) | {"shared_by": sum(contained)}
-            yield trial_document(chunk, one.trial, self._settings, outcome, started_at=started_at, attempts=one.attempt)
+        ended, rest = [], []
+        for one, folds in zip(group, by_trial, strict=True):
+            fitted = [fold for fold in folds if fold is not None]
+            if len(fitted) == objective.n_splits:
+                ended.append((one, summary(fitted, list(objective.scorers), objective.refit)))
+            else:
+                rest.append(one)
+        yield [
+            trial_document(
+                chunk,
+                one.trial,
+                self._settings,
+                outcome | {"shared_by": len(ended)},
+                started_at=started_at,
+                attempts=one.attempt,
+            )
+            for one, outcome in ended
+        ]
+        if rest:
+            yield from self._documents(chunk, rest, scorer)
 
     def _folds(self, chunk: Chunk, group: list[Planned], scorer: Scorer) -> list[list[FoldResult | None]]:
         """Return a result for each fold and trial, in the group's order; None where the shared fit has none."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 import numpy as np
@@ -41,9 +41,8 @@ def _size(entry: Any) -> int:
         case Dataset():
             return entry.nbytes
         case Fold():
-            # What is watched is the held-out part itself, or is counted too.
-            parts = {id(part): part for part in (entry.train, entry.test, entry.evaluation) if part is not None}
-            return sum(matrix_bytes(side) for part in parts.values() for side in part)
+            parts = [part for part in (entry.train, entry.test, entry.evaluation) if part is not None]
+            return sum(matrix_bytes(side) for part in parts for side in part)
         case _Made():
             return entry.nbytes
     return sum(int(side.nbytes) for split in entry for side in split)
@@ -139,24 +138,27 @@ class DataCache:
         derived : KeptDerived
         """
         apart = objective.validation if watched == "set apart" else None
-        key = ("fold", objective.dataset, objective.splits, apart, number, pairwise, watched)
-        derived = KeptDerived(self._entries, key[:-1])
-        if (found := self._entries.get(key)) is not None:
-            return cast("Fold", found), derived
+        key = ("fold", objective.dataset, objective.splits, apart, number, pairwise)
+        fold = cast("Fold | None", self._entries.get(key))
+        if fold is None:
+            fold = self._cut(objective, apart, number, pairwise=pairwise)
+            _keep(self._entries, key, fold)
+        if watched == "held out":
+            fold = replace(fold, evaluation=fold.test)
+        return fold, KeptDerived(self._entries, key)
+
+    def _cut(self, objective: Objective, apart: str | None, number: int, *, pairwise: bool) -> Fold:
         data = self.dataset(objective.dataset)
         train, test = self.splits(objective.splits)[number]
         evaluation = None
         if apart is not None:
             train, rows = self.splits(apart)[number]
             evaluation = _part(data, rows, train if pairwise else None)
-        held_out = _part(data, test, train if pairwise else None)
-        fold = Fold(
+        return Fold(
             train=_part(data, train, train if pairwise else None),
-            test=held_out,
-            evaluation=held_out if watched == "held out" else evaluation,
+            test=_part(data, test, train if pairwise else None),
+            evaluation=evaluation,
         )
-        _keep(self._entries, key, fold)
-        return fold, derived
 
 
 def _part(data: Dataset, rows: Indices, columns: Indices | None) -> Part:

@@ -7,12 +7,13 @@ afresh, set the trial's parameters, fit on the training part, score the held-out
 from __future__ import annotations
 
 import inspect
+import logging
 import math
 import numbers
 import time
 import traceback
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -21,6 +22,8 @@ from sklearn.metrics import check_scoring, get_scorer
 
 from tuning.dataset import Matrix
 from worker.fitting.learner import Derived, Fold, Learner, Part
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -51,6 +54,8 @@ class FoldResult:
         Whether the fit itself went well; a scorer may have failed even so.
     best_iteration : int or None
         Rounds that early stopping has kept, counted from 1.
+    chosen : dict
+        What the library chose by the number of rounds, where that was early stopping's.
     """
 
     test_scores: dict[str, float]
@@ -62,6 +67,7 @@ class FoldResult:
     trace: str = ""
     fitted: bool = True
     best_iteration: int | None = None
+    chosen: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Counted(Derived, Protocol):
@@ -201,6 +207,7 @@ def fit_and_score(
         contained = learner.contained(estimator, rounds, fold, kept) if rounds else []
         fit_seconds = time.perf_counter() - started
         best_iteration = learner.best_iteration(estimator) if fold.evaluation is not None else None
+        chosen = learner.chosen(estimator) if best_iteration is not None else {}
     except Exception as exc:  # noqa: BLE001 - whatever an estimator raises is this trial's result
         lost = FoldResult(
             test_scores=failed,
@@ -230,16 +237,21 @@ def fit_and_score(
             error=_line(trace.strip().rpartition("\n")[2]) if trace else None,
             trace=trace[-_TRACEBACK_CHARS:],
             best_iteration=best_iteration,
+            chosen=chosen,
         )
 
     if not rounds:
         return [scored(fit_seconds, kept.spared_seconds)]
     # Alone, each would have binned the data and then trained its own rounds.
     binning, training = kept.made_seconds + kept.spared_seconds, fit_seconds - kept.made_seconds
-    by_rounds = {}
-    for number in learner.prefixes(estimator, contained):
-        share = fit_seconds * number / sum(contained)
-        by_rounds[number] = scored(share, binning + training * number / max(contained) - share)
+    by_rounds: dict[int, FoldResult] = {}
+    try:
+        for number in learner.prefixes(estimator, contained):
+            share = fit_seconds * number / sum(contained)
+            by_rounds[number] = scored(share, binning + training * number / max(contained) - share)
+    except Exception:  # a version of the library that we do not know; the others are fitted alone
+        logger.warning("can't score the first rounds of a %s", type(estimator).__name__, exc_info=True)
+        by_rounds = {max(rounds): scored(fit_seconds, kept.spared_seconds)}
     return [by_rounds.get(number) for number in rounds]
 
 
@@ -303,4 +315,6 @@ def summary(folds: Sequence[FoldResult], metrics: Sequence[str], refit: str) -> 
     if kept:
         fields["mean_best_iteration"] = sum(kept) / len(kept)
         fields["split_best_iteration"] = [fold.best_iteration for fold in folds]
+        if folds[0].chosen:  # by the rounds and the data, of which the folds have much the same
+            fields["chosen_params"] = dict(folds[0].chosen)
     return fields

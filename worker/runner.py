@@ -12,10 +12,12 @@ import time
 from collections import deque
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import takewhile
 
 from tenacity import RetryCallState
 from tenacity.stop import stop_base
 
+from tuning.boosting import shared_fit
 from tuning.errors import MessageError, StoreError
 from tuning.messages import Chunk, Trial, decode_chunk
 from tuning.settings import Settings
@@ -67,6 +69,8 @@ class _Progress:
     done: set[int]
     todo: deque[Trial] = field(init=False)
     attempts: dict[str, int] = field(default_factory=dict)
+    # Numbers that share no fit any more: one that they shared took its process down.
+    alone: set[int] = field(default_factory=set)
     # When the trial in hand began, on the monotonic clock; None while data and libraries are loaded.
     began: float | None = None
     stop_sent: bool = False
@@ -74,9 +78,27 @@ class _Progress:
     def __post_init__(self) -> None:
         self.todo = deque(trial for trial in self.chunk.trials if trial.number not in self.done)
 
-    def end_first(self) -> None:
-        """Take note that the first trial to do has ended: the training process keeps the order."""
-        self.done.add(self.todo.popleft().number)
+    def part(self) -> bool:
+        """Let the trials that share the fit in hand be fitted alone; return False where it has but one."""
+        if not self.chunk.share_fits or self.todo[0].number in self.alone:
+            return False
+        keys = [shared_fit(trial.estimator or self.chunk.objective.estimator, trial.params) for trial in self.todo]
+        sharing = [
+            trial.number
+            for trial, _ in takewhile(
+                lambda pair: pair[1] and keys[0] and pair[1].key == keys[0].key, zip(self.todo, keys, strict=True)
+            )
+        ]
+        self.alone.update(sharing)
+        return len(sharing) > 1
+
+    def end(self, number: int) -> None:
+        """Take note that a trial has ended, most often the first to do."""
+        self.done.add(number)
+        if self.todo[0].number == number:
+            self.todo.popleft()
+        else:
+            self.todo = deque(trial for trial in self.todo if trial.number != number)
 
 
 class ChunkRunner:
@@ -170,7 +192,7 @@ class ChunkRunner:
         while progress.todo and not self._stopping.is_set():
             progress.began, progress.stop_sent = None, False
             try:
-                self._trainer.begin(body, progress.done, progress.attempts)
+                self._trainer.begin(body, progress.done, progress.attempts, progress.alone)
                 outcome = self._collect(progress)
             except TrialTimeoutError as exc:
                 # Not tried again: the limit is the user's word, and a second try would take as long.
@@ -203,10 +225,10 @@ class ChunkRunner:
             match message:
                 case ("r", _):
                     progress.began = time.monotonic()
-                case ("t", packed):
-                    progress.end_first()
+                case ("t", ended):
+                    progress.end(int.from_bytes(ended[:8], "little"))
                     progress.began = time.monotonic()
-                    self._writer.add(packed)
+                    self._writer.add(ended[8:])
                 case ("d", _):
                     return None
                 case ("e", reason):
@@ -245,8 +267,14 @@ class ChunkRunner:
             progress.stop_sent = True
 
     def _blame(self, progress: _Progress, reason: str, most: int) -> None:
-        """Count a lost process against the trial that it was at; too often is that trial's result."""
+        """Count a lost process against the trial that it was at; too often is that trial's result.
+
+        Of trials that share a fit nobody knows which it was: they are fitted alone from then on, and none is blamed.
+        """
         trial = progress.todo[0]
+        if progress.part():
+            logger.warning("%s in a shared fit: study=%s trial=%d", reason, progress.chunk.study_id, trial.number)
+            return
         key = str(trial.number)
         attempts = progress.attempts.get(key, 1)
         seconds = time.monotonic() - progress.began if progress.began else 0.0
@@ -266,7 +294,7 @@ class ChunkRunner:
             progress.chunk, trial, self._settings, outcome, started_at=started(seconds), attempts=attempts
         )
         self._writer.add(pack(document))
-        progress.end_first()
+        progress.end(trial.number)
 
 
 def _wanted(study: Document | None, chunk: Chunk) -> bool:

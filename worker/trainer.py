@@ -59,7 +59,7 @@ class Trainer:
         logger.info("started a training process: pid=%d", self._process.pid)
         return self._connection
 
-    def begin(self, body: bytes, skip: set[int], attempts: dict[str, int]) -> None:
+    def begin(self, body: bytes, skip: set[int], attempts: dict[str, int], alone: set[int]) -> None:
         """Hand a chunk to the training process, starting one if need be.
 
         Parameters
@@ -70,6 +70,8 @@ class Trainer:
             Numbers that have a result.
         attempts : dict of str to int
             Which try this is, by number, where it is not the first.
+        alone : set of int
+            Numbers that share no fit, whatever the chunk says.
 
         Raises
         ------
@@ -78,7 +80,7 @@ class Trainer:
         """
         if self._process is not None and self._process.poll() is not None:
             self.kill()  # it died while idle: nobody's trial is to blame
-        order = b"C" + pack({"body": body, "skip": sorted(skip), "attempts": attempts})
+        order = b"C" + pack({"body": body, "skip": sorted(skip), "attempts": attempts, "alone": sorted(alone)})
         try:
             (self._connection or self._start()).send_bytes(order)
         except ConnectionError as exc:

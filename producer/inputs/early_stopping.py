@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 from producer.inputs.estimators import Candidates
@@ -19,11 +20,12 @@ def _asks(estimator: Any, space: Space, own: bool, allow: tuple[str, ...]) -> bo
         return False
     params = estimator.get_params(deep=False)
     for parameter, off in library.early_stopping.items():
-        values = [params.get(parameter)]
-        for grid in space.grids:
-            if not own or any(one is estimator for one in grid.get("estimator", [estimator])):
-                values += grid.get(parameter, ())
-        if any(value not in (None, *off) for value in values):
+        grids = [
+            grid.get(parameter, ())
+            for grid in space.grids
+            if not own or any(one is estimator for one in grid.get("estimator", [estimator]))
+        ]
+        if any(value not in (None, *off) for value in chain([params.get(parameter)], *grids)):
             return True
     return False
 

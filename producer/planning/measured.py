@@ -14,13 +14,18 @@ from collections.abc import Iterable, Mapping
 from statistics import median
 from typing import Any, TypeAlias
 
+from tuning.boosting import LIBRARIES
+
 Document: TypeAlias = Mapping[str, Any]
 
 # Trials that speak for the others of their estimator.
 _ENOUGH = 5
 
+# Class names of estimators whose cost is a formula fitted to measurements; that of others is a guess.
+_KNOWN = frozenset(name.rpartition(".")[2] for library in LIBRARIES.values() for name in library.classes)
+
 # What corrections are read from, and of how many studies, newest first: a database of years says little of today.
-MEASURED_FIELDS = ("progress.estimators", "estimates")
+MEASURED_FIELDS = ("progress.estimators", "estimates", "data.shape")
 MEASURED_STUDIES = 20
 
 
@@ -37,12 +42,15 @@ def corrections(study: Document, others: Iterable[Document] = ()) -> dict[str, f
     Returns
     -------
     dict of str to float
-        From the study itself, or else the median of the others; no entry where too few trials ended.
+        From the study itself, or else the median of the others; no entry where too few trials ended. Where the cost
+        is a guess, only studies on data of the same shape count: nobody knows how such a fit grows with its data.
     """
     found: dict[str, list[float]] = {}
     for other in others:
+        same_shape = _shape(other) is not None and _shape(other) == _shape(study)
         for name, correction in _corrections(other).items():
-            found.setdefault(name, []).append(correction)
+            if name in _KNOWN or same_shape:
+                found.setdefault(name, []).append(correction)
     return {name: median(several) for name, several in found.items()} | _corrections(study)
 
 
@@ -87,6 +95,10 @@ def work_left(study: Document) -> float | None:
 
 
 _NOTHING: dict[str, float] = {"trials": 0, "estimated_seconds": 0.0, "fit_seconds": 0.0}
+
+
+def _shape(study: Document) -> Any:
+    return study.get("data", {}).get("shape")
 
 
 def _counted(study: Document) -> Mapping[str, Any]:

@@ -41,8 +41,8 @@ def cut(plan: Plan, n_chunks: int | None) -> Iterator[list[Planned]]:
     list of (int, float)
         Numbers and expected seconds of the trials of a chunk, in the order of the plan.
 
-        With `n_chunks`, ``min(n_chunks, trials)`` chunks: runs of whole units, whose counts differ by one at most; or
-        of trials, where there are fewer units than chunks.
+        With `n_chunks`, ``min(n_chunks, trials)`` chunks: runs of whole units of about the same expected seconds; or of
+        trials, where there are fewer units than chunks, whose numbers differ by one at most.
 
         Without, every chunk takes the same part of the expected seconds that are left, so that the last ones are the
         smallest and workers end together: guided self-scheduling (C. Polychronopoulos, D. Kuck, IEEE Transactions
@@ -54,14 +54,30 @@ def cut(plan: Plan, n_chunks: int | None) -> Iterator[list[Planned]]:
     if plan.n_units < n_chunks:
         trials = chain.from_iterable(map(_planned, plan.units()))
         return (list(islice(trials, size)) for size in split_sizes(plan.n_trials, n_chunks))
-    units = plan.units()
-    return (
-        list(chain.from_iterable(map(_planned, islice(units, size)))) for size in split_sizes(plan.n_units, n_chunks)
-    )
+    return _evenly(plan.units(), plan.seconds, plan.n_units, n_chunks)
 
 
 def _planned(unit: Unit) -> Iterator[Planned]:
     return zip(unit.numbers, unit.shares, strict=True)
+
+
+def _evenly(units: Iterator[Unit], seconds_left: float, units_left: int, n_chunks: int) -> Iterator[list[Planned]]:
+    """Cut into so many chunks of about the same seconds, of a unit at least."""
+    unit = next(units)
+    for chunks_left in range(n_chunks, 0, -1):
+        target = seconds_left / chunks_left
+        chunk: list[Planned] = []
+        filled = 0.0
+        # A unit goes where more of it lies; the last chunk takes the rest, and each to come has a unit.
+        while units_left and (
+            not chunk or (units_left >= chunks_left and (chunks_left == 1 or filled + unit.seconds / 2 < target))
+        ):
+            chunk += _planned(unit)
+            filled += unit.seconds
+            units_left -= 1
+            unit = next(units, unit)
+        yield chunk
+        seconds_left = max(seconds_left - filled, 0.0)
 
 
 def _by_cost(units: Iterable[Unit], seconds_left: float, trials_left: int) -> Iterator[list[Planned]]:

@@ -219,7 +219,7 @@ def test_a_training_process_lost_while_it_takes_its_order_is_told_from_a_bug() -
     killer = threading.Thread(target=lambda: (until(lambda: trainer.pid), os.kill(trainer.pid or 0, signal.SIGKILL)))
     killer.start()
     with pytest.raises(ChildLostError, match="killed by signal 9"):
-        trainer.begin(b"x" * 50_000_000, set(), {})
+        trainer.begin(b"x" * 50_000_000, set(), {}, set())
     killer.join()
     assert trainer.pid is None
 

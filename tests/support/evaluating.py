@@ -14,7 +14,7 @@ from tuning.codec import encode_estimator
 from tuning.dataset import Dataset, Split
 from tuning.messages import Chunk, Objective, Trial, encode_chunk
 from tuning.settings import Settings
-from tuning.store import Document, unpack
+from tuning.store import Document, pack, unpack
 from worker.chunks import ChunkEvaluator
 
 DRAW = np.random.default_rng(2)
@@ -56,7 +56,8 @@ class Worker:
         return Chunk(study_id="study", generation=1, index=0, objective=objective, trials=made, **fields)
 
     def run(self, chunk: Chunk, skip: set[int] | None = None, attempts: dict[str, int] | None = None) -> list[Document]:
-        return [unpack(one) for one in self.evaluator.evaluate(encode_chunk(chunk), skip or set(), attempts or {})]
+        ended = self.evaluator.evaluate(encode_chunk(chunk), skip or set(), attempts or {})
+        return [unpack(pack(one)) for documents in ended for one in documents]
 
     def evaluate(self, estimator: Any, *trials: Any, **fields: Any) -> list[Document]:
         return self.run(self.chunk(estimator, *trials, **fields))

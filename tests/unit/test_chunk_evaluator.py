@@ -76,16 +76,15 @@ def test_documents_come_in_the_chunk_s_order(worker: Worker) -> None:
     assert documents[1]["split_test_score"] == documents[3]["split_test_score"] != documents[0]["split_test_score"]
 
 
-def test_a_group_is_evaluated_when_its_first_document_is_asked_for(worker: Worker, fits: list[int]) -> None:
+def test_trials_that_share_a_fit_end_together_and_before_the_next_fit(worker: Worker, fits: list[int]) -> None:
     chunk = worker.chunk(SMALL, *rounds(4, 9), *rounds(6, max_depth=3))
-    documents = worker.evaluator.evaluate(encode_chunk(chunk), set(), {})
+    ended = worker.evaluator.evaluate(encode_chunk(chunk), set(), {})
     assert fits == []
-    next(documents)
+    assert [one["number"] for one in next(ended)] == [0, 1]
     assert fits == [9] * 3
-    next(documents)
-    assert fits == [9] * 3
-    next(documents)
+    assert [one["number"] for one in next(ended)] == [2]
     assert fits == [9] * 3 + [6] * 3
+    assert next(ended, None) is None
 
 
 def test_trials_that_bring_their_estimators_share_where_these_are_equal(worker: Worker, fits: list[int]) -> None:

@@ -108,6 +108,7 @@ def test_a_document_has_the_iteration_of_each_fold_and_their_mean() -> None:
         (XGBClassifier(early_stopping_rounds=5), {}, True),
         (XGBClassifier(early_stopping_rounds=5), {"early_stopping_rounds": None}, False),
         (XGBClassifier(), {}, False),
+        (XGBClassifier(early_stopping_rounds=0), {}, False),
         (LGBMClassifier(early_stopping_round=5), {}, True),
         (LGBMClassifier(), {"early_stopping_rounds": 5}, True),
         (LGBMClassifier(), {"n_iter_no_change": 5}, True),
@@ -144,6 +145,59 @@ def test_a_refit_takes_the_mean_of_the_rounds_and_stops_early_no_more(estimator:
         if name != rounds and "early" not in name:
             assert params[name] == value
     found.fit(X, Y)
+
+
+def test_a_refit_keeps_what_catboost_chose_by_its_rounds() -> None:
+    encoded = encode_estimator(CatBoostClassifier(iterations=400, od_wait=4, depth=2, **QUIET), "estimator")
+    chosen = {"learning_rate": 0.03, "leaf_estimation_iterations": 10}
+    params = refit_estimator(encoded, {}, 30.2, chosen).get_params()
+    assert (params["iterations"], params["depth"]) == (30, 2)
+    assert {name: params[name] for name in chosen} == chosen
+    assert refit_estimator(encoded, {"learning_rate": 0.5}, 30.2, chosen).get_params()["learning_rate"] == 0.5
+
+
+def test_a_trial_records_what_catboost_chose_by_its_rounds() -> None:
+    fold = Fold(train=part(TRAIN, False), test=part(TEST, False), evaluation=part(TEST, False))
+
+    def chosen(**params: Any) -> Any:
+        [found] = fit_and_score(
+            lambda: CatBoostClassifier(iterations=300, od_wait=4, **QUIET, **params),
+            fold,
+            make_scorer({"score": "accuracy"}),
+            ["score"],
+            error_score=np.nan,
+            return_train_score=False,
+            seed=0,
+            learner=learner_of(CatBoostClassifier),
+        )
+        return summary([found], ["score"], "score")["chosen_params"]
+
+    automatic = CatBoostClassifier(iterations=300, **QUIET).fit(X[TRAIN], Y[TRAIN], eval_set=(X[TEST], Y[TEST]))
+    assert chosen()["learning_rate"] == automatic.get_all_params()["learning_rate"]
+    assert "learning_rate" not in chosen(learning_rate=0.3)
+
+
+@pytest.mark.parametrize("labels", [[1, 2], [-1, 1], ["no", "yes"]])
+def test_labels_of_any_kind_are_watched_alike_by_lightgbm(labels: Any) -> None:
+    named = np.array(labels)[Y]
+
+    def best(y: Any) -> int | None:
+        [found] = fit_and_score(
+            lambda: LGBMClassifier(n_estimators=300, n_jobs=1, verbosity=-1, early_stopping_round=5),
+            Fold(train=Part(X[TRAIN], y[TRAIN]), test=Part(X[TEST], y[TEST]), evaluation=Part(X[TEST], y[TEST])),
+            make_scorer({"score": "accuracy"}),
+            ["score"],
+            error_score=np.nan,
+            return_train_score=False,
+            seed=0,
+            learner=learner_of(LGBMClassifier),
+        )
+        assert found is not None
+        assert found.error is None
+        return found.best_iteration
+
+    assert best(named) == best(Y)
+    assert (best(Y) or 0) > 1
 
 
 def test_a_refit_without_early_stopping_is_the_trial_itself() -> None:

@@ -157,3 +157,18 @@ def test_trials_that_share_a_fit_and_bins_score_as_trials_apart(maker: str, data
     assert cache.currsize > 0
     assert first.made_seconds == second.spared_seconds > 0
     assert first.spared_seconds == second.made_seconds == 0
+
+
+@pytest.mark.parametrize("data", ["binary", "four classes"])
+@pytest.mark.parametrize("sampled", [{"subsample": 0.5, "subsample_freq": 1}, {"colsample_bytree": 0.3}])
+def test_rounds_of_lightgbm_that_find_no_split_are_rounds_all_the_same(data: str, sampled: dict[str, Any]) -> None:
+    fold, scorers = FOLDS[data]
+    params = {"n_jobs": 1, "verbosity": -1, "learning_rate": 0.3, "min_split_gain": 6.0, "random_state": 0, **sampled}
+
+    def make(rounds: int) -> Any:
+        return LGBMClassifier(n_estimators=rounds, **params)
+
+    trees = make(max(ROUNDS)).fit(fold.train.X, fold.train.y).booster_.current_iteration()
+    assert trees < max(ROUNDS)
+    found = evaluate(make, fold, scorers, learner=learner_of(LGBMClassifier), rounds=ROUNDS)
+    assert scores(found) == apart(make, fold, scorers)

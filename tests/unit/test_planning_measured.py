@@ -77,6 +77,14 @@ def test_other_studies_count_by_their_median_and_give_way_to_the_study_itself() 
     assert corrections(own, others) == {"XGBClassifier": 7.0, "LGBMClassifier": 0.5}
 
 
+def test_a_guess_is_corrected_by_studies_on_data_of_the_same_shape_only() -> None:
+    others = [study("SVC", now=counted(10, 1.0, 4.0)) | {"data": {"shape": [100, 4]}}]
+    for shape, expected in (([100, 4], {"SVC": 4.0}), ([100_000, 4], {}), (None, {})):
+        new = {"_id": "new", "progress": {}} | ({"data": {"shape": shape}} if shape else {})
+        assert corrections(new, others) == expected
+    assert corrections({"_id": "new", "progress": {}}, [study("SVC", now=counted(10, 1.0, 4.0))]) == {}
+
+
 def test_an_estimator_whose_trials_have_all_ended_keeps_its_correction() -> None:
     ended = study(now=counted(10, 5.0, 10.0))
     kept = estimates(ended, {}, corrections(ended))

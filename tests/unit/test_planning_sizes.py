@@ -57,12 +57,31 @@ def test_the_number_of_chunks_is_honoured(n_others: int, n_rounds: int, n_chunks
     assert all(chunks)
     assert numbers(chunks) == [number for unit in planned.units() for number in unit.numbers]
     if planned.n_units >= n_chunks:
-        counts = [len({number // n_rounds for number, _ in chunk}) for chunk in chunks]
-        assert sum(counts) == planned.n_units, "a unit is in two chunks"
+        together = [{number // n_rounds for number, _ in chunk} for chunk in chunks]
+        assert sum(map(len, together)) == planned.n_units, "a unit is in two chunks"
     else:
-        counts = [len(chunk) for chunk in chunks]
-    assert not counts or max(counts) - min(counts) <= 1
-    assert counts == sorted(counts, reverse=True)
+        sizes = [len(chunk) for chunk in chunks]
+        assert not sizes or max(sizes) - min(sizes) <= 1
+        assert sizes == sorted(sizes, reverse=True)
+
+
+@pytest.mark.parametrize(("n_units", "n_chunks"), [(12, 5), (7, 7), (100, 33), (20, 1)])
+def test_units_that_cost_the_same_are_cut_evenly(n_units: int, n_chunks: int) -> None:
+    chunks = list(cut(plan({"reg_lambda": range(n_units), "n_estimators": [10, 20]}), n_chunks))
+    counts = [len(chunk) // 2 for chunk in chunks]
+    assert len(counts) == n_chunks
+    assert sum(counts) == n_units
+    assert max(counts) - min(counts) <= 1
+
+
+@pytest.mark.parametrize("n_chunks", [2, 4, 10])
+def test_units_that_differ_are_cut_into_chunks_that_take_about_the_same(n_chunks: int) -> None:
+    grid = {"max_depth": range(2, 11, 2), "learning_rate": [0.1, 0.2, 0.3, 0.4], "n_estimators": [100, 200, 300]}
+    planned = plan(grid)
+    longest = max(unit.seconds for unit in planned.units())
+    expected = [seconds(chunk) for chunk in cut(planned, n_chunks)]
+    assert len(expected) == n_chunks
+    assert all(abs(one - planned.seconds / n_chunks) <= longest for one in expected)
 
 
 def test_expected_seconds_go_with_their_trials() -> None:

@@ -48,5 +48,5 @@ def learner_of(cls: type[Any]) -> Learner:
     Learner
     """
     library = cls.__module__.partition(".")[0]
-    words = next((words for name, words in LIBRARIES.items() if name == library), None)
+    words = LIBRARIES.get(library)  # type: ignore[call-overload]
     return _learner(library if words and f"{library}.{cls.__name__}" in words.classes else "")

@@ -25,6 +25,8 @@ _QUANTISATION = {
 # Rows up to which borders are chosen from all of them: from more, CatBoost draws, and for a pool other ones than for
 # a fit (dev_max_subset_size_for_build_borders; compared with 1.2.10).
 _MOST_QUANTISED_ROWS = 200_000
+# What it chooses by them.
+_BY_ROUNDS = ("learning_rate", "leaf_estimation_iterations", "max_ctr_complexity")
 # Rounds from which on some of CatBoost's defaults are others.
 _MANY_ROUNDS = 200
 _KNOWN = LIBRARIES["catboost"]
@@ -101,6 +103,16 @@ class CatBoostLearner(Learner):
         """Return the rounds kept; CatBoost counts them from 0."""
         best = estimator.get_best_iteration()
         return None if best is None else int(best) + 1
+
+    def chosen(self, estimator: Any) -> dict[str, Any]:
+        """Return the learning rate and the rest of what CatBoost chooses by the number of rounds, unless it is set."""
+        given, used = estimator.get_params(), estimator.get_all_params()
+        names = {name: (name,) for name in _BY_ROUNDS} | {"learning_rate": ("learning_rate", "eta")}
+        return {
+            name: used[name]
+            for name, words in names.items()
+            if name in used and all(given.get(word) is None for word in words)
+        }
 
 
 class _Until:

@@ -105,6 +105,10 @@ class Learner:
         """Return how many rounds early stopping has kept, counted from 1; None where it did not watch."""
         return None
 
+    def chosen(self, estimator: Any) -> dict[str, Any]:  # noqa: ARG002 - nothing else chooses by the rounds
+        """Return the parameters that a fitted estimator has chosen by itself, by the number of rounds."""
+        return {}
+
 
 def fingerprint(values: Any) -> str | None:
     """Return a digest of labels or weights, part of the key of what is derived from them; None for None."""

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import inspect
 import math
+import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
-from unittest import mock
 
 import lightgbm
 import numpy as np
 from lightgbm import sklearn as wrappers
+from lightgbm.basic import LGBMDeprecationWarning
 from numpy.typing import NDArray
 from sklearn.utils import _safe_indexing
 
 from tuning.boosting import LIBRARIES
 from worker.fitting.learner import Derived, Fold, Learner, fingerprint
 
+_wrappers: Any = wrappers
 _WORDS = LIBRARIES["lightgbm"]
 # Parameters that a Dataset does not depend on.
 _NOT_BINNING = _WORDS.free | _WORDS.threads | {*_WORDS.rounds} | {*_WORDS.early_stopping}
-# LightGBM 4.7 gave the evaluation set two arguments and deprecated the one.
-_TWO_ARGUMENTS = "eval_X" in inspect.signature(lightgbm.LGBMModel.fit).parameters
 # Bytes of leaf indices that are held at once.
 _LEAVES_BYTES = 32 * 2**20
 # Rows on which each prefix is compared with LightGBM's own prediction.
@@ -41,8 +41,9 @@ class LightGBMLearner(Learner):
         if fold.train.weight is not None:
             given["sample_weight"] = fold.train.weight
         if fold.evaluation is not None:
-            X, y = fold.evaluation.X, fold.evaluation.y
-            given |= {"eval_X": (X,), "eval_y": (y,)} if _TWO_ARGUMENTS else {"eval_set": [(X, y)]}
+            # Not eval_X and eval_y, which LightGBM 4.7 wants instead: it leaves their labels as they are, and not as
+            # the classes that it trains.
+            given["eval_set"] = [(fold.evaluation.X, fold.evaluation.y)]
             if fold.evaluation.weight is not None:
                 given["eval_sample_weight"] = [fold.evaluation.weight]
         trained_on: list[lightgbm.Dataset] = []
@@ -62,17 +63,21 @@ class LightGBMLearner(Learner):
             trained_on.append(found)
             return found
 
-        # The class makes its Dataset itself and takes none.
-        with mock.patch.object(wrappers, "Dataset", make_dataset):
+        # A round that finds nothing to split adds no tree, and a later one may: trees are counted round by round.
+        trees: list[int] = []
+        given["callbacks"] = [lambda env: trees.append(env.model.current_iteration())]
+        with _datasets_by(make_dataset), warnings.catch_warnings():
+            warnings.simplefilter("ignore", LGBMDeprecationWarning)
             estimator.fit(fold.train.X, fold.train.y, **given)
+        estimator.booster_.trees_by_round = trees
 
     def prefixes(self, estimator: Any, rounds: Sequence[int]) -> Iterator[int]:
-        """Ascend; LightGBM predicts with the rounds up to ``best_iteration``."""
+        """Ascend; LightGBM predicts with the trees up to ``best_iteration``."""
         booster = estimator.booster_
         booster.predict = _Ladder(estimator)
         try:
             for number in sorted(set(rounds)):
-                booster.best_iteration = number
+                booster.best_iteration = booster.trees_by_round[number - 1]
                 yield number
         finally:
             del booster.predict
@@ -80,6 +85,17 @@ class LightGBMLearner(Learner):
     def best_iteration(self, estimator: Any) -> int | None:
         """Return the rounds kept; LightGBM counts them from 1, and says 0 where it watched nothing."""
         return int(estimator.best_iteration_) or None
+
+
+@contextmanager
+def _datasets_by(make: Any) -> Iterator[None]:
+    """Let LightGBM's classes, which make their datasets themselves and take none, make them by a function."""
+    own = _wrappers.Dataset
+    _wrappers.Dataset = make
+    try:
+        yield
+    finally:
+        _wrappers.Dataset = own
 
 
 class _Ladder:

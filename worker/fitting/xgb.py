@@ -61,7 +61,7 @@ class XGBoostLearner(Learner):
 
     def best_iteration(self, estimator: Any) -> int | None:
         """Return the rounds kept; XGBoost counts them from 0."""
-        return None if estimator.early_stopping_rounds is None else int(estimator.best_iteration) + 1
+        return int(estimator.best_iteration) + 1 if estimator.early_stopping_rounds else None
 
 
 class _Ladder:
