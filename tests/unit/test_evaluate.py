@@ -338,9 +338,13 @@ def test_the_rounds_that_are_kept_are_told_only_where_something_was_watched(monk
     assert evaluate(Stepwise, watching, {"score": None}).best_iteration is None
 
 
-def test_an_estimator_of_no_library_has_no_prefixes() -> None:
-    with pytest.raises(NotImplementedError, match="LogisticRegression has no rounds"):
-        evaluate_all(LogisticRegression, fold(), {"score": None}, rounds=[1, 2])
+def test_where_the_first_rounds_can_not_be_scored_the_largest_fit_is(caplog: pytest.LogCaptureFixture) -> None:
+    """No library, or a version of one that we do not know: the others are left to fits of their own."""
+    found = evaluate_all(LogisticRegression, fold(), {"score": None}, rounds=[1, 2])
+    assert found[0] is None
+    assert found[1] is not None
+    assert found[1].test_scores == evaluate(LogisticRegression, fold(), {"score": None}).test_scores
+    assert "can't score the first rounds of a LogisticRegression" in caplog.text
 
 
 def test_where_nothing_is_kept_everything_is_made_anew() -> None:
