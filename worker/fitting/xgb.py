@@ -25,7 +25,7 @@ class XGBoostLearner(Learner):
             watched = {"eval_set": [(fold.evaluation.X, fold.evaluation.y)], "verbose": False}
             if fold.evaluation.weight is not None:
                 watched["sample_weight_eval_set"] = [fold.evaluation.weight]
-        make = estimator._create_dmatrix
+        make: Any = getattr(estimator, "_create_dmatrix", None)
 
         def create(ref: Any, **given: Any) -> Any:
             if ref is not None:  # an evaluation set
@@ -41,7 +41,7 @@ class XGBoostLearner(Learner):
             return derived.get(key, lambda: make(ref, **given), _size)
 
         # Only quantised data stay as they are: other tree methods sort or sketch theirs again as they go.
-        if estimator.tree_method in (None, "auto", "hist") and estimator.booster != "gblinear":
+        if make and estimator.tree_method in (None, "auto", "hist") and estimator.booster != "gblinear":
             estimator._create_dmatrix = create
         try:
             estimator.fit(fold.train.X, fold.train.y, **weights, **watched)
