@@ -71,7 +71,7 @@ class Settings(BaseSettings):
         "rounded down, at least 1: libraries see the whole node otherwise.",
     )
     flush_seconds: float = Field(
-        default=0.5,
+        default=0.8,
         gt=0,
         le=1.0,
         alias="WARREN_FLUSH_SECONDS",

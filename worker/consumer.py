@@ -21,8 +21,8 @@ from worker.runner import ChunkRunner, Outcome, Verdict
 
 logger = logging.getLogger(__name__)
 
-# Seconds that the connection's thread sleeps at most before it looks at the stop flag.
-_TICK_SECONDS = 0.2
+# Seconds that the connection's thread sleeps at most before it looks at the stop flag; messages and outcomes wake it.
+_TICK_SECONDS = 0.5
 
 
 class Consumer:

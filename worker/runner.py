@@ -30,8 +30,8 @@ logger = logging.getLogger(__name__)
 
 # Seconds between looks at the study while a long trial runs: a pause takes effect within one trial.
 _CONTROL_SECONDS = 1.0
-# Seconds between looks at the stop flag.
-_TICK_SECONDS = 0.1
+# Seconds between looks at the stop flag; forty workers on a laptop wake up often enough.
+_TICK_SECONDS = 0.25
 
 
 class Verdict(StrEnum):
@@ -245,7 +245,7 @@ class ChunkRunner:
                 raise TrialTimeoutError(f"timed out after {chunk.trial_timeout:g} seconds")
             if self._writer.seconds_left() <= 0:
                 self._writer.write()
-                self._see(self._writer.count())
+                self.settle()
             if not _wanted(self._look(chunk), chunk):
                 self._stop_child(progress)
 
