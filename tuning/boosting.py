@@ -11,9 +11,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
-from tuning.codec import Json
+if TYPE_CHECKING:  # it brings NumPy, which an idle worker does without
+    from tuning.codec import Json
 
 LibraryName: TypeAlias = Literal["xgboost", "lightgbm", "catboost"]
 

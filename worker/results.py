@@ -15,7 +15,7 @@ from tuning.store import Document, Store, unpack
 
 logger = logging.getLogger(__name__)
 
-# Seconds that results may be uncounted: less than a worker's looks at its study are apart, for the count answers them.
+# Seconds between two counts: less than a worker's looks at its study are apart, for the count answers them.
 _COUNT_SECONDS = 0.9
 # Documents written together: a second of no-op trials, far below MongoDB's 48 MB a message.
 _BATCH = 1000
@@ -38,9 +38,9 @@ class ResultWriter:
         self._flush_seconds = settings.flush_seconds
         self._waiting: list[bytes] = []
         self._oldest = 0.0
-        # Written, not counted; and when the first of them was written.
+        # Written, not counted; and when was counted last.
         self._uncounted: list[Document] = []
-        self._uncounted_since = 0.0
+        self._counted_at = float("-inf")
         self.retry = patiently(StoreError, "finished trials wait for the database", logger, stop=stop)
 
     def add(self, packed: bytes) -> None:
@@ -70,8 +70,6 @@ class ResultWriter:
 
     def _write(self) -> None:
         new = self._store.insert_trials(self._waiting)
-        if not self._uncounted:
-            self._uncounted_since = time.monotonic()
         self._uncounted += [unpack(self._waiting[position]) for position in new]
         self._waiting.clear()
 
@@ -80,8 +78,8 @@ class ResultWriter:
         self._waiting.clear()
 
     def count_due(self) -> bool:
-        """Say whether results have been uncounted for long enough."""
-        return bool(self._uncounted) and time.monotonic() - self._uncounted_since >= _COUNT_SECONDS
+        """Say whether results wait to be counted, and the last count is long enough ago."""
+        return bool(self._uncounted) and time.monotonic() - self._counted_at >= _COUNT_SECONDS
 
     def count(self) -> list[Document | None]:
         """Count what was written in its studies, and return those as they now are; None for a deleted one."""
@@ -89,6 +87,7 @@ class ResultWriter:
 
     def _count(self) -> list[Document | None]:
         studies = []
+        self._counted_at = time.monotonic()
         while self._uncounted:
             study_id = self._uncounted[0]["study_id"]
             mine = [document for document in self._uncounted if document["study_id"] == study_id]

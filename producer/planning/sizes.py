@@ -21,6 +21,8 @@ _FACTOR = 2
 _SHORTEST = 0.25
 # ... and is lost with its worker, or delivered again by a broker that waited half an hour for it.
 _LONGEST = 60.0
+# Sums of seconds round.
+_NEARLY = 1 - 1e-9
 # Trials of a chunk at most: a message stays small.
 _MOST_TRIALS = 1000
 # The same where the cost is only guessed: trials may be of hours.
@@ -68,9 +70,9 @@ def _evenly(units: Iterator[Unit], seconds_left: float, units_left: int, n_chunk
         target = seconds_left / chunks_left
         chunk: list[Planned] = []
         filled = 0.0
-        # A unit goes where more of it lies; the last chunk takes the rest, and each to come has a unit.
+        # The last chunk takes the rest, and each to come has a unit; the larger come first, as with equal units.
         while units_left and (
-            not chunk or (units_left >= chunks_left and (chunks_left == 1 or filled + unit.seconds / 2 < target))
+            not chunk or (units_left >= chunks_left and (chunks_left == 1 or filled < target * _NEARLY))
         ):
             chunk += _planned(unit)
             filled += unit.seconds
