@@ -244,28 +244,6 @@ def fit_cost(estimator: Json, params: Mapping[str, Json], shape: Shape) -> Cost:
     )
 
 
-def fit_seconds(estimator: Json, params: Mapping[str, Json], rows: int, columns: int, classes: int) -> float:
-    """Return the expected seconds of one fit on one thread.
-
-    Parameters
-    ----------
-    estimator : dict
-        Encoded estimator.
-    params : mapping
-        The trial's encoded parameters.
-    rows, columns : int
-        Of the training part of a fold.
-    classes : int
-        0 where there are none.
-
-    Returns
-    -------
-    float
-        See `fit_cost`.
-    """
-    return fit_cost(estimator, params, Shape(rows, columns, classes)).seconds(rounds_of_fit(estimator, params))
-
-
 def _work(estimator: Json) -> _Work:
     return _WORK[str(estimator["__estimator__"]).partition(".")[0]]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tracemalloc
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
@@ -14,81 +14,16 @@ import pytest
 from faulty import Sleeps
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import KFold, ParameterGrid, StratifiedKFold
+from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.tree import DecisionTreeClassifier
-from xgboost import XGBClassifier
+from submitting import GRID, TWELVE, X, Y, drain, files, numbers, stored, submit_trees, waiting
 
 from producer import Study, publication, submit
-from tuning.broker import channel
 from tuning.dataset import read_dataset, read_splits
 from tuning.errors import BrokerError, InputError, NoResultError, StoreError
 from tuning.messages import Chunk, decode_chunk
-from tuning.names import CHUNKS_QUEUE
 from tuning.settings import Settings
-from tuning.store import Document, Store, now, pack, trial_id
-
-X = np.arange(60.0).reshape(20, 3)
-Y = np.arange(20) % 2
-GRID = {"max_depth": [1, 2, 3, None], "min_samples_leaf": [1, 2, 5]}
-TWELVE = list(ParameterGrid(GRID))
-
-
-def submit_trees(**options: Any) -> Study:
-    return submit(DecisionTreeClassifier(random_state=0), options.pop("grid", GRID), X, Y, **({"cv": 3} | options))
-
-
-def waiting(settings: Settings) -> int:
-    with channel(settings) as open_channel:
-        return open_channel.queue_declare(CHUNKS_QUEUE, passive=True).method.message_count
-
-
-def drain(settings: Settings) -> list[Chunk]:
-    """Take every message of the queue."""
-    found = []
-    with channel(settings) as open_channel:
-        for _ in range(open_channel.queue_declare(CHUNKS_QUEUE, passive=True).method.message_count):
-            _, properties, body = open_channel.basic_get(CHUNKS_QUEUE, auto_ack=True)
-            assert properties.delivery_mode == 2
-            found.append(decode_chunk(body))
-    return found
-
-
-def numbers(chunks: Iterable[Chunk]) -> list[int]:
-    return [trial.number for chunk in chunks for trial in chunk.trials]
-
-
-def finish(store: Store, study: Study, which: Iterable[int], state: str = "COMPLETE", estimated: float = 0.125) -> None:
-    """Write results as a worker would."""
-    documents = [
-        {
-            "_id": trial_id(study.id, number),
-            "study_id": study.id,
-            "number": number,
-            "estimator": "DecisionTreeClassifier",
-            "state": state,
-            "error": None if state == "COMPLETE" else "fold 0: no",
-            "mean_test_score": 0.5,
-            "fit_seconds": 0.25,
-            "score_seconds": 0.25,
-            "saved_seconds": 0.0,
-            "estimated_seconds": estimated,
-            "finished_at": now(),
-        }
-        for number in which
-    ]
-    new = store.insert_trials([pack(document) for document in documents])
-    store.add_progress(study.id, [documents[position] for position in new])
-
-
-def files(store: Store) -> list[Document]:
-    return list(store.datasets._files.find({}))
-
-
-def stored(store: Store, study: Study) -> Document:
-    found = store.study(study.id)
-    assert found is not None
-    return found
-
+from tuning.store import Store
 
 # -------------------------------------------------------------------------- the good way
 
@@ -205,108 +140,6 @@ def test_a_submission_returns_before_there_is_any_result(servers: Settings) -> N
             getattr(study, name)
     with pytest.raises(TimeoutError, match="0 trials had ended when the time was over; it goes on"):
         study.wait(timeout=0.01, progress=False)
-
-
-# ------------------------------------------------------------------------------- planning
-
-
-def test_trials_that_may_share_a_fit_travel_together_and_the_longest_first(servers: Settings) -> None:
-    grid = {"max_depth": [3, 6], "eta": [0.1, 0.3], "n_estimators": [10, 40, 20]}
-    submit(XGBClassifier(), grid, np.tile(X, (20, 1)), np.tile(Y, 20), cv=3)
-    chunks = drain(servers)
-    found = [
-        [(trial.params["max_depth"], trial.params["eta"], trial.params["n_estimators"]) for trial in chunk.trials]
-        for chunk in chunks
-    ]
-    order = [(depth, eta, rounds) for depth in (6, 3) for eta in (0.1, 0.3) for rounds in (40, 20, 10)]
-    assert [trial for chunk in found for trial in chunk] == order
-    assert all(len(chunk) % 3 == 0 for chunk in found)
-    expected = [trial.estimated_seconds for chunk in chunks for trial in chunk.trials]
-    assert expected[0] > expected[1] > expected[2] > 0
-
-
-def test_measured_times_say_what_is_left_and_correct_the_next_study(servers: Settings, store: Store) -> None:
-    study = submit_trees()
-    expected = sum(trial.estimated_seconds for chunk in drain(servers) for trial in chunk.trials)
-    assert study.status().work_left_seconds == pytest.approx(expected)
-    finish(store, study, range(6), estimated=expected / 12)
-    # Each took a quarter of a second to fit and one to score; six are left.
-    assert study.status().work_left_seconds == pytest.approx(6 * 0.5)
-    correction = 0.25 / (expected / 12)
-    other = submit_trees(name="another")
-    assert stored(store, other)["estimates"]["DecisionTreeClassifier"]["correction"] == pytest.approx(correction)
-    assert other.status().work_left_seconds == pytest.approx(12 * 0.25, rel=1e-3)
-    assert submit_trees().status().work_left_seconds == pytest.approx(6 * 0.5, rel=1e-3), "published again"
-
-
-# ------------------------------------------------------------------------------- resuming
-
-
-def test_a_second_submission_publishes_only_what_has_no_result(servers: Settings, store: Store) -> None:
-    study = submit_trees(n_chunks=4)
-    finish(store, study, [0, 1, 5])
-    finish(store, study, [7], state="FAILED")
-    drain(servers)
-    again = submit_trees(n_chunks=4)
-    assert again.id == study.id
-    chunks = drain(servers)
-    assert numbers(chunks) == [2, 3, 4, 6, 8, 9, 10, 11]
-    assert [len(chunk.trials) for chunk in chunks] == [2, 2, 2, 2]
-    assert {chunk.generation for chunk in chunks} == {2}
-    assert [trial.params for chunk in chunks for trial in chunk.trials] == [TWELVE[n] for n in numbers(chunks)]
-    assert (again.status().complete, again.status().failed) == (3, 1)
-
-
-def test_a_second_submission_may_run_the_study_in_another_way(servers: Settings, store: Store) -> None:
-    submit_trees(n_chunks=2, trial_timeout=5.0, share_fits=False)
-    assert {chunk.share_fits for chunk in drain(servers)} == {False}
-    study = submit_trees(n_chunks=3)
-    chunks = drain(servers)
-    assert [len(chunk.trials) for chunk in chunks] == [4, 4, 4]
-    assert {chunk.trial_timeout for chunk in chunks} == {None}
-    assert {chunk.share_fits for chunk in chunks} == {True}
-    assert (stored(store, study)["n_chunks"], stored(store, study)["trial_timeout"]) == (3, None)
-
-
-@pytest.mark.parametrize("state", ["COMPLETE", "FAILED"])
-def test_a_study_that_has_ended_publishes_nothing(servers: Settings, store: Store, state: str) -> None:
-    study = submit_trees()
-    finish(store, study, range(12), state)
-    drain(servers)
-    again = submit_trees()
-    assert waiting(servers) == 0
-    assert again.status().state == "COMPLETE"
-    assert again.wait(timeout=5, progress=False) is again
-
-
-def test_results_that_nobody_counted_are_not_repeated(servers: Settings, store: Store) -> None:
-    study = submit_trees()
-    finish(store, study, range(12))
-    store.update_study(study.id, {"$set": {"progress.complete": 3, "state": "RUNNING"}})
-    drain(servers)
-    again = submit_trees()
-    assert waiting(servers) == 0
-    assert (again.status().state, again.status().complete) == ("COMPLETE", 12)
-
-
-def test_a_cancelled_study_goes_on_when_it_is_submitted_again(servers: Settings, store: Store) -> None:
-    study = submit_trees()
-    finish(store, study, [0])
-    study.cancel()
-    drain(servers)
-    assert submit_trees().status().state == "RUNNING"
-    assert numbers(drain(servers)) == list(range(1, 12))
-
-
-def test_failed_trials_are_published_again_on_demand(servers: Settings, store: Store) -> None:
-    study = submit_trees()
-    finish(store, study, range(10))
-    finish(store, study, [10, 11], state="FAILED")
-    drain(servers)
-    assert study.status().state == "COMPLETE"
-    assert study.retry_failed() == 2
-    assert numbers(drain(servers)) == [10, 11]
-    assert (study.status().state, study.status().complete, study.status().failed) == ("RUNNING", 10, 0)
 
 
 # --------------------------------------------------------------------------------- faults

@@ -10,30 +10,9 @@ from evaluating import SMALL, SPLITS, Worker, X, Y, rounds, same_outcome, shared
 from lightgbm import LGBMClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_validate
-from xgboost import XGBClassifier
 
 from tuning.codec import encode_estimator
 from tuning.messages import Trial, encode_chunk
-
-
-@pytest.fixture
-def worker() -> Worker:
-    return Worker()
-
-
-@pytest.fixture
-def fits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Rounds of every fit that XGBoost itself makes, in order."""
-    seen: list[int] = []
-    fit = XGBClassifier.fit
-
-    def spy(self: XGBClassifier, *data: Any, **how: Any) -> Any:
-        seen.append(self.n_estimators)
-        return fit(self, *data, **how)
-
-    monkeypatch.setattr(XGBClassifier, "fit", spy)
-    return seen
-
 
 # ------------------------------------------------------------------------------ groups
 

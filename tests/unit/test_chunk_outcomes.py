@@ -16,26 +16,6 @@ from tuning.errors import InputError, MessageError
 from tuning.messages import Trial, encode_chunk
 from worker.fitting.xgb import XGBoostLearner
 
-
-@pytest.fixture
-def worker() -> Worker:
-    return Worker()
-
-
-@pytest.fixture
-def fits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Rounds of every fit that XGBoost itself makes, in order."""
-    seen: list[int] = []
-    fit = XGBClassifier.fit
-
-    def spy(self: XGBClassifier, *data: Any, **how: Any) -> Any:
-        seen.append(self.n_estimators)
-        return fit(self, *data, **how)
-
-    monkeypatch.setattr(XGBClassifier, "fit", spy)
-    return seen
-
-
 # ------------------------------------------------------------------------------- times
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 from catboost import CatBoostClassifier, Pool
+from folds import evaluate
 from lightgbm import LGBMClassifier, LGBMRegressor
 from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
@@ -20,7 +22,7 @@ from producer.space import Space
 from tuning.boosting import stops_early
 from tuning.codec import encode, encode_estimator
 from tuning.errors import InputError
-from worker.evaluate import FoldResult, fit_and_score, make_scorer, summary
+from worker.evaluate import FoldResult, summary
 from worker.fitting import Fold, learner_of
 from worker.fitting.learner import Part
 
@@ -74,16 +76,7 @@ def test_a_trial_stops_where_its_library_does(library: Any, watched: str, weight
     )
     model, expected = library(fold)
     unfitted = type(model)(**model.get_params())
-    [found] = fit_and_score(
-        lambda: unfitted,
-        fold,
-        make_scorer({"score": "neg_log_loss"}),
-        ["score"],
-        error_score=np.nan,
-        return_train_score=False,
-        seed=0,
-        learner=learner_of(type(model)),
-    )
+    [found] = evaluate(lambda: unfitted, fold, {"score": "neg_log_loss"}, learner=learner_of(type(model)))
     assert found.error is None
     assert found.best_iteration == expected
     assert 1 <= expected < 300
@@ -160,16 +153,8 @@ def test_a_trial_records_what_catboost_chose_by_its_rounds() -> None:
     fold = Fold(train=part(TRAIN, False), test=part(TEST, False), evaluation=part(TEST, False))
 
     def chosen(**params: Any) -> Any:
-        [found] = fit_and_score(
-            lambda: CatBoostClassifier(iterations=300, od_wait=4, **QUIET, **params),
-            fold,
-            make_scorer({"score": "accuracy"}),
-            ["score"],
-            error_score=np.nan,
-            return_train_score=False,
-            seed=0,
-            learner=learner_of(CatBoostClassifier),
-        )
+        make = partial(CatBoostClassifier, iterations=300, od_wait=4, **QUIET, **params)
+        [found] = evaluate(make, fold, {"score": "accuracy"}, learner=learner_of(CatBoostClassifier))
         return summary([found], ["score"], "score")["chosen_params"]
 
     automatic = CatBoostClassifier(iterations=300, **QUIET).fit(X[TRAIN], Y[TRAIN], eval_set=(X[TEST], Y[TEST]))
@@ -182,14 +167,10 @@ def test_labels_of_any_kind_are_watched_alike_by_lightgbm(labels: Any) -> None:
     named = np.array(labels)[Y]
 
     def best(y: Any) -> int | None:
-        [found] = fit_and_score(
-            lambda: LGBMClassifier(n_estimators=300, n_jobs=1, verbosity=-1, early_stopping_round=5),
+        [found] = evaluate(
+            partial(LGBMClassifier, n_estimators=300, n_jobs=1, verbosity=-1, early_stopping_round=5),
             Fold(train=Part(X[TRAIN], y[TRAIN]), test=Part(X[TEST], y[TEST]), evaluation=Part(X[TEST], y[TEST])),
-            make_scorer({"score": "accuracy"}),
-            ["score"],
-            error_score=np.nan,
-            return_train_score=False,
-            seed=0,
+            {"score": "accuracy"},
             learner=learner_of(LGBMClassifier),
         )
         assert found is not None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import pytest
 import scipy.sparse
 from cachetools import LRUCache
 from catboost import CatBoostClassifier, CatBoostRegressor
+from folds import evaluate, plain, scores
 from lightgbm import LGBMClassifier, LGBMRegressor
 from sklearn.datasets import make_classification, make_regression
 from xgboost import XGBClassifier, XGBRegressor
@@ -19,7 +20,6 @@ from xgboost import XGBClassifier, XGBRegressor
 from tuning.boosting import shared_fit
 from tuning.codec import encode_estimator
 from worker.data import KeptDerived
-from worker.evaluate import FoldResult, fit_and_score, make_scorer
 from worker.fitting import Fold, learner_of
 from worker.fitting.learner import Part
 
@@ -110,28 +110,9 @@ def case(maker: str, data: str) -> Case:
     return lambda rounds: cls(n_estimators=rounds, **params), fold, scorers
 
 
-def evaluate(make: Callable[[int], Any], fold: Fold, scorers: dict[str, str], **how: Any) -> list[FoldResult]:
-    rounds = how.pop("largest", max(ROUNDS))
-    return fit_and_score(
-        lambda: make(rounds),
-        fold,
-        make_scorer(scorers),
-        list(scorers),
-        error_score=math.nan,
-        return_train_score=True,
-        seed=0,
-        **how,
-    )
-
-
-def scores(results: list[FoldResult]) -> list[tuple[dict[str, float], dict[str, float]]]:
-    assert [result.error for result in results] == [None] * len(results)
-    return [(result.test_scores, result.train_scores) for result in results]
-
-
 def apart(make: Callable[[int], Any], fold: Fold, scorers: dict[str, str]) -> list[Any]:
     """What the libraries' own classes give, each trial fitted alone."""
-    return [scores(evaluate(make, fold, scorers, largest=rounds))[0] for rounds in ROUNDS]
+    return [plain(partial(make, rounds), fold, scorers)[0] for rounds in ROUNDS]
 
 
 EVERY = [
@@ -147,12 +128,12 @@ def test_trials_that_share_a_fit_and_bins_score_as_trials_apart(maker: str, data
     make, fold, scorers = case(maker, data)
     if "categories" not in data:  # cat_features travel, but not what shares with them is the matter here
         assert shared_fit(encode_estimator(make(40), "estimator"), {}) is not None
-    learner = learner_of(type(make(1)))
+    learner, largest = learner_of(type(make(1))), partial(make, max(ROUNDS))
     cache: LRUCache[Any, Any] = LRUCache(10**9, getsizeof=lambda made: made.nbytes)
     expected = apart(make, fold, scorers)
     first, second = KeptDerived(cache, (maker, data)), KeptDerived(cache, (maker, data))
-    assert scores(evaluate(make, fold, scorers, learner=learner, derived=first, rounds=ROUNDS)) == expected
-    assert scores(evaluate(make, fold, scorers, learner=learner, derived=second, rounds=ROUNDS)) == expected
+    assert scores(evaluate(largest, fold, scorers, learner=learner, derived=first, rounds=ROUNDS)) == expected
+    assert scores(evaluate(largest, fold, scorers, learner=learner, derived=second, rounds=ROUNDS)) == expected
     assert len(cache) == 1
     assert cache.currsize > 0
     assert first.made_seconds == second.spared_seconds > 0
@@ -170,5 +151,5 @@ def test_rounds_of_lightgbm_that_find_no_split_are_rounds_all_the_same(data: str
 
     trees = make(max(ROUNDS)).fit(fold.train.X, fold.train.y).booster_.current_iteration()
     assert trees < max(ROUNDS)
-    found = evaluate(make, fold, scorers, learner=learner_of(LGBMClassifier), rounds=ROUNDS)
+    found = evaluate(partial(make, max(ROUNDS)), fold, scorers, learner=learner_of(LGBMClassifier), rounds=ROUNDS)
     assert scores(found) == apart(make, fold, scorers)

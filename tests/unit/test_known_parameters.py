@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import math
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
-from cachetools import LRUCache
 from catboost import CatBoostClassifier, CatBoostRegressor
+from folds import Kept, evaluate, plain, scores
 from lightgbm import LGBMClassifier, LGBMRegressor
 from sklearn.datasets import make_classification, make_regression
 from xgboost import XGBClassifier, XGBRegressor
 
 from tuning.boosting import LIBRARIES, shared_fit
 from tuning.codec import encode_estimator
-from worker.data import KeptDerived
-from worker.evaluate import fit_and_score, make_scorer
 from worker.fitting import Fold, learner_of
 from worker.fitting.learner import Part
 
@@ -220,26 +218,10 @@ def check(cls: Any, params: dict[str, Any], X: Any, y: Any, scorers: dict[str, s
 
     assert shared_fit(encode_estimator(make(5), "estimator"), {}) is not None
     fold = Fold(train=Part(X[:160], y[:160]), test=Part(X[160:], y[160:]))
-    derived = KeptDerived(LRUCache(10**9, getsizeof=lambda made: made.nbytes), ("fold",))
-
-    def scores(largest: int, **how: Any) -> list[Any]:
-        results = fit_and_score(
-            lambda: make(largest),
-            fold,
-            make_scorer(scorers),
-            list(scorers),
-            error_score=math.nan,
-            return_train_score=True,
-            seed=0,
-            **how,
-        )
-        assert [result.error for result in results] == [None] * len(results)
-        return [(result.test_scores, result.train_scores) for result in results]
-
-    learner = learner_of(cls)
-    apart = [scores(rounds)[0] for rounds in ROUNDS]
-    assert scores(max(ROUNDS), learner=learner, derived=derived, rounds=ROUNDS) == apart
-    assert scores(max(ROUNDS), learner=learner, derived=derived, rounds=ROUNDS) == apart
+    learner, derived, largest = learner_of(cls), Kept(), partial(make, max(ROUNDS))
+    apart = [plain(partial(make, rounds), fold, scorers)[0] for rounds in ROUNDS]
+    assert scores(evaluate(largest, fold, scorers, learner=learner, derived=derived, rounds=ROUNDS)) == apart
+    assert scores(evaluate(largest, fold, scorers, learner=learner, derived=derived, rounds=ROUNDS)) == apart
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import pytest
+from costs import fit_seconds
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +15,6 @@ from producer.planning.cost import (
     changes_cost,
     class_name,
     fit_cost,
-    fit_seconds,
     is_guess,
     rounds_of_fit,
 )

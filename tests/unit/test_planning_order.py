@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from catboost import CatBoostClassifier
+from costs import fit_seconds
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from lightgbm import LGBMClassifier
@@ -20,7 +21,7 @@ from xgboost import XGBClassifier
 
 from producer.planning import order, regions
 from producer.planning.blocks import Unit
-from producer.planning.cost import Shape, class_name, fit_seconds
+from producer.planning.cost import Shape, class_name
 from producer.planning.order import Plan
 from producer.planning.sizes import cut
 from producer.space import Space
