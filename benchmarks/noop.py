@@ -8,7 +8,7 @@ from typing import Any
 from sklearn.base import BaseEstimator
 
 
-class NoOp(BaseEstimator):  # type: ignore[misc]
+class NoOp(BaseEstimator):
     """Learns nothing and scores 0, as the peers' functions do nothing and return 0.
 
     Parameters

@@ -15,8 +15,12 @@ from tuning.store import Document, Store, unpack
 
 logger = logging.getLogger(__name__)
 
-# Seconds between two counts: less than a worker's looks at its study are apart, for the count answers them.
+# Seconds between two counts at least: less than a worker's looks at its study are apart, for the count answers them.
 _COUNT_SECONDS = 0.9
+# A database that many workers ask is slow to answer. Counting is a convenience: it takes this part of the time at most,
+# and yet is not put off for longer than a person waits.
+_COUNT_SHARE = 1 / 30
+_COUNT_SECONDS_AT_MOST = 5.0
 # Documents written together: a second of no-op trials, far below MongoDB's 48 MB a message.
 _BATCH = 1000
 
@@ -41,6 +45,7 @@ class ResultWriter:
         # Written, not counted; and when was counted last.
         self._uncounted: list[Document] = []
         self._counted_at = float("-inf")
+        self._count_pause = _COUNT_SECONDS
         self.retry = patiently(StoreError, "finished trials wait for the database", logger, stop=stop)
 
     def add(self, packed: bytes) -> None:
@@ -79,7 +84,7 @@ class ResultWriter:
 
     def count_due(self) -> bool:
         """Say whether results wait to be counted, and the last count is long enough ago."""
-        return bool(self._uncounted) and time.monotonic() - self._counted_at >= _COUNT_SECONDS
+        return bool(self._uncounted) and time.monotonic() - self._counted_at >= self._count_pause
 
     def count(self) -> list[Document | None]:
         """Count what was written in its studies, and return those as they now are; None for a deleted one."""
@@ -87,10 +92,13 @@ class ResultWriter:
 
     def _count(self) -> list[Document | None]:
         studies = []
-        self._counted_at = time.monotonic()
+        began = time.monotonic()
         while self._uncounted:
             study_id = self._uncounted[0]["study_id"]
             mine = [document for document in self._uncounted if document["study_id"] == study_id]
             studies.append(self._store.add_progress(study_id, mine))
             self._uncounted = [document for document in self._uncounted if document["study_id"] != study_id]
+        self._counted_at = time.monotonic()
+        pause = (self._counted_at - began) / _COUNT_SHARE
+        self._count_pause = min(max(pause, _COUNT_SECONDS), _COUNT_SECONDS_AT_MOST)
         return studies

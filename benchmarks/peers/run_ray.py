@@ -24,7 +24,7 @@ from benchmarks.peers.contract import WORKERS, arguments, noop, report
 OBJECT_BYTES = 100 * 2**20
 
 
-class Ends(tune.Callback):  # type: ignore[misc]
+class Ends(tune.Callback):
     """Notes when each trial has ended."""
 
     def __init__(self) -> None:
