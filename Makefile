@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 BIN := .venv/bin
 
-.PHONY: help setup demo test test-docker lint format bench peers lock clean
+.PHONY: help setup demo test test-docker chaos fuzz lint format bench peers lock clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,10 +15,16 @@ demo: setup ## Bring up a broker, a database and two workers, and tune three lib
 	@$(BIN)/warren demo
 
 test: setup ## Run all tests, on servers of their own.
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 3 --dist loadfile
 
 test-docker: setup ## Run the tests that need a Docker engine.
 	$(BIN)/python -m pytest -m docker
+
+chaos: setup ## Kill workers and restart servers under a study of 540 trials, and compare every score; half an hour.
+	PYTHONPATH=tests/support $(BIN)/python tests/chaos
+
+fuzz: setup ## Put 100,000 mutated messages through the decoder and 10,000 through a worker; some minutes.
+	PYTHONPATH=tests:tests/support $(BIN)/python -m fuzz
 
 lint: setup ## Check style, types and who imports whom.
 	$(BIN)/ruff check .

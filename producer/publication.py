@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterable, Iterator, Sequence
 
+from producer.lanes import choose_lane
+from producer.outage import Outage, ride_over
+from producer.outbox import Message
 from producer.planning.cost import Shape, class_name
 from producer.planning.measured import MEASURED_FIELDS, MEASURED_STUDIES, corrections, estimates
 from producer.planning.order import Plan
 from producer.planning.sizes import Planned, cut
 from producer.publisher import publish
 from producer.space import Space
-from tuning.errors import InputError, StudyError
-from tuning.messages import Chunk, Objective, Trial, encode_chunk
-from tuning.names import CHUNKS_QUEUE
+from tuning.errors import BrokerError, InputError, StoreError, StudyError
+from tuning.messages import Chunk, Objective, Trial, check_body, encode_chunk
+from tuning.retry import Patience
 from tuning.settings import Settings
 from tuning.store import Document, Store, now
 
-# Bytes: RabbitMQ 4 refuses messages above 16 MiB.
-_LARGEST_MESSAGE = 15 * 2**20
+logger = logging.getLogger(__name__)
 
 
 def chunks(
@@ -74,13 +77,12 @@ def chunks(
 
 
 def _encode_small(chunk: Chunk) -> bytes:
-    """Encode a chunk that a broker takes."""
+    """Encode a chunk that a broker and workers take."""
     body = encode_chunk(chunk)
-    if len(body) > _LARGEST_MESSAGE:
-        raise InputError(
-            f"a chunk of {len(chunk.trials):,} trials is a message of {len(body) / 2**20:.0f} MiB, and brokers take "
-            f"{_LARGEST_MESSAGE // 2**20}: use a larger n_chunks"
-        )
+    try:
+        check_body(body)
+    except InputError as exc:
+        raise InputError(f"a chunk of {len(chunk.trials):,} trials is {exc}; use a larger n_chunks") from None
     return body
 
 
@@ -89,6 +91,8 @@ def publish_missing(store: Store, settings: Settings, study_id: str, objective: 
 
     The new messages carry a new generation. Once all of them are safe in the queue the study's generation
     follows, and workers drop what is left of earlier publications: only the trials in hand are trained twice.
+
+    A server that goes away meanwhile is waited for, ``WARREN_PATIENCE_SECONDS`` from the last time that it got on.
 
     Parameters
     ----------
@@ -107,31 +111,24 @@ def publish_missing(store: Store, settings: Settings, study_id: str, objective: 
     ------
     StudyError
         There is no such study.
-    BrokerError
-        The broker is unreachable or goes away. The same call publishes what is then missing.
+    BrokerError, StoreError
+        A server is unreachable or stays away; the text says how much is in the queue. The same call publishes what
+        is then missing.
     """
-    begun = store.update_study(
-        study_id,
-        {
-            "$inc": {"publications": 1},
-            "$set": {
-                "state": "RUNNING",
-                "finished_at": None,
-                "submitted_at": None,
-                "dead_letters": [],
-                "progress.dead": 0,
-            },
-        },
-    )
-    if begun is None:
-        raise StudyError(f"study {study_id!r} is not in the database any more")
-    generation: int = begun["publications"]
-    finished = store.finished_numbers(study_id)
-    if finished or begun["progress"]["complete"] or begun["progress"]["failed"]:
-        begun = store.recount(study_id) or begun
+    ride = ride_over(settings, Outage(logger, "the database"), f"publishing study {study_id} waits for the database")
+    try:
+        begun = _begin(store, settings, study_id, ride)
+        generation: int = begun["publications"]
+        finished = ride(store.finished_numbers, study_id)
+        if finished or begun["progress"]["complete"] or begun["progress"]["failed"]:
+            counted = ride(store.recount, study_id)
+            begun = counted or begun
+        others = ride(store.studies, limit=MEASURED_STUDIES, fields=MEASURED_FIELDS)
+    except StoreError as exc:
+        raise StoreError(f"{exc}. Nothing was published: study.resume() or the same submit() does it") from exc
     missing: int = begun["n_trials"] - len(finished)
     planned: dict[str, float] = {}
-    used = corrections(begun, store.studies(limit=MEASURED_STUDIES, fields=MEASURED_FIELDS))
+    used = corrections(begun, others)
     if missing:
         plan = Plan(
             space,
@@ -155,16 +152,60 @@ def publish_missing(store: Store, settings: Settings, study_id: str, objective: 
             share_fits=begun.get("share_fits", True),
             allow=settings.allow,
         )
-        publish(settings, CHUNKS_QUEUE, map(_encode_small, _summed(made, planned)))
+        _publish(settings, begun, _messages(made, planned), missing)
     # Only now do workers drop what earlier publications left in the queue: one cut short takes nothing away.
-    store.update_study(
+    ended = {
+        "$max": {"generation": generation},
+        "$set": {"submitted_at": now(), "estimates": estimates(begun, planned, used)},
+    }
+    try:
+        ride(store.update_study, study_id, ended)
+    except StoreError as exc:
+        raise StoreError(
+            f"{exc}. All {missing:,} trials of study {study_id!r} are in the queue, and workers evaluate them; only a "
+            "note of that is missing in the database: study.resume() or the same submit() makes it"
+        ) from exc
+    return missing
+
+
+def _begin(store: Store, settings: Settings, study_id: str, ride: Patience) -> Document:
+    """Let a study run, and return its document with the number of this publication and the queue that it goes to."""
+    study = ride(store.study, study_id, ("queue",))
+    begun = study and ride(
+        store.update_study,
         study_id,
         {
-            "$max": {"generation": generation},
-            "$set": {"submitted_at": now(), "estimates": estimates(begun, planned, used)},
+            "$inc": {"publications": 1},
+            "$set": {
+                "state": "RUNNING",
+                "queue": ride(choose_lane, store, settings, study),
+                "finished_at": None,
+                "submitted_at": None,
+                "dead_letters": [],
+                "progress.dead": 0,
+            },
         },
     )
-    return missing
+    if not begun:
+        raise StudyError(f"study {study_id!r} is not in the database any more")
+    return begun
+
+
+def _publish(settings: Settings, study: Document, messages: Iterable[Message], missing: int) -> None:
+    """Publish messages to a study's lane; an error says how many trials are in the queue."""
+    safe = 0
+
+    def count(message: Message) -> None:
+        nonlocal safe
+        safe += message.n_trials
+
+    try:
+        publish(settings, study["queue"], messages, priority=study.get("priority", 1), on_safe=count)
+    except BrokerError as exc:
+        raise BrokerError(
+            f"{exc}. {safe:,} of {missing:,} trials of study {study['_id']!r} are in the queue; study.resume() "
+            "or the same submit() publishes the rest"
+        ) from exc
 
 
 def _shape(study: Document) -> Shape:
@@ -174,10 +215,14 @@ def _shape(study: Document) -> Shape:
     return Shape(study.get("train_rows", rows), math.prod(columns), study.get("n_classes", 0))
 
 
-def _summed(made: Iterable[Chunk], planned: dict[str, float]) -> Iterator[Chunk]:
-    """Pass chunks on, and add the seconds that they are expected to take up by the estimators' class names."""
+def _messages(made: Iterable[Chunk], planned: dict[str, float]) -> Iterator[Message]:
+    """Make messages of chunks, and add the seconds that they are expected to take up by the estimators' class names."""
     for chunk in made:
         for trial in chunk.trials:
             name = class_name(trial.estimator or chunk.objective.estimator)
             planned[name] = planned.get(name, 0.0) + trial.estimated_seconds
-        yield chunk
+        yield Message(
+            body=_encode_small(chunk),
+            id=f"{chunk.study_id}/{chunk.generation}/{chunk.index}",
+            n_trials=len(chunk.trials),
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -9,7 +10,19 @@ from producer.planning.measured import work_left
 from tuning.store import Document
 
 # What a status is read from.
-STATUS_FIELDS = ("name", "state", "n_trials", "progress", "created_at", "finished_at", "dead_letters", "estimates")
+STATUS_FIELDS = (
+    "name",
+    "state",
+    "n_trials",
+    "progress",
+    "created_at",
+    "submitted_at",
+    "finished_at",
+    "dead_letters",
+    "estimates",
+)
+# Trials that a sentence names before it counts the others.
+_NAMED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +47,12 @@ class Status:
         The best mean test score so far.
     best_number : int or None
         The trial that has it.
-    created_at, finished_at : datetime or None
-        UTC.
+    created_at, submitted_at, finished_at : datetime or None
+        UTC. It is submitted when every chunk of its last publication is safe in the queue.
+    dead_numbers : tuple of int
+        The trials in messages that no worker can use.
+    dead_reasons : tuple of str
+        Why not.
     """
 
     id: str
@@ -52,7 +69,10 @@ class Status:
     best_score: float | None
     best_number: int | None
     created_at: datetime
+    submitted_at: datetime | None = None
     finished_at: datetime | None
+    dead_numbers: tuple[int, ...] = ()
+    dead_reasons: tuple[str, ...] = ()
 
     @property
     def done(self) -> int:
@@ -69,11 +89,25 @@ class Status:
         """Trials that have not."""
         return self.total - self.done
 
+    @property
+    def dead_text(self) -> str:
+        """What lies in messages that no worker can use, why, and the way out; empty where nothing does."""
+        if not self.dead:
+            return ""
+        trials = name_trials(self.dead_numbers) if self.dead_numbers else f"{self.dead:,} trials"
+        reasons = self.dead_reasons or ("no reason is known",)
+        more = f" (the first of {len(reasons)} reasons)" if len(reasons) > 1 else ""
+        return (
+            f"{trials} can't be evaluated by any worker: {reasons[0]}{more}. Mend that, and put them back with "
+            f"study.retry_failed() or `warren retry {self.id}`"
+        )
+
     @classmethod
     def of(cls, study: Document) -> Status:
         """Read a study document."""
         progress = study["progress"]
         best = progress.get("best")
+        letters = study.get("dead_letters", ())
         return cls(
             id=study["_id"],
             name=study["name"],
@@ -89,5 +123,19 @@ class Status:
             best_score=best and best["score"],
             best_number=best and -best["minus_number"],
             created_at=study["created_at"],
+            submitted_at=study.get("submitted_at"),
             finished_at=study.get("finished_at"),
+            dead_numbers=tuple(sorted({number for letter in letters for number in letter["numbers"]})),
+            dead_reasons=tuple(dict.fromkeys(letter["reason"] for letter in letters)),
         )
+
+
+def name_trials(numbers: Sequence[int]) -> str:
+    """Return trials by their numbers, shortened: ``trial 3``, ``trials 3, 4, 7 and 12 more``."""
+    if len(numbers) == 1:
+        return f"trial {numbers[0]}"
+    # Naming one more is no longer than counting it.
+    named = numbers if len(numbers) <= _NAMED + 1 else numbers[:_NAMED]
+    words = [str(number) for number in named]
+    last = f"{len(numbers) - _NAMED:,} more" if len(named) < len(numbers) else words.pop()
+    return f"trials {', '.join(words)} and {last}"

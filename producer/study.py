@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import time
 import weakref
-from collections.abc import Callable, Sequence
-from functools import cached_property
+from collections.abc import Sequence
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
 
+from producer.following import Follower, gone, look
 from producer.publication import publish_missing
 from producer.space import Space
-from producer.status import STATUS_FIELDS, Status
+from producer.status import Status
+from tuning import broker
 from tuning.errors import NoResultError, StoreError, StudyError
 from tuning.messages import Objective
 from tuning.settings import Settings, load_settings
@@ -20,17 +21,6 @@ from tuning.store import Document, Store
 if TYPE_CHECKING:
     import pandas as pd
 
-logger = logging.getLogger(__name__)
-
-# Seconds between two looks at a study that is followed: the first for studies of seconds, the last for nights.
-_SHORTEST_POLL = 0.1
-_LONGEST_POLL = 1.0
-# Seconds without a new result before the documents themselves are counted; counting is dear, so it is
-# also never more than a tenth of the time.
-_STALL_SECONDS = 5.0
-_RECOUNT_SHARE = 10.0
-
-_ENDED = ("COMPLETE", "CANCELLED")
 _OWN_FIELDS = ("name", "objective")
 
 
@@ -70,7 +60,7 @@ class Study:
     def _space(self) -> Space:
         document = self._store.study(self.id, ("space",))
         if document is None:
-            raise self._gone()
+            raise gone(self.id)
         return Space.decode(document["space"], self._settings.allow)
 
     # ------------------------------------------------------------------- finding
@@ -126,27 +116,23 @@ class Study:
             status = self.status()
         except StoreError:
             return f"<Study {self.id}: its database is out of reach>"
+        except StudyError:
+            return f"<Study {self.id}: deleted>"
         best = "" if status.best_score is None else f", best {status.best_score:.4f}"
         failed = f", {status.failed:,} failed" if status.failed else ""
-        return f"<Study {self.id}: {status.state}, {status.done:,}/{status.total:,} trials{failed}{best}>"
+        dead = f"; {status.dead_text}" if status.dead else ""
+        return f"<Study {self.id}: {status.state}, {status.done:,}/{status.total:,} trials{failed}{best}{dead}>"
 
     # ----------------------------------------------------------------- following
 
-    def _document(self) -> Document:
-        document = self._store.study(self.id, STATUS_FIELDS)
-        if document is None:
-            raise self._gone()
-        return document
-
-    def _gone(self) -> StudyError:
-        return StudyError(f"study {self.id!r} is not in the database any more")
-
     def status(self) -> Status:
         """Return how far the study is: one read, whatever its size."""
-        return Status.of(self._document())
+        return look(self._store, self.id)
 
     def wait(self, timeout: float | None = None, progress: bool = True) -> Study:
         """Follow the study until every trial has ended or it is cancelled.
+
+        A database that goes away meanwhile is waited for.
 
         Parameters
         ----------
@@ -165,55 +151,19 @@ class Study:
         TimeoutError
             The time is over; the study goes on.
         StudyError
-            What is left lies in messages that no worker can use; the text says why and what to do.
+            What is left lies in messages that no worker can use; the text names the trials, and says why and what to
+            do. Or the study was deleted.
         """
         from producer.progress import Progress
 
         status = self.status()
         deadline = time.monotonic() + timeout if timeout is not None else float("inf")
         if not progress:
-            self._follow(deadline, lambda _: None)
+            Follower(self._store, self.id, deadline, lambda _: None).run()
             return self
         with Progress(status.total, self.name) as shown:
-            self._follow(deadline, shown.update)
+            Follower(self._store, self.id, deadline, shown.update).run()
         return self
-
-    def _follow(self, deadline: float, show: Callable[[Status], None]) -> None:
-        poll, changed_at, done = _SHORTEST_POLL, time.monotonic(), -1
-        patience = _STALL_SECONDS
-        while True:
-            try:
-                status = self.status()
-                moment = time.monotonic()
-                if status.done != done:
-                    done, changed_at = status.done, moment
-                elif status.state == "RUNNING" and moment - changed_at > patience:
-                    # A worker that died between a result and its count leaves the count too low.
-                    self._store.recount(self.id)
-                    changed_at = time.monotonic()
-                    patience = max(_STALL_SECONDS, _RECOUNT_SHARE * (changed_at - moment))
-                    status = self.status()
-            except StoreError as exc:
-                logger.warning("can't see the study for now, it goes on: %s", exc)
-                moment = time.monotonic()
-            else:
-                show(status)
-                if status.state in _ENDED:
-                    return
-                if status.dead and status.done + status.dead >= status.total:
-                    raise StudyError(self._say_dead())
-            if moment >= deadline:
-                raise TimeoutError(f"study {self.id}: {done} trials had ended when the time was over; it goes on")
-            time.sleep(min(poll, max(0.0, deadline - moment)))
-            poll = min(_LONGEST_POLL, poll * 1.2)
-
-    def _say_dead(self) -> str:
-        letters = self._document()["dead_letters"]
-        trials = sum(len(letter["numbers"]) for letter in letters)
-        return (
-            f"study {self.id}: {trials} trials lie in {len(letters)} messages that no worker can use; the first says: "
-            f"{letters[0]['reason']}. Mend that and call retry_failed()"
-        )
 
     # ------------------------------------------------------------------- results
 
@@ -316,7 +266,7 @@ class Study:
         best = self._best()
         document = self._store.study(self.id, ("estimator_in_grid",))
         if document is None:
-            raise self._gone()
+            raise gone(self.id)
         [(_, params)] = self._space.encoded_points([best["number"]], self._settings.allow)
         own = params.pop("estimator") if document["estimator_in_grid"] and "estimator" in params else None
         return refit_estimator(
@@ -329,19 +279,33 @@ class Study:
 
     # ------------------------------------------------------------------ steering
 
-    def _set_state(self, state: str, only_from: tuple[str, ...]) -> None:
+    def _set_state(self, state: str, only_from: tuple[str, ...], past: str) -> None:
         if self._store.update_study(self.id, {"$set": {"state": state}}, {"state": {"$in": [*only_from]}}) is None:
-            found = self._document()["state"]
+            found = self.status().state
             if found != state:
-                raise StudyError(f"study {self.id} is {found}, which can't become {state}")
+                raise StudyError(
+                    f"study {self.id} is {found} and can't be {past}: only one that is {' or '.join(only_from)} can"
+                )
 
     def pause(self) -> None:
-        """Let workers stop after the fit in hand; `resume` goes on with what is missing."""
-        self._set_state("PAUSED", ("RUNNING",))
+        """Let workers stop after the fit in hand; `resume` goes on with what is missing.
+
+        Raises
+        ------
+        StudyError
+            It does not run.
+        """
+        self._set_state("PAUSED", ("RUNNING",), "paused")
 
     def cancel(self) -> None:
-        """Let workers stop after the fit in hand and drop the rest; results stay, `resume` can still go on."""
-        self._set_state("CANCELLED", ("RUNNING", "PAUSED"))
+        """Let workers stop after the fit in hand and drop the rest; results stay, `resume` can still go on.
+
+        Raises
+        ------
+        StudyError
+            It has ended.
+        """
+        self._set_state("CANCELLED", ("RUNNING", "PAUSED"), "cancelled")
 
     def resume(self) -> int:
         """Publish what has no result, and go on.
@@ -350,21 +314,60 @@ class Study:
         -------
         int
             Trials published.
+
+        Raises
+        ------
+        BrokerError, StoreError
+            A server is unreachable, and nothing has changed; or it went away in the middle and stayed away, and the
+            text says how much is in the queue.
         """
-        return publish_missing(self._store, self._settings, self.id, self._objective, self._space)
+        self._check_servers()
+        return self._publish()
 
     def retry_failed(self) -> int:
-        """Take failed trials back and publish everything that has no result.
+        """Take failed trials back, and publish everything that has no result.
+
+        So trials in messages that no worker could use are published again too.
 
         Returns
         -------
         int
             Trials published.
+
+        Raises
+        ------
+        BrokerError, StoreError
+            As `resume` does.
         """
+        self._check_servers()
         # Running first: cut short in between, the next submission or resume publishes what was taken back.
         self._store.update_study(self.id, {"$set": {"state": "RUNNING", "finished_at": None}})
         self._store.delete_failed(self.id)
-        return self.resume()
+        return self._publish()
+
+    def delete(self) -> None:
+        """Delete the study with all its results, and its data if no other study has the same. There is no way back.
+
+        Workers drop its chunks. Called again, it deletes what a call that was cut short has left.
+
+        Raises
+        ------
+        StoreError
+            The database is unreachable.
+        """
+        self._store.delete_study(self.id)
+        one = self._objective
+        for digest in (one.dataset, one.splits, one.validation):
+            if digest is not None:
+                self._store.datasets.delete(digest, partial(self._store.referenced, digest))
+
+    def _publish(self) -> int:
+        return publish_missing(self._store, self._settings, self.id, self._objective, self._space)
+
+    def _check_servers(self) -> None:
+        """Raise before anything changes where a server is away from the beginning."""
+        self._store.ping()
+        broker.check(self._settings)
 
 
 def _newest(store: Store) -> str:

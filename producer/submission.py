@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 import numbers
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, Literal
+from typing import IO, Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -23,6 +24,7 @@ from producer.inputs import (
     make_validation,
     prepare,
 )
+from producer.outage import Outage, ride_over
 from producer.publication import publish_missing
 from producer.space import Space, split_sizes
 from producer.study import Study
@@ -30,11 +32,16 @@ from tuning import broker
 from tuning.codec import Json
 from tuning.counts import no_counts
 from tuning.dataset import Dataset, dataset_parts, digest, splits_parts, write_parts
-from tuning.errors import InputError
-from tuning.messages import Objective
+from tuning.errors import InputError, StoreError
+from tuning.messages import Objective, check_objective
 from tuning.seeds import seed_of
 from tuning.settings import load_settings
 from tuning.store import Document, Store, now
+
+logger = logging.getLogger(__name__)
+
+# What `Blobs.put` takes: the digest, what writes the content, and what a person wants to know of it.
+_Blob: TypeAlias = tuple[str, Callable[[IO[bytes]], None], Document]
 
 # Characters of a study's name; it stands in ids, bars and tables.
 _LONGEST_NAME = 100
@@ -42,6 +49,8 @@ _LONGEST_NAME = 100
 _MOST_TRIALS = 2**63 - 1
 # Bytes of the space as JSON: MongoDB's documents hold 16 MiB, and BSON may take more than JSON.
 _LARGEST_SPACE = 8 * 2**20
+# Shares of the workers. AMQP has one byte for it; nine are enough, and a digit.
+_HIGHEST_PRIORITY = 9
 # Hexadecimal digits of the digest in an id: 48 bits tell a database's studies apart.
 _ID_DIGITS = 12
 
@@ -64,6 +73,7 @@ def submit(
     return_train_score: bool = False,
     trial_timeout: float | None = None,
     validation_fraction: float | None = None,
+    priority: int = 1,
 ) -> Study:
     """Submit a study: every point of a grid, cross-validated by the workers. Returns at once.
 
@@ -112,6 +122,10 @@ def submit(
         Share of each fold's training part that early stopping watches, and that is not trained on, in trials with
         ``early_stopping_rounds`` (or what their library calls it). None lets it watch the held-out part, which is
         then both: the rounds are chosen by the rows that give the score, and the score is a little too good.
+    priority : int, default=1
+        From 1 to 9: the study's share of the workers beside other studies that run. One of priority 4 gets four times
+        the time of one of priority 1; alone, any gets all. No part of its identity: the same call with another
+        priority changes it.
 
     Returns
     -------
@@ -122,7 +136,9 @@ def submit(
     InputError
         Something can't be used; nothing was published. A ``ValueError`` whose text says what to do.
     StoreError, BrokerError
-        A server is unreachable. If it went away in the middle, the same call completes the study.
+        A server is unreachable. One that goes away in the middle is waited for, ``WARREN_PATIENCE_SECONDS`` from the
+        last time that it got on; if it stays away, the text says how much is in the queue, and the same call
+        completes the study.
 
     Examples
     --------
@@ -162,6 +178,7 @@ def submit(
         error_score=_check_error_score(error_score),
         return_train_score=bool(return_train_score),
     )
+    check_objective(objective)
     encoded_space = space.encode(settings.allow)
     study_name = _check_name(name, candidates)
     study_id = _study_id(study_name, objective, encoded_space)
@@ -188,30 +205,50 @@ def submit(
         "dead_letters": [],
     }
     # How a study is run is not what it is: these may change from one submission to the next.
-    running = {"n_chunks": n_chunks, "share_fits": bool(share_fits), "trial_timeout": _check_timeout(trial_timeout)}
+    running = {
+        "n_chunks": n_chunks,
+        "share_fits": bool(share_fits),
+        "trial_timeout": _check_timeout(trial_timeout),
+        "priority": _check_priority(priority),
+    }
+    about_splits = {"kind": "splits", "n_splits": len(splits), "n_samples": about["n_samples"]}
+    blobs: list[_Blob] = [
+        (objective.dataset, partial(write_parts, data_parts), {"kind": "dataset", **about}),
+        (objective.splits, partial(write_parts, index_parts, compress=True), about_splits),
+    ]
+    if objective.validation and validation_parts:
+        write_validation = partial(write_parts, validation_parts, compress=True)
+        blobs.append((objective.validation, write_validation, about_splits | {"kind": "validation"}))
     store = Store(settings)
+    ride = ride_over(settings, Outage(logger, "the database"), f"submitting study {study_id} waits for the database")
     try:
         # Both servers answer before anything is stored: a study without messages would look like one that runs.
         store.ping()
         broker.check(settings)
-        store.prepare()
-        # Data before the study that points to it, the study before the messages that name it.
-        store.datasets.put(objective.dataset, partial(write_parts, data_parts), {"kind": "dataset", **about})
-        about_splits = {"kind": "splits", "n_splits": len(splits), "n_samples": about["n_samples"]}
-        store.datasets.put(objective.splits, partial(write_parts, index_parts, compress=True), about_splits)
-        if objective.validation and validation_parts:
-            about_splits |= {"kind": "validation"}
-            store.datasets.put(
-                objective.validation, partial(write_parts, validation_parts, compress=True), about_splits
-            )
-        store.create_study(definition | running)
-        study = store.update_study(study_id, {"$set": running}) or definition
+        try:
+            study = ride(_keep, store, blobs, definition | running, running)
+        except StoreError as exc:
+            raise StoreError(f"{exc}. Nothing was published: the same submit() goes on from here") from exc
         if study["state"] != "COMPLETE":
             publish_missing(store, settings, study_id, objective, space)
     except BaseException:
         store.close()
         raise
     return Study(study, settings, store)
+
+
+def _keep(store: Store, blobs: Iterable[_Blob], definition: Document, running: Document) -> Document:
+    """Store a study and its data, as far as they are not there; return the study's document."""
+    store.prepare()
+    # Data before the study that points to it, the study before the messages that name it.
+    for blob in blobs:
+        store.datasets.put(*blob)
+    store.create_study(definition)
+    study = store.update_study(definition["_id"], {"$set": running}) or definition
+    # Once more: who deleted another study with the same data may not have known that this one needs it too.
+    for blob in blobs:
+        store.datasets.put(*blob)
+    return study
 
 
 def _study_id(name: str, objective: Objective, encoded_space: Json) -> str:
@@ -250,6 +287,18 @@ def _check_timeout(seconds: Any) -> float | None:
     if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < math.inf:
         raise InputError(f"trial_timeout={seconds!r}: pass seconds, more than 0, or None for no limit")
     return float(seconds)
+
+
+def _check_priority(priority: Any) -> int:
+    if (
+        isinstance(priority, bool)
+        or not isinstance(priority, (int, np.integer))
+        or not 1 <= priority <= _HIGHEST_PRIORITY
+    ):
+        raise InputError(
+            f"priority={priority!r}: pass a whole number from 1 to {_HIGHEST_PRIORITY}, the study's share of workers"
+        )
+    return int(priority)
 
 
 def _about(dataset: Dataset) -> Document:

@@ -2,45 +2,28 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from contextlib import contextmanager
 from uuid import uuid4
 
 import pytest
+from servers import private_stack
 
-from producer.stack import LocalStack, local_stack
+from producer.stack import LocalStack
 from tuning.broker import channel
-from tuning.names import CHUNKS_QUEUE, DEAD_QUEUE, GPU_QUEUE
+from tuning.names import DEAD_QUEUE, GPU_QUEUE, LANES
 from tuning.settings import Settings, load_settings
 from tuning.store import Store
-
-_URLS = ("AMQP_URL", "MONGO_URL")
-
-
-@contextmanager
-def _private_stack(workers: int) -> Iterator[LocalStack]:
-    """Bring up a stack that shares nothing, and leave the environment as it was: a test says which stack it uses."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name in list(os.environ):
-            if name in _URLS or name.startswith("WARREN_"):
-                patch.delenv(name)
-        patch.setenv("WARREN_THREADS", "1")
-        with local_stack(workers=workers) as stack:
-            for name in _URLS:
-                os.environ.pop(name)
-            yield stack
 
 
 @pytest.fixture(scope="session")
 def private_servers() -> Iterator[LocalStack]:
-    with _private_stack(workers=0) as stack:
+    with private_stack(workers=0) as stack:
         yield stack
 
 
 @pytest.fixture(scope="session")
 def private_workers() -> Iterator[LocalStack]:
-    with _private_stack(workers=2) as stack:
+    with private_stack(workers=2) as stack:
         yield stack
 
 
@@ -53,7 +36,7 @@ def servers(private_servers: LocalStack, monkeypatch: pytest.MonkeyPatch) -> Ite
     settings = load_settings()
     yield settings
     with channel(settings) as open_channel:
-        for queue in (CHUNKS_QUEUE, GPU_QUEUE, DEAD_QUEUE):
+        for queue in (*LANES, GPU_QUEUE, DEAD_QUEUE):
             open_channel.queue_purge(queue)
 
 

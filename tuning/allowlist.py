@@ -1,8 +1,8 @@
 """Which classes a message may name: the one door between a string and code.
 
-A name is resolved only if it is spelled in public modules (no part starts with an underscore) of an
-allowed package, and leads to a class with ``fit``, ``get_params`` and ``set_params``; or if it is
-listed, letter by letter, in the setting ``WARREN_ALLOW``.
+A name is resolved only if it is spelled in public modules (no part starts with an underscore, none holds
+tests) of an allowed package, and leads to a class of such a package with ``fit``, ``get_params`` and
+``set_params``; or if it is listed, letter by letter, in the setting ``WARREN_ALLOW``.
 """
 
 from __future__ import annotations
@@ -17,16 +17,21 @@ from tuning.names import ALLOWED_PACKAGES
 
 _NAME = re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*)+", re.ASCII)
 _METHODS = ("fit", "get_params", "set_params")
+# Characters of a name; the longest of an estimator has 60.
+_LONGEST = 200
+# Modules that no model is made with: tests, other people's code, and what would look for a cluster.
+_OTHER_MODULES = frozenset({"tests", "testing", "conftest", "externals", "experimental", "dask", "spark", "widget"})
 
 
 def _check_name(name: str, allow: Iterable[str]) -> None:
     if name in allow:
         return
-    package = name.partition(".")[0]
-    if package not in ALLOWED_PACKAGES or not _NAME.fullmatch(name):
+    package, *modules = name.split(".")
+    known = package in ALLOWED_PACKAGES and _OTHER_MODULES.isdisjoint(modules[:-1])
+    if not known or len(name) > _LONGEST or not _NAME.fullmatch(name):
         raise InputError(
-            f"estimator {name!r} is not on the allow-list: use a public class of {', '.join(ALLOWED_PACKAGES)}, "
-            "or name it in WARREN_ALLOW where workers and producers run"
+            f"estimator {name[:_LONGEST]!r} is not on the allow-list: use a public class of "
+            f"{', '.join(ALLOWED_PACKAGES)}, or name it in WARREN_ALLOW where workers and producers run"
         )
 
 
@@ -51,7 +56,12 @@ def resolve(name: str, allow: Iterable[str] = ()) -> type:
         The name is not on the allow-list, its module is not installed, or it is no estimator class.
     """
     _check_name(name, allow)
-    return _load(name)
+    found = _load(name)
+    if name not in allow and found.__module__.partition(".")[0] not in ALLOWED_PACKAGES:
+        raise InputError(
+            f"estimator {name!r} is {found.__module__}.{found.__qualname__}, which is not on the allow-list"
+        )
+    return found
 
 
 @functools.cache

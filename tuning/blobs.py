@@ -3,11 +3,16 @@
 A blob's file name is the SHA-256 of its content, so whoever submits the same data stores it once. The
 blob is written before anything points to it. GridFS keys its pieces by a fresh id, so an upload cut
 short leaves pieces that no file names, and never stands in the way of the next.
+
+Who deletes a blob can't know who is about to point to it. So the file first loses its name, and the question whether
+anybody needs it comes after. Who submits looks for the blob again after the study document is there: either the
+question finds that study, and the file gets its name back, or the look finds no file, and stores it again.
 """
 
 from __future__ import annotations
 
 import io
+import uuid
 from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Any
 
@@ -20,6 +25,10 @@ from tuning.errors import StoreError, StudyError
 
 # Bytes a piece: few round trips for gigabytes, well under MongoDB's 16 MiB a document.
 _PIECE_BYTES = 4 * 1024**2
+# Readers take the oldest of files of one name.
+_OLDEST_FIRST = [("uploadDate", pymongo.ASCENDING), ("_id", pymongo.ASCENDING)]
+# Field of a file that is about to be deleted: the digest that was its name.
+_NAMED_BEFORE = "named_before"
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -52,6 +61,7 @@ class Blobs:
 
     def __init__(self, database: Database[dict[str, Any]], bucket: str) -> None:
         self._files = database[f"{bucket}.files"]
+        self._pieces = database[f"{bucket}.chunks"]
         self._bucket = gridfs.GridFSBucket(database, bucket, chunk_size_bytes=_PIECE_BYTES)
         self.name = bucket
 
@@ -93,11 +103,12 @@ class Blobs:
             ):
                 write(stream)
             # Two producers may have stored the same content at once: the first to end stays, which readers take.
-            order = [("uploadDate", pymongo.ASCENDING), ("_id", pymongo.ASCENDING)]
-            twins = list(self._files.find({"filename": digest}, {"_id": 1}).sort(order))
+            twins = list(self._files.find({"filename": digest}, {"_id": 1}).sort(_OLDEST_FIRST))
             for twin in twins[1:]:
                 if twin["_id"] == grid._id:
                     self._bucket.delete(twin["_id"])
+            # What a deletion left that was cut short.
+            self._remove(self._claim({_NAMED_BEFORE: digest}, digest))
         except PyMongoError as exc:
             raise StoreError(f"can't store blob {digest[:12]} in bucket {self.name!r}: {exc}") from exc
         return True
@@ -113,7 +124,10 @@ class Blobs:
             The database is unreachable or refuses.
         """
         try:
-            with self._bucket.open_download_stream_by_name(digest, revision=0) as stream:
+            found = self._files.find_one({"filename": digest}, {"_id": 1}, sort=_OLDEST_FIRST)
+            if found is None:  # one that is about to be deleted, or to get its name back, is as good
+                found = self._files.find_one({_NAMED_BEFORE: digest}, {"_id": 1}) or {"_id": None}
+            with self._bucket.open_download_stream(found["_id"]) as stream:
                 return stream.read()
         except gridfs.NoFile as exc:
             raise StudyError(
@@ -121,3 +135,49 @@ class Blobs:
             ) from exc
         except PyMongoError as exc:
             raise StoreError(f"can't read blob {digest[:12]} from bucket {self.name!r}: {exc}") from exc
+
+    def delete(self, digest: str, needed: Callable[[], bool]) -> bool:
+        """Delete a blob unless it is needed; harmless where it is not there.
+
+        Parameters
+        ----------
+        digest : str
+            The file's name.
+        needed : callable
+            Says whether anybody points to the blob. Asked before, and once more when nobody can find it any more.
+
+        Returns
+        -------
+        bool
+            Whether it is gone.
+
+        Raises
+        ------
+        StoreError
+            The database is unreachable or refuses. The same call completes it, and so does the next `put`.
+        """
+        if needed():
+            return False
+        try:
+            mine = self._claim({"$or": [{"filename": digest}, {_NAMED_BEFORE: digest}]}, digest)
+            if needed() and not self.has(digest):
+                self._files.update_many(
+                    {"filename": mine}, {"$set": {"filename": digest}, "$unset": {_NAMED_BEFORE: ""}}
+                )
+            self._remove(mine)
+            return not self.has(digest)
+        except PyMongoError as exc:
+            raise StoreError(f"can't delete blob {digest[:12]} from bucket {self.name!r}: {exc}") from exc
+
+    def _claim(self, query: dict[str, Any], digest: str) -> str:
+        """Take the name from files, and return the new one, which nobody else knows: so nobody else removes them."""
+        mine = f"{digest}.deleted.{uuid.uuid4().hex}"
+        self._files.update_many(query, {"$set": {"filename": mine, _NAMED_BEFORE: digest}})
+        return mine
+
+    def _remove(self, name: str) -> None:
+        """Remove the files of a name."""
+        for file in self._files.find({"filename": name}, {"_id": 1}):
+            # The pieces first: a removal cut short leaves a file, by which the next one finds the rest.
+            self._pieces.delete_many({"files_id": file["_id"]})
+            self._files.delete_one({"_id": file["_id"]})

@@ -5,16 +5,17 @@ Both sides declare the same topology from here: a queue declared with other argu
 
 from __future__ import annotations
 
-import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 import pika
 import pika.exceptions
 from pika.adapters.blocking_connection import BlockingChannel
 
-from tuning.errors import BrokerError
-from tuning.names import CHUNKS_QUEUE, DEAD_QUEUE, GPU_QUEUE
+from tuning import tls
+from tuning.errors import BrokerError, InputError
+from tuning.names import DEAD_QUEUE, GPU_QUEUE, LANES
 from tuning.settings import Settings, redact
 
 # A chunk may be delivered this often before the broker itself dead-letters it. Evictions count here
@@ -49,19 +50,28 @@ def parameters(settings: Settings, connection_name: str) -> pika.URLParameters:
     Returns
     -------
     pika.URLParameters
-        One attempt: who retries, and how long, is the caller's to say.
+        One attempt: who retries, and how long, is the caller's to say. With amqps://, certificate and host name are
+        verified.
 
     Raises
     ------
     BrokerError
-        The URL can't be read.
+        The URL can't be read, or switches verification off; the file of authorities can't be read.
     """
     try:
         found = pika.URLParameters(settings.amqp_url)
-    except (ValueError, TypeError, KeyError):
+        if found.ssl_options is not None:
+            # Named in the URL itself: pika's way to client certificates and to authorities of one broker alone.
+            if "ssl_options" not in urlsplit(settings.amqp_url).query:
+                found.ssl_options = pika.SSLOptions(tls.context(settings))
+            tls.check_verifies(found.ssl_options.context)
+    except InputError as exc:
+        raise BrokerError(f"RabbitMQ at {redact(settings.amqp_url)}: {exc}") from None
+    except (ValueError, TypeError, KeyError, SyntaxError, OSError):
         # Without its cause: that repeats parts of the URL, and a traceback is shown in a notebook.
         raise BrokerError(
-            f"AMQP_URL {redact(settings.amqp_url)!r} can't be read: write amqp://user:password@host:5672/%2F"
+            f"AMQP_URL {redact(settings.amqp_url)!r} can't be read: write amqp://user:password@host:5672/%2F, or "
+            "amqps:// and port 5671 for TLS"
         ) from None
     found.heartbeat = settings.heartbeat_seconds
     found.blocked_connection_timeout = settings.blocked_seconds
@@ -74,7 +84,7 @@ def parameters(settings: Settings, connection_name: str) -> pika.URLParameters:
 def declare(channel: BlockingChannel) -> None:
     """Declare all queues, durable and replicated; harmless when they are there."""
     channel.queue_declare(DEAD_QUEUE, durable=True, arguments=DEAD_ARGUMENTS)
-    for queue in (CHUNKS_QUEUE, GPU_QUEUE):
+    for queue in (*LANES, GPU_QUEUE):
         channel.queue_declare(queue, durable=True, arguments=QUEUE_ARGUMENTS)
 
 
@@ -93,10 +103,13 @@ def explain(settings: Settings, exc: BaseException) -> BrokerError:
             )
         case pika.exceptions.ChannelClosedByBroker(reply_code=code, reply_text=text):
             return BrokerError(f"RabbitMQ at {url} refused ({code}): {text}")
-        case ssl.SSLError():
+        case pika.exceptions.IncompatibleProtocolError() if not url.startswith("amqps:"):
             return BrokerError(
-                f"RabbitMQ at {url}: TLS failed ({exc}): check the certificate, and amqps:// against amqp://"
+                f"RabbitMQ at {url} closed the connection before it spoke AMQP: it is starting or stopping, or that is "
+                "its port for TLS, which needs amqps://"
             )
+    if advice := tls.advice(exc, settings):
+        return BrokerError(f"RabbitMQ at {url}: {advice}")
     return BrokerError(
         f"RabbitMQ at {url} can't be reached ({type(exc).__name__}): is it running, and is AMQP_URL right? "
         "On a laptop, `warren up` or local_stack() starts one"

@@ -15,21 +15,20 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
 
 from tuning.allowlist import dotted_name, resolve
 from tuning.errors import InputError
+from tuning.parameters import DEEPEST, LARGEST_INT, check_class
 
 Json: TypeAlias = Any
 """What ``json.loads`` returns: None, bool, int, float, str, list and dict of these."""
 
-# BSON, and so a trial document, holds integers of 64 bits.
-_LARGEST_INT = 2**63 - 1
-# Deep enough for any estimator of estimators, shallow enough for the interpreter's stack.
-_DEEPEST = 32
+# Characters of an estimator as a trial document shows it. Text in text in text is quoted each time, which doubles it.
+_LONGEST_SHOWN = 2000
 
 
 def encode(value: Any, where: str, allow: Iterable[str] = (), depth: int = 0) -> Json:
@@ -56,14 +55,14 @@ def encode(value: Any, where: str, allow: Iterable[str] = (), depth: int = 0) ->
     InputError
         The value can't travel: a callable, an array, a class, an integer over 64 bits, too deep.
     """
-    if depth > _DEEPEST:
-        raise InputError(f"{where}: nested deeper than {_DEEPEST} levels")
+    if depth > DEEPEST:
+        raise InputError(f"{where}: nested deeper than {DEEPEST} levels")
     if value is None or isinstance(value, (bool, str)):
-        return str(value) if isinstance(value, str) else value
+        return _text(value, where) if isinstance(value, str) else value
     if isinstance(value, np.generic):
         return encode(value.item(), where, allow, depth + 1)
     if isinstance(value, numbers.Integral):
-        if abs(int(value)) > _LARGEST_INT:
+        if abs(int(value)) > LARGEST_INT:
             raise InputError(f"{where} = {value}: integers must fit in 64 bits")
         return int(value)
     if isinstance(value, float):
@@ -76,12 +75,25 @@ def encode(value: Any, where: str, allow: Iterable[str] = (), depth: int = 0) ->
         pairs = [
             (encode(key, where, allow, depth + 1), encode(item, where, allow, depth + 1)) for key, item in value.items()
         ]
-        if all(isinstance(key, str) and not key.startswith("__") for key, _ in pairs):
+        if all(isinstance(key, str) and not key.startswith("__") and _is_field(key) for key, _ in pairs):
             return dict(pairs)
         return {"__dict__": [list(pair) for pair in pairs]}
     if hasattr(value, "get_params") and not isinstance(value, type):
         return encode_estimator(value, where, allow, depth + 1)
     raise InputError(f"{where} = {_short(value)}: {_way_out(value)}")
+
+
+def _text(value: str, where: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError as exc:
+        raise InputError(f"{where} = {ascii(value)[:60]}: text that is no Unicode ({exc.reason})") from None
+    return str(value)
+
+
+def _is_field(key: str) -> bool:
+    """Say whether a key may stand in a document as it is: others travel as pairs, and are shown as such."""
+    return not (key.startswith("$") or "." in key or "\x00" in key)
 
 
 def _short(value: Any) -> str:
@@ -177,9 +189,13 @@ def decode(
         case {"__dict__": list(pairs), **rest} if not rest and all(
             isinstance(pair, list) and len(pair) == 2 for pair in pairs
         ):
-            return {decode(key, allow, build=build): decode(item, allow, build=build) for key, item in pairs}
+            keys = [decode(key, allow, build=build) for key, _ in pairs]
+            if not all(isinstance(key, Hashable) for key in keys):
+                raise InputError("a list or dict can't be the key of a dict; use text, a number or a tuple of them")
+            return {key: decode(item, allow, build=build) for key, (_, item) in zip(keys, pairs, strict=True)}
         case {"__estimator__": str(name), "params": dict(params), **rest} if not rest:
             cls = resolve(name, allow)
+            check_class(cls, params)
             values = {key: decode(item, allow, build=build) for key, item in params.items()}
             return build(cls, values) if build else cls(**values)
     if reserved := [key for key in encoded if key.startswith("__")]:
@@ -198,7 +214,8 @@ def readable(encoded: Json) -> Json:
     Returns
     -------
     Json
-        Tuples as lists, estimators as text (``LGBMClassifier(max_depth=3)``), other keys as text.
+        Tuples as lists, estimators as text (``LGBMClassifier(max_depth=3)``), other keys as text. A dict with a key
+        that no document has ("a.b", "$a") is a list of pairs.
     """
     if isinstance(encoded, list):
         return [readable(item) for item in encoded]
@@ -208,9 +225,11 @@ def readable(encoded: Json) -> Json:
         return float(encoded["__float__"])
     if "__tuple__" in encoded:
         return [readable(item) for item in encoded["__tuple__"]]
-    if "__dict__" in encoded:
-        return {str(readable(key)): readable(item) for key, item in encoded["__dict__"]}
     if "__estimator__" in encoded:
         shown = ", ".join(f"{key}={readable(item)!r}" for key, item in encoded["params"].items())
-        return f"{encoded['__estimator__'].rpartition('.')[2]}({shown})"
+        text = f"{encoded['__estimator__'].rpartition('.')[2]}({shown})"
+        return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 4]}...)"
+    if "__dict__" in encoded:
+        pairs = [[readable(key), readable(item)] for key, item in encoded["__dict__"]]
+        return {str(key): item for key, item in pairs} if all(_is_field(str(key)) for key, _ in pairs) else pairs
     return {key: readable(item) for key, item in encoded.items()}

@@ -1,20 +1,45 @@
 """What travels: a chunk of trials, as JSON with a schema version, self-contained, no pickle.
 
 Objective by value, data by reference. The records are frozen; `decode_chunk` is the only way in and
-raises one error, `MessageError`, for whatever is wrong with a body.
+raises one error, `MessageError`, for whatever is wrong with a body. Anybody who may publish can send anything:
+what comes out of `decode_chunk` takes bounded memory, fits in MongoDB's documents, and holds no parameter that
+reaches a file or code (`tuning.parameters`). Classes by name are `tuning.allowlist`'s.
 """
 
 from __future__ import annotations
 
+import json
 import math
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
+from pydantic_core import from_json
 
-from tuning.errors import MessageError
+from tuning.errors import InputError, MessageError
+from tuning.parameters import LARGEST_INT, LARGEST_PARAMS, TrialCheck, check_estimator, plain, short
+
+LARGEST_BODY = 15 * 2**20
+"""Bytes of a message. RabbitMQ 4 refuses messages above 16 MiB."""
+MOST_ITEMS = 2_000_000
+"""Values in a message, by its commas and brackets; each takes up to 100 bytes of memory once it is read."""
+MOST_TRIALS = 250_000
+"""Trials of a chunk: as many as fit into the largest message."""
+MOST_SCORES = 500_000
+"""Scores of a trial: folds by metrics and parts, and the two times of a fold. More would not fit into its document."""
+
+# Characters of an error; it stands in a header, a log line and the study's document.
+_LONGEST_REASON = 500
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 """SHA-256 of a content, hexadecimal."""
+StudyId = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9-]*$", max_length=200)]
+"""What `submit` makes. No colon, for trials are called ``<study>:<number>``, and nothing that a query could mean."""
+Count = Annotated[int, Field(ge=0, le=LARGEST_INT, strict=True)]
+Flag = Annotated[bool, Field(strict=True)]
+Metric = Annotated[str, Field(pattern="^(_|_?[A-Za-z0-9-][A-Za-z0-9_-]*)$", max_length=100)]
+"""Becomes fields of a trial document, ``mean_test_<metric>``."""
+ScorerName = Annotated[str, Field(pattern="^[a-z0-9_]{1,100}$")]
 
 
 class Record(BaseModel):
@@ -53,11 +78,11 @@ class Objective(Record):
     dataset: Digest
     splits: Digest
     validation: Digest | None = None
-    n_splits: Annotated[int, Field(ge=1)]
-    scorers: Annotated[dict[str, str | None], Field(min_length=1)]
-    refit: str
+    n_splits: Annotated[int, Field(ge=1, strict=True)]
+    scorers: Annotated[dict[Metric, ScorerName | None], Field(min_length=1)]
+    refit: Metric
     error_score: float | Literal["raise"]
-    return_train_score: bool
+    return_train_score: Flag
 
     @property
     def failed_score(self) -> float:
@@ -80,10 +105,10 @@ class Trial(Record):
         What the planner expects its fits to take on one thread; a fit that trials share is split among them.
     """
 
-    number: Annotated[int, Field(ge=0)]
+    number: Count
     params: dict[str, Any]
     estimator: dict[str, Any] | None = None
-    estimated_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.0
+    estimated_seconds: Annotated[float, Field(ge=0, le=1e100, allow_inf_nan=False, strict=True)] = 0.0
 
 
 class Chunk(Record):
@@ -111,13 +136,13 @@ class Chunk(Record):
     """
 
     schema_version: Literal[1] = 1
-    study_id: Annotated[str, Field(min_length=1, max_length=200)]
-    generation: Annotated[int, Field(ge=1)]
-    index: Annotated[int, Field(ge=0)]
+    study_id: StudyId
+    generation: Annotated[int, Field(ge=1, le=LARGEST_INT, strict=True)]
+    index: Count
     objective: Objective
-    trials: Annotated[tuple[Trial, ...], Field(min_length=1)]
-    trial_timeout: Annotated[float, Field(gt=0)] | None = None
-    share_fits: bool = True
+    trials: Annotated[tuple[Trial, ...], FailFast(), Field(min_length=1, max_length=MOST_TRIALS)]
+    trial_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)] | None = None
+    share_fits: Flag = True
 
 
 def encode_chunk(chunk: Chunk) -> bytes:
@@ -131,7 +156,7 @@ def decode_chunk(body: bytes) -> Chunk:
     Parameters
     ----------
     body : bytes
-        Whatever a queue delivered.
+        Whatever a queue delivered. Of a key that is written twice the last counts.
 
     Returns
     -------
@@ -140,11 +165,122 @@ def decode_chunk(body: bytes) -> Chunk:
     Raises
     ------
     MessageError
-        The body is no JSON, of another schema version, or a field is missing, unknown or out of range.
+        The body is too large, no JSON, of another schema version; a field is missing, unknown or out of range; or a
+        parameter reaches what it must not. The text repeats no more than the beginning of a value.
     """
     try:
-        return Chunk.model_validate_json(body)
+        check_body(body)
+        chunk = Chunk.model_validate_json(body)
+        check_objective(chunk.objective)
+        _check_trials(chunk, large=len(body) > LARGEST_PARAMS)
     except ValidationError as exc:
-        first = exc.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "body"
-        raise MessageError(f"{where}: {first['msg']} ({exc.error_count()} problem(s) in {len(body)} bytes)") from None
+        first = exc.errors(include_url=False, include_input=False, include_context=False)[0]
+        # Names of fields are ours, keys of dicts may be anything.
+        where = ".".join(plain(part) if isinstance(part, str) else str(part) for part in first["loc"]) or "body"
+        raise MessageError(
+            f"{where}: {first['msg']} ({exc.error_count()} problem(s) in {len(body)} bytes)"[:_LONGEST_REASON]
+        ) from None
+    except InputError as exc:
+        raise MessageError(str(exc)[:_LONGEST_REASON]) from None
+    return chunk
+
+
+def check_body(body: bytes) -> None:
+    """Refuse a body before it is parsed that would take too much memory; the producer asks before it publishes.
+
+    Raises
+    ------
+    InputError
+    """
+    if len(body) > LARGEST_BODY:
+        raise InputError(f"a message of {len(body) / 2**20:.0f} MiB: at most {LARGEST_BODY // 2**20}")
+    if len(body) > MOST_ITEMS and (items := sum(map(body.count, (b",", b"[", b"{")))) > MOST_ITEMS:
+        raise InputError(f"a message of {items:,} values: at most {MOST_ITEMS:,}")
+
+
+def check_objective(objective: Objective) -> None:
+    """Refuse an objective that no worker can evaluate; the producer asks before it stores one.
+
+    Raises
+    ------
+    InputError
+        Its estimator is none or reaches what it must not, the best metric is none of its metrics, or there are more
+        scores than fit into a trial's document.
+    """
+    if objective.estimator is not None:
+        check_estimator(objective.estimator, "objective.estimator")
+    if objective.refit not in objective.scorers:
+        raise InputError(f"objective.refit={objective.refit!r} is none of the metrics {short(list(objective.scorers))}")
+    scores = objective.n_splits * (2 + len(objective.scorers) * (1 + objective.return_train_score))
+    if scores > MOST_SCORES:
+        raise InputError(
+            f"{objective.n_splits:,} splits and {len(objective.scorers)} metric(s) make {scores:,} numbers a trial, "
+            f"and its document holds {MOST_SCORES:,}: use fewer splits or metrics"
+        )
+
+
+def _check_trials(chunk: Chunk, *, large: bool) -> None:
+    """Refuse trials that come twice or have no estimator, and parameters that are too large or reach too far."""
+    checked = TrialCheck(chunk.objective.estimator)
+    seen: set[int] = set()
+    for position, trial in enumerate(chunk.trials):
+        where = f"trials.{position}"
+        if trial.number in seen:
+            raise InputError(f"{where}.number={trial.number} is in the chunk twice")
+        seen.add(trial.number)
+        if trial.estimator is not None:
+            check_estimator(trial.estimator, f"{where}.estimator")
+            TrialCheck(trial.estimator)(trial.params, f"{where}.params")
+        elif chunk.objective.estimator is None:
+            raise InputError(f"{where}.estimator is missing, and the objective has none")
+        else:
+            checked(trial.params, f"{where}.params")
+        if large and (size := len(json.dumps([trial.estimator, trial.params]))) > LARGEST_PARAMS:
+            raise InputError(f"{where}: {size:,} bytes of parameters, and a trial's document takes {LARGEST_PARAMS:,}")
+
+
+@dataclass(frozen=True)
+class Address:
+    """Whose chunk a message is: enough to tell the study of it."""
+
+    study_id: str
+    generation: int
+    index: int
+    numbers: list[int]
+
+
+class _Envelope(BaseModel):
+    """The part of a message that every version has."""
+
+    study_id: StudyId
+    generation: Annotated[int, Field(ge=1, le=LARGEST_INT)]
+    index: Count
+
+
+def address_of(body: bytes) -> Address | None:
+    """Read whose chunk a body is that `decode_chunk` refuses, of another schema version for one.
+
+    Parameters
+    ----------
+    body : bytes
+        Whatever a queue delivered.
+
+    Returns
+    -------
+    Address or None
+        None where it does not say, or says what no study could be. The numbers are those that can be read, each
+        once, at most `MOST_TRIALS`. Nothing of it was checked against a study: anybody can write a name.
+    """
+    try:
+        check_body(body)
+        content = from_json(body, cache_strings=False)
+        found = _Envelope.model_validate(content, strict=True)
+    except (InputError, ValueError):  # of JSON and of pydantic
+        return None
+    trials = content.get("trials")
+    numbers: dict[int, None] = {}
+    for trial in trials[:MOST_TRIALS] if isinstance(trials, list) else ():
+        number = trial.get("number") if isinstance(trial, dict) else None
+        if isinstance(number, int) and not isinstance(number, bool) and 0 <= number <= LARGEST_INT:
+            numbers[number] = None
+    return Address(found.study_id, found.generation, found.index, list(numbers))

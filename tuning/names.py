@@ -5,6 +5,11 @@ CHUNKS_QUEUE = "chunks"
 GPU_QUEUE = "chunks.gpu"
 DEAD_QUEUE = "chunks.dead"
 
+# Studies that run at once lie in queues of their own, so that a long one never stands before a short one: the first in
+# `CHUNKS_QUEUE`, the others beside it. Workers share their time between these lanes. A study more than there are
+# lanes shares one: eight are more than a team runs at once, and few enough to look at.
+LANES = (CHUNKS_QUEUE, *(f"{CHUNKS_QUEUE}.{number}" for number in range(2, 9)))
+
 # Packages whose estimators a message may name. A dotted name must lead to a class of one of these,
 # by public modules only; WARREN_ALLOW adds single classes.
 ALLOWED_PACKAGES = ("sklearn", "xgboost", "lightgbm", "catboost")

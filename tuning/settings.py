@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import socket
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -42,6 +42,12 @@ class Settings(BaseSettings):
         repr=False,
         description="MongoDB; the path names the database. The default is a fresh server on this machine.",
     )
+    ca_file: str = Field(
+        default="",
+        alias="WARREN_CA_FILE",
+        description="File of PEM certificates: the authorities that a server's certificate must come from, with "
+        "amqps:// and for MongoDB with tls=true unless its URL says tlsCAFile. None: those that this machine trusts.",
+    )
     connect_seconds: float = Field(
         default=10.0,
         gt=0,
@@ -62,6 +68,13 @@ class Settings(BaseSettings):
         alias="WARREN_BLOCKED_SECONDS",
         description="Seconds to stand a broker that blocks publishers (memory or disk alarm) before reconnecting. "
         "The client's default is for ever.",
+    )
+    patience_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        alias="WARREN_PATIENCE_SECONDS",
+        description="Seconds that a submission rides over a server that is away, counted anew with every message that "
+        "the broker has safe. A broker restarts in less; a person waits no longer.",
     )
     threads: int = Field(
         default_factory=available_threads,
@@ -91,6 +104,20 @@ class Settings(BaseSettings):
         description="How often a trial that takes its process down is tried before it is FAILED. "
         "One crash may be bad luck, three are not.",
     )
+    trial_memory_bytes: int | None = Field(
+        default=None,
+        gt=0,
+        alias="WARREN_TRIAL_MEMORY_BYTES",
+        description="Bytes that a training process may hold, data and cache included; the trial in hand of one that "
+        "holds more counts as crashed. None: the machine's memory is the limit.",
+    )
+    max_lost_workers: int = Field(
+        default=10,
+        ge=1,
+        alias="WARREN_MAX_LOST_WORKERS",
+        description="How many workers in a row may vanish with a chunk, and leave nothing done, before it is "
+        "dead-lettered. Machines that vanish take ten in a row very rarely, a chunk that kills its workers always.",
+    )
     cache_bytes: int = Field(
         default=2 * 1024**3,
         ge=0,
@@ -116,6 +143,25 @@ class Settings(BaseSettings):
         pattern="^(DEBUG|INFO|WARNING|ERROR|CRITICAL)$",
         alias="WARREN_LOG_LEVEL",
         description="The lowest level that a worker logs.",
+    )
+    log_format: Literal["auto", "text", "json"] = Field(
+        default="auto",
+        alias="WARREN_LOG_FORMAT",
+        description="How a worker logs: text, json (one object a line), or auto: text on a terminal, json elsewhere.",
+    )
+    http_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        alias="WARREN_HTTP_PORT",
+        description="TCP port of a worker's /healthz, /readyz and /metrics; 0 takes any free one and logs it. "
+        "Default: none, since a laptop runs many workers.",
+    )
+    http_host: str = Field(
+        default="127.0.0.1",
+        min_length=1,
+        alias="WARREN_HTTP_HOST",
+        description="Address that this port is opened on. The default is for this machine only; a pod sets 0.0.0.0.",
     )
 
 
@@ -157,9 +203,11 @@ def redact(url: str) -> str:
     if end < 0:
         end = rest.rfind("@")
     where = re.split("[?#]", rest[end + 1 :], maxsplit=1)[0]
-    user, colon, _ = rest[: max(end, 0)].partition(":")
+    user, colon, after = rest[: max(end, 0)].partition(":")
     if end < 0:
         return f"{scheme}{mark}{where}"
     if re.search("[/?#]", user):  # the @ was a query's, or the password has no name before it
         return f"{scheme}{mark}***@{where}"
+    if re.fullmatch(r"\d*(/[^?]*)?\?.*", after):  # host:port/path?query with an @, or a password that looks like it
+        return f"{scheme}{mark}***"
     return f"{scheme}{mark}{user}{':***' if colon else ''}@{where}"

@@ -2,7 +2,8 @@
 
 Two collections. ``studies`` holds one document a study: what was submitted, its state, and a running
 count that costs one read to follow. ``trials`` holds one document a trial that has ended, under the id
-``<study>:<number>``, so a trial has one result however often it was delivered: the first stays.
+``<study>:<number>``, so a trial has one result however often it was delivered: the first stays. A third,
+``unfinished``, holds what is known of trials until then (`tuning.unfinished`).
 
 The documents prove; the counts are a convenience. A worker that dies between the two leaves them too
 low, and `Store.recount` sets them right from the documents.
@@ -11,7 +12,9 @@ low, and `Store.recount` sets them right from the documents.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,11 +36,16 @@ from tuning.blobs import Blobs
 from tuning.counts import GROUP, best_of, increments, totals
 from tuning.errors import InputError, StoreError
 from tuning.settings import Settings, redact
+from tuning.tls import advice, mongo_options
+from tuning.unfinished import Unfinished
 
 Document = dict[str, Any]
 
 # MongoDB's code for a key that is there already; for an insert of a result that is success.
 _DUPLICATE_KEY = 11000
+# Seconds after which a server that has not answered is taken for away: a network that was cut says nothing. The longest
+# question, a count of a study of 100,000 trials, took 4 s on a slow server.
+_ANSWER_SECONDS = 60.0
 # Seconds to say goodbye to a server.
 _CLOSE_SECONDS = 1.0
 # A standalone server acknowledges from memory unless the journal is asked for; "majority" is the word for both kinds.
@@ -69,6 +77,11 @@ def unpack(packed: bytes) -> Document:
     return bson.decode(packed, codec_options=_UTC)
 
 
+def _of(study_id: str) -> Document:
+    """Return the query for all trials of a study: a walk of the id index, up to the next character after the colon."""
+    return {"_id": {"$gte": f"{study_id}:", "$lt": f"{study_id};"}}
+
+
 class Store:
     """Studies, trials and data of one database.
 
@@ -87,34 +100,48 @@ class Store:
 
     def __init__(self, settings: Settings) -> None:
         self.url = redact(settings.mongo_url)
+        self._settings = settings
         wait = int(settings.connect_seconds * 1000)
+        options = mongo_options(settings)
         try:
-            self._client: MongoClient[Document] = MongoClient(
-                settings.mongo_url,
-                serverSelectionTimeoutMS=wait,
-                connectTimeoutMS=wait,
-                appname="warren",
-                tz_aware=True,
-                tzinfo=UTC,
-            )
+            with warnings.catch_warnings():
+                # They repeat what pymongo can't read of a URL, which may be a piece of the password.
+                warnings.simplefilter("error", UserWarning)
+                self._client: MongoClient[Document] = MongoClient(
+                    settings.mongo_url,
+                    serverSelectionTimeoutMS=wait,
+                    connectTimeoutMS=wait,
+                    socketTimeoutMS=int(_ANSWER_SECONDS * 1000),
+                    appname="warren",
+                    tz_aware=True,
+                    tzinfo=UTC,
+                    **options,
+                )
             try:
                 database = self._client.get_default_database()
             except ConfigurationError:
                 self._client.close()
                 raise
-        except (InvalidURI, ConfigurationError, ValueError):
+        except (InvalidURI, ConfigurationError, ValueError, UserWarning, OSError):
             # Without its cause: that repeats parts of the URL, and a traceback is shown in a notebook.
             raise InputError(
                 f"MONGO_URL {self.url!r} can't be used: write mongodb://user:password@host:27017/tuning; "
-                "the path names the database"
+                "the path names the database, and files that its options name must be there"
             ) from None
         self._studies = database.get_collection("studies", write_concern=_DURABLE)
         self._trials = database.get_collection("trials", write_concern=_DURABLE)
         self._raw_trials = database.get_collection(
             "trials", write_concern=_DURABLE, codec_options=CodecOptions(document_class=RawBSONDocument)
         )
+        self.unfinished = Unfinished(database.get_collection("unfinished", write_concern=_DURABLE), self._explain)
         self.database = database.name
         self.datasets = Blobs(database.with_options(write_concern=_DURABLE), "datasets")
+
+    def why_not(self) -> str | None:
+        """Return why the database can't be used, as its driver last saw it, or None. Waits for nothing."""
+        if self._client.topology_description.has_writable_server():
+            return None
+        return f"no MongoDB that takes writes answers at {self.url}"
 
     def close(self) -> None:
         """Close the connections; a server that is gone is not waited for."""
@@ -126,12 +153,18 @@ class Store:
             return StoreError(
                 f"MongoDB at {self.url} refused the user or password: check MONGO_URL (and its authSource)"
             )
+        if said := advice(exc, self._settings):
+            return StoreError(f"MongoDB at {self.url}: {said}")
         if isinstance(exc, pymongo.errors.ConnectionFailure):
             return StoreError(
                 f"MongoDB at {self.url} can't be reached ({type(exc).__name__}): is it running, and is MONGO_URL "
                 "right? On a laptop, `warren up` or local_stack() starts one"
             )
         return StoreError(f"MongoDB at {self.url} refused: {exc}")
+
+    def within(self, seconds: float) -> AbstractContextManager[None]:
+        """Return a block in which every call ends, with a `StoreError` if need be, once so many seconds are over."""
+        return pymongo.timeout(seconds)
 
     def ping(self) -> None:
         """Raise `StoreError` unless the server answers and the user may use the database."""
@@ -184,11 +217,39 @@ class Store:
         except PyMongoError as exc:
             raise self._explain(exc) from exc
 
+    def delete_study(self, study_id: str) -> Document | None:
+        """Delete a study with its trials; return its document, or None where there was none.
+
+        The study goes first: from then on workers drop its chunks, and what they still write of it.
+        """
+        try:
+            study = self._studies.find_one_and_delete({"_id": study_id})
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc
+        self.delete_trials(study_id)
+        return study
+
     def studies(self, limit: int = 0, fields: Sequence[str] | None = None) -> list[Document]:
         """Return the studies, newest first; `limit` 0 is all of them, `fields` None all but their spaces."""
         try:
             projection = dict.fromkeys(fields, 1) if fields else {"space": 0}
             return list(self._studies.find({}, projection).sort("created_at", -1).limit(limit))
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc
+
+    def queue_shared(self, study_id: str, queue: str) -> bool:
+        """Say whether another study that runs has its chunks in the same queue."""
+        others = {"_id": {"$ne": study_id}, "state": "RUNNING", "queue": queue}
+        try:
+            return self._studies.find_one(others, {"_id": 1}) is not None
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc
+
+    def referenced(self, digest: str) -> bool:
+        """Say whether any study points to a blob: its dataset, its splits, or what early stopping watches."""
+        fields = ("objective.dataset", "objective.splits", "objective.validation")
+        try:
+            return self._studies.find_one({"$or": [{field: digest} for field in fields]}, {"_id": 1}) is not None
         except PyMongoError as exc:
             raise self._explain(exc) from exc
 
@@ -238,10 +299,9 @@ class Store:
 
     def trials(self, study_id: str, fields: Sequence[str] | None = None) -> Iterator[Document]:
         """Yield a study's trial documents, in no order; optionally some fields of them only."""
-        # All ids of a study lie between "<study>:" and the next character after the colon: one walk of the id index.
-        mine = {"_id": {"$gte": f"{study_id}:", "$lt": f"{study_id};"}}
         try:
-            yield from self._trials.find(mine, fields and {"_id": 0, **dict.fromkeys(fields, 1)}).batch_size(20_000)
+            projection = fields and {"_id": 0, **dict.fromkeys(fields, 1)}
+            yield from self._trials.find(_of(study_id), projection).batch_size(20_000)
         except PyMongoError as exc:
             raise self._explain(exc) from exc
 
@@ -256,6 +316,14 @@ class Store:
             return list(self._trials.find(wanted).sort([("mean_test_score", -1), ("number", 1)]).limit(limit))
         except PyMongoError as exc:
             raise self._explain(exc) from exc
+
+    def delete_trials(self, study_id: str) -> None:
+        """Delete every result of a study, and what is known of trials that have none."""
+        try:
+            self._trials.delete_many(_of(study_id))
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc
+        self.unfinished.drop_study(study_id)
 
     def delete_failed(self, study_id: str) -> int:
         """Delete a study's failed trials, so that they can be tried again; return how many."""
@@ -308,6 +376,7 @@ class Store:
             update["$max"] = {"progress.best": best}
         study = self.update_study(study_id, update)
         if study and found["complete"] + found["failed"] >= study["n_trials"] and study["state"] != "COMPLETE":
+            self.unfinished.drop_study(study_id)
             ended = {"$set": {"state": "COMPLETE", "finished_at": now()}}
             return self.update_study(study_id, ended, {"state": {"$ne": "CANCELLED"}}) or study
         return study

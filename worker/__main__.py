@@ -16,6 +16,9 @@ from tuning.store import Store
 from worker.consumer import Consumer
 from worker.runner import ChunkRunner
 from worker.trainer import Trainer
+from worker.watching.health import HealthServer
+from worker.watching.metrics import Metrics
+from worker.watching.pulse import Pulse
 
 logger = logging.getLogger("worker")
 
@@ -24,19 +27,29 @@ def main() -> int:
     """Run a worker; return its exit code."""
     try:
         settings = load_settings()
-        parameters(settings, settings.worker_name)  # an URL that can't be read is no broker to wait for
-        store = Store(settings)
     except WarrenError as exc:
         sys.stderr.write(f"worker: {exc}\n")
         return 2
-    configure_logging(settings.log_level)
-    trainer = Trainer(settings.worker_name)
-    consumer = Consumer(settings, ChunkRunner(store, settings, trainer))
+    configure_logging(settings.log_level, settings.log_format)
+    pulse, metrics = Pulse(settings), Metrics()
+    try:
+        parameters(settings, settings.worker_name)  # an URL that can't be read is no broker to wait for
+        store = Store(settings)
+        pulse.ask("database", store.why_not)
+        if settings.http_port is not None:
+            HealthServer(settings, pulse, metrics).start()  # ends with the process: it tells of the end too
+    except WarrenError as exc:
+        logger.critical("can't start", extra={"reason": str(exc)})
+        return 2
+    trainer = Trainer(settings.worker_name, metrics)
+    metrics.watch_memory(trainer.memory_bytes)
+    consumer = Consumer(settings, ChunkRunner(store, settings, trainer, metrics, pulse), metrics, pulse)
 
     def on_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - signal's signature
         if consumer.stopping:
             # The training process dies with this one, the broker takes the chunk back.
             os._exit(128 + number)
+        pulse.unready("worker", "it was told to stop")
         consumer.stop()
 
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -8,9 +8,11 @@ What goes over the socket, one message each way at a time, the first byte says w
 ====  ==========================  =============================================
 to the child
 ``C``  BSON ``{body, skip, ...}``  evaluate this chunk as `ChunkEvaluator.evaluate` says
-``S``  nothing                     stop after the fit in hand
+``S``  nothing                     stop after the trial in hand, or those that share its fit
+``F``  nothing                     stop after the fold in hand
 from the child
 ``r``  nothing                     data and libraries are there, trials begin
+``f``  BSON ``{folds: [...]}``     folds of the trials in hand that are done: number, fold, result
 ``t``  number, trial document       a trial ended: 8 bytes, the least first, and BSON
 ``d``  nothing                     all trials ended, or stopped
 ``e``  text                        the chunk can't be evaluated at all: the reason
@@ -24,20 +26,28 @@ import logging
 import os
 import signal
 import sys
+import time
+from collections.abc import Mapping
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tuning.errors import WarrenError
 from tuning.logs import configure_logging
 from tuning.settings import Settings, load_settings
 
 if TYPE_CHECKING:
-    from worker.chunks import ChunkEvaluator
+    from worker.evaluate import FoldResult
 
 logger = logging.getLogger(__name__)
 
 # Linux: the kernel sends this process a signal when its parent dies (prctl(2)).
 _PR_SET_PDEATHSIG = 1
+# Seconds of work that are worth keeping when the trial in hand ends without a result.
+_KEEP_SECONDS = 0.5
+# Linux: when memory runs out, the process with the highest score is the one that dies (proc_pid_oom_score_adj(5)).
+_OOM_SCORE = Path("/proc/self/oom_score_adj")
+_DIES_FIRST = "1000"
 # What thread pools below the libraries read, once, when they are loaded.
 _POOL_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -50,30 +60,101 @@ def _die_with_parent(parent: int) -> None:
             os._exit(1)
 
 
+def _die_first() -> None:
+    """Let the kernel take this process and not its worker, which tells the tale."""
+    try:
+        _OOM_SCORE.write_text(_DIES_FIRST)
+    except OSError as exc:  # not Linux, or not allowed
+        logger.debug("can't say that this process dies first when memory runs out", extra={"reason": str(exc)})
+
+
+class _StopAskedError(Exception):
+    """The worker has asked to stop after the fold that has just ended."""
+
+
+class _Folds:
+    """Folds of the trials in hand, told to the worker when enough work lies in them; and what it says meanwhile.
+
+    Parameters
+    ----------
+    connection : Connection
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._folds: list[dict[str, Any]] = []
+        self._told_at = 0.0
+        self.stop_asked = False
+
+    def begin(self) -> None:
+        """Forget the folds of trials that have ended."""
+        self._folds.clear()
+        self._told_at = time.monotonic()
+
+    def listen(self) -> None:
+        """Take what the worker has said since."""
+        while self._connection.poll():
+            self.stop_asked = True
+            if self._connection.recv_bytes()[:1] == b"F":
+                raise _StopAskedError
+
+    def add(self, results: Mapping[int, FoldResult], fold: int) -> None:
+        """Take the results of a fold by trial number."""
+        from dataclasses import asdict
+
+        self._folds += [
+            {"number": number, "fold": fold, "result": asdict(result)} for number, result in results.items()
+        ]
+        if time.monotonic() - self._told_at >= _KEEP_SECONDS:
+            self.tell()
+        self.listen()
+
+    def tell(self) -> None:
+        """Tell the worker what is not told yet."""
+        from tuning.store import pack
+
+        if self._folds:
+            self._connection.send_bytes(b"f" + pack({"folds": self._folds}))
+        self.begin()
+
+
 def _serve(connection: Connection, settings: Settings) -> None:
     # Libraries are imported only now that there is work.
     from tuning.store import Store, pack, unpack
     from worker.chunks import ChunkEvaluator
+    from worker.evaluate import FoldResult
 
     store = Store(settings)
-    evaluator: ChunkEvaluator = ChunkEvaluator(store, settings)
+    told = _Folds(connection)
+    evaluator = ChunkEvaluator(store, settings, told.add)
     while True:
         message = connection.recv_bytes()
         if message[:1] != b"C":
             continue  # a stop that crossed the last result
         order = unpack(message[1:])
-        stopped = False
         try:
             trials = evaluator.evaluate(
-                order["body"], set(order["skip"]), dict(order["attempts"]), alone=set(order["alone"])
+                order["body"],
+                set(order["skip"]),
+                {int(number): tries for number, tries in order["attempts"].items()},
+                set(order["alone"]),
+                {
+                    int(number): {int(fold): FoldResult(**result) for fold, result in folds.items()}
+                    for number, folds in order["folds"].items()
+                },
             )
             connection.send_bytes(b"r")
+            told.begin()
+            told.stop_asked = False
             for documents in trials:
                 for document in documents:
                     connection.send_bytes(b"t" + document["number"].to_bytes(8, "little") + pack(document))
-                stopped = connection.poll() and connection.recv_bytes()[:1] == b"S"
-                if stopped:
+                told.begin()
+                told.listen()
+                if told.stop_asked:
                     break
+        except _StopAskedError:
+            told.tell()
         except WarrenError as exc:
             connection.send_bytes(b"e" + str(exc).encode())
             continue
@@ -84,8 +165,9 @@ def main() -> None:
     """Serve the worker at the other end of the file descriptor named by the first argument."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the worker decides
     _die_with_parent(int(sys.argv[2]))
+    _die_first()
     settings = load_settings()
-    configure_logging(settings.log_level)
+    configure_logging(settings.log_level, settings.log_format)
     for variable in _POOL_VARIABLES:
         os.environ[variable] = str(settings.threads)
     try:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import inspect
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from types import MappingProxyType
+from typing import Any, TypeAlias
 
 from sklearn.utils import get_tags
 
@@ -130,6 +131,13 @@ class Planned:
         )
 
 
+Kept: TypeAlias = dict[int, dict[int, FoldResult]]
+"""Results of folds, by trial number and fold."""
+
+OnFold: TypeAlias = Callable[[Mapping[int, FoldResult], int], None]
+"""Is told the results of a fold by trial number, and which fold it was."""
+
+
 class ChunkEvaluator:
     """Evaluates chunks with the data of earlier ones at hand.
 
@@ -138,14 +146,22 @@ class ChunkEvaluator:
     store : Store
         Where data comes from.
     settings : Settings
+    on_fold : callable, default=None
+        Called when a fold is done that is not the last of its trials.
     """
 
-    def __init__(self, store: Store, settings: Settings) -> None:
+    def __init__(self, store: Store, settings: Settings, on_fold: OnFold | None = None) -> None:
         self._settings = settings
         self._cache = DataCache(store, settings.cache_bytes)
+        self._on_fold = on_fold or (lambda _results, _fold: None)
 
     def evaluate(
-        self, body: bytes, skip: AbstractSet[int], attempts: dict[str, int], alone: AbstractSet[int] = frozenset()
+        self,
+        body: bytes,
+        skip: AbstractSet[int] = frozenset(),
+        attempts: Mapping[int, int] = MappingProxyType({}),
+        alone: AbstractSet[int] = frozenset(),
+        kept: Kept | None = None,
     ) -> Iterator[list[Document]]:
         """Prepare a chunk and return an iterator that evaluates its trials as it is advanced.
 
@@ -153,12 +169,14 @@ class ChunkEvaluator:
         ----------
         body : bytes
             The message.
-        skip : set of int
+        skip : set of int, default={}
             Numbers that have a result already.
-        attempts : dict of str to int
+        attempts : mapping of int to int, default={}
             Which try this is, by number; 1 where absent.
         alone : set of int, default={}
             Numbers that share no fit, whatever the chunk says.
+        kept : dict, default=None
+            Results of folds that are done; they are not fitted again.
 
         Returns
         -------
@@ -181,7 +199,7 @@ class ChunkEvaluator:
                 chunk,
                 trial,
                 self._settings,
-                attempts.get(str(trial.number), 1),
+                attempts.get(trial.number, 1),
                 share=chunk.share_fits and trial.number not in alone,
             )
             for trial in chunk.trials
@@ -190,28 +208,30 @@ class ChunkEvaluator:
         self._cache.dataset(objective.dataset)
         self._cache.splits(objective.splits)
         groups = (list(group) for _, group in groupby(planned, key=lambda one: one.group))
-        return (documents for group in groups for documents in self._documents(chunk, group, scorer))
+        work = _Work(chunk=chunk, scorer=scorer, kept=kept or {})
+        return (documents for group in groups for documents in self._documents(work, group))
 
-    def _documents(self, chunk: Chunk, group: list[Planned], scorer: Scorer) -> Iterator[list[Document]]:
+    def _documents(self, work: _Work, group: list[Planned]) -> Iterator[list[Document]]:
         """Evaluate trials that share a fit on each fold, or one that does not."""
         started_at = now()
-        by_trial = list(zip(*self._folds(chunk, group, scorer), strict=True))
-        if len(group) > 1 and any(fold is not None and not fold.fitted for folds in by_trial for fold in folds):
+        if not self._fit(work, group):
             # What the largest fit raises may be its own fault: each gets what it would have got alone.
             for one in group:
-                yield from self._documents(chunk, [one], scorer)
+                yield from self._documents(work, [one])
             return
-        objective = chunk.objective
+        objective = work.chunk.objective
         ended, rest = [], []
-        for one, folds in zip(group, by_trial, strict=True):
-            fitted = [fold for fold in folds if fold is not None]
-            if len(fitted) == objective.n_splits:
-                ended.append((one, summary(fitted, list(objective.scorers), objective.refit)))
+        for one in group:
+            folds = work.kept[one.trial.number]
+            if len(folds) == objective.n_splits:
+                del work.kept[one.trial.number]
+                in_order = [folds[number] for number in range(objective.n_splits)]
+                ended.append((one, summary(in_order, list(objective.scorers), objective.refit)))
             else:
                 rest.append(one)
         yield [
             trial_document(
-                chunk,
+                work.chunk,
                 one.trial,
                 self._settings,
                 outcome | {"shared_by": len(ended)},
@@ -221,32 +241,58 @@ class ChunkEvaluator:
             for one, outcome in ended
         ]
         if rest:
-            yield from self._documents(chunk, rest, scorer)
+            yield from self._documents(work, rest)
 
-    def _folds(self, chunk: Chunk, group: list[Planned], scorer: Scorer) -> list[list[FoldResult | None]]:
-        """Return a result for each fold and trial, in the group's order; None where the shared fit has none."""
-        objective = chunk.objective
+    def _fit(self, work: _Work, group: list[Planned]) -> bool:
+        """Fit the folds that are missing, and keep their results; return False where a shared fit failed.
+
+        A trial may lack some folds even so: those whose shared fit does not contain its model.
+        """
+        last = work.chunk.objective.n_splits - 1
+        for number in range(last + 1):
+            missing = [one for one in group if number not in work.kept.setdefault(one.trial.number, {})]
+            if not missing:
+                continue
+            results = self._fit_fold(work, missing, number)
+            if len(missing) > 1 and any(result is not None and not result.fitted for result in results):
+                return False
+            found = {
+                one.trial.number: result for one, result in zip(missing, results, strict=True) if result is not None
+            }
+            for trial, result in found.items():
+                work.kept[trial][number] = result
+            if number < last:
+                self._on_fold(found, number)
+        return True
+
+    def _fit_fold(self, work: _Work, group: list[Planned], number: int) -> list[FoldResult | None]:
+        """Return a result for each trial, in the group's order; None where the shared fit has none."""
+        objective = work.chunk.objective
         largest = max(group, key=lambda one: one.rounds)
         candidate = largest.candidate
         watched: Watched = "nothing"
         if largest.stops_early:
             watched = "set apart" if objective.validation else "held out"
         pairwise = candidate.pairwise(self._cache.dataset(objective.dataset).X)
-        results = []
-        for number in range(objective.n_splits):
-            fold, derived = self._cache.fold(objective, number, pairwise=pairwise, watched=watched)
-            results.append(
-                fit_and_score(
-                    candidate,
-                    fold,
-                    scorer,
-                    list(objective.scorers),
-                    error_score=objective.failed_score,
-                    return_train_score=objective.return_train_score,
-                    seed=seed_of(chunk.study_id, largest.trial.number),
-                    learner=candidate.learner,
-                    derived=derived,
-                    rounds=[one.rounds for one in group] if len(group) > 1 else (),
-                )
-            )
-        return results
+        fold, derived = self._cache.fold(objective, number, pairwise=pairwise, watched=watched)
+        return fit_and_score(
+            candidate,
+            fold,
+            work.scorer,
+            list(objective.scorers),
+            error_score=objective.failed_score,
+            return_train_score=objective.return_train_score,
+            seed=seed_of(work.chunk.study_id, largest.trial.number),
+            learner=candidate.learner,
+            derived=derived,
+            rounds=[one.rounds for one in group] if len(group) > 1 else (),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Work:
+    """A chunk in hand: how its trials are scored, and which folds of them are there."""
+
+    chunk: Chunk
+    scorer: Scorer
+    kept: Kept

@@ -6,33 +6,76 @@ import contextlib
 import functools
 import logging
 import queue
+import random
 import threading
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel
 
-from tuning.broker import DRIVER_ERRORS, declare, explain, parameters
+from tuning.broker import DELIVERY_LIMIT, DRIVER_ERRORS, declare, explain, parameters
 from tuning.errors import BrokerError
-from tuning.names import CHUNKS_QUEUE, DEAD_QUEUE
+from tuning.names import CHUNKS_QUEUE, DEAD_QUEUE, LANES
 from tuning.retry import patiently
 from tuning.settings import Settings, redact
+from worker.lanes import Lanes
 from worker.runner import ChunkRunner, Outcome, Verdict
+from worker.watching.metrics import Metrics, queue_wait
+from worker.watching.pulse import Pulse
 
 logger = logging.getLogger(__name__)
 
 # Seconds that the connection's thread sleeps at most before it looks at the stop flag; messages and outcomes wake it.
 _TICK_SECONDS = 0.5
+# Seconds of listening without a chunk after which a worker asks whether the broker still knows that it listens: nobody
+# is told where it does not. A question a lane, answered from memory.
+_PROBE_SECONDS = 15.0
+# A chunk that came back this often less than the broker's limit is published afresh instead of given back.
+_SPARE_RETURNS = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Delivery:
+    """A message in hand.
+
+    Attributes
+    ----------
+    lane : str
+        The queue that it came from.
+    tag : int
+        What the channel calls it.
+    body : bytes
+    properties : pika.BasicProperties
+    again : bool
+        It was delivered before.
+    """
+
+    lane: str
+    tag: int
+    body: bytes
+    properties: pika.BasicProperties
+    again: bool
+
+    @property
+    def returns(self) -> int:
+        """How often it came back, as a quorum queue counts."""
+        count = (self.properties.headers or {}).get("x-delivery-count", 0)
+        return count if isinstance(count, int) else 0
 
 
 class Consumer:
-    """Takes chunks, one at a time, until it is stopped.
+    """Takes chunks, one at a time, until it is stopped. Idle, it listens on every lane; with a chunk in hand, on none.
 
     Parameters
     ----------
     settings : Settings
     runner : ChunkRunner
         Runs on a thread of the consumer's.
+    metrics : Metrics
+    pulse : Pulse
+        Is told that this one lives, and whether it takes chunks.
 
     Notes
     -----
@@ -40,17 +83,26 @@ class Consumer:
     ``add_callback_threadsafe``, the one call of pika that another thread may make.
     """
 
-    def __init__(self, settings: Settings, runner: ChunkRunner) -> None:
+    def __init__(self, settings: Settings, runner: ChunkRunner, metrics: Metrics, pulse: Pulse) -> None:
         self._settings = settings
         self._runner = runner
+        self._metrics = metrics
+        self._pulse = pulse
         self._stopping = threading.Event()
         # Set while the runner's thread holds no chunk.
         self._free = threading.Event()
         self._free.set()
         # Whether a chunk waits for its acknowledgement; the connection's thread alone reads and writes it.
         self._unsettled = False
-        self._jobs: queue.SimpleQueue[tuple[bytes, Callable[[Outcome], None]] | None] = queue.SimpleQueue()
+        # Consumer tags, one a lane, while no chunk is in hand and none was to be had.
+        self._listening: list[str] = []
+        self._lanes = Lanes(LANES)
+        self._jobs: queue.SimpleQueue[tuple[_Delivery, Callable[[Outcome], None]] | None] = queue.SimpleQueue()
         self._crash: BaseException | None = None
+        self._connected_before = False
+        # When to ask the broker again whether it knows that we listen.
+        self._probe_at = 0.0
+        self._doubt = False
 
     @property
     def stopping(self) -> bool:
@@ -71,16 +123,19 @@ class Consumer:
         """
         thread = threading.Thread(target=self._work, name="runner", daemon=True)
         thread.start()
-        retry = patiently(
+        self._pulse.guard(thread)
+        connect = patiently(
             BrokerError,
             "no chunks until the broker is back",
             logger,
+            server="the broker",
             stop=lambda _: self._stopping.is_set(),
             wait=self._sleep,
         )
         while not self._stopping.is_set():
             with contextlib.suppress(BrokerError):  # only when stopped: it was logged, and nothing is left to try
-                retry(self._session)
+                self._session(*connect(self._connect))
+        self._pulse.unready("worker", "it is stopping")
         self._runner.stop(self._settings.grace_seconds)
         self._jobs.put(None)
         thread.join()
@@ -88,91 +143,187 @@ class Consumer:
             raise self._crash
 
     def _sleep(self, seconds: float) -> None:
-        self._stopping.wait(seconds)
+        """Wait, but not beyond a stop, and show that the worker lives."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0 and not self._stopping.wait(min(left, _TICK_SECONDS)):
+            self._pulse.beat()
 
-    def _session(self) -> None:
-        """Consume on one connection until stopped.
+    def _connect(self) -> tuple[pika.BlockingConnection, BlockingChannel]:
+        """Open a connection that is ready to take chunks.
 
         Raises
         ------
         BrokerError
-            The connection or the consumer is gone. Its chunk will be delivered again, to whomever.
+            The broker is unreachable or refuses.
         """
-        if self._stopping.is_set():
-            return
-        self._unsettled = False
+        self._pulse.beat()
         try:
             connection = pika.BlockingConnection(parameters(self._settings, self._settings.worker_name))
             try:
-                self._consume(connection)
+                channel = connection.channel()
+                declare(channel)
+                channel.confirm_delivery()  # for dead letters
+                channel.basic_qos(prefetch_count=1)
+            except BaseException:
+                if connection.is_open:
+                    connection.close()
+                raise
+        except DRIVER_ERRORS as exc:
+            self._pulse.unready("broker", "the broker can't be reached")
+            raise explain(self._settings, exc) from exc
+        return connection, channel
+
+    def _session(self, connection: pika.BlockingConnection, channel: BlockingChannel) -> None:
+        """Consume on one connection until stopped or until it is gone; its chunk then goes to whomever."""
+        self._unsettled = False
+        self._listening.clear()
+        if self._connected_before:
+            self._metrics.reconnected("broker")
+        self._connected_before = True
+        try:
+            try:
+                self._consume(connection, channel)
             finally:
                 if connection.is_open:
                     connection.close()
         except DRIVER_ERRORS as exc:
-            raise explain(self._settings, exc) from exc
+            reason = str(explain(self._settings, exc))
+            self._pulse.unready("broker", "the connection was lost")
+            logger.warning("lost the broker; a chunk in hand will be delivered again", extra={"reason": reason})
+            # Forty workers that lost it together do not come back together.
+            self._sleep(random.uniform(0, _TICK_SECONDS))  # noqa: S311 - jitter, no secret
         finally:
-            # What the runner still holds belongs to the connection that is gone: it ends with its trial.
+            # What the runner still holds belongs to the connection that is gone: it ends with its fold.
             while not self._free.wait(_TICK_SECONDS):
-                self._runner.stop(self._settings.grace_seconds if self._stopping.is_set() else float("inf"))
-            if not self._stopping.is_set():
-                self._runner.ready_again()
+                self._pulse.beat()
+                self._runner.let_go()
+                if self._stopping.is_set():
+                    self._runner.stop(self._settings.grace_seconds)
+            self._runner.ready_again()
 
-    def _consume(self, connection: pika.BlockingConnection) -> None:
-        channel = connection.channel()
-        declare(channel)
-        channel.confirm_delivery()  # for dead letters
-        channel.basic_qos(prefetch_count=1)
-        consumer_tag = channel.basic_consume(CHUNKS_QUEUE, functools.partial(self._on_message, connection))
-        logger.info("waiting for chunks: broker=%s threads=%d", redact(self._settings.amqp_url), self._settings.threads)
+    def _consume(self, connection: pika.BlockingConnection, channel: BlockingChannel) -> None:
+        where = {"broker": redact(self._settings.amqp_url), "threads": self._settings.threads}
+        logger.info("waiting for chunks", extra=where)
         while not self._stopping.is_set():
+            if self._unsettled:
+                self._stop_listening(channel)
+            elif not self._listening:
+                self._look_for_work(connection, channel)
+                self._doubt, self._probe_at = False, time.monotonic() + _PROBE_SECONDS
+            elif time.monotonic() >= self._probe_at:
+                self._probe(channel)
+            self._pulse.ready("broker")
+            self._pulse.beat()
             connection.process_data_events(time_limit=_TICK_SECONDS)
-            if not channel.consumer_tags:
-                # The broker cancelled it: the queue was deleted, or an acknowledgement came too late for it.
-                raise BrokerError(f"the broker cancelled the consumer of {CHUNKS_QUEUE!r}")
-        channel.basic_cancel(consumer_tag)
+            if set(self._listening) != set(channel.consumer_tags):
+                # The broker cancelled one: a queue was deleted, or an acknowledgement came too late for it.
+                raise BrokerError(f"the broker cancelled a consumer of {CHUNKS_QUEUE!r}")
+        self._stop_listening(channel)
         self._runner.stop(self._settings.grace_seconds)
         while self._unsettled and self._crash is None:
+            self._pulse.beat()
             connection.process_data_events(time_limit=_TICK_SECONDS)
         connection.process_data_events(time_limit=0)  # the last acknowledgement leaves
+
+    def _look_for_work(self, connection: pika.BlockingConnection, channel: BlockingChannel) -> None:
+        """Take a chunk of the lane whose turn it is; where all are empty, listen on every one."""
+        for lane in self._lanes.order(time.monotonic()):
+            method, properties, body = channel.basic_get(lane)
+            if method is not None:
+                self._take(connection, lane, channel, method, properties, body)
+                return
+            self._lanes.empty(lane, time.monotonic())
+        for lane in self._lanes.names:
+            on_message = functools.partial(self._on_message, connection, lane)
+            self._listening.append(channel.basic_consume(lane, on_message))
+
+    def _probe(self, channel: BlockingChannel) -> None:
+        """Ask whether the broker still knows that we listen, and listen anew where it does not."""
+        found = [channel.queue_declare(lane, passive=True).method for lane in self._lanes.names]
+        forgotten = any(one.message_count or not one.consumer_count for one in found)
+        if forgotten and self._doubt:
+            logger.warning("the broker forgot that this worker listens: it looks for itself")
+            self._stop_listening(channel)  # the next turn looks for work, and listens anew
+        # Asked twice: what waits may be on its way to us, and is here by the next turn.
+        self._doubt = forgotten and not self._doubt
+        self._probe_at = time.monotonic() + (0.0 if self._doubt else _PROBE_SECONDS)
+
+    def _stop_listening(self, channel: BlockingChannel) -> None:
+        """Hold no consumer while a chunk is in hand: the lane that its successor comes from is chosen then."""
+        while self._listening:
+            channel.basic_cancel(self._listening.pop())  # gives back what was on its way
 
     def _on_message(
         self,
         connection: pika.BlockingConnection,
+        lane: str,
         channel: BlockingChannel,
         method: pika.spec.Basic.Deliver,
-        properties: pika.BasicProperties,  # noqa: ARG002 - pika's signature
+        properties: pika.BasicProperties,
         body: bytes,
     ) -> None:
-        if self._stopping.is_set():
+        if self._stopping.is_set() or self._unsettled:
             channel.basic_nack(method.delivery_tag, requeue=True)
-            return
+        else:
+            self._take(connection, lane, channel, method, properties, body)
+
+    def _take(
+        self,
+        connection: pika.BlockingConnection,
+        lane: str,
+        channel: BlockingChannel,
+        method: pika.spec.Basic.Deliver | pika.spec.Basic.GetOk,
+        properties: pika.BasicProperties,
+        body: bytes,
+    ) -> None:
+        """Hand a chunk to the runner's thread."""
         self._unsettled = True
         self._free.clear()
+        began = time.monotonic()
+        self._lanes.begin(lane, properties.priority or 1)
+        self._metrics.chunk_arrived(method.redelivered, queue_wait(properties.timestamp, time.time()))
+        delivery = _Delivery(
+            lane=lane,
+            tag=method.delivery_tag,
+            body=body,
+            properties=properties,
+            again=method.redelivered,
+        )
 
         def finish(outcome: Outcome) -> None:
             """Hand the outcome to the connection's thread; runs on the runner's."""
-            settle = functools.partial(self._settle, channel, method.delivery_tag, body, outcome)
+
+            def settle() -> None:
+                self._lanes.end(lane, time.monotonic() - began)
+                self._settle(channel, delivery, outcome)
+
             try:
                 connection.add_callback_threadsafe(settle)
             except pika.exceptions.ConnectionWrongStateError:
                 logger.warning("the connection is gone, the chunk will be delivered again: its results are skipped")
 
-        self._jobs.put((body, finish))
+        self._jobs.put((delivery, finish))
 
-    def _settle(self, channel: BlockingChannel, tag: int, body: bytes, outcome: Outcome) -> None:
+    def _settle(self, channel: BlockingChannel, delivery: _Delivery, outcome: Outcome) -> None:
         """Acknowledge, give back or dead-letter; runs on the connection's thread."""
+        self._metrics.chunk_ended(outcome.verdict)
         match outcome.verdict:
-            case Verdict.ACKNOWLEDGE:
-                channel.basic_ack(tag)
-            case Verdict.REQUEUE:
+            case Verdict.ACKNOWLEDGE | Verdict.DROP:
+                channel.basic_ack(delivery.tag)
+            case Verdict.REQUEUE if delivery.returns < DELIVERY_LIMIT - _SPARE_RETURNS:
                 # nack, not reject: from RabbitMQ 4.3 an eviction then does not count against the chunk.
-                channel.basic_nack(tag, requeue=True)
+                channel.basic_nack(delivery.tag, requeue=True)
+            case Verdict.REQUEUE:
+                # The broker would set it aside soon, for it counts evictions: a fresh copy starts anew.
+                fresh = pika.BasicProperties(delivery_mode=2, priority=delivery.properties.priority)
+                channel.basic_publish("", delivery.lane, delivery.body, fresh, mandatory=True)
+                channel.basic_ack(delivery.tag)
             case Verdict.DEAD_LETTER:
-                logger.error("dead-lettered a message: reason=%s", outcome.reason)
+                logger.error("dead-lettered a message", extra={"reason": outcome.reason})
                 reason = pika.BasicProperties(delivery_mode=2, headers={"x-warren-reason": outcome.reason[:1000]})
-                channel.basic_publish("", DEAD_QUEUE, body, reason, mandatory=True)
+                channel.basic_publish("", DEAD_QUEUE, delivery.body, reason, mandatory=True)
                 # Acknowledge after the broker has the copy: a crash in between leaves two, never none.
-                channel.basic_ack(tag)
+                channel.basic_ack(delivery.tag)
         self._unsettled = False
 
     def _work(self) -> None:
@@ -194,8 +345,8 @@ class Consumer:
         if job is None:
             self._runner.settle(idle=True)
             return False
-        body, finish = job
-        outcome = self._runner.run(body)
+        delivery, finish = job
+        outcome = self._runner.run(delivery.body, again=delivery.again)
         self._runner.settle()
         # Free before the outcome leaves: with the acknowledgement the next chunk may be here, and take it again.
         self._free.set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+import zipfile
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, TypeVar, cast
@@ -13,7 +14,7 @@ from cachetools import LRUCache
 from sklearn.utils import _safe_indexing
 
 from tuning.dataset import Dataset, Indices, Split, matrix_bytes, read_dataset, read_splits
-from tuning.errors import StoreError
+from tuning.errors import InputError, StoreError
 from tuning.messages import Objective
 from tuning.retry import patiently
 from tuning.store import Store
@@ -100,19 +101,19 @@ class DataCache:
         self._store = store
         self._entries: LRUCache[tuple[Any, ...], Any] = LRUCache(max_bytes, getsizeof=_size)
         # A database that is away is no fault of the chunk's. Without an end: the worker ends this process when it must.
-        self._retry = patiently(StoreError, "a chunk's data waits for the database", logger)
+        self._retry = patiently(StoreError, "a chunk's data waits for the database", logger, server="the database")
 
     def dataset(self, digest: str) -> Dataset:
         """Return a dataset by its digest, from the store when it is not kept."""
         if (found := self._entries.get(("dataset", digest))) is None:
-            found = read_dataset(self._retry(self._store.datasets.get, digest))
+            found = _read(read_dataset, self._retry(self._store.datasets.get, digest), digest)
             _keep(self._entries, ("dataset", digest), found)
         return cast("Dataset", found)
 
     def splits(self, digest: str) -> list[Split]:
         """Return the train and test indices of every fold, from the store when they are not kept."""
         if (found := self._entries.get(("splits", digest))) is None:
-            found = read_splits(self._retry(self._store.datasets.get, digest))
+            found = _read(read_splits, self._retry(self._store.datasets.get, digest), digest)
             _keep(self._entries, ("splits", digest), found)
         return cast("list[Split]", found)
 
@@ -136,6 +137,11 @@ class DataCache:
         -------
         fold : Fold
         derived : KeptDerived
+
+        Raises
+        ------
+        InputError
+            Data, splits and their number don't belong together: no trial of the chunk can be evaluated.
         """
         apart = objective.validation if watched == "set apart" else None
         key = ("fold", objective.dataset, objective.splits, apart, number, pairwise)
@@ -148,17 +154,34 @@ class DataCache:
         return fold, KeptDerived(self._entries, key)
 
     def _cut(self, objective: Objective, apart: str | None, number: int, *, pairwise: bool) -> Fold:
-        data = self.dataset(objective.dataset)
-        train, test = self.splits(objective.splits)[number]
-        evaluation = None
-        if apart is not None:
-            train, rows = self.splits(apart)[number]
-            evaluation = _part(data, rows, train if pairwise else None)
-        return Fold(
-            train=_part(data, train, train if pairwise else None),
-            test=_part(data, test, train if pairwise else None),
-            evaluation=evaluation,
-        )
+        data, splits = self.dataset(objective.dataset), self.splits(objective.splits)
+        if len(splits) != objective.n_splits:
+            raise InputError(
+                f"objective.n_splits={objective.n_splits}: blob {objective.splits[:12]} has {len(splits)} splits"
+            )
+        try:
+            train, test = splits[number]
+            evaluation = None
+            if apart is not None:
+                train, rows = self.splits(apart)[number]
+                evaluation = _part(data, rows, train if pairwise else None)
+            return Fold(
+                train=_part(data, train, train if pairwise else None),
+                test=_part(data, test, train if pairwise else None),
+                evaluation=evaluation,
+            )
+        except IndexError as exc:
+            raise InputError(
+                f"the splits in blob {objective.splits[:12]} are not of data in blob {objective.dataset[:12]}: {exc}"
+            ) from exc
+
+
+def _read(read: Callable[[bytes], T], blob: bytes, digest: str) -> T:
+    """Read a blob as what a message calls it, which may be wrong."""
+    try:
+        return read(blob)
+    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as exc:
+        raise InputError(f"blob {digest[:12]} can't be read as what the chunk calls it ({type(exc).__name__})") from exc
 
 
 def _part(data: Dataset, rows: Indices, columns: Indices | None) -> Part:

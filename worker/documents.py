@@ -43,6 +43,7 @@ def trial_document(
         "study_id": chunk.study_id,
         "number": trial.number,
         "estimator": name.rpartition(".")[2],
+        "library": name.partition(".")[0],
         "params": own | {key: readable(value) for key, value in trial.params.items()},
         **outcome,
         "worker": settings.worker_name,
@@ -59,7 +60,7 @@ def trial_document(
     }
 
 
-def crash_outcome(chunk: Chunk, error: str, seconds: float) -> Document:
+def crash_outcome(chunk: Chunk, error: str, seconds: float, memory_bytes: int | None) -> Document:
     """Return the outcome of a trial that took its process down: every score is the study's ``error_score``.
 
     Parameters
@@ -69,6 +70,8 @@ def crash_outcome(chunk: Chunk, error: str, seconds: float) -> Document:
         The reason.
     seconds : float
         Seconds that the last try took.
+    memory_bytes : int or None
+        The most that its process held.
 
     Returns
     -------
@@ -99,6 +102,7 @@ def crash_outcome(chunk: Chunk, error: str, seconds: float) -> Document:
         "split_fit_seconds": [seconds / objective.n_splits] * objective.n_splits,
         "split_score_seconds": [0.0] * objective.n_splits,
         "shared_by": 1,
+        "peak_memory_bytes": memory_bytes,
     }
 
 

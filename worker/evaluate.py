@@ -250,7 +250,8 @@ def fit_and_score(
             share = fit_seconds * number / sum(contained)
             by_rounds[number] = scored(share, binning + training * number / max(contained) - share)
     except Exception:  # a version of the library that we do not know; the others are fitted alone
-        logger.warning("can't score the first rounds of a %s", type(estimator).__name__, exc_info=True)
+        which = {"estimator": type(estimator).__name__}
+        logger.warning("can't score the first rounds of a fit: its trials are fitted alone", extra=which, exc_info=True)
         by_rounds = {max(rounds): scored(fit_seconds, kept.spared_seconds)}
     return [by_rounds.get(number) for number in rounds]
 

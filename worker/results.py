@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterable
 
 from tenacity import stop_never
 from tenacity.stop import stop_base
@@ -12,6 +13,9 @@ from tuning.errors import StoreError
 from tuning.retry import patiently
 from tuning.settings import Settings
 from tuning.store import Document, Store, unpack
+from tuning.unfinished import DoneFold, Try
+from worker.watching.metrics import Metrics
+from worker.watching.pulse import Pulse
 
 logger = logging.getLogger(__name__)
 
@@ -33,33 +37,76 @@ class ResultWriter:
     store : Store
     settings : Settings
         Says how long a result may wait for others.
+    metrics : Metrics
+    pulse : Pulse
+        Is told when the database is away.
     stop : tenacity stop, default=never
         When to give up on a database that is away; results not written are lost with it and evaluated again.
     """
 
-    def __init__(self, store: Store, settings: Settings, stop: stop_base = stop_never) -> None:
+    def __init__(
+        self, store: Store, settings: Settings, metrics: Metrics, pulse: Pulse, stop: stop_base = stop_never
+    ) -> None:
         self._store = store
+        self._metrics = metrics
         self._flush_seconds = settings.flush_seconds
         self._waiting: list[bytes] = []
+        # Folds that wait, by the trial that they are of; a result makes them needless.
+        self._folds: dict[int, list[DoneFold]] = {}
         self._oldest = 0.0
+        # The study of the chunk in hand, its trials that are noted as unfinished, and those of them that ended since.
+        self._study_id = ""
+        self._noted: set[int] = set()
+        self._ended: set[int] = set()
         # Written, not counted; and when was counted last.
         self._uncounted: list[Document] = []
         self._counted_at = float("-inf")
         self._count_pause = _COUNT_SECONDS
-        self.retry = patiently(StoreError, "finished trials wait for the database", logger, stop=stop)
 
-    def add(self, packed: bytes) -> None:
-        """Take a trial document, packed."""
+        def back() -> None:
+            pulse.ready("database")
+            metrics.reconnected("database")
+
+        self.retry = patiently(
+            StoreError,
+            "finished trials wait for the database",
+            logger,
+            server="the database",
+            stop=stop,
+            on_away=lambda reason: pulse.unready("database", reason),
+            on_back=back,
+        )
+
+    def begin(self, study_id: str, noted: Iterable[int]) -> None:
+        """Turn to a chunk of a study; of the trials in `noted` something is known from before."""
+        self._study_id = study_id
+        self._noted = set(noted)
+
+    def add(self, number: int, packed: bytes) -> None:
+        """Take a trial's document, packed."""
         if not self._waiting:
             self._oldest = time.monotonic()
         self._waiting.append(packed)
+        self._metrics.results_waiting(len(self._waiting))
+        self._folds.pop(number, None)
+        if number in self._noted:
+            self._ended.add(number)
+
+    def add_fold(self, fold: DoneFold) -> None:
+        """Take a fold of a trial that has not ended."""
+        self._folds.setdefault(fold.number, []).append(fold)
+
+    def add_try(self, number: int, one: Try) -> None:
+        """Write at once that a trial has taken its process down: a worker that dies of it next has said so."""
+        self.retry(self._store.unfinished.add_try, self._study_id, number, one)
+        self._noted.add(number)
 
     def seconds_left(self) -> float:
         """Seconds until something must be written; infinite when nothing waits."""
+        if self._folds or len(self._waiting) >= _BATCH:
+            return 0.0  # folds are told when enough work lies in them, so they wait no longer
         if not self._waiting:
             return float("inf")
-        if len(self._waiting) >= _BATCH:
-            return 0.0
         return max(0.0, self._oldest + self._flush_seconds - time.monotonic())
 
     def write(self) -> None:
@@ -70,17 +117,30 @@ class ResultWriter:
         StoreError
             The database was away until `stop` gave up.
         """
-        if self._waiting:
+        if self._waiting or self._folds or self._ended:
             self.retry(self._write)
 
     def _write(self) -> None:
         new = self._store.insert_trials(self._waiting)
-        self._uncounted += [unpack(self._waiting[position]) for position in new]
+        documents = [unpack(self._waiting[position]) for position in new]
+        self._metrics.trials_ended(documents)
+        self._uncounted += documents
         self._waiting.clear()
+        self._metrics.results_waiting(0)
+        if self._folds:
+            self._store.unfinished.keep_folds([fold for folds in self._folds.values() for fold in folds])
+            self._noted.update(self._folds)
+            self._folds.clear()
+        if self._ended:
+            # After their results: a crash in between leaves a note too many, never a fold too few.
+            self._store.unfinished.drop(self._study_id, self._ended)
+            self._ended.clear()
 
     def forget(self) -> None:
         """Drop what waits: it goes back to the queue with its chunk."""
         self._waiting.clear()
+        self._folds.clear()
+        self._ended.clear()
 
     def count_due(self) -> bool:
         """Say whether results wait to be counted, and the last count is long enough ago."""
@@ -96,7 +156,10 @@ class ResultWriter:
         while self._uncounted:
             study_id = self._uncounted[0]["study_id"]
             mine = [document for document in self._uncounted if document["study_id"] == study_id]
-            studies.append(self._store.add_progress(study_id, mine))
+            study = self._store.add_progress(study_id, mine)
+            if study is None:  # deleted meanwhile: what was written since goes too
+                self._store.delete_trials(study_id)
+            studies.append(study)
             self._uncounted = [document for document in self._uncounted if document["study_id"] != study_id]
         self._counted_at = time.monotonic()
         pause = (self._counted_at - began) / _COUNT_SHARE

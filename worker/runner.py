@@ -9,22 +9,25 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from itertools import takewhile
+from typing import Literal
 
 from tenacity import RetryCallState
 from tenacity.stop import stop_base
 
-from tuning.boosting import shared_fit
 from tuning.errors import MessageError, StoreError
-from tuning.messages import Chunk, Trial, decode_chunk
+from tuning.messages import Address, Chunk, address_of, decode_chunk
 from tuning.settings import Settings
-from tuning.store import Document, Store, pack
-from worker.documents import crash_outcome, started, trial_document
+from tuning.store import Document, Store, unpack
+from tuning.unfinished import DoneFold
+from worker.pace import Pace
+from worker.progress import Progress
 from worker.results import ResultWriter
-from worker.trainer import ChildLostError, Trainer, TrialTimeoutError
+from worker.trainer import ChildLostError, Order, Trainer
+from worker.tries import Tries, which
+from worker.watching.metrics import Metrics
+from worker.watching.pulse import Pulse
 
 logger = logging.getLogger(__name__)
 
@@ -37,9 +40,11 @@ _TICK_SECONDS = 0.25
 class Verdict(StrEnum):
     """What becomes of a message."""
 
-    ACKNOWLEDGE = "acknowledge"
-    REQUEUE = "requeue"
-    DEAD_LETTER = "dead letter"
+    ACKNOWLEDGE = "acknowledged"
+    # Acknowledged too, and nothing was trained: nobody wants it any more.
+    DROP = "dropped"
+    REQUEUE = "requeued"
+    DEAD_LETTER = "dead_lettered"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,47 +65,6 @@ class _StopAsked(stop_base):
         return time.monotonic() >= self._runner.stop_at
 
 
-@dataclass
-class _Progress:
-    """How far a chunk has come."""
-
-    chunk: Chunk
-    # Numbers that have a result, and the trials that have none, in order.
-    done: set[int]
-    todo: deque[Trial] = field(init=False)
-    attempts: dict[str, int] = field(default_factory=dict)
-    # Numbers that share no fit any more: one that they shared took its process down.
-    alone: set[int] = field(default_factory=set)
-    # When the trial in hand began, on the monotonic clock; None while data and libraries are loaded.
-    began: float | None = None
-    stop_sent: bool = False
-
-    def __post_init__(self) -> None:
-        self.todo = deque(trial for trial in self.chunk.trials if trial.number not in self.done)
-
-    def part(self) -> bool:
-        """Let the trials that share the fit in hand be fitted alone; return False where it has but one."""
-        if not self.chunk.share_fits or self.todo[0].number in self.alone:
-            return False
-        keys = [shared_fit(trial.estimator or self.chunk.objective.estimator, trial.params) for trial in self.todo]
-        sharing = [
-            trial.number
-            for trial, _ in takewhile(
-                lambda pair: pair[1] and keys[0] and pair[1].key == keys[0].key, zip(self.todo, keys, strict=True)
-            )
-        ]
-        self.alone.update(sharing)
-        return len(sharing) > 1
-
-    def end(self, number: int) -> None:
-        """Take note that a trial has ended, most often the first to do."""
-        self.done.add(number)
-        if self.todo[0].number == number:
-            self.todo.popleft()
-        else:
-            self.todo = deque(trial for trial in self.todo if trial.number != number)
-
-
 class ChunkRunner:
     """Runs chunks one after the other.
 
@@ -110,35 +74,48 @@ class ChunkRunner:
     settings : Settings
     trainer : Trainer
         The training process, kept warm between chunks.
+    metrics : Metrics
+    pulse : Pulse
+        Is told when the database is away.
     """
 
-    def __init__(self, store: Store, settings: Settings, trainer: Trainer) -> None:
+    def __init__(self, store: Store, settings: Settings, trainer: Trainer, metrics: Metrics, pulse: Pulse) -> None:
         self._store = store
         self._settings = settings
         self._trainer = trainer
+        self._metrics = metrics
         self._stopping = threading.Event()
         self.stop_at = float("inf")
-        self._writer = ResultWriter(store, settings, _StopAsked(self))
+        # The chunk in hand is somebody else's by now.
+        self._let_go = threading.Event()
+        self._writer = ResultWriter(store, settings, metrics, pulse, _StopAsked(self))
+        self._tries = Tries(self._writer, settings, metrics)
+        self._pace = Pace()
         # The study as last seen, and when: a look a second is enough.
         self._seen: tuple[float, Document | None] = (0.0, None)
 
     def stop(self, grace_seconds: float) -> None:
-        """Stop after the trial in hand, which gets `grace_seconds` more. Called from another thread."""
+        """Stop after the trial in hand, if it ends within `grace_seconds`. Called from another thread."""
         self.stop_at = min(self.stop_at, time.monotonic() + grace_seconds)
         self._stopping.set()
 
-    def ready_again(self) -> None:
-        """Forget a stop that was for one connection only."""
-        self._stopping.clear()
-        self.stop_at = float("inf")
+    def let_go(self) -> None:
+        """Stop after the fold in hand: its chunk will be delivered to whomever. Called from another thread."""
+        self._let_go.set()
 
-    def run(self, body: bytes) -> Outcome:
+    def ready_again(self) -> None:
+        """Be ready for the next chunk after `let_go`."""
+        self._let_go.clear()
+
+    def run(self, body: bytes, *, again: bool = False) -> Outcome:
         """Evaluate a chunk and write its results.
 
         Parameters
         ----------
         body : bytes
             The message.
+        again : bool, default=False
+            It was delivered before: whoever had it may have left folds, or vanished.
 
         Returns
         -------
@@ -146,23 +123,46 @@ class ChunkRunner:
             ``ACKNOWLEDGE`` only when every result that is due is durable.
         """
         try:
-            chunk = decode_chunk(body)
-        except MessageError as exc:
-            return Outcome(verdict=Verdict.DEAD_LETTER, reason=str(exc))
-        try:
-            if not _wanted(self._look(chunk, new=True), chunk):
-                logger.info(
-                    "dropped a chunk that is not wanted any more: study=%s chunk=%d", chunk.study_id, chunk.index
-                )
-                return Outcome(verdict=Verdict.ACKNOWLEDGE)
-            numbers = [trial.number for trial in chunk.trials]
-            progress = _Progress(chunk, self._writer.retry(self._store.finished_numbers, chunk.study_id, numbers))
-            return self._train(body, progress)
+            return self._run(body, again=again)
         except StoreError as exc:  # only after the grace is over
-            logger.warning("gave a chunk back with results unwritten: study=%s reason=%s", chunk.study_id, exc)
+            logger.warning("gave a chunk back with results unwritten", extra={"reason": str(exc)})
             self._trainer.kill()
             self._writer.forget()
             return Outcome(verdict=Verdict.REQUEUE)
+
+    def _run(self, body: bytes, *, again: bool) -> Outcome:
+        try:
+            chunk = decode_chunk(body)
+        except MessageError as exc:
+            return self._refuse(body, str(exc))
+        if not _wanted(self._look(chunk, new=True), chunk):
+            logger.info("dropped a chunk that is not wanted any more", extra=which(chunk))
+            return Outcome(verdict=Verdict.DROP)
+        progress = self._progress(chunk, again=again)
+        if again and progress.todo:
+            vanished = self._writer.retry(self._store.unfinished.chunk_begins_again, _name(chunk), progress.work_done)
+            if vanished >= self._settings.max_lost_workers:
+                reason = (
+                    f"{vanished} workers in a row vanished with this chunk and left nothing done; "
+                    f"trial {progress.todo[0].number} is the first without a result"
+                )
+                return self._dead_letter(progress, reason)
+        outcome = self._train(body, progress)
+        if again:
+            self._writer.retry(self._store.unfinished.chunk_ends, _name(chunk))
+        return outcome
+
+    def _progress(self, chunk: Chunk, *, again: bool) -> Progress:
+        """Read what is there of a chunk already."""
+        numbers = [trial.number for trial in chunk.trials]
+        done = self._writer.retry(self._store.finished_numbers, chunk.study_id, numbers)
+        # Only who had it before, or an earlier publication, can have left anything.
+        left_behind = again or chunk.generation > 1
+        notes = (
+            self._writer.retry(self._store.unfinished.of, chunk.study_id, set(numbers) - done) if left_behind else {}
+        )
+        self._writer.begin(chunk.study_id, notes)
+        return Progress(chunk, done, notes)
 
     def settle(self, *, idle: bool = False) -> None:
         """Count written results now and then, and when the worker is `idle`: no acknowledgement waits for it."""
@@ -170,7 +170,7 @@ class ChunkRunner:
             try:
                 self._see(self._writer.count())
             except StoreError as exc:  # the grace is over; whoever follows the study counts the documents
-                logger.warning("left results uncounted: reason=%s", exc)
+                logger.warning("left results uncounted", extra={"reason": str(exc)})
 
     def _see(self, studies: list[Document | None]) -> None:
         if studies:
@@ -187,116 +187,132 @@ class ChunkRunner:
             self._seen = (time.monotonic(), study)
         return study
 
-    def _train(self, body: bytes, progress: _Progress) -> Outcome:
+    def _train(self, body: bytes, progress: Progress) -> Outcome:
         chunk, began = progress.chunk, time.monotonic()
-        while progress.todo and not self._stopping.is_set():
-            progress.began, progress.stop_sent = None, False
+        self._tries.give_up(progress)
+        while progress.todo and not (self._stopping.is_set() or self._let_go.is_set()):
+            progress.began = None
             try:
-                self._trainer.begin(body, progress.done, progress.attempts, progress.alone)
+                self._trainer.begin(
+                    Order(
+                        body=body,
+                        skip=progress.done,
+                        attempts={number: len(tries) + 1 for number, tries in progress.tries.items()},
+                        alone=progress.alone,
+                        folds=progress.folds,
+                    )
+                )
                 outcome = self._collect(progress)
-            except TrialTimeoutError as exc:
-                # Not tried again: the limit is the user's word, and a second try would take as long.
-                self._blame(progress, str(exc), most=1)
-                continue
             except ChildLostError as exc:
-                self._blame(progress, str(exc), most=self._settings.max_attempts)
+                self._tries.count(progress, exc)
                 continue
             if outcome is not None:
                 return outcome
             break
         self._writer.write()
         left = len(progress.todo)
-        logger.info(
-            "chunk ended: study=%s chunk=%d trials=%d left=%d seconds=%.1f",
-            chunk.study_id,
-            chunk.index,
-            len(chunk.trials),
-            left,
-            time.monotonic() - began,
-        )
+        seconds = round(time.monotonic() - began, 1)
+        logger.info("chunk ended", extra=which(chunk) | {"trials": len(chunk.trials), "left": left, "seconds": seconds})
         given_back = left and _wanted(self._look(chunk), chunk)
         return Outcome(verdict=Verdict.REQUEUE if given_back else Verdict.ACKNOWLEDGE)
 
-    def _collect(self, progress: _Progress) -> Outcome | None:
+    def _collect(self, progress: Progress) -> Outcome | None:
         """Take results until the child is done; return an outcome only if the chunk can't be evaluated at all."""
         chunk = progress.chunk
+        asked: set[Literal["trial", "fold"]] = set()
         while True:
             message = self._trainer.receive(min(_TICK_SECONDS, self._writer.seconds_left()))
             match message:
                 case ("r", _):
-                    progress.began = time.monotonic()
+                    progress.begin(time.monotonic())
+                case ("f", packed):
+                    for fold in unpack(packed)["folds"]:
+                        done = DoneFold(study_id=chunk.study_id, **fold)
+                        progress.keep(done)
+                        self._writer.add_fold(done)
                 case ("t", ended):
-                    progress.end(int.from_bytes(ended[:8], "little"))
-                    progress.began = time.monotonic()
-                    self._writer.add(ended[8:])
+                    self._take(progress, int.from_bytes(ended[:8], "little"), ended[8:])
                 case ("d", _):
                     return None
                 case ("e", reason):
                     return self._dead_letter(progress, reason.decode())
             moment = time.monotonic()
             if self._stopping.is_set():
-                self._stop_child(progress)
-                if moment >= self.stop_at:
-                    logger.info("abandoned the trial in hand: study=%s chunk=%d", chunk.study_id, chunk.index)
-                    self._trainer.kill()
+                if self.stop_at <= max(moment, progress.expected_end(self._pace.of(progress))):
+                    self._abandon(progress, moment)
                     return None
-            if progress.began and chunk.trial_timeout and moment - progress.began > chunk.trial_timeout:
-                self._trainer.kill()
-                raise TrialTimeoutError(f"timed out after {chunk.trial_timeout:g} seconds")
+                self._ask_to_stop(asked, "trial")
+            if self._let_go.is_set() or not _wanted(self._look(chunk), chunk):
+                self._ask_to_stop(asked, "fold")
+            self._watch(progress, moment)
             if self._writer.seconds_left() <= 0:
                 self._writer.write()
                 self.settle()
-            if not _wanted(self._look(chunk), chunk):
-                self._stop_child(progress)
 
-    def _dead_letter(self, progress: _Progress, reason: str) -> Outcome:
-        """Tell the study which trials no worker can evaluate, so that nobody waits for them."""
-        numbers = [trial.number for trial in progress.todo]
-        which = {"generation": progress.chunk.generation, "index": progress.chunk.index}
-        letter = {**which, "numbers": numbers, "reason": reason}
-        update = {"$push": {"dead_letters": letter}, "$inc": {"progress.dead": len(numbers)}}
-        # Once: the message may come again, if this worker dies before it has set it aside.
-        unknown = {"dead_letters": {"$not": {"$elemMatch": which}}}
-        self._writer.write()
-        self._writer.retry(self._store.update_study, progress.chunk.study_id, update, unknown)
+    def _ask_to_stop(self, asked: set[Literal["trial", "fold"]], after: Literal["trial", "fold"]) -> None:
+        if after not in asked:
+            self._trainer.stop_soon(after)
+            asked.add(after)
+
+    def _take(self, progress: Progress, number: int, packed: bytes) -> None:
+        moment = time.monotonic()
+        self._pace.learn(progress, number, moment)
+        progress.end(number)
+        progress.begin(moment)
+        self._writer.add(number, packed)
+
+    def _abandon(self, progress: Progress, moment: float) -> None:
+        """Let the fit in hand go: it does not end within the grace, or nobody waits for it that long."""
+        lost = moment - progress.began if progress.began else 0.0
+        logger.info("abandoned the trial in hand", extra=which(progress.chunk) | {"seconds": round(lost, 1)})
+        self._metrics.wasted(lost, "abandoned")
+        self._trainer.kill()
+
+    def _watch(self, progress: Progress, moment: float) -> None:
+        """Raise `ChildLostError` where the trial in hand takes more time or memory than it may."""
+        if progress.began is None:
+            return
+        timeout, most = progress.chunk.trial_timeout, self._settings.trial_memory_bytes
+        if timeout and moment - progress.began > timeout:
+            raise ChildLostError(f"timed out after {timeout:g} seconds", self._trainer.kill(), timed_out=True)
+        if most and (taken := self._trainer.memory_bytes() or 0) > most:
+            self._trainer.kill()
+            raise ChildLostError(f"took more memory than the {most / 1e6:,.0f} MB that a trial may", taken)
+
+    def _refuse(self, body: bytes, reason: str) -> Outcome:
+        """Dead-letter what is no chunk of this version; tell its study, if it says which."""
+        address = address_of(body)
+        if address is not None and address.numbers:
+            self._tell(address, reason)
         return Outcome(verdict=Verdict.DEAD_LETTER, reason=reason)
 
-    def _stop_child(self, progress: _Progress) -> None:
-        if not progress.stop_sent:
-            self._trainer.stop_soon()
-            progress.stop_sent = True
+    def _dead_letter(self, progress: Progress, reason: str) -> Outcome:
+        """Tell the study which trials no worker can evaluate, so that nobody waits for them."""
+        chunk = progress.chunk
+        self._writer.write()
+        numbers = [trial.number for trial in progress.todo]
+        self._tell(Address(chunk.study_id, chunk.generation, chunk.index, numbers), reason)
+        return Outcome(verdict=Verdict.DEAD_LETTER, reason=reason)
 
-    def _blame(self, progress: _Progress, reason: str, most: int) -> None:
-        """Count a lost process against the trial that it was at; too often is that trial's result.
-
-        Of trials that share a fit nobody knows which it was: they are fitted alone from then on, and none is blamed.
-        """
-        trial = progress.todo[0]
-        if progress.part():
-            logger.warning("%s in a shared fit: study=%s trial=%d", reason, progress.chunk.study_id, trial.number)
-            return
-        key = str(trial.number)
-        attempts = progress.attempts.get(key, 1)
-        seconds = time.monotonic() - progress.began if progress.began else 0.0
-        logger.warning(
-            "%s: study=%s trial=%d try=%d of %d",
-            reason,
-            progress.chunk.study_id,
-            trial.number,
-            attempts,
-            most,
-        )
-        if attempts < most:
-            progress.attempts[key] = attempts + 1
-            return
-        outcome = crash_outcome(progress.chunk, reason, seconds)
-        document = trial_document(
-            progress.chunk, trial, self._settings, outcome, started_at=started(seconds), attempts=attempts
-        )
-        self._writer.add(pack(document))
-        progress.end(trial.number)
+    def _tell(self, address: Address, reason: str) -> None:
+        one = {"generation": address.generation, "index": address.index}
+        letter = {**one, "numbers": address.numbers, "reason": reason}
+        update = {"$push": {"dead_letters": letter}, "$inc": {"progress.dead": len(address.numbers)}}
+        only_if = {
+            # Once: the message may come again, if this worker dies before it has set it aside.
+            "dead_letters": {"$not": {"$elemMatch": one}},
+            # Anybody can write an address: it must be one that the study may have published.
+            "publications": {"$gte": address.generation},
+            "n_trials": {"$gt": max(address.numbers)},
+        }
+        self._writer.retry(self._store.update_study, address.study_id, update, only_if)
 
 
 def _wanted(study: Document | None, chunk: Chunk) -> bool:
     """Say whether a chunk still has to be evaluated: its study runs, and this is its latest publication."""
     return study is not None and study["state"] == "RUNNING" and study["generation"] <= chunk.generation
+
+
+def _name(chunk: Chunk) -> str:
+    """Return the name under which `tuning.unfinished` counts a chunk's workers."""
+    return f"{chunk.study_id}/{chunk.generation}/{chunk.index}"

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import socket
 import subprocess
 import sys
+import time
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from typing import Any, Literal
+
+import psutil
 
 from tuning.errors import WarrenError
 from tuning.store import pack
+from worker.watching.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
@@ -19,12 +24,66 @@ logger = logging.getLogger(__name__)
 _REAP_SECONDS = 10.0
 
 
+# Seconds between two looks at a process that is about to end.
+_LOOK_SECONDS = 0.01
+# What ru_maxrss counts in (getrusage(2)): kilobytes, and bytes on macOS.
+_MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
+
+
 class ChildLostError(WarrenError):
-    """The training process ended in the middle of a chunk. The text says how."""
+    """The training process ended in the middle of a chunk, by itself or for a limit. The text says how.
+
+    Parameters
+    ----------
+    how : str
+        ``"the training process was killed by signal 9"``.
+    memory_bytes : int or None
+        The most that it held, as far as it is known.
+    timed_out : bool, default=False
+        It was ended because the trial in hand took too long.
+    """
+
+    def __init__(self, how: str, memory_bytes: int | None = None, *, timed_out: bool = False) -> None:
+        super().__init__(how)
+        self.memory_bytes = memory_bytes
+        self.timed_out = timed_out
 
 
-class TrialTimeoutError(WarrenError):
-    """A trial took longer than its study allows; its training process was ended."""
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """A chunk for the training process, and what is known of its trials.
+
+    Attributes
+    ----------
+    body : bytes
+        The message.
+    skip : set of int
+        Numbers that have a result.
+    attempts : dict of int to int
+        Which try this is, by number, where it is not the first.
+    alone : set of int
+        Numbers that share no fit, whatever the chunk says.
+    folds : dict of int to (dict of str to dict)
+        Folds that are done, by number and fold, as `worker.evaluate.FoldResult` holds them.
+    """
+
+    body: bytes
+    skip: set[int]
+    attempts: dict[int, int]
+    alone: set[int]
+    folds: dict[int, dict[str, Any]]
+
+    def pack(self) -> bytes:
+        """Return the order as BSON."""
+        return pack(
+            {
+                "body": self.body,
+                "skip": sorted(self.skip),
+                "attempts": {str(number): tries for number, tries in self.attempts.items()},
+                "alone": sorted(self.alone),
+                "folds": {str(number): folds for number, folds in self.folds.items()},
+            }
+        )
 
 
 class Trainer:
@@ -34,10 +93,12 @@ class Trainer:
     ----------
     worker_name : str
         Whose training process it is; it signs the trials with this name.
+    metrics : Metrics
     """
 
-    def __init__(self, worker_name: str) -> None:
+    def __init__(self, worker_name: str, metrics: Metrics) -> None:
         self._worker_name = worker_name
+        self._metrics = metrics
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
 
@@ -56,22 +117,16 @@ class Trainer:
                 env={**os.environ, "WARREN_WORKER_NAME": self._worker_name},
             )
         self._connection = Connection(ours.detach())
-        logger.info("started a training process: pid=%d", self._process.pid)
+        self._metrics.trainer_started()
+        logger.info("started a training process", extra={"pid": self._process.pid})
         return self._connection
 
-    def begin(self, body: bytes, skip: set[int], attempts: dict[str, int], alone: set[int]) -> None:
+    def begin(self, order: Order) -> None:
         """Hand a chunk to the training process, starting one if need be.
 
         Parameters
         ----------
-        body : bytes
-            The message.
-        skip : set of int
-            Numbers that have a result.
-        attempts : dict of str to int
-            Which try this is, by number, where it is not the first.
-        alone : set of int
-            Numbers that share no fit, whatever the chunk says.
+        order : Order
 
         Raises
         ------
@@ -80,11 +135,20 @@ class Trainer:
         """
         if self._process is not None and self._process.poll() is not None:
             self.kill()  # it died while idle: nobody's trial is to blame
-        order = b"C" + pack({"body": body, "skip": sorted(skip), "attempts": attempts, "alone": sorted(alone)})
         try:
-            (self._connection or self._start()).send_bytes(order)
+            (self._connection or self._start()).send_bytes(b"C" + order.pack())
         except ConnectionError as exc:
-            raise ChildLostError(self._post_mortem()) from exc
+            raise self._lost() from exc
+
+    def memory_bytes(self) -> int | None:
+        """Return the memory that the process holds now; None while there is none. Safe in any thread."""
+        process = self._process
+        if process is None:
+            return None
+        try:
+            return int(psutil.Process(process.pid).memory_info().rss)
+        except psutil.Error:  # it has just ended
+            return None
 
     def receive(self, seconds: float) -> tuple[str, bytes] | None:
         """Return the child's next message as its letter and content, or None after `seconds`.
@@ -101,36 +165,66 @@ class Trainer:
                 return None
             message = self._connection.recv_bytes()
         except (EOFError, ConnectionError) as exc:
-            raise ChildLostError(self._post_mortem()) from exc
+            raise self._lost() from exc
         return message[:1].decode(), message[1:]
 
-    def stop_soon(self) -> None:
-        """Ask the process to stop after the trial in hand; it answers as at the end of a chunk."""
+    def stop_soon(self, after: Literal["trial", "fold"]) -> None:
+        """Ask the process to stop after the trial or the fold in hand; it answers as at the end of a chunk."""
         if self._connection is not None:
             try:
-                self._connection.send_bytes(b"S")
+                self._connection.send_bytes(b"S" if after == "trial" else b"F")
             except ConnectionError:
                 logger.debug("the training process is gone already")
 
-    def _post_mortem(self) -> str:
-        code = None
-        if self._process is not None:
-            # A process that closed its socket is about to end; one that hangs there gets no more time.
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                code = self._process.wait(_REAP_SECONDS)
+    def _lost(self) -> ChildLostError:
+        """Say how the process ended, and clear up."""
+        process, most = self._process, None
+        if process is not None:
+            # One that closed its socket is about to end; one that hangs there gets no more time.
+            most = _reap(process, _REAP_SECONDS)
+        code = process.returncode if process else None
         self.kill()
-        if code is not None and code < 0:
-            return f"the training process was killed by signal {-code}" + (
-                " (SIGKILL: out of memory, most likely)" if code == -9 else ""
-            )
-        return f"the training process exited with code {code}"
+        if code is None:
+            return ChildLostError("the training process closed its connection and hung")
+        if code < 0:
+            unasked = " (out of memory, most likely)" if code == -9 else ""
+            return ChildLostError(f"the training process was killed by signal {-code}{unasked}", most)
+        return ChildLostError(f"the training process exited with code {code}", most)
 
-    def kill(self) -> None:
-        """End the process at once, whatever it does; harmless when there is none."""
+    def kill(self) -> int | None:
+        """End the process at once, whatever it does; harmless when there is none.
+
+        Returns
+        -------
+        int or None
+            The most memory that it held, in bytes, as far as it is known.
+        """
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait(_REAP_SECONDS)
-            self._process = None
+        process, self._process = self._process, None
+        if process is None or process.returncode is not None:
+            return None
+        process.kill()
+        return _reap(process, _REAP_SECONDS)
+
+
+def _reap(process: subprocess.Popen[bytes], seconds: float) -> int | None:
+    """Wait for a process to end; return the most memory that it held, in bytes, or None where it does not end.
+
+    `subprocess` waits without asking for the memory: so it is waited for here, and told the outcome.
+    """
+    deadline = time.monotonic() + seconds
+    while process.returncode is None:
+        try:
+            pid, status, used = os.wait4(process.pid, os.WNOHANG)
+        except ChildProcessError:  # `poll` was there first
+            process.wait(seconds)
+            return None
+        if pid:
+            process.returncode = os.waitstatus_to_exitcode(status)
+            return used.ru_maxrss * _MAXRSS_BYTES
+        if time.monotonic() > deadline:
+            return None
+        time.sleep(_LOOK_SECONDS)
+    return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -79,6 +80,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 done; 1 an error, one line on standard error; 2 the command was misspelt; 130 ended by Ctrl-C;
         141 nobody reads standard output any more.
     """
+    # pika reports each lost connection as a stack of errors; what comes of it is said in one line.
+    logging.getLogger("pika").setLevel(logging.CRITICAL)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without ± gets a question mark

@@ -70,9 +70,9 @@ def summary(status: Status) -> str:
     return (
         f"{status.name} ({status.id}): {status.state}, {status.done:,} of {plural(status.total, 'trial')}"
         + (f", {status.failed:,} failed" if status.failed else "")
-        + (f", {status.dead:,} in messages that no worker can use (warren watch says why)" if status.dead else "")
         + f", {spent:,.0f} s of computing"
         + (f", {status.saved_seconds:,.0f} s saved" if status.saved_seconds >= 1 else "")
+        + (f"; {status.dead_text}" if status.dead else "")
     )
 
 

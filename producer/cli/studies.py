@@ -1,8 +1,9 @@
-"""Commands on studies that are there: list, pause, resume, cancel, retry; and how a study is found."""
+"""Commands on studies that are there: list, pause, resume, cancel, retry, delete; and how a study is found."""
 
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -29,7 +30,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard out
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this module."""
     add_command(app, list_studies, "Studies", name="list")
-    for command in (pause, resume, cancel, retry):
+    for command in (pause, resume, cancel, retry, delete):
         add_command(app, command, "Studies")
 
 
@@ -80,7 +81,7 @@ def list_studies(
 
 
 def pause(study_id: StudyId, json_: AsJson = False) -> None:
-    """Pause a study: workers leave its trials alone until `warren resume`.
+    """Pause a study that runs: workers leave its trials alone until `warren resume`.
 
     Example:
       warren pause breast
@@ -91,7 +92,7 @@ def pause(study_id: StudyId, json_: AsJson = False) -> None:
 
 
 def resume(study_id: StudyId, json_: AsJson = False) -> None:
-    """Resume a study that was paused or cancelled.
+    """Resume a study that was paused, cancelled, or submitted in part: publish every trial without a result.
 
     Example:
       warren resume breast
@@ -101,7 +102,7 @@ def resume(study_id: StudyId, json_: AsJson = False) -> None:
 
 
 def cancel(study_id: StudyId, json_: AsJson = False) -> None:
-    """Cancel a study: no further trial begins. Its results stay.
+    """Cancel a study that runs or is paused: no further trial begins. Its results stay.
 
     Example:
       warren cancel breast
@@ -112,7 +113,7 @@ def cancel(study_id: StudyId, json_: AsJson = False) -> None:
 
 
 def retry(study_id: StudyId, json_: AsJson = False) -> None:
-    """Try the failed trials of a study again.
+    """Try the failed trials of a study again, and those that no worker could evaluate.
 
     Example:
       warren retry breast
@@ -121,15 +122,51 @@ def retry(study_id: StudyId, json_: AsJson = False) -> None:
     _report(study, json_, study.retry_failed())
 
 
+def delete(
+    study_id: StudyId,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
+    json_: AsJson = False,
+) -> None:
+    """Delete a study with all its results, and its data if no other study has the same. There is no way back.
+
+    Example:
+      warren delete breast
+      warren delete breast-0a1b2c --yes
+    """
+    study = find(study_id)
+    status = study.status()
+    if not (yes or _agreed(f"Delete study {study.id} ({status.state}, {_done(status)}) for good?")):
+        note("nothing was deleted; --yes deletes without asking")
+        raise typer.Exit(1)
+    study.delete()
+    if json_:
+        print_json(status_fields(status) | {"state": "DELETED"})
+    else:
+        say(f"study {study.id}: DELETED, with the results of {plural(status.done, 'trial')}")
+
+
 def _report(study: Study, as_json: bool, queued: int = 0) -> None:
     status = study.status()
     if as_json:
         print_json(status_fields(status))
         return
     failed = f", {status.failed:,} failed" if status.failed else ""
+    dead = f"; {status.dead_text}" if status.dead else ""
     again = f"; {plural(queued, 'trial')} queued" if queued else ""
-    done = f"{status.done:,} of {plural(status.total, 'trial')} done"
-    say(f"study {status.id}: {status.state}, {done}{failed}{again}")
+    say(f"study {status.id}: {status.state}, {_done(status)}{failed}{again}{dead}")
+
+
+def _done(status: Status) -> str:
+    return f"{status.done:,} of {plural(status.total, 'trial')} done"
+
+
+def _agreed(question: str) -> bool:
+    """Ask a person, by standard error as a pipe stays clean; whoever can't answer has not agreed."""
+    typer.echo(f"{question} [y/N] ", err=True, nl=False)
+    answer = sys.stdin.readline()
+    if not answer:  # it is at its end
+        note("")
+    return answer.strip().lower() in {"y", "yes"}
 
 
 def status_fields(status: Status) -> dict[str, Any]:

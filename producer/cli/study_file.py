@@ -94,6 +94,7 @@ class StudyFile(_Record):
     return_train_score: bool = False
     trial_timeout: Annotated[float, Field(gt=0)] | None = None
     chunks: Annotated[int, Field(ge=1)] | None = None
+    priority: Annotated[int, Field(ge=1, le=9)] = 1
     share_fits: bool = True
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
 

@@ -42,6 +42,12 @@ def submit(
     chunks: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Messages to cut the grid into, in place of the file's.")
     ] = None,
+    priority: Annotated[
+        int | None,
+        typer.Option(
+            metavar="1-9", min=1, max=9, help="Share of the workers beside other studies, in place of the file's; 1."
+        ),
+    ] = None,
     no_share_fits: Annotated[
         bool,
         typer.Option("--no-share-fits", help="Fit every trial by itself, also where one fit does for several."),
@@ -65,13 +71,13 @@ def submit(
       warren submit study.yaml --wait
       warren submit study.yaml --data other.parquet --target price --json
 
-    Also in the file: refit, error_score, return_train_score, trial_timeout (seconds), chunks, share_fits,
+    Also in the file: refit, error_score, return_train_score, trial_timeout (seconds), chunks, priority, share_fits,
     validation_fraction (for early stopping), and under data: weight and group (columns), drop, categories, text
     (lists of columns). Text columns need a word on what they are. The grid may be a list of grids, each with its
     own `estimator` and `params` beside its values.
     """
     with on_interrupt("warren: interrupted; the same command again submits what is missing"):
-        study = _submit(file, data, target, name, chunks, share_fits=not no_share_fits)
+        study = _submit(file, data, target, name, chunks, priority, share_fits=not no_share_fits)
         status = study.status()
     if not wait:
         if json_:
@@ -85,7 +91,14 @@ def submit(
 
 
 def _submit(
-    file: Path, data: Path | None, target: str | None, name: str | None, chunks: int | None, *, share_fits: bool
+    file: Path,
+    data: Path | None,
+    target: str | None,
+    name: str | None,
+    chunks: int | None,
+    priority: int | None,
+    *,
+    share_fits: bool,
 ) -> Study:
     from sklearn.base import is_classifier
 
@@ -124,6 +137,7 @@ def _submit(
         return_train_score=written.return_train_score,
         trial_timeout=written.trial_timeout,
         validation_fraction=written.validation_fraction,
+        priority=priority or written.priority,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -15,7 +16,9 @@ from producer.inputs.text import short
 from producer.space import Space
 from tuning.allowlist import dotted_name
 from tuning.codec import Json, encode_estimator
+from tuning.encoded import packages_of
 from tuning.errors import InputError
+from tuning.parameters import LARGEST_PARAMS, check_estimator, check_parameter, has_rule
 
 Kind: TypeAlias = Literal["classifier", "regressor", "other"]
 
@@ -70,7 +73,7 @@ def check_estimators(estimator: Any, space: Space, allow: Iterable[str] = ()) ->
     ------
     InputError
         No estimator, one that is none or not allowed, classifiers beside regressors, or a parameter that an
-        estimator does not have, has twice, or that would change nothing.
+        estimator does not have, has twice, that would change nothing, or that reaches a file or code.
     """
     allowed = tuple(allow)
     inner = False
@@ -101,12 +104,50 @@ def check_estimators(estimator: Any, space: Space, allow: Iterable[str] = ()) ->
                 passed.add(key)
     if estimator is not None and id(estimator) not in seen and not own:
         seen[id(estimator)] = estimator
+    encoded = None if estimator is None else encode_estimator(estimator, "estimator", allowed)
+    if encoded is not None:
+        check_estimator(encoded, "estimator")
+    _check_values(encoded, own, space, allowed)
     return Candidates(
-        encoded=None if estimator is None else encode_estimator(estimator, "estimator", allowed),
+        encoded=encoded,
         own=own,
         estimators=tuple(seen.values()),
         kind=_one_kind(list(seen.values())),
     )
+
+
+def _check_values(encoded: Json | None, own: bool, space: Space, allow: tuple[str, ...]) -> None:
+    """Refuse values that reach a file or code, or are too large for a trial's document."""
+    for number, grid in enumerate(space.encoded_grids(allow)):
+        columns = dict(zip(grid.names, grid.columns, strict=True))
+        bases = columns.get("estimator", ()) if own else ()
+        for position, base in enumerate(bases):
+            check_estimator(base, space.where(number, "estimator", position))
+        largest = 0
+        for name, column in columns.items():
+            if own and name == "estimator":
+                continue
+            packages = packages_of(bases or (encoded,), name, columns)
+            # Integers between two that are harmless are harmless.
+            shown = (column[0], column[-1]) if isinstance(column, range) else column
+            ruled = has_rule(packages, name)
+            for position, value in enumerate(shown):
+                if position and not ruled and not isinstance(value, (str, list, dict)):
+                    continue
+                check_parameter(packages, name, value, space.where(number, name, position))
+            largest += max(map(_size, shown))
+        if largest > LARGEST_PARAMS:
+            raise InputError(
+                f"param_grid: a trial's parameters take up to {largest:,} bytes, and its document holds "
+                f"{LARGEST_PARAMS:,}; large values belong into X or into the estimator's class"
+            )
+
+
+def _size(value: Json) -> int:
+    """Bytes of an encoded value as JSON, about."""
+    if isinstance(value, str):
+        return len(value)
+    return len(json.dumps(value)) if isinstance(value, (list, dict)) else 20
 
 
 def _bases(estimator: Any, space: Space, number: int, grid: Mapping[str, Sequence[Any]], own: bool) -> Sequence[Any]:

@@ -15,6 +15,7 @@ import numpy as np
 import psutil
 import pytest
 
+from tuning.broker import channel
 from tuning.settings import Settings
 
 SUPPORT = Path(faulty.__file__).parent
@@ -40,11 +41,11 @@ def start_worker(servers: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setenv("WARREN_THREADS", "1")
     started: list[subprocess.Popen[bytes]] = []
 
-    def start(**environment: str) -> subprocess.Popen[bytes]:
+    def start(*module: str, **environment: str) -> subprocess.Popen[bytes]:
         log = (tmp_path / f"worker-{len(started)}.log").open("wb")
         with log:
             worker = subprocess.Popen(
-                [sys.executable, "-m", "worker"],
+                [sys.executable, "-m", *(module or ["worker"])],
                 env={**os.environ, "WARREN_WORKER_NAME": f"worker-{len(started)}", **environment},
                 stdout=log,
                 stderr=log,
@@ -65,3 +66,14 @@ def trainer_of(worker: subprocess.Popen[bytes]) -> psutil.Process | None:
     """Return a worker's training process, or None while it has none."""
     children = psutil.Process(worker.pid).children()
     return children[0] if children else None
+
+
+def waiting(settings: Settings, queue: str) -> int:
+    """Return how many messages of a queue nobody has in hand."""
+    with channel(settings) as open_channel:
+        return int(open_channel.queue_declare(queue, passive=True).method.message_count)
+
+
+def diary_of(path: Path) -> list[int]:
+    """Return the numbers of the trials that `faulty.Sleeps` fitted, a line for each fit."""
+    return [int(line) for line in path.read_text().split()] if path.exists() else []

@@ -152,6 +152,8 @@ def test_a_study_is_paused_resumed_and_cancelled_and_workers_run_it(tmp_path: Pa
     said = warren("cancel", study, status=1).stderr
     assert "COMPLETE" in said
     assert len(said.splitlines()) == 1
+    assert "DELETED, with the results of 40 trials" in warren("delete", study, "--yes").stdout
+    assert "no study" in warren("results", study, status=1).stderr
 
 
 @pytest.mark.usefixtures("servers")

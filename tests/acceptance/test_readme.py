@@ -38,7 +38,7 @@ def test_every_setting_is_in_the_table_as_the_code_describes_it() -> None:
     for field in Settings.model_fields.values():
         default, _, text = rows[str(field.alias)].partition(" | ")
         assert text == field.description
-        if field.default_factory is None and field.default not in ((), None):
+        if field.default_factory is None and field.default not in ((), None, ""):
             shown = default.strip("`")
             assert shown == (f"{field.default:g}" if isinstance(field.default, float) else str(field.default))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import IO
 
@@ -89,3 +90,82 @@ def test_an_upload_cut_short_stands_in_nobody_s_way(store: Store, interruption: 
 def test_a_blob_that_is_missing_is_named(store: Store) -> None:
     with pytest.raises(StudyError, match="blob d{12} is not in bucket 'datasets': was the study's data"):
         store.datasets.get(DIGEST)
+
+
+# ---------------------------------------------------------------------------- deleting
+
+
+def pieces(store: Store) -> int:
+    return int(store.datasets._pieces.count_documents({}))
+
+
+def answers(*given: bool) -> Callable[[], bool]:
+    """Whether a blob is needed, question by question."""
+    left = list(given)
+    return lambda: left.pop(0)
+
+
+def test_a_blob_that_nobody_needs_goes_with_all_its_pieces(store: Store) -> None:
+    store.datasets.put("a" * 64, writes(b"a" * 9_000_000), {})
+    store.datasets.put("b" * 64, writes(b"b"), {})
+    assert store.datasets.delete("a" * 64, answers(False, False)) is True
+    assert not store.datasets.has("a" * 64)
+    with pytest.raises(StudyError, match="is not in bucket"):
+        store.datasets.get("a" * 64)
+    assert store.datasets.get("b" * 64) == b"b"
+    assert (len(files(store)), pieces(store)) == (1, 1)
+    assert store.datasets.delete("a" * 64, answers(False, False)) is True, "harmless where it is not there"
+
+
+@pytest.mark.parametrize("given", [(True,), (False, True)])
+def test_a_blob_that_is_needed_stays(store: Store, given: tuple[bool, ...]) -> None:
+    store.datasets.put(DIGEST, writes(b"content"), {"kind": "dataset"})
+    [before] = files(store)
+    assert store.datasets.delete(DIGEST, answers(*given)) is False
+    assert files(store) == [before]
+    assert store.datasets.get(DIGEST) == b"content"
+
+
+@pytest.mark.parametrize("needed", [False, True])
+def test_a_blob_that_is_stored_again_while_it_is_deleted_is_there(store: Store, needed: bool) -> None:
+    store.datasets.put(DIGEST, writes(b"content"), {})
+    asked: list[bool] = []
+
+    def stored_again() -> bool:
+        asked.append(True)
+        if len(asked) == 1:
+            return False
+        assert not store.datasets.has(DIGEST), "whoever looks for it now stores it"
+        assert store.datasets.put(DIGEST, writes(b"content"), {}) is True
+        return needed
+
+    assert store.datasets.delete(DIGEST, stored_again) is False
+    assert store.datasets.get(DIGEST) == b"content"
+    assert (len(files(store)), pieces(store)) == (1, 1)
+
+
+@pytest.mark.parametrize("pieces_left", [True, False])
+@pytest.mark.parametrize("healed_by", ["put", "delete"])
+def test_a_deletion_cut_short_stands_in_nobody_s_way(
+    store: Store, monkeypatch: pytest.MonkeyPatch, pieces_left: bool, healed_by: str
+) -> None:
+    store.datasets.put(DIGEST, writes(b"x" * 9_000_000), {})
+
+    def dies(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store.datasets, "_remove", dies)
+        with pytest.raises(KeyboardInterrupt):
+            store.datasets.delete(DIGEST, answers(False, False))
+    assert store.datasets.get(DIGEST) == b"x" * 9_000_000, "whoever has it by its digest reads it until it is gone"
+    if not pieces_left:
+        store.datasets._pieces.delete_many({})
+    assert not store.datasets.has(DIGEST)
+    if healed_by == "put":
+        assert store.datasets.put(DIGEST, writes(b"x" * 9_000_000), {}) is True
+        assert store.datasets.get(DIGEST) == b"x" * 9_000_000
+        assert (len(files(store)), pieces(store)) == (1, 3)
+    else:
+        assert store.datasets.delete(DIGEST, answers(False, False)) is True
+        assert (files(store), pieces(store)) == ([], 0)

@@ -31,6 +31,9 @@ CALLS: dict[str, Callable[[Store], object]] = {
     "blob has": lambda store: store.datasets.has(DIGEST),
     "blob put": lambda store: store.datasets.put(DIGEST, writes(b"x"), {}),
     "blob get": lambda store: store.datasets.get(DIGEST),
+    "blob delete": lambda store: store.datasets.delete(DIGEST, lambda: False),
+    "queue_shared": lambda store: store.queue_shared(STUDY, "chunks"),
+    "referenced": lambda store: store.referenced(DIGEST),
 }
 
 

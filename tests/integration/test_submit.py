@@ -19,6 +19,7 @@ from sklearn.tree import DecisionTreeClassifier
 from submitting import GRID, TWELVE, X, Y, drain, files, numbers, stored, submit_trees, waiting
 
 from producer import Study, publication, submit
+from producer.outbox import Message
 from tuning.dataset import read_dataset, read_splits
 from tuning.errors import BrokerError, InputError, NoResultError, StoreError
 from tuning.messages import Chunk, decode_chunk
@@ -64,6 +65,7 @@ def test_the_study_document_says_what_was_submitted(servers: Settings, store: St
     assert (found["name"], found["state"], found["n_trials"], found["n_splits"]) == (study.name, "RUNNING", 12, 3)
     assert (found["generation"], found["n_chunks"], found["trial_timeout"]) == (1, 5, None)
     assert (found["share_fits"], found["train_rows"], found["n_classes"]) == (True, 13, 2)
+    assert (found["queue"], found["priority"]) == ("chunks", 1)
     assert found["data"] == {"X": "ndarray", "shape": [20, 3], "n_samples": 20, "bytes": X.nbytes + Y.nbytes}
     assert found["space"] == [{"max_depth": [1, 2, 3, None], "min_samples_leaf": [1, 2, 5]}]
     assert found["created_at"] <= found["submitted_at"]
@@ -73,7 +75,7 @@ def test_the_study_document_says_what_was_submitted(servers: Settings, store: St
 def test_a_study_has_the_same_id_wherever_it_is_submitted(servers: Settings) -> None:
     first = submit_trees(name="a").id
     same = [
-        submit_trees(name="a", n_chunks=3, trial_timeout=9.0),
+        submit_trees(name="a", n_chunks=3, trial_timeout=9.0, priority=9),
         submit_trees(name=" a ", grid=[{"min_samples_leaf": (1, 2, 5), "max_depth": (1, 2, 3, None)}]),
         submit_trees(name="a", cv=[(train.tolist(), test.tolist()) for train, test in StratifiedKFold(3).split(X, Y)]),
         submit(DecisionTreeClassifier(random_state=0), GRID, X.tolist(), Y.tolist(), cv=3, name="a"),
@@ -159,12 +161,12 @@ def test_a_broker_that_is_away_leaves_nothing_behind(
 def test_a_broker_that_goes_away_in_the_middle_leaves_a_study_that_the_same_call_completes(
     servers: Settings, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def lost(*_: object) -> int:
+    def lost(*_: object, **__: object) -> int:
         raise BrokerError("gone")
 
     with monkeypatch.context() as patch:
         patch.setattr(publication, "publish", lost)
-        with pytest.raises(BrokerError, match="gone"):
+        with pytest.raises(BrokerError, match=r"^gone\. 0 of 12 trials of study '.*' are in the queue; study\.resume"):
             submit_trees()
     [left] = store.studies()
     assert (left["state"], left["submitted_at"]) == ("RUNNING", None)
@@ -214,6 +216,10 @@ BAD: dict[str, tuple[str, dict[str, Any]]] = {
     "error score": ("error_score='ignore'", {"error_score": "ignore"}),
     "time-out": ("trial_timeout=0", {"trial_timeout": 0}),
     "half a chunk": ("n_chunks=1.5", {"n_chunks": 1.5}),
+    "no priority": ("priority=0: pass a whole number from 1 to 9", {"priority": 0}),
+    "more than the highest priority": ("priority=10: pass a whole number", {"priority": 10}),
+    "a priority in words": ("priority='high': pass a whole number", {"priority": "high"}),
+    "a priority that is an answer": ("priority=True: pass a whole number", {"priority": True}),
 }
 
 
@@ -253,8 +259,8 @@ def test_a_grid_of_a_billion_points_costs_no_memory(
 ) -> None:
     first: list[Chunk] = []
 
-    def publish(settings: Settings, queue: str, bodies: Iterator[bytes]) -> int:
-        first.extend(decode_chunk(body) for body in islice(bodies, 3))
+    def publish(settings: Settings, queue: str, messages: Iterator[Message], **_: object) -> int:
+        first.extend(decode_chunk(message.body) for message in islice(messages, 3))
         raise _EnoughError
 
     monkeypatch.setattr(publication, "publish", publish)

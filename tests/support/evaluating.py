@@ -55,7 +55,7 @@ class Worker:
         )
         return Chunk(study_id="study", generation=1, index=0, objective=objective, trials=made, **fields)
 
-    def run(self, chunk: Chunk, skip: set[int] | None = None, attempts: dict[str, int] | None = None) -> list[Document]:
+    def run(self, chunk: Chunk, skip: set[int] | None = None, attempts: dict[int, int] | None = None) -> list[Document]:
         ended = self.evaluator.evaluate(encode_chunk(chunk), skip or set(), attempts or {})
         return [unpack(pack(one)) for documents in ended for one in documents]
 

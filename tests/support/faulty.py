@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from pathlib import Path
 from typing import Any, Self
@@ -10,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-ALLOW = "faulty.Sleeps,faulty.Exits,faulty.Raises,faulty.Draws"
+ALLOW = "faulty.Sleeps,faulty.Exits,faulty.Raises,faulty.Draws,faulty.Grows,faulty.KillsItsWorker"
 
 
 class _Constant(ClassifierMixin, BaseEstimator):
@@ -39,16 +40,48 @@ class Sleeps(_Constant):
 
 
 class Exits(_Constant):
-    """Takes its process down with `code`, when `when` is true."""
+    """Takes its process down after `seconds` with `code`, or with the signal of a negative one, when `when` is true."""
 
-    def __init__(self, code: int = 7, when: bool = True, number: int = 0) -> None:
+    def __init__(self, code: int = 7, when: bool = True, number: int = 0, seconds: float = 0.0) -> None:
         self.code = code
+        self.when = when
+        self.number = number
+        self.seconds = seconds
+
+    def fit(self, X: Any, y: Any) -> Self:
+        if self.when:
+            time.sleep(self.seconds)
+            if self.code < 0:
+                os.kill(os.getpid(), -self.code)
+            os._exit(self.code)
+        return super().fit(X, y)
+
+
+class Grows(_Constant):
+    """Takes `megabytes` of memory, ten at a time."""
+
+    def __init__(self, megabytes: int = 0) -> None:
+        self.megabytes = megabytes
+
+    def fit(self, X: Any, y: Any) -> Self:
+        held = []
+        for _ in range(0, self.megabytes, 10):
+            held.append(np.ones(10 * 2**20, dtype=np.uint8))
+            time.sleep(0.01)
+        return super().fit(X, y)
+
+
+class KillsItsWorker(_Constant):
+    """Takes the worker down that its process belongs to, as memory may that runs out for a whole container."""
+
+    def __init__(self, when: bool = True, number: int = 0) -> None:
         self.when = when
         self.number = number
 
     def fit(self, X: Any, y: Any) -> Self:
         if self.when:
-            os._exit(self.code)
+            os.kill(os.getppid(), signal.SIGKILL)
+            time.sleep(60)
         return super().fit(X, y)
 
 

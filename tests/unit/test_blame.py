@@ -9,7 +9,7 @@ from xgboost import XGBClassifier
 
 from tuning.codec import encode_estimator
 from tuning.messages import Chunk, Trial
-from worker.runner import _Progress
+from worker.progress import Progress
 
 
 def chunk(*trials: Any, **fields: Any) -> Chunk:
@@ -17,7 +17,7 @@ def chunk(*trials: Any, **fields: Any) -> Chunk:
 
 
 def test_trials_that_share_the_fit_in_hand_are_parted_once() -> None:
-    progress = _Progress(chunk(*rounds(9, 5, 4), *rounds(8, 3, max_depth=3)), set())
+    progress = Progress(chunk(*rounds(9, 5, 4), *rounds(8, 3, max_depth=3)), set())
     assert progress.part()
     assert progress.alone == {0, 1, 2}
     assert not progress.part(), "the first is alone now, and to blame"
@@ -28,14 +28,14 @@ def test_trials_that_share_the_fit_in_hand_are_parted_once() -> None:
 
 
 def test_a_trial_that_shares_with_none_is_to_blame_at_once() -> None:
-    assert not _Progress(chunk(*rounds(9), *rounds(9, max_depth=3)), set()).part()
-    assert not _Progress(chunk(*rounds(9, 5, booster="dart")), set()).part()
-    assert not _Progress(chunk(*rounds(9, 5), share_fits=False), set()).part()
+    assert not Progress(chunk(*rounds(9), *rounds(9, max_depth=3)), set()).part()
+    assert not Progress(chunk(*rounds(9, 5, booster="dart")), set()).part()
+    assert not Progress(chunk(*rounds(9, 5), share_fits=False), set()).part()
 
 
 def test_what_has_ended_shares_nothing() -> None:
-    assert not _Progress(chunk(*rounds(9, 5)), {1}).part()
-    progress = _Progress(chunk(*rounds(9, 5, 4)), {1})
+    assert not Progress(chunk(*rounds(9, 5)), {1}).part()
+    progress = Progress(chunk(*rounds(9, 5, 4)), {1})
     assert progress.part()
     assert progress.alone == {0, 2}
 
@@ -45,11 +45,11 @@ def test_trials_that_bring_their_estimators_are_parted_too() -> None:
         Trial(number=n, params={"n_estimators": n + 2}, estimator=encode_estimator(XGBClassifier(), "it"))
         for n in (0, 1)
     ]
-    assert _Progress(Worker().chunk(None, *own), set()).part()
+    assert Progress(Worker().chunk(None, *own), set()).part()
 
 
 def test_trials_may_end_in_any_order() -> None:
-    progress = _Progress(chunk(*rounds(9, 5, 4)), set())
+    progress = Progress(chunk(*rounds(9, 5, 4)), set())
     for number in (1, 2, 0):
         progress.end(number)
     assert not progress.todo

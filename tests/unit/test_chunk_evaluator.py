@@ -141,7 +141,7 @@ def test_catboost_shares_across_200_rounds_where_its_defaults_are_the_same(worke
 
 def test_each_trial_has_its_own_fields(worker: Worker) -> None:
     trials = [Trial(number=n, params={"n_estimators": 4 + n}, estimated_seconds=n / 2) for n in range(3)]
-    documents = worker.run(worker.chunk(SMALL, *trials), attempts={"1": 2})
+    documents = worker.run(worker.chunk(SMALL, *trials), attempts={1: 2})
     assert [one["attempts"] for one in documents] == [1, 2, 1]
     assert [one["estimated_seconds"] for one in documents] == [0.0, 0.5, 1.0]
     assert [one["_id"] for one in documents] == ["study:0", "study:1", "study:2"]

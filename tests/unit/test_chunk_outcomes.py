@@ -125,7 +125,7 @@ def test_where_the_largest_fit_fails_each_trial_gets_what_it_gets_alone(worker: 
     expected = Worker().evaluate(SMALL, *rounds(4, 7), share_fits=False)
     fits = fails(lambda model, _: model.n_estimators >= 50)
     chunk = worker.chunk(SMALL, *rounds(4, 50, 7))
-    documents = worker.run(chunk, attempts={"2": 3})
+    documents = worker.run(chunk, attempts={2: 3})
     assert [one["number"] for one in documents] == [0, 1, 2]
     assert [one["state"] for one in documents] == ["COMPLETE", "FAILED", "COMPLETE"]
     assert shared_by(documents) == [1, 1, 1]
@@ -133,13 +133,13 @@ def test_where_the_largest_fit_fails_each_trial_gets_what_it_gets_alone(worker: 
     assert (documents[1]["error"], documents[1]["failed_fits"]) == ("fold 0: MemoryError: too large", 3)
     assert math.isnan(documents[1]["mean_test_score"])
     assert [one["attempts"] for one in documents] == [1, 1, 3]
-    assert fits == [50] * 3 + [4] * 3 + [50] * 3 + [7] * 3
+    assert fits == [50] + [4] * 3 + [50] * 3 + [7] * 3, "what is shared ends with the first fold that fails"
 
 
-def test_a_shared_fit_that_fails_on_one_fold_is_not_shared_at_all(worker: Worker, fails: Any) -> None:
+def test_a_shared_fit_that_fails_on_one_fold_is_shared_no_more(worker: Worker, fails: Any) -> None:
     fits = fails(lambda _, seen: len(seen) == 2)
     documents = worker.evaluate(SMALL, *rounds(4, 9))
-    assert fits == [9] * 3 + [4] * 3 + [9] * 3
+    assert fits == [9, 9] + [4] * 2 + [9] * 2, "what the fold before it gave is kept"
     assert [(one["state"], one["shared_by"]) for one in documents] == [("COMPLETE", 1)] * 2
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -105,6 +106,9 @@ class FakeStudy:
         self.calls.append("pause")
 
     cancel = pause
+
+    def delete(self) -> None:
+        self.calls.append("delete")
 
     def resume(self) -> int:
         return 2
@@ -229,6 +233,58 @@ def test_a_study_that_was_steered_says_how_it_stands(
     assert json.loads(run(capsys, command, study.id, "--json")[1])["done"] == 4
 
 
+@pytest.mark.parametrize(
+    ("options", "answer", "code", "calls"),
+    [
+        ([], "y\n", 0, ["delete"]),
+        ([], "n\n", 1, []),
+        ([], "", 1, []),
+        (["--yes"], "", 0, ["delete"]),
+    ],
+)
+def test_a_study_is_deleted_by_who_says_so(
+    study: FakeStudy,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    answer: str,
+    code: int,
+    calls: list[str],
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(answer))
+    found, out, err = run(capsys, "delete", study.id, *options)
+    assert (found, study.calls) == (code, calls)
+    deleted = "study cancer-0a1b2c: DELETED, with the results of 4 trials\n"
+    assert out == (deleted if calls else "")
+    asked = "Delete study cancer-0a1b2c (COMPLETE, 4 of 4 trials done) for good? [y/N]" in err
+    assert asked is not bool(options)
+    assert ("nothing was deleted; --yes deletes without asking" in err) is not bool(calls)
+
+
+def test_a_deletion_for_programs_prints_what_there_was(study: FakeStudy, capsys: pytest.CaptureFixture[str]) -> None:
+    deleted = json.loads(run(capsys, "delete", study.id, "--yes", "--json")[1])
+    assert (deleted["state"], deleted["done"]) == ("DELETED", 4)
+
+
+@pytest.mark.parametrize("command", ["results", "resume"])
+def test_trials_that_no_worker_can_evaluate_are_named_with_the_way_out(
+    study: FakeStudy, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    study.fields = {
+        "state": "RUNNING",
+        "complete": 1,
+        "failed": 0,
+        "dead": 3,
+        "dead_numbers": (1, 2, 3),
+        "dead_reasons": ("schema_version: Input should be 1",),
+    }
+    said = (
+        "trials 1, 2 and 3 can't be evaluated by any worker: schema_version: Input should be 1. "
+        "Mend that, and put them back with study.retry_failed() or `warren retry cancer-0a1b2c`"
+    )
+    assert said in run(capsys, command, study.id)[1]
+
+
 def test_watching_ends_with_the_best(study: FakeStudy, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "watch", study.id)
     assert code == 0
@@ -303,7 +359,10 @@ def test_a_misspelt_command_is_status_2(capsys: pytest.CaptureFixture[str], argu
     assert said in err
 
 
-COMMANDS = ["submit", "watch", "results", "list", "pause", "resume", "cancel", "retry", "worker", "up", "demo"]
+COMMANDS = [
+    *("submit", "watch", "results", "list", "pause", "resume", "cancel", "retry", "delete"),
+    *("worker", "up", "demo"),
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

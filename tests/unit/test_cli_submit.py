@@ -15,28 +15,29 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "study.yaml"
 
 
 @pytest.mark.parametrize(
-    ("lines", "options", "n_chunks", "share_fits"),
+    ("lines", "options", "taken"),
     [
-        ("", [], None, True),
-        ("", ["--no-share-fits"], None, False),
-        ("share_fits: false", [], None, False),
-        ("share_fits: true", ["--no-share-fits"], None, False),
-        ("chunks: 7", [], 7, True),
-        ("chunks: 7", ["--chunks", "3"], 3, True),
+        ("", [], {"n_chunks": None, "share_fits": True, "priority": 1}),
+        ("", ["--no-share-fits"], {"share_fits": False}),
+        ("share_fits: false", [], {"share_fits": False}),
+        ("share_fits: true", ["--no-share-fits"], {"share_fits": False}),
+        ("chunks: 7", [], {"n_chunks": 7}),
+        ("chunks: 7", ["--chunks", "3"], {"n_chunks": 3}),
+        ("priority: 7", [], {"priority": 7}),
+        ("priority: 7", ["--priority", "2"], {"priority": 2}),
     ],
 )
 def test_how_a_study_is_run_comes_from_file_and_options(
     lines: str,
     options: list[str],
-    n_chunks: int | None,
-    share_fits: bool,
+    taken: dict[str, Any],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    taken: dict[str, Any] = {}
+    found: dict[str, Any] = {}
 
     def submit(*_: object, **keywords: Any) -> None:
-        taken.update(keywords)
+        found.update(keywords)
         raise InputError("enough")
 
     monkeypatch.setattr(submission, "submit", submit)
@@ -44,4 +45,10 @@ def test_how_a_study_is_run_comes_from_file_and_options(
     path.write_text(f"{EXAMPLE.read_text()}\n{lines}\n")
     data = EXAMPLE.parent / "breast_cancer.csv"
     assert main(["submit", str(path), "--data", str(data), *options]) == 1
-    assert (taken["n_chunks"], taken["share_fits"]) == (n_chunks, share_fits)
+    assert {name: found[name] for name in taken} == taken
+
+
+@pytest.mark.parametrize("priority", ["0", "10", "high"])
+def test_a_priority_beyond_its_range_is_refused(priority: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["submit", str(EXAMPLE), "--priority", priority]) == 2
+    assert "--priority" in capsys.readouterr().err

@@ -11,7 +11,7 @@ from blobs import Blobs
 from sklearn.model_selection import KFold
 
 from tuning.dataset import Dataset, Split
-from tuning.errors import StoreError, StudyError
+from tuning.errors import InputError, StoreError, StudyError
 from tuning.messages import Objective
 from worker.data import DataCache
 from worker.fitting.learner import Part
@@ -122,6 +122,21 @@ def test_a_database_that_is_away_for_a_moment_is_waited_for() -> None:
     cache, objective = cache_of(blobs)
     assert np.array_equal(cache.dataset(objective.dataset).X, X)
     assert len(blobs.asked) == 3
+
+
+def test_data_and_splits_that_do_not_belong_together_are_refused() -> None:
+    cache, objective = cache_of(Blobs())
+    for changes, reason in (
+        ({"n_splits": 3}, "n_splits=3: blob .* has 2 splits"),
+        ({"n_splits": 1}, "n_splits=1: blob .* has 2 splits"),
+        ({"dataset": objective.splits}, "can't be read as what the chunk calls it"),
+        ({"splits": objective.dataset}, "can't be read as what the chunk calls it"),
+    ):
+        with pytest.raises(InputError, match=reason):
+            cache.fold(objective.model_copy(update=changes), 0)
+    few, objective = cache_of(Blobs(), data=X[:30])
+    with pytest.raises(InputError, match="the splits in blob .* are not of data in blob"):
+        few.fold(objective, 0)
 
 
 def test_data_that_is_gone_is_not_waited_for() -> None:

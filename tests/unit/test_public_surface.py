@@ -83,7 +83,7 @@ def test_submit_takes_what_it_always_took() -> None:
     assert str(shown) == (
         "(estimator, param_grid, X, y=None, *, scoring=None, cv=5, groups=None, sample_weight=None, refit=None, "
         "n_chunks=None, share_fits=True, name=None, error_score=nan, return_train_score=False, trial_timeout=None, "
-        "validation_fraction=None)"
+        "validation_fraction=None, priority=1)"
     )
     assert math.isnan(found.parameters["error_score"].default)
     assert found.return_annotation in (Study, "Study")
@@ -99,7 +99,7 @@ def test_the_other_calls_take_what_they_always_took() -> None:
     assert list(inspect.signature(Study.list).parameters) == []
 
 
-@pytest.mark.parametrize("name", ["status", "wait", "results", "pause", "resume", "cancel", "retry_failed"])
+@pytest.mark.parametrize("name", ["status", "wait", "results", "pause", "resume", "cancel", "retry_failed", "delete"])
 def test_a_study_has_its_methods(name: str) -> None:
     method = getattr(Study, name)
     assert callable(method)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 import tracemalloc
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Any, cast
 
@@ -13,12 +14,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 
 from producer import publication
+from producer.outbox import Message
 from producer.planning.cost import Shape
 from producer.planning.order import Plan
 from producer.planning.sizes import Planned, cut
 from producer.publication import chunks, publish_missing
 from producer.space import Space
-from tuning.errors import BrokerError, InputError, StudyError
+from tuning.errors import BrokerError, InputError, StoreError, StudyError
 from tuning.messages import Chunk, Objective, decode_chunk, encode_chunk
 from tuning.settings import Settings
 from tuning.store import Document, Store
@@ -34,6 +36,8 @@ OBJECTIVE = Objective(
     return_train_score=False,
 )
 
+IMPATIENT = Settings(WARREN_PATIENCE_SECONDS=0.01)
+
 
 class Memory:
     """As much of a store as a publication needs."""
@@ -42,9 +46,12 @@ class Memory:
         self.finished = set(finished)
         self.calls: list[str] = []
         self.others: list[Document] = []
+        self.messages: list[Message] = []
+        self.properties: dict[str, Any] = {}
         self.document: Document | None = {
             "_id": "study",
             "state": "PAUSED",
+            "queue": "chunks",
             "generation": 3,
             "publications": 3,
             "progress": {"complete": len(self.finished), "failed": 0, "estimators": {}},
@@ -68,6 +75,13 @@ class Memory:
         self.document.update(update["$set"])
         return dict(self.document)
 
+    def study(self, study_id: str, fields: Sequence[str]) -> Document | None:
+        self.calls.append("study")
+        return self.document
+
+    def queue_shared(self, study_id: str, queue: str) -> bool:
+        return False
+
     def finished_numbers(self, study_id: str) -> set[int]:
         self.calls.append("finished")
         return self.finished
@@ -87,10 +101,12 @@ def publish_to(
     """Publish what is missing; return what went to the queue."""
     published: list[Chunk] = []
 
-    def publish(settings: Settings, queue: str, bodies: Iterable[bytes]) -> int:
+    def publish(settings: Settings, queue: str, messages: Iterable[Message], **properties: Any) -> int:
         assert queue == "chunks"
         memory.calls.append("publish")
-        published.extend(decode_chunk(body) for body in bodies)
+        memory.properties = properties
+        memory.messages = list(messages)
+        published.extend(decode_chunk(message.body) for message in memory.messages)
         return len(published)
 
     monkeypatch.setattr(publication, "publish", publish)
@@ -192,7 +208,7 @@ def test_all_of_a_new_study_is_published_under_a_new_generation(monkeypatch: pyt
     assert (memory.document["generation"], memory.document["state"]) == (4, "RUNNING")
     assert memory.document["submitted_at"] is not None
     # The study's generation follows once everything is in the queue: until then the old messages count.
-    assert memory.calls == ["update", "finished", "studies", "publish", "update"]
+    assert memory.calls == ["study", "update", "finished", "studies", "publish", "update"]
 
 
 def test_only_what_has_no_result_is_published(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,14 +216,14 @@ def test_only_what_has_no_result_is_published(monkeypatch: pytest.MonkeyPatch) -
     memory = Memory(space, finished=[0, 3, 4, 9], n_chunks=4)
     published = publish_to(memory, space, monkeypatch)
     assert numbers(published) == [[1, 2], [5, 6], [7], [8]]
-    assert memory.calls == ["update", "finished", "recount", "studies", "publish", "update"]
+    assert memory.calls == ["study", "update", "finished", "recount", "studies", "publish", "update"]
 
 
 def test_a_complete_study_publishes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     space = Space({"max_depth": range(3)})
     memory = Memory(space, finished=range(3))
     assert publish_to(memory, space, monkeypatch) == []
-    assert memory.calls == ["update", "finished", "recount", "studies", "update"]
+    assert memory.calls == ["study", "update", "finished", "recount", "studies", "update"]
 
 
 @pytest.mark.parametrize(("n_chunks", "expected"), [(1, 1), (3, 3), (7, 7), (8, 7), (1000, 7)])
@@ -293,19 +309,98 @@ def test_what_other_studies_measured_corrects_what_is_expected(monkeypatch: pyte
     assert informed.document["estimates"]["XGBClassifier"]["correction"] == 3.0
 
 
-def test_a_broker_that_is_away_leaves_the_study_unsubmitted(monkeypatch: pytest.MonkeyPatch) -> None:
-    space = Space({"max_depth": range(3)})
-    memory = Memory(space)
+def test_a_message_says_where_it_belongs_and_what_it_carries(monkeypatch: pytest.MonkeyPatch) -> None:
+    space = Space({"max_depth": range(7)})
+    memory = Memory(space, n_chunks=3, priority=4)
+    publish_to(memory, space, monkeypatch)
+    assert [message.id for message in memory.messages] == ["study/4/0", "study/4/1", "study/4/2"]
+    assert [message.n_trials for message in memory.messages] == [3, 2, 2]
+    assert memory.properties["priority"] == 4
 
-    def publish(settings: Settings, queue: str, bodies: Iterable[bytes]) -> int:
+
+def test_a_study_of_an_earlier_version_has_the_lowest_priority(monkeypatch: pytest.MonkeyPatch) -> None:
+    space = Space({"max_depth": range(7)})
+    memory = Memory(space)
+    publish_to(memory, space, monkeypatch)
+    assert memory.properties["priority"] == 1
+
+
+def test_a_broker_that_is_away_leaves_the_study_unsubmitted_and_says_what_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    space = Space({"max_depth": range(8)})
+    memory = Memory(space, finished=[7], n_chunks=3)
+
+    def publish(
+        settings: Settings, queue: str, messages: Iterable[Message], on_safe: Callable[[Message], None], **_: Any
+    ) -> int:
+        for message in islice(messages, 2):
+            on_safe(message)
         raise BrokerError("away")
 
     monkeypatch.setattr(publication, "publish", publish)
-    with pytest.raises(BrokerError):
+    with pytest.raises(
+        BrokerError,
+        match=r"^away\. 5 of 7 trials of study 'study' are in the queue; "
+        r"study\.resume\(\) or the same submit\(\) publishes the rest$",
+    ):
         publish_missing(cast("Store", memory), Settings(), "study", OBJECTIVE, space)
     assert memory.document is not None
     assert memory.document["submitted_at"] is None
     assert memory.document["generation"] == 3, "what is in the queue stays wanted"
+
+
+def failing(memory: Memory, method: str, times: float) -> list[str]:
+    """Let a call of the store fail some times; return the list of its failures."""
+    failures: list[str] = []
+    real = getattr(memory, method)
+
+    def call(*arguments: Any, **options: Any) -> Any:
+        if len(failures) < times:
+            failures.append(method)
+            raise StoreError("MongoDB is away")
+        return real(*arguments, **options)
+
+    setattr(memory, method, call)
+    return failures
+
+
+@pytest.mark.parametrize("method", ["study", "queue_shared", "update_study", "finished_numbers", "recount", "studies"])
+def test_a_database_that_goes_away_for_a_moment_is_waited_for(
+    method: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    space = Space({"max_depth": range(4)})
+    memory = Memory(space, finished=[0])
+    failures = failing(memory, method, times=2)
+    monkeypatch.setattr("producer.outage.sleep", lambda _: None)
+    assert [number for chunk in numbers(publish_to(memory, space, monkeypatch)) for number in chunk] == [1, 2, 3]
+    assert len(failures) == 2
+    away, back = [record.getMessage() for record in caplog.records]
+    assert away == "publishing study study waits for the database: MongoDB is away"
+    assert re.fullmatch(r"the database is back after \d+\.\d s: it goes on", back)
+
+
+def test_a_database_that_stays_away_says_that_nothing_was_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    space = Space({"max_depth": range(4)})
+    memory = Memory(space)
+    failing(memory, "finished_numbers", times=math.inf)
+    with pytest.raises(StoreError, match=r"^MongoDB is away\. Nothing was published: study\.resume\(\) or the same"):
+        publish_missing(cast("Store", memory), IMPATIENT, "study", OBJECTIVE, space)
+
+
+def test_a_database_that_goes_away_for_good_in_the_middle_says_that_all_was_published(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    space = Space({"max_depth": range(4)})
+    memory = Memory(space)
+
+    def publish(*_: Any, **__: Any) -> int:
+        failing(memory, "update_study", times=math.inf)
+        return 1
+
+    monkeypatch.setattr(publication, "publish", publish)
+    with pytest.raises(StoreError, match=r"^MongoDB is away\. All 4 trials of study 'study' are in the queue"):
+        publish_missing(cast("Store", memory), IMPATIENT, "study", OBJECTIVE, space)
 
 
 def test_a_study_that_is_gone_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -317,7 +412,7 @@ def test_a_study_that_is_gone_is_said_so(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_a_message_too_large_for_a_broker_is_refused_with_the_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    space = Space({"criterion": ["x" * 2_000_000], "max_depth": range(10)})
-    with pytest.raises(InputError, match="a chunk of 10 trials is a message of 19 MiB.*use a larger n_chunks"):
+    space = Space({"criterion": ["x" * 1_000_000], "max_depth": range(20)})
+    with pytest.raises(InputError, match="a chunk of 20 trials is a message of 19 MiB.*use a larger n_chunks"):
         publish_to(Memory(space, n_chunks=1), space, monkeypatch)
     assert len(publish_to(Memory(space, n_chunks=2), space, monkeypatch)) == 2

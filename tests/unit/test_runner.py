@@ -9,6 +9,8 @@ from tuning.settings import Settings
 from tuning.store import Store, pack
 from worker.runner import ChunkRunner
 from worker.trainer import Trainer
+from worker.watching.metrics import Metrics
+from worker.watching.pulse import Pulse
 
 
 class Away:
@@ -22,8 +24,11 @@ class Away:
 
 
 def test_a_stopped_worker_does_not_wait_for_a_database_to_count_in() -> None:
-    runner = ChunkRunner(cast("Store", Away()), Settings(), Trainer("worker-0"))
-    runner._writer.add(pack({"_id": "s:1", "study_id": "s"}))
+    metrics = Metrics()
+    trainer = Trainer("worker-0", metrics)
+    runner = ChunkRunner(cast("Store", Away()), Settings(), trainer, metrics, Pulse(Settings()))
+    ended = {"state": "COMPLETE", "library": "sklearn", "fit_seconds": 0.0, "saved_seconds": 0.0}
+    runner._writer.add(1, pack({"_id": "s:1", "study_id": "s", "number": 1} | ended))
     runner._writer.write()
     runner.stop(0.0)
     runner.settle(idle=True)  # returns, where it would try for ever; the test's watchdog is the deadline

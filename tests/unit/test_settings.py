@@ -53,9 +53,11 @@ def test_defaults_are_those_of_fresh_servers_on_this_machine() -> None:
 GOOD: dict[str, tuple[str, Any]] = {
     "AMQP_URL": ("amqps://u:p@h/v", "amqps://u:p@h/v"),
     "MONGO_URL": ("mongodb://h/d", "mongodb://h/d"),
+    "WARREN_CA_FILE": ("/etc/ca.pem", "/etc/ca.pem"),
     "WARREN_CONNECT_SECONDS": ("0.5", 0.5),
     "WARREN_HEARTBEAT_SECONDS": ("5", 5),
     "WARREN_BLOCKED_SECONDS": ("1", 1.0),
+    "WARREN_PATIENCE_SECONDS": ("2", 2.0),
     "WARREN_THREADS": ("3", 3),
     "WARREN_FLUSH_SECONDS": ("1", 1.0),
     "WARREN_GRACE_SECONDS": ("0", 0.0),
@@ -63,7 +65,12 @@ GOOD: dict[str, tuple[str, Any]] = {
     "WARREN_CACHE_BYTES": ("0", 0),
     "WARREN_ALLOW": (" a.B, c.D ,,", ("a.B", "c.D")),
     "WARREN_WORKER_NAME": ("w", "w"),
+    "WARREN_TRIAL_MEMORY_BYTES": ("1000", 1000),
+    "WARREN_MAX_LOST_WORKERS": ("2", 2),
     "WARREN_LOG_LEVEL": ("DEBUG", "DEBUG"),
+    "WARREN_LOG_FORMAT": ("json", "json"),
+    "WARREN_HTTP_PORT": ("0", 0),
+    "WARREN_HTTP_HOST": ("0.0.0.0", "0.0.0.0"),
 }
 
 
@@ -93,8 +100,15 @@ BAD = [
     ("WARREN_CACHE_BYTES", "-1"),
     ("WARREN_CACHE_BYTES", "2GiB-s3cret"),
     ("WARREN_WORKER_NAME", ""),
+    ("WARREN_TRIAL_MEMORY_BYTES", "0"),
+    ("WARREN_MAX_LOST_WORKERS", "0"),
     ("WARREN_LOG_LEVEL", "s3cret"),
     ("WARREN_LOG_LEVEL", "debug"),
+    ("WARREN_LOG_FORMAT", "s3cret"),
+    ("WARREN_HTTP_PORT", "-1"),
+    ("WARREN_HTTP_PORT", "65536"),
+    ("WARREN_HTTP_PORT", "s3cret"),
+    ("WARREN_HTTP_HOST", ""),
 ]
 
 
@@ -148,7 +162,7 @@ def test_settings_are_frozen_and_show_no_url() -> None:
         ("amqp://ann:s3cret\u2100@host/v", "amqp://ann:***@host/v"),
         # An @ in a query may be a password's: better a server unnamed than a secret said.
         ("mongodb://host/tuning?appName=me@home", "mongodb://***@home"),
-        ("mongodb://host:27017/tuning?password=s3cret&appName=me@home", "mongodb://host:***@home"),
+        ("mongodb://host:27017/tuning?password=s3cret&appName=me@home", "mongodb://***"),
         ("", ""),
     ],
 )

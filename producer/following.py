@@ -1,0 +1,161 @@
+"""Following a study from the database alone, also while that comes and goes."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from producer.outage import Outage, bounded
+from producer.status import STATUS_FIELDS, Status
+from tuning.errors import StoreError, StudyError
+from tuning.retry import patiently
+from tuning.store import Store
+
+logger = logging.getLogger(__name__)
+
+# Seconds between two looks at a study that is followed: the first for studies of seconds, the last for nights.
+_SHORTEST_POLL = 0.1
+_LONGEST_POLL = 1.0
+# Seconds without a new result before the documents themselves are counted; counting is dear, so it is
+# also never more than a tenth of the time.
+_STALL_SECONDS = 5.0
+_RECOUNT_SHARE = 10.0
+# Seconds that a look may take, and a count; without an end to them, a cut in the network would be waited for in the
+# driver, and the time could not be over meanwhile. A look gets its least also when the time is almost over.
+_LOOK_SECONDS = 5.0
+_LEAST_LOOK_SECONDS = 1.0
+_RECOUNT_SECONDS = 120.0
+
+_ENDED = ("COMPLETE", "CANCELLED")
+
+
+def look(store: Store, study_id: str) -> Status:
+    """Return how far a study is: one read, whatever its size.
+
+    Raises
+    ------
+    StudyError
+        It is not there any more.
+    StoreError
+        The database is unreachable.
+    """
+    document = store.study(study_id, STATUS_FIELDS)
+    if document is None:
+        raise gone(study_id)
+    return Status.of(document)
+
+
+def gone(study_id: str) -> StudyError:
+    """Return the error for a study that has been deleted."""
+    return StudyError(f"study {study_id!r} is not in the database any more")
+
+
+class Follower:
+    """Follows one study to its end.
+
+    Parameters
+    ----------
+    store : Store
+    study_id : str
+    deadline : float
+        Of `time.monotonic`; infinite for as long as it takes.
+    show : callable
+        Gets each status.
+    """
+
+    def __init__(self, store: Store, study_id: str, deadline: float, show: Callable[[Status], None]) -> None:
+        self._store = store
+        self._id = study_id
+        self._deadline = deadline
+        self._show = show
+        self._outage = Outage(logger, "the database")
+        self._done = -1
+        self._changed_at = time.monotonic()
+        self._patience = _STALL_SECONDS
+        # What was told of trials in messages that no worker can use, and of a submission that was cut short.
+        self._told_dead = 0
+        self._told_cut = False
+
+    def run(self) -> None:
+        """Return when every trial has ended or the study is cancelled.
+
+        Raises
+        ------
+        TimeoutError
+            The time is over.
+        StudyError
+            No worker can use what is left, or the study was deleted.
+        """
+        see = patiently(
+            StoreError,
+            "can't see the study for now",
+            None,
+            stop=lambda _: self._left() <= 0,
+            wait=bounded(self._sleep),
+            on_away=lambda reason: self._outage.begin(f"can't see study {self._id} for now, it goes on", reason),
+            on_back=self._outage.end,
+        )
+        poll = _SHORTEST_POLL
+        while True:
+            try:
+                status = see(self._see)
+            except StoreError as exc:
+                raise self._time_over() from exc
+            self._show(status)
+            if status.state in _ENDED:
+                return
+            self._tell(status)
+            if self._left() <= 0:
+                raise self._time_over()
+            self._sleep(poll)
+            poll = min(_LONGEST_POLL, poll * 1.2)
+
+    def _see(self) -> Status:
+        """Return the status; counted anew where a count may have been missed."""
+        status = self._look()
+        moment = time.monotonic()
+        if status.done != self._done:
+            self._done, self._changed_at = status.done, moment
+        elif status.state == "RUNNING" and moment - self._changed_at > self._patience:
+            # A worker that died between a result and its count leaves the count too low.
+            with self._store.within(max(_LEAST_LOOK_SECONDS, min(_RECOUNT_SECONDS, self._left()))):
+                self._store.recount(self._id)
+            self._changed_at = time.monotonic()
+            self._patience = max(_STALL_SECONDS, _RECOUNT_SHARE * (self._changed_at - moment))
+            status = self._look()
+            self._tell_cut(status)
+        return status
+
+    def _look(self) -> Status:
+        with self._store.within(max(_LEAST_LOOK_SECONDS, min(_LOOK_SECONDS, self._left()))):
+            return look(self._store, self._id)
+
+    def _tell(self, status: Status) -> None:
+        """Say which trials no worker can use; raise where no others are left."""
+        if status.dead and status.done + status.dead >= status.total:
+            raise StudyError(f"study {self._id}: {status.dead_text}")
+        if status.dead > self._told_dead:
+            logger.warning("study %s: %s. The others go on", self._id, status.dead_text)
+        self._told_dead = status.dead
+
+    def _tell_cut(self, status: Status) -> None:
+        """Say that a part may never have been published, when nothing moves."""
+        if status.state == "RUNNING" and status.submitted_at is None and not self._told_cut:
+            self._told_cut = True
+            logger.warning(
+                "study %s: its submission has not ended. If nobody is at it any more, study.resume() or the same "
+                "submit() publishes the rest",
+                self._id,
+            )
+
+    def _time_over(self) -> TimeoutError:
+        return TimeoutError(
+            f"study {self._id}: {max(self._done, 0)} trials had ended when the time was over; it goes on"
+        )
+
+    def _left(self) -> float:
+        return self._deadline - time.monotonic()
+
+    def _sleep(self, seconds: float) -> None:
+        time.sleep(max(0.0, min(seconds, self._left())))

@@ -1,0 +1,111 @@
+"""What becomes of the work in hand when a worker is told to go, or is gone."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from acceptance.conftest import StartWorker, X, Y, diary_of, trainer_of, until, waiting
+from faulty import Sleeps
+
+from producer import submit
+from tuning.names import CHUNKS_QUEUE
+from tuning.settings import Settings
+from tuning.store import Store
+
+
+def test_sigterm_finishes_a_trial_that_fits_into_the_grace_and_gives_the_rest_back(
+    servers: Settings, start_worker: StartWorker, tmp_path: Path
+) -> None:
+    diary = tmp_path / "diary"
+    worker = start_worker()
+    study = submit(Sleeps(seconds=0.5, diary=str(diary)), {"number": range(8)}, X, Y, cv=2, n_chunks=1)
+    until(lambda: len(diary_of(diary)) >= 3, what="the second trial has begun")
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(10) == 0
+    begun = set(diary_of(diary))
+    assert set(study.results()["number"]) == begun
+    until(lambda: waiting(servers, CHUNKS_QUEUE) == 1, what="the chunk is back in the queue")
+    start_worker()
+    study.wait(timeout=60, progress=False)
+    assert sorted(diary_of(diary)) == sorted([*range(8)] * 2), "no fold was trained twice"
+
+
+def test_sigterm_abandons_at_once_a_trial_that_does_not_fit_into_the_grace(
+    servers: Settings, start_worker: StartWorker, tmp_path: Path
+) -> None:
+    diary = tmp_path / "diary"
+    worker = start_worker(WARREN_GRACE_SECONDS="8")
+    one_split = [(range(10), range(10, 20))]
+    # The first study teaches what the second will take.
+    submit(Sleeps(seconds=10.0), {"number": [1]}, X, Y, cv=one_split).wait(timeout=60, progress=False)
+    submit(Sleeps(seconds=10.0, diary=str(diary)), {"number": [2]}, X, Y, cv=one_split)
+    until(lambda: diary_of(diary), what="the trial has begun")
+    worker.send_signal(signal.SIGTERM)
+    until(lambda: waiting(servers, CHUNKS_QUEUE) == 1, 3, "the message is released")
+    assert worker.wait(5) == 0
+
+
+def test_the_next_worker_starts_at_the_first_missing_fold(
+    store: Store, start_worker: StartWorker, tmp_path: Path
+) -> None:
+    diary = tmp_path / "diary"
+    worker = start_worker(WARREN_GRACE_SECONDS="0")
+    study = submit(Sleeps(seconds=1.0, diary=str(diary)), {"number": [7]}, X, Y, cv=4)
+    until(lambda: len(diary_of(diary)) == 3, what="the third fold has begun")
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(5) == 0
+    assert len(diary_of(diary)) == 3
+    start_worker()
+    study.wait(timeout=30, progress=False)
+    assert diary_of(diary) == [7] * 5, "only the fold in hand was fitted again"
+    [result] = store.trials(study.id)
+    assert (result["state"], result["attempts"]) == ("COMPLETE", 1), "an eviction is nobody's fault"
+    assert result["fit_seconds"] == pytest.approx(4.0, abs=0.5)
+    assert list(store.unfinished.of(study.id, [0])) == []
+
+
+@pytest.mark.parametrize("victims", ["worker", "training process", "both"])
+def test_sudden_death_costs_the_fold_in_hand_at_most(
+    victims: str, store: Store, start_worker: StartWorker, tmp_path: Path
+) -> None:
+    diary = tmp_path / "diary"
+    worker = start_worker()
+    study = submit(Sleeps(seconds=1.0, diary=str(diary)), {"number": [7]}, X, Y, cv=4)
+    until(lambda: len(diary_of(diary)) == 4, what="the fourth fold has begun")
+    trainer = trainer_of(worker)
+    assert trainer is not None
+    # The third fold ended with the second before the last; what is told is written within a second.
+    until(lambda: len(folds_kept(store, study.id, 0)) >= 2, 5, "folds are kept")
+    if victims != "training process":
+        worker.send_signal(signal.SIGKILL)
+    if victims != "worker":
+        os.kill(trainer.pid, signal.SIGKILL)
+    if victims != "training process":
+        start_worker()
+    study.wait(timeout=30, progress=False)
+    assert Counter(diary_of(diary)) <= Counter({7: 6})
+    [result] = store.trials(study.id)
+    assert result["state"] == "COMPLETE"
+    assert result["attempts"] == (2 if victims == "training process" else 1)
+
+
+def folds_kept(store: Store, study_id: str, number: int) -> dict[str, object]:
+    return dict(store.unfinished.of(study_id, [number]).get(number, {}).get("folds", {}))
+
+
+def test_a_second_sigterm_ends_a_worker_at_once(servers: Settings, start_worker: StartWorker, tmp_path: Path) -> None:
+    diary = tmp_path / "diary"
+    worker = start_worker(WARREN_GRACE_SECONDS="60")
+    submit(Sleeps(seconds=60.0, diary=str(diary)), {"number": [1]}, X, Y, cv=2)
+    until(lambda: diary_of(diary), what="the trial has begun")
+    worker.send_signal(signal.SIGTERM)
+    with pytest.raises(subprocess.TimeoutExpired):
+        worker.wait(1)
+    worker.send_signal(signal.SIGTERM)
+    assert worker.wait(5) == 128 + signal.SIGTERM
+    until(lambda: waiting(servers, CHUNKS_QUEUE) == 1, what="the chunk is back in the queue")

@@ -1,0 +1,109 @@
+"""Trials that take their process down, and those that were only at the wrong place."""
+
+from __future__ import annotations
+
+import re
+import signal
+from pathlib import Path
+
+import pytest
+from acceptance.conftest import StartWorker, X, Y, trainer_of, until, waiting
+from faulty import Exits, Grows, KillsItsWorker, Sleeps
+
+from producer import submit
+from tuning.errors import StudyError
+from tuning.names import DEAD_QUEUE
+from tuning.settings import Settings
+from tuning.store import Store
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [(7, "exited with code 7"), (-signal.SIGSEGV, "was killed by signal 11"), (0, "exited with code 0")],
+)
+def test_a_trial_that_takes_its_process_down_fails_with_its_reason_and_its_neighbours_go_on(
+    code: int, reason: str, start_worker: StartWorker
+) -> None:
+    worker = start_worker(WARREN_MAX_ATTEMPTS="2")
+    study = submit(Exits(code=code), {"when": [False, True], "number": [1, 2]}, X, Y, cv=2, n_chunks=1)
+    study.wait(timeout=60, progress=False)
+    frame = study.results()
+    assert list(frame["state"]) == ["COMPLETE", "FAILED", "COMPLETE", "FAILED"]
+    assert re.fullmatch(rf"the training process {reason} after \d\.\d s, with \d+ MB of memory", frame["error"][1])
+    assert list(frame["attempts"]) == [1, 2, 1, 2]
+    assert worker.poll() is None, "it cost the training process, not the worker"
+
+
+def test_tries_are_counted_across_workers(store: Store, start_worker: StartWorker) -> None:
+    first = start_worker()
+    study = submit(Exits(seconds=0.7), {"number": [3]}, X, Y, cv=2)
+
+    def tries() -> int:
+        return len(store.unfinished.of(study.id, [0]).get(0, {}).get("tries", []))
+
+    until(lambda: tries() == 1, what="the first try is noted")
+    first.send_signal(signal.SIGKILL)
+    first.wait(10)
+    start_worker()
+    study.wait(timeout=60, progress=False)
+    [result] = store.trials(study.id)
+    assert (result["state"], result["attempts"]) == ("FAILED", 3), "one by the first worker, two by the second"
+    assert result["worker"] == "worker-1"
+    assert tries() == 0, "what is noted of a trial goes with its result"
+
+
+def test_an_eviction_never_counts_against_a_trial(start_worker: StartWorker) -> None:
+    study = submit(Sleeps(seconds=0.5), {"number": [3]}, X, Y, cv=2)
+    for kind in (signal.SIGTERM, signal.SIGKILL):
+        worker = start_worker(WARREN_GRACE_SECONDS="0")
+        until(lambda one=worker: trainer_of(one), what="it trains")
+        worker.send_signal(kind)
+        worker.wait(10)
+    start_worker()
+    study.wait(timeout=60, progress=False)
+    assert list(study.results()["attempts"]) == [1]
+
+
+def test_the_training_process_dies_first_when_memory_runs_out(start_worker: StartWorker) -> None:
+    worker = start_worker()
+    submit(Sleeps(seconds=60.0), {"number": [3]}, X, Y, cv=2)
+    until(lambda: trainer_of(worker), what="it trains")
+    trainer = trainer_of(worker)
+    assert trainer is not None
+    until(lambda: Path(f"/proc/{trainer.pid}/oom_score_adj").read_text().strip() == "1000", 10, "it has said so")
+    assert int(Path(f"/proc/{worker.pid}/oom_score_adj").read_text()) < 1000
+
+
+def test_a_trial_that_takes_more_memory_than_it_may_fails(start_worker: StartWorker) -> None:
+    worker = start_worker(WARREN_TRIAL_MEMORY_BYTES=str(600 * 10**6), WARREN_MAX_ATTEMPTS="2")
+    study = submit(Grows(), {"megabytes": [0, 2000, 10]}, X, Y, cv=2, n_chunks=1)
+    study.wait(timeout=60, progress=False)
+    frame = study.results()
+    assert list(frame["state"]) == ["COMPLETE", "FAILED", "COMPLETE"]
+    assert re.fullmatch(
+        r"took more memory than the 600 MB that a trial may after \d\.\d s, with [6-9]\d\d MB of memory",
+        frame["error"][1],
+    )
+    assert worker.poll() is None
+
+
+def test_a_chunk_that_kills_its_workers_is_set_aside_and_can_be_put_back(
+    servers: Settings, start_worker: StartWorker
+) -> None:
+    study = submit(KillsItsWorker(), {"number": [1, 2]}, X, Y, cv=2, n_chunks=1)
+
+    def dead() -> bool:
+        return study.status().dead == 2
+
+    lost = 0
+    while not dead():
+        worker = start_worker(WARREN_MAX_LOST_WORKERS="2")
+        until(lambda one=worker: one.poll() is not None or dead(), what="it vanishes, or gives the chunk up")
+        lost += worker.poll() is not None
+        assert lost <= 4, "the chunk is set aside in the end"
+    assert lost == 3, "the first, and two that had it again"
+    until(lambda: waiting(servers, DEAD_QUEUE) == 1, what="the message is kept")
+    with pytest.raises(StudyError, match="trials 0 and 1 .* 2 workers in a row vanished .*retry_failed"):
+        study.wait(timeout=10, progress=False)
+    assert study.retry_failed() == 2
+    assert study.status().dead == 0

@@ -1,0 +1,73 @@
+"""What is kept of trials that have not ended, on a real server."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from contract.documents import STUDY, study, trial
+
+from tuning.store import Store, now, pack
+from tuning.unfinished import DoneFold, Try
+
+RESULT = {"test_scores": {"score": 0.1 + 0.2}, "fit_seconds": 1.5, "best_iteration": None}
+
+
+def fold(number: int, which: int, score: float = 0.5) -> DoneFold:
+    return DoneFold(study_id=STUDY, number=number, fold=which, result=RESULT | {"test_scores": {"score": score}})
+
+
+def a_try(reason: str = "killed by signal 9") -> Try:
+    return Try(reason=reason, seconds=1.5, memory_bytes=2**31, worker="worker-0", at=now())
+
+
+def test_folds_that_are_done_are_there_for_the_next_worker(store: Store) -> None:
+    store.unfinished.keep_folds([fold(3, 0, 0.1 + 0.2), fold(3, 2), fold(4, 0)])
+    store.unfinished.keep_folds([fold(3, 1)])
+    store.unfinished.keep_folds([])
+    found = store.unfinished.of(STUDY, [3, 5])
+    assert set(found) == {3}
+    assert set(found[3]["folds"]) == {"0", "1", "2"}
+    assert found[3]["folds"]["0"]["test_scores"]["score"] == 0.1 + 0.2, "every bit of it"
+
+
+def test_tries_are_counted_beside_the_folds(store: Store) -> None:
+    first = a_try()
+    store.unfinished.add_try(STUDY, 3, first)
+    store.unfinished.keep_folds([fold(3, 0)])
+    store.unfinished.add_try(STUDY, 3, a_try("exited with code 7"))
+    found = store.unfinished.of(STUDY, [3])[3]
+    assert [one["reason"] for one in found["tries"]] == ["killed by signal 9", "exited with code 7"]
+    assert found["tries"][0] == asdict(first)
+    assert set(found["folds"]) == {"0"}
+
+
+def test_trials_that_have_ended_are_forgotten(store: Store) -> None:
+    store.unfinished.keep_folds([fold(3, 0), fold(4, 0)])
+    store.unfinished.drop(STUDY, [3, 9])
+    assert set(store.unfinished.of(STUDY, [3, 4])) == {4}
+
+
+def test_a_chunk_whose_workers_vanish_is_counted_until_something_is_done(store: Store) -> None:
+    chunk = f"{STUDY}/1/0"
+    assert [store.unfinished.chunk_begins_again(chunk, 0) for _ in range(3)] == [0, 1, 2]
+    assert store.unfinished.chunk_begins_again(f"{STUDY}/1/1", 0) == 0, "each chunk by itself"
+    assert [store.unfinished.chunk_begins_again(chunk, 1) for _ in range(2)] == [0, 1], "a fold was done"
+    store.unfinished.chunk_ends(chunk)
+    assert store.unfinished.chunk_begins_again(chunk, 1) == 0, "it was given back in good order"
+
+
+def test_a_study_takes_what_is_unfinished_along(store: Store) -> None:
+    other = f"{STUDY}-too"
+    for one in (STUDY, other):
+        store.create_study(study() | {"_id": one})
+        store.unfinished.add_try(one, 3, a_try())
+        store.unfinished.chunk_begins_again(f"{one}/1/0", 0)
+    store.insert_trials([pack(trial(1)), pack(trial(2))])
+    assert (store.delete_study(STUDY) or {})["_id"] == STUDY
+    assert store.study(STUDY) is None
+    assert list(store.trials(STUDY)) == []
+    assert store.unfinished.of(STUDY, [3]) == {}
+    assert store.unfinished.chunk_begins_again(f"{STUDY}/1/0", 0) == 0
+    assert set(store.unfinished.of(other, [3])) == {3}
+    assert store.unfinished.chunk_begins_again(f"{other}/1/0", 0) == 1
+    assert store.delete_study(STUDY) is None

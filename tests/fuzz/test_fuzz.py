@@ -1,0 +1,35 @@
+"""A few of the messages of `make fuzz`, with every run of the tests."""
+
+from __future__ import annotations
+
+import json
+from random import Random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fuzz import decoder
+from fuzz.mutations import CORPUS, mutated
+from tuning.messages import decode_chunk
+
+
+def test_what_is_mutated_was_good() -> None:
+    for message in CORPUS:
+        assert decode_chunk(json.dumps(message).encode())
+
+
+def test_a_seed_gives_the_same_message() -> None:
+    assert [mutated(Random(seed)) for seed in range(50)] == [mutated(Random(seed)) for seed in range(50)]
+
+
+def test_mutated_messages_are_chunks_or_one_error() -> None:
+    found = decoder.run(1500, seed=0)
+    assert 0.02 < found[decoder.ACCEPTED] / found.total() < 0.6
+    assert len(found) > 60, "different reasons"
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.randoms(use_true_random=False))
+def test_mutations_that_hypothesis_draws_are_chunks_or_one_error(random: Random) -> None:
+    """It shrinks what fails to the fewest mutations."""
+    decoder.outcome(mutated(random))

@@ -1,0 +1,343 @@
+"""Servers that are stopped, started and blocked while a study is submitted and followed. They are these tests' own."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from uuid import uuid4
+
+import numpy as np
+import pytest
+from proxy import Proxy
+from servers import (
+    alarm,
+    bring_back,
+    private_stack,
+    restart_database,
+    start_database,
+    stop_broker,
+    stop_database,
+)
+from sklearn.dummy import DummyClassifier
+from submitting import finish
+
+from producer import Study, publication, submit
+from producer.stack import LocalStack
+from tuning.broker import channel
+from tuning.errors import BrokerError, StoreError
+from tuning.messages import Chunk, decode_chunk, encode_chunk
+from tuning.names import CHUNKS_QUEUE, LANES
+from tuning.settings import Settings, load_settings
+from tuning.store import Store
+
+X = np.arange(20.0).reshape(10, 2)
+Y = np.arange(10) % 2
+# Trials, a chunk each: a second of publishing.
+MANY = 5000
+# Seconds in which something that was set off must have happened.
+DEADLINE_SECONDS = 30.0
+
+
+@pytest.fixture(scope="module")
+def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    with private_stack(workers=0, data_dir=tmp_path_factory.mktemp("fragile")) as stack:
+        yield stack
+
+
+@pytest.fixture
+def stack(fragile: LocalStack, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalStack]:
+    """A broker with empty queues and an empty database, both there to be troubled."""
+    base, _, _ = fragile.mongo_url.rpartition("/")
+    monkeypatch.setenv("AMQP_URL", fragile.amqp_url)
+    monkeypatch.setenv("MONGO_URL", f"{base}/test-{uuid4().hex[:12]}")
+    yield fragile
+    bring_back(fragile)
+    with channel(load_settings()) as open_channel:
+        for lane in LANES:
+            open_channel.queue_purge(lane)
+
+
+class InTheMiddle:
+    """Does something on another thread when a certain chunk of a submission is made."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+        self._number = number
+        self._made = 0
+        self._asked = threading.Event()
+        self._under_way = threading.Event()
+        self._pool = ThreadPoolExecutor(1)
+        monkeypatch.setattr(publication, "encode_chunk", self._encode)
+
+    def _encode(self, chunk: Chunk) -> bytes:
+        self._made += 1
+        if self._made == self._number:
+            self._asked.set()
+            assert self._under_way.wait(DEADLINE_SECONDS)
+        return encode_chunk(chunk)
+
+    def do(self, first: Callable[[], object], then: Callable[[], object] = lambda: None) -> None:
+        """Make the submission wait for `first`, and do `then` while it goes on."""
+
+        def work() -> None:
+            assert self._asked.wait(DEADLINE_SECONDS)
+            try:
+                first()
+            finally:
+                self._under_way.set()
+            then()
+
+        self._done = self._pool.submit(work)
+
+    def end(self) -> None:
+        """Wait for all that; raise what it raised."""
+        self._done.result(DEADLINE_SECONDS)
+        self._pool.shutdown()
+
+
+@pytest.fixture
+def middle(monkeypatch: pytest.MonkeyPatch) -> InTheMiddle:
+    return InTheMiddle(monkeypatch, MANY // 2)
+
+
+def until(condition: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {DEADLINE_SECONDS} s: {what}"
+        time.sleep(0.02)
+
+
+def submit_many(**options: object) -> Study:
+    grid = {"random_state": range(MANY)}
+    return submit(DummyClassifier(), grid, X, Y, **({"cv": 2, "n_chunks": MANY} | options))
+
+
+def submit_few() -> Study:
+    return submit(DummyClassifier(), {"random_state": range(20)}, X, Y, cv=2)
+
+
+def drain(settings: Settings, at_least: int) -> list[Chunk]:
+    """Take every message of the first lane; a broker that has just been started knows a little later of them all."""
+    found: list[Chunk] = []
+    with channel(settings) as open_channel:
+
+        def waiting() -> int:
+            return int(open_channel.queue_declare(CHUNKS_QUEUE, passive=True).method.message_count)
+
+        until(lambda: waiting() >= at_least, f"{at_least} messages are in the queue")
+        left = waiting()
+        for _, _, body in open_channel.consume(CHUNKS_QUEUE, auto_ack=True, inactivity_timeout=10) if left else ():
+            assert body is not None, f"{left - len(found)} messages did not come"
+            found.append(decode_chunk(body))
+            if len(found) == left:
+                break
+    return found
+
+
+def deliveries(chunks: list[Chunk]) -> Counter[int]:
+    return Counter(trial.number for chunk in chunks for trial in chunk.trials)
+
+
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+def away_and_back(lines: list[str], away: str, server: str) -> bool:
+    """Whether two lines tell of one outage."""
+    return (
+        len(lines) == 2 and lines[0].startswith(away) and bool(re.match(rf"{server} is back after [\d.]+ s", lines[1]))
+    )
+
+
+# ------------------------------------------------------------------------------ broker
+
+
+def test_a_submission_is_completed_though_the_broker_is_killed_and_started_in_its_middle(
+    stack: LocalStack, middle: InTheMiddle, caplog: pytest.LogCaptureFixture
+) -> None:
+    middle.do(lambda: stop_broker(stack, kill=True), then=lambda: bring_back(stack))
+    study = submit_many()
+    middle.end()
+    found = deliveries(drain(load_settings(), MANY))
+    assert set(found) == set(range(MANY)), "every trial is in the queue"
+    assert found.total() - MANY <= 500, "only what was on its way is there twice"
+    assert away_and_back(told(caplog), "publishing waits for the broker, which has ", "the broker"), told(caplog)
+    status = study.status()
+    assert (status.state, status.submitted_at is not None) == ("RUNNING", True)
+
+
+def test_a_submission_is_completed_though_the_broker_is_restarted_in_good_order(
+    stack: LocalStack, middle: InTheMiddle
+) -> None:
+    middle.do(lambda: stop_broker(stack), then=lambda: bring_back(stack))
+    submit_many()
+    middle.end()
+    assert set(deliveries(drain(load_settings(), MANY))) == set(range(MANY))
+
+
+def test_a_submission_waits_while_the_broker_takes_no_messages(
+    stack: LocalStack, middle: InTheMiddle, caplog: pytest.LogCaptureFixture
+) -> None:
+    raised = alarm(stack)
+
+    def lower() -> None:
+        try:
+            until(lambda: "memory or disk alarm" in caplog.text, "the submission says that it waits")
+        finally:
+            raised.__exit__(None, None, None)
+
+    middle.do(raised.__enter__, then=lower)
+    submit_many()
+    middle.end()
+    assert deliveries(drain(load_settings(), MANY)) == Counter(range(MANY)), "the connection stayed: nothing twice"
+    assert away_and_back(told(caplog), "publishing waits for the broker, which has ", "the broker"), told(caplog)
+
+
+def test_a_submission_whose_broker_stays_away_says_exactly_what_is_left(
+    stack: LocalStack, middle: InTheMiddle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WARREN_PATIENCE_SECONDS", "2")
+    middle.do(lambda: stop_broker(stack, kill=True))
+    began = time.monotonic()
+    with pytest.raises(BrokerError) as caught:
+        submit_many(name="left")
+    assert time.monotonic() - began < 15
+    middle.end()
+    said = re.search(
+        r"can't be reached .* Gave up after 2 s .*\. ([\d,]+) of 5,000 trials of study '(left-\w+)' are in the queue; "
+        r"study.resume\(\) or the same submit\(\) publishes the rest$",
+        str(caught.value),
+    )
+    assert said, caught.value
+    safe, study = int(said[1].replace(",", "")), Study.attach(said[2])
+    assert MANY // 2 - 500 <= safe < MANY // 2 + 500
+    status = study.status()
+    assert (status.state, status.submitted_at, status.done) == ("RUNNING", None, 0)
+    with pytest.raises(BrokerError, match="can't be reached"):
+        study.resume()
+    bring_back(stack)
+    there = drain(load_settings(), safe)
+    assert safe <= len(there) <= safe + 500
+    assert {chunk.generation for chunk in there} == {1}
+    assert study.resume() == MANY
+    assert deliveries(drain(load_settings(), MANY)) == Counter(range(MANY))
+    assert study.status().submitted_at is not None
+
+
+# ---------------------------------------------------------------------------- database
+
+
+def test_a_submission_is_completed_though_the_database_is_restarted_in_its_middle(
+    stack: LocalStack, middle: InTheMiddle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("WARREN_CONNECT_SECONDS", "0.5")
+
+    def come_back() -> None:
+        until(lambda: "waits for the database" in caplog.text, "the submission says that it waits")
+        start_database(stack)
+
+    middle.do(lambda: stop_database(stack, kill=True), then=come_back)
+    study = submit_many()
+    middle.end()
+    assert deliveries(drain(load_settings(), MANY)) == Counter(range(MANY))
+    assert study.status().submitted_at is not None
+    assert away_and_back(told(caplog), f"publishing study {study.id} waits for the database: ", "the database")
+
+
+def test_a_submission_whose_database_stays_away_says_that_everything_is_in_the_queue(
+    stack: LocalStack, middle: InTheMiddle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WARREN_CONNECT_SECONDS", "0.5")
+    monkeypatch.setenv("WARREN_PATIENCE_SECONDS", "1")
+    middle.do(lambda: stop_database(stack, kill=True))
+    with pytest.raises(StoreError, match="All 5,000 trials of study 'noted-.*' are in the queue, and workers evaluate"):
+        submit_many(name="noted")
+    middle.end()
+    assert deliveries(drain(load_settings(), MANY)) == Counter(range(MANY))
+    bring_back(stack)
+    # A worker takes them: the study's generation is still the one before.
+    [study] = Study.list()
+    assert (study.status().state, study.status().submitted_at) == ("RUNNING", None)
+    assert study.resume() == MANY
+
+
+def wait_for(study: Study, pool: ThreadPoolExecutor) -> Future[Study]:
+    """Follow a study on another thread; return the future of its end once it is under way."""
+    looks: list[object] = []
+    real = study._store.study
+
+    def look(*arguments: object) -> object:
+        looks.append(arguments)
+        return real(*arguments)
+
+    study._store.study = look
+    ended = pool.submit(study.wait, timeout=60, progress=False)
+    # The first is not a follower's: there, a database that is away is an error.
+    until(lambda: len(looks) >= 3, "the study is followed")
+    return ended
+
+
+def test_a_study_is_followed_over_a_restart_of_the_database(
+    stack: LocalStack, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WARREN_CONNECT_SECONDS", "0.5")
+    study = submit_few()
+    with ThreadPoolExecutor(1) as pool:
+        ended = wait_for(study, pool)
+        stop_database(stack, kill=True)
+        until(lambda: "can't see study" in caplog.text, "the outage is told")
+        with pytest.raises(StoreError, match="can't be reached"):
+            study.status()
+        assert not ended.done()
+        start_database(stack)
+        store = Store(load_settings())
+        finish(store, study, range(20))
+        store.close()
+        assert ended.result(DEADLINE_SECONDS) is study
+    assert away_and_back(told(caplog), f"can't see study {study.id} for now, it goes on: MongoDB at ", "the database")
+    assert study.status().state == "COMPLETE"
+
+
+def test_the_time_of_a_wait_is_over_on_time_while_the_database_is_away(stack: LocalStack) -> None:
+    study = submit_few()
+    with ThreadPoolExecutor(1) as pool:
+        stopping = pool.submit(lambda: (time.sleep(0.3), stop_database(stack, kill=True)))
+        began = time.monotonic()
+        with pytest.raises(TimeoutError, match="0 trials had ended when the time was over; it goes on"):
+            study.wait(timeout=3, progress=False)
+        assert 2.9 < time.monotonic() - began < 5.5
+        stopping.result(DEADLINE_SECONDS)
+
+
+def test_a_study_is_followed_over_a_restart_in_good_order(stack: LocalStack) -> None:
+    study = submit_few()
+    with ThreadPoolExecutor(1) as pool:
+        ended = wait_for(study, pool)
+        restart_database(stack)
+        store = Store(load_settings())
+        finish(store, study, range(20))
+        store.close()
+        assert ended.result(DEADLINE_SECONDS) is study
+
+
+def test_the_time_of_a_wait_is_over_on_time_though_the_network_is_cut(
+    stack: LocalStack, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = load_settings()
+    with Proxy.to(settings.mongo_url) as proxy:
+        monkeypatch.setenv("MONGO_URL", proxy.url(settings.mongo_url))
+        study = submit_few()
+        cutting = threading.Timer(0.5, proxy.cut)
+        cutting.start()
+        began = time.monotonic()
+        with pytest.raises(TimeoutError, match="0 trials had ended when the time was over; it goes on"):
+            study.wait(timeout=3, progress=False)
+        assert 2.9 < time.monotonic() - began < 5.5
+        cutting.join()
+        proxy.mend()
+        assert study.status().state == "RUNNING"
+        study._store.close()

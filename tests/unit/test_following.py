@@ -1,0 +1,138 @@
+"""Following a study whose database comes and goes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import pytest
+
+from producer import following, outage
+from producer.following import Follower
+from producer.status import Status
+from tuning.counts import no_counts
+from tuning.errors import StoreError, StudyError
+from tuning.store import Document, Store, now
+
+AWAY = StoreError("MongoDB is away")
+
+
+def document(complete: int = 0, **fields: Any) -> Document:
+    return {
+        "_id": "trees",
+        "name": "trees",
+        "state": "COMPLETE" if complete == 10 else "RUNNING",
+        "n_trials": 10,
+        "progress": no_counts() | {"complete": complete, "dead": fields.pop("dead", 0)},
+        "created_at": now(),
+        "submitted_at": now(),
+        "dead_letters": [],
+        **fields,
+    }
+
+
+class Looks:
+    """As much of a store as following needs: answers look by look, and the last one again and again."""
+
+    def __init__(self, *answers: Document | StoreError | None) -> None:
+        self.answers = list(answers)
+        self.asked_at: list[float] = []
+        self.limits: list[float] = []
+        self.recounted = 0
+
+    def study(self, study_id: str, fields: object) -> Document | None:
+        self.asked_at.append(time.monotonic())
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, StoreError):
+            raise answer
+        return answer
+
+    def recount(self, study_id: str) -> None:
+        self.recounted += 1
+
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        self.limits.append(seconds)
+        yield
+
+
+def follow(looks: Looks, seconds: float = 20.0) -> list[Status]:
+    """Follow until the end; return what was shown."""
+    shown: list[Status] = []
+    Follower(cast("Store", looks), "trees", time.monotonic() + seconds, shown.append).run()
+    return shown
+
+
+def test_every_status_is_shown_to_the_end() -> None:
+    shown = follow(Looks(document(0), document(4), document(10)))
+    assert [status.done for status in shown] == [0, 4, 10]
+
+
+def test_an_outage_is_one_line_when_it_begins_and_one_when_it_ends(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(outage, "LONGEST_PAUSE", 0.05)
+    looks = Looks(document(1), AWAY, AWAY, AWAY, document(2), AWAY, document(10))
+    assert [status.done for status in follow(looks)] == [1, 2, 10]
+    said = [record.getMessage() for record in caplog.records]
+    assert [line.partition(" after")[0] for line in said] == [
+        "can't see study trees for now, it goes on: MongoDB is away",
+        "the database is back",
+    ] * 2
+
+
+def test_a_database_that_is_away_is_asked_with_pauses_that_grow() -> None:
+    looks = Looks(document(1), AWAY)
+    with pytest.raises(TimeoutError, match="study trees: 1 trials had ended when the time was over; it goes on"):
+        follow(looks, seconds=2.0)
+    assert len(looks.asked_at) < 20, "it spins"
+
+
+def test_the_time_is_over_on_time_also_while_the_database_is_away() -> None:
+    looks = Looks(document(1), AWAY)
+    began = time.monotonic()
+    with pytest.raises(TimeoutError):
+        follow(looks, seconds=0.5)
+    assert 0.4 < time.monotonic() - began < 2.0
+    # A look itself ends in time too: in a cut network, the driver would wait for the server's word.
+    assert max(looks.limits) <= 1.0
+
+
+def test_a_study_that_is_deleted_meanwhile_is_said_so() -> None:
+    with pytest.raises(StudyError, match="study 'trees' is not in the database any more"):
+        follow(Looks(document(1), None))
+
+
+def test_trials_that_no_worker_can_evaluate_are_told_once_while_others_go_on(caplog: pytest.LogCaptureFixture) -> None:
+    letters = [{"generation": 1, "index": 3, "numbers": [6, 7], "reason": "no such class"}]
+    dead = {"dead": 2, "dead_letters": letters}
+    follow(Looks(document(1), document(2, **dead), document(3, **dead), document(4, **dead), document(10)))
+    [said] = [record.getMessage() for record in caplog.records]
+    assert said.startswith("study trees: trials 6 and 7 can't be evaluated by any worker: no such class. Mend that")
+    assert said.endswith("or `warren retry trees`. The others go on")
+
+
+def test_a_study_of_which_only_those_are_left_is_not_waited_for() -> None:
+    letters = [{"generation": 1, "index": 3, "numbers": [6, 7], "reason": "no such class"}]
+    with pytest.raises(StudyError, match=r"^study trees: trials 6 and 7 can't be evaluated by any worker: no such"):
+        follow(Looks(document(3), document(8, dead=2, dead_letters=letters)))
+
+
+def test_a_submission_that_was_cut_short_is_said_once_nothing_moves(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(following, "_STALL_SECONDS", 0.1)
+    looks = Looks(document(1, submitted_at=None))
+    with pytest.raises(TimeoutError):
+        follow(looks, seconds=1.5)
+    [said] = [record.getMessage() for record in caplog.records]
+    assert said.startswith("study trees: its submission has not ended. If nobody is at it any more, study.resume()")
+    assert looks.recounted > 1
+
+
+def test_a_count_that_was_missed_is_made_good_when_nothing_moves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(following, "_STALL_SECONDS", 0.1)
+    looks = Looks(document(9), document(9), document(9), document(9), document(10))
+    assert follow(looks)[-1].state == "COMPLETE"

@@ -1,0 +1,181 @@
+"""What is known of trials that have not ended: the folds that are done, and the tries that took a process down.
+
+One document a trial, under the trial's own id, in the collection ``unfinished``. It goes away with the trial's result.
+So whoever takes a chunk over starts at the first missing fold, and a trial that kills its process is told from one that
+was at the wrong place: tries are counted here, evictions are not.
+
+Beside them lies one document for each chunk that was delivered again, under ``<study>/<generation>/<index>``: how often
+in a row its workers have vanished with nothing done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pymongo
+from pymongo.collection import Collection
+from pymongo.errors import PyMongoError
+
+from tuning.errors import StoreError
+
+Document = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoneFold:
+    """A fold of a trial that has not ended.
+
+    Attributes
+    ----------
+    study_id : str
+    number : int
+        The trial.
+    fold : int
+    result : dict
+        What `worker.evaluate.FoldResult` holds.
+    """
+
+    study_id: str
+    number: int
+    fold: int
+    result: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Try:
+    """A try that took its process down.
+
+    Attributes
+    ----------
+    reason : str
+        How it ended: a signal, an exit code, a limit.
+    seconds : float
+        Seconds from its begin to its end.
+    memory_bytes : int or None
+        The most that its process held, as far as it is known.
+    worker : str
+        Where.
+    at : datetime
+        When it ended, UTC.
+    """
+
+    reason: str
+    seconds: float
+    memory_bytes: int | None
+    worker: str
+    at: datetime
+
+
+class Unfinished:
+    """The collection ``unfinished`` of one database.
+
+    Parameters
+    ----------
+    collection : pymongo.collection.Collection
+    explain : callable
+        Makes a `StoreError` of a driver's error.
+
+    Raises
+    ------
+    StoreError
+        From every method: the server is unreachable or refuses.
+    """
+
+    def __init__(self, collection: Collection[Document], explain: Callable[[PyMongoError], StoreError]) -> None:
+        self._collection = collection
+        self._explain = explain
+
+    def keep_folds(self, folds: Sequence[DoneFold]) -> None:
+        """Write folds that are done; the same one again changes nothing."""
+        if not folds:
+            return
+        try:
+            self._collection.bulk_write(
+                [
+                    pymongo.UpdateOne(
+                        {"_id": f"{one.study_id}:{one.number}"},
+                        {
+                            "$set": {
+                                "study_id": one.study_id,
+                                "number": one.number,
+                                f"folds.{one.fold}": dict(one.result),
+                            }
+                        },
+                        upsert=True,
+                    )
+                    for one in folds
+                ],
+                ordered=False,
+            )
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc
+
+    def add_try(self, study_id: str, number: int, one: Try) -> None:
+        """Count a try that took its process down."""
+        try:
+            self._collection.update_one(
+                {"_id": f"{study_id}:{number}"},
+                {"$set": {"study_id": study_id, "number": number}, "$push": {"tries": vars(one)}},
+                upsert=True,
+            )
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc
+
+    def of(self, study_id: str, numbers: Iterable[int]) -> dict[int, Document]:
+        """Return what is known of some trials, by number; those of which nothing is are absent."""
+        try:
+            found = self._collection.find({"_id": {"$in": [f"{study_id}:{number}" for number in numbers]}})
+            return {document["number"]: document for document in found}
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc
+
+    def drop(self, study_id: str, numbers: Iterable[int]) -> None:
+        """Forget trials that have ended."""
+        try:
+            self._collection.delete_many({"_id": {"$in": [f"{study_id}:{number}" for number in numbers]}})
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc
+
+    def drop_study(self, study_id: str) -> None:
+        """Forget everything of a study."""
+        # The characters after the separators: one walk of the id index each.
+        mine = [{"_id": {"$gte": f"{study_id}{mark}", "$lt": f"{study_id}{chr(ord(mark) + 1)}"}} for mark in ":/"]
+        try:
+            self._collection.delete_many({"$or": mine})
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc
+
+    # ------------------------------------------------------------------- chunks
+
+    def chunk_begins_again(self, chunk: str, done: int) -> int:
+        """Note that a worker begins a chunk that was delivered before.
+
+        Parameters
+        ----------
+        chunk : str
+            ``<study>/<generation>/<index>``.
+        done : int
+            Folds and trials of it that are there by now.
+
+        Returns
+        -------
+        int
+            How many workers before this one have begun so, and vanished with nothing more done.
+        """
+        try:
+            before = self._collection.find_one({"_id": chunk})
+            vanished = before["begun"] if before and before["done"] == done else 0
+            self._collection.replace_one({"_id": chunk}, {"begun": vanished + 1, "done": done}, upsert=True)
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc
+        return int(vanished)
+
+    def chunk_ends(self, chunk: str) -> None:
+        """Note that a worker has ended its work on a chunk in good order, or gave it back."""
+        try:
+            self._collection.delete_one({"_id": chunk})
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc

@@ -1,0 +1,117 @@
+"""How far a chunk has come: which trials have a result, what is known of the others, what the one in hand may take."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from itertools import takewhile
+from typing import Any
+
+from tuning.boosting import shared_fit
+from tuning.messages import Chunk, Trial
+from tuning.unfinished import Document, DoneFold
+
+
+class Progress:
+    """How far a chunk has come.
+
+    Parameters
+    ----------
+    chunk : Chunk
+    done : set of int
+        Numbers of trials that have a result.
+    notes : mapping of int to dict, default={}
+        What earlier workers have left of the others, as `tuning.unfinished` keeps it.
+
+    Attributes
+    ----------
+    chunk : Chunk
+    done : set of int
+        Numbers that have a result.
+    todo : deque of Trial
+        Trials that have none, in order; the first is in hand.
+    tries : dict of int to (list of dict)
+        Tries that took a process down, by number.
+    folds : dict of int to (dict of str to dict)
+        Folds that are done, by number and fold.
+    alone : set of int
+        Numbers that share no fit any more: one that they shared took its process down.
+    began : float or None
+        When the trial in hand began, on the monotonic clock, as if its folds that are done had been fitted just before;
+        None while data and libraries are loaded.
+    """
+
+    def __init__(self, chunk: Chunk, done: set[int], notes: Mapping[int, Document] | None = None) -> None:
+        self.chunk = chunk
+        self.done = done
+        self.todo = deque(trial for trial in chunk.trials if trial.number not in done)
+        known = {number: note for number, note in (notes or {}).items() if number not in done}
+        self.tries: dict[int, list[Document]] = {
+            number: note["tries"] for number, note in known.items() if note.get("tries")
+        }
+        self.folds: dict[int, dict[str, Any]] = {
+            number: note["folds"] for number, note in known.items() if note.get("folds")
+        }
+        self.alone: set[int] = set()
+        self.began: float | None = None
+
+    @property
+    def work_done(self) -> int:
+        """Results, folds and tries that are there: what grows as long as the chunk comes along."""
+        return len(self.done) + sum(map(len, self.folds.values())) + sum(map(len, self.tries.values()))
+
+    def begin(self, moment: float) -> None:
+        """Note that the next trial begins."""
+        self.began = moment
+        if self.folds and self.todo:
+            self.began -= sum(_seconds(self.folds.get(trial.number, {}).values()) for trial in self.in_hand())
+
+    def keep(self, fold: DoneFold) -> None:
+        """Note that a fold of a trial is done."""
+        self.folds.setdefault(fold.number, {})[str(fold.fold)] = fold.result
+
+    def end(self, number: int) -> None:
+        """Note that a trial has ended, most often the first to do."""
+        self.done.add(number)
+        self.folds.pop(number, None)
+        if self.todo[0].number == number:
+            self.todo.popleft()
+        else:
+            self.todo = deque(trial for trial in self.todo if trial.number != number)
+
+    def in_hand(self) -> list[Trial]:
+        """Return the trials that share the fit in hand; most often the first to do."""
+        first = self.todo[0]
+        if not self.chunk.share_fits or first.number in self.alone:
+            return [first]
+        default = self.chunk.objective.estimator
+        shared = shared_fit(first.estimator or default, first.params)
+        if shared is None:
+            return [first]
+        alike = takewhile(
+            lambda trial: (other := shared_fit(trial.estimator or default, trial.params)) and other.key == shared.key,
+            self.todo,
+        )
+        return list(alike)
+
+    def part(self) -> bool:
+        """Let the trials that share the fit in hand be fitted alone; return False where it has but one."""
+        sharing = [trial.number for trial in self.in_hand()]
+        self.alone.update(sharing)
+        return len(sharing) > 1
+
+    def expected_end(self, pace: float) -> float:
+        """Say when the fit in hand is expected to end, on the monotonic clock; long ago where nobody knows.
+
+        Parameters
+        ----------
+        pace : float
+            Seconds that this worker takes for a second of the planner's.
+        """
+        if self.began is None:  # nothing of it is done yet
+            return float("inf")
+        return self.began + pace * sum(trial.estimated_seconds for trial in self.in_hand())
+
+
+def _seconds(folds: Iterable[Mapping[str, Any]]) -> float:
+    return float(sum(fold["fit_seconds"] + fold["score_seconds"] for fold in folds))
