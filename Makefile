@@ -20,7 +20,7 @@ test: setup ## Run all tests, on servers of their own.
 test-docker: setup ## Run the tests that need a Docker engine.
 	$(BIN)/python -m pytest -m docker
 
-chaos: setup ## Kill workers and restart servers under a study of 540 trials, and compare every score; half an hour.
+chaos: setup ## Kill workers and restart servers under a study of 540 trials, and compare every score; ten minutes.
 	PYTHONPATH=tests/support $(BIN)/python tests/chaos
 
 fuzz: setup ## Put 100,000 mutated messages through the decoder and 10,000 through a worker; some minutes.
