@@ -15,7 +15,7 @@ demo: setup ## Bring up a broker, a database and two workers, and tune three lib
 	@$(BIN)/warren demo
 
 test: setup ## Run all tests, on servers of their own.
-	$(BIN)/python -m pytest -n 3 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-docker: setup ## Run the tests that need a Docker engine.
 	$(BIN)/python -m pytest -m docker

@@ -70,7 +70,7 @@ def _load(name: str) -> type:
     module_name, _, class_name = name.rpartition(".")
     try:
         found = getattr(importlib.import_module(module_name), class_name, None)
-    except ImportError as exc:
+    except Exception as exc:  # a library that lacks a system library raises OSError, or an error of its own
         raise InputError(f"estimator {name!r}: its module can't be imported here ({exc})") from exc
     if not isinstance(found, type) or not all(callable(getattr(found, method, None)) for method in _METHODS):
         raise InputError(f"estimator {name!r} is no estimator class: it needs {', '.join(_METHODS)}")

@@ -129,9 +129,10 @@ class Blobs:
                 found = self._files.find_one({_NAMED_BEFORE: digest}, {"_id": 1}) or {"_id": None}
             with self._bucket.open_download_stream(found["_id"]) as stream:
                 return stream.read()
-        except gridfs.NoFile as exc:
+        except (gridfs.NoFile, gridfs.errors.CorruptGridFile) as exc:
+            how = "not" if isinstance(exc, gridfs.NoFile) else "not whole"
             raise StudyError(
-                f"blob {digest[:12]} is not in bucket {self.name!r}: was the study's data deleted?"
+                f"blob {digest[:12]} is {how} in bucket {self.name!r}: was the study's data deleted?"
             ) from exc
         except PyMongoError as exc:
             raise StoreError(f"can't read blob {digest[:12]} from bucket {self.name!r}: {exc}") from exc

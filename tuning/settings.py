@@ -114,6 +114,7 @@ class Settings(BaseSettings):
     max_lost_workers: int = Field(
         default=10,
         ge=1,
+        le=100,  # below the broker's own limit
         alias="WARREN_MAX_LOST_WORKERS",
         description="How many workers in a row may vanish with a chunk, and leave nothing done, before it is "
         "dead-lettered. Machines that vanish take ten in a row very rarely, a chunk that kills its workers always.",

@@ -37,7 +37,7 @@ from tuning.counts import GROUP, best_of, increments, totals
 from tuning.errors import InputError, StoreError
 from tuning.settings import Settings, redact
 from tuning.tls import advice, mongo_options
-from tuning.unfinished import Unfinished
+from tuning.unfinished import Unfinished, pages
 
 Document = dict[str, Any]
 
@@ -289,10 +289,11 @@ class Store:
                 # Fields of one index, so a server answers without opening a document.
                 found = self._trials.find({"study_id": study_id}, {"_id": 0, "number": 1}).hint(_COUNT_AND_RESUME)
                 return {document["number"] for document in found}
-            ids = [trial_id(study_id, number) for number in among]
+            ids = ([trial_id(study_id, number) for number in page] for page in pages(among))
             return {
                 int(document["_id"].rpartition(":")[2])
-                for document in self._trials.find({"_id": {"$in": ids}}, {"_id": 1})
+                for page in ids
+                for document in self._trials.find({"_id": {"$in": page}}, {"_id": 1})
             }
         except PyMongoError as exc:
             raise self._explain(exc) from exc
@@ -327,10 +328,15 @@ class Store:
 
     def delete_failed(self, study_id: str) -> int:
         """Delete a study's failed trials, so that they can be tried again; return how many."""
+        failed = {"study_id": study_id, "state": "FAILED"}
         try:
-            return self._trials.delete_many({"study_id": study_id, "state": "FAILED"}).deleted_count
+            numbers = [document["number"] for document in self._trials.find(failed, {"number": 1})]
+            deleted = self._trials.delete_many(failed).deleted_count
         except PyMongoError as exc:
             raise self._explain(exc) from exc
+        # What a lost worker has left of them would fail them again untried.
+        self.unfinished.drop(study_id, numbers)
+        return deleted
 
     # ----------------------------------------------------------------- progress
 
@@ -367,6 +373,7 @@ class Store:
         dict or None
             The study document after it; None where there is no such study.
         """
+        before = self.study(study_id, ("publications",))
         try:
             found, best = totals(list(self._trials.aggregate([{"$match": {"study_id": study_id}}, {"$group": GROUP}])))
         except PyMongoError as exc:
@@ -378,7 +385,9 @@ class Store:
         if study and found["complete"] + found["failed"] >= study["n_trials"] and study["state"] != "COMPLETE":
             self.unfinished.drop_study(study_id)
             ended = {"$set": {"state": "COMPLETE", "finished_at": now()}}
-            return self.update_study(study_id, ended, {"state": {"$ne": "CANCELLED"}}) or study
+            # Unless trials were taken back since they were counted, which a new publication says.
+            still = {"state": {"$ne": "CANCELLED"}, "publications": (before or {}).get("publications")}
+            return self.update_study(study_id, ended, still) or study
         return study
 
 

@@ -33,12 +33,15 @@ def context(settings: Settings) -> ssl.SSLContext:
         The file can't be read, or holds no certificates.
     """
     try:
-        return ssl.create_default_context(cafile=settings.ca_file or None)
+        made = ssl.create_default_context(cafile=settings.ca_file or None)
     except OSError as exc:  # also SSLError, where it holds no certificates
         raise InputError(
             f"WARREN_CA_FILE={settings.ca_file!r} can't be used ({exc.strerror or type(exc).__name__}): name a file of "
             "PEM certificates"
         ) from None
+    # Not every system sets a lower bound of its own.
+    made.minimum_version = max(made.minimum_version, ssl.TLSVersion.TLSv1_2)
+    return made
 
 
 def check_verifies(found: ssl.SSLContext) -> None:

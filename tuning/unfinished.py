@@ -10,9 +10,10 @@ in a row its workers have vanished with nothing done.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 import pymongo
@@ -22,6 +23,17 @@ from pymongo.errors import PyMongoError
 from tuning.errors import StoreError
 
 Document = dict[str, Any]
+
+
+# Ids in a question: a server takes 16 MiB, and an id has up to two hundred bytes.
+_PAGE = 10_000
+
+
+def pages(numbers: Iterable[int]) -> Iterator[list[int]]:
+    """Cut numbers of trials into lists that a question has room for."""
+    left = iter(numbers)
+    while page := list(islice(left, _PAGE)):
+        yield page
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,11 +126,11 @@ class Unfinished:
             raise self._explain(exc) from exc
 
     def add_try(self, study_id: str, number: int, one: Try) -> None:
-        """Count a try that took its process down."""
+        """Count a try that took a process down; the same one again changes nothing."""
         try:
             self._collection.update_one(
                 {"_id": f"{study_id}:{number}"},
-                {"$set": {"study_id": study_id, "number": number}, "$push": {"tries": vars(one)}},
+                {"$set": {"study_id": study_id, "number": number}, "$addToSet": {"tries": vars(one)}},
                 upsert=True,
             )
         except PyMongoError as exc:
@@ -127,15 +139,19 @@ class Unfinished:
     def of(self, study_id: str, numbers: Iterable[int]) -> dict[int, Document]:
         """Return what is known of some trials, by number; those of which nothing is are absent."""
         try:
-            found = self._collection.find({"_id": {"$in": [f"{study_id}:{number}" for number in numbers]}})
-            return {document["number"]: document for document in found}
+            return {
+                document["number"]: document
+                for page in pages(numbers)
+                for document in self._collection.find({"_id": {"$in": [f"{study_id}:{number}" for number in page]}})
+            }
         except PyMongoError as exc:
             raise self._explain(exc) from exc
 
     def drop(self, study_id: str, numbers: Iterable[int]) -> None:
         """Forget trials that have ended."""
         try:
-            self._collection.delete_many({"_id": {"$in": [f"{study_id}:{number}" for number in numbers]}})
+            for page in pages(numbers):
+                self._collection.delete_many({"_id": {"$in": [f"{study_id}:{number}" for number in page]}})
         except PyMongoError as exc:
             raise self._explain(exc) from exc
 

@@ -163,7 +163,9 @@ def _serve(connection: Connection, settings: Settings) -> None:
 
 def main() -> None:
     """Serve the worker at the other end of the file descriptor named by the first argument."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the worker decides
+    # Ctrl-C reaches the whole terminal, and systemd tells a whole control group to end; the worker decides.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     _die_with_parent(int(sys.argv[2]))
     _die_first()
     settings = load_settings()

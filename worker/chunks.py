@@ -131,6 +131,10 @@ class Planned:
         )
 
 
+# Folds of a trial up to which they are kept when it is abandoned: of more, each is a small part, and together they are
+# much for a document.
+_MOST_KEPT_FOLDS = 500
+
 Kept: TypeAlias = dict[int, dict[int, FoldResult]]
 """Results of folds, by trial number and fold."""
 
@@ -261,7 +265,7 @@ class ChunkEvaluator:
             }
             for trial, result in found.items():
                 work.kept[trial][number] = result
-            if number < last:
+            if number < last <= _MOST_KEPT_FOLDS:
                 self._on_fold(found, number)
         return True
 

@@ -34,6 +34,15 @@ _TICK_SECONDS = 0.5
 _PROBE_SECONDS = 15.0
 # A chunk that came back this often less than the broker's limit is published afresh instead of given back.
 _SPARE_RETURNS = 20
+# A fresh copy says so, for the broker does not: somebody had it before.
+_AGAIN = "x-warren-again"
+# As submissions have it; a message may say what it likes.
+_HIGHEST_PRIORITY = 9
+# Seconds that a connection must have lasted to be a good one; after bad ones in a row the next waits, seconds at most.
+_STEADY_SECONDS = 15.0
+_LONGEST_WAIT = 15.0
+# Seconds that a stopped worker has beyond its grace to hand over its chunk: the broker takes it back by itself then.
+_LAST_SECONDS = 3.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +109,7 @@ class Consumer:
         self._jobs: queue.SimpleQueue[tuple[_Delivery, Callable[[Outcome], None]] | None] = queue.SimpleQueue()
         self._crash: BaseException | None = None
         self._connected_before = False
+        self._short_sessions = 0
         # When to ask the broker again whether it knows that we listen.
         self._probe_at = 0.0
         self._doubt = False
@@ -138,7 +148,7 @@ class Consumer:
         self._pulse.unready("worker", "it is stopping")
         self._runner.stop(self._settings.grace_seconds)
         self._jobs.put(None)
-        thread.join()
+        thread.join(self._settings.grace_seconds + _LAST_SECONDS)  # a call to a database that is away may take longer
         if self._crash:
             raise self._crash
 
@@ -175,6 +185,7 @@ class Consumer:
 
     def _session(self, connection: pika.BlockingConnection, channel: BlockingChannel) -> None:
         """Consume on one connection until stopped or until it is gone; its chunk then goes to whomever."""
+        began = time.monotonic()
         self._unsettled = False
         self._listening.clear()
         if self._connected_before:
@@ -190,15 +201,20 @@ class Consumer:
             reason = str(explain(self._settings, exc))
             self._pulse.unready("broker", "the connection was lost")
             logger.warning("lost the broker; a chunk in hand will be delivered again", extra={"reason": reason})
-            # Forty workers that lost it together do not come back together.
-            self._sleep(random.uniform(0, _TICK_SECONDS))  # noqa: S311 - jitter, no secret
+            # Forty workers that lost it together do not come back together; one that lets us in and throws us out
+            # is not asked without a pause.
+            self._short_sessions = 0 if time.monotonic() - began > _STEADY_SECONDS else self._short_sessions + 1
+            longest = min(_LONGEST_WAIT, _TICK_SECONDS * 2 ** min(self._short_sessions, 10))
+            self._sleep(random.uniform(0, longest))  # noqa: S311 - jitter, no secret
         finally:
             # What the runner still holds belongs to the connection that is gone: it ends with its fold.
-            while not self._free.wait(_TICK_SECONDS):
+            deadline = float("inf")
+            while not self._free.wait(_TICK_SECONDS) and time.monotonic() < deadline:
                 self._pulse.beat()
                 self._runner.let_go()
                 if self._stopping.is_set():
                     self._runner.stop(self._settings.grace_seconds)
+                    deadline = min(deadline, time.monotonic() + self._settings.grace_seconds + _LAST_SECONDS)
             self._runner.ready_again()
 
     def _consume(self, connection: pika.BlockingConnection, channel: BlockingChannel) -> None:
@@ -220,7 +236,8 @@ class Consumer:
                 raise BrokerError(f"the broker cancelled a consumer of {CHUNKS_QUEUE!r}")
         self._stop_listening(channel)
         self._runner.stop(self._settings.grace_seconds)
-        while self._unsettled and self._crash is None:
+        deadline = time.monotonic() + self._settings.grace_seconds + _LAST_SECONDS
+        while self._unsettled and self._crash is None and time.monotonic() < deadline:
             self._pulse.beat()
             connection.process_data_events(time_limit=_TICK_SECONDS)
         connection.process_data_events(time_limit=0)  # the last acknowledgement leaves
@@ -280,14 +297,14 @@ class Consumer:
         self._unsettled = True
         self._free.clear()
         began = time.monotonic()
-        self._lanes.begin(lane, properties.priority or 1)
+        self._lanes.begin(lane, min(properties.priority or 1, _HIGHEST_PRIORITY))
         self._metrics.chunk_arrived(method.redelivered, queue_wait(properties.timestamp, time.time()))
         delivery = _Delivery(
             lane=lane,
             tag=method.delivery_tag,
             body=body,
             properties=properties,
-            again=method.redelivered,
+            again=method.redelivered or bool((properties.headers or {}).get(_AGAIN)),
         )
 
         def finish(outcome: Outcome) -> None:
@@ -315,7 +332,12 @@ class Consumer:
                 channel.basic_nack(delivery.tag, requeue=True)
             case Verdict.REQUEUE:
                 # The broker would set it aside soon, for it counts evictions: a fresh copy starts anew.
-                fresh = pika.BasicProperties(delivery_mode=2, priority=delivery.properties.priority)
+                fresh = pika.BasicProperties(
+                    delivery_mode=2,
+                    priority=delivery.properties.priority,
+                    message_id=delivery.properties.message_id,
+                    headers={_AGAIN: True},
+                )
                 channel.basic_publish("", delivery.lane, delivery.body, fresh, mandatory=True)
                 channel.basic_ack(delivery.tag)
             case Verdict.DEAD_LETTER:

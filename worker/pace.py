@@ -26,10 +26,10 @@ class Pace:
     def learn(self, progress: Progress, number: int, moment: float) -> None:
         """Take note of a trial that ends at `moment`, on the monotonic clock."""
         trial = next(trial for trial in progress.todo if trial.number == number)
-        if progress.began is not None and trial.estimated_seconds:
+        if progress.began is not None and trial.estimated_seconds and number not in progress.taken_over:
             measured = self._measured[_kind(progress)]
             measured.expected = _MEMORY * measured.expected + trial.estimated_seconds
-            measured.taken = _MEMORY * measured.taken + moment - progress.began
+            measured.taken = _MEMORY * measured.taken + moment - progress.since
 
     def of(self, progress: Progress) -> float:
         """Return the pace for the trial in hand; 1 where nothing was measured."""

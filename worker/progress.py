@@ -36,9 +36,12 @@ class Progress:
         Folds that are done, by number and fold.
     alone : set of int
         Numbers that share no fit any more: one that they shared took its process down.
+    taken_over : set of int
+        Numbers of which others have left folds.
+    since : float
+        When the trial in hand began, on the monotonic clock.
     began : float or None
-        When the trial in hand began, on the monotonic clock, as if its folds that are done had been fitted just before;
-        None while data and libraries are loaded.
+        The same, as if its folds that are done had been fitted just before; None while data and libraries are loaded.
     """
 
     def __init__(self, chunk: Chunk, done: set[int], notes: Mapping[int, Document] | None = None) -> None:
@@ -52,7 +55,9 @@ class Progress:
         self.folds: dict[int, dict[str, Any]] = {
             number: note["folds"] for number, note in known.items() if note.get("folds")
         }
+        self.taken_over = set(self.folds)
         self.alone: set[int] = set()
+        self.since = 0.0
         self.began: float | None = None
 
     @property
@@ -62,7 +67,7 @@ class Progress:
 
     def begin(self, moment: float) -> None:
         """Note that the next trial begins."""
-        self.began = moment
+        self.since = self.began = moment
         if self.folds and self.todo:
             self.began -= sum(_seconds(self.folds.get(trial.number, {}).values()) for trial in self.in_hand())
 
@@ -108,6 +113,8 @@ class Progress:
         pace : float
             Seconds that this worker takes for a second of the planner's.
         """
+        if not self.todo:
+            return float("-inf")
         if self.began is None:  # nothing of it is done yet
             return float("inf")
         return self.began + pace * sum(trial.estimated_seconds for trial in self.in_hand())

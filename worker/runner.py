@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
@@ -33,6 +34,11 @@ logger = logging.getLogger(__name__)
 
 # Seconds between looks at the study while a long trial runs: a pause takes effect within one trial.
 _CONTROL_SECONDS = 1.0
+# Seconds that the last writes of a worker which was told to stop may take.
+_LAST_WRITE_SECONDS = 2.0
+# Letters that a study keeps, and trial numbers that each names: two megabytes of a document that holds sixteen.
+_MOST_LETTERS = 200
+_MOST_NUMBERS = 1000
 # Seconds between looks at the stop flag; forty workers on a laptop wake up often enough.
 _TICK_SECONDS = 0.25
 
@@ -135,7 +141,8 @@ class ChunkRunner:
             chunk = decode_chunk(body)
         except MessageError as exc:
             return self._refuse(body, str(exc))
-        if not _wanted(self._look(chunk, new=True), chunk):
+        # Never dropped on what was seen before: the study may have been resumed, or deleted and submitted anew.
+        if not (_wanted(self._look(chunk), chunk) or _wanted(self._look(chunk, afresh=True), chunk)):
             logger.info("dropped a chunk that is not wanted any more", extra=which(chunk))
             return Outcome(verdict=Verdict.DROP)
         progress = self._progress(chunk, again=again)
@@ -176,19 +183,17 @@ class ChunkRunner:
         if studies:
             self._seen = (time.monotonic(), studies[-1])
 
-    def _look(self, chunk: Chunk, *, new: bool = False) -> Document | None:
-        """Return the study's state and generation, at most a moment old."""
+    def _look(self, chunk: Chunk, *, afresh: bool = False) -> Document | None:
+        """Return the study's state and generation, at most a moment old, or as they are now."""
         seen_at, study = self._seen
-        old = time.monotonic() - seen_at > _CONTROL_SECONDS
-        # A new chunk of a later publication is news of the study: what was seen before it may say "paused" still.
-        news = new and study is not None and study["generation"] < chunk.generation
-        if old or news or study is None or study["_id"] != chunk.study_id:
+        old = afresh or time.monotonic() - seen_at > _CONTROL_SECONDS
+        if old or study is None or study["_id"] != chunk.study_id:
             study = self._writer.retry(self._store.study, chunk.study_id, ("state", "generation"))
             self._seen = (time.monotonic(), study)
         return study
 
     def _train(self, body: bytes, progress: Progress) -> Outcome:
-        chunk, began = progress.chunk, time.monotonic()
+        chunk, began, lost = progress.chunk, time.monotonic(), 0
         self._tries.give_up(progress)
         while progress.todo and not (self._stopping.is_set() or self._let_go.is_set()):
             progress.began = None
@@ -204,17 +209,41 @@ class ChunkRunner:
                 )
                 outcome = self._collect(progress)
             except ChildLostError as exc:
-                self._tries.count(progress, exc)
+                if self._stopping.is_set():  # whoever told the worker to go may have told its process too
+                    break
+                if progress.began is None:
+                    # No trial had begun: its data or its libraries are to blame, or this machine.
+                    lost += 1
+                    logger.warning("lost the training process before a trial began", extra=which(chunk) | {"try": lost})
+                    if lost >= self._settings.max_attempts:
+                        reason = f"the training process was lost {lost} times before a trial began: {exc}"
+                        return self._dead_letter(progress, reason)
+                elif progress.todo:
+                    self._tries.count(progress, exc)
                 continue
             if outcome is not None:
                 return outcome
             break
+        with self._in_time():
+            return self._end(progress, time.monotonic() - began)
+
+    def _end(self, progress: Progress, seconds: float) -> Outcome:
+        """Write what is finished, and say what becomes of the rest."""
+        chunk, left = progress.chunk, len(progress.todo)
         self._writer.write()
-        left = len(progress.todo)
-        seconds = round(time.monotonic() - began, 1)
-        logger.info("chunk ended", extra=which(chunk) | {"trials": len(chunk.trials), "left": left, "seconds": seconds})
-        given_back = left and _wanted(self._look(chunk), chunk)
-        return Outcome(verdict=Verdict.REQUEUE if given_back else Verdict.ACKNOWLEDGE)
+        about = {"trials": len(chunk.trials), "left": left, "seconds": round(seconds, 1)}
+        logger.info("chunk ended", extra=which(chunk) | about)
+        study = self._look(chunk, afresh=bool(left))
+        if left and (study is None or study["state"] == "COMPLETE"):
+            # Deleted, or ended by others, while a trial was in hand: nobody else clears up what was just written of it.
+            (self._store.delete_trials if study is None else self._store.unfinished.drop_study)(chunk.study_id)
+        return Outcome(verdict=Verdict.REQUEUE if left and _wanted(study, chunk) else Verdict.ACKNOWLEDGE)
+
+    def _in_time(self) -> AbstractContextManager[object]:
+        """Return a block that the database can't hold up for much longer than the grace, once the worker is to stop."""
+        if not self._stopping.is_set():
+            return nullcontext()
+        return self._store.within(max(self.stop_at - time.monotonic(), _LAST_WRITE_SECONDS))
 
     def _collect(self, progress: Progress) -> Outcome | None:
         """Take results until the child is done; return an outcome only if the chunk can't be evaluated at all."""
@@ -243,8 +272,12 @@ class ChunkRunner:
                     return None
                 self._ask_to_stop(asked, "trial")
             if self._let_go.is_set() or not _wanted(self._look(chunk), chunk):
+                if progress.began is None:  # it loads data, and hears nothing meanwhile
+                    self._trainer.kill()
+                    return None
                 self._ask_to_stop(asked, "fold")
-            self._watch(progress, moment)
+            if not self._trainer.has_more():  # what waits to be read may say that the trial has ended long ago
+                self._watch(progress, moment)
             if self._writer.seconds_left() <= 0:
                 self._writer.write()
                 self.settle()
@@ -263,6 +296,8 @@ class ChunkRunner:
 
     def _abandon(self, progress: Progress, moment: float) -> None:
         """Let the fit in hand go: it does not end within the grace, or nobody waits for it that long."""
+        # Its folds are written at once, or left.
+        self.stop_at = min(self.stop_at, moment + _LAST_WRITE_SECONDS)
         lost = moment - progress.began if progress.began else 0.0
         logger.info("abandoned the trial in hand", extra=which(progress.chunk) | {"seconds": round(lost, 1)})
         self._metrics.wasted(lost, "abandoned")
@@ -270,7 +305,7 @@ class ChunkRunner:
 
     def _watch(self, progress: Progress, moment: float) -> None:
         """Raise `ChildLostError` where the trial in hand takes more time or memory than it may."""
-        if progress.began is None:
+        if progress.began is None or not progress.todo:
             return
         timeout, most = progress.chunk.trial_timeout, self._settings.trial_memory_bytes
         if timeout and moment - progress.began > timeout:
@@ -296,13 +331,19 @@ class ChunkRunner:
 
     def _tell(self, address: Address, reason: str) -> None:
         one = {"generation": address.generation, "index": address.index}
-        letter = {**one, "numbers": address.numbers, "reason": reason}
-        update = {"$push": {"dead_letters": letter}, "$inc": {"progress.dead": len(address.numbers)}}
+        letter = {**one, "numbers": address.numbers[:_MOST_NUMBERS], "reason": reason}
+        update = {
+            # A study's document has room for so many.
+            "$push": {"dead_letters": {"$each": [letter], "$slice": _MOST_LETTERS}},
+            "$inc": {"progress.dead": len(address.numbers)},
+        }
         only_if = {
             # Once: the message may come again, if this worker dies before it has set it aside.
             "dead_letters": {"$not": {"$elemMatch": one}},
-            # Anybody can write an address: it must be one that the study may have published.
+            # Anybody can write an address: it must be one that the study may have published, and waits for.
             "publications": {"$gte": address.generation},
+            "generation": {"$lte": address.generation},
+            "state": "RUNNING",
             "n_trials": {"$gt": max(address.numbers)},
         }
         self._writer.retry(self._store.update_study, address.study_id, update, only_if)

@@ -168,6 +168,10 @@ class Trainer:
             raise self._lost() from exc
         return message[:1].decode(), message[1:]
 
+    def has_more(self) -> bool:
+        """Say whether a message of the child's waits to be received, or its end does."""
+        return self._connection is not None and self._connection.poll(0)
+
     def stop_soon(self, after: Literal["trial", "fold"]) -> None:
         """Ask the process to stop after the trial or the fold in hand; it answers as at the end of a chunk."""
         if self._connection is not None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
+import pytest
 from contract.documents import STUDY, study, trial
 
+from tuning import store as store_module
+from tuning import unfinished
 from tuning.store import Store, now, pack
 from tuning.unfinished import DoneFold, Try
 
@@ -71,3 +75,49 @@ def test_a_study_takes_what_is_unfinished_along(store: Store) -> None:
     assert set(store.unfinished.of(other, [3])) == {3}
     assert store.unfinished.chunk_begins_again(f"{other}/1/0", 0) == 1
     assert store.delete_study(STUDY) is None
+
+
+def test_a_try_that_is_written_twice_counts_once(store: Store) -> None:
+    one = a_try()
+    store.unfinished.add_try(STUDY, 3, one)
+    store.unfinished.add_try(STUDY, 3, one)  # the first answer was lost on its way
+    assert len(store.unfinished.of(STUDY, [3])[3]["tries"]) == 1
+
+
+def test_failed_trials_are_taken_back_with_what_was_left_of_them(store: Store) -> None:
+    store.insert_trials([pack(trial(3, state="FAILED")), pack(trial(4))])
+    for number in (3, 4):
+        store.unfinished.add_try(STUDY, number, a_try())
+    assert store.delete_failed(STUDY) == 1
+    assert set(store.unfinished.of(STUDY, [3, 4])) == {4}
+
+
+def test_more_trials_than_a_question_has_room_for_are_asked_about(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unfinished, "_PAGE", 2)
+    store.insert_trials([pack(trial(number)) for number in range(7)])
+    store.unfinished.keep_folds([fold(number, 0) for number in range(5)])
+    assert store.finished_numbers(STUDY, range(1, 9)) == {1, 2, 3, 4, 5, 6}
+    assert set(store.unfinished.of(STUDY, range(9))) == {0, 1, 2, 3, 4}
+    store.unfinished.drop(STUDY, range(4))
+    assert set(store.unfinished.of(STUDY, range(9))) == {4}
+
+
+def test_a_study_that_is_published_again_while_it_is_counted_is_not_ended(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.create_study(study(n_trials=1) | {"publications": 1})
+    store.insert_trials([pack(trial(0, state="FAILED"))])
+    count = store_module.totals
+
+    def taken_back_meanwhile(groups: Any) -> Any:
+        store.update_study(STUDY, {"$inc": {"publications": 1}})
+        return count(groups)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store_module, "totals", taken_back_meanwhile)
+        store.recount(STUDY)
+    assert (store.study(STUDY) or {})["state"] == "RUNNING"
+    store.recount(STUDY)
+    assert (store.study(STUDY) or {})["state"] == "COMPLETE"

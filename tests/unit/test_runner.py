@@ -1,34 +1,227 @@
-"""What a worker's runner does when the database is away, without one."""
+"""What a worker's runner does with a chunk, on a training process and a store that do as they are told."""
 
 from __future__ import annotations
 
+from collections import deque
+from contextlib import AbstractContextManager, nullcontext
+from types import SimpleNamespace
 from typing import Any, cast
 
+import pytest
+from evaluating import SMALL, Worker, rounds
+
 from tuning.errors import StoreError
+from tuning.messages import Chunk, encode_chunk
 from tuning.settings import Settings
-from tuning.store import Store, pack
-from worker.runner import ChunkRunner
-from worker.trainer import Trainer
+from tuning.store import Store, now, pack, trial_id, unpack
+from worker.runner import ChunkRunner, Verdict
+from worker.trainer import ChildLostError, Order, Trainer
 from worker.watching.metrics import Metrics
 from worker.watching.pulse import Pulse
 
+SETTINGS = Settings(WARREN_TRIAL_MEMORY_BYTES=1000, WARREN_MAX_ATTEMPTS=2)
 
-class Away:
-    """A store that takes results, and is gone when they are to be counted."""
+
+class Scripted:
+    """A training process that says what a list has, then ends the chunk; an exception in it is raised."""
+
+    def __init__(self, *says: Any, memory: int = 0) -> None:
+        self._says = deque(says)
+        self._memory = memory
+        self.orders: list[Order] = []
+        self.kills = 0
+
+    def begin(self, order: Order) -> None:
+        self.orders.append(order)
+
+    def receive(self, seconds: float) -> tuple[str, bytes]:
+        said = self._says.popleft() if self._says else ("d", b"")
+        if isinstance(said, Exception):
+            raise said
+        return said
+
+    def has_more(self) -> bool:
+        return False
+
+    def memory_bytes(self) -> int:
+        return self._memory
+
+    def stop_soon(self, after: str) -> None:
+        pass
+
+    def kill(self) -> None:
+        self.kills += 1
+
+
+class Kept:
+    """A store in memory: one study, its trials, and what was told."""
+
+    def __init__(self, **study: Any) -> None:
+        self.document: dict[str, Any] | None = {"_id": "study", "state": "RUNNING", "generation": 1} | study
+        self.trials: dict[int, dict[str, Any]] = {}
+        self.letters: list[dict[str, Any]] = []
+        self.looks = 0
+        self.tries: list[int] = []
+        self.unfinished = SimpleNamespace(
+            of=lambda *_: {},
+            add_try=lambda _study, number, _one: self.tries.append(number),
+            drop=lambda *_: None,
+            drop_study=lambda _: None,
+            keep_folds=lambda _: None,
+            chunk_begins_again=lambda *_: 0,
+            chunk_ends=lambda _: None,
+        )
+
+    def within(self, seconds: float) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def study(self, *_: Any) -> dict[str, Any] | None:
+        self.looks += 1
+        return self.document
+
+    def finished_numbers(self, _study: str, _among: Any) -> set[int]:
+        return set(self.trials)
 
     def insert_trials(self, packed: list[bytes]) -> list[int]:
+        for one in map(unpack, packed):
+            self.trials[one["number"]] = one
         return list(range(len(packed)))
 
-    def add_progress(self, *_: Any) -> None:
+    def add_progress(self, *_: Any) -> dict[str, Any] | None:
+        return self.document
+
+    def delete_trials(self, _study: str) -> None:
+        self.trials.clear()
+
+    def update_study(self, _study: str, update: dict[str, Any], _only_if: Any = None) -> dict[str, Any] | None:
+        self.letters += update["$push"]["dead_letters"]["$each"]
+        return self.document
+
+
+def ended(number: int) -> tuple[str, bytes]:
+    document = {
+        "_id": trial_id("study", number),
+        "study_id": "study",
+        "number": number,
+        "state": "COMPLETE",
+        "library": "xgboost",
+        "fit_seconds": 0.5,
+        "saved_seconds": 0.0,
+        "finished_at": now(),
+    }
+    return "t", number.to_bytes(8, "little") + pack(document)
+
+
+def runner(store: Kept, trainer: Scripted) -> ChunkRunner:
+    return ChunkRunner(cast("Store", store), SETTINGS, cast("Trainer", trainer), Metrics(), Pulse(SETTINGS))
+
+
+@pytest.fixture
+def chunk() -> Chunk:
+    return Worker().chunk(SMALL, *rounds(9, max_depth=2), *rounds(9, max_depth=3))
+
+
+def test_a_process_lost_after_the_last_result_is_nobodys_fault(chunk: Chunk) -> None:
+    store = Kept()
+    trainer = Scripted(("r", b""), ended(0), ended(1), ChildLostError("killed by signal 9"))
+    assert runner(store, trainer).run(encode_chunk(chunk)).verdict == Verdict.ACKNOWLEDGE
+    assert set(store.trials) == {0, 1}
+    assert store.tries == []
+
+
+def test_memory_that_is_held_after_the_last_result_is_nobodys_fault(chunk: Chunk) -> None:
+    store = Kept()
+    trainer = Scripted(ended(0), ended(1), memory=2000)
+    assert runner(store, trainer).run(encode_chunk(chunk)).verdict == Verdict.ACKNOWLEDGE
+    assert store.tries == [1], "once, while it was in hand, and not after it had ended"
+
+
+def test_a_worker_that_stops_after_the_last_result_ends_in_good_order(chunk: Chunk) -> None:
+    store = Kept()
+    one = runner(store, Scripted())
+
+    class Stops(Scripted):
+        def memory_bytes(self) -> int:
+            one.stop(5.0)
+            return 0
+
+    one._trainer = cast("Trainer", Stops(("r", b""), ended(0), ended(1), ("f", pack({"folds": []}))))
+    assert one.run(encode_chunk(chunk)).verdict == Verdict.ACKNOWLEDGE
+    assert set(store.trials) == {0, 1}
+
+
+def test_a_process_lost_before_a_trial_began_is_the_chunks_fault_in_the_end(chunk: Chunk) -> None:
+    store = Kept()
+    outcome = runner(store, Scripted(*[ChildLostError("exited with code 1")] * 2)).run(encode_chunk(chunk))
+    assert outcome.verdict == Verdict.DEAD_LETTER
+    assert outcome.reason == "the training process was lost 2 times before a trial began: exited with code 1"
+    assert store.letters[0]["numbers"] == [0, 1]
+    assert (store.tries, store.trials) == ([], {})
+
+
+def test_a_process_lost_with_a_trial_in_hand_counts_against_it(chunk: Chunk) -> None:
+    store = Kept()
+    lost = ChildLostError("exited with code 1")
+    trainer = Scripted(("r", b""), lost, ("r", b""), lost, ("r", b""), ended(1))
+    assert runner(store, trainer).run(encode_chunk(chunk)).verdict == Verdict.ACKNOWLEDGE
+    assert store.tries == [0, 0]
+    assert [order.attempts for order in trainer.orders] == [{}, {0: 2}, {0: 3}]
+    assert {number: one["state"] for number, one in store.trials.items()} == {0: "FAILED", 1: "COMPLETE"}
+
+
+def test_a_process_lost_while_the_worker_stops_counts_against_nobody(chunk: Chunk) -> None:
+    store = Kept()
+    one = runner(store, Scripted())
+
+    class Stops(Scripted):
+        def receive(self, seconds: float) -> tuple[str, bytes]:
+            said = super().receive(seconds)
+            one.stop(5.0)
+            return said
+
+    one._trainer = cast("Trainer", Stops(("r", b""), ChildLostError("killed by signal 15")))
+    assert one.run(encode_chunk(chunk)).verdict == Verdict.REQUEUE
+    assert store.tries == []
+
+
+@pytest.mark.parametrize("before", [{"state": "CANCELLED"}, {"state": "COMPLETE"}, {"generation": 3}])
+def test_a_chunk_is_never_dropped_on_what_was_seen_before(before: dict[str, Any], chunk: Chunk) -> None:
+    store = Kept(**before)
+    one = runner(store, Scripted(("r", b""), ended(0), ended(1)))
+    assert one.run(encode_chunk(chunk)).verdict == Verdict.DROP
+    # Resumed, or deleted and submitted anew: a moment later.
+    store.document = {"_id": "study", "state": "RUNNING", "generation": 1}
+    assert one.run(encode_chunk(chunk)).verdict == Verdict.ACKNOWLEDGE
+    assert set(store.trials) == {0, 1}
+
+
+def test_what_is_written_of_a_study_that_is_deleted_meanwhile_goes_with_it(chunk: Chunk) -> None:
+    store = Kept()
+
+    class Deletes(Scripted):
+        def stop_soon(self, after: str) -> None:
+            assert after == "fold"
+
+        def receive(self, seconds: float) -> tuple[str, bytes]:
+            if not self._says:
+                store.document = None
+                one._seen = (float("-inf"), None)
+            return super().receive(seconds)
+
+    one = runner(store, Deletes(("r", b""), ended(0)))
+    assert one.run(encode_chunk(chunk)).verdict == Verdict.ACKNOWLEDGE
+    assert store.trials == {}
+
+
+def test_a_stopped_worker_does_not_wait_for_a_database_to_count_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*_: Any) -> None:
         raise StoreError("away")
 
-
-def test_a_stopped_worker_does_not_wait_for_a_database_to_count_in() -> None:
-    metrics = Metrics()
-    trainer = Trainer("worker-0", metrics)
-    runner = ChunkRunner(cast("Store", Away()), Settings(), trainer, metrics, Pulse(Settings()))
-    ended = {"state": "COMPLETE", "library": "sklearn", "fit_seconds": 0.0, "saved_seconds": 0.0}
-    runner._writer.add(1, pack({"_id": "s:1", "study_id": "s", "number": 1} | ended))
-    runner._writer.write()
-    runner.stop(0.0)
-    runner.settle(idle=True)  # returns, where it would try for ever; the test's watchdog is the deadline
+    store = Kept()
+    monkeypatch.setattr(store, "add_progress", away)
+    one = runner(store, Scripted())
+    number, packed = 1, ended(1)[1][8:]
+    one._writer.add(number, packed)
+    one._writer.write()
+    one.stop(0.0)
+    one.settle(idle=True)  # returns, where it would try for ever; the test's watchdog is the deadline
