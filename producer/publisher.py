@@ -18,7 +18,7 @@ from typing import Any
 
 import pika
 from pika.channel import Channel
-from pika.exceptions import AMQPConnectionError, AMQPError, ChannelClosedByBroker
+from pika.exceptions import AMQPConnectionError, ChannelClosedByBroker
 
 from producer.outage import Outage, bounded
 from producer.outbox import Message, Outbox
@@ -270,7 +270,7 @@ def _run(settings: Settings, box: Outbox, connect: Callable[[], _Session]) -> No
         session.run()
     except BrokerError as exc:
         raise _AwayError(str(exc)) from exc
-    except (AMQPError, OSError) as exc:
+    except broker.DRIVER_ERRORS as exc:
         raise _AwayError(str(broker.explain(settings, exc))) from exc
     if session.error is not None:
         explained = str(broker.explain(settings, session.error))

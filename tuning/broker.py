@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import pika
 import pika.exceptions
 from pika.adapters.blocking_connection import BlockingChannel
+from pika.adapters.utils.connection_workflow import AMQPConnectorException
 
 from tuning import tls
 from tuning.errors import BrokerError, InputError
@@ -116,8 +117,9 @@ def explain(settings: Settings, exc: BaseException) -> BrokerError:
     )
 
 
-# What pika raises when a broker is not there, refuses or goes away; gaierror and timeouts are OSErrors.
-DRIVER_ERRORS = (pika.exceptions.AMQPError, OSError)
+# What pika raises when a broker is not there, refuses or goes away; gaierror and timeouts are OSErrors, and one that
+# takes a connection and then says nothing has an error of its own.
+DRIVER_ERRORS = (pika.exceptions.AMQPError, OSError, AMQPConnectorException)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ import pytest
 from acceptance.conftest import StartWorker, X, Y, until
 from faulty import Exits, Raises, Sleeps
 from prometheus_client.parser import text_string_to_metric_families
-from wire import Wire
+from proxy import Proxy
 from xgboost import XGBClassifier
 
 from producer import submit
@@ -87,11 +87,10 @@ def watch_worker(start_worker: StartWorker, tmp_path: Path) -> WatchWorker:
 
 
 @pytest.fixture
-def wire(servers: Settings) -> Iterator[Wire]:
-    """A cable to the test's broker."""
-    cable = Wire(servers.amqp_url)
-    yield cable
-    cable.close()
+def network(servers: Settings) -> Iterator[Proxy]:
+    """The way to the test's broker."""
+    with Proxy.to(servers.amqp_url) as proxy:
+        yield proxy
 
 
 # ----------------------------------------------------------------- metrics
@@ -168,28 +167,34 @@ def test_a_worker_is_ready_while_it_listens_and_while_it_trains(watch_worker: Wa
     assert worker.alive()
 
 
-def test_a_worker_whose_connection_is_cut_is_not_ready_until_it_is_back(watch_worker: WatchWorker, wire: Wire) -> None:
-    worker = watch_worker(AMQP_URL=wire.url)
+def test_a_worker_whose_connection_is_cut_is_not_ready_until_it_is_back(
+    servers: Settings, watch_worker: WatchWorker, network: Proxy
+) -> None:
+    worker = watch_worker(AMQP_URL=network.url(servers.amqp_url), WARREN_CONNECT_SECONDS="2")
     until(worker.ready, what="the worker listens")
     assert worker.total("warren_reconnects_total") == 0
-    wire.cut()
+    network.cut()
+    network.drop()
     until(lambda: "broker" in worker.reasons(), 10, "the worker is not ready")
     assert worker.alive(), "a broker that is away is no reason to end a worker"
     until(lambda: "no chunks until the broker is back" in worker.events(), what="the consequence is said")
-    wire.mend()
+    network.mend()
     until(worker.ready, what="the worker listens again")
     assert worker.total("warren_reconnects_total", server="broker") == 1
     assert worker.events().count("the broker is back") == 1
 
 
-def test_a_worker_whose_connection_went_dead_without_a_word_is_not_ready(watch_worker: WatchWorker, wire: Wire) -> None:
+def test_a_worker_whose_connection_went_dead_without_a_word_is_not_ready(
+    servers: Settings, watch_worker: WatchWorker, network: Proxy
+) -> None:
     """Nobody is told: the heartbeats that don't come are all there is to see."""
-    worker = watch_worker(AMQP_URL=wire.url, WARREN_HEARTBEAT_SECONDS="5", WARREN_CONNECT_SECONDS="2")
+    url = network.url(servers.amqp_url)
+    worker = watch_worker(AMQP_URL=url, WARREN_HEARTBEAT_SECONDS="5", WARREN_CONNECT_SECONDS="2")
     until(worker.ready, what="the worker listens")
-    wire.dead = True
+    network.cut()
     until(lambda: not worker.ready(), 40, "the worker is not ready")
     assert worker.alive()
-    wire.mend()
+    network.mend()
     until(worker.ready, 40, what="the worker listens again")
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 from acceptance.conftest import StartWorker, X, Y, diary_of, trainer_of, until, waiting
-from faulty import Draws, Exits, Raises, Sleeps
+from faulty import Draws, Raises, Sleeps
 
 from producer import Study, publication, submit
 from tuning.broker import channel
@@ -62,20 +62,6 @@ def test_a_killed_worker_takes_its_training_process_along(start_worker: StartWor
     assert trainer is not None
     worker.send_signal(signal.SIGKILL)
     until(lambda: not trainer.is_running() or trainer.status() == psutil.STATUS_ZOMBIE, 10, "the trainer is gone")
-
-
-def test_a_trial_that_takes_its_process_down_fails_with_its_reason_and_its_neighbours_go_on(
-    start_worker: StartWorker,
-) -> None:
-    start_worker(WARREN_MAX_ATTEMPTS="2")
-    study = submit(Exits(), {"when": [False, True], "number": [1, 2]}, X, Y, cv=2, n_chunks=1)
-    study.wait(timeout=60, progress=False)
-    frame = study.results()
-    assert list(frame["state"]) == ["COMPLETE", "FAILED", "COMPLETE", "FAILED"]
-    assert re.fullmatch(
-        r"the training process exited with code 7 after 0\.\d s, with \d+ MB of memory", frame["error"][1]
-    )
-    assert list(frame["attempts"]) == [1, 2, 1, 2]
 
 
 def test_a_trial_that_hangs_is_timed_out(start_worker: StartWorker) -> None:
