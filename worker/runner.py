@@ -97,6 +97,8 @@ class ChunkRunner:
         self._writer = ResultWriter(store, settings, metrics, pulse, _StopAsked(self))
         self._tries = Tries(self._writer, settings, metrics)
         self._pace = Pace()
+        # Studies of which this worker took chunks over: whoever had them may have died between a result and its count.
+        self._doubtful: set[str] = set()
         # The study as last seen, and when: a look a second is enough.
         self._seen: tuple[float, Document | None] = (0.0, None)
 
@@ -146,6 +148,8 @@ class ChunkRunner:
             logger.info("dropped a chunk that is not wanted any more", extra=which(chunk))
             return Outcome(verdict=Verdict.DROP)
         progress = self._progress(chunk, again=again)
+        if again:
+            self._doubtful.add(chunk.study_id)
         if again and progress.todo:
             vanished = self._writer.retry(self._store.unfinished.chunk_begins_again, _name(chunk), progress.work_done)
             if vanished >= self._settings.max_lost_workers:
@@ -176,8 +180,19 @@ class ChunkRunner:
         if idle or self._writer.count_due():
             try:
                 self._see(self._writer.count())
+                if idle:
+                    self._count_anew()
             except StoreError as exc:  # the grace is over; whoever follows the study counts the documents
                 logger.warning("left results uncounted", extra={"reason": str(exc)})
+
+    def _count_anew(self) -> None:
+        """Count the documents of studies whose count is in doubt; once, when there is nothing else to do."""
+        while self._doubtful:
+            study_id = next(iter(self._doubtful))
+            study = self._writer.retry(self._store.study, study_id, ("state",))
+            if study is not None and study["state"] != "COMPLETE":
+                self._writer.retry(self._store.recount, study_id)
+            self._doubtful.discard(study_id)
 
     def _see(self, studies: list[Document | None]) -> None:
         if studies:

@@ -62,6 +62,7 @@ class Kept:
         self.letters: list[dict[str, Any]] = []
         self.looks = 0
         self.tries: list[int] = []
+        self.recounted: list[str] = []
         self.unfinished = SimpleNamespace(
             of=lambda *_: {},
             add_try=lambda _study, number, _one: self.tries.append(number),
@@ -89,6 +90,9 @@ class Kept:
 
     def add_progress(self, *_: Any) -> dict[str, Any] | None:
         return self.document
+
+    def recount(self, study: str) -> None:
+        self.recounted.append(study)
 
     def delete_trials(self, _study: str) -> None:
         self.trials.clear()
@@ -193,6 +197,24 @@ def test_a_chunk_is_never_dropped_on_what_was_seen_before(before: dict[str, Any]
     store.document = {"_id": "study", "state": "RUNNING", "generation": 1}
     assert one.run(encode_chunk(chunk)).verdict == Verdict.ACKNOWLEDGE
     assert set(store.trials) == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("again", "state", "recounted"), [(True, "RUNNING", 1), (True, "COMPLETE", 0), (False, "RUNNING", 0)]
+)
+def test_a_worker_that_took_a_chunk_over_counts_its_study_anew_when_it_is_idle(
+    again: bool, state: str, recounted: int, chunk: Chunk
+) -> None:
+    store = Kept()
+    one = runner(store, Scripted(("r", b""), ended(0), ended(1)))
+    one.run(encode_chunk(chunk), again=again)
+    assert store.document is not None
+    store.document["state"] = state
+    one.settle()
+    assert store.recounted == [], "not while there is work"
+    one.settle(idle=True)
+    one.settle(idle=True)
+    assert store.recounted == ["study"] * recounted
 
 
 def test_what_is_written_of_a_study_that_is_deleted_meanwhile_goes_with_it(chunk: Chunk) -> None:
