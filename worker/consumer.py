@@ -10,7 +10,6 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel
@@ -21,6 +20,7 @@ from tuning.names import CHUNKS_QUEUE, DEAD_QUEUE, LANES
 from tuning.retry import patiently
 from tuning.settings import Settings, redact
 from worker.lanes import Lanes
+from worker.listening import Delivery, Listener
 from worker.runner import ChunkRunner, Outcome, Verdict
 from worker.watching.metrics import Metrics, queue_wait
 from worker.watching.pulse import Pulse
@@ -29,49 +29,15 @@ logger = logging.getLogger(__name__)
 
 # Seconds that the connection's thread sleeps at most before it looks at the stop flag; messages and outcomes wake it.
 _TICK_SECONDS = 0.5
-# Seconds of listening without a chunk after which a worker asks whether the broker still knows that it listens: nobody
-# is told where it does not. A question a lane, answered from memory.
-_PROBE_SECONDS = 15.0
 # A chunk that came back this often less than the broker's limit is published afresh instead of given back.
 _SPARE_RETURNS = 20
 # A fresh copy says so, for the broker does not: somebody had it before.
 _AGAIN = "x-warren-again"
-# As submissions have it; a message may say what it likes.
-_HIGHEST_PRIORITY = 9
 # Seconds that a connection must have lasted to be a good one; after bad ones in a row the next waits, seconds at most.
 _STEADY_SECONDS = 15.0
 _LONGEST_WAIT = 15.0
 # Seconds that a stopped worker has beyond its grace to hand over its chunk: the broker takes it back by itself then.
 _LAST_SECONDS = 3.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Delivery:
-    """A message in hand.
-
-    Attributes
-    ----------
-    lane : str
-        The queue that it came from.
-    tag : int
-        What the channel calls it.
-    body : bytes
-    properties : pika.BasicProperties
-    again : bool
-        It was delivered before.
-    """
-
-    lane: str
-    tag: int
-    body: bytes
-    properties: pika.BasicProperties
-    again: bool
-
-    @property
-    def returns(self) -> int:
-        """How often it came back, as a quorum queue counts."""
-        count = (self.properties.headers or {}).get("x-delivery-count", 0)
-        return count if isinstance(count, int) else 0
 
 
 class Consumer:
@@ -103,16 +69,11 @@ class Consumer:
         self._free.set()
         # Whether a chunk waits for its acknowledgement; the connection's thread alone reads and writes it.
         self._unsettled = False
-        # Consumer tags, one a lane, while no chunk is in hand and none was to be had.
-        self._listening: list[str] = []
         self._lanes = Lanes(LANES)
-        self._jobs: queue.SimpleQueue[tuple[_Delivery, Callable[[Outcome], None]] | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[tuple[Delivery, Callable[[Outcome], None]] | None] = queue.SimpleQueue()
         self._crash: BaseException | None = None
         self._connected_before = False
         self._short_sessions = 0
-        # When to ask the broker again whether it knows that we listen.
-        self._probe_at = 0.0
-        self._doubt = False
 
     @property
     def stopping(self) -> bool:
@@ -187,7 +148,6 @@ class Consumer:
         """Consume on one connection until stopped or until it is gone; its chunk then goes to whomever."""
         began = time.monotonic()
         self._unsettled = False
-        self._listening.clear()
         if self._connected_before:
             self._metrics.reconnected("broker")
         self._connected_before = True
@@ -220,21 +180,21 @@ class Consumer:
     def _consume(self, connection: pika.BlockingConnection, channel: BlockingChannel) -> None:
         where = {"broker": redact(self._settings.amqp_url), "threads": self._settings.threads}
         logger.info("waiting for chunks", extra=where)
+        listener = Listener(channel, self._lanes, functools.partial(self._take, connection, channel))
         while not self._stopping.is_set():
             if self._unsettled:
-                self._stop_listening(channel)
-            elif not self._listening:
-                self._look_for_work(connection, channel)
-                self._doubt, self._probe_at = False, time.monotonic() + _PROBE_SECONDS
-            elif time.monotonic() >= self._probe_at:
-                self._probe(channel)
-            self._pulse.ready("broker")
+                listener.stop()
+            else:
+                listener.turn()
+            if listener.known:
+                self._pulse.ready("broker")
+            else:
+                self._pulse.unready("broker", "the broker does not count this worker among its listeners")
             self._pulse.beat()
             connection.process_data_events(time_limit=_TICK_SECONDS)
-            if set(self._listening) != set(channel.consumer_tags):
-                # The broker cancelled one: a queue was deleted, or an acknowledgement came too late for it.
+            if listener.cancelled:
                 raise BrokerError(f"the broker cancelled a consumer of {CHUNKS_QUEUE!r}")
-        self._stop_listening(channel)
+        listener.stop()
         self._runner.stop(self._settings.grace_seconds)
         deadline = time.monotonic() + self._settings.grace_seconds + _LAST_SECONDS
         while self._unsettled and self._crash is None and time.monotonic() < deadline:
@@ -242,76 +202,23 @@ class Consumer:
             connection.process_data_events(time_limit=_TICK_SECONDS)
         connection.process_data_events(time_limit=0)  # the last acknowledgement leaves
 
-    def _look_for_work(self, connection: pika.BlockingConnection, channel: BlockingChannel) -> None:
-        """Take a chunk of the lane whose turn it is; where all are empty, listen on every one."""
-        for lane in self._lanes.order(time.monotonic()):
-            method, properties, body = channel.basic_get(lane)
-            if method is not None:
-                self._take(connection, lane, channel, method, properties, body)
-                return
-            self._lanes.empty(lane, time.monotonic())
-        for lane in self._lanes.names:
-            on_message = functools.partial(self._on_message, connection, lane)
-            self._listening.append(channel.basic_consume(lane, on_message))
-
-    def _probe(self, channel: BlockingChannel) -> None:
-        """Ask whether the broker still knows that we listen, and listen anew where it does not."""
-        found = [channel.queue_declare(lane, passive=True).method for lane in self._lanes.names]
-        forgotten = any(one.message_count or not one.consumer_count for one in found)
-        if forgotten and self._doubt:
-            logger.warning("the broker forgot that this worker listens: it looks for itself")
-            self._stop_listening(channel)  # the next turn looks for work, and listens anew
-        # Asked twice: what waits may be on its way to us, and is here by the next turn.
-        self._doubt = forgotten and not self._doubt
-        self._probe_at = time.monotonic() + (0.0 if self._doubt else _PROBE_SECONDS)
-
-    def _stop_listening(self, channel: BlockingChannel) -> None:
-        """Hold no consumer while a chunk is in hand: the lane that its successor comes from is chosen then."""
-        while self._listening:
-            channel.basic_cancel(self._listening.pop())  # gives back what was on its way
-
-    def _on_message(
-        self,
-        connection: pika.BlockingConnection,
-        lane: str,
-        channel: BlockingChannel,
-        method: pika.spec.Basic.Deliver,
-        properties: pika.BasicProperties,
-        body: bytes,
-    ) -> None:
+    def _take(self, connection: pika.BlockingConnection, channel: BlockingChannel, delivery: Delivery) -> None:
+        """Hand a chunk to the runner's thread, or back where none is wanted."""
         if self._stopping.is_set() or self._unsettled:
-            channel.basic_nack(method.delivery_tag, requeue=True)
-        else:
-            self._take(connection, lane, channel, method, properties, body)
-
-    def _take(
-        self,
-        connection: pika.BlockingConnection,
-        lane: str,
-        channel: BlockingChannel,
-        method: pika.spec.Basic.Deliver | pika.spec.Basic.GetOk,
-        properties: pika.BasicProperties,
-        body: bytes,
-    ) -> None:
-        """Hand a chunk to the runner's thread."""
+            channel.basic_nack(delivery.tag, requeue=True)
+            return
         self._unsettled = True
         self._free.clear()
         began = time.monotonic()
-        self._lanes.begin(lane, min(properties.priority or 1, _HIGHEST_PRIORITY))
-        self._metrics.chunk_arrived(method.redelivered, queue_wait(properties.timestamp, time.time()))
-        delivery = _Delivery(
-            lane=lane,
-            tag=method.delivery_tag,
-            body=body,
-            properties=properties,
-            again=method.redelivered or bool((properties.headers or {}).get(_AGAIN)),
-        )
+        self._lanes.begin(delivery.lane, delivery.priority)
+        wait = queue_wait(delivery.properties.timestamp, time.time())
+        self._metrics.chunk_arrived(delivery.redelivered, wait)
 
         def finish(outcome: Outcome) -> None:
             """Hand the outcome to the connection's thread; runs on the runner's."""
 
             def settle() -> None:
-                self._lanes.end(lane, time.monotonic() - began)
+                self._lanes.end(delivery.lane, time.monotonic() - began)
                 self._settle(channel, delivery, outcome)
 
             try:
@@ -321,7 +228,7 @@ class Consumer:
 
         self._jobs.put((delivery, finish))
 
-    def _settle(self, channel: BlockingChannel, delivery: _Delivery, outcome: Outcome) -> None:
+    def _settle(self, channel: BlockingChannel, delivery: Delivery, outcome: Outcome) -> None:
         """Acknowledge, give back or dead-letter; runs on the connection's thread."""
         self._metrics.chunk_ended(outcome.verdict)
         match outcome.verdict:
@@ -368,7 +275,8 @@ class Consumer:
             self._runner.settle(idle=True)
             return False
         delivery, finish = job
-        outcome = self._runner.run(delivery.body, again=delivery.again)
+        again = delivery.redelivered or bool((delivery.properties.headers or {}).get(_AGAIN))
+        outcome = self._runner.run(delivery.body, again=again)
         self._runner.settle()
         # Free before the outcome leaves: with the acknowledgement the next chunk may be here, and take it again.
         self._free.set()

@@ -25,6 +25,7 @@ from tuning.names import CHUNKS_QUEUE
 from tuning.settings import Settings
 
 _SERVING = "serving /healthz, /readyz and /metrics"
+_FORGOTTEN = "the broker does not count this worker among its listeners: it looks for itself and listens anew"
 
 
 class Watched:
@@ -79,8 +80,8 @@ def watch_worker(start_worker: StartWorker, tmp_path: Path) -> WatchWorker:
     """Start a worker that serves its health on any free port."""
     count = iter(range(100))
 
-    def start(**environment: str) -> Watched:
-        process = start_worker(WARREN_HTTP_PORT="0", **environment)
+    def start(*module: str, **environment: str) -> Watched:
+        process = start_worker(*module, WARREN_HTTP_PORT="0", **environment)
         return Watched(process, tmp_path / f"worker-{next(count)}.log")
 
     return start
@@ -209,16 +210,19 @@ def test_a_worker_whose_queue_was_deleted_listens_again(servers: Settings, watch
     assert study.wait(timeout=30, progress=False).status().complete == 1
 
 
-def test_a_worker_that_the_broker_forgot_looks_for_itself(
-    servers: Settings, start_worker: StartWorker, tmp_path: Path
-) -> None:
-    """Connected, consumers in the driver's books, and not one at the broker: nothing would ever be delivered."""
-    start_worker("forgotten_worker")
-    log = tmp_path / "worker-0.log"
-    until(lambda: "waiting for chunks" in log.read_text(), what="the worker believes that it listens")
+def test_a_worker_that_the_broker_forgot_is_not_ready_until_it_listens_again(watch_worker: WatchWorker) -> None:
+    """Connected, consumers in the driver's books, and not one at the broker; others listen, and nothing waits."""
+    other = watch_worker()
+    until(other.ready, what="another worker listens")
+    forgotten = watch_worker("forgotten_worker")
+    until(lambda: "does not count" in forgotten.reasons().get("broker", ""), what="the worker is not ready")
+    assert forgotten.alive()
+    until(forgotten.ready, what="the worker listens again")
+    assert forgotten.events().count(_FORGOTTEN) == 1
+    assert other.ready()
+    other.process.send_signal(signal.SIGKILL)
     study = submit(Sleeps(), {"number": range(2)}, X, Y, cv=2, n_chunks=1)
     assert study.wait(timeout=30, progress=False).status().complete == 2
-    assert "the broker forgot that this worker listens: it looks for itself" in log.read_text()
 
 
 def test_a_worker_is_not_ready_where_there_is_no_database(watch_worker: WatchWorker) -> None:

@@ -12,7 +12,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pika.spec import Basic
 
 from tuning.names import LANES
-from worker import consumer
+from worker import listening
 from worker.__main__ import main
 
 _subscribe = BlockingChannel.basic_consume
@@ -29,5 +29,5 @@ def basic_consume(self: BlockingChannel, *arguments: Any, **options: Any) -> str
 
 if __name__ == "__main__":
     BlockingChannel.basic_consume = basic_consume
-    consumer._PROBE_SECONDS = 0.5
+    listening._PROBE_SECONDS = 0.5
     sys.exit(main())

@@ -1,0 +1,149 @@
+"""The lanes as one channel of a worker sees them: takes from the one whose turn it is, or listens on all of them."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pika
+from pika.adapters.blocking_connection import BlockingChannel
+
+from worker.lanes import Lanes
+
+logger = logging.getLogger(__name__)
+
+# Seconds of listening without a chunk after which a worker looks whether the broker still counts it.
+_PROBE_SECONDS = 15.0
+# The same after a look that did not find it.
+_DOUBT_SECONDS = 1.0
+# As submissions have it; a message may say what it likes.
+_HIGHEST_PRIORITY = 9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """A message in hand.
+
+    Attributes
+    ----------
+    lane : str
+        The queue that it came from.
+    tag : int
+        What the channel calls it.
+    body : bytes
+    properties : pika.BasicProperties
+    redelivered : bool
+        Somebody had it before, as the broker says.
+    """
+
+    lane: str
+    tag: int
+    body: bytes
+    properties: pika.BasicProperties
+    redelivered: bool
+
+    @property
+    def priority(self) -> int:
+        """That of its study, 1 to 9."""
+        return max(1, min(self.properties.priority or 1, _HIGHEST_PRIORITY))
+
+    @property
+    def returns(self) -> int:
+        """How often it came back, as a quorum queue counts."""
+        count = (self.properties.headers or {}).get("x-delivery-count", 0)
+        return count if isinstance(count, int) else 0
+
+
+class Listener:
+    """Gets chunks to a worker over one channel. Only the thread that owns the connection may call it.
+
+    Parameters
+    ----------
+    channel : BlockingChannel
+    lanes : Lanes
+        Whose turn it is; outlives the channel.
+    take : callable
+        Is given each message that arrives, wanted or not.
+    """
+
+    def __init__(self, channel: BlockingChannel, lanes: Lanes, take: Callable[[Delivery], None]) -> None:
+        self._channel = channel
+        self._lanes = lanes
+        self._take = take
+        # Consumer tags by lane; empty while a chunk is in hand.
+        self._tags: dict[str, str] = {}
+        self._look_at = 0.0
+        self._doubt = False
+
+    @property
+    def known(self) -> bool:
+        """Whether the broker, when last asked, counted this worker among those who listen."""
+        return not self._doubt
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the broker took a subscription back: a queue was deleted, or an acknowledgement came too late."""
+        return set(self._tags.values()) != set(self._channel.consumer_tags)
+
+    def turn(self) -> None:
+        """Take a chunk if there is one; where all lanes are empty listen, and now and then make sure of it."""
+        if not self._tags:
+            self._look_for_work()
+        elif time.monotonic() >= self._look_at:
+            self._probe()
+
+    def stop(self) -> None:
+        """Listen no more: while a chunk is in hand, or for good. The next one's lane is chosen when it is wanted."""
+        while self._tags:
+            self._channel.basic_cancel(self._tags.popitem()[1])  # gives back what was on its way
+
+    def _look_for_work(self) -> None:
+        for lane in self._lanes.order(time.monotonic()):
+            method, properties, body = self._channel.basic_get(lane)
+            if method is not None:
+                self._on_message(lane, self._channel, method, properties, body)
+                return
+            self._lanes.empty(lane, time.monotonic())
+        for lane in self._lanes.names:
+            self._tags[lane] = self._channel.basic_consume(lane, functools.partial(self._on_message, lane))
+        self._look_at = time.monotonic() + (_DOUBT_SECONDS if self._doubt else _PROBE_SECONDS)
+
+    def _probe(self) -> None:
+        """Stop listening and begin anew: a lane whose listeners do not become fewer by that had forgotten us.
+
+        Brokers lose consumers without a word to them (a queue's leader that moved, a channel that went astray), and the
+        driver's own list says nothing of it. In a lane where others come at this very moment the count may lie; the
+        next look, a second later, clears that up.
+        """
+        forgotten = []
+        for lane, tag in list(self._tags.items()):
+            before = self._listeners(lane)
+            self._channel.basic_cancel(tag)
+            del self._tags[lane]
+            if self._listeners(lane) >= before:
+                forgotten.append(lane)
+        if forgotten:
+            logger.warning(
+                "the broker does not count this worker among its listeners: it looks for itself and listens anew",
+                extra={"lanes": forgotten},
+            )
+        self._doubt = bool(forgotten)
+        self._look_for_work()
+
+    def _listeners(self, lane: str) -> int:
+        return int(self._channel.queue_declare(lane, passive=True).method.consumer_count)
+
+    def _on_message(
+        self,
+        lane: str,
+        _: BlockingChannel,
+        method: pika.spec.Basic.Deliver | pika.spec.Basic.GetOk,
+        properties: pika.BasicProperties,
+        body: bytes,
+    ) -> None:
+        self._doubt = False
+        tag, redelivered = method.delivery_tag, bool(method.redelivered)
+        self._take(Delivery(lane=lane, tag=tag, body=body, properties=properties, redelivered=redelivered))
