@@ -13,7 +13,7 @@ lock() {
   } >"$file.new"
   mv "$file.new" "$file"
 }
-lock requirements.txt "What the producer and the workers run on, with CPU builds of the learners." \
-  pyproject.toml --extra learners
+lock requirements.txt "What the producer and the workers run on, with CPU builds of the learners, pictures and JupyterLab." \
+  pyproject.toml --extra learners --extra views --extra notebook
 lock requirements-dev.txt "The same, with the stand-in database and the tools of development." \
-  pyproject.toml --extra learners --extra local --extra dev --constraint requirements.txt --prerelease if-necessary-or-explicit
+  pyproject.toml --extra learners --extra views --extra notebook --extra local --extra dev --constraint requirements.txt --prerelease if-necessary-or-explicit
