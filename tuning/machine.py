@@ -1,7 +1,8 @@
-"""What the machine under a process is: the CPUs it may use, their model, the versions of the libraries."""
+"""What the machine under a process is: the CPUs and the memory it may use, and the versions of the libraries."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import platform
@@ -12,6 +13,10 @@ from pathlib import Path
 # Where the kernel shows the CPU quota of this process's control group.
 # https://docs.kernel.org/admin-guide/cgroup-v2.html and cgroup-v1/cpusets: "max 100000" or "-1" is no quota.
 CGROUP_ROOT = Path("/sys/fs/cgroup")
+# Version 1 says "no limit" with the largest number of pages that 64 bits hold.
+_NO_LIMIT = 2**60
+# What the worker itself, and what a fit takes between two looks, need beside it.
+_SHARE_OF_MEMORY = 0.85
 
 
 def _own_cgroup(root: Path, controller: str, membership: str) -> list[Path]:
@@ -22,6 +27,14 @@ def _own_cgroup(root: Path, controller: str, membership: str) -> list[Path]:
             here = root / path.lstrip("/")
             return [here, *[parent for parent in here.parents if parent.is_relative_to(root)]]
     return [root]
+
+
+def _folders(root: Path, controller: str, membership: str | None) -> list[Path]:
+    """Folders that may limit this process, of version 2 and of version 1."""
+    if membership is None:
+        own = Path("/proc/self/cgroup")
+        membership = own.read_text() if own.exists() else ""
+    return _own_cgroup(root, "", membership) + _own_cgroup(root / controller, controller, membership)
 
 
 def _quota(folder: Path) -> float | None:
@@ -53,12 +66,30 @@ def available_threads(root: Path = CGROUP_ROOT, membership: str | None = None) -
         The smallest of the cgroup quotas (v1 or v2) and the CPUs in the affinity mask.
     """
     cpus = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-    if membership is None:
-        own = Path("/proc/self/cgroup")
-        membership = own.read_text() if own.exists() else ""
-    folders = _own_cgroup(root, "", membership) + _own_cgroup(root / "cpu", "cpu", membership)
-    quotas = [quota for folder in folders if (quota := _quota(folder)) is not None]
+    quotas = [quota for folder in _folders(root, "cpu", membership) if (quota := _quota(folder)) is not None]
     return max(1, int(min([cpus, *quotas])))
+
+
+def available_memory(root: Path = CGROUP_ROOT, membership: str | None = None) -> int | None:
+    """Bytes that a training process may hold here: most of what the control group grants.
+
+    Parameters
+    ----------
+    root, membership
+        As for `available_threads`.
+
+    Returns
+    -------
+    int or None
+        None where no control group sets a limit.
+    """
+    limits = []
+    for folder in _folders(root, "memory", membership):
+        for name in ("memory.max", "memory.limit_in_bytes"):
+            with contextlib.suppress(OSError, ValueError):  # "max" is no limit
+                limits.append(int((folder / name).read_text()))
+    lowest = min(limits, default=_NO_LIMIT)
+    return int(lowest * _SHARE_OF_MEMORY) if lowest < _NO_LIMIT else None
 
 
 @functools.cache

@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tuning.errors import InputError
-from tuning.machine import available_threads
+from tuning.machine import available_memory, available_threads
 
 
 def _split_names(value: object) -> object:
@@ -105,11 +105,12 @@ class Settings(BaseSettings):
         "One crash may be bad luck, three are not.",
     )
     trial_memory_bytes: int | None = Field(
-        default=None,
+        default_factory=available_memory,
         gt=0,
         alias="WARREN_TRIAL_MEMORY_BYTES",
         description="Bytes that a training process may hold, data and cache included; the trial in hand of one that "
-        "holds more counts as crashed. None: the machine's memory is the limit.",
+        "holds more counts as crashed. Default: 85 % of what the control group grants, so that the trial dies and not "
+        "the container; none where there is no limit.",
     )
     max_lost_workers: int = Field(
         default=10,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tuning.machine import available_threads, cpu_model, versions
+from tuning.machine import available_memory, available_threads, cpu_model, versions
 
 V2 = "0::/kubepods/pod7/worker"
 V1 = "12:pids:/docker/abc\n4:cpu,cpuacct:/docker/abc\n1:name=systemd:/docker/abc"
@@ -141,3 +141,24 @@ def test_versions_are_those_of_what_made_a_result(package: str, distribution: st
 
 def test_a_package_without_a_distribution_has_no_version() -> None:
     assert set(versions("faulty")) == {"python", "warren", "numpy", "scikit-learn"}
+
+
+def test_most_of_the_tightest_memory_limit_is_a_trials(tmp_path: Path) -> None:
+    folder = tmp_path / "kubepods/pod7/worker"
+    folder.mkdir(parents=True)
+    (folder / "memory.max").write_text("max\n")
+    assert available_memory(tmp_path, V2) is None
+    (folder.parent / "memory.max").write_text("2000000000\n")
+    assert available_memory(tmp_path, V2) == 1_700_000_000
+    (folder / "memory.max").write_text("1000000000\n")
+    assert available_memory(tmp_path, V2) == 850_000_000
+
+
+def test_a_memory_limit_of_version_1_counts_and_its_word_for_none_does_not(tmp_path: Path) -> None:
+    folder = tmp_path / "memory/docker/abc"
+    folder.mkdir(parents=True)
+    membership = "4:memory:/docker/abc"
+    (folder / "memory.limit_in_bytes").write_text("9223372036854771712\n")
+    assert available_memory(tmp_path, membership) is None
+    (folder / "memory.limit_in_bytes").write_text("1000000000\n")
+    assert available_memory(tmp_path, membership) == 850_000_000
