@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from uuid import uuid4
 
 import pytest
-from servers import private_stack
+from servers import bring_back, empty_queues, keep_queues, private_stack, settings_of
 
 from producer.stack import LocalStack
-from tuning.broker import channel
-from tuning.names import DEAD_QUEUE, GPU_QUEUE, LANES
-from tuning.settings import Settings, load_settings
+from tuning.settings import Settings
 from tuning.store import Store
 
 
@@ -27,17 +24,29 @@ def private_workers() -> Iterator[LocalStack]:
         yield stack
 
 
+@pytest.fixture(scope="module")
+def fragile_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    """Servers of one file's own. A folder that is kept, so that what was acknowledged is on the disk."""
+    with private_stack(workers=0, data_dir=tmp_path_factory.mktemp("fragile")) as stack:
+        keep_queues(stack)
+        yield stack
+
+
 @pytest.fixture
 def servers(private_servers: LocalStack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
     """A broker with empty queues and a database of the test's own; nobody works."""
-    base, _, _ = private_servers.mongo_url.rpartition("/")
-    monkeypatch.setenv("AMQP_URL", private_servers.amqp_url)
-    monkeypatch.setenv("MONGO_URL", f"{base}/test-{uuid4().hex[:12]}")
-    settings = load_settings()
+    settings = settings_of(private_servers, monkeypatch)
     yield settings
-    with channel(settings) as open_channel:
-        for queue in (*LANES, GPU_QUEUE, DEAD_QUEUE):
-            open_channel.queue_purge(queue)
+    empty_queues(settings)
+
+
+@pytest.fixture
+def fragile(fragile_servers: LocalStack, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalStack]:
+    """As `servers`, on servers that the test may stop and trouble: no other file uses them."""
+    settings = settings_of(fragile_servers, monkeypatch)
+    yield fragile_servers
+    bring_back(fragile_servers)
+    empty_queues(settings)
 
 
 @pytest.fixture

@@ -135,7 +135,7 @@ class Consumer:
                 declare(channel)
                 channel.confirm_delivery()  # for dead letters
                 channel.basic_qos(prefetch_count=1)
-            except BaseException:
+            except BaseException:  # a stop too: nobody else closes the connection
                 if connection.is_open:
                     connection.close()
                 raise

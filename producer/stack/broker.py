@@ -265,7 +265,7 @@ def private_node(site: Site, script: Path) -> Server:
                 seconds=START_SECONDS,
                 cancelled=site.cancelled,
             )
-        except BaseException:
+        except BaseException:  # Ctrl-C too: nobody else ends the server
             guarded.stop()
             raise
         return Server(url=url, how=f"RabbitMQ, a private node of {script}", guarded=guarded)

@@ -98,7 +98,7 @@ def _serve(site: Site, how: str, command: Callable[[int], list[str]]) -> Server:
                 seconds=START_SECONDS,
                 cancelled=site.cancelled,
             )
-        except BaseException:
+        except BaseException:  # Ctrl-C too: nobody else ends the server
             guarded.stop()
             raise
         return Server(url=url, how=how, guarded=guarded)

@@ -168,7 +168,7 @@ def serve(image: Image, site: Site, url: Callable[[int], str], answers: Callable
 
         try:
             wait_until_up(guarded, is_up, seconds=START_SECONDS, cancelled=site.cancelled)
-        except BaseException:
+        except BaseException:  # Ctrl-C too: nobody else ends the server
             guarded.stop()
             raise
         return Server(url=url(ports[0]), how=f"{image.name} in Docker", guarded=guarded)

@@ -79,7 +79,7 @@ class Folder:
                 f"data_dir={str(self.path)!r}: servers of an earlier stack still use this folder. "
                 "End their processes (their command lines name the folder), or name another one"
             ) from None
-        except BaseException:
+        except BaseException:  # Ctrl-C too: nobody else lets go of the folder
             self.close()
             raise
 

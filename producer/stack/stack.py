@@ -267,7 +267,7 @@ def _start_servers(site: Site, undo: contextlib.ExitStack) -> tuple[Server, Serv
         try:
             starts = [pool.submit(start, what) for what in (start_broker, start_database)]
             wait(starts)
-        except BaseException:
+        except BaseException:  # Ctrl-C above all
             # Before the pool waits for its threads, which look at this.
             site.cancelled.set()
             raise

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,14 +22,6 @@ X = np.arange(40.0).reshape(20, 2)
 Y = np.arange(20) % 2
 
 StartWorker = Callable[..., "subprocess.Popen[bytes]"]
-
-
-def until(condition: Callable[[], object], seconds: float = 30.0, what: str = "") -> None:
-    """Poll until a condition holds; fail when the deadline is over."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what or condition}"
-        time.sleep(0.02)
 
 
 @pytest.fixture

@@ -7,8 +7,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from acceptance.conftest import StartWorker, X, Y, diary_of, until, waiting
+from acceptance.conftest import StartWorker, X, Y, diary_of, waiting
 from faulty import Sleeps
+from polling import until
 
 from producer import Study, submit
 from tuning.names import CHUNKS_QUEUE, LANES

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import signal
 
-from acceptance.conftest import StartWorker, X, Y, until
+from acceptance.conftest import StartWorker, X, Y
 from faulty import Sleeps
+from polling import until
 
 from producer import submit
 

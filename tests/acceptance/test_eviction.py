@@ -9,8 +9,9 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from acceptance.conftest import StartWorker, X, Y, diary_of, trainer_of, until, waiting
+from acceptance.conftest import StartWorker, X, Y, diary_of, trainer_of, waiting
 from faulty import Sleeps
+from polling import until
 
 from producer import submit
 from tuning.names import CHUNKS_QUEUE

@@ -7,8 +7,9 @@ import signal
 from pathlib import Path
 
 import pytest
-from acceptance.conftest import StartWorker, X, Y, trainer_of, until, waiting
+from acceptance.conftest import StartWorker, X, Y, trainer_of, waiting
 from faulty import Exits, Grows, KillsItsWorker, Sleeps
+from polling import until
 
 from producer import submit
 from tuning.errors import StudyError

@@ -9,8 +9,9 @@ from urllib.parse import urlsplit
 
 import pymongo
 import pytest
-from acceptance.conftest import StartWorker, X, Y, until
+from acceptance.conftest import StartWorker, X, Y
 from faulty import Sleeps
+from polling import until
 
 from producer import submit
 from tuning.settings import Settings

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
+import pika
 import psutil
 import pytest
-from acceptance.conftest import StartWorker, X, Y, until
+from acceptance.conftest import StartWorker, X, Y
 from faulty import Sleeps
+from polling import until
 from proxy import Proxy
 from servers import (
+    Resource,
     alarm,
     bring_back,
-    private_stack,
     rabbitmqctl,
     restart_broker,
     restart_database,
@@ -24,29 +26,17 @@ from servers import (
 
 from producer import Study, submit
 from producer.stack import LocalStack
-from tuning.broker import channel
-from tuning.names import CHUNKS_QUEUE
+from tuning.broker import channel, parameters
+from tuning.names import CHUNKS_QUEUE, GPU_QUEUE
 from tuning.settings import Settings, load_settings
 
 ONE_SPLIT = [(range(10), range(10, 20))]
 
 
-@pytest.fixture(scope="module")
-def own_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    # A folder that is kept, so that what was acknowledged is on the disk.
-    with private_stack(workers=0, data_dir=tmp_path_factory.mktemp("stack")) as stack:
-        yield stack
-
-
 @pytest.fixture
-def servers(own_stack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
-    """Servers that these tests may stop, in the place of those that all tests share."""
-    monkeypatch.setenv("AMQP_URL", own_stack.amqp_url)
-    monkeypatch.setenv("MONGO_URL", own_stack.mongo_url)
-    yield load_settings()
-    bring_back(own_stack)
-    for study in Study.list():
-        study.delete()
+def servers(fragile: LocalStack) -> Settings:
+    """Where workers look for work: servers that these tests may stop, in the place of those that all share."""
+    return load_settings()
 
 
 def sleeping(name: str, trials: int = 40, seconds: float = 0.1) -> Study:
@@ -71,27 +61,27 @@ def both(stack: LocalStack) -> None:
 
 @pytest.mark.parametrize("restart", [restart_broker, restart_database, both])
 def test_a_restart_loses_nothing_and_the_follower_rides_over_it(
-    restart: Callable[[LocalStack], None], own_stack: LocalStack, start_worker: StartWorker
+    restart: Callable[[LocalStack], None], fragile: LocalStack, start_worker: StartWorker
 ) -> None:
     for _ in range(2):
         start_worker()
     study = sleeping(restart.__name__, 80)
     until(lambda: study.status().done >= 8, what="it runs")
-    restart(own_stack)
+    restart(fragile)
     study.wait(timeout=90, progress=False)
     every_trial_once(study, 80)
 
 
-def test_a_worker_waits_for_a_broker_without_spinning(own_stack: LocalStack, start_worker: StartWorker) -> None:
+def test_a_worker_waits_for_a_broker_without_spinning(fragile: LocalStack, start_worker: StartWorker) -> None:
     worker = start_worker()
     study = sleeping("patience")
     study.wait(timeout=60, progress=False)
-    stop_broker(own_stack)
+    stop_broker(fragile)
     process = psutil.Process(worker.pid)
     before, began = process.cpu_times(), time.monotonic()
     until(lambda: time.monotonic() - began > 4.0, 10, "four seconds have gone by")
     used = sum(process.cpu_times()[:2]) - sum(before[:2])
-    start_broker(own_stack)
+    start_broker(fragile)
     assert used < 1.0, f"{used:.1f} s of CPU time in four seconds of waiting"
     again = sleeping("afterwards")
     again.wait(timeout=60, progress=False)
@@ -100,9 +90,9 @@ def test_a_worker_waits_for_a_broker_without_spinning(own_stack: LocalStack, sta
 
 @pytest.mark.parametrize("which", ["AMQP_URL", "MONGO_URL"])
 def test_a_network_that_is_cut_and_mended_loses_nothing(
-    which: str, own_stack: LocalStack, start_worker: StartWorker, monkeypatch: pytest.MonkeyPatch
+    which: str, servers: Settings, start_worker: StartWorker
 ) -> None:
-    url = own_stack.amqp_url if which == "AMQP_URL" else own_stack.mongo_url
+    url = servers.amqp_url if which == "AMQP_URL" else servers.mongo_url
     with Proxy.to(url) as proxy:
         # The worker alone is led through the proxy; two missed heartbeats are ten seconds.
         start_worker(**{which: proxy.url(url), "WARREN_HEARTBEAT_SECONDS": "5", "WARREN_CONNECT_SECONDS": "3"})
@@ -117,10 +107,10 @@ def test_a_network_that_is_cut_and_mended_loses_nothing(
 
 
 def test_connections_that_are_torn_down_again_and_again_lose_nothing(
-    own_stack: LocalStack, start_worker: StartWorker
+    servers: Settings, start_worker: StartWorker
 ) -> None:
-    with Proxy.to(own_stack.amqp_url) as queue, Proxy.to(own_stack.mongo_url) as database:
-        start_worker(AMQP_URL=queue.url(own_stack.amqp_url), MONGO_URL=database.url(own_stack.mongo_url))
+    with Proxy.to(servers.amqp_url) as queue, Proxy.to(servers.mongo_url) as database:
+        start_worker(AMQP_URL=queue.url(servers.amqp_url), MONGO_URL=database.url(servers.mongo_url))
         study = sleeping("torn")
         for done in (2, 8, 14, 20):
             until(lambda done=done: study.status().done >= done, what="it comes along")
@@ -130,53 +120,48 @@ def test_connections_that_are_torn_down_again_and_again_lose_nothing(
     every_trial_once(study)
 
 
+@pytest.mark.parametrize("resource", ["memory", "disk"])
 def test_a_broker_that_blocks_publishers_does_not_keep_workers_from_working(
-    own_stack: LocalStack, start_worker: StartWorker
+    resource: Resource, fragile: LocalStack, start_worker: StartWorker
 ) -> None:
-    study = sleeping("alarm")
-    with alarm(own_stack):
+    study = sleeping(f"alarm of {resource}")
+    with alarm(fragile, resource):
         start_worker()
         study.wait(timeout=60, progress=False)
     every_trial_once(study)
 
 
 def test_a_consumer_that_the_broker_cancels_is_a_fault_that_heals(
-    own_stack: LocalStack, start_worker: StartWorker
+    fragile: LocalStack, start_worker: StartWorker
 ) -> None:
     worker = start_worker()
     study = sleeping("cancelled")
     until(lambda: study.status().done >= 4, what="it runs")
     study.pause()
-    rabbitmqctl(own_stack, "delete_queue", CHUNKS_QUEUE)
+    rabbitmqctl(fragile, "delete_queue", CHUNKS_QUEUE)
     study.resume()
     study.wait(timeout=60, progress=False)
     every_trial_once(study)
     # Idle now, so that it listens.
-    rabbitmqctl(own_stack, "delete_queue", CHUNKS_QUEUE)
+    rabbitmqctl(fragile, "delete_queue", CHUNKS_QUEUE)
     again = sleeping("afterwards")
     again.wait(timeout=60, progress=False)
     every_trial_once(again)
     assert worker.poll() is None
 
 
-def test_a_queue_of_other_arguments_is_said_and_not_hammered(
-    own_stack: LocalStack, start_worker: StartWorker, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    rabbitmqctl(own_stack, "delete_queue", "chunks.gpu")
+def test_a_queue_of_other_arguments_is_said_and_not_hammered(fragile: LocalStack, start_worker: StartWorker) -> None:
+    rabbitmqctl(fragile, "delete_queue", GPU_QUEUE)
     settings = load_settings()
-    import pika
-
-    from tuning.broker import parameters
-
     with pika.BlockingConnection(parameters(settings, "test")) as connection:
-        connection.channel().queue_declare("chunks.gpu", durable=True)
+        connection.channel().queue_declare(GPU_QUEUE, durable=True)
     worker = start_worker()
     process = psutil.Process(worker.pid)
     began = time.monotonic()
     until(lambda: time.monotonic() - began > 4.0, 10, "four seconds have gone by")
     assert sum(process.cpu_times()[:2]) < 4.0, "it waits between its tries"
     assert worker.poll() is None
-    rabbitmqctl(own_stack, "delete_queue", "chunks.gpu")
+    rabbitmqctl(fragile, "delete_queue", GPU_QUEUE)
     with channel(settings):
         pass
     study = sleeping("healed")

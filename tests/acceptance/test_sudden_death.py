@@ -5,9 +5,10 @@ from __future__ import annotations
 import signal
 
 import pytest
-from acceptance.conftest import StartWorker, X, Y, until, waiting
+from acceptance.conftest import StartWorker, X, Y, waiting
 from dying_worker import POINTS
 from faulty import Sleeps
+from polling import until
 
 from producer import submit
 from tuning.names import CHUNKS_QUEUE

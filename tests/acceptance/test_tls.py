@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 
 import pytest
 import trustme
-from acceptance.conftest import StartWorker, X, Y, until
+from acceptance.conftest import StartWorker, X, Y
 from faulty import Sleeps
+from polling import until
 
 from producer import submit
 from producer.stack import broker as stack_broker

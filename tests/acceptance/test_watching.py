@@ -13,8 +13,9 @@ from typing import Any
 
 import psutil
 import pytest
-from acceptance.conftest import StartWorker, X, Y, until
+from acceptance.conftest import StartWorker, X, Y
 from faulty import Exits, Raises, Sleeps
+from polling import until
 from prometheus_client.parser import text_string_to_metric_families
 from proxy import Proxy
 from xgboost import XGBClassifier

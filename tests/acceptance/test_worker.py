@@ -11,8 +11,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from acceptance.conftest import StartWorker, X, Y, diary_of, trainer_of, until, waiting
+from acceptance.conftest import StartWorker, X, Y, diary_of, trainer_of, waiting
 from faulty import Draws, Raises, Sleeps
+from polling import until
 
 from producer import Study, publication, submit
 from tuning.broker import channel

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import cast
 
 import pytest
+from polling import until
 
 from tuning.broker import DELIVERY_LIMIT, channel
 from tuning.names import CHUNKS_QUEUE, DEAD_QUEUE, LANES
@@ -69,19 +69,12 @@ def waiting(settings: Settings, queue: str) -> int:
         return int(opened.queue_declare(queue, passive=True).method.message_count)
 
 
-def until(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
-
-
 def test_every_lane_is_served(servers: Settings) -> None:
     answers = Answers(lambda *_: Verdict.ACKNOWLEDGE)
     with consuming(servers, answers):
         for lane in LANES:
             publish(servers, lane.encode(), queue=lane)
-        until(lambda: len(answers.seen) == len(LANES), "each has given its chunk")
+        until(lambda: len(answers.seen) == len(LANES), what="each has given its chunk")
     assert {body.decode() for body, _ in answers.seen} == set(LANES)
     assert sum(waiting(servers, lane) for lane in LANES) == 0
 
@@ -97,10 +90,10 @@ def test_a_worker_holds_one_chunk_at_a_time(servers: Settings) -> None:
     publish(servers, b"1", b"2", b"3")
     publish(servers, b"4", queue=LANES[3])
     with consuming(servers, answers):
-        until(lambda: answers.seen, "it has taken one")
-        until(lambda: sum(waiting(servers, lane) for lane in LANES) == 3, "the others are free for other workers")
+        until(lambda: answers.seen, what="it has taken one")
+        until(lambda: sum(waiting(servers, lane) for lane in LANES) == 3, what="the others are free for other workers")
         hold.set()
-        until(lambda: len(answers.seen) >= 4, "all had their turn")
+        until(lambda: len(answers.seen) >= 4, what="all had their turn")
     assert {body for body, _ in answers.seen} == {b"1", b"2", b"3", b"4"}
 
 
@@ -108,7 +101,7 @@ def test_a_chunk_that_came_back_says_so(servers: Settings) -> None:
     publish(servers, b"chunk")
     answers = Answers(lambda _, again: Verdict.ACKNOWLEDGE if again else Verdict.REQUEUE)
     with consuming(servers, answers):
-        until(lambda: len(answers.seen) == 2, "it was delivered twice")
+        until(lambda: len(answers.seen) == 2, what="it was delivered twice")
     assert answers.seen == [(b"chunk", False), (b"chunk", True)]
 
 
@@ -118,7 +111,7 @@ def test_evictions_alone_never_bring_a_chunk_among_the_dead(servers: Settings, m
     publish(servers, b"chunk")
     answers = Answers(lambda *_: Verdict.REQUEUE)
     with consuming(servers, answers):
-        until(lambda: len(answers.seen) >= 15, "it went round and round")
+        until(lambda: len(answers.seen) >= 15, what="it went round and round")
     assert [again for _, again in answers.seen[:15]] == [False] + [True] * 14, "a fresh copy says that it is one"
     assert waiting(servers, DEAD_QUEUE) == 0
     with channel(servers) as opened:
@@ -132,7 +125,7 @@ def test_evictions_alone_never_bring_a_chunk_among_the_dead(servers: Settings, m
 def test_what_no_worker_can_use_is_kept_with_its_reason(servers: Settings) -> None:
     publish(servers, b"nonsense")
     with consuming(servers, Answers(lambda *_: Verdict.DEAD_LETTER)):
-        until(lambda: waiting(servers, DEAD_QUEUE) == 1, "it is set aside")
+        until(lambda: waiting(servers, DEAD_QUEUE) == 1, what="it is set aside")
     with channel(servers) as opened:
         _, properties, body = opened.basic_get(DEAD_QUEUE, auto_ack=True)
     assert (body, properties.headers["x-warren-reason"]) == (b"nonsense", "no chunk")

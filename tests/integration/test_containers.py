@@ -88,7 +88,7 @@ def await_end(containers: list[str], volumes: list[str]) -> None:
     deadline = time.monotonic() + DEADLINE_SECONDS
     while left := there(containers, volumes):
         assert time.monotonic() < deadline, left
-        time.sleep(0.1)
+        time.sleep(0.1)  # between two looks, each of which starts a client of the engine twice
 
 
 @pytest.fixture

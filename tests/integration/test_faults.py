@@ -7,17 +7,16 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from uuid import uuid4
 
 import numpy as np
 import pytest
+from polling import until
 from proxy import Proxy
 from servers import (
     alarm,
     bring_back,
-    private_stack,
     restart_database,
     start_database,
     stop_broker,
@@ -31,7 +30,7 @@ from producer.stack import LocalStack
 from tuning.broker import channel
 from tuning.errors import BrokerError, StoreError
 from tuning.messages import Chunk, decode_chunk, encode_chunk
-from tuning.names import CHUNKS_QUEUE, LANES
+from tuning.names import CHUNKS_QUEUE
 from tuning.settings import Settings, load_settings
 from tuning.store import Store
 
@@ -41,25 +40,6 @@ Y = np.arange(10) % 2
 MANY = 5000
 # Seconds in which something that was set off must have happened.
 DEADLINE_SECONDS = 30.0
-
-
-@pytest.fixture(scope="module")
-def fragile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    with private_stack(workers=0, data_dir=tmp_path_factory.mktemp("fragile")) as stack:
-        yield stack
-
-
-@pytest.fixture
-def stack(fragile: LocalStack, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalStack]:
-    """A broker with empty queues and an empty database, both there to be troubled."""
-    base, _, _ = fragile.mongo_url.rpartition("/")
-    monkeypatch.setenv("AMQP_URL", fragile.amqp_url)
-    monkeypatch.setenv("MONGO_URL", f"{base}/test-{uuid4().hex[:12]}")
-    yield fragile
-    bring_back(fragile)
-    with channel(load_settings()) as open_channel:
-        for lane in LANES:
-            open_channel.queue_purge(lane)
 
 
 class InTheMiddle:
@@ -104,13 +84,6 @@ def middle(monkeypatch: pytest.MonkeyPatch) -> InTheMiddle:
     return InTheMiddle(monkeypatch, MANY // 2)
 
 
-def until(condition: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {DEADLINE_SECONDS} s: {what}"
-        time.sleep(0.02)
-
-
 def submit_many(**options: object) -> Study:
     grid = {"random_state": range(MANY)}
     return submit(DummyClassifier(), grid, X, Y, **({"cv": 2, "n_chunks": MANY} | options))
@@ -128,7 +101,7 @@ def drain(settings: Settings, at_least: int) -> list[Chunk]:
         def waiting() -> int:
             return int(open_channel.queue_declare(CHUNKS_QUEUE, passive=True).method.message_count)
 
-        until(lambda: waiting() >= at_least, f"{at_least} messages are in the queue")
+        until(lambda: waiting() >= at_least, what=f"{at_least} messages are in the queue")
         left = waiting()
         for _, _, body in open_channel.consume(CHUNKS_QUEUE, auto_ack=True, inactivity_timeout=10) if left else ():
             assert body is not None, f"{left - len(found)} messages did not come"
@@ -157,9 +130,9 @@ def away_and_back(lines: list[str], away: str, server: str) -> bool:
 
 
 def test_a_submission_is_completed_though_the_broker_is_killed_and_started_in_its_middle(
-    stack: LocalStack, middle: InTheMiddle, caplog: pytest.LogCaptureFixture
+    fragile: LocalStack, middle: InTheMiddle, caplog: pytest.LogCaptureFixture
 ) -> None:
-    middle.do(lambda: stop_broker(stack, kill=True), then=lambda: bring_back(stack))
+    middle.do(lambda: stop_broker(fragile, kill=True), then=lambda: bring_back(fragile))
     study = submit_many()
     middle.end()
     found = deliveries(drain(load_settings(), MANY))
@@ -171,22 +144,22 @@ def test_a_submission_is_completed_though_the_broker_is_killed_and_started_in_it
 
 
 def test_a_submission_is_completed_though_the_broker_is_restarted_in_good_order(
-    stack: LocalStack, middle: InTheMiddle
+    fragile: LocalStack, middle: InTheMiddle
 ) -> None:
-    middle.do(lambda: stop_broker(stack), then=lambda: bring_back(stack))
+    middle.do(lambda: stop_broker(fragile), then=lambda: bring_back(fragile))
     submit_many()
     middle.end()
     assert set(deliveries(drain(load_settings(), MANY))) == set(range(MANY))
 
 
 def test_a_submission_waits_while_the_broker_takes_no_messages(
-    stack: LocalStack, middle: InTheMiddle, caplog: pytest.LogCaptureFixture
+    fragile: LocalStack, middle: InTheMiddle, caplog: pytest.LogCaptureFixture
 ) -> None:
-    raised = alarm(stack)
+    raised = alarm(fragile)
 
     def lower() -> None:
         try:
-            until(lambda: "memory or disk alarm" in caplog.text, "the submission says that it waits")
+            until(lambda: "memory or disk alarm" in caplog.text, what="the submission says that it waits")
         finally:
             raised.__exit__(None, None, None)
 
@@ -198,10 +171,10 @@ def test_a_submission_waits_while_the_broker_takes_no_messages(
 
 
 def test_a_submission_whose_broker_stays_away_says_exactly_what_is_left(
-    stack: LocalStack, middle: InTheMiddle, monkeypatch: pytest.MonkeyPatch
+    fragile: LocalStack, middle: InTheMiddle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WARREN_PATIENCE_SECONDS", "2")
-    middle.do(lambda: stop_broker(stack, kill=True))
+    middle.do(lambda: stop_broker(fragile, kill=True))
     began = time.monotonic()
     with pytest.raises(BrokerError) as caught:
         submit_many(name="left")
@@ -219,7 +192,7 @@ def test_a_submission_whose_broker_stays_away_says_exactly_what_is_left(
     assert (status.state, status.submitted_at, status.done) == ("RUNNING", None, 0)
     with pytest.raises(BrokerError, match="can't be reached"):
         study.resume()
-    bring_back(stack)
+    bring_back(fragile)
     there = drain(load_settings(), safe)
     assert safe <= len(there) <= safe + 500
     assert {chunk.generation for chunk in there} == {1}
@@ -232,15 +205,15 @@ def test_a_submission_whose_broker_stays_away_says_exactly_what_is_left(
 
 
 def test_a_submission_is_completed_though_the_database_is_restarted_in_its_middle(
-    stack: LocalStack, middle: InTheMiddle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    fragile: LocalStack, middle: InTheMiddle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("WARREN_CONNECT_SECONDS", "0.5")
 
     def come_back() -> None:
-        until(lambda: "waits for the database" in caplog.text, "the submission says that it waits")
-        start_database(stack)
+        until(lambda: "waits for the database" in caplog.text, what="the submission says that it waits")
+        start_database(fragile)
 
-    middle.do(lambda: stop_database(stack, kill=True), then=come_back)
+    middle.do(lambda: stop_database(fragile, kill=True), then=come_back)
     study = submit_many()
     middle.end()
     assert deliveries(drain(load_settings(), MANY)) == Counter(range(MANY))
@@ -249,51 +222,78 @@ def test_a_submission_is_completed_though_the_database_is_restarted_in_its_middl
 
 
 def test_a_submission_whose_database_stays_away_says_that_everything_is_in_the_queue(
-    stack: LocalStack, middle: InTheMiddle, monkeypatch: pytest.MonkeyPatch
+    fragile: LocalStack, middle: InTheMiddle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WARREN_CONNECT_SECONDS", "0.5")
     monkeypatch.setenv("WARREN_PATIENCE_SECONDS", "1")
-    middle.do(lambda: stop_database(stack, kill=True))
+    middle.do(lambda: stop_database(fragile, kill=True))
     with pytest.raises(StoreError, match="All 5,000 trials of study 'noted-.*' are in the queue, and workers evaluate"):
         submit_many(name="noted")
     middle.end()
     assert deliveries(drain(load_settings(), MANY)) == Counter(range(MANY))
-    bring_back(stack)
+    bring_back(fragile)
     # A worker takes them: the study's generation is still the one before.
     [study] = Study.list()
     assert (study.status().state, study.status().submitted_at) == ("RUNNING", None)
     assert study.resume() == MANY
 
 
+class Looks:
+    """Counts how often a study's document is asked for."""
+
+    def __init__(self, study: Study) -> None:
+        self._made = 0
+        self._real = study._store.study
+        study._store.study = self._look
+
+    def _look(self, *arguments: object) -> object:
+        self._made += 1
+        return self._real(*arguments)
+
+    def wait(self) -> None:
+        """Return once the study is followed."""
+        # The first is not a follower's: there, a database that is away is an error.
+        until(lambda: self._made >= 3, what="the study is followed")
+
+
 def wait_for(study: Study, pool: ThreadPoolExecutor) -> Future[Study]:
     """Follow a study on another thread; return the future of its end once it is under way."""
-    looks: list[object] = []
-    real = study._store.study
-
-    def look(*arguments: object) -> object:
-        looks.append(arguments)
-        return real(*arguments)
-
-    study._store.study = look
+    looks = Looks(study)
     ended = pool.submit(study.wait, timeout=60, progress=False)
-    # The first is not a follower's: there, a database that is away is an error.
-    until(lambda: len(looks) >= 3, "the study is followed")
+    looks.wait()
     return ended
 
 
+def wait_in_vain(study: Study, trouble: Callable[[], object]) -> None:
+    """Follow a study for three seconds, which are three seconds though something happens on another thread."""
+    looks = Looks(study)
+
+    def make_trouble() -> None:
+        looks.wait()
+        trouble()
+
+    with ThreadPoolExecutor(1) as pool:
+        made = pool.submit(make_trouble)
+        began = time.monotonic()
+        with pytest.raises(TimeoutError, match="0 trials had ended when the time was over; it goes on"):
+            study.wait(timeout=3, progress=False)
+        assert 2.9 < time.monotonic() - began < 5.5
+        made.result(DEADLINE_SECONDS)
+
+
 def test_a_study_is_followed_over_a_restart_of_the_database(
-    stack: LocalStack, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    fragile: LocalStack, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WARREN_CONNECT_SECONDS", "0.5")
     study = submit_few()
     with ThreadPoolExecutor(1) as pool:
         ended = wait_for(study, pool)
-        stop_database(stack, kill=True)
-        until(lambda: "can't see study" in caplog.text, "the outage is told")
+        stop_database(fragile, kill=True)
+        until(lambda: "can't see study" in caplog.text, what="the outage is told")
         with pytest.raises(StoreError, match="can't be reached"):
             study.status()
         assert not ended.done()
-        start_database(stack)
+        start_database(fragile)
         store = Store(load_settings())
         finish(store, study, range(20))
         store.close()
@@ -302,22 +302,15 @@ def test_a_study_is_followed_over_a_restart_of_the_database(
     assert study.status().state == "COMPLETE"
 
 
-def test_the_time_of_a_wait_is_over_on_time_while_the_database_is_away(stack: LocalStack) -> None:
-    study = submit_few()
-    with ThreadPoolExecutor(1) as pool:
-        stopping = pool.submit(lambda: (time.sleep(0.3), stop_database(stack, kill=True)))
-        began = time.monotonic()
-        with pytest.raises(TimeoutError, match="0 trials had ended when the time was over; it goes on"):
-            study.wait(timeout=3, progress=False)
-        assert 2.9 < time.monotonic() - began < 5.5
-        stopping.result(DEADLINE_SECONDS)
+def test_the_time_of_a_wait_is_over_on_time_while_the_database_is_away(fragile: LocalStack) -> None:
+    wait_in_vain(submit_few(), lambda: stop_database(fragile, kill=True))
 
 
-def test_a_study_is_followed_over_a_restart_in_good_order(stack: LocalStack) -> None:
+def test_a_study_is_followed_over_a_restart_in_good_order(fragile: LocalStack) -> None:
     study = submit_few()
     with ThreadPoolExecutor(1) as pool:
         ended = wait_for(study, pool)
-        restart_database(stack)
+        restart_database(fragile)
         store = Store(load_settings())
         finish(store, study, range(20))
         store.close()
@@ -325,19 +318,13 @@ def test_a_study_is_followed_over_a_restart_in_good_order(stack: LocalStack) -> 
 
 
 def test_the_time_of_a_wait_is_over_on_time_though_the_network_is_cut(
-    stack: LocalStack, monkeypatch: pytest.MonkeyPatch
+    fragile: LocalStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = load_settings()
     with Proxy.to(settings.mongo_url) as proxy:
         monkeypatch.setenv("MONGO_URL", proxy.url(settings.mongo_url))
         study = submit_few()
-        cutting = threading.Timer(0.5, proxy.cut)
-        cutting.start()
-        began = time.monotonic()
-        with pytest.raises(TimeoutError, match="0 trials had ended when the time was over; it goes on"):
-            study.wait(timeout=3, progress=False)
-        assert 2.9 < time.monotonic() - began < 5.5
-        cutting.join()
+        wait_in_vain(study, proxy.cut)
         proxy.mend()
         assert study.status().state == "RUNNING"
         study._store.close()

@@ -9,7 +9,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,6 +17,7 @@ import pika
 import psutil
 import pymongo
 import pytest
+from polling import until
 
 import producer
 from producer.stack import LocalStack, local_stack
@@ -44,13 +44,6 @@ def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name in {"AMQP_URL", "MONGO_URL"} or name.startswith("WARREN_"):
             monkeypatch.delenv(name)
-
-
-def eventually(true: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not true():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.05)
 
 
 def below(pid: int) -> list[psutil.Process]:
@@ -153,8 +146,8 @@ def test_a_notebook_that_is_interrupted_or_killed_leaves_nothing(
     if number == signal.SIGINT:
         assert b"KeyboardInterrupt" in errors
         assert still_there(started) == []
-    eventually(lambda: not still_there(started), "no process is left")
-    eventually(lambda: not Path(folder).exists(), "the temporary folder is gone")
+    until(lambda: not still_there(started), DEADLINE_SECONDS, "no process is left")
+    until(lambda: not Path(folder).exists(), DEADLINE_SECONDS, "the temporary folder is gone")
     assert not is_open(amqp_url)
     assert not is_open(mongo_url)
 
@@ -174,12 +167,12 @@ def test_a_notebook_that_ends_while_starting_leaves_nothing(
     script: Callable[..., subprocess.Popen[bytes]], number: signal.Signals
 ) -> None:
     notebook = script(1, "sleep")
-    eventually(lambda: "beam.smp" in names_below(notebook.pid), "the broker is starting")
+    until(lambda: "beam.smp" in names_below(notebook.pid), DEADLINE_SECONDS, "the broker is starting")
     started = below(notebook.pid)
     notebook.send_signal(number)
     output, _ = notebook.communicate(timeout=DEADLINE_SECONDS)
     assert output == b""
-    eventually(lambda: not still_there(started), "no process is left")
+    until(lambda: not still_there(started), DEADLINE_SECONDS, "no process is left")
 
 
 def test_a_named_folder_keeps_queue_and_results_and_serves_one_stack(tmp_path: Path) -> None:
@@ -238,7 +231,7 @@ def test_two_stacks_run_side_by_side() -> None:
 def test_workers_wait_for_chunks_and_come_and_go() -> None:
     lines: list[str] = []
     with local_stack(workers=2, log=lines.append) as stack:
-        eventually(lambda: consumers(stack) == 2, "both workers wait for chunks")
+        until(lambda: consumers(stack) == 2, DEADLINE_SECONDS, "both workers wait for chunks")
         first, second = stack.workers
         assert first.name.endswith("-0")
         assert second.name.endswith("-1")
@@ -248,12 +241,12 @@ def test_workers_wait_for_chunks_and_come_and_go() -> None:
         stack.stop_worker(second)
         assert not second.running
         assert second.exit_code == 0
-        eventually(lambda: consumers(stack) == 1, "one worker is left")
+        until(lambda: consumers(stack) == 1, DEADLINE_SECONDS, "one worker is left")
         third = stack.start_worker()
         assert third.name.endswith("-2")
-        eventually(lambda: consumers(stack) == 2, "the new worker waits for chunks")
+        until(lambda: consumers(stack) == 2, DEADLINE_SECONDS, "the new worker waits for chunks")
         os.kill(first.pid, signal.SIGKILL)
-        eventually(lambda: any(f"Worker {first.name} ended" in line for line in lines), "its end is told")
+        until(lambda: any(f"Worker {first.name} ended" in line for line in lines), DEADLINE_SECONDS, "its end is told")
         assert third.running
         assert "waiting for chunks" in third.log.read_text()
         pids = [worker.pid for worker in stack.workers]

@@ -6,28 +6,41 @@ else that guards the first process (its lock on the folder, its end with this pr
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import pytest
+from polling import until
 
 from producer.stack import LocalStack, local_stack
-from producer.stack.broker import find_server, node_environment
+from producer.stack.broker import DISK_FREE_LIMIT, find_server, node_environment
 from producer.stack.broker import start_broker as _start_broker
 from producer.stack.database import start_database as _start_database
 from producer.stack.ports import free_ports
 from producer.stack.site import Server
+from tuning.broker import channel
+from tuning.names import DEAD_QUEUE, GPU_QUEUE, LANES
+from tuning.settings import Settings, load_settings
 
 URLS = ("AMQP_URL", "MONGO_URL")
 # Seconds until a port that was left is free, and for a command to the broker.
 _PORT_SECONDS = 10.0
 _TOOL_SECONDS = 60.0
+
+Resource = Literal["memory", "disk"]
+# What raises and what ends the broker's alarm of a resource: no memory may be taken, a petabyte has to be free.
+_ALARMS: dict[Resource, tuple[tuple[str, str], tuple[str, str]]] = {
+    "memory": (("set_vm_memory_high_watermark", "0"), ("set_vm_memory_high_watermark", "0.4")),
+    "disk": (("set_disk_free_limit", "1000000GB"), ("set_disk_free_limit", str(DISK_FREE_LIMIT))),
+}
 
 
 @contextmanager
@@ -46,6 +59,21 @@ def private_stack(workers: int, data_dir: Path | None = None) -> Iterator[LocalS
             for name in URLS:
                 os.environ.pop(name)
             yield stack
+
+
+def settings_of(stack: LocalStack, patch: pytest.MonkeyPatch) -> Settings:
+    """Let the environment name a stack's servers, and a new database of the caller's own."""
+    base, _, _ = stack.mongo_url.rpartition("/")
+    patch.setenv("AMQP_URL", stack.amqp_url)
+    patch.setenv("MONGO_URL", f"{base}/test-{uuid4().hex[:12]}")
+    return load_settings()
+
+
+def empty_queues(settings: Settings) -> None:
+    """Take away what a test has left in the queues."""
+    with channel(settings) as open_channel:
+        for queue in (*LANES, GPU_QUEUE, DEAD_QUEUE):
+            open_channel.queue_purge(queue)
 
 
 def _servers(stack: LocalStack) -> tuple[Server, Server]:
@@ -67,10 +95,7 @@ def _again(stack: LocalStack, server: Server, kind: str, start) -> None:
     site = stack._require_up().site
     # A port may be held for a moment: by a connection that chose it, while nobody listened there.
     wanted = tuple(int(port) for port in (site.folder / f"{kind}.ports").read_text().split())
-    deadline = time.monotonic() + _PORT_SECONDS
-    while free_ports(len(wanted), wanted) != wanted:
-        assert time.monotonic() < deadline, f"somebody else has taken a port of {wanted}"
-        time.sleep(0.05)
+    until(lambda: free_ports(len(wanted), wanted) == wanted, _PORT_SECONDS, f"the ports {wanted} are free")
     started = start(site, {})
     if started.url != server.url:
         started.guarded.stop()
@@ -140,11 +165,28 @@ def rabbitmqctl(stack: LocalStack, *arguments: str) -> str:
     return done.stdout
 
 
+def keep_queues(stack: LocalStack) -> None:
+    """Declare every queue, and let the broker write down which there are.
+
+    It does so half a second later by itself (Ra's directory, a DETS table). Killed before, it would know the queue but
+    not its log, and whoever uses the queue then is hung up on.
+    """
+    with channel(Settings(AMQP_URL=stack.amqp_url)):
+        rabbitmqctl(stack, "eval", "[ok = dets:sync(Table) || Table <- dets:all()].")
+
+
 @contextmanager
-def alarm(stack: LocalStack) -> Iterator[None]:
-    """Let the broker block every publisher, as it does when its memory is full."""
-    rabbitmqctl(stack, "set_vm_memory_high_watermark", "0")
+def alarm(stack: LocalStack, resource: Resource = "memory") -> Iterator[None]:
+    """Let the broker block every publisher, as it does when its memory or its disk is full."""
+    begin, end = _ALARMS[resource]
+    rabbitmqctl(stack, *begin)
     try:
+        until(lambda: alarms(stack) == [resource], _TOOL_SECONDS, f"the alarm of {resource} is raised")
         yield
     finally:
-        rabbitmqctl(stack, "set_vm_memory_high_watermark", "0.4")
+        rabbitmqctl(stack, *end)
+
+
+def alarms(stack: LocalStack) -> list[str]:
+    """Return what the stack's broker says it has too little of."""
+    return [one["resource"] for one in json.loads(rabbitmqctl(stack, "status", "--formatter", "json"))["alarms"]]

@@ -1,12 +1,19 @@
-"""What tests of a worker's evaluator share."""
+"""What several files share: a worker's evaluator, and a study for the commands."""
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from commands import FakeStudy
 from evaluating import Worker
 from xgboost import XGBClassifier
+
+from producer.cli import studies
+from producer.study import Study
+from tuning.errors import StudyError
 
 
 @pytest.fixture
@@ -26,3 +33,23 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(XGBClassifier, "fit", spy)
     return seen
+
+
+@pytest.fixture
+def study(monkeypatch: pytest.MonkeyPatch) -> FakeStudy:
+    """The only study there is."""
+    fake = FakeStudy()
+
+    def attach(study_id: str) -> FakeStudy:
+        if study_id != fake.id:
+            raise StudyError(f"no study {study_id!r}: the newest are {fake.id}")
+        return fake
+
+    @contextmanager
+    def open_store() -> Any:
+        documents = [{"_id": "cancer-0a1b2c"}, {"_id": "other-1"}, {"_id": "other-2"}]
+        yield SimpleNamespace(studies=lambda **_: documents)
+
+    monkeypatch.setattr(Study, "attach", attach)
+    monkeypatch.setattr(studies, "_open_store", open_store)
+    return fake

@@ -2,117 +2,23 @@
 
 from __future__ import annotations
 
-import math
-import re
 import tracemalloc
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from itertools import islice
-from typing import Any, cast
+from typing import Any
 
 import pytest
+from publishing import OBJECTIVE, Memory, numbers, publish_to
 from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 
-from producer import publication
-from producer.outbox import Message
 from producer.planning.cost import Shape
 from producer.planning.order import Plan
 from producer.planning.sizes import Planned, cut
-from producer.publication import chunks, publish_missing
+from producer.publication import chunks
 from producer.space import Space
-from tuning.errors import BrokerError, InputError, StoreError, StudyError
-from tuning.messages import Chunk, Objective, decode_chunk, encode_chunk
-from tuning.settings import Settings
-from tuning.store import Document, Store
-
-OBJECTIVE = Objective(
-    estimator={"__estimator__": "sklearn.tree.DecisionTreeClassifier", "params": {}},
-    dataset="a" * 64,
-    splits="b" * 64,
-    n_splits=2,
-    scorers={"score": None},
-    refit="score",
-    error_score=math.nan,
-    return_train_score=False,
-)
-
-IMPATIENT = Settings(WARREN_PATIENCE_SECONDS=0.01)
-
-
-class Memory:
-    """As much of a store as a publication needs."""
-
-    def __init__(self, space: Space, finished: Iterable[int] = (), **fields: Any) -> None:
-        self.finished = set(finished)
-        self.calls: list[str] = []
-        self.others: list[Document] = []
-        self.messages: list[Message] = []
-        self.properties: dict[str, Any] = {}
-        self.document: Document | None = {
-            "_id": "study",
-            "state": "PAUSED",
-            "queue": "chunks",
-            "generation": 3,
-            "publications": 3,
-            "progress": {"complete": len(self.finished), "failed": 0, "estimators": {}},
-            "n_trials": space.size,
-            "n_chunks": None,
-            "share_fits": True,
-            "estimator_in_grid": False,
-            "trial_timeout": None,
-            "data": {"shape": [30, 2]},
-            "train_rows": 20,
-            "n_classes": 2,
-            **fields,
-        }
-
-    def update_study(self, study_id: str, update: Document, only_if: Document | None = None) -> Document | None:
-        if self.document is None:
-            return None
-        self.calls.append("update")
-        self.document["publications"] += update.get("$inc", {}).get("publications", 0)
-        self.document["generation"] = max(self.document["generation"], update.get("$max", {}).get("generation", 0))
-        self.document.update(update["$set"])
-        return dict(self.document)
-
-    def study(self, study_id: str, fields: Sequence[str]) -> Document | None:
-        self.calls.append("study")
-        return self.document
-
-    def queue_shared(self, study_id: str, queue: str) -> bool:
-        return False
-
-    def finished_numbers(self, study_id: str) -> set[int]:
-        self.calls.append("finished")
-        return self.finished
-
-    def studies(self, limit: int, fields: Sequence[str]) -> list[Document]:
-        self.calls.append("studies")
-        return self.others
-
-    def recount(self, study_id: str) -> Document | None:
-        self.calls.append("recount")
-        return self.document
-
-
-def publish_to(
-    memory: Memory, space: Space, monkeypatch: pytest.MonkeyPatch, objective: Objective = OBJECTIVE
-) -> list[Chunk]:
-    """Publish what is missing; return what went to the queue."""
-    published: list[Chunk] = []
-
-    def publish(settings: Settings, queue: str, messages: Iterable[Message], **properties: Any) -> int:
-        assert queue == "chunks"
-        memory.calls.append("publish")
-        memory.properties = properties
-        memory.messages = list(messages)
-        published.extend(decode_chunk(message.body) for message in memory.messages)
-        return len(published)
-
-    monkeypatch.setattr(publication, "publish", publish)
-    count = publish_missing(cast("Store", memory), Settings(), "study", objective, space)
-    assert count == sum(len(chunk.trials) for chunk in published)
-    return published
+from tuning.errors import InputError, StudyError
+from tuning.messages import Objective, encode_chunk
 
 
 def plain(*cuts: Iterable[int]) -> list[list[Planned]]:
@@ -120,8 +26,8 @@ def plain(*cuts: Iterable[int]) -> list[list[Planned]]:
     return [[(number, 0.5) for number in one] for one in cuts]
 
 
-def numbers(published: Iterable[Chunk]) -> list[list[int]]:
-    return [[trial.number for trial in chunk.trials] for chunk in published]
+def boosted(**params: Any) -> Objective:
+    return OBJECTIVE.model_copy(update={"estimator": {"__estimator__": "xgboost.XGBClassifier", "params": params}})
 
 
 # ------------------------------------------------------------------------- chunks
@@ -243,10 +149,6 @@ def test_how_a_study_is_run_is_in_its_messages(monkeypatch: pytest.MonkeyPatch) 
     assert chunk.trials[0].estimator is not None
 
 
-def boosted(**params: Any) -> Objective:
-    return OBJECTIVE.model_copy(update={"estimator": {"__estimator__": "xgboost.XGBClassifier", "params": params}})
-
-
 def test_trials_that_may_share_a_fit_travel_together(monkeypatch: pytest.MonkeyPatch) -> None:
     space = Space({"learning_rate": [0.1, 0.2], "n_estimators": [10, 30, 20]})
     published = publish_to(Memory(space, n_chunks=2), space, monkeypatch, boosted())
@@ -323,84 +225,6 @@ def test_a_study_of_an_earlier_version_has_the_lowest_priority(monkeypatch: pyte
     memory = Memory(space)
     publish_to(memory, space, monkeypatch)
     assert memory.properties["priority"] == 1
-
-
-def test_a_broker_that_is_away_leaves_the_study_unsubmitted_and_says_what_is_left(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    space = Space({"max_depth": range(8)})
-    memory = Memory(space, finished=[7], n_chunks=3)
-
-    def publish(
-        settings: Settings, queue: str, messages: Iterable[Message], on_safe: Callable[[Message], None], **_: Any
-    ) -> int:
-        for message in islice(messages, 2):
-            on_safe(message)
-        raise BrokerError("away")
-
-    monkeypatch.setattr(publication, "publish", publish)
-    with pytest.raises(
-        BrokerError,
-        match=r"^away\. 5 of 7 trials of study 'study' are in the queue; "
-        r"study\.resume\(\) or the same submit\(\) publishes the rest$",
-    ):
-        publish_missing(cast("Store", memory), Settings(), "study", OBJECTIVE, space)
-    assert memory.document is not None
-    assert memory.document["submitted_at"] is None
-    assert memory.document["generation"] == 3, "what is in the queue stays wanted"
-
-
-def failing(memory: Memory, method: str, times: float) -> list[str]:
-    """Let a call of the store fail some times; return the list of its failures."""
-    failures: list[str] = []
-    real = getattr(memory, method)
-
-    def call(*arguments: Any, **options: Any) -> Any:
-        if len(failures) < times:
-            failures.append(method)
-            raise StoreError("MongoDB is away")
-        return real(*arguments, **options)
-
-    setattr(memory, method, call)
-    return failures
-
-
-@pytest.mark.parametrize("method", ["study", "queue_shared", "update_study", "finished_numbers", "recount", "studies"])
-def test_a_database_that_goes_away_for_a_moment_is_waited_for(
-    method: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    space = Space({"max_depth": range(4)})
-    memory = Memory(space, finished=[0])
-    failures = failing(memory, method, times=2)
-    monkeypatch.setattr("producer.outage.sleep", lambda _: None)
-    assert [number for chunk in numbers(publish_to(memory, space, monkeypatch)) for number in chunk] == [1, 2, 3]
-    assert len(failures) == 2
-    away, back = [record.getMessage() for record in caplog.records]
-    assert away == "publishing study study waits for the database: MongoDB is away"
-    assert re.fullmatch(r"the database is back after \d+\.\d s: it goes on", back)
-
-
-def test_a_database_that_stays_away_says_that_nothing_was_published(monkeypatch: pytest.MonkeyPatch) -> None:
-    space = Space({"max_depth": range(4)})
-    memory = Memory(space)
-    failing(memory, "finished_numbers", times=math.inf)
-    with pytest.raises(StoreError, match=r"^MongoDB is away\. Nothing was published: study\.resume\(\) or the same"):
-        publish_missing(cast("Store", memory), IMPATIENT, "study", OBJECTIVE, space)
-
-
-def test_a_database_that_goes_away_for_good_in_the_middle_says_that_all_was_published(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    space = Space({"max_depth": range(4)})
-    memory = Memory(space)
-
-    def publish(*_: Any, **__: Any) -> int:
-        failing(memory, "update_study", times=math.inf)
-        return 1
-
-    monkeypatch.setattr(publication, "publish", publish)
-    with pytest.raises(StoreError, match=r"^MongoDB is away\. All 4 trials of study 'study' are in the queue"):
-        publish_missing(cast("Store", memory), IMPATIENT, "study", OBJECTIVE, space)
 
 
 def test_a_study_that_is_gone_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:

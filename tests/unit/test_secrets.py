@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pika.exceptions
@@ -27,32 +27,6 @@ def parts(secret: str) -> set[str]:
     return {secret, secret.replace("%40", "@")} | {part for part in ("cret",) if part in secret}
 
 
-def amqp_urls() -> Iterator[tuple[str, str]]:
-    for secret in SECRETS:
-        for url in (
-            f"amqp://ann:{secret}@127.0.0.1:1/%2F",
-            f"amqps://ann:{secret}@127.0.0.1:1/%2F",
-            f"amqp://ann:{secret}@127.0.0.1:port/%2F",
-            f"http://ann:{secret}@127.0.0.1:1/%2F",
-            f"amqp://127.0.0.1:1/%2F?password={secret}",
-            f"amqps://127.0.0.1:1/?ssl_options={{'certfile':'/x','password':'{secret}'}}",
-        ):
-            yield secret, url
-
-
-def mongo_urls() -> Iterator[tuple[str, str]]:
-    for secret in SECRETS:
-        for url in (
-            f"mongodb://ann:{secret}@127.0.0.1:1/tuning",
-            f"mongodb://ann:{secret}@127.0.0.1:1",
-            f"mongodb://ann:{secret}@127.0.0.1:port/tuning",
-            f"mongodb://ann:{secret}@127.0.0.1:1/tuning?authMechanism=NOPE",
-            f"mongodb://127.0.0.1:1/tuning?tls=true&tlsCertificateKeyFile=/nowhere&tlsCertificateKeyFilePassword={secret}",
-            f"ann:{secret}@127.0.0.1:1/tuning",
-        ):
-            yield secret, url
-
-
 def says_nothing(secret: str, call: Callable[[], object]) -> None:
     with pytest.raises(WarrenError) as caught:
         call()
@@ -63,15 +37,37 @@ def says_nothing(secret: str, call: Callable[[], object]) -> None:
         assert not any(part in line for line in said), said
 
 
-@pytest.mark.parametrize(("secret", "url"), list(amqp_urls()))
+@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize(
+    "url",
+    [
+        "amqp://ann:SECRET@127.0.0.1:1/%2F",
+        "amqps://ann:SECRET@127.0.0.1:1/%2F",
+        "amqp://ann:SECRET@127.0.0.1:port/%2F",
+        "http://ann:SECRET@127.0.0.1:1/%2F",
+        "amqp://127.0.0.1:1/%2F?password=SECRET",
+        "amqps://127.0.0.1:1/?ssl_options={'certfile':'/x','password':'SECRET'}",
+    ],
+)
 def test_a_broker_s_password_is_in_no_error(secret: str, url: str) -> None:
-    says_nothing(secret, lambda: broker.ping(url, 0.1))
+    says_nothing(secret, lambda: broker.ping(url.replace("SECRET", secret), 0.1))
 
 
 @pytest.mark.filterwarnings("ignore:authmechanism must be")
-@pytest.mark.parametrize(("secret", "url"), list(mongo_urls()))
+@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize(
+    "url",
+    [
+        "mongodb://ann:SECRET@127.0.0.1:1/tuning",
+        "mongodb://ann:SECRET@127.0.0.1:1",
+        "mongodb://ann:SECRET@127.0.0.1:port/tuning",
+        "mongodb://ann:SECRET@127.0.0.1:1/tuning?authMechanism=NOPE",
+        "mongodb://127.0.0.1:1/tuning?tls=true&tlsCertificateKeyFile=/nowhere&tlsCertificateKeyFilePassword=SECRET",
+        "ann:SECRET@127.0.0.1:1/tuning",
+    ],
+)
 def test_a_database_s_password_is_in_no_error(secret: str, url: str) -> None:
-    says_nothing(secret, lambda: ping(url, 0.05))
+    says_nothing(secret, lambda: ping(url.replace("SECRET", secret), 0.05))
 
 
 def test_a_stack_on_servers_that_are_not_there_says_no_password(

@@ -7,18 +7,15 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
+from polling import until
 
 from producer.stack import guard
 from producer.stack.process import Guarded
 from tuning.errors import StackError
-
-DEADLINE_SECONDS = 30.0
 
 # A command that has a child, a grandchild in a session of its own, and an orphan: all must go.
 FAMILY = """
@@ -49,13 +46,6 @@ time.sleep(600)
 """
 
 
-def eventually(true: Callable[[], object], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while not true():
-        assert time.monotonic() < deadline, what
-        time.sleep(0.02)
-
-
 def is_there(process: psutil.Process) -> bool:
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
@@ -77,7 +67,7 @@ def test_a_killed_parent_leaves_nothing_of_the_command(tmp_path: Path, how: str)
     assert parent.stdout is not None
     with parent.stdout:
         assert parent.stdout.readline() == b"up\n"
-        eventually(ready.exists, "the command is up")
+        until(ready.exists, what="the command is up")
         below = psutil.Process(parent.pid).children(recursive=True)
         # A forked copy holds the pipe's end too, as a notebook's own worker processes may.
         beside_guard = (process for process in below if process.ppid() == parent.pid)
@@ -87,7 +77,7 @@ def test_a_killed_parent_leaves_nothing_of_the_command(tmp_path: Path, how: str)
         parent.kill()
         parent.wait()
         try:
-            eventually(lambda: gone(family), "the family is gone")
+            until(lambda: gone(family), what="the family is gone")
         finally:
             for copy in copies:
                 copy.kill()
@@ -97,8 +87,8 @@ def test_a_killed_parent_leaves_nothing_of_the_command(tmp_path: Path, how: str)
 def test_stop_gives_the_command_its_grace_to_end_in_good_order(tmp_path: Path) -> None:
     told = tmp_path / "told"
     script = f"trap 'echo told > {told}; exit 3' TERM; echo ready; while true; do sleep 0.05; done"
-    guarded = Guarded(["/bin/sh", "-c", script], log=tmp_path / "log", grace=DEADLINE_SECONDS)
-    eventually(lambda: guarded.tail() == "ready", "the trap is set")
+    guarded = Guarded(["/bin/sh", "-c", script], log=tmp_path / "log", grace=30.0)
+    until(lambda: guarded.tail() == "ready", what="the trap is set")
     assert guarded.running
     guarded.stop()
     assert told.read_text() == "told\n"
@@ -111,7 +101,7 @@ def test_a_command_that_ignores_sigterm_is_killed_after_the_grace(tmp_path: Path
         log=tmp_path / "log",
         grace=0.3,
     )
-    eventually(lambda: guarded.tail() == "ready", "the trap is set")
+    until(lambda: guarded.tail() == "ready", what="the trap is set")
     command = psutil.Process(guarded.pid)
     guarded.stop()
     assert guarded.exit_code == 128 + signal.SIGKILL
@@ -125,7 +115,7 @@ def test_only_the_command_itself_gets_the_sigterm(tmp_path: Path) -> None:
     guarded = Guarded(
         ["/bin/sh", "-c", 'trap "exit 0" TERM; /bin/sh -c "$0" & wait', child], log=tmp_path / "log", grace=10.0
     )
-    eventually(lambda: guarded.tail() == "ready", "the child is up")
+    until(lambda: guarded.tail() == "ready", what="the child is up")
     guarded.stop()
     assert guarded.exit_code == 0
     assert not told.exists()
@@ -134,7 +124,7 @@ def test_only_the_command_itself_gets_the_sigterm(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("script", "code"), [("exit 7", 7), ("kill -9 $$", 128 + signal.SIGKILL)])
 def test_the_command_s_exit_code_is_the_guard_s(tmp_path: Path, script: str, code: int) -> None:
     guarded = Guarded(["/bin/sh", "-c", script], log=tmp_path / "log", grace=1.0)
-    eventually(lambda: not guarded.running, "the command ended")
+    until(lambda: not guarded.running, what="the command ended")
     assert guarded.exit_code == code
     guarded.stop()
 
@@ -153,7 +143,7 @@ def test_what_runs_beside_ends_after_the_command_and_the_last_command_after_both
         beside=["sleep", "600"],
         last=["/bin/sh", "-c", f"for pid in $(cat {pids}); do kill -0 $pid && echo $pid; done > {last}"],
     )
-    eventually(lambda: guarded.tail() == "ready", "the command is up")
+    until(lambda: guarded.tail() == "ready", what="the command is up")
     parent = psutil.Process(guarded.pid).parent()
     assert parent is not None
     children = parent.children()
@@ -182,7 +172,7 @@ def test_a_guard_that_is_killed_itself_takes_the_command_along(tmp_path: Path) -
     parent = command.parent()
     assert parent is not None
     parent.kill()
-    eventually(lambda: gone([command]), "the command is gone")
+    until(lambda: gone([command]), what="the command is gone")
     guarded.stop()
 
 

@@ -6,12 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import psutil
 import pytest
+from polling import until
 
 import producer
 import producer.stack
@@ -53,7 +53,7 @@ def running(processes: list[Guarded]) -> list[bool]:
 @pytest.mark.parametrize("wrong", [-1, True, 1.5, "2", None])
 def test_a_number_of_workers_that_is_none_is_refused(wrong: object) -> None:
     with pytest.raises(InputError, match=rf"workers={wrong!r}: give a whole number, 0 \(servers only\) or more"):
-        local_stack(workers=wrong)  # type: ignore[arg-type]
+        local_stack(workers=wrong)  # type: ignore[arg-type]  # what it refuses
 
 
 def test_the_package_exports_what_users_need() -> None:
@@ -210,10 +210,7 @@ def test_a_worker_that_ends_by_itself_is_told(no_servers: list[Guarded], monkeyp
         # Nobody answers at the URLs, so whether they are still there is up to them: end both.
         os.kill(first.pid, signal.SIGKILL)
         up.stop_worker(second)
-        deadline = time.monotonic() + 30.0
-        while not any(first.name in line for line in lines):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        until(lambda: any(first.name in line for line in lines), what="its end is told")
         assert up.workers == [first]
         assert first.exit_code == 128 + signal.SIGKILL
     assert any(f"Worker {first.name} ended with exit code 137; its log is {first.log}" in line for line in lines)

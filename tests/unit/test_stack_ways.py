@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,13 +48,15 @@ def program(folder: Path, name: str, text: str = "#!/bin/sh\nexit 0\n") -> Path:
     return file
 
 
-def names_of(monkeypatch: pytest.MonkeyPatch, module: object, start: object, site: Site) -> tuple[list[str], str]:
+def names_of(
+    monkeypatch: pytest.MonkeyPatch, module: object, start: Callable[[Site, Mapping[str, str]], Server], site: Site
+) -> tuple[list[str], str]:
     """Names of the ways that a module tries, in order, and its remedy."""
-    caught: list[object] = []
+    caught: list[Any] = []
     monkeypatch.setattr(module, "first_that_serves", lambda *given: caught.extend(given) or serves("x")(site))
-    start(site, {})  # type: ignore[operator]
+    start(site, {})
     _, _, ways, _, remedy = caught
-    return [way.name for way in ways], str(remedy)  # type: ignore[attr-defined]
+    return [way.name for way in ways], str(remedy)
 
 
 def test_the_broker_comes_from_this_machine_then_docker_then_apt(monkeypatch: pytest.MonkeyPatch, site: Site) -> None:

@@ -1,0 +1,108 @@
+"""As much of a store and of a queue as a publication needs, in memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
+
+import pytest
+
+from producer import publication
+from producer.outbox import Message
+from producer.publication import publish_missing
+from producer.space import Space
+from tuning.messages import Chunk, Objective, decode_chunk
+from tuning.settings import Settings
+from tuning.store import Document, Store
+
+OBJECTIVE = Objective(
+    estimator={"__estimator__": "sklearn.tree.DecisionTreeClassifier", "params": {}},
+    dataset="a" * 64,
+    splits="b" * 64,
+    n_splits=2,
+    scorers={"score": None},
+    refit="score",
+    error_score=math.nan,
+    return_train_score=False,
+)
+
+
+class Memory:
+    """As much of a store as a publication needs."""
+
+    def __init__(self, space: Space, finished: Iterable[int] = (), **fields: Any) -> None:
+        self.finished = set(finished)
+        self.calls: list[str] = []
+        self.others: list[Document] = []
+        self.messages: list[Message] = []
+        self.properties: dict[str, Any] = {}
+        self.document: Document | None = {
+            "_id": "study",
+            "state": "PAUSED",
+            "queue": "chunks",
+            "generation": 3,
+            "publications": 3,
+            "progress": {"complete": len(self.finished), "failed": 0, "estimators": {}},
+            "n_trials": space.size,
+            "n_chunks": None,
+            "share_fits": True,
+            "estimator_in_grid": False,
+            "trial_timeout": None,
+            "data": {"shape": [30, 2]},
+            "train_rows": 20,
+            "n_classes": 2,
+            **fields,
+        }
+
+    def update_study(self, study_id: str, update: Document, only_if: Document | None = None) -> Document | None:
+        if self.document is None:
+            return None
+        self.calls.append("update")
+        self.document["publications"] += update.get("$inc", {}).get("publications", 0)
+        self.document["generation"] = max(self.document["generation"], update.get("$max", {}).get("generation", 0))
+        self.document.update(update["$set"])
+        return dict(self.document)
+
+    def study(self, study_id: str, fields: Sequence[str]) -> Document | None:
+        self.calls.append("study")
+        return self.document
+
+    def queue_shared(self, study_id: str, queue: str) -> bool:
+        return False
+
+    def finished_numbers(self, study_id: str) -> set[int]:
+        self.calls.append("finished")
+        return self.finished
+
+    def studies(self, limit: int, fields: Sequence[str]) -> list[Document]:
+        self.calls.append("studies")
+        return self.others
+
+    def recount(self, study_id: str) -> Document | None:
+        self.calls.append("recount")
+        return self.document
+
+
+def publish_to(
+    memory: Memory, space: Space, monkeypatch: pytest.MonkeyPatch, objective: Objective = OBJECTIVE
+) -> list[Chunk]:
+    """Publish what is missing; return what went to the queue."""
+    published: list[Chunk] = []
+
+    def publish(settings: Settings, queue: str, messages: Iterable[Message], **properties: Any) -> int:
+        assert queue == "chunks"
+        memory.calls.append("publish")
+        memory.properties = properties
+        memory.messages = list(messages)
+        published.extend(decode_chunk(message.body) for message in memory.messages)
+        return len(published)
+
+    monkeypatch.setattr(publication, "publish", publish)
+    count = publish_missing(cast("Store", memory), Settings(), "study", objective, space)
+    assert count == sum(len(chunk.trials) for chunk in published)
+    return published
+
+
+def numbers(published: Iterable[Chunk]) -> list[list[int]]:
+    return [[trial.number for trial in chunk.trials] for chunk in published]
