@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 BIN := .venv/bin
 
-.PHONY: help setup demo test test-docker chaos fuzz lint format bench peers lock clean
+.PHONY: help setup demo test test-docker chaos fuzz lint format bench peers pictures lock clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ bench: setup ## Run every benchmark, against the peers that `make peers` install
 peers: ## Install Ray Tune, Optuna, Dask and Celery into .venv-peers, for `make bench`.
 	python3 -m venv .venv-peers
 	.venv-peers/bin/pip install --quiet -r benchmarks/requirements-peers.txt
+
+pictures: setup ## Make the pictures in docs/pictures, of a real study in a real Chromium; two minutes.
+	PYTHONPATH=tests/support $(BIN)/python scripts/pictures.py
 
 lock: setup ## Resolve pyproject.toml into the pinned requirements.
 	scripts/lock.sh

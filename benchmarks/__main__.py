@@ -1,7 +1,25 @@
 """``make bench``: every benchmark, one after the other."""
 
-from benchmarks import bench_grid, bench_overhead, bench_results, bench_scale, bench_submit, bench_worker
+from benchmarks import (
+    bench_dashboard,
+    bench_grid,
+    bench_overhead,
+    bench_pipeline,
+    bench_results,
+    bench_scale,
+    bench_submit,
+    bench_worker,
+)
 
-for benchmark in (bench_submit, bench_worker, bench_overhead, bench_scale, bench_grid, bench_results):
+for benchmark in (
+    bench_submit,
+    bench_worker,
+    bench_overhead,
+    bench_scale,
+    bench_grid,
+    bench_pipeline,
+    bench_results,
+    bench_dashboard,
+):
     print(f"\n== {benchmark.__doc__}")
     benchmark.main()

@@ -9,14 +9,17 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from producer.search import GridSearchCV, RandomizedSearchCV
     from producer.space import split_params
     from producer.stack import local_stack
     from producer.study import Study
     from producer.submission import submit
 
-__all__ = ["Study", "local_stack", "split_params", "submit"]
+__all__ = ["GridSearchCV", "RandomizedSearchCV", "Study", "local_stack", "split_params", "submit"]
 
 _HOMES = {
+    "GridSearchCV": "producer.search",
+    "RandomizedSearchCV": "producer.search",
     "Study": "producer.study",
     "local_stack": "producer.stack",
     "split_params": "producer.space",

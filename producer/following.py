@@ -86,7 +86,19 @@ class Follower:
             The time is over.
         StudyError
             No worker can use what is left, or the study was deleted.
+        KeyboardInterrupt
+            It was interrupted; a note to it says how to come back.
         """
+        try:
+            self._run()
+        except KeyboardInterrupt as exc:
+            # The last line of the traceback, in a notebook and a terminal.
+            exc.add_note(
+                f"Only the waiting was stopped; the study goes on. Study.attach({self._id!r}).wait() waits again."
+            )
+            raise
+
+    def _run(self) -> None:
         see = patiently(
             StoreError,
             "can't see the study for now",

@@ -197,8 +197,11 @@ class Progress:
 
     def __enter__(self) -> Self:
         if self._stream.isatty() or in_notebook():
+            from tqdm import TqdmWarning
+
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # tqdm misses ipywidgets in a notebook, and does well without
+                # Without ipywidgets a notebook gets a bar of text, and does well with it.
+                warnings.simplefilter("ignore", TqdmWarning)
                 from tqdm.auto import tqdm
 
             self._bar = tqdm(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tuning.boosting import library_of, merged
+from tuning.boosting import without_early_stopping
 from tuning.codec import Json, decode
 
 
@@ -37,16 +37,7 @@ def refit_estimator(
     -------
     estimator instance
     """
-    library = library_of(estimator)
-    if library is None or best_iteration is None:
-        found = decode(estimator, allow)
-        return found.set_params(**{name: decode(value, allow) for name, value in params.items()})
-    together = merged(estimator, params)
-    named = next((name for name in library.rounds if name in together), "n_estimators")
-    kept = {
-        name: value
-        for name, value in together.items()
-        if name not in library.rounds and name not in library.early_stopping
-    }
-    final = {**(chosen or {}), **kept, named: max(1, round(best_iteration))}
-    return decode(estimator | {"params": final}, allow)
+    if best_iteration is not None:
+        estimator, params = without_early_stopping(estimator, params, best_iteration, chosen or {})
+    found = decode(estimator, allow)
+    return found.set_params(**{name: decode(value, allow) for name, value in params.items()})

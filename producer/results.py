@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +13,14 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from sklearn.exceptions import FitFailedWarning
 
-from tuning.errors import TrialError
+from tuning.errors import NoResultError, TrialError
 from tuning.messages import Objective
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from producer.space import Space
+    from tuning.store import Store
 
 _FIRST_COLUMNS = ("number", "state", "estimator", "params")
 _LAST_COLUMNS = (
@@ -32,6 +35,11 @@ _LAST_COLUMNS = (
     "started_at",
     "finished_at",
 )
+
+# Which fold failed first is no part of the reason, by which failures are counted.
+_FOLD = re.compile(r"^fold \d+: ")
+# Reasons that a warning tells, the most frequent first.
+_MOST_REASONS = 10
 
 
 def parts_of(objective: Objective) -> list[tuple[str, str]]:
@@ -62,7 +70,7 @@ def _rank(means: NDArray[np.float64]) -> NDArray[np.int32]:
     if len(means) == 0 or np.isnan(means).all():
         return np.ones(len(means), dtype=np.int32)
     filled = np.where(np.isnan(means), np.nanmin(means) - 1, means)
-    return rankdata(-filled, method="min").astype(np.int32)  # type: ignore[no-any-return]
+    return rankdata(-filled, method="min").astype(np.int32)  # type: ignore[no-any-return]  # SciPy has no types
 
 
 def _matrix(rows: Iterable[Sequence[float]], n_splits: int) -> NDArray[np.float64]:
@@ -151,7 +159,12 @@ def results_frame(documents: Iterable[Mapping[str, Any]], space: Space, objectiv
     return frame.set_index("number", drop=False).rename_axis(None)
 
 
-def cv_results(documents: Iterable[Mapping[str, Any]], space: Space, objective: Objective) -> dict[str, Any]:
+def cv_results(
+    documents: Iterable[Mapping[str, Any]],
+    space: Space,
+    objective: Objective,
+    candidates: Sequence[Mapping[str, Any]] | None = None,
+) -> dict[str, Any]:
     """Return what ``GridSearchCV.cv_results_`` holds for the same candidates.
 
     Parameters
@@ -160,6 +173,8 @@ def cv_results(documents: Iterable[Mapping[str, Any]], space: Space, objective: 
         A trial document for every point of `space`, in any order, with at least `fields_for_cv_results`.
     space : Space
     objective : Objective
+    candidates : sequence of dict, default=None
+        What stands in ``params``, for every point of `space` in its order; None is its points.
 
     Returns
     -------
@@ -174,30 +189,118 @@ def cv_results(documents: Iterable[Mapping[str, Any]], space: Space, objective: 
     Warns
     -----
     FitFailedWarning
-        Some trials failed; their scores are ``error_score``.
+        Some fits failed; their scores are ``error_score``.
+    UserWarning
+        Scores could not be computed, or a mean is no finite number.
     """
     rows = sorted(documents, key=lambda document: document["number"])
     _report_failures(rows, objective)
-    candidates = list(space)
+    candidates = list(space) if candidates is None else candidates
     results: dict[str, Any] = {}
     for name in ("fit", "score"):
         seconds = _matrix((row[f"split_{name}_seconds"] for row in rows), objective.n_splits)
         results[f"mean_{name}_time"], results[f"std_{name}_time"] = _statistics(seconds)
-    return results | _param_columns(candidates) | {"params": candidates} | _score_columns(rows, objective)
+    scores = _score_columns(rows, objective)
+    _report_means(scores, objective)
+    return results | _param_columns(candidates) | {"params": candidates} | scores
 
 
 def _report_failures(rows: Sequence[Mapping[str, Any]], objective: Objective) -> None:
+    """Warn of failures or raise, in scikit-learn's words."""
     failed = [row for row in rows if row["error"]]
     if not failed:
         return
-    first = f"the first is trial {failed[0]['number']}: {failed[0]['error']}"
     if objective.error_score == "raise":
-        raise TrialError(f'{len(failed)} of {len(rows)} trials failed and error_score="raise"; {first}')
-    n_fits = len(rows) * objective.n_splits
-    if sum(row["failed_fits"] for row in failed) == n_fits:
-        raise TrialError(f"All the {n_fits} fits failed, so the search has no result; {first}")
-    warnings.warn(
-        f"{len(failed)} of {len(rows)} trials failed; their failed folds score {objective.error_score}; {first}",
-        FitFailedWarning,
-        stacklevel=4,
+        raise TrialError(
+            f'{len(failed)} of {len(rows)} trials failed and error_score="raise"; '
+            f"the first is trial {failed[0]['number']}: {failed[0]['error']}"
+        )
+    fits: Counter[str] = Counter()
+    scores: Counter[str] = Counter()
+    for row in failed:
+        reason = _FOLD.sub("", row["error"])
+        if row["failed_fits"]:
+            fits[reason] += row["failed_fits"]
+        else:
+            scores[reason] += 1
+    for reason, count in scores.most_common(_MOST_REASONS):
+        _warn(
+            f"Scoring failed in {count} trials. The score on these train-test partitions for these parameters will be "
+            f"set to {objective.error_score}. Details: \n{reason}",
+            UserWarning,
+        )
+    if not fits:
+        return
+    details = "\n".join(
+        f"{'-' * 80}\n{count} fits failed with the following error:\n{reason}"
+        for reason, count in fits.most_common(_MOST_REASONS)
     )
+    if len(fits) > _MOST_REASONS:
+        details += f"\nand {len(fits) - _MOST_REASONS} other errors: the study's results() has them all"
+    n_fits, n_failed = len(rows) * objective.n_splits, fits.total()
+    if n_failed == n_fits:
+        raise TrialError(
+            f"\nAll the {n_fits} fits failed.\nIt is very likely that your model is misconfigured.\n"
+            "You can try to debug the error by setting error_score='raise'.\n\n"
+            f"Below are more details about the failures:\n{details}"
+        )
+    _warn(
+        f"\n{n_failed} fits failed out of a total of {n_fits}.\n"
+        "The score on these train-test partitions for these parameters"
+        f" will be set to {objective.error_score}.\n"
+        "If these failures are not expected, you can try to debug them by setting error_score='raise'.\n\n"
+        f"Below are more details about the failures:\n{details}",
+        FitFailedWarning,
+    )
+
+
+def _report_means(columns: Mapping[str, NDArray[Any]], objective: Objective) -> None:
+    """Warn of means that are no numbers, in scikit-learn's words."""
+    for part, metric in parts_of(objective):
+        means = columns[f"mean_{part}_{metric}"]
+        if not np.isfinite(means).all():
+            _warn(f"One or more of the {part} scores are non-finite: {means}", UserWarning)
+
+
+def _warn(text: str, category: type[Warning]) -> None:
+    # In the name of who reads cv_results_ or calls fit: this, the report, cv_results, and who reads for them.
+    warnings.warn(text, category, stacklevel=6)
+
+
+def read_cv_results(
+    store: Store,
+    study_id: str,
+    space: Space,
+    objective: Objective,
+    candidates: Sequence[Mapping[str, Any]] | None = None,
+) -> dict[str, Any]:
+    """Read what ``GridSearchCV.cv_results_`` holds of a study that has ended.
+
+    Parameters
+    ----------
+    store : Store
+    study_id : str
+    space : Space
+    objective : Objective
+    candidates : sequence of dict, default=None
+        What stands in ``params``; None is the points of `space`.
+
+    Returns
+    -------
+    dict of str to ndarray
+        See `cv_results`.
+
+    Raises
+    ------
+    NoResultError
+        Trials are still missing.
+    TrialError
+        Every fit failed, or a trial did and the study's ``error_score`` is "raise".
+    """
+    documents = [*store.trials(study_id, fields_for_cv_results(objective))]
+    if len(documents) < space.size:
+        raise NoResultError(
+            f"study {study_id}: {len(documents):,} of {space.size:,} trials have ended, and cv_results_ needs "
+            "all: wait() for them, or see results()"
+        )
+    return cv_results(documents, space, objective, candidates)

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from producer.grids import Grid, ParamGrid, check_grids, place
+from producer.packing import unpacked
 from tuning.codec import Json, decode, encode
 from tuning.errors import InputError
 
@@ -121,7 +122,7 @@ class Space:
         Parameters
         ----------
         encoded : list of dict
-            What `encode` returned, before or after a trip through JSON or BSON.
+            What `encode` returned, or `producer.packing.packed` made of it; JSON and BSON change nothing.
         allow : iterable of str, default=()
             Further estimator names.
 
@@ -130,10 +131,9 @@ class Space:
         InputError
             It is no encoded space, or names an estimator that is not allowed.
         """
-        if not isinstance(encoded, list) or not all(isinstance(grid, Mapping) for grid in encoded):
-            raise InputError("an encoded space is a list of grids")
         allowed = tuple(allow)
-        return cls([{name: _unpack(name, values, allowed) for name, values in grid.items()} for grid in encoded])
+        grids = unpacked(encoded)
+        return cls([{name: _unpack(name, values, allowed) for name, values in grid.items()} for grid in grids])
 
     def encoded_points(
         self, numbers: Iterable[int] | None = None, allow: Iterable[str] = ()

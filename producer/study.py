@@ -3,28 +3,29 @@
 from __future__ import annotations
 
 import time
-import weakref
 from collections.abc import Sequence
-from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, cast
+from functools import partial
+from typing import TYPE_CHECKING
 
-from producer.following import Follower, gone, look
+from producer.following import Follower, look
+from producer.outcome import Outcome
 from producer.publication import publish_missing
-from producer.space import Space
 from producer.status import Status
 from tuning import broker
-from tuning.errors import NoResultError, StoreError, StudyError
-from tuning.messages import Objective
-from tuning.settings import Settings, load_settings
-from tuning.store import Document, Store
+from tuning.errors import StoreError, StudyError
+from tuning.settings import load_settings
+from tuning.store import Store
 
 if TYPE_CHECKING:
-    import pandas as pd
+    import optuna
+
+    from producer.viewing.live import Live
+    from producer.viewing.plots import Plots
 
 _OWN_FIELDS = ("name", "objective")
 
 
-class Study:
+class Study(Outcome):
     """One search. Made by `submit`, or found again by `attach` and `list`.
 
     Attributes
@@ -39,29 +40,6 @@ class Study:
     -----
     A study is bound to the servers that the environment named when it was made or attached.
     """
-
-    def __init__(self, document: Document, settings: Settings, store: Store | None = None) -> None:
-        self.id: str = document["_id"]
-        self.name: str = document["name"]
-        self._settings = settings
-        self._objective = Objective.model_validate(document["objective"])
-        self.refit = self._objective.refit
-        if store is not None:
-            self._store = store
-            weakref.finalize(self, store.close)
-
-    @cached_property
-    def _store(self) -> Store:
-        store = Store(self._settings)
-        weakref.finalize(self, store.close)
-        return store
-
-    @cached_property
-    def _space(self) -> Space:
-        document = self._store.study(self.id, ("space",))
-        if document is None:
-            raise gone(self.id)
-        return Space.decode(document["space"], self._settings.allow)
 
     # ------------------------------------------------------------------- finding
 
@@ -95,7 +73,7 @@ class Study:
                 raise StudyError(
                     f"no study {study_id!r} in database {store.database!r} at {store.url}: {_newest(store)}"
                 )
-        except BaseException:
+        except BaseException:  # Ctrl-C too: nobody else closes the store
             store.close()
             raise
         return cls(document, settings, store)
@@ -165,117 +143,56 @@ class Study:
             Follower(self._store, self.id, deadline, shown.update).run()
         return self
 
-    # ------------------------------------------------------------------- results
-
-    def results(self) -> pd.DataFrame:
-        """Return one row a trial that has ended, also while the study runs.
-
-        Returns
-        -------
-        pandas.DataFrame
-            Indexed by trial number. Columns: ``number``, ``state`` (``COMPLETE`` or ``FAILED``), ``estimator``,
-            ``params`` (dict) and a ``param_<name>`` each, ``split<i>_test_<metric>``, ``mean_``, ``std_`` and
-            ``rank_test_<metric>`` (``score`` for a single metric; train scores if asked for), ``fit_seconds``
-            (its share of them, where ``shared_by`` trials had one fit a fold), ``score_seconds`` and
-            ``saved_seconds`` over all folds, ``mean_best_iteration`` where early stopping chose the rounds,
-            ``error``, ``worker``, ``attempts``, ``started_at`` and ``finished_at`` (UTC).
-        """
-        from producer.results import fields_for_results, results_frame
-
-        documents = self._store.trials(self.id, fields_for_results(self._objective))
-        return results_frame(documents, self._space, self._objective)
-
-    def best_trials(self, n: int = 10, estimator: str | None = None) -> Sequence[Document]:
-        """Return the documents of the trials with the best scores, best first.
+    def live(self, seconds: float = 1.0) -> Live:
+        """Show the card and the best score so far in a notebook's cell, and keep them fresh while other cells run.
 
         Parameters
         ----------
-        n : int, default=10
-            How many at most.
-        estimator : str, default=None
-            Only those of this class, ``"XGBClassifier"``.
+        seconds : float, default=1.0
+            Seconds between two looks at the database.
 
         Returns
         -------
-        list of dict
-            As they lie in the collection ``trials``.
+        Live
+            Its ``stop()`` ends the refreshing, never the study; it ends by itself with the study.
         """
-        return self._store.best_trials(self.id, n, {"estimator": estimator} if estimator else None)
+        from producer.viewing.live import Live
+
+        return Live(self, seconds)
+
+    def _repr_html_(self) -> str:
+        from producer.viewing.card import html
+
+        return html(self)
+
+    def __str__(self) -> str:
+        from producer.viewing.card import text
+
+        return text(self)
 
     @property
-    def cv_results_(self) -> dict[str, Any]:
-        """What ``GridSearchCV.cv_results_`` holds: the same names, shapes, dtypes and, on the same data, numbers.
+    def plot(self) -> Plots:
+        """Pictures: ``history()``, ``parallel()``, ``importance()``, ``slice()``, ``contour()``, ``timeline()``..."""
+        from producer.viewing.plots import Plots
 
-        Raises
-        ------
-        NoResultError
-            Trials are still missing.
-        TrialError
-            Every fit failed, or a trial did and ``error_score`` is "raise".
-        """
-        from producer.results import cv_results, fields_for_cv_results
+        return Plots(self)
 
-        documents = [*self._store.trials(self.id, fields_for_cv_results(self._objective))]
-        if len(documents) < self._space.size:
-            raise NoResultError(
-                f"study {self.id}: {len(documents):,} of {self._space.size:,} trials have ended, and cv_results_ needs "
-                "all: wait() for them, or see results()"
-            )
-        return cv_results(documents, self._space, self._objective)
-
-    def _best(self) -> Document:
-        best = self.best_trials(1)
-        if not best:
-            raise NoResultError(
-                f"study {self.id} has no trial with a score yet: wait() for one, or see results() for errors"
-            )
-        return best[0]
-
-    @property
-    def best_index_(self) -> int:
-        """Number of the best trial so far, an index into ``cv_results_``."""
-        return cast("int", self._best()["number"])
-
-    @property
-    def best_params_(self) -> dict[str, Any]:
-        """Parameters of the best trial so far."""
-        return self._space[self.best_index_]
-
-    @property
-    def best_score_(self) -> float:
-        """Mean test score of the best trial so far."""
-        return cast("float", self._best()["mean_test_score"])
-
-    def refit_estimator(self) -> Any:
-        """Return an unfitted estimator with the parameters of the best trial so far, to train on all data.
-
-        Where the trial stopped early, its number of rounds is the mean over the folds of those that were kept, and it
-        stops early no more: ``study.refit_estimator().fit(X, y)`` needs no evaluation set.
+    def to_optuna(self) -> optuna.Study:
+        """Return the study as Optuna's, in memory: its trials, their parameters, distributions, scores and states.
 
         Returns
         -------
-        estimator instance
+        optuna.study.Study
+            Of what has ended by now, to be read, plotted and copied; not written to.
 
         Raises
         ------
-        NoResultError
-            No trial has a score yet.
+        InputError
+            Optuna is not installed.
         """
-        from producer.refit import refit_estimator
+        from producer.viewing.trials import to_optuna
 
-        best = self._best()
-        document = self._store.study(self.id, ("estimator_in_grid",))
-        if document is None:
-            raise gone(self.id)
-        [(_, params)] = self._space.encoded_points([best["number"]], self._settings.allow)
-        own = params.pop("estimator") if document["estimator_in_grid"] and "estimator" in params else None
-        return refit_estimator(
-            own or self._objective.estimator,
-            params,
-            best.get("mean_best_iteration"),
-            best.get("chosen_params"),
-            self._settings.allow,
-        )
+        return to_optuna(self)
 
     # ------------------------------------------------------------------ steering
 
@@ -346,15 +263,18 @@ class Study:
         return self._publish()
 
     def delete(self) -> None:
-        """Delete the study with all its results, and its data if no other study has the same. There is no way back.
+        """Delete the study with its results and models, and its data if no other study has the same.
 
-        Workers drop its chunks. Called again, it deletes what a call that was cut short has left.
+        There is no way back. Workers drop its chunks. Called again, it deletes what a call that was cut short has left.
 
         Raises
         ------
         StoreError
             The database is unreachable.
         """
+        # The models first: cut short, the next call still knows whose they are.
+        for model in self._store.models_of(self.id):
+            self._store.delete_study(model)
         self._store.delete_study(self.id)
         one = self._objective
         for digest in (one.dataset, one.splits, one.validation):

@@ -6,9 +6,8 @@ import hashlib
 import json
 import logging
 import math
-import numbers
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import IO, Any, Literal, TypeAlias
 
@@ -16,7 +15,6 @@ import numpy as np
 
 from producer.grids import ParamGrid
 from producer.inputs import (
-    Candidates,
     check_early_stopping,
     check_estimators,
     check_scoring,
@@ -24,7 +22,9 @@ from producer.inputs import (
     make_validation,
     prepare,
 )
+from producer.inputs.options import LONGEST_NAME, check_error_score, check_name, check_priority, check_timeout
 from producer.outage import Outage, ride_over
+from producer.packing import packed
 from producer.publication import publish_missing
 from producer.space import Space, split_sizes
 from producer.study import Study
@@ -43,14 +43,10 @@ logger = logging.getLogger(__name__)
 # What `Blobs.put` takes: the digest, what writes the content, and what a person wants to know of it.
 _Blob: TypeAlias = tuple[str, Callable[[IO[bytes]], None], Document]
 
-# Characters of a study's name; it stands in ids, bars and tables.
-_LONGEST_NAME = 100
 # MongoDB's integers have 64 bits.
 _MOST_TRIALS = 2**63 - 1
 # Bytes of the space as JSON: MongoDB's documents hold 16 MiB, and BSON may take more than JSON.
 _LARGEST_SPACE = 8 * 2**20
-# Shares of the workers. AMQP has one byte for it; nine are enough, and a digit.
-_HIGHEST_PRIORITY = 9
 # Hexadecimal digits of the digest in an id: 48 bits tell a database's studies apart.
 _ID_DIGITS = 12
 
@@ -61,7 +57,7 @@ def submit(
     X: Any,
     y: Any = None,
     *,
-    scoring: str | Iterable[str] | Mapping[str, str] | None = None,
+    scoring: Any = None,
     cv: Any = 5,
     groups: Any = None,
     sample_weight: Any = None,
@@ -90,8 +86,9 @@ def submit(
     X : ndarray, DataFrame or sparse matrix of shape (n_samples, n_features)
     y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
         Numbers or labels.
-    scoring : str, list of str, or dict of str to str, default=None
-        Names of scikit-learn's scorers; higher is better. None is the estimator's own ``score``.
+    scoring : str, scorer, list of str, or dict of str to (str or scorer), default=None
+        Names of scikit-learn's scorers, or what ``make_scorer`` makes of its metric functions,
+        ``make_scorer(fbeta_score, beta=2)``; higher is better. None is the estimator's own ``score``.
     cv : int, splitter or iterable of (train, test) indices, default=5
         The indices are stored, not the splitter. An int is stratified for classifiers.
     groups : array-like of shape (n_samples,), default=None
@@ -147,8 +144,74 @@ def submit(
     >>> study.wait().best_params_  # doctest: +SKIP
     {'max_depth': 3, 'n_estimators': 100}
     """
+    return submit_space(
+        estimator,
+        Space(param_grid),
+        X,
+        y,
+        scoring=scoring,
+        cv=cv,
+        groups=groups,
+        sample_weight=sample_weight,
+        refit=refit,
+        n_chunks=n_chunks,
+        share_fits=share_fits,
+        name=name,
+        error_score=error_score,
+        return_train_score=return_train_score,
+        trial_timeout=trial_timeout,
+        validation_fraction=validation_fraction,
+        priority=priority,
+    )
+
+
+def submit_space(
+    estimator: Any,
+    space: Space,
+    X: Any,
+    y: Any,
+    *,
+    scoring: Any,
+    cv: Any,
+    groups: Any,
+    sample_weight: Any,
+    refit: Any,
+    n_chunks: int | None,
+    share_fits: bool,
+    name: str | None,
+    error_score: Any,
+    return_train_score: bool,
+    trial_timeout: float | None,
+    validation_fraction: float | None,
+    priority: int,
+    folds: Sequence[tuple[Any, Any]] | None = None,
+    weigh_scores: bool = True,
+) -> Study:
+    """Submit a study of a space that is made already.
+
+    Parameters
+    ----------
+    estimator, X, y, scoring, cv, groups, sample_weight, refit, n_chunks, share_fits, name, error_score
+        As for `submit`.
+    return_train_score, trial_timeout, validation_fraction, priority
+        As for `submit`.
+    space : Space
+        The points.
+    folds : sequence of (train, test), default=None
+        What `cv` has drawn, where that may not be asked twice; None draws them.
+    weigh_scores : bool, default=True
+        Whether the scorers get the sample weights too.
+
+    Returns
+    -------
+    Study
+
+    Raises
+    ------
+    InputError, StoreError, BrokerError
+        As `submit` raises them.
+    """
     settings = load_settings()
-    space = Space(param_grid)
     if space.size > _MOST_TRIALS:
         raise InputError(
             f"param_grid has {space.size:,} points: at most {_MOST_TRIALS:,} can be numbered in a database"
@@ -157,8 +220,9 @@ def submit(
         split_sizes(space.size, n_chunks)
     candidates = check_estimators(estimator, space, settings.allow)
     dataset, checked_groups = prepare(X, y, sample_weight=sample_weight, groups=groups, candidates=candidates)
-    scorers, best_by = check_scoring(scoring, refit, candidates.estimators)
-    splits = make_splits(cv, dataset.X, dataset.y, checked_groups, classifier=candidates.classifier)
+    scorers, best_by = check_scoring(scoring, refit, candidates.estimators, settings.allow)
+    drawn = cv if folds is None else folds
+    splits = make_splits(drawn, dataset.X, dataset.y, checked_groups, classifier=candidates.classifier)
     check_early_stopping(validation_fraction, candidates, space, settings.allow)
     data_parts, index_parts = dataset_parts(dataset), splits_parts(splits)
     validation_parts = None
@@ -176,12 +240,13 @@ def submit(
         n_splits=len(splits),
         scorers=scorers,
         refit=best_by,
-        error_score=_check_error_score(error_score),
+        error_score=check_error_score(error_score),
         return_train_score=bool(return_train_score),
+        weigh_scores=weigh_scores,
     )
     check_objective(objective)
     encoded_space = space.encode(settings.allow)
-    study_name = _check_name(name, candidates)
+    study_name = check_name(name, candidates.estimators)
     study_id = _study_id(study_name, objective, encoded_space)
     about = _about(dataset)
     definition: Document = {
@@ -195,7 +260,7 @@ def submit(
         "train_rows": round(sum(len(train) for train, _ in splits) / len(splits)),
         "n_classes": len(np.unique(dataset.y)) if candidates.classifier and dataset.y is not None else 0,
         "objective": objective.model_dump(),
-        "space": encoded_space,
+        "space": packed(encoded_space),
         "estimator_in_grid": candidates.own,
         "data": about,
         "seed": seed_of(study_id),
@@ -209,8 +274,8 @@ def submit(
     running = {
         "n_chunks": n_chunks,
         "share_fits": bool(share_fits),
-        "trial_timeout": _check_timeout(trial_timeout),
-        "priority": _check_priority(priority),
+        "trial_timeout": check_timeout(trial_timeout),
+        "priority": check_priority(priority),
     }
     about_splits = {"kind": "splits", "n_splits": len(splits), "n_samples": about["n_samples"]}
     blobs: list[_Blob] = [
@@ -232,7 +297,7 @@ def submit(
             raise StoreError(f"{exc}. Nothing was published: the same submit() goes on from here") from exc
         if study["state"] != "COMPLETE":
             publish_missing(store, settings, study_id, objective, space)
-    except BaseException:
+    except BaseException:  # Ctrl-C too: nobody else closes the store
         store.close()
         raise
     return Study(study, settings, store)
@@ -254,52 +319,14 @@ def _keep(store: Store, blobs: Iterable[_Blob], definition: Document, running: D
 
 def _study_id(name: str, objective: Objective, encoded_space: Json) -> str:
     """Name a study by what it is: the same name, objective and space have the same id on every machine."""
-    # What was not asked for is no part of it: a field that comes later leaves earlier ids as they are.
-    what = objective.model_dump(exclude={"validation"} if objective.validation is None else None)
-    content = json.dumps([name, what, encoded_space], sort_keys=True)
+    content = json.dumps([name, objective.identity(), encoded_space], sort_keys=True)
     if len(content) > _LARGEST_SPACE:
         raise InputError(
             f"param_grid takes {len(content) / 2**20:.0f} MiB as JSON, and a study document holds "
             f"{_LARGEST_SPACE // 2**20}: pass a range(...) for long runs of integers, or several studies"
         )
-    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:_LONGEST_NAME]
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:LONGEST_NAME]
     return f"{slug or 'study'}-{hashlib.sha256(content.encode()).hexdigest()[:_ID_DIGITS]}"
-
-
-def _check_name(name: str | None, candidates: Candidates) -> str:
-    if name is None:
-        return "+".join(dict.fromkeys(type(one).__name__ for one in candidates.estimators))[:_LONGEST_NAME]
-    if not isinstance(name, str) or not name.strip() or len(name) > _LONGEST_NAME:
-        raise InputError(f"name={name!r}: pass text of 1 to {_LONGEST_NAME} characters")
-    return name.strip()
-
-
-def _check_error_score(error_score: Any) -> float | Literal["raise"]:
-    if error_score == "raise":
-        return "raise"
-    if isinstance(error_score, bool) or not isinstance(error_score, numbers.Real):
-        raise InputError(f"error_score={error_score!r}: pass a number, nan for one, or 'raise'")
-    return float(error_score)
-
-
-def _check_timeout(seconds: Any) -> float | None:
-    if seconds is None:
-        return None
-    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds < math.inf:
-        raise InputError(f"trial_timeout={seconds!r}: pass seconds, more than 0, or None for no limit")
-    return float(seconds)
-
-
-def _check_priority(priority: Any) -> int:
-    if (
-        isinstance(priority, bool)
-        or not isinstance(priority, (int, np.integer))
-        or not 1 <= priority <= _HIGHEST_PRIORITY
-    ):
-        raise InputError(
-            f"priority={priority!r}: pass a whole number from 1 to {_HIGHEST_PRIORITY}, the study's share of workers"
-        )
-    return int(priority)
 
 
 def _about(dataset: Dataset) -> Document:

@@ -2,7 +2,8 @@
 
 A name is resolved only if it is spelled in public modules (no part starts with an underscore, none holds
 tests) of an allowed package, and leads to a class of such a package with ``fit``, ``get_params`` and
-``set_params``; or if it is listed, letter by letter, in the setting ``WARREN_ALLOW``.
+``set_params``; or if it is listed, letter by letter, in the setting ``WARREN_ALLOW``. Inside an estimator it may also
+be a kernel of a Gaussian process, which has no ``fit``. Functions have a door of their own, `tuning.values`.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ import functools
 import importlib
 import re
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from tuning.errors import InputError
 from tuning.names import ALLOWED_PACKAGES
 
 _NAME = re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*)+", re.ASCII)
 _METHODS = ("fit", "get_params", "set_params")
+# What is put together with others by its parameters, and is fitted with a Gaussian process.
+_KERNELS = "sklearn.gaussian_process.kernels"
 # Characters of a name; the longest of an estimator has 60.
 _LONGEST = 200
 # Modules that no model is made with: tests, other people's code, and what would look for a cluster.
@@ -35,7 +39,7 @@ def _check_name(name: str, allow: Iterable[str]) -> None:
         )
 
 
-def resolve(name: str, allow: Iterable[str] = ()) -> type:
+def resolve(name: str, allow: Iterable[str] = (), *, inner: bool = False) -> type:
     """Return the class that an allowed dotted name stands for, importing its module.
 
     Parameters
@@ -44,11 +48,13 @@ def resolve(name: str, allow: Iterable[str] = ()) -> type:
         ``xgboost.XGBClassifier``, for one.
     allow : iterable of str, default=()
         Further names, exactly as they may appear (the setting ``WARREN_ALLOW``).
+    inner : bool, default=False
+        It is a parameter of another estimator, and may be a kernel.
 
     Returns
     -------
     type
-        An estimator class.
+        An estimator class, or a kernel's.
 
     Raises
     ------
@@ -57,6 +63,8 @@ def resolve(name: str, allow: Iterable[str] = ()) -> type:
     """
     _check_name(name, allow)
     found = _load(name)
+    if not inner and not hasattr(found, "fit"):
+        raise InputError(f"estimator {name!r} is a kernel: it is a parameter of a Gaussian process, and no estimator")
     if name not in allow and found.__module__.partition(".")[0] not in ALLOWED_PACKAGES:
         raise InputError(
             f"estimator {name!r} is {found.__module__}.{found.__qualname__}, which is not on the allow-list"
@@ -64,15 +72,35 @@ def resolve(name: str, allow: Iterable[str] = ()) -> type:
     return found
 
 
+def look_up(name: str) -> Any:
+    """Return what a dotted name leads to, or None where its module has no such thing.
+
+    Parameters
+    ----------
+    name : str
+        The caller has checked that it may be looked up, and checks what comes.
+
+    Raises
+    ------
+    InputError
+        Its module can't be imported here.
+    """
+    module_name, _, last = name.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module_name), last, None)
+    except Exception as exc:  # a library that lacks a system library raises OSError, or an error of its own
+        raise InputError(f"{name!r}: its module can't be imported here ({exc})") from exc
+
+
 @functools.cache
 def _load(name: str) -> type:
-    """Return the estimator class of a name that was checked."""
-    module_name, _, class_name = name.rpartition(".")
+    """Return the estimator or kernel class of a name that was checked."""
     try:
-        found = getattr(importlib.import_module(module_name), class_name, None)
-    except Exception as exc:  # a library that lacks a system library raises OSError, or an error of its own
-        raise InputError(f"estimator {name!r}: its module can't be imported here ({exc})") from exc
-    if not isinstance(found, type) or not all(callable(getattr(found, method, None)) for method in _METHODS):
+        found = look_up(name)
+    except InputError as exc:
+        raise InputError(f"estimator {exc}") from exc
+    lacking = [method for method in _METHODS if not callable(getattr(found, method, None))]
+    if not isinstance(found, type) or (lacking and not (name.rpartition(".")[0] == _KERNELS and lacking == ["fit"])):
         raise InputError(f"estimator {name!r} is no estimator class: it needs {', '.join(_METHODS)}")
     return found
 

@@ -1,4 +1,4 @@
-"""Data that many chunks refer to, stored once by content digest in GridFS.
+"""Data that many chunks refer to, stored once by content digest in GridFS; and fitted models, each its study's own.
 
 A blob's file name is the SHA-256 of its content, so whoever submits the same data stores it once. The
 blob is written before anything points to it. GridFS keys its pieces by a fresh id, so an upload cut
@@ -56,7 +56,7 @@ class Blobs:
     database : pymongo.database.Database
         Where the bucket lies.
     bucket : str
-        ``datasets`` or ``models``.
+        ``datasets``, or ``models``, whose names end with the digest.
     """
 
     def __init__(self, database: Database[dict[str, Any]], bucket: str) -> None:
@@ -170,6 +170,19 @@ class Blobs:
         except PyMongoError as exc:
             raise StoreError(f"can't delete blob {digest[:12]} from bucket {self.name!r}: {exc}") from exc
 
+    def delete_of(self, study_id: str) -> None:
+        """Delete the blobs that belong to one study alone, by ``study`` in their metadata.
+
+        Raises
+        ------
+        StoreError
+            The database is unreachable or refuses.
+        """
+        try:
+            self._remove_all({"metadata.study": study_id})
+        except PyMongoError as exc:
+            raise StoreError(f"can't delete what belongs to {study_id} from bucket {self.name!r}: {exc}") from exc
+
     def _claim(self, query: dict[str, Any], digest: str) -> str:
         """Take the name from files, and return the new one, which nobody else knows: so nobody else removes them."""
         mine = f"{digest}.deleted.{uuid.uuid4().hex}"
@@ -178,7 +191,10 @@ class Blobs:
 
     def _remove(self, name: str) -> None:
         """Remove the files of a name."""
-        for file in self._files.find({"filename": name}, {"_id": 1}):
+        self._remove_all({"filename": name})
+
+    def _remove_all(self, query: dict[str, Any]) -> None:
+        for file in self._files.find(query, {"_id": 1}):
             # The pieces first: a removal cut short leaves a file, by which the next one finds the rest.
             self._pieces.delete_many({"files_id": file["_id"]})
             self._files.delete_one({"_id": file["_id"]})

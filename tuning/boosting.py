@@ -3,7 +3,7 @@
 A boosted model of 500 rounds contains the model of its first 100, so trials that differ in the number of rounds
 alone need one fit. That holds only where no parameter makes a round depend on how many there will be. The tables
 below name the parameters, and the values of some, under which prefixes were compared with separate fits bit for
-bit; a trial with any other parameter is fitted alone.
+bit; a trial with any other parameter is fitted alone. A pipeline is seen through to its last step (`tuning.pipelines`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+
+from tuning.pipelines import tail_of, with_tail
+from tuning.reserved import KEYS
 
 if TYPE_CHECKING:  # it brings NumPy, which an idle worker does without
     from tuning.codec import Json
@@ -168,7 +171,7 @@ class SharedFit(NamedTuple):
 def library_of(estimator: Json) -> Library | None:
     """Return the library of an encoded estimator that boosts round by round, or None."""
     name = str(estimator.get("__estimator__", ""))
-    library = LIBRARIES.get(name.partition(".")[0])  # type: ignore[call-overload]
+    library = LIBRARIES.get(name.partition(".")[0])  # type: ignore[call-overload]  # any name may be asked for
     return library if library and name in library.classes else None
 
 
@@ -183,7 +186,7 @@ def rounds_of(library: Library, params: Mapping[str, Json]) -> Json:
 
 
 def stops_early(estimator: Json, params: Mapping[str, Json]) -> bool:
-    """Say whether a trial asks for early stopping, and so needs an evaluation set.
+    """Say whether a trial, or the last step of its pipeline, asks for early stopping, and so needs an evaluation set.
 
     Parameters
     ----------
@@ -192,10 +195,11 @@ def stops_early(estimator: Json, params: Mapping[str, Json]) -> bool:
     params : mapping
         The trial's encoded parameters.
     """
-    library = library_of(estimator)
+    tail = tail_of(estimator, params)
+    library = library_of(tail.estimator)
     if library is None:
         return False
-    together = merged(estimator, params)
+    together = merged(tail.estimator, tail.params)
     return any(together.get(name) not in (None, *off) for name, off in library.early_stopping.items())
 
 
@@ -213,16 +217,20 @@ def shared_fit(estimator: Json, params: Mapping[str, Json]) -> SharedFit | None:
     -------
     SharedFit or None
         None where the trial must be fitted alone: another kind of estimator, or a parameter under which the first
-        rounds of a longer fit are not known to be those of a shorter one.
+        rounds of a longer fit are not known to be those of a shorter one. Of a pipeline, its last step decides, and
+        the key holds all the rest.
     """
-    library = library_of(estimator)
+    tail = tail_of(estimator, params)
+    library = library_of(tail.estimator)
     if library is None:
         return None
-    together = merged(estimator, params)
+    together = merged(tail.estimator, tail.params)
     if library.required and all(together.get(name) is None for name in library.required):
         return None
     rest = {}
     for name, value in together.items():
+        if isinstance(value, dict) and not KEYS.isdisjoint(value):
+            return None  # a function as an objective, for one: not compared
         if name in library.free or name in library.binning:
             rest[name] = value
         elif name in library.only or name in library.early_stopping:
@@ -238,4 +246,43 @@ def shared_fit(estimator: Json, params: Mapping[str, Json]) -> SharedFit | None:
     rounds = rounds_of(library, together)
     if isinstance(rounds, bool) or not isinstance(rounds, int) or rounds < 1:
         return None
-    return SharedFit(json.dumps([estimator["__estimator__"], rest], sort_keys=True), rounds)
+    what = [tail.estimator["__estimator__"], rest]
+    return SharedFit(json.dumps(what if tail.before is None else [*what, tail.before], sort_keys=True), rounds)
+
+
+def without_early_stopping(
+    estimator: Json, params: Mapping[str, Json], best_iteration: float, chosen: Mapping[str, Json]
+) -> tuple[Json, dict[str, Json]]:
+    """Give a trial that stopped early its rounds, so that it can be fitted without an evaluation set.
+
+    Parameters
+    ----------
+    estimator : dict
+        Encoded estimator that the trial started from.
+    params : mapping
+        The trial's encoded parameters.
+    best_iteration : float
+        Mean over the folds of the rounds that early stopping has kept.
+    chosen : mapping
+        What the library chose by the number of rounds that it was given.
+
+    Returns
+    -------
+    estimator : dict
+        Encoded, with the booster's parameters in it.
+    params : dict
+        What is still to be set on it: of a pipeline, the parameters of its other steps.
+    """
+    tail = tail_of(estimator, params)
+    library = library_of(tail.estimator)
+    if library is None:
+        return estimator, dict(params)
+    together = merged(tail.estimator, tail.params)
+    named = next((name for name in library.rounds if name in together), "n_estimators")
+    kept = {
+        name: value
+        for name, value in together.items()
+        if name not in library.rounds and name not in library.early_stopping
+    }
+    final = {**chosen, **kept, named: max(1, round(best_iteration))}
+    return with_tail(estimator, params, tail.estimator | {"params": final})

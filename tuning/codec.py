@@ -7,8 +7,11 @@ as an object with one reserved key::
     float("nan")          {"__float__": "nan"}
     {0: 1.5}              {"__dict__": [[0, 1.5]]}
     LGBMClassifier(...)   {"__estimator__": "lightgbm.LGBMClassifier", "params": {...}}
+    ... .set_output(transform="pandas")   the same with "output": "pandas"
 
-Everything else is plain JSON. Floats keep every bit: Python writes the shortest text that reads back equal.
+`tuning.reserved` lists those of functions, selectors of columns, arrays and dtypes. Kernels of Gaussian processes
+travel like estimators. Everything else is plain JSON. Floats keep every bit: Python writes the shortest text that reads
+back equal.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ import numpy as np
 from tuning.allowlist import dotted_name, resolve
 from tuning.errors import InputError
 from tuning.parameters import DEEPEST, LARGEST_INT, check_class
+from tuning.reserved import KEYS, OUTPUTS, is_output
+from tuning.values import decode_value, encode_value, readable_value
 
 Json: TypeAlias = Any
 """What ``json.loads`` returns: None, bool, int, float, str, list and dict of these."""
@@ -36,7 +41,7 @@ def encode(value: Any, where: str, allow: Iterable[str] = (), depth: int = 0) ->
 
     Parameters
     ----------
-    value : None, bool, number, str, tuple, list, dict, NumPy scalar, or estimator
+    value : None, bool, number, str, tuple, list, dict, NumPy scalar, estimator, or what `tuning.values` knows
         What a parameter may be.
     where : str
         What the value is, for the error: ``"param_grid['max_depth'][0]"``.
@@ -53,7 +58,7 @@ def encode(value: Any, where: str, allow: Iterable[str] = (), depth: int = 0) ->
     Raises
     ------
     InputError
-        The value can't travel: a callable, an array, a class, an integer over 64 bits, too deep.
+        The value can't travel: a function of one's own, an array of arrays, a class, an integer over 64 bits, too deep.
     """
     if depth > DEEPEST:
         raise InputError(f"{where}: nested deeper than {DEEPEST} levels")
@@ -80,6 +85,8 @@ def encode(value: Any, where: str, allow: Iterable[str] = (), depth: int = 0) ->
         return {"__dict__": [list(pair) for pair in pairs]}
     if hasattr(value, "get_params") and not isinstance(value, type):
         return encode_estimator(value, where, allow, depth + 1)
+    if (found := encode_value(value, lambda inside: encode(inside, where, allow, depth + 1))) is not None:
+        return found
     raise InputError(f"{where} = {_short(value)}: {_way_out(value)}")
 
 
@@ -103,12 +110,17 @@ def _short(value: Any) -> str:
 
 def _way_out(value: Any) -> str:
     if isinstance(value, np.ndarray):
-        return "an array can't travel as a parameter; pass value.tolist(), or one scalar a trial"
+        return (
+            "an array can't travel as a parameter, unless it is flat and of numbers or text; pass value.tolist(), or "
+            "one scalar a trial"
+        )
     if isinstance(value, type):
         return f"a class can't travel; pass an instance, {value.__name__}(), or its name where the library takes one"
     if callable(value):
         return (
-            "a callable can't travel, for a message must not run code; pass the name of a built-in objective or metric"
+            "a callable can't travel, for a message must not run code; pass the name of a built-in objective or "
+            "metric, a NumPy ufunc such as np.log1p, or put it into an estimator class of a module that the workers "
+            "have too, named in WARREN_ALLOW"
         )
     return f"a {type(value).__name__} can't travel as JSON; pass None, a bool, a number, text, or lists of these"
 
@@ -126,7 +138,7 @@ def encode_estimator(estimator: Any, where: str, allow: Iterable[str] = (), dept
     Returns
     -------
     dict
-        ``{"__estimator__": name, "params": {...}}``.
+        ``{"__estimator__": name, "params": {...}}``, with ``"output"`` where ``set_output`` was called.
 
     Raises
     ------
@@ -143,7 +155,18 @@ def encode_estimator(estimator: Any, where: str, allow: Iterable[str] = (), dept
         for key, value in estimator.get_params(deep=False).items()
         if key not in defaults or not _same(value, defaults[key])
     }
-    return {"__estimator__": name, "params": params}
+    return {"__estimator__": name, "params": params} | _output(estimator, where)
+
+
+def _output(estimator: Any, where: str) -> dict[str, Json]:
+    """Return what ``set_output`` has set: an attribute, which scikit-learn's ``clone`` copies beside the parameters."""
+    config = vars(estimator).get("_sklearn_output_config") or {}
+    if config and (config.keys() != {"transform"} or config["transform"] not in OUTPUTS):
+        raise InputError(
+            f"{where}: {type(estimator).__name__}.set_output({_short(config)}) can't travel; "
+            f"use transform= one of {', '.join(sorted(OUTPUTS))}"
+        )
+    return {"output": config["transform"]} if config else {}
 
 
 def _same(value: Any, default: Any) -> bool:
@@ -193,11 +216,16 @@ def decode(
             if not all(isinstance(key, Hashable) for key in keys):
                 raise InputError("a list or dict can't be the key of a dict; use text, a number or a tuple of them")
             return {key: decode(item, allow, build=build) for key, (_, item) in zip(keys, pairs, strict=True)}
-        case {"__estimator__": str(name), "params": dict(params), **rest} if not rest:
-            cls = resolve(name, allow)
+        case {"__estimator__": str(name), "params": dict(params), **rest} if is_output(rest):
+            cls = resolve(name, allow, inner=True)
             check_class(cls, params)
             values = {key: decode(item, allow, build=build) for key, item in params.items()}
-            return build(cls, values) if build else cls(**values)
+            made = build(cls, values) if build else cls(**values)
+            if rest and not isinstance(made, type):
+                made._sklearn_output_config = {"transform": rest["output"]}  # as clone() does it
+            return made
+        case _ if len(encoded) == 1 and not KEYS.isdisjoint(encoded):
+            return decode_value(encoded, lambda inside: decode(inside, allow, build=build))
     if reserved := [key for key in encoded if key.startswith("__")]:
         raise InputError(f"a parameter value misuses the reserved key {reserved[0]!r}")
     return {key: decode(item, allow, build=build) for key, item in encoded.items()}
@@ -214,13 +242,15 @@ def readable(encoded: Json) -> Json:
     Returns
     -------
     Json
-        Tuples as lists, estimators as text (``LGBMClassifier(max_depth=3)``), other keys as text. A dict with a key
-        that no document has ("a.b", "$a") is a list of pairs.
+        Tuples and arrays as lists, estimators as text (``LGBMClassifier(max_depth=3)``), functions and types by name,
+        other keys as text. A dict with a key that no document has ("a.b", "$a") is a list of pairs.
     """
     if isinstance(encoded, list):
         return [readable(item) for item in encoded]
     if not isinstance(encoded, dict):
         return encoded
+    if (found := readable_value(encoded, readable)) is not None:
+        return found
     if "__float__" in encoded:
         return float(encoded["__float__"])
     if "__tuple__" in encoded:
@@ -228,6 +258,8 @@ def readable(encoded: Json) -> Json:
     if "__estimator__" in encoded:
         shown = ", ".join(f"{key}={readable(item)!r}" for key, item in encoded["params"].items())
         text = f"{encoded['__estimator__'].rpartition('.')[2]}({shown})"
+        if "output" in encoded:
+            text += f".set_output(transform={encoded['output']!r})"
         return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 4]}...)"
     if "__dict__" in encoded:
         pairs = [[readable(key), readable(item)] for key, item in encoded["__dict__"]]

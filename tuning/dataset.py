@@ -3,7 +3,7 @@
 A blob is a NumPy ``.npz`` archive (https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html)
 read with ``allow_pickle=False``. A data frame lies in it as an Arrow stream
 (https://arrow.apache.org/docs/format/Columnar.html#ipc-streaming-format), which keeps categories,
-their order and missing values.
+their order and missing values. So does a list of texts that no array of one width holds well.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any, TypeAlias, cast
@@ -38,6 +39,7 @@ class Dataset:
     Attributes
     ----------
     X : ndarray, CSR matrix or DataFrame of shape (n_samples, ...)
+        An array of dtype object is flat and holds texts, and None or NaN where one is missing.
     y : ndarray of shape (n_samples,) or (n_samples, n_outputs), or None
     sample_weight : ndarray of shape (n_samples,), or None
     """
@@ -60,7 +62,13 @@ def matrix_bytes(matrix: Matrix) -> int:
         return int(matrix.memory_usage(deep=True, index=False).sum())
     if hasattr(matrix, "indptr"):
         return int(matrix.data.nbytes + matrix.indices.nbytes + matrix.indptr.nbytes)
+    if matrix.dtype == object:
+        return int(matrix.nbytes) + sum(map(sys.getsizeof, matrix.flat))
     return int(matrix.nbytes)
+
+
+# Says which columns of a frame are an array that lies otherwise than Arrow's.
+_LAYOUT = b"warren.layout"
 
 
 def _frame_to_arrow(frame: pd.DataFrame) -> NDArray[np.uint8]:
@@ -72,6 +80,8 @@ def _frame_to_arrow(frame: pd.DataFrame) -> NDArray[np.uint8]:
     for field in _VERSIONS:
         pandas_notes.pop(field, None)
     notes = {b"pandas": json.dumps(pandas_notes).encode(), b"warren": json.dumps(_column_notes(frame)).encode()}
+    if runs := _rows_first(frame):
+        notes[_LAYOUT] = json.dumps(runs).encode()
     sink = io.BytesIO()
     # Text that was put together from pieces lies in pieces, which are no content.
     table = table.replace_schema_metadata(notes).combine_chunks()
@@ -113,7 +123,44 @@ def _arrow_to_frame(stream: NDArray[np.uint8]) -> pd.DataFrame:
             column = frame.iloc[:, position]
             categories = column.cat.categories.astype(note["categories"])
             frame.isetitem(position, column.cat.rename_categories(categories))
+    if _LAYOUT in table.schema.metadata:
+        frame = _laid_out(frame, json.loads(table.schema.metadata[_LAYOUT]))
     return cast("pd.DataFrame", frame.set_axis([note["name"] for note in notes], axis=1))
+
+
+def _rows_first(frame: pd.DataFrame) -> list[tuple[int, int]]:
+    """Return the runs of columns, first and behind the last, that are one array which lies row by row.
+
+    A frame made of an array has such, Arrow's lie by columns. Sums over it, and so what linear algebra makes of it,
+    differ with that in the last bit.
+    """
+    head, runs, start = frame.iloc[:2], [], 0
+    dtypes = [dtype if isinstance(dtype, np.dtype) and dtype.kind != "O" else None for dtype in frame.dtypes]
+    while start < len(dtypes) - 1:
+        width = 1
+        if dtypes[start] is not None and dtypes[start] == dtypes[start + 1]:
+            pair = head.iloc[:, start : start + 2].to_numpy()  # a view, where these two are of one array
+            if pair.strides[1] == pair.itemsize < pair.strides[0]:
+                width = pair.strides[0] // pair.itemsize
+                whole = head.iloc[:, start : start + width].to_numpy()
+                if whole.shape[1] == width and whole.strides == pair.strides:
+                    runs.append((start, start + width))
+        start += width
+    return runs
+
+
+def _laid_out(frame: pd.DataFrame, runs: Sequence[tuple[int, int]]) -> pd.DataFrame:
+    """Return a frame whose runs of columns lie row by row."""
+    import pandas as pd
+
+    pieces, end = [], 0
+    for start, stop in runs:
+        rows = np.ascontiguousarray(frame.iloc[:, start:stop].to_numpy())
+        # A copy would lie by columns again.
+        pieces += [frame.iloc[:, end:start], pd.DataFrame(rows, columns=frame.columns[start:stop], copy=False)]
+        end = stop
+    pieces = [piece for piece in (*pieces, frame.iloc[:, end:]) if piece.shape[1]]
+    return pieces[0] if len(pieces) == 1 else pd.concat(pieces, axis=1)
 
 
 def dataset_parts(dataset: Dataset) -> dict[str, NDArray[Any]]:
@@ -125,6 +172,10 @@ def dataset_parts(dataset: Dataset) -> dict[str, NDArray[Any]]:
         parts["X_kind"] = np.array(kind)
     elif hasattr(X, "iloc"):
         parts = {"X_arrow": _frame_to_arrow(X)}
+    elif X.dtype == object and X.ndim == 1:
+        import pandas as pd
+
+        parts = {"X_text": _frame_to_arrow(pd.DataFrame({"text": pd.Series(X, dtype=object)}))}
     else:
         parts = {"X": X}
     for name in ("y", "sample_weight"):
@@ -188,6 +239,8 @@ def read_dataset(blob: bytes) -> Dataset:
         X = make((parts["X_data"], parts["X_indices"], parts["X_indptr"]), shape=tuple(parts["X_shape"].tolist()))
     elif "X_arrow" in parts:
         X = _arrow_to_frame(parts["X_arrow"])
+    elif "X_text" in parts:
+        X = _arrow_to_frame(parts["X_text"])["text"].to_numpy()
     else:
         X = parts["X"]
     return Dataset(X=X, y=parts.get("y"), sample_weight=parts.get("sample_weight"))

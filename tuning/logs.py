@@ -79,6 +79,7 @@ class JsonLines(JsonFormatter):
             json_default=unknown_default,
         )
 
+    # The standard library's name and signature.
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: ARG002, N802
         """Return the record's time: ISO 8601, UTC, to the millisecond."""
         moment = datetime.fromtimestamp(record.created, UTC)

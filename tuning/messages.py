@@ -11,13 +11,14 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Discriminator, FailFast, Field, Tag, ValidationError
 from pydantic_core import from_json
 
 from tuning.errors import InputError, MessageError
 from tuning.parameters import LARGEST_INT, LARGEST_PARAMS, TrialCheck, check_estimator, plain, short
+from tuning.scorers import check_keywords
 
 LARGEST_BODY = 15 * 2**20
 """Bytes of a message. RabbitMQ 4 refuses messages above 16 MiB."""
@@ -40,12 +41,51 @@ Flag = Annotated[bool, Field(strict=True)]
 Metric = Annotated[str, Field(pattern="^(_|_?[A-Za-z0-9-][A-Za-z0-9_-]*)$", max_length=100)]
 """Becomes fields of a trial document, ``mean_test_<metric>``."""
 ScorerName = Annotated[str, Field(pattern="^[a-z0-9_]{1,100}$")]
+ResponseMethod = Literal["predict", "predict_proba", "decision_function"]
+
+
+# Fields of an objective that earlier studies did not have, and without which their ids stay as they are.
+_LATER_FIELDS = ("validation", "weigh_scores", "keep_model")
 
 
 class Record(BaseModel):
     """A frozen record: unknown fields are refused, NaN and infinities travel as text."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
+
+
+class MetricScorer(Record):
+    """A scorer made of a metric function, as `sklearn.metrics.make_scorer` makes it.
+
+    Attributes
+    ----------
+    function : str
+        Dotted name of the function (`tuning.scorers`).
+    greater_is_better : bool
+        Otherwise the sign of what it returns is changed.
+    response_method : str or tuple of str
+        What of the estimator it is given; of several the first that the estimator has.
+    kwargs : dict
+        Encoded keywords of the function (`tuning.codec`).
+    """
+
+    function: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)+$", max_length=200)]
+    greater_is_better: Flag = True
+    response_method: ResponseMethod | Annotated[tuple[ResponseMethod, ...], Field(min_length=1, max_length=3)] = (
+        "predict"
+    )
+    kwargs: dict[str, Any] = {}
+
+
+def _form(scorer: object) -> str:
+    return "name" if isinstance(scorer, str) else "own" if scorer is None else "metric"
+
+
+Scoring: TypeAlias = Annotated[
+    Annotated[ScorerName, Tag("name")] | Annotated[MetricScorer, Tag("metric")] | Annotated[None, Tag("own")],
+    Discriminator(_form),
+]
+"""Name of one of scikit-learn's scorers, one made of a metric function, or None for the estimator's own ``score``."""
 
 
 class Objective(Record):
@@ -64,14 +104,19 @@ class Objective(Record):
         in the same bucket; None lets it watch the held-out part.
     n_splits : int
         Number of folds.
-    scorers : dict of str to (str or None)
-        Metric name to scikit-learn scorer name, in the user's order; None is the estimator's own ``score``.
+    scorers : dict of str to (str, MetricScorer or None)
+        Scorer by metric, in the user's order: a scikit-learn scorer's name, one made of a metric function, or None for
+        the estimator's own ``score``.
     refit : str
         The metric that says which trial is best.
     error_score : float or "raise"
         Score of a fold that fails.
     return_train_score : bool
         Score the training part too.
+    weigh_scores : bool
+        Hand the data's weights to the scorers that take some, beside the fits.
+    keep_model : bool
+        Fit on all rows, score nothing, and keep the fitted model in the bucket ``models``.
     """
 
     estimator: dict[str, Any] | None
@@ -79,10 +124,17 @@ class Objective(Record):
     splits: Digest
     validation: Digest | None = None
     n_splits: Annotated[int, Field(ge=1, strict=True)]
-    scorers: Annotated[dict[Metric, ScorerName | None], Field(min_length=1)]
+    scorers: Annotated[dict[Metric, Scoring], Field(min_length=1)]
     refit: Metric
     error_score: float | Literal["raise"]
     return_train_score: Flag
+    weigh_scores: Flag = True
+    keep_model: Flag = False
+
+    def identity(self) -> dict[str, Any]:
+        """Return what the objective is made of; a field that came later is no part of it until it is asked for."""
+        usual = {name for name in _LATER_FIELDS if getattr(self, name) == type(self).model_fields[name].default}
+        return self.model_dump(exclude=usual)
 
     @property
     def failed_score(self) -> float:
@@ -204,11 +256,14 @@ def check_objective(objective: Objective) -> None:
     Raises
     ------
     InputError
-        Its estimator is none or reaches what it must not, the best metric is none of its metrics, or there are more
-        scores than fit into a trial's document.
+        Its estimator is none or reaches what it must not, a metric function is given what it can't take, the best
+        metric is none of its metrics, or there are more scores than fit into a trial's document.
     """
     if objective.estimator is not None:
         check_estimator(objective.estimator, "objective.estimator")
+    for metric, scorer in objective.scorers.items():
+        if isinstance(scorer, MetricScorer):
+            check_keywords(scorer.kwargs, f"objective.scorers[{metric!r}].kwargs")
     if objective.refit not in objective.scorers:
         raise InputError(f"objective.refit={objective.refit!r} is none of the metrics {short(list(objective.scorers))}")
     scores = objective.n_splits * (2 + len(objective.scorers) * (1 + objective.return_train_score))

@@ -13,13 +13,14 @@ import json
 import math
 import re
 import reprlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from tuning.encoded import is_estimator, items_of, package_of, packages_of
 from tuning.errors import InputError
 from tuning.names import ALLOWED_PACKAGES
 from tuning.refused import EVERYWHERE, FILE, LABELLED, REFUSED, SOCKET, SOUNDS_LIKE_A_FILE, SOUNDS_LIKE_A_SOCKET, Rule
+from tuning.reserved import KEYS, is_output, problem_of
 
 Json: TypeAlias = Any  # as in tuning.codec, which brings NumPy: an idle worker does without
 
@@ -74,7 +75,9 @@ def check_estimator(encoded: Json, where: str, depth: int = 0) -> None:
         Names the parameter, its value and the way out.
     """
     match encoded:
-        case {"__estimator__": str(name), "params": dict(params), **rest} if not rest and len(name) <= _LONGEST_NAME:
+        case {"__estimator__": str(name), "params": dict(params), **rest} if (
+            is_output(rest) and len(name) <= _LONGEST_NAME
+        ):
             package, kind = package_of(encoded), plain(name.rpartition(".")[2])
             for key, value in params.items():
                 check_parameter((package,), key, value, f"{where}: {kind}({plain(key)}=...)", depth + 1)
@@ -147,6 +150,17 @@ def check_class(cls: type, params: Mapping[str, Json]) -> None:
         check_parameter(packages, name, value, f"{cls.__name__}({plain(name)}=...)")
 
 
+def _tables(packages: Iterable[str]) -> Iterator[Mapping[str, Rule]]:
+    """Yield what is refused of some packages, and of any."""
+    yield from (REFUSED[package] for package in packages if package)
+    yield EVERYWHERE
+
+
+def _last(name: str) -> str:
+    """Return the part of a name that an estimator of its own knows."""
+    return name.split("__")[-1]  # from the left, as set_params does: "a___b" is "_b" of "a"
+
+
 def check_parameter(packages: Iterable[str], name: str, value: Json, where: str, depth: int = 0) -> None:
     """Refuse a parameter that reaches what it must not, by its name and its encoded value.
 
@@ -170,11 +184,14 @@ def check_parameter(packages: Iterable[str], name: str, value: Json, where: str,
     """
     known = [package for package in packages if package]
     check_name(name, where, identifier=not _BOOSTING.isdisjoint(known))
-    last = name.split("__")[-1]  # from the left, as set_params does: "a___b" is "_b" of "a"
+    last = _last(name)
     if known:
-        for rules in (*(REFUSED[package] for package in known), EVERYWHERE):
-            _check_rule(rules.get(last), last, value, where)
-        _check_sound(last, value, where)
+        _check_named(known, last, value, where)
+    if known and _BOOSTING.issuperset(known) and isinstance(value, dict) and "__function__" in value:
+        raise InputError(
+            f"{where} = {short(value)}: a boosting library takes no function of a message; pass the name of a built-in "
+            "objective or metric"
+        )
     if "lightgbm" in known:
         _check_words(value, where)
     check_value(value, where, depth, named=bool(known) and last not in LABELLED)
@@ -182,8 +199,7 @@ def check_parameter(packages: Iterable[str], name: str, value: Json, where: str,
 
 def has_rule(packages: Iterable[str], name: str) -> bool:
     """Say whether there are numbers that a parameter may not have; other values are always looked at."""
-    last = name.split("__")[-1]
-    return any(last in rules for rules in (*(REFUSED[package] for package in packages if package), EVERYWHERE))
+    return any(_last(name) in rules for rules in _tables(packages))
 
 
 def check_name(name: str, where: str, *, identifier: bool = False) -> None:
@@ -199,7 +215,7 @@ def check_name(name: str, where: str, *, identifier: bool = False) -> None:
             f"{where}: {short(name)} can't name a parameter, which becomes a field of its trial's document: at most "
             f"{_LONGEST_NAME} characters, no '.', '$' or line break, and no '_' in front of it or of a part"
         )
-    if identifier and not _IDENTIFIER.fullmatch(name.split("__")[-1]):
+    if identifier and not _IDENTIFIER.fullmatch(_last(name)):
         raise InputError(f"{where}: {short(name)} is no parameter of a boosting library: use letters, digits and '_'")
 
 
@@ -208,8 +224,10 @@ def _check_rule(rule: Rule | None, name: str, value: Json, where: str) -> None:
         raise InputError(f"{where} = {short(value)}: {name!r} {rule.reaches}; {rule.instead}")
 
 
-def _check_sound(name: str, value: Json, where: str) -> None:
-    """Refuse text where a name sounds like a file's, in whatever version of a library."""
+def _check_named(packages: Iterable[str], name: str, value: Json, where: str) -> None:
+    """Refuse what the tables of some packages refuse, and text where a name sounds like a file's in any version."""
+    for rules in _tables(packages):
+        _check_rule(rules.get(name), name, value, where)
     if not value or not isinstance(value, (str, list, dict)):
         return
     if SOUNDS_LIKE_A_FILE.search(name):
@@ -227,10 +245,19 @@ def _check_words(value: Json, where: str, *, inside: bool = False) -> None:
         raise InputError(
             f"{where} = {short(value)}: LightGBM reads what follows a space as further parameters; write it without"
         )
+    if isinstance(value, dict) and not KEYS.isdisjoint(value):
+        if "__array__" not in value:
+            raise InputError(f"{where} = {short(value)}: LightGBM takes numbers, text, and lists and arrays of them")
+        value = _flat(value["__array__"])
     if inside and isinstance(value, dict) and "__float__" not in value:
         raise InputError(f"{where} = {short(value)}: LightGBM takes numbers, text and lists of them in a list")
     for item in items_of(value):
         _check_words(item, where, inside=True)
+
+
+def _flat(array: Json) -> list[Json]:
+    """Return the items of an encoded array, whatever a message has in its place."""
+    return [item for part in items_of(array) for item in (items_of(part) or [part])]
 
 
 def check_value(value: Json, where: str, depth: int = 0, *, named: bool = True) -> None:
@@ -282,6 +309,9 @@ def _check_dict(value: dict[str, Json], where: str, depth: int, *, named: bool) 
             for key, item in pairs:
                 _check_key(key, item, where, named=named)
                 check_value(item, where, depth + 1, named=named)
+        case _ if not KEYS.isdisjoint(value):
+            if problem := problem_of(value, lambda inside: check_value(inside, where, depth + 1, named=False)):
+                raise InputError(f"{where} = {short(value)} {problem}")
         case _:
             if reserved := [key for key in value if key.startswith("__")]:
                 raise InputError(f"{where}: a parameter value misuses the reserved key {short(reserved[0])}")
@@ -304,12 +334,6 @@ def _check_key(key: Json, value: Json, where: str, *, named: bool) -> None:
         if "\x00" in key:
             raise InputError(f"{where}: {short(key)} holds a NUL, and a document's names have none")
         if named:
-            _check_named(key.split("__")[-1], value, f"{where}[{short(key)}]")
-
-
-def _check_named(name: str, value: Json, where: str) -> None:
-    """Refuse a parameter in a dict, or one of the values that a grid in a search gives it."""
-    for item in items_of(value) or [value]:
-        for rules in (*REFUSED.values(), EVERYWHERE):
-            _check_rule(rules.get(name), name, item, where)
-        _check_sound(name, item, where)
+            # Each of the values that a grid in a search gives a parameter.
+            for item in items_of(value) or [value]:
+                _check_named(REFUSED, _last(key), item, f"{where}[{short(key)}]")

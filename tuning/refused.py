@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from tuning.reserved import is_function
+
 Json: TypeAlias = Any  # as in tuning.codec, which brings NumPy: an idle worker does without
 
 
@@ -28,16 +30,21 @@ class Rule:
         Values that are harmless, besides None.
     pattern : str or None
         Text that is harmless, as a whole.
+    functions : bool
+        Functions that may travel are harmless, too.
     """
 
     reaches: str
     instead: str = "leave it out"
     only: tuple[Json, ...] = ()
     pattern: str | None = None
+    functions: bool = False
 
     def allows(self, value: Json) -> bool:
         """Say whether a value is harmless."""
         if value is None or any(type(value) is type(one) and value == one for one in self.only):
+            return True
+        if self.functions and is_function(value):
             return True
         return self.pattern is not None and isinstance(value, str) and re.fullmatch(self.pattern, value) is not None
 
@@ -47,6 +54,13 @@ def _rules(names: str, rule: Rule) -> dict[str, Rule]:
 
 
 _CALLED = Rule(reaches="is called, and a message must not run code", instead="leave it out, or None")
+# Parameters that people set to NumPy's functions.
+_FUNCTION = Rule(
+    reaches=_CALLED.reaches,
+    instead="leave it out, or pass a ufunc of NumPy or scipy.special, np.log1p for one, or a score of features; put "
+    "anything else into an estimator class of your own, named in WARREN_ALLOW",
+    functions=True,
+)
 FILE = Rule(reaches="names a file or folder, and a worker reads and writes none for a message")
 SOCKET = Rule(reaches="opens connections to other machines")
 _ANEW = "leave it out: every trial is trained from the start"
@@ -57,7 +71,8 @@ _MODEL = Rule(reaches="names a stored model to go on from", instead=_ANEW)
 # and CatBoost's output_file_options.cpp, for its set_params hands any name to the core.
 REFUSED: Mapping[str, Mapping[str, Rule]] = {
     "sklearn": {
-        **_rules("func inverse_func preprocessor tokenizer pooling_func score_func callback", _CALLED),
+        **_rules("func inverse_func pooling_func score_func", _FUNCTION),
+        **_rules("preprocessor tokenizer callback", _CALLED),
         **_rules("is_data_valid is_model_valid", _CALLED),
         "feature_names_out": Rule(reaches=_CALLED.reaches, only=("one-to-one",)),
         "memory": Rule(reaches="names a folder of pickled fits, which run code when they are read"),

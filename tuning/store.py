@@ -53,6 +53,8 @@ _DURABLE = WriteConcern(w="majority", j=True)
 # Indexes of the trials: one to count and to resume without opening a document, one that has the best first.
 _COUNT_AND_RESUME = [("study_id", 1), ("state", 1), ("number", 1)]
 _BEST_FIRST = [("study_id", 1), ("mean_test_score", -1), ("number", 1)]
+# A third, for whoever watches a study: only what has ended since the last look is read.
+_AS_THEY_ENDED = [("study_id", 1), ("finished_at", 1)]
 _UTC: CodecOptions[Document] = CodecOptions(tz_aware=True, tzinfo=UTC)
 
 
@@ -136,6 +138,7 @@ class Store:
         self.unfinished = Unfinished(database.get_collection("unfinished", write_concern=_DURABLE), self._explain)
         self.database = database.name
         self.datasets = Blobs(database.with_options(write_concern=_DURABLE), "datasets")
+        self.models = Blobs(database.with_options(write_concern=_DURABLE), "models")
 
     def why_not(self) -> str | None:
         """Return why the database can't be used, as its driver last saw it, or None. Waits for nothing."""
@@ -179,6 +182,7 @@ class Store:
         try:
             self._trials.create_index(_COUNT_AND_RESUME)
             self._trials.create_index(_BEST_FIRST)
+            self._trials.create_index(_AS_THEY_ENDED)
             self._studies.create_index([("created_at", -1)])
         except PyMongoError as exc:
             raise self._explain(exc) from exc
@@ -227,13 +231,21 @@ class Store:
         except PyMongoError as exc:
             raise self._explain(exc) from exc
         self.delete_trials(study_id)
+        self.models.delete_of(study_id)
         return study
 
+    def models_of(self, study_id: str) -> list[str]:
+        """Return the ids of the studies whose one trial fits a model for a study."""
+        try:
+            return [found["_id"] for found in self._studies.find({"model_of": study_id}, {"_id": 1})]
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc
+
     def studies(self, limit: int = 0, fields: Sequence[str] | None = None) -> list[Document]:
-        """Return the studies, newest first; `limit` 0 is all of them, `fields` None all but their spaces."""
+        """Return the searches, newest first; `limit` 0 is all of them, `fields` None all but their spaces."""
         try:
             projection = dict.fromkeys(fields, 1) if fields else {"space": 0}
-            return list(self._studies.find({}, projection).sort("created_at", -1).limit(limit))
+            return list(self._studies.find({"model_of": None}, projection).sort("created_at", -1).limit(limit))
         except PyMongoError as exc:
             raise self._explain(exc) from exc
 
@@ -306,6 +318,25 @@ class Store:
         except PyMongoError as exc:
             raise self._explain(exc) from exc
 
+    def trial(self, study_id: str, number: int) -> Document | None:
+        """Return the document of a trial that has ended, or None."""
+        try:
+            return self._trials.find_one({"_id": trial_id(study_id, number)})
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc
+
+    def trials_at(
+        self, study_id: str, numbers: Iterable[int], fields: Sequence[str] | None = None
+    ) -> Iterator[Document]:
+        """Yield the documents of some trials, of those that have ended, in no order; optionally some fields only."""
+        projection = fields and {"_id": 0, **dict.fromkeys(fields, 1)}
+        try:
+            for page in pages(numbers):
+                wanted = [trial_id(study_id, number) for number in page]
+                yield from self._trials.find({"_id": {"$in": wanted}}, projection)
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc
+
     def best_trials(self, study_id: str, limit: int, query: Document | None = None) -> list[Document]:
         """Return the trials with the highest ``mean_test_score``, lower numbers first among equals.
 
@@ -317,6 +348,50 @@ class Store:
             return list(self._trials.find(wanted).sort([("mean_test_score", -1), ("number", 1)]).limit(limit))
         except PyMongoError as exc:
             raise self._explain(exc) from exc
+
+    def failed_trials(self, study_id: str, below: int, limit: int, fields: Sequence[str]) -> list[Document]:
+        """Return some fields of the first failed trials of a study.
+
+        Parameters
+        ----------
+        study_id : str
+        below : int
+            Numbers from here on are not looked at: a simple server reads all that match before it counts them out.
+        limit : int
+            How many at most.
+        fields : sequence of str
+        """
+        # A walk of the index that counts: study, state and number.
+        failed = {"study_id": study_id, "state": "FAILED", "number": {"$lt": below}}
+        try:
+            return list(self._trials.find(failed, dict.fromkeys(fields, 1)).sort("number", 1).limit(limit))
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc
+
+    def ended_since(
+        self, study_id: str, moment: datetime, limit: int, fields: Sequence[str], *, newest: bool = False
+    ) -> list[Document]:
+        """Return some fields of the trials that ended at a moment or later, in the order in which they ended.
+
+        Parameters
+        ----------
+        study_id : str
+        moment : datetime
+            Let it be so late that few match: a simple server sorts all of them.
+        limit : int
+            How many at most.
+        fields : sequence of str
+            With ``finished_at``.
+        newest : bool, default=False
+            Whether the last `limit` are meant where there are more, and not the first.
+        """
+        wanted = {"study_id": study_id, "finished_at": {"$gte": moment}}
+        try:
+            found = self._trials.find(wanted, dict.fromkeys(fields, 1))
+            ended = list(found.sort("finished_at", -1 if newest else 1).limit(limit))
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc
+        return ended[::-1] if newest else ended
 
     def delete_trials(self, study_id: str) -> None:
         """Delete every result of a study, and what is known of trials that have none."""

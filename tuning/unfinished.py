@@ -48,12 +48,18 @@ class DoneFold:
     fold : int
     result : dict
         What `worker.evaluate.FoldResult` holds.
+    worker : str, default=""
+        Who fitted it, and has the trial in hand.
+    at : datetime, default=None
+        When it was done, UTC.
     """
 
     study_id: str
     number: int
     fold: int
     result: Mapping[str, Any]
+    worker: str = ""
+    at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +121,7 @@ class Unfinished:
                                 "number": one.number,
                                 f"folds.{one.fold}": dict(one.result),
                             }
+                            | ({"last_seen": {"worker": one.worker, "at": one.at}} if one.at else {})
                         },
                         upsert=True,
                     )
@@ -132,6 +139,54 @@ class Unfinished:
                 {"_id": f"{study_id}:{number}"},
                 {"$set": {"study_id": study_id, "number": number}, "$addToSet": {"tries": vars(one)}},
                 upsert=True,
+            )
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc
+
+    def abandon(self, study_id: str, numbers: Iterable[int], worker: str, at: datetime) -> None:
+        """Note that a worker lets trials go in the middle, whatever it leaves of them."""
+        self._update(
+            study_id,
+            {number: {"$set": {"last_seen": {"worker": worker, "at": at}}} for number in numbers},
+        )
+
+    def take_over(self, study_id: str, notes: Mapping[int, Document]) -> None:
+        """Note that trials were interrupted where their last worker was seen last; in the notes too.
+
+        Parameters
+        ----------
+        study_id : str
+        notes : mapping of int to dict
+            As `of` returns them. Their ``interrupted`` becomes a list of ``{"worker": str, "at": datetime}``.
+        """
+        left = {number: note["last_seen"] for number, note in notes.items() if "last_seen" in note}
+        self._update(
+            study_id,
+            {
+                number: {"$addToSet": {"interrupted": last}, "$unset": {"last_seen": ""}}
+                for number, last in left.items()
+            },
+        )
+        # After it is written: the call may come again.
+        for number, last in left.items():
+            del notes[number]["last_seen"]
+            notes[number].setdefault("interrupted", []).append(last)
+
+    def _update(self, study_id: str, updates: Mapping[int, Document]) -> None:
+        if not updates:
+            return
+        whose = {number: {"study_id": study_id, "number": number} for number in updates}
+        try:
+            self._collection.bulk_write(
+                [
+                    pymongo.UpdateOne(
+                        {"_id": f"{study_id}:{number}"},
+                        update | {"$set": whose[number] | update.get("$set", {})},
+                        upsert=True,
+                    )
+                    for number, update in updates.items()
+                ],
+                ordered=False,
             )
         except PyMongoError as exc:
             raise self._explain(exc) from exc

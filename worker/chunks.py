@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -22,12 +24,15 @@ from tuning.errors import InputError
 from tuning.messages import Chunk, Trial, decode_chunk
 from tuning.seeds import seed_of
 from tuning.settings import Settings
-from tuning.store import Document, Store, now
+from tuning.store import Document, Store, now, trial_id
 from worker.data import DataCache, Watched
 from worker.documents import trial_document
-from worker.evaluate import FoldResult, Scorer, fit_and_score, make_scorer, summary
+from worker.evaluate import FoldResult, fit_and_score, summary
 from worker.fitting import learner_of
+from worker.fitting.learner import Part
 from worker.learners import THREAD_PARAMETERS, build, takes_threads
+from worker.models import ModelKeeper
+from worker.scorers import Scorer, make_scorer
 
 
 @functools.cache
@@ -35,6 +40,10 @@ def _constructor(cls: type) -> frozenset[str] | None:
     """Names that a constructor takes; None where it takes any. A pipeline's steps are parameters, yet none of these."""
     taken = inspect.signature(cls).parameters.values()
     return None if any(one.kind is one.VAR_KEYWORD for one in taken) else frozenset(one.name for one in taken)
+
+
+# A parameter that lets scikit-learn's estimators write into the data that they are given, set to what does.
+_IN_PLACE = re.compile(r'"([^"]*__)?copy(_[Xx]|_X_train)?": (false|0)\b')
 
 
 class Candidate:
@@ -64,7 +73,9 @@ class Candidate:
         self._inner = {name: value for name, value in params.items() if name not in own}
         self._nested = "__estimator__" in json.dumps([self._encoded.get("params"), self._inner])
         self._build = functools.partial(build, threads=settings.threads)
-        self.learner = learner_of(cls)
+        # Something in it may write into its data, which are others' too.
+        self.in_place = _IN_PLACE.search(json.dumps([self._encoded, self._inner])) is not None
+        self.learner = learner_of(cls, tuple(self._allow), in_place=self.in_place)
         # Resolves every name without making anything, so that a name off the allow-list shows before any work.
         for value in (self._encoded, *self._inner.values()):
             decode(value, self._allow, build=lambda cls, _: cls)
@@ -120,10 +131,11 @@ class Planned:
     def of(cls, chunk: Chunk, trial: Trial, settings: Settings, attempt: int, *, share: bool) -> Planned:
         """Say what a trial of a chunk trains, and with whom."""
         encoded = trial.estimator or chunk.objective.estimator or {}
-        shared = shared_fit(encoded, trial.params) if share else None
+        candidate = Candidate(encoded, trial.params, settings)
+        shared = shared_fit(encoded, trial.params) if share and not candidate.in_place else None
         return cls(
             trial=trial,
-            candidate=Candidate(encoded, trial.params, settings),
+            candidate=candidate,
             group=shared.key if shared else f"trial {trial.number}",
             rounds=shared.rounds if shared else 0,
             stops_early=stops_early(encoded, trial.params),
@@ -157,6 +169,7 @@ class ChunkEvaluator:
     def __init__(self, store: Store, settings: Settings, on_fold: OnFold | None = None) -> None:
         self._settings = settings
         self._cache = DataCache(store, settings.cache_bytes)
+        self._models = ModelKeeper(store)
         self._on_fold = on_fold or (lambda _results, _fold: None)
 
     def evaluate(
@@ -195,7 +208,7 @@ class ChunkEvaluator:
         chunk = decode_chunk(body)
         objective = chunk.objective
         try:
-            scorer = make_scorer(objective.scorers)
+            scorer = make_scorer(objective.scorers, self._settings.allow)
         except ValueError as exc:
             raise InputError(f"scorers {list(objective.scorers.values())}: {' '.join(str(exc).split())}") from exc
         planned = [
@@ -210,10 +223,27 @@ class ChunkEvaluator:
             if trial.number not in skip
         ]
         self._cache.dataset(objective.dataset)
+        if objective.keep_model:
+            return ([self._model(chunk, one)] for one in planned)
         self._cache.splits(objective.splits)
         groups = (list(group) for _, group in groupby(planned, key=lambda one: one.group))
         work = _Work(chunk=chunk, scorer=scorer, kept=kept or {})
         return (documents for group in groups for documents in self._documents(work, group))
+
+    def _model(self, chunk: Chunk, one: Planned) -> Document:
+        """Fit a trial on all rows, and store the model."""
+        started_at, objective = now(), chunk.objective
+        data = self._cache.dataset(objective.dataset)
+        part = Part(data.X, data.y, data.sample_weight)
+        result, model = self._models.fit(
+            one.candidate,
+            copy.deepcopy(part) if one.candidate.in_place else part,
+            trial_id=trial_id(chunk.study_id, one.trial.number),
+            study_id=chunk.study_id,
+            seed=seed_of(chunk.study_id, one.trial.number),
+        )
+        outcome = summary([result], [*objective.scorers], objective.refit) | {"shared_by": 1, "model": model}
+        return trial_document(chunk, one.trial, self._settings, outcome, started_at=started_at, attempts=one.attempt)
 
     def _documents(self, work: _Work, group: list[Planned]) -> Iterator[list[Document]]:
         """Evaluate trials that share a fit on each fold, or one that does not."""
@@ -281,14 +311,15 @@ class ChunkEvaluator:
         fold, derived = self._cache.fold(objective, number, pairwise=pairwise, watched=watched)
         return fit_and_score(
             candidate,
-            fold,
+            fold.copied() if candidate.in_place else fold,
             work.scorer,
             list(objective.scorers),
             error_score=objective.failed_score,
             return_train_score=objective.return_train_score,
             seed=seed_of(work.chunk.study_id, largest.trial.number),
+            weigh_scores=objective.weigh_scores,
             learner=candidate.learner,
-            derived=derived,
+            derived=None if candidate.in_place else derived,
             rounds=[one.rounds for one in group] if len(group) > 1 else (),
         )
 

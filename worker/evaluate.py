@@ -6,7 +6,6 @@ afresh, set the trial's parameters, fit on the training part, score the held-out
 
 from __future__ import annotations
 
-import inspect
 import logging
 import math
 import numbers
@@ -18,10 +17,9 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import sklearn
-from sklearn.metrics import check_scoring, get_scorer
 
-from tuning.dataset import Matrix
-from worker.fitting.learner import Derived, Fold, Learner, Part
+from worker.fitting.learner import Derived, Fold, Learner, Part, Which
+from worker.scorers import Scorer
 
 logger = logging.getLogger(__name__)
 
@@ -88,56 +86,6 @@ class Nothing:
         return make()
 
 
-Scorer = Callable[..., Mapping[str, Any]]
-"""Takes a fitted estimator, X, y and, if there are weights, `sample_weight`, which it hands to scorers that take them.
-
-Returns a number a metric, or the traceback of a scorer that failed.
-"""
-
-
-def _own_score(estimator: Any, X: Matrix, y: Any, **weights: Any) -> Any:
-    return estimator.score(X, **weights) if y is None else estimator.score(X, y, **weights)
-
-
-def _takes_weights(scorer: Any, estimator: Any) -> bool:
-    if scorer is _own_score:
-        return "sample_weight" in inspect.signature(estimator.score).parameters
-    return bool(scorer._accept_sample_weight())
-
-
-def make_scorer(scorers: Mapping[str, str | None]) -> Scorer:
-    """Return one callable for all metrics, which predicts once for those that share a prediction.
-
-    Parameters
-    ----------
-    scorers : mapping of str to (str or None)
-        Metric to scikit-learn scorer name; None is the estimator's own ``score``.
-
-    Returns
-    -------
-    callable
-
-    Raises
-    ------
-    ValueError
-        A scorer that scikit-learn does not have.
-    """
-    found = {metric: _own_score if name is None else get_scorer(name) for metric, name in scorers.items()}
-    if len(found) == 1:
-        [(metric, single)] = found.items()
-
-        def score_one(estimator: Any, X: Matrix, y: Any, **weights: Any) -> Mapping[str, Any]:
-            try:
-                taken = weights if weights and _takes_weights(single, estimator) else {}
-                return {metric: single(estimator, X, y, **taken)}
-            except Exception:  # noqa: BLE001 - a scorer that fails is a result, as in scikit-learn
-                return {metric: traceback.format_exc()}
-
-        return score_one
-    together: Scorer = check_scoring(scoring=found, raise_exc=False)
-    return together
-
-
 def _checked(scores: Mapping[str, Any], error_score: float) -> tuple[dict[str, float], str]:
     """Numbers of a scorer's answer, `error_score` for those that failed, and the first failure's traceback."""
     checked, trace = {}, ""
@@ -145,7 +93,7 @@ def _checked(scores: Mapping[str, Any], error_score: float) -> tuple[dict[str, f
         if isinstance(score, np.generic):
             score = score.item()
         if isinstance(score, numbers.Number) and not isinstance(score, complex):
-            checked[metric] = float(score)  # type: ignore[arg-type]
+            checked[metric] = float(score)  # type: ignore[arg-type]  # typeshed's Number has no __float__
             continue
         checked[metric] = error_score
         problem = score if isinstance(score, str) else f"TypeError: the score is a {type(score).__name__}, not a number"
@@ -162,6 +110,7 @@ def fit_and_score(
     error_score: float,
     return_train_score: bool,
     seed: int,
+    weigh_scores: bool = True,
     learner: Learner | None = None,
     derived: Counted | None = None,
     rounds: Sequence[int] = (),
@@ -174,7 +123,7 @@ def fit_and_score(
         Returns a new, unfitted estimator with the trial's parameters.
     fold : Fold
     score : callable
-        From `make_scorer`.
+        From `worker.scorers.make_scorer`.
     metrics : sequence of str
         The metrics that `score` returns.
     error_score : float
@@ -183,6 +132,8 @@ def fit_and_score(
         Score the training part too.
     seed : int
         Seeds NumPy's global generator, which estimators without a ``random_state`` draw from.
+    weigh_scores : bool, default=True
+        Hand sample weights to the scorers that take some, beside the fit.
     learner : Learner, default=None
         Knows how the estimator is fitted; None is as scikit-learn does.
     derived : Counted, default=None
@@ -201,10 +152,15 @@ def fit_and_score(
     np.random.seed(seed)  # what check_random_state(None) returns
     started = time.perf_counter()
     try:
-        estimator = make_estimator()
+        made = make_estimator()
         started = time.perf_counter()
-        learner.fit(estimator, fold, kept)
-        contained = learner.contained(estimator, rounds, fold, kept) if rounds else []
+        inside = learner.inside(made, fold, kept)
+        learner, estimator = inside.learner, inside.estimator
+        learner.fit(estimator, inside.fold, inside.derived)
+        contained: Sequence[int] = ()
+        if rounds:
+            alone = inside.alone
+            contained = [max(rounds)] if alone else learner.contained(estimator, rounds, inside.fold, inside.derived)
         fit_seconds = time.perf_counter() - started
         best_iteration = learner.best_iteration(estimator) if fold.evaluation is not None else None
         chosen = learner.chosen(estimator) if best_iteration is not None else {}
@@ -220,14 +176,30 @@ def fit_and_score(
         )
         return [lost] * max(1, len(rounds))
 
+    def scores_on(part: Part, which: Which) -> tuple[dict[str, float], str]:
+        asked, data = inside.scored_on(part, which)
+        given = _WEIGHTED_SCORES and weigh_scores and data.weight is not None
+        weights = {"sample_weight": data.weight} if given else {}
+        try:
+            found = score(asked, data.X, data.y, **weights)
+        except Exception:  # noqa: BLE001 - with several metrics, an estimator that lacks what one of them asks for
+            found = dict.fromkeys(metrics, traceback.format_exc())
+        return _checked(found, error_score)
+
+    # Seconds of preparing what is scored, which each trial would spend alone.
+    preparing: list[float] = []
+
     def scored(share: float, saved: float) -> FoldResult:
-        began = time.perf_counter()
-        test_scores, trace = _scores(score, estimator, fold.test, error_score)
+        began, made_before, spared_before = time.perf_counter(), kept.made_seconds, kept.spared_seconds
+        test_scores, trace = scores_on(fold.test, "test")
         score_seconds = time.perf_counter() - began
         train_scores: dict[str, float] = {}
         if return_train_score:
-            train_scores, train_trace = _scores(score, estimator, fold.train, error_score)
+            train_scores, train_trace = scores_on(fold.train, "train")
             trace = trace or train_trace
+        spared = kept.spared_seconds - spared_before
+        saved += sum(preparing) + spared
+        preparing.append(kept.made_seconds - made_before + spared)
         return FoldResult(
             test_scores=test_scores,
             train_scores=train_scores,
@@ -242,7 +214,7 @@ def fit_and_score(
 
     if not rounds:
         return [scored(fit_seconds, kept.spared_seconds)]
-    # Alone, each would have binned the data and then trained its own rounds.
+    # Alone, each would have prepared and binned the data and then trained its own rounds.
     binning, training = kept.made_seconds + kept.spared_seconds, fit_seconds - kept.made_seconds
     by_rounds: dict[int, FoldResult] = {}
     try:
@@ -254,11 +226,6 @@ def fit_and_score(
         logger.warning("can't score the first rounds of a fit: its trials are fitted alone", extra=which, exc_info=True)
         by_rounds = {max(rounds): scored(fit_seconds, kept.spared_seconds)}
     return [by_rounds.get(number) for number in rounds]
-
-
-def _scores(score: Scorer, estimator: Any, part: Part, error_score: float) -> tuple[dict[str, float], str]:
-    weights = {"sample_weight": part.weight} if _WEIGHTED_SCORES and part.weight is not None else {}
-    return _checked(score(estimator, part.X, part.y, **weights), error_score)
 
 
 def _line(text: str) -> str:

@@ -65,6 +65,10 @@ def takes_threads(estimator: Any) -> bool:
     return not THREAD_PARAMETERS.isdisjoint(estimator.get_params(deep=False))
 
 
+# Put together of others, for each of which they start a process; inside a worker their parts have the threads.
+_OF_PARTS = frozenset({"ColumnTransformer", "FeatureUnion"})
+
+
 @functools.cache
 def _takes_jobs(cls: type) -> bool:
     return "n_jobs" in inspect.signature(cls).parameters
@@ -89,7 +93,10 @@ def build(cls: type, params: dict[str, Any], threads: int) -> Any:
     packages = (base.__module__.partition(".")[0] for base in cls.__mro__)  # a class of one's own may inherit
     library = next((LIBRARIES[package] for package in packages if package in LIBRARIES), None)
     if library is None:
-        return cls(**{**params, "n_jobs": threads}) if _takes_jobs(cls) else cls(**params)
+        if not _takes_jobs(cls):
+            return cls(**params)
+        of_parts = cls.__module__.startswith("sklearn.") and cls.__name__ in _OF_PARTS
+        return cls(**{**params, "n_jobs": 1 if of_parts else threads})
     final = {key: value for key, value in params.items() if key not in library.thread_aliases}
     final[library.threads] = threads
     spoken = library.verbosity & final.keys()

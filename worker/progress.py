@@ -38,6 +38,8 @@ class Progress:
         Numbers that share no fit any more: one that they shared took its process down.
     taken_over : set of int
         Numbers of which others have left folds.
+    interrupted : dict of int to (list of dict)
+        Where others had trials in hand last, and when, by number.
     since : float
         When the trial in hand began, on the monotonic clock.
     began : float or None
@@ -56,6 +58,9 @@ class Progress:
             number: note["folds"] for number, note in known.items() if note.get("folds")
         }
         self.taken_over = set(self.folds)
+        self.interrupted: dict[int, list[Document]] = {
+            number: note["interrupted"] for number, note in known.items() if note.get("interrupted")
+        }
         self.alone: set[int] = set()
         self.since = 0.0
         self.began: float | None = None

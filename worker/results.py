@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable
+from datetime import datetime
 
 from tenacity import stop_never
 from tenacity.stop import stop_base
@@ -12,7 +13,7 @@ from tenacity.stop import stop_base
 from tuning.errors import StoreError
 from tuning.retry import patiently
 from tuning.settings import Settings
-from tuning.store import Document, Store, unpack
+from tuning.store import Document, Store, now, unpack
 from tuning.unfinished import DoneFold, Try
 from worker.watching.metrics import Metrics
 from worker.watching.pulse import Pulse
@@ -53,6 +54,8 @@ class ResultWriter:
         self._waiting: list[bytes] = []
         # Folds that wait, by the trial that they are of; a result makes them needless.
         self._folds: dict[int, list[DoneFold]] = {}
+        # Trials that were let go in the middle, by whom, and when.
+        self._abandoned: tuple[list[int], str, datetime] | None = None
         self._oldest = 0.0
         # The study of the chunk in hand, its trials that are noted as unfinished, and those of them that ended since.
         self._study_id = ""
@@ -96,6 +99,10 @@ class ResultWriter:
         """Take a fold of a trial that has not ended."""
         self._folds.setdefault(fold.number, []).append(fold)
 
+    def abandon(self, numbers: Iterable[int], worker: str) -> None:
+        """Take note that this worker lets trials go in the middle."""
+        self._abandoned = ([*numbers], worker, now())
+
     def add_try(self, number: int, one: Try) -> None:
         """Write at once that a trial has taken its process down: a worker that dies of it next has said so."""
         self.retry(self._store.unfinished.add_try, self._study_id, number, one)
@@ -117,7 +124,7 @@ class ResultWriter:
         StoreError
             The database was away until `stop` gave up.
         """
-        if self._waiting or self._folds or self._ended:
+        if self._waiting or self._folds or self._ended or self._abandoned:
             self.retry(self._write)
 
     def _write(self) -> None:
@@ -131,6 +138,11 @@ class ResultWriter:
             self._store.unfinished.keep_folds([fold for folds in self._folds.values() for fold in folds])
             self._noted.update(self._folds)
             self._folds.clear()
+        if self._abandoned:
+            numbers, worker, at = self._abandoned
+            self._store.unfinished.abandon(self._study_id, numbers, worker, at)
+            self._noted.update(numbers)
+            self._abandoned = None
         if self._ended:
             # After their results: a crash in between leaves a note too many, never a fold too few.
             self._store.unfinished.drop(self._study_id, self._ended)
@@ -141,6 +153,7 @@ class ResultWriter:
         self._waiting.clear()
         self._folds.clear()
         self._ended.clear()
+        self._abandoned = None
 
     def count_due(self) -> bool:
         """Say whether results wait to be counted, and the last count is long enough ago."""

@@ -20,7 +20,7 @@ from tenacity.stop import stop_base
 from tuning.errors import MessageError, StoreError
 from tuning.messages import Address, Chunk, address_of, decode_chunk
 from tuning.settings import Settings
-from tuning.store import Document, Store, unpack
+from tuning.store import Document, Store, now, pack, unpack
 from tuning.unfinished import DoneFold
 from worker.pace import Pace
 from worker.progress import Progress
@@ -173,6 +173,8 @@ class ChunkRunner:
             self._writer.retry(self._store.unfinished.of, chunk.study_id, set(numbers) - done) if left_behind else {}
         )
         self._writer.begin(chunk.study_id, notes)
+        if notes:
+            self._writer.retry(self._store.unfinished.take_over, chunk.study_id, notes)
         return Progress(chunk, done, notes)
 
     def settle(self, *, idle: bool = False) -> None:
@@ -271,7 +273,7 @@ class ChunkRunner:
                     progress.begin(time.monotonic())
                 case ("f", packed):
                     for fold in unpack(packed)["folds"]:
-                        done = DoneFold(study_id=chunk.study_id, **fold)
+                        done = DoneFold(study_id=chunk.study_id, worker=self._settings.worker_name, at=now(), **fold)
                         progress.keep(done)
                         self._writer.add_fold(done)
                 case ("t", ended):
@@ -305,6 +307,8 @@ class ChunkRunner:
     def _take(self, progress: Progress, number: int, packed: bytes) -> None:
         moment = time.monotonic()
         self._pace.learn(progress, number, moment)
+        if number in progress.interrupted:
+            packed = pack(unpack(packed) | {"interrupted": progress.interrupted[number]})
         progress.end(number)
         progress.begin(moment)
         self._writer.add(number, packed)
@@ -316,6 +320,8 @@ class ChunkRunner:
         lost = moment - progress.began if progress.began else 0.0
         logger.info("abandoned the trial in hand", extra=which(progress.chunk) | {"seconds": round(lost, 1)})
         self._metrics.wasted(lost, "abandoned")
+        if progress.began is not None and progress.todo:
+            self._writer.abandon([trial.number for trial in progress.in_hand()], self._settings.worker_name)
         self._trainer.kill()
 
     def _watch(self, progress: Progress, moment: float) -> None:

@@ -8,8 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, NoReturn
@@ -17,7 +16,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from producer.cli.help import add_command
-from producer.cli.output import note, on_interrupt, plural, print_json, say
+from producer.cli.output import ended_by_signals, note, on_interrupt, plural, print_json, say
 from tuning.settings import redact
 
 # Where `up` and `demo` keep broker and database unless told.
@@ -123,7 +122,7 @@ def up(
     # Servers that were there keep their passwords to themselves.
     given = {name for name in ("AMQP_URL", "MONGO_URL") if os.environ.get(name)}
     with (
-        _ended_by_signals(),
+        ended_by_signals(),
         on_interrupt("stopped; the next `warren up` goes on from here"),
         local_stack(workers, data_dir=data_dir, log=note) as stack,
     ):
@@ -162,25 +161,10 @@ def demo(
     """
     from producer.demo import run
 
-    with _ended_by_signals(), on_interrupt("stopped; `warren demo` again goes on where this ended"):
+    with ended_by_signals(), on_interrupt("stopped; `warren demo` again goes on where this ended"):
         run(workers=workers, data_dir=data_dir)
 
 
 def _sleep() -> NoReturn:
     while True:
         signal.pause()
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Let SIGTERM and a closed terminal end the block as Ctrl-C does, so that what it started is stopped."""
-
-    def interrupt(_: int, __: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 import math
+import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
 
 import typer
@@ -182,3 +184,18 @@ def on_interrupt(parting: str, *, after_bar: bool = False) -> Iterator[None]:
     except KeyboardInterrupt:
         note(parting if after_bar or not sys.stderr.isatty() else f"\n{parting}")
         raise typer.Exit(INTERRUPTED) from None
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and a closed terminal end the block as Ctrl-C does, so that what it started is stopped."""
+
+    def interrupt(_: int, __: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

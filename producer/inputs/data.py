@@ -23,6 +23,8 @@ from tuning.errors import InputError
 
 # NumPy's letters for bool, int, unsigned int, float; 8 bytes, for longer ones differ between machines.
 _NUMBERS, _LARGEST_ITEM = "biuf", 8
+# Letters that an array of texts may have more than the texts themselves, by a factor, and letters that are few anyway.
+_WASTED, _SMALL_TEXTS = 4, 2**20
 
 
 def prepare(
@@ -32,8 +34,9 @@ def prepare(
 
     Parameters
     ----------
-    X : array-like, DataFrame or sparse matrix of shape (n_samples, n_features)
-        A frame may hold missing values, text, categories and bools; sparse formats become CSR.
+    X : array-like, DataFrame or sparse matrix of shape (n_samples, n_features), or documents of shape (n_samples,)
+        Documents are a list, Series or array of text, with None or NaN where one is missing. A frame may hold missing
+        values, text, categories and bools; sparse formats become CSR.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs), or None
         Numbers or labels.
     sample_weight : array-like of shape (n_samples,), default=None
@@ -67,7 +70,7 @@ def prepare(
         raise InputError(f"lengths differ: {listed}; each needs one entry a row of X")
     _check_target(target, candidates)
     if weights is not None:
-        for estimator in candidates.estimators:
+        for estimator in candidates.ends:
             if not takes_weights(estimator):
                 raise InputError(f"sample_weight: {type(estimator).__name__}.fit takes none; leave them out")
     return Dataset(X=matrix, y=target, sample_weight=weights), kept
@@ -93,9 +96,9 @@ def _matrix(X: Any) -> Matrix:
 
 
 def _array(X: Any) -> NDArray[Any]:
+    if (texts := _texts(X)) is not None:
+        return texts
     array = _to_array(X, "X")
-    if array.dtype == object and array.ndim == 1 and all(isinstance(value, str) for value in array):
-        array = array.astype(str)
     if array.dtype == object:
         if not all(isinstance(value, (numbers.Real, np.bool_)) for value in array.ravel()):
             raise InputError(
@@ -112,6 +115,33 @@ def _array(X: Any) -> NDArray[Any]:
             f"X has {array.ndim} dimension(s): it needs 2, rows and features; X.reshape(-1, 1) makes one feature"
         )
     return array
+
+
+def _texts(X: Any) -> NDArray[Any] | None:
+    """Return documents as an array, for a pipeline that begins with a vectoriser; None of anything else."""
+    if not (isinstance(X, (list, tuple, pd.Series)) or (isinstance(X, np.ndarray) and X.dtype.kind in "OT")):
+        return None
+    if isinstance(X, np.ma.MaskedArray):
+        return None
+    if isinstance(X, (list, tuple)) and not all(map(_is_text_or_missing, X)):
+        return None  # before an array is made of it: NumPy would make text of numbers beside text
+    array = np.asarray(X, dtype=object)
+    if array.ndim != 1 or not all(map(_is_text_or_missing, array)) or not any(isinstance(one, str) for one in array):
+        return None
+    lengths = [len(one) if isinstance(one, str) else 0 for one in array]
+    whole = all(isinstance(one, str) and not one.endswith("\x00") for one in array)
+    # An array gives each text the room of the longest, drops a NUL at its end, and has nothing for one that is missing.
+    small = max(lengths) * len(array) <= max(_WASTED * sum(lengths), _SMALL_TEXTS)
+    if whole and small:
+        return array.astype(str)
+    _check_texts(pd.Series(array, dtype=object), "X", "fill in '' for one")
+    found = np.empty(len(array), dtype=object)
+    found[:] = [str(one) if isinstance(one, str) else one for one in array]
+    return found
+
+
+def _is_text_or_missing(value: Any) -> bool:
+    return isinstance(value, str) or value is None or value is pd.NA or (isinstance(value, float) and value != value)
 
 
 def _sparse(X: Any) -> Matrix:
@@ -203,16 +233,21 @@ def _check_object(column: pd.Series[Any], name: Any, where: str) -> None:
             f"{where} is of dtype object and holds {_kind(present)}: it may hold text alone; X.infer_objects(), "
             f"X[{name!r}].astype(float), .astype('category') or .astype(str) give it a type"
         )
+    _check_texts(column, where, f"X[{name!r}].astype('category') does")
+
+
+def _check_texts(column: pd.Series[Any], where: str, way_out: str) -> None:
+    """Refuse texts that Arrow could not bring back: marked as missing in two ways, or no Unicode."""
+    missing = column.isna()
     kinds = {
         "None" if value is None else "NaN" if isinstance(value, float) else str(value) for value in column[missing]
     }
     if not kinds <= {"None", "NaN"} or len(kinds) > 1:
         raise InputError(
-            f"{where} marks missing values as {' and '.join(sorted(kinds))}: use one mark, None or NaN; "
-            f"X[{name!r}].astype('category') does"
+            f"{where} marks missing values as {' and '.join(sorted(kinds))}: use one mark, None or NaN; {way_out}"
         )
     try:
-        "".join(present).encode()
+        "".join(column[~missing]).encode()
     except UnicodeEncodeError as exc:
         raise InputError(f"{where} holds text that is no Unicode: {exc.reason}") from exc
 
@@ -314,7 +349,7 @@ def _check_target(y: NDArray[Any] | None, candidates: Candidates) -> None:
 
 def _check_classes(y: NDArray[Any], candidates: Candidates) -> None:
     # CatBoost's classifiers take probabilities as y where the loss is cross entropy.
-    strict = [one for one in candidates.estimators if library(one) != "catboost"]
+    strict = [one for one in candidates.ends if library(one) != "catboost"]
     if strict and y.dtype.kind == "f" and type_of_target(y).startswith("continuous"):
         odd = next(value for value in y.ravel().tolist() if value != round(value))
         raise InputError(
@@ -326,7 +361,7 @@ def _check_classes(y: NDArray[Any], candidates: Candidates) -> None:
     classes = np.unique(y)
     if len(classes) < 2:
         raise InputError(f"y has one class only, {classes[0].item()!r}: a classifier needs at least two")
-    for estimator in candidates.estimators:
+    for estimator in candidates.ends:
         # XGBoost's classifiers refuse other labels at every fit.
         if library(estimator) == "xgboost" and (
             y.dtype.kind == "U" or not np.array_equal(classes, np.arange(len(classes)))

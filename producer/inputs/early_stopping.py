@@ -5,29 +5,31 @@ from __future__ import annotations
 from itertools import chain
 from typing import Any
 
+from producer.inputs.ends import ends_of
 from producer.inputs.estimators import Candidates
 from producer.space import Space
 from tuning.allowlist import dotted_name
-from tuning.boosting import LIBRARIES
+from tuning.boosting import LIBRARIES, Library
 from tuning.errors import InputError
 
 
 def _asks(estimator: Any, space: Space, own: bool, allow: tuple[str, ...]) -> bool:
     """Say whether some trial of an estimator stops early."""
-    name = dotted_name(type(estimator), allow)
-    library = next((words for words in LIBRARIES.values() if name in words.classes), None)
-    if library is None:
-        return False
-    params = estimator.get_params(deep=False)
-    for parameter, off in library.early_stopping.items():
-        grids = [
-            grid.get(parameter, ())
-            for grid in space.grids
-            if not own or any(one is estimator for one in grid.get("estimator", [estimator]))
-        ]
-        if any(value not in (None, *off) for value in chain([params.get(parameter)], *grids)):
-            return True
+    for grid in space.grids:
+        if own and not any(one is estimator for one in grid.get("estimator", (estimator,))):
+            continue
+        for end, prefix in ends_of(estimator, grid):
+            library = _words_of(end, allow)
+            params = end.get_params(deep=False)
+            for name, off in library.early_stopping.items() if library else ():
+                if any(value not in (None, *off) for value in chain([params.get(name)], grid.get(prefix + name, ()))):
+                    return True
     return False
+
+
+def _words_of(end: Any, allow: tuple[str, ...]) -> Library | None:
+    name = dotted_name(type(end), allow)
+    return next((words for words in LIBRARIES.values() if name in words.classes), None)
 
 
 def check_early_stopping(

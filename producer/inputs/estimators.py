@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 from sklearn.base import is_classifier, is_regressor
 from sklearn.utils import get_tags
 
+from producer.inputs.ends import ends_of
 from producer.inputs.parameters import THREADS, closest, known_names, overruled_by, set_by_user, synonyms
 from producer.inputs.text import short
 from producer.space import Space
@@ -38,6 +39,8 @@ class Candidates:
         parameter of that name (``BaggingClassifier``), nor where no grid has it.
     estimators : tuple of estimator instances
         Every one that a trial may start from.
+    ends : tuple of estimator instances
+        Every one that a trial trains in the end: the same, or the last step of a pipeline.
     kind : {"classifier", "regressor", "other"}
         What they all are: splits and scorers follow from it.
     """
@@ -45,6 +48,7 @@ class Candidates:
     encoded: Json | None
     own: bool
     estimators: tuple[Any, ...]
+    ends: tuple[Any, ...]
     kind: Kind
 
     @property
@@ -82,6 +86,7 @@ def check_estimators(estimator: Any, space: Space, allow: Iterable[str] = ()) ->
         inner = "estimator" in estimator.get_params(deep=False)
     own = not inner and any("estimator" in grid for grid in space.grids)
     seen: dict[int, Any] = {}
+    ends: dict[int, Any] = {}
     cache: dict[int, frozenset[str] | None] = {}
     passed: set[tuple[Any, ...]] = set()
     for number, grid in enumerate(space.grids):
@@ -92,6 +97,7 @@ def check_estimators(estimator: Any, space: Space, allow: Iterable[str] = ()) ->
                     _check_instance(base, space.where(number, "estimator", position), allowed)
                 seen[id(base)] = base
                 cache[id(base)] = known_names(base)
+            ends |= {id(end): end for end, _ in ends_of(base, grid)}
             names = tuple(name for name in grid if not (own and name == "estimator"))
             # A random search has a grid a point: names that were checked on this estimator need no second look,
             # unless the grid swaps an inner estimator that it sets parameters of too.
@@ -103,6 +109,7 @@ def check_estimators(estimator: Any, space: Space, allow: Iterable[str] = ()) ->
                 _check_synonyms(base, names, space, number)
                 passed.add(key)
     if estimator is not None and id(estimator) not in seen and not own:
+        ends |= {id(end): end for end, _ in ends_of(estimator, {})}
         seen[id(estimator)] = estimator
     encoded = None if estimator is None else encode_estimator(estimator, "estimator", allowed)
     if encoded is not None:
@@ -112,6 +119,7 @@ def check_estimators(estimator: Any, space: Space, allow: Iterable[str] = ()) ->
         encoded=encoded,
         own=own,
         estimators=tuple(seen.values()),
+        ends=tuple(ends.values()),
         kind=_one_kind(list(seen.values())),
     )
 

@@ -1,86 +1,107 @@
-"""Scorers by name, and the metric that makes the best trial."""
+"""Scorers, by name or made of scikit-learn's metric functions, and the metric that makes the best trial."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from functools import partial
 from typing import Any
 
-from sklearn.metrics import get_scorer_names
+from sklearn.metrics import get_scorer, get_scorer_names
 
 from producer.inputs.text import nearest, short
+from tuning.codec import encode
 from tuning.errors import InputError
+from tuning.messages import MetricScorer, Scoring
+from tuning.scorers import check_keywords, metric_function, metric_name
 
 # A metric becomes a field of a trial document and a column, mean_test_<metric>.
 _METRIC = re.compile(r"(?!__)[A-Za-z0-9_-]{1,100}", re.ASCII)
+# What make_scorer makes; its class has no public name.
+_MADE = type(get_scorer("accuracy"))
+_WAY_OUT = (
+    "pass a scorer's name, 'roc_auc' for one, or make_scorer(...) of a function of sklearn.metrics, "
+    "make_scorer(fbeta_score, beta=2) for one"
+)
 
 
-def check_scoring(scoring: Any, refit: Any, estimators: Iterable[Any]) -> tuple[dict[str, str | None], str]:
+def check_scoring(
+    scoring: Any, refit: Any, estimators: Iterable[Any], allow: Iterable[str] = ()
+) -> tuple[dict[str, Scoring], str]:
     """Check the scorers and say which one makes the best trial.
 
     Parameters
     ----------
-    scoring : None, str, list of str, or dict of str to str
-        scikit-learn scorer names. None is the estimator's own ``score``.
+    scoring : None, str, scorer, list of str, or dict of str to (str, scorer or None)
+        scikit-learn scorer names, or what `sklearn.metrics.make_scorer` makes of its functions. None is the
+        estimator's own ``score``.
     refit : None, bool or str
         The metric that makes the best; None is the first.
     estimators : iterable of estimator instances
         Those that are scored.
+    allow : iterable of str, default=()
+        Further metric functions.
 
     Returns
     -------
-    scorers : dict of str to (str or None)
-        Scorer name by metric. A single metric given by its name alone is called ``score``, as in scikit-learn.
+    scorers : dict of str to (str, MetricScorer or None)
+        Scorer by metric. A single metric given alone is called ``score``, as in scikit-learn.
     refit : str
         One of the metrics.
 
     Raises
     ------
     InputError
-        An unknown scorer, a callable, a metric named twice or unfit for a column, or a `refit` that is no metric.
+        An unknown scorer, a callable that can't travel, a metric named twice or unfit for a column, or a `refit` that
+        is no metric.
     """
-    scorers = _scorers(scoring, estimators)
+    scorers = _scorers(scoring, tuple(estimators), tuple(allow))
     return scorers, _refit(refit, scorers, scoring)
 
 
-def _scorers(scoring: Any, estimators: Iterable[Any]) -> dict[str, str | None]:
+def _scorers(scoring: Any, estimators: tuple[Any, ...], allow: tuple[str, ...]) -> dict[str, Scoring]:
     if scoring is None:
-        for estimator in estimators:
-            if not callable(getattr(estimator, "score", None)):
-                raise InputError(
-                    f"scoring=None: {type(estimator).__name__} has no score method of its own; pass a scorer's name, "
-                    "'accuracy' for one"
-                )
+        _check_own_score("scoring", estimators)
         return {"score": None}
-    if isinstance(scoring, str):
-        return {"score": _known(scoring, "scoring")}
+    if isinstance(scoring, str) or callable(scoring):
+        return {"score": _known(scoring, "scoring", allow)}
     if isinstance(scoring, Mapping):
         if not scoring:
             raise InputError(
                 "scoring={} is empty: name at least one metric, or pass None for the estimator's own score"
             )
-        return {_metric(metric): _known(name, f"scoring[{metric!r}]") for metric, name in scoring.items()}
-    if callable(scoring):
-        raise InputError(
-            f"scoring={short(scoring)}: a callable can't travel, for a message must not run code; "
-            "pass the scorer's name, 'roc_auc' for one"
-        )
+        found: dict[str, Scoring] = {}
+        for metric, scorer in scoring.items():
+            where = f"scoring[{metric!r}]"
+            if scorer is None:
+                _check_own_score(where, estimators)
+            found[_metric(metric)] = None if scorer is None else _known(scorer, where, allow)
+        return found
     if isinstance(scoring, (list, tuple, AbstractSet)):
         names = sorted(scoring, key=str) if isinstance(scoring, AbstractSet) else list(scoring)
         if not names:
             raise InputError(f"scoring={scoring!r} is empty: name at least one metric, or pass None")
-        checked = [_known(name, f"scoring[{position}]") for position, name in enumerate(names)]
+        checked = [_named(name, f"scoring[{position}]") for position, name in enumerate(names)]
         if twice := [name for position, name in enumerate(checked) if name in checked[:position]]:
             raise InputError(f"scoring names {twice[0]!r} twice: name each metric once")
         return dict(zip(checked, checked, strict=True))
-    raise InputError(f"scoring={short(scoring)}: pass a scorer's name, a list of names, or a dict of metric to name")
+    raise InputError(f"scoring={short(scoring)}: {_WAY_OUT}, a list of names, or a dict of metric to scorer")
 
 
-def _known(name: Any, where: str) -> str:
+def _check_own_score(where: str, estimators: tuple[Any, ...]) -> None:
+    for estimator in estimators:
+        if not callable(getattr(estimator, "score", None)):
+            raise InputError(
+                f"{where}=None: {type(estimator).__name__} has no score method of its own; pass a scorer's name, "
+                "'accuracy' for one"
+            )
+
+
+def _named(name: Any, where: str) -> str:
     if not isinstance(name, str):
-        what = "a callable can't travel" if callable(name) else f"{type(name).__name__} is no scorer"
-        raise InputError(f"{where}={short(name)}: {what}; pass the scorer's name, 'roc_auc' for one")
+        what = "a metric without a name" if callable(name) else f"{type(name).__name__} is no scorer"
+        raise InputError(f"{where}={short(name)}: {what}; pass its scorer's name, or a dict of metric to scorer")
     known = get_scorer_names()
     if name not in known:
         raise InputError(
@@ -88,6 +109,46 @@ def _known(name: Any, where: str) -> str:
             "sklearn.metrics.get_scorer_names() lists them"
         )
     return str(name)
+
+
+def _known(scorer: Any, where: str, allow: tuple[str, ...]) -> Scoring:
+    if isinstance(scorer, str):
+        return _named(scorer, where)
+    if not callable(scorer):
+        raise InputError(f"{where}={short(scorer)}: {type(scorer).__name__} is no scorer; {_WAY_OUT}")
+    if type(scorer) is not _MADE:
+        raise InputError(
+            f"{where}={short(scorer)}: a callable can't travel, for a message must not run code; {_WAY_OUT}"
+        )
+    return _of_parts(scorer, where, allow)
+
+
+def _of_parts(scorer: Any, where: str, allow: tuple[str, ...]) -> Scoring:
+    """Say what `make_scorer` was given; the name where scikit-learn has this very scorer under one."""
+    function: Any = scorer._score_func
+    keywords: dict[str, Any] = dict(scorer._kwargs)
+    while isinstance(function, partial) and not function.args:
+        function, keywords = function.func, function.keywords | keywords
+    response, sign = scorer._response_method, scorer._sign
+    methods = (response,) if isinstance(response, str) else tuple(response)
+    for name in get_scorer_names():
+        other = get_scorer(name)
+        same = other._score_func is function and other._sign == sign and other._response_method in (response, methods)
+        if same and other._kwargs == keywords:
+            return str(name)
+    try:
+        known = metric_name(function, allow)
+        metric_function(known, keywords, allow)
+    except InputError as exc:
+        raise InputError(f"{where}={short(scorer)}: {exc}") from None
+    encoded = {name: encode(value, f"{where}: {name}") for name, value in keywords.items()}
+    check_keywords(encoded, where)
+    return MetricScorer(
+        function=known,
+        greater_is_better=sign > 0,
+        response_method=methods[0] if len(methods) == 1 else methods,
+        kwargs=encoded,
+    )
 
 
 def _metric(name: Any) -> str:
@@ -99,7 +160,7 @@ def _metric(name: Any) -> str:
     return str(name)
 
 
-def _refit(refit: Any, scorers: dict[str, str | None], scoring: Any) -> str:
+def _refit(refit: Any, scorers: dict[str, Scoring], scoring: Any) -> str:
     first = next(iter(scorers))
     choices = ", ".join(map(repr, scorers))
     if callable(refit):
@@ -110,7 +171,7 @@ def _refit(refit: Any, scorers: dict[str, str | None], scoring: Any) -> str:
         raise InputError(f"refit=True: with several metrics it must say which one makes the best: {choices}")
     elif isinstance(refit, str) and refit in scorers:
         best = str(refit)
-    elif isinstance(refit, str) and refit == scoring:
+    elif isinstance(refit, str) and isinstance(scoring, str) and refit == scoring:
         best = first
     else:
         raise InputError(f"refit={short(refit)} is not among the metrics: pass one of {choices}")

@@ -10,7 +10,8 @@ histograms of each leaf for its best split::
 The constants are fitted to 107 runs of XGBoost 3.2, 93 of LightGBM 4.7 and 51 of CatBoost 1.2 on one thread of a
 cloud machine: 500 to 100,000 rows, 6 to 120 columns, depths 2 to 10, 7 to 127 leaves, 20 to 300 rounds, 1 to 4
 classes. Half of those runs are met within a factor of 1.25, nine in ten within 1.7, all within 2.8. Another machine
-is faster or slower as a whole, which measured times correct (`producer.planning.measured`).
+is faster or slower as a whole, which measured times correct (`producer.planning.measured`). Of a pipeline, its last
+step has the formula, and the rest is a guess.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import NamedTuple
 
 from tuning.boosting import library_of, merged, rounds_of
 from tuning.codec import Json
+from tuning.pipelines import tail_of
 
 # Seconds: no estimate is above, whatever a parameter says; a message carries no infinity.
 _LONGEST = 1e9
@@ -172,24 +174,27 @@ def class_name(estimator: Json) -> str:
 
 
 def is_guess(estimator: Json) -> bool:
-    """Say whether nothing is known of an encoded estimator's cost."""
+    """Say whether nothing is known of an encoded estimator's cost, or of the other steps of a pipeline."""
     return library_of(estimator) is None
 
 
 def changes_cost(estimator: Json, name: str) -> bool:
     """Say whether a parameter changes what a trial is expected to cost."""
-    library = library_of(estimator)
-    if library is None:
+    tail = tail_of(estimator, {})
+    library = library_of(tail.estimator)
+    if library is None or not name.startswith(tail.prefix):
         return name.rpartition("__")[2] in _REPEATS
-    return name in _work(estimator).names or name in library.rounds
+    own = name.removeprefix(tail.prefix)
+    return own in _work(tail.estimator).names or own in library.rounds
 
 
 def rounds_of_fit(estimator: Json, params: Mapping[str, Json]) -> int:
     """Return how many rounds a trial is expected to take; 1 where an estimator has none, or says nothing usable."""
-    library = library_of(estimator)
+    tail = tail_of(estimator, params)
+    library = library_of(tail.estimator)
     if library is None:
         return 1
-    return max(int(_number(rounds_of(library, merged(estimator, params)), library.default_rounds)), 1)
+    return max(int(_number(rounds_of(library, merged(tail.estimator, tail.params)), library.default_rounds)), 1)
 
 
 def fit_cost(estimator: Json, params: Mapping[str, Json], shape: Shape) -> Cost:
@@ -210,15 +215,20 @@ def fit_cost(estimator: Json, params: Mapping[str, Json], shape: Shape) -> Cost:
         Never less for more rows, columns, depth, leaves or classes. For an estimator that is none of the boosting
         libraries' a plain guess (see `is_guess`), without rounds.
     """
-    together = merged(estimator, params)
+    tail = tail_of(estimator, params)
     rows, columns, classes = shape
-    if library_of(estimator) is None:
+    if library_of(tail.estimator) is None:
+        together = merged(estimator, params)
         repeats = math.prod(
             max(_number(value, 100), 0) / 100
             for name, value in together.items()
             if name.rpartition("__")[2] in _REPEATS
         )
         return Cost(min(max(rows * columns * _GUESS_A_VALUE * repeats, _SHORTEST_GUESS), _LONGEST), 0.0)
+    if tail.prefix:
+        last = fit_cost(tail.estimator, tail.params, shape)
+        return Cost(min(last.fixed + rows * columns * _GUESS_A_VALUE, _LONGEST), last.per_round)
+    together = merged(estimator, params)
     work = _work(estimator)
     policy = str(together.get("grow_policy") or "").lower()
     leafwise = policy == "lossguide" or not work.default_depth

@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from itertools import accumulate, chain
 from typing import TypeAlias
 
@@ -16,9 +17,22 @@ from producer.planning.regions import MOST_BLOCKS, MOST_SHARING, Axis, Region, a
 from producer.space import Space
 from tuning.boosting import shared_fit
 from tuning.codec import Json
+from tuning.pipelines import outermost, replaces_tail, with_step
 
 # Number, encoded estimator, encoded parameters.
 _Point: TypeAlias = tuple[int, Json, dict[str, Json]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Fork:
+    """A grid where the value of one axis decides what estimator a trial ends with: a part for each."""
+
+    axis: Axis
+    parts: list[_Part]
+
+
+# A grid under one estimator; None where it is of one point.
+_Part: TypeAlias = "_Fork | Region | None"
 
 
 class Plan:
@@ -81,36 +95,18 @@ class Plan:
         self._finished = finished
         grids = space.encoded_grids(allow)
         self._starts = [*accumulate((grid.size for grid in grids), initial=0)][:-1]
-        # Of each grid the axis of estimators, if it has one.
-        self._owns: list[Axis | None] = []
+        all_axes = [axes_of(grid) for grid in grids]
+        n_parts = sum(_count(estimator, axes, estimator_in_grid) for axes in all_axes)
+        self._most_blocks = max(MOST_BLOCKS // max(n_parts, 1), 1)
         points: list[_Point] = []
-        parts: list[tuple[int, Json, list[Axis]]] = []
-        for start, grid in zip(self._starts, grids, strict=True):
-            axes = axes_of(grid)
-            own = next((axis for axis in axes if estimator_in_grid and axis.name == "estimator"), None)
-            others = [axis for axis in axes if axis is not own]
-            self._owns.append(own)
-            for digit, one in enumerate(own.column if own else (estimator,)):
-                first = start + (digit * own.stride if own else 0)
-                if all(axis.size == 1 for axis in others):
-                    points.append((first, one, {axis.name: axis.column[0] for axis in others}))
-                else:
-                    parts.append((first, one, others))
-        self._regions = {
-            first: Region(
-                first,
-                one,
-                axes,
-                self._price,
-                guess=self._guesses(one),
-                share_fits=share_fits,
-                most_blocks=max(MOST_BLOCKS // max(len(parts), 1), 1),
-            )
-            for first, one, axes in parts
-        }
+        regions: list[Region] = []
+        self._parts = [
+            self._part(start, estimator, axes, estimator_in_grid, points, regions)
+            for start, axes in zip(self._starts, all_axes, strict=True)
+        ]
         self._single = self._group(points)
         self._blocks = sorted(
-            chain(self._single, *(region.blocks for region in self._regions.values())),
+            chain(self._single, *(region.blocks for region in regions)),
             key=lambda block: (-block.seconds, block.bins, block.first, block.offsets[0]),
         )
         self.n_trials = space.size - len(finished)
@@ -126,6 +122,44 @@ class Plan:
         """Yield the units in their order, without what is finished."""
         for block in self._blocks:
             yield from block.units(self._finished)
+
+    def _part(
+        self,
+        first: int,
+        estimator: Json,
+        axes: list[Axis],
+        own: bool,
+        points: list[_Point],
+        regions: list[Region],
+    ) -> _Part:
+        """Take a grid apart by the estimators that its trials end with."""
+        fork = _fork(estimator, axes, own)
+        if fork is None:
+            if all(axis.size == 1 for axis in axes):
+                points.append((first, estimator, {axis.name: axis.column[0] for axis in axes}))
+                return None
+            regions.append(
+                Region(
+                    first,
+                    estimator,
+                    axes,
+                    self._price,
+                    guess=self._guesses(estimator),
+                    share_fits=self._share_fits,
+                    most_blocks=self._most_blocks,
+                )
+            )
+            return regions[-1]
+        others = [axis for axis in axes if axis is not fork]
+        return _Fork(
+            fork,
+            [
+                self._part(
+                    first + digit * fork.stride, _forked(estimator, fork, value, own), others, False, points, regions
+                )
+                for digit, value in enumerate(fork.column)
+            ],
+        )
 
     def _price(self, estimator: Json, params: Mapping[str, Json]) -> Cost:
         correction = self._corrections.get(class_name(estimator), 1.0)
@@ -174,5 +208,29 @@ class Plan:
 
     def _region(self, number: int) -> Region | None:
         grid = bisect_right(self._starts, number) - 1
-        start, own = self._starts[grid], self._owns[grid]
-        return self._regions.get(start + ((number - start) // own.stride % own.size * own.stride if own else 0))
+        part = self._parts[grid]
+        while isinstance(part, _Fork):
+            part = part.parts[(number - self._starts[grid]) // part.axis.stride % part.axis.size]
+        return part
+
+
+def _fork(estimator: Json, axes: list[Axis], own: bool) -> Axis | None:
+    """Return the axis whose values are estimators to start from, or replace what an estimator ends with."""
+    if own and (found := next((axis for axis in axes if axis.name == "estimator"), None)):
+        return found
+    # From the outside in: a step that is put there may be a pipeline itself.
+    forks = [axis for axis in axes if replaces_tail(estimator, axis.name)]
+    return min(forks, key=lambda axis: outermost(axis.name), default=None)
+
+
+def _forked(estimator: Json, fork: Axis, value: Json, own: bool) -> Json:
+    return value if own and fork.name == "estimator" else with_step(estimator, fork.name, value)
+
+
+def _count(estimator: Json, axes: list[Axis], own: bool) -> int:
+    """Return how many parts a grid is taken apart into."""
+    fork = _fork(estimator, axes, own)
+    if fork is None:
+        return int(any(axis.size > 1 for axis in axes))
+    others = [axis for axis in axes if axis is not fork]
+    return sum(_count(_forked(estimator, fork, value, own), others, False) for value in fork.column)

@@ -13,6 +13,7 @@ from producer.planning.blocks import Block
 from producer.planning.cost import Cost, changes_cost, rounds_of_fit
 from tuning.boosting import Library, library_of, merged, shared_fit
 from tuning.codec import Json
+from tuning.pipelines import tail_of
 
 # Blocks of a plan at most, so that it takes megabytes, and values of an axis that are told apart.
 MOST_BLOCKS = 10_000
@@ -41,14 +42,15 @@ def axes_of(grid: Grid) -> list[Axis]:
 
 
 def binned_by(estimator: Json, params: Mapping[str, Json]) -> str:
-    """Return a text that is the same for trials that can use the same bins."""
-    library = library_of(estimator)
+    """Return a text that is the same for trials that can use the same bins, or the same other steps of a pipeline."""
+    tail = tail_of(estimator, params)
+    library = library_of(tail.estimator)
+    prepared = "" if tail.before is None else json.dumps(tail.before, sort_keys=True)
     if library is None:
-        return ""
-    together = merged(estimator, params)
-    return json.dumps(
-        [estimator["__estimator__"], {name: together[name] for name in sorted(library.binning & together.keys())}]
-    )
+        return prepared
+    together = merged(tail.estimator, tail.params)
+    bins = {name: together[name] for name in sorted(library.binning & together.keys())}
+    return prepared + json.dumps([tail.estimator["__estimator__"], bins])
 
 
 class Region:
@@ -84,25 +86,28 @@ class Region:
         most_blocks: int = MOST_BLOCKS,
     ) -> None:
         self._first, self._estimator, self._price, self._guess = first, estimator, price, guess
-        library = library_of(estimator)
-        self._rounds = _rounds_axis(axes, library) if library and share_fits else None
-        deciding = [axis for axis in axes if library and self._rounds and _decides(axis, library)]
+        tail = tail_of(estimator, {})
+        library, prefix = library_of(tail.estimator), tail.prefix
+        self._rounds = _rounds_axis(axes, library, prefix) if library and share_fits else None
+        deciding = [axis for axis in axes if library and self._rounds and _decides(axis, library, prefix)]
         if _cases(deciding) > most_blocks:
             # Too many to find out where fits can be shared: every trial is by itself.
             self._rounds, deciding = None, []
         must = {axis.name for axis in deciding}
-        binning = library.binning if library else frozenset()
-        self._outer = [
-            axis
-            for axis in axes
-            if axis is not self._rounds
-            and (axis.name in must or axis.name in binning or changes_cost(estimator, axis.name))
-        ]
+        binning = {prefix + name for name in library.binning} if library else set()
+
+        def told_apart(name: str) -> bool:
+            prepares = bool(prefix) and not name.startswith(
+                prefix
+            )  # trials with the same other steps shall be neighbours
+            return name in must or name in binning or prepares or changes_cost(estimator, name)
+
+        self._outer = [axis for axis in axes if axis is not self._rounds and told_apart(axis.name)]
         while _cases(self._outer) > most_blocks:
             longest = max((axis for axis in self._outer if axis.name not in must), key=lambda axis: axis.size)
             self._outer = [axis for axis in self._outer if axis is not longest]
-        told_apart = {axis.name for axis in self._outer}
-        self._inner = [axis for axis in axes if axis.name not in told_apart and axis is not self._rounds]
+        outer = {axis.name for axis in self._outer}
+        self._inner = [axis for axis in axes if axis.name not in outer and axis is not self._rounds]
         self._splits = _cases([*self._outer, *([self._rounds] if self._rounds else [])]) <= most_blocks
         self._groups: dict[bool, list[_Group]] = {}
         self._cells: dict[int, list[Block]] = {}
@@ -173,16 +178,19 @@ def _cases(axes: Iterable[Axis]) -> int:
     return math.prod(axis.size for axis in axes)
 
 
-def _rounds_axis(axes: Sequence[Axis], library: Library) -> Axis | None:
-    by_name = {axis.name: axis for axis in axes}
+def _rounds_axis(axes: Sequence[Axis], library: Library, prefix: str) -> Axis | None:
+    by_name = {axis.name.removeprefix(prefix): axis for axis in axes if axis.name.startswith(prefix)}
     found = next((by_name[name] for name in library.rounds if name in by_name), None)
     return found if found and found.size <= MOST_BLOCKS else None
 
 
-def _decides(axis: Axis, library: Library) -> bool:
-    """Say whether fits can be shared under some values of a parameter only."""
-    if axis.size == 1 or axis.name in library.rounds or axis.name in library.threads:
+def _decides(axis: Axis, library: Library, prefix: str) -> bool:
+    """Say whether fits can be shared under some values of a parameter only: of the last step, if it is a pipeline's."""
+    name = axis.name.removeprefix(prefix)
+    if axis.size == 1 or not axis.name.startswith(prefix) or name in library.rounds or name in library.threads:
         return False
-    if axis.name in library.required:
+    if name in library.required:
         return not isinstance(axis.column, range) and None in axis.column
-    return axis.name not in library.free and axis.name not in library.binning
+    if not isinstance(axis.column, range) and any(isinstance(value, dict) for value in axis.column):
+        return True
+    return name not in library.free and name not in library.binning

@@ -20,11 +20,12 @@ from uuid import uuid4
 import pika
 import psutil
 import pytest
-from acceptance.conftest import SUPPORT, X, Y, until
+from acceptance.conftest import SUPPORT, X, Y
 from fuzz import live
 from fuzz.mutations import CORPUS, mutated
 from hostile import CASES, NOWHERE, Case, Message, good
 from pika.adapters.blocking_connection import BlockingChannel
+from polling import until
 from sklearn.tree import DecisionTreeClassifier
 
 from producer import submit
@@ -59,7 +60,7 @@ class Site:
                 return found, str((properties.headers or {}).get("x-warren-reason"))
             assert self.worker.poll() is None, self.log.read_text()
             assert time.monotonic() < deadline, f"no dead letter came back\n{self.log.read_text()}"
-            time.sleep(0.01)
+            time.sleep(0.01)  # between two looks: the worker needs the processor too
 
 
 @pytest.fixture(scope="module")

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 import pandas as pd
@@ -15,19 +10,17 @@ import pytest
 import scipy.sparse
 from catboost import CatBoostClassifier, CatBoostRegressor
 from lightgbm import LGBMClassifier, LGBMRegressor
-from sklearn.base import BaseEstimator
+from searches import Search, assert_same_numbers, assert_same_results
 from sklearn.datasets import make_classification, make_regression
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
-from sklearn.exceptions import FitFailedWarning
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, GroupKFold, ShuffleSplit, StratifiedKFold
+from sklearn.model_selection import GroupKFold, ShuffleSplit, StratifiedKFold
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 from xgboost import XGBClassifier, XGBRegressor
 
-from producer import Study, submit
 from tuning.errors import NoResultError, TrialError
 
 pytestmark = pytest.mark.usefixtures("stack")
@@ -61,81 +54,6 @@ REGRESSORS = {
     "catboost": (CatBoostRegressor(depth=3, **_CATBOOST), BOOSTED_GRID),
     "forest": (RandomForestRegressor(n_jobs=1, random_state=7), FOREST_GRID),
 }
-
-
-@dataclass(frozen=True)
-class Search:
-    """A search that both sides run; `fit_with` is what scikit-learn's takes in ``fit``."""
-
-    estimator: Any
-    grid: Any
-    X: Any
-    y: Any
-    fit_with: Mapping[str, Any] = field(default_factory=dict)
-    options: Mapping[str, Any] = field(default_factory=lambda: {"cv": 3})
-
-    def there(self) -> Study:
-        """Submit it; results live as long as the servers, so each run has a name of its own."""
-        return submit(self.estimator, self.grid, self.X, self.y, **self.fit_with, **self.options, name=uuid4().hex)
-
-    def here(self) -> GridSearchCV:
-        """Run it in this process; scikit-learn would refit only to predict."""
-        several = not isinstance(self.options.get("scoring"), str | None)
-        refit = next(iter(self.options["scoring"])) if several else False
-        search = GridSearchCV(self.estimator, self.grid, n_jobs=1, **({"refit": refit} | self.options))
-        with warnings.catch_warnings():
-            # Failed fits, scorers without weights, means that are not finite: the numbers say it all.
-            warnings.simplefilter("ignore")
-            return search.fit(self.X, self.y, **self.fit_with)
-
-
-def assert_same_numbers(*searches: Search, warns: bool = False) -> None:
-    # All are submitted first: the workers are at it while this process computes what to expect.
-    studies = [search.there() for search in searches]
-    expected = [search.here() for search in searches]
-    for search, study, theirs in zip(searches, studies, expected, strict=True):
-        study.wait(timeout=60, progress=False)
-        try:
-            with pytest.warns(FitFailedWarning, match="trials failed") if warns else contextlib.nullcontext():
-                ours = study.cv_results_
-            assert_same_results(ours, theirs.cv_results_)
-            if set(study.results()["state"]) != {"FAILED"}:
-                assert_same_best(study, theirs)
-        except AssertionError as exc:
-            exc.add_note(f"{search.estimator!r} with {search.fit_with} and {search.options}")
-            raise
-
-
-def assert_same_best(study: Study, search: GridSearchCV) -> None:
-    assert study.best_index_ == search.best_index_
-    assert study.best_score_ == search.best_score_
-    assert plain(study.best_params_) == plain(search.best_params_)
-
-
-def assert_same_results(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
-    assert list(ours) == list(theirs)
-    assert [plain(params) for params in ours["params"]] == [plain(params) for params in theirs["params"]]
-    for name in set(theirs) - {"params"}:
-        mine, other = ours[name], theirs[name]
-        assert type(mine) is type(other), name
-        assert (mine.dtype, mine.shape) == (other.dtype, other.shape), name
-        if name.startswith("param_"):
-            assert np.array_equal(np.ma.getmaskarray(mine), np.ma.getmaskarray(other)), name
-            assert [plain(value) for value in mine.compressed()] == [plain(value) for value in other.compressed()], name
-        elif not name.endswith("_time"):
-            assert np.array_equal(mine, other, equal_nan=True), f"{name}: {mine - other}"
-    assert all((ours[name] >= 0).all() for name in ("mean_fit_time", "mean_score_time", "std_fit_time"))
-
-
-def plain(value: Any) -> Any:
-    """Return a parameter value as what can be compared: estimators that are equal are no equals to Python."""
-    if isinstance(value, BaseEstimator) or hasattr(value, "get_params"):
-        return type(value).__name__, {name: plain(one) for name, one in value.get_params(deep=False).items()}
-    if isinstance(value, dict):
-        return {name: plain(one) for name, one in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(plain(one) for one in value)
-    return repr(value) if value != value else value
 
 
 # ----------------------------------------------------------------- libraries and tasks

@@ -123,7 +123,7 @@ def disturb(study: Study, fleet: Fleet, stack: LocalStack, chance: random.Random
             print(f"{status.done:>5} of {status.total} trials: {what} restarted", flush=True)
         else:
             blows[fleet.strike(chance)] += 1
-        time.sleep(chance.uniform(*BETWEEN))
+        time.sleep(chance.uniform(*BETWEEN))  # nothing is waited for: the blows come at random moments
 
 
 def bits(document: dict[str, Any]) -> dict[str, Any]:

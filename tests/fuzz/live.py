@@ -77,7 +77,7 @@ def settle(
             continue
         assert alive(), "the worker ended"
         assert time.monotonic() < deadline, "the worker settles nothing any more"
-        time.sleep(0.01)
+        time.sleep(0.01)  # between two looks: the worker needs the processor too
     found[ACKNOWLEDGED] += sent - found.total()
     return found
 

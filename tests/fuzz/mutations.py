@@ -30,6 +30,40 @@ _PIPELINE = {
     "__estimator__": "sklearn.pipeline.Pipeline",
     "params": {"steps": [{"__tuple__": ["scale", "passthrough"]}, {"__tuple__": ["clf", _CAT]}]},
 }
+_COLUMNS = {
+    "__estimator__": "sklearn.compose.ColumnTransformer",
+    "params": {
+        "transformers": [
+            {
+                "__tuple__": [
+                    "log",
+                    {
+                        "__estimator__": "sklearn.preprocessing.FunctionTransformer",
+                        "params": {"func": {"__function__": "numpy.log1p"}},
+                        "output": "pandas",
+                    },
+                    {"__selector__": {"dtype_include": [{"__type__": "numpy.number"}, "str"], "pattern": "^a"}},
+                ]
+            },
+            {
+                "__tuple__": [
+                    "words",
+                    {
+                        "__estimator__": "sklearn.preprocessing.OneHotEncoder",
+                        "params": {"dtype": {"__dtype__": "float32"}},
+                    },
+                    {"__slice__": [0, 3, None]},
+                ]
+            },
+            {"__tuple__": ["some", "passthrough", {"__array__": ["int64", [1, 2]]}]},
+            {"__tuple__": ["others", "drop", {"__index__": ["a", "b"]}]},
+        ]
+    },
+}
+_PREPARED = {
+    "__estimator__": "sklearn.pipeline.Pipeline",
+    "params": {"steps": [{"__tuple__": ["prepare", _COLUMNS]}, {"__tuple__": ["clf", _XGB]}]},
+}
 
 
 def _message(estimator: Json, *params: Json, **changes: Any) -> Json:
@@ -57,6 +91,7 @@ def _corpus() -> list[Json]:
         own,
         _message(_XGB, {"eta": 0.1, "monotone_constraints": {"__tuple__": [1, 0]}}),
         _message(_PIPELINE, {"clf__depth": 3}, {"clf": _LGB, "clf__num_leaves": 7}, {"scale": None}),
+        _message(_PREPARED, {"clf__n_estimators": 5}, {"clf": _PIPELINE, "prepare": "passthrough"}),
         _message({"__estimator__": "own.Estimator", "params": {"data": "x", "layers": [[1, 2], [3]]}}, {"memory": "y"}),
     ]
 
@@ -135,6 +170,21 @@ VALUES: tuple[Callable[[], Json], ...] = tuple(
             {"__dict__": [1]},
             {"__reduce__": []},
         ),
+        *(
+            {"__function__": "numpy.log1p"},
+            {"__function__": "numpy.load"},
+            {"__function__": 1},
+            {"__array__": ["float64", [0.5, {"__float__": "nan"}]]},
+            {"__array__": ["object", [[]]]},
+            {"__index__": [{}]},
+            {"__slice__": [{}, None, "a"]},
+            {"__dtype__": "int8"},
+            {"__type__": "float"},
+            {"__selector__": {"dtype_include": {"__type__": "object"}}},
+            {"__selector__": 1},
+            {"__estimator__": "sklearn.svm.SVC", "params": {}, "output": "pandas"},
+            {"__estimator__": "sklearn.gaussian_process.kernels.RBF", "params": {}},
+        ),
         *({"__estimator__": "os.system", "params": {}}, {"__estimator__": "sklearn.svm.SVC", "params": {"C": 2}}),
         *({"__estimator__": 1, "params": {}}, {"__estimator__": "sklearn.svm.SVC"}, _LGB, _PIPELINE),
     )
@@ -153,6 +203,17 @@ KEYS = (
         "__dict__",
         "__float__",
         "params",
+    ),
+    *(
+        "__function__",
+        "__array__",
+        "__index__",
+        "__slice__",
+        "__dtype__",
+        "__type__",
+        "__selector__",
+        "output",
+        "steps",
     ),
     *(
         "number",

@@ -1,4 +1,4 @@
-"""A forest that notes each of its fits, for counting work that was done twice."""
+"""A forest and a scaler that note each of their fits, for counting work that was done twice."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any, Self
 
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.preprocessing import StandardScaler
 
-ALLOW = "counted.CountedForest"
+ALLOW = "counted.CountedForest,counted.CountedScaler"
 
 
 class CountedForest(RandomForestClassifier):
@@ -27,3 +28,17 @@ class CountedForest(RandomForestClassifier):
         # One write of few bytes to a file opened for appending: whole, whoever else writes.
         with Path(self.diary).open("a") as diary:
             diary.write(f"{what}\n")
+
+
+class CountedScaler(StandardScaler):
+    """Leaves a line in the file `diary` for each of its fits, with how many rows it saw and a `mark`."""
+
+    def __init__(self, with_mean: bool = True, mark: str = "", diary: str = ""):
+        super().__init__(with_mean=with_mean)
+        self.mark = mark
+        self.diary = diary
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        with Path(self.diary).open("a") as diary:
+            diary.write(f"{len(X)} {self.mark}\n")
+        return super().fit(X, y, sample_weight)

@@ -40,16 +40,20 @@ class Sleeps(_Constant):
 
 
 class Exits(_Constant):
-    """Takes its process down after `seconds` with `code`, or with the signal of a negative one, when `when` is true."""
+    """Takes its process down after `seconds` with `code`, or with the signal of a negative one, when `when` is true.
 
-    def __init__(self, code: int = 7, when: bool = True, number: int = 0, seconds: float = 0.0) -> None:
+    Only where it gets at least so many `rows`.
+    """
+
+    def __init__(self, code: int = 7, when: bool = True, number: int = 0, seconds: float = 0.0, rows: int = 0) -> None:
         self.code = code
         self.when = when
         self.number = number
         self.seconds = seconds
+        self.rows = rows
 
     def fit(self, X: Any, y: Any) -> Self:
-        if self.when:
+        if self.when and len(X) >= self.rows:
             time.sleep(self.seconds)
             if self.code < 0:
                 os.kill(os.getpid(), -self.code)
@@ -67,7 +71,7 @@ class Grows(_Constant):
         held = []
         for _ in range(0, self.megabytes, 10):
             held.append(np.ones(10 * 2**20, dtype=np.uint8))
-            time.sleep(0.01)
+            time.sleep(0.01)  # so that whoever watches the memory sees it grow
         return super().fit(X, y)
 
 
@@ -81,7 +85,7 @@ class KillsItsWorker(_Constant):
     def fit(self, X: Any, y: Any) -> Self:
         if self.when:
             os.kill(os.getppid(), signal.SIGKILL)
-            time.sleep(60)
+            time.sleep(60)  # it ends with its worker
         return super().fit(X, y)
 
 

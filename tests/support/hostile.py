@@ -18,8 +18,11 @@ TREE = {"__estimator__": "sklearn.tree.DecisionTreeClassifier", "params": {}}
 
 
 def good(**changes: Any) -> Message:
-    """Return a message that a producer could have sent, of one trial of a tree."""
-    return {
+    """Return a message that a producer could have sent, of one trial of a tree, with some fields changed.
+
+    ``objective__refit`` reaches inside; ``...`` takes a field away.
+    """
+    made: Message = {
         "schema_version": 1,
         "study_id": "study-0123456789ab",
         "generation": 1,
@@ -35,7 +38,15 @@ def good(**changes: Any) -> Message:
             "return_train_score": False,
         },
         "trials": [{"number": 0, "params": {"max_depth": 2}}],
-    } | changes
+    }
+    for name, value in changes.items():
+        outer, _, inner = name.rpartition("__")
+        place = made[outer] if outer else made
+        if value is ...:
+            del place[inner]
+        else:
+            place[inner] = value
+    return made
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +155,54 @@ case("a billion folds", "^1,000,000,000 splits", _objective(n_splits=10**9))
 case("a metric that is a path", "^objective.scorers", _objective(scorers={"a.b": None}, refit="a.b"))
 case("a metric that is an operator", "^objective.scorers", _objective(scorers={"$set": None}, refit="$set"))
 case("a scorer that is an expression", "^objective.scorers.score", _objective(scorers={"score": "__import__('os')"}))
+
+
+def _metric(function: str = "sklearn.metrics.fbeta_score", **fields: Any) -> Callable[[Message], Message]:
+    return _objective(scorers={"score": {"function": function} | fields})
+
+
+case("a scorer that is a list", "^objective.scorers.score", _objective(scorers={"score": ["accuracy"]}))
+case(
+    "a scorer without a function",
+    "^objective.scorers.score.*function: Field required",
+    _objective(scorers={"score": {}}),
+)
+case("a scorer with a field more", "^objective.scorers.score.*score_func: Extra", _metric(score_func="os.system"))
+for text in (
+    "system",
+    "sklearn.metrics.",
+    "sklearn..metrics.f1_score",
+    "sklearn.metrics.f1_score()",
+    "a.b\n",
+    "a." * 101 + "b",
+):
+    case(f"a metric called {text[:26]!r}", "^objective.scorers.score.*function: String", _metric(text))
+for text in ("fit", "__class__", "predict; import os"):
+    case(f"a metric of the response {text!r}", "^objective.scorers.*response_method", _metric(response_method=text))
+case("a metric of no response", "^objective.scorers.*response_method", _metric(response_method=[]))
+case("a sign in words", "^objective.scorers.*greater_is_better", _metric(greater_is_better="no"))
+case("keywords that are a list", "^objective.scorers.*kwargs", _metric(kwargs=[1]))
+for text in ("__class__", "_hidden", "a.b", "a b", ""):
+    case(f"a metric's keyword {text!r}", r"^objective\.scorers\['score'\]\.kwargs", _metric(kwargs={text: 1}))
+case("an estimator in a metric", "no estimator$", _metric(kwargs={"beta": [{"a": TREE}]}))
+case("a class in a metric", "is no estimator", _metric(kwargs={"beta": {"__estimator__": "os.system"}}))
+case("a misused key in a metric", "reserved key '__reduce__'", _metric(kwargs={"beta": {"__reduce__": ["os.system"]}}))
+case("a deep metric", "nested deeper than 32 levels", _metric(kwargs={"beta": _nested(1, 100)}))
+for name, reason in {
+    "os.system": "is not on the allow-list",
+    "builtins.eval": "is not on the allow-list",
+    "sklearn.utils.shuffle": "is not on the allow-list",
+    "sklearn.metrics.cluster.rand_score": "is not on the allow-list",
+    "sklearn.metrics.pairwise": "is no public function of sklearn.metrics",
+    "sklearn.metrics.ConfusionMatrixDisplay": "is no public function of sklearn.metrics",
+    "sklearn.metrics.no_such_metric": "is no public function of sklearn.metrics",
+    "sklearn.metrics.make_scorer": "compares no true with predicted values",
+    "sklearn.metrics.pairwise_kernels": "compares no true with predicted values",
+    "sklearn.metrics.get_scorer_names": "compares no true with predicted values",
+}.items():
+    case(f"the metric {name}", reason, _metric(name), decoder=False)
+for name in ("y_pred", "y_true", "score_func", "response_method", "no_such_keyword"):
+    case(f"a metric that is given {name}", "takes no keyword", _metric(kwargs={name: 1}), decoder=False)
 case("a best metric that is none", "^objective.refit='other' is none", _objective(refit="other"))
 case("data by a path", "^objective.dataset", _objective(dataset="../../etc/passwd"))
 for text in ("a.b", "$set", "a\x00b", "_a", "a__", "a" * 201, "clf___depth"):
@@ -288,3 +347,90 @@ case(
     "a name behind a space", "is no parameter of a boosting library", _params(LGB, **{"max_depth=3 fs": "/etc/passwd"})
 )
 case("further parameters in a hidden one", "can't name a parameter", _params(LGB, _other_params={"fs": "/etc/passwd"}))
+
+# --------------------------------------------------------- values with a reserved key
+FUNCTION = "sklearn.preprocessing.FunctionTransformer"
+for name in (
+    "os.system",
+    "builtins.eval",
+    "numpy.load.__call__",
+    "numpy.lib.npyio.load",
+    "numpy._core.multiarray.fromfile",
+    "sklearn.datasets.load_files",
+    "scipy.io.loadmat",
+    "numpy",
+    "numpy.Log1p",
+    "",
+):
+    case(
+        f"the function {name!r}",
+        "'func' is called|names no function",
+        _estimator(FUNCTION, func={"__function__": name}),
+    )
+for name in (
+    "numpy.load",
+    "numpy.fromfile",
+    "numpy.save",
+    "numpy.frompyfunc",
+    "numpy.apply_along_axis",
+    "scipy.special.os",
+):
+    # Spelled like a ufunc, and none: only a lookup knows.
+    value = {"__function__": name}
+    case(f"the function {name}", "may not travel", _estimator(FUNCTION, func=value), decoder=False)
+    case(f"a trial's function {name}", "may not travel", _params(FUNCTION, func=value), decoder=False)
+case(
+    "a function beside something else",
+    "'func' is called",
+    _estimator(FUNCTION, func={"__function__": "numpy.log1p", "__tuple__": []}),
+)
+case("a function as an objective", "takes no function", _params(XGB, objective={"__function__": "numpy.log1p"}))
+case("a function for a tokenizer", "'tokenizer' is called", _params(TEXT, tokenizer={"__function__": "numpy.log1p"}))
+case("a folder as an array", "'memory' names a folder", _params(PIPELINE, memory={"__array__": ["str", [NOWHERE]]}))
+case(
+    "a second parameter in an array",
+    "LightGBM reads what follows",
+    _params(LGB, metric={"__array__": ["str", ["auc fs=/etc/passwd"]]}),
+)
+case(
+    "a second parameter in an index",
+    "LightGBM takes numbers, text",
+    _params(LGB, metric={"__index__": ["a fs=/etc/passwd"]}),
+)
+for name, value in {
+    "an array of objects": {"__array__": ["object", [{"__reduce__": []}]]},
+    "an array of nothing known": {"__array__": ["V100000000", [1]]},
+    "an array of many dimensions": {"__array__": ["int64", [[1], [2]]]},
+    "an array of dates": {"__array__": ["datetime64[ns]", [1]]},
+    "an array of numbers that it can't hold": {"__array__": ["int8", [300]]},
+    "an array that is none": {"__array__": "int8"},
+    "an index of bools": {"__index__": [True]},
+    "a slice of lists": {"__slice__": [[1], 2, 3]},
+    "a slice of two": {"__slice__": [1, 2]},
+    "a dtype of its own": {"__dtype__": "i8,V1000"},
+    "a dtype in a list": {"__dtype__": ["int8"]},
+    "a type that runs code": {"__type__": "os.system"},
+    "a type of NumPy that reads files": {"__type__": "numpy.memmap"},
+    "a selector with more": {"__selector__": {"pattern": "a", "__call__": 1}},
+    "a selector of lists": {"__selector__": {"dtype_include": [["a"]]}},
+    "a selector by a class": {"__selector__": {"dtype_include": {"__estimator__": "os.system", "params": {}}}},
+    "a selector with a long pattern": {"__selector__": {"pattern": "(a+)+" * 1000}},
+}.items():
+    case(name, "may travel|is no |misuses the reserved key", _trial(params={"max_features": value}))
+case(
+    "an output of another kind",
+    "is no estimator",
+    _objective(estimator={"__estimator__": TREE["__estimator__"], "params": {}, "output": "os.system"}),
+)
+case(
+    "an output that is a list",
+    "is no estimator",
+    _objective(estimator={"__estimator__": TREE["__estimator__"], "params": {}, "output": ["pandas"]}),
+)
+case("a kernel as an estimator", "is a kernel", _estimator("sklearn.gaussian_process.kernels.RBF"), decoder=False)
+case(
+    "a base of kernels as a parameter",
+    "is not on the allow-list|is no estimator class",
+    _trial(params={"splitter": {"__estimator__": "sklearn.gaussian_process.kernels.cdist", "params": {}}}),
+    decoder=False,
+)

@@ -120,7 +120,9 @@ def test_what_json_lacks_is_an_object_with_one_reserved_key(value: Any, expected
     [
         (len, "a callable can't travel, for a message must not run code; pass the name of a built-in objective"),
         (lambda y, p: (y, p), "a callable can't travel"),
-        (np.ones(3), r"an array can't travel as a parameter; pass value.tolist\(\)"),
+        (np.ones((3, 2)), r"an array can't travel as a parameter, unless it is flat .*; pass value.tolist\(\)"),
+        (np.array(["2020-01-01"], dtype="datetime64[D]"), "an array can't travel"),
+        (np.array([1, None], dtype=object), "an array can't travel"),
         (LogisticRegression, r"a class can't travel; pass an instance, LogisticRegression\(\)"),
         ({1, 2}, "a set can't travel as JSON; pass None, a bool, a number, text, or lists of these"),
         (1 + 2j, "a complex can't travel"),
@@ -202,7 +204,7 @@ def test_catboost_travels_with_what_was_set() -> None:
 def test_a_parameter_that_can_not_travel_is_named_with_its_estimator() -> None:
     with pytest.raises(InputError, match=r"^estimator: XGBClassifier\(objective=\.\.\.\) = .*a callable can't travel"):
         encode_estimator(XGBClassifier(objective=lambda y, p: (y, p)), "estimator")
-    inner = BaggingClassifier(XGBClassifier(base_score=np.ones(2)))
+    inner = BaggingClassifier(XGBClassifier(base_score=np.ones((2, 2))))
     with pytest.raises(InputError, match=r"BaggingClassifier\(estimator=\.\.\.\): XGBClassifier\(base_score=\.\.\.\)"):
         encode_estimator(inner, "estimator")
 

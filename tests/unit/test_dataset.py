@@ -311,3 +311,23 @@ def test_bytes_are_those_of_all_that_is_held() -> None:
     assert matrix_bytes(frame) > 16 + 100
     y, weights = np.arange(3), np.ones(3)
     assert Dataset(X=ONE, y=y, sample_weight=weights).nbytes == ONE.nbytes + y.nbytes + weights.nbytes
+
+
+def test_a_frame_made_of_an_array_lies_in_memory_as_it_did() -> None:
+    """Linear algebra rounds otherwise where numbers lie otherwise."""
+    rows = np.arange(12.0).reshape(4, 3)
+    for frame in (
+        pd.DataFrame(rows, columns=list("abc"), copy=False),
+        pd.DataFrame(np.asfortranarray(rows), copy=False),
+        pd.DataFrame({"a": rows[:, 0], "b": rows[:, 1]}),
+        pd.DataFrame(rows, columns=list("abc"), copy=False).assign(d=1.0),
+        pd.DataFrame(rows.astype(np.float32), columns=list("abc"), copy=False),
+        pd.DataFrame(rows, columns=list("abc"), copy=False).assign(text="x", d=1.0),
+        pd.DataFrame(rows, columns=list("abc"), copy=False).iloc[:, 1:].assign(text="x"),
+    ):
+        found = there_and_back(Dataset(X=frame)).X
+        pd.testing.assert_frame_equal(found, frame)
+        assert found.to_numpy().strides == frame.to_numpy().strides
+        assert found.take([2, 0]).to_numpy().strides == frame.take([2, 0]).to_numpy().strides
+        numbers = [found.take([2, 0]).iloc[:, :2].to_numpy(), frame.take([2, 0]).iloc[:, :2].to_numpy()]
+        assert numbers[0].strides == numbers[1].strides

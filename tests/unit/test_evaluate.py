@@ -13,11 +13,13 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.cluster import KMeans
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV, KFold
+from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from worker.evaluate import FoldResult, Nothing, fit_and_score, make_scorer
+from worker.evaluate import FoldResult, Nothing, fit_and_score
 from worker.fitting import Fold, Learner
 from worker.fitting.learner import Part
+from worker.scorers import make_scorer
 
 DRAW = np.random.default_rng(1)
 X = DRAW.normal(size=(40, 4))
@@ -351,3 +353,15 @@ def test_where_nothing_is_kept_everything_is_made_anew() -> None:
     nothing = Nothing()
     assert nothing.get("key", object, id) is not nothing.get("key", object, id)
     assert (nothing.made_seconds, nothing.spared_seconds) == (0.0, 0.0)
+
+
+def test_an_estimator_that_lacks_what_one_of_several_metrics_asks_for_fails_as_data() -> None:
+    """scikit-learn's scorer of several metrics asks all of them before it scores any, and raises."""
+    fold = Fold(train=Part(X[:30], Y[:30]), test=Part(X[30:], Y[30:]))
+    scorers = {"a": "accuracy", "l": "neg_log_loss", "r": "roc_auc"}
+    how: dict[str, Any] = {"error_score": math.nan, "return_train_score": True, "seed": 0}
+    [found] = fit_and_score(LinearSVC, fold, make_scorer(scorers), [*scorers], **how)
+    assert found is not None
+    assert found.error == "AttributeError: LinearSVC has none of the following attributes: predict_proba."
+    assert found.fitted
+    assert all(map(math.isnan, (*found.test_scores.values(), *found.train_scores.values())))

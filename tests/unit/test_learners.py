@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 from catboost import CatBoostClassifier, CatBoostRegressor
 from lightgbm import LGBMClassifier, LGBMRegressor
+from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import BaggingClassifier, RandomForestClassifier
 from sklearn.linear_model import Ridge
+from sklearn.pipeline import FeatureUnion
 from sklearn.tree import DecisionTreeClassifier
 from xgboost import XGBClassifier, XGBRFRegressor
 
@@ -73,6 +75,12 @@ def test_threads_reach_an_estimator_inside_another() -> None:
     built = decode(encoded, build=lambda cls, params: build(cls, params, 2))
     assert built.n_jobs == 2
     assert built.estimator.n_jobs == 2
+
+
+def test_what_is_put_together_of_parts_starts_no_process_for_each() -> None:
+    for cls, params in ((ColumnTransformer, {"transformers": []}), (FeatureUnion, {"transformer_list": []})):
+        assert build(cls, params, threads=4).n_jobs == 1
+    assert build(RandomForestClassifier, {}, threads=4).n_jobs == 4
 
 
 def test_parameters_given_are_not_changed() -> None:

@@ -130,46 +130,17 @@ def test_json_that_is_no_chunk_is_one_error(value: Any) -> None:
         decode_chunk(json.dumps(value).encode())
 
 
-def message(**changes: Any) -> dict[str, Any]:
-    """Return a good message as a dict, with some fields changed; ``objective__refit`` reaches inside."""
-    made: dict[str, Any] = {
-        "schema_version": 1,
-        "study_id": "study-0123456789ab",
-        "generation": 1,
-        "index": 0,
-        "objective": {
-            "estimator": {"__estimator__": "sklearn.dummy.DummyClassifier", "params": {}},
-            "dataset": "a" * 64,
-            "splits": "b" * 64,
-            "n_splits": 3,
-            "scorers": {"score": None},
-            "refit": "score",
-            "error_score": "NaN",
-            "return_train_score": False,
-        },
-        "trials": [{"number": 7, "params": {"strategy": "prior"}}],
-    }
-    for name, value in changes.items():
-        outer, _, inner = name.rpartition("__")
-        place = made[outer] if outer else made
-        if value is ...:
-            del place[inner]
-        else:
-            place[inner] = value
-    return made
-
-
-def decode_message(**changes: Any) -> Chunk:
-    return decode_chunk(json.dumps(message(**changes)).encode())
+def decode_good(**changes: Any) -> Chunk:
+    return decode_chunk(json.dumps(good(**changes)).encode())
 
 
 def test_defaults_need_not_be_written() -> None:
-    chunk = decode_message(schema_version=...)
+    chunk = decode_good(schema_version=...)
     assert chunk.schema_version == 1
     assert chunk.trial_timeout is None
     assert chunk.share_fits is True
     assert chunk.objective.validation is None
-    assert chunk.trials == (Trial(number=7, params={"strategy": "prior"}, estimator=None, estimated_seconds=0.0),)
+    assert chunk.trials == (Trial(number=0, params={"max_depth": 2}, estimator=None, estimated_seconds=0.0),)
     assert isinstance(chunk.objective.error_score, float)
     assert math.isnan(chunk.objective.error_score)
 
@@ -214,27 +185,27 @@ def test_defaults_need_not_be_written() -> None:
 )
 def test_a_field_that_is_wrong_is_named(changes: dict[str, Any], where: str) -> None:
     with pytest.raises(MessageError, match=rf"^{where}"):
-        decode_message(**changes)
+        decode_good(**changes)
 
 
 def test_an_error_counts_problems_and_repeats_no_content() -> None:
     with pytest.raises(MessageError, match=r"\(2 problem\(s\) in \d+ bytes\)$") as caught:
-        decode_message(study_id=["s3cret"], index="s3cret")
+        decode_good(study_id=["s3cret"], index="s3cret")
     assert "s3cret" not in str(caught.value)
 
 
 def test_records_are_frozen() -> None:
-    chunk = decode_message()
+    chunk = decode_good()
     for record, name in [(chunk, "study_id"), (chunk.objective, "refit"), (chunk.trials[0], "number")]:
         with pytest.raises(ValidationError, match="frozen"):
             setattr(record, name, "other")
 
 
 def test_a_message_is_small_and_reads_well() -> None:
-    body = encode_chunk(decode_message())
-    assert len(body) < 600
+    body = encode_chunk(decode_good())
+    assert len(body) < 700
     assert json.loads(body)["trials"] == [
-        {"number": 7, "params": {"strategy": "prior"}, "estimator": None, "estimated_seconds": 0.0}
+        {"number": 0, "params": {"max_depth": 2}, "estimator": None, "estimated_seconds": 0.0}
     ]
 
 

@@ -13,11 +13,12 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from sklearn import model_selection
 
 import producer
 import tuning
 import worker
-from producer import Study, local_stack, split_params, submit
+from producer import GridSearchCV, RandomizedSearchCV, Study, local_stack, split_params, submit
 
 ROOT = Path(__file__).resolve().parents[2]
 LEARNERS = {"sklearn", "xgboost", "lightgbm", "catboost"}
@@ -37,7 +38,9 @@ def modules_of(package: ModuleType) -> list[str]:
 # ------------------------------------------------------------------------------ names
 
 
-@pytest.mark.parametrize("name", ["Study", "submit", "split_params", "local_stack"])
+@pytest.mark.parametrize(
+    "name", ["GridSearchCV", "RandomizedSearchCV", "Study", "submit", "split_params", "local_stack"]
+)
 def test_public_names_are_there(name: str) -> None:
     assert name in producer.__all__
     assert getattr(producer, name).__name__ == name
@@ -97,6 +100,23 @@ def test_the_other_calls_take_what_they_always_took() -> None:
     assert [(name, wait[name].default) for name in ("timeout", "progress")] == [("timeout", None), ("progress", True)]
     assert list(inspect.signature(Study.attach).parameters) == ["study_id"]
     assert list(inspect.signature(Study.list).parameters) == []
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [(GridSearchCV, model_selection.GridSearchCV), (RandomizedSearchCV, model_selection.RandomizedSearchCV)],
+)
+def test_a_search_takes_what_scikit_learn_s_takes_and_what_a_study_needs(ours: type, theirs: type) -> None:
+    own = ["name", "n_chunks", "share_fits", "trial_timeout", "validation_fraction", "priority", "refit_on"]
+    taken = inspect.signature(ours).parameters
+    expected = inspect.signature(theirs).parameters
+    assert list(taken) == [*expected, *own]
+    for name, one in expected.items():
+        assert taken[name].kind is one.kind
+        assert repr(taken[name].default) == repr(one.default), name
+    submitted = inspect.signature(submit).parameters
+    assert {name: taken[name].default for name in own[:-1]} == {name: submitted[name].default for name in own[:-1]}
+    assert taken["refit_on"].default == "workers"
 
 
 @pytest.mark.parametrize("name", ["status", "wait", "results", "pause", "resume", "cancel", "retry_failed", "delete"])

@@ -117,9 +117,11 @@ def test_several_metrics_and_train_scores_have_their_columns() -> None:
     ],
 )
 def test_ranks_are_scikit_learn_s(means: list[float], ranks: list[int]) -> None:
+    documents = [document(n, mean, mean) for n, mean in enumerate(means)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # an infinite mean has no deviation
-        found = cv_results([document(n, mean, mean) for n, mean in enumerate(means)], SPACE, objective())
+        warnings.filterwarnings("ignore", "One or more of the test scores are non-finite", UserWarning)
+        found = cv_results(documents, SPACE, objective())
     assert found["rank_test_score"].tolist() == ranks
     assert found["rank_test_score"].dtype == np.int32
 
@@ -182,19 +184,85 @@ def test_parameters_are_masked_and_typed_as_in_scikit_learn(grid: Any) -> None:
 # ---------------------------------------------------------------------------- failures
 
 
-def test_some_failed_trials_are_a_warning() -> None:
-    documents = [document(0, 0.5, 1.0), failed(1, math.nan, 1.0, failed_fits=1), failed(2, math.nan, math.nan)]
-    with pytest.warns(
-        FitFailedWarning,
-        match="^2 of 3 trials failed; their failed folds score nan; the first is trial 1: fold 0: no 1",
-    ):
-        found = cv_results(documents, SPACE, objective())
-    assert found["rank_test_score"].tolist() == [1, 2, 2]
+def read_with_warnings(documents: list[dict[str, Any]], asked: Objective) -> tuple[dict[str, Any], list[str]]:
+    """Return the results, and the warnings that came with them: each category's name and text."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = cv_results(documents, Space({"a": list(range(len(documents)))}), asked)
+    return found, [f"{one.category.__name__}: {one.message}" for one in caught]
+
+
+class Fails(Takes):
+    """Raises for some values of a."""
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        if self.a in (1, 2):
+            raise ValueError(f"no {self.a}")
+        return self
+
+
+@pytest.mark.parametrize("error_score", [math.nan, 0.0])
+def test_failed_fits_warn_in_the_words_of_scikit_learn(error_score: float) -> None:
+    documents = [document(0, 0.5, 0.5), *(failed(n, error_score, error_score) for n in (1, 2))]
+    _, ours = read_with_warnings(
+        [one | {"error": one["error"] and f"fold 0: ValueError: no {one['number']}"} for one in documents],
+        objective(error_score=error_score),
+    )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        search = GridSearchCV(Fails(), {"a": [0, 1, 2]}, cv=2, refit=False, error_score=error_score)
+        search.fit(np.ones((4, 1)))
+    theirs = [f"{one.category.__name__}: {one.message}" for one in caught]
+    # Instead of tracebacks, their last lines.
+    head, _, rest = theirs[0].partition("-" * 80)
+    last = [line for line in rest.splitlines() if line.startswith(("2 fits failed with", "-" * 80, "ValueError"))]
+    assert ours[0] == "\n".join([f"{head}{'-' * 80}", *last])
+    assert ours[1:] == theirs[1:]
+
+
+def test_a_failed_fold_counts_once_and_the_others_by_their_reasons() -> None:
+    documents = [
+        document(0, 0.5, 1.0),
+        failed(1, math.nan, 1.0, failed_fits=1),
+        *(failed(n, math.nan, math.nan) | {"error": "fold 1: out of memory"} for n in (2, 3)),
+    ]
+    found, told = read_with_warnings(documents, objective())
+    assert told[0].startswith("FitFailedWarning: \n5 fits failed out of a total of 8.\n")
+    assert told[0].index("4 fits failed with the following error:\nout of memory") < told[0].index("1 fits failed with")
+    assert found["rank_test_score"].tolist() == [1, 2, 2, 2]
+
+
+def test_scores_that_can_not_be_computed_are_another_warning() -> None:
+    documents = [document(0, 0.5, 1.0), failed(1, 0.5, math.nan, failed_fits=0)]
+    _, told = read_with_warnings(documents, objective())
+    assert [one.partition(".")[0] for one in told] == [
+        "UserWarning: Scoring failed in 1 trials",
+        "UserWarning: One or more of the test scores are non-finite: [0",
+    ]
+    assert told[0].endswith("will be set to nan. Details: \nno 1")
+
+
+def test_a_warning_names_ten_reasons_at_most() -> None:
+    _, told = read_with_warnings(
+        [document(0, 0.5, 1.0), *(failed(n, math.nan, math.nan) for n in range(1, 15))], objective()
+    )
+    assert told[0].count("2 fits failed with the following error") == 10
+    assert told[0].endswith("and 4 other errors: the study's results() has them all")
+
+
+def test_a_mean_that_is_no_number_is_told_for_each_part_and_metric() -> None:
+    parts = [f"split_{part}_{metric}" for metric in ("acc", "auc") for part in ("test", "train")]
+    documents = [document(n, **{name: [0.5, math.nan if n else 0.5] for name in parts}) for n in range(2)]
+    _, told = read_with_warnings(documents, objective("acc", "auc", return_train_score=True))
+    expected = [
+        f"UserWarning: One or more of the {part} scores are non-finite: [0.5 nan]" for part in ("test", "train")
+    ]
+    assert told == expected * 2
 
 
 def test_failed_trials_rank_by_the_score_they_were_given() -> None:
     documents = [document(0, -5.0, -5.0), failed(1, 0.0, 0.0), document(2, -1.0, -1.0)]
-    with pytest.warns(FitFailedWarning, match=r"score 0\.0"):
+    with pytest.warns(FitFailedWarning, match=r"will be set to 0\.0"):
         found = cv_results(documents, SPACE, objective(error_score=0.0))
     assert found["rank_test_score"].tolist() == [3, 1, 2]
 
@@ -202,13 +270,13 @@ def test_failed_trials_rank_by_the_score_they_were_given() -> None:
 @pytest.mark.parametrize("error_score", [math.nan, 0.0])
 def test_a_search_without_one_fit_is_an_error(error_score: float) -> None:
     documents = [failed(n, error_score, error_score) for n in range(3)]
-    with pytest.raises(TrialError, match="^All the 6 fits failed.*trial 0: fold 0: no 0"):
+    with pytest.raises(TrialError, match=r"^\nAll the 6 fits failed\.\n(.*\n)*2 fits failed.*error:\nno 0"):
         cv_results(documents, SPACE, objective(error_score=error_score))
 
 
 def test_a_search_with_one_fit_is_a_result() -> None:
     documents = [failed(0, 0.0, 0.5, failed_fits=1), *(failed(n, 0.0, 0.0) for n in (1, 2))]
-    with pytest.warns(FitFailedWarning, match="3 of 3 trials failed"):
+    with pytest.warns(FitFailedWarning, match="5 fits failed out of a total of 6"):
         found = cv_results(documents, SPACE, objective(error_score=0.0))
     assert found["mean_test_score"].tolist() == [0.25, 0.0, 0.0]
 

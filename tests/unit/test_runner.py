@@ -69,6 +69,7 @@ class Kept:
             drop=lambda *_: None,
             drop_study=lambda _: None,
             keep_folds=lambda _: None,
+            abandon=lambda *_: None,
             chunk_begins_again=lambda *_: 0,
             chunk_ends=lambda _: None,
         )

@@ -135,7 +135,7 @@ def test_settings_are_frozen_and_show_no_url() -> None:
     assert "s3cret" not in repr(found)
     assert "s3cret" not in str(found)
     with pytest.raises(ValidationError, match="frozen"):
-        found.threads = 3  # type: ignore[misc]
+        found.threads = 3  # type: ignore[misc]  # what it refuses
 
 
 @pytest.mark.parametrize(

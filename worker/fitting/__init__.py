@@ -9,6 +9,8 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from sklearn.pipeline import Pipeline
+
 from tuning.boosting import LIBRARIES
 from worker.fitting.learner import Fold, Learner
 
@@ -34,7 +36,7 @@ def _learner(library: str) -> Learner:
     return Learner()
 
 
-def learner_of(cls: type[Any]) -> Learner:
+def learner_of(cls: type[Any], allow: tuple[str, ...] = (), *, in_place: bool = False) -> Learner:
     """Return how estimators of a class are fitted.
 
     Parameters
@@ -42,11 +44,20 @@ def learner_of(cls: type[Any]) -> Learner:
     cls : type
         An estimator class. One that inherits from a library's may have changed its ``fit``, and is fitted as it says
         itself.
+    allow : tuple of str, default=()
+        Further names of estimators, which may be steps of a pipeline.
+    in_place : bool, default=False
+        It, or something in it, may write into its data.
 
     Returns
     -------
     Learner
     """
+    if cls is Pipeline:
+        from worker.fitting.pipeline import PipelineLearner
+
+        opener = functools.partial(learner_of, allow=allow, in_place=in_place)
+        return PipelineLearner(opener, allow, in_place=in_place)
     library = cls.__module__.partition(".")[0]
-    words = LIBRARIES.get(library)  # type: ignore[call-overload]
+    words = LIBRARIES.get(library)  # type: ignore[call-overload]  # any name may be asked for
     return _learner(library if words and f"{library}.{cls.__name__}" in words.classes else "")

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.pipeline import Pipeline
 
 from tuning.dataset import Matrix
 
 T = TypeVar("T")
+Which: TypeAlias = Literal["train", "test", "evaluation"]
+"""A part of a fold, as `Fold` calls it."""
 
 
 class Part(NamedTuple):
@@ -38,6 +43,10 @@ class Fold:
     test: Part
     evaluation: Part | None = None
 
+    def copied(self) -> Fold:
+        """Return a fold of its own, for an estimator that writes into its data: every fit gets them as they were."""
+        return Fold(**{name: copy.deepcopy(part) for name, part in vars(self).items()})
+
 
 class Derived(Protocol):
     """What was derived from one fold's training part, kept for the next fit on it."""
@@ -46,8 +55,62 @@ class Derived(Protocol):
         """Return what is kept under `key`, or make it and keep it as `size` bytes."""
 
 
+class Inside:
+    """What of an estimator is fitted, and on what: itself, or the last step of a pipeline on transformed data.
+
+    Attributes
+    ----------
+    learner : Learner
+        Knows how `estimator` is fitted.
+    estimator : estimator instance
+        What is fitted.
+    fold : Fold
+        Its data.
+    derived : Derived
+        Keeps what may be shared by fits on these.
+    alone : bool
+        The fit holds no other trial's model: something before it drew random numbers, which each trial draws itself.
+    """
+
+    def __init__(self, *, learner: Learner, estimator: Any, fold: Fold, derived: Derived, alone: bool = False) -> None:
+        self.learner = learner
+        self.estimator = estimator
+        self.fold = fold
+        self.derived = derived
+        self.alone = alone
+
+    def scored_on(self, part: Part, which: Which) -> tuple[Any, Part]:  # noqa: ARG002 - the part is as it is
+        """Return what to score, once it is fitted, and the data to score it on.
+
+        Parameters
+        ----------
+        part : Part
+            As the user gave it.
+        which : {"train", "test"}
+            Which part of the fold it is.
+        """
+        return self.estimator, part
+
+
 class Learner:
     """Fits as scikit-learn's searches do; the base of those that know a library."""
+
+    def inside(self, estimator: Any, fold: Fold, derived: Derived) -> Inside:
+        """Return what of an estimator is fitted, and on what.
+
+        Parameters
+        ----------
+        estimator : estimator instance
+            Unfitted. Of a pipeline, the steps before the last are fitted.
+        fold, derived
+            As for `fit`.
+
+        Raises
+        ------
+        Exception
+            Whatever a step raises.
+        """
+        return Inside(learner=self, estimator=estimator, fold=fold, derived=derived)
 
     def fit(self, estimator: Any, fold: Fold, derived: Derived) -> None:  # noqa: ARG002 - plain fits derive nothing
         """Fit an estimator on the training part, watching the evaluation part where the fold has one.
@@ -65,12 +128,13 @@ class Learner:
         Exception
             Whatever the estimator raises.
         """
-        weights = {} if fold.train.weight is None else {"sample_weight": fold.train.weight}
+        weights = weights_for(estimator, fold.train.weight)
         if fold.train.y is None:
             estimator.fit(fold.train.X, **weights)
         else:
             estimator.fit(fold.train.X, fold.train.y, **weights)
 
+    # The other arguments are for libraries in which it depends on them.
     def contained(self, estimator: Any, rounds: Sequence[int], fold: Fold, derived: Derived) -> list[int]:  # noqa: ARG002
         """Return those of some numbers of rounds of which a fitted estimator contains the model, as if fitted alone.
 
@@ -108,6 +172,27 @@ class Learner:
     def chosen(self, estimator: Any) -> dict[str, Any]:  # noqa: ARG002 - nothing else chooses by the rounds
         """Return the parameters that a fitted estimator has chosen by itself, by the number of rounds."""
         return {}
+
+
+def weights_for(estimator: Any, weight: Any) -> dict[str, Any]:
+    """Return the keyword of an estimator's ``fit`` that takes sample weights, with them; nothing for None.
+
+    Parameters
+    ----------
+    estimator : estimator instance
+        A pipeline hands them to its last step, which is how it is told to: ``clf__sample_weight``.
+    weight : ndarray of shape (n_samples,) or None
+    """
+    if weight is None:
+        return {}
+    path = []
+    while isinstance(estimator, (Pipeline, TransformedTargetRegressor)):
+        if isinstance(estimator, Pipeline):
+            name, estimator = estimator.steps[-1]
+            path.append(name)
+        else:  # hands its keywords to its regressor as they are
+            estimator = estimator.regressor
+    return {"__".join([*path, "sample_weight"]): weight}
 
 
 def fingerprint(values: Any) -> str | None:

@@ -141,7 +141,7 @@ class HealthServer(ThreadingTCPServer):
 
     # What follows is for the standard library to call.
 
-    def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002
+    def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002 - socketserver's signature
         """Refuse a client too many."""
         return len(self._clients) < _MOST_CLIENTS
 
@@ -163,7 +163,7 @@ class HealthServer(ThreadingTCPServer):
                 with contextlib.suppress(OSError):
                     client.shutdown(socket.SHUT_RDWR)
 
-    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
+    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - socketserver's signature
         """Log what a client's end, or ours, made of its request."""
         if isinstance(sys.exc_info()[1], OSError):
             logger.debug("a client of the health server went away", exc_info=True)

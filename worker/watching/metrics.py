@@ -64,7 +64,7 @@ class Metrics:
 
     def __init__(self) -> None:
         # When each counter began would be a second page of numbers, and is the process's start for all.
-        disable_created_metrics()  # type: ignore[no-untyped-call]
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # it alone has no types
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         Info("warren", "The version of Warren.", registry=self.registry).info({"version": metadata.version("warren")})

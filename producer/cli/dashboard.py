@@ -1,0 +1,67 @@
+"""The command that serves the dashboard."""
+
+from __future__ import annotations
+
+import ipaddress
+import sys
+import webbrowser
+from contextlib import closing
+from typing import Annotated
+
+import typer
+
+from producer.cli.help import add_command
+from producer.cli.output import ended_by_signals, note, say
+from producer.cli.studies import find
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command of this module."""
+    add_command(app, dashboard, "Studies")
+
+
+def dashboard(
+    study_id: Annotated[
+        str | None,
+        typer.Argument(metavar="ID", help="A study to show, or the beginning of its id.", show_default=False),
+    ] = None,
+    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where to listen. There is no password.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="0 is any that is free.")] = 8080,
+    open_: Annotated[bool, typer.Option("--open/--no-open", help="Open it in a browser.")] = False,
+) -> None:
+    """Show the studies in a browser, live, until Ctrl-C.
+
+    History, parallel coordinates, importances and every trial. It is optuna-dashboard, and reads only: nothing that is
+    clicked there changes a study.
+
+    Example:
+      warren dashboard
+      warren dashboard breast --port 8081 --open
+    """
+    from producer.viewing.needs import require
+
+    require("warren dashboard", "optuna", "optuna-dashboard", "waitress")
+    from producer.viewing.dashboard import Dashboard
+    from tuning.settings import load_settings
+    from tuning.store import Store
+
+    with ended_by_signals(), closing(Store(load_settings())) as store:
+        store.ping()
+        study = None if study_id is None else find(study_id).id
+        served = Dashboard(store, host, port)
+        address = f"{served.url}/dashboard" if study is None else served.address_of(study)
+        say(address)
+        sys.stdout.flush()
+        note(f"shows database {store.database!r} at {store.url}, read only; Ctrl-C ends it")
+        if not _is_loopback(host):
+            note("warren: whoever reaches this address can read every study: there is no password")
+        if open_:
+            webbrowser.open(address)
+        served.run()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

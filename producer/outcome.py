@@ -1,0 +1,202 @@
+"""What came of a study: its results as tables, its best trial, and the model that the best one makes."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, cast
+
+from producer.following import gone
+from producer.space import Space
+from tuning.errors import NoResultError
+from tuning.messages import Objective
+from tuning.settings import Settings, load_settings
+from tuning.store import Document, Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def _found_again(cls: type[Outcome], document: Document) -> Outcome:
+    return cls(document, load_settings())
+
+
+class Outcome:
+    """The reading side of `producer.Study`, which says whose outcome it is."""
+
+    def __init__(self, document: Document, settings: Settings, store: Store | None = None) -> None:
+        self.id: str = document["_id"]
+        self.name: str = document["name"]
+        self._settings = settings
+        self._objective = Objective.model_validate(document["objective"])
+        self.refit = self._objective.refit
+        if store is not None:
+            self._store = store
+            weakref.finalize(self, store.close)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Neither sockets nor passwords in a pickle: what comes out is bound to the servers of where it is read.
+        document = {"_id": self.id, "name": self.name, "objective": self._objective.model_dump()}
+        return _found_again, (type(self), document)
+
+    @cached_property
+    def _store(self) -> Store:
+        store = Store(self._settings)
+        weakref.finalize(self, store.close)
+        return store
+
+    @cached_property
+    def _space(self) -> Space:
+        document = self._store.study(self.id, ("space",))
+        if document is None:
+            raise gone(self.id)
+        return Space.decode(document["space"], self._settings.allow)
+
+    def results(self) -> pd.DataFrame:
+        """Return one row a trial that has ended, also while the study runs.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Indexed by trial number. Columns: ``number``, ``state`` (``COMPLETE`` or ``FAILED``), ``estimator``,
+            ``params`` (dict) and a ``param_<name>`` each, ``split<i>_test_<metric>``, ``mean_``, ``std_`` and
+            ``rank_test_<metric>`` (``score`` for a single metric; train scores if asked for), ``fit_seconds``
+            (its share of them, where ``shared_by`` trials had one fit a fold), ``score_seconds`` and
+            ``saved_seconds`` over all folds, ``mean_best_iteration`` where early stopping chose the rounds,
+            ``error``, ``worker``, ``attempts``, ``started_at`` and ``finished_at`` (UTC).
+        """
+        from producer.results import fields_for_results, results_frame
+
+        documents = self._store.trials(self.id, fields_for_results(self._objective))
+        return results_frame(documents, self._space, self._objective)
+
+    def best_trials(self, n: int = 10, estimator: str | None = None) -> Sequence[Document]:
+        """Return the documents of the trials with the best scores, best first.
+
+        Parameters
+        ----------
+        n : int, default=10
+            How many at most.
+        estimator : str, default=None
+            Only those of this class, ``"XGBClassifier"``.
+
+        Returns
+        -------
+        list of dict
+            As they lie in the collection ``trials``.
+        """
+        return self._store.best_trials(self.id, n, {"estimator": estimator} if estimator else None)
+
+    @property
+    def cv_results_(self) -> dict[str, Any]:
+        """What ``GridSearchCV.cv_results_`` holds: the same names, shapes, dtypes and, on the same data, numbers.
+
+        Raises
+        ------
+        NoResultError
+            Trials are still missing.
+        TrialError
+            Every fit failed, or a trial did and ``error_score`` is "raise".
+        """
+        from producer.results import read_cv_results
+
+        return read_cv_results(self._store, self.id, self._space, self._objective)
+
+    def _best(self) -> Document:
+        best = self.best_trials(1)
+        if not best:
+            raise NoResultError(
+                f"study {self.id} has no trial with a score yet: wait() for one, or see results() for errors"
+            )
+        return best[0]
+
+    @property
+    def best_index_(self) -> int:
+        """Number of the best trial so far, an index into ``cv_results_``."""
+        return cast("int", self._best()["number"])
+
+    @property
+    def best_params_(self) -> dict[str, Any]:
+        """Parameters of the best trial so far."""
+        return self._space[self.best_index_]
+
+    @property
+    def best_score_(self) -> float:
+        """Mean test score of the best trial so far."""
+        return cast("float", self._best()["mean_test_score"])
+
+    def refit_estimator(self, index: int | None = None) -> Any:
+        """Return an unfitted estimator with the parameters of a trial, to train on all data.
+
+        Where the trial stopped early, its number of rounds is the mean over the folds of those that were kept, and it
+        stops early no more: ``study.refit_estimator().fit(X, y)`` needs no evaluation set.
+
+        Parameters
+        ----------
+        index : int, default=None
+            Number of the trial; None is the best one so far.
+
+        Returns
+        -------
+        estimator instance
+
+        Raises
+        ------
+        NoResultError
+            No trial has a score yet, or the one asked for has not ended.
+        """
+        from producer.refit import refit_estimator
+
+        best = self._best() if index is None else self._ended(index)
+        document = self._store.study(self.id, ("estimator_in_grid",))
+        if document is None:
+            raise gone(self.id)
+        [(_, params)] = self._space.encoded_points([best["number"]], self._settings.allow)
+        own = params.pop("estimator") if document["estimator_in_grid"] and "estimator" in params else None
+        return refit_estimator(
+            own or self._objective.estimator,
+            params,
+            best.get("mean_best_iteration"),
+            best.get("chosen_params"),
+            self._settings.allow,
+        )
+
+    def best_model(self, index: int | None = None, *, timeout: float | None = None) -> Any:
+        """Return the best trial's estimator, trained on all data by a worker, as ``best_estimator_`` is.
+
+        It is trained once and kept in the bucket ``models``, in the library's own format (scikit-learn's estimators and
+        pipelines by skops): nothing is pickled. The study's weights count; what early stopping found becomes the
+        number of rounds.
+
+        Parameters
+        ----------
+        index : int, default=None
+            Number of the trial; None is the best one so far.
+        timeout : float, default=None
+            Seconds to wait; None is as long as it takes. Interrupting ends the waiting, not the training.
+
+        Returns
+        -------
+        estimator instance
+            Fitted, with the parameters that the user wrote.
+
+        Raises
+        ------
+        NoResultError
+            No trial has a score yet, or the one asked for has not ended.
+        TrialError
+            The fit failed.
+        TimeoutError
+            The time is over; the same call goes on waiting.
+        """
+        from producer.models import fitted_model
+
+        number = self.best_index_ if index is None else index
+        return fitted_model(self._store, self._settings, self.id, number, self.refit_estimator(number), timeout)
+
+    def _ended(self, number: int) -> Document:
+        found = self._store.trial(self.id, number)
+        if found is None:
+            raise NoResultError(f"study {self.id} has no result of trial {number} yet: wait() for it, or see results()")
+        return found

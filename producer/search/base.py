@@ -1,0 +1,255 @@
+"""What both searches share: ``fit`` is a study; all else is scikit-learn's."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import numbers
+import sys
+import time
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NoReturn, Self, TypeAlias
+
+from sklearn.base import _fit_context, clone, is_classifier
+from sklearn.model_selection import check_cv
+from sklearn.model_selection._search import BaseSearchCV
+from sklearn.utils import get_tags, indexable
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metadata_routing import _routing_enabled
+from sklearn.utils.validation import _check_method_params
+
+from producer.following import Follower
+from producer.inputs.options import HIGHEST_PRIORITY
+from producer.progress import Progress
+from producer.results import read_cv_results
+from producer.search.metadata import weights_of
+from producer.space import Space
+from producer.status import Status
+from producer.study import Study
+from producer.submission import submit_space
+from tuning.errors import InputError, NoResultError, StudyError, TrialError
+
+Grids: TypeAlias = list[Mapping[str, Sequence[Any]]]
+
+# What a study needs beside what scikit-learn's searches are told: `producer.submit` says what each does.
+_CONSTRAINTS: dict[str, Any] = {
+    "name": [str, None],
+    "n_chunks": [Interval(numbers.Integral, 1, None, closed="left"), None],
+    "share_fits": ["boolean"],
+    "trial_timeout": [Interval(numbers.Real, 0, None, closed="neither"), None],
+    "validation_fraction": [Interval(numbers.Real, 0, 1, closed="neither"), None],
+    "priority": [Interval(numbers.Integral, 1, HIGHEST_PRIORITY, closed="both")],
+    "refit_on": [StrOptions({"workers", "here"})],
+}
+
+
+class SearchOnWorkers(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
+    """A search whose ``fit`` is a study: submitted, waited for and read."""
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {**BaseSearchCV._parameter_constraints, **_CONSTRAINTS}
+
+    name: str | None
+    n_chunks: int | None
+    share_fits: bool
+    trial_timeout: float | None
+    validation_fraction: float | None
+    priority: int
+    refit_on: str
+
+    @abstractmethod
+    def _search_space(self) -> tuple[Grids, Sequence[Mapping[str, Any]] | None]:
+        """Return the grids of the search, a point being a grid too, and the candidates where they are drawn."""
+
+    @_fit_context(prefer_skip_nested_validation=False)  # type: ignore[untyped-decorator]  # the estimator is not validated yet
+    def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
+        """Let the workers evaluate every candidate, and train the best one.
+
+        The call waits. Interrupted, it leaves the study running: the same call goes on waiting, and so does
+        ``Study.attach(search.study_.id).wait()`` from anywhere. What has been evaluated on the same data is not
+        evaluated again.
+
+        Parameters
+        ----------
+        X : array-like, DataFrame or sparse matrix of shape (n_samples, n_features) or (n_samples, n_samples)
+            The latter for precomputed kernels and distances.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+        **params : dict of str to object
+            ``sample_weight``, for the last step of a pipeline ``<step>__sample_weight``, and ``groups``.
+
+        Returns
+        -------
+        GridSearchCV or RandomizedSearchCV
+            This one.
+
+        Raises
+        ------
+        InputError
+            Something can't travel, or can't be used; a ``ValueError``. scikit-learn's own checks come first, and raise
+            what they raise there.
+        TrialError
+            Every fit failed, or one did and ``error_score`` is "raise", or training the best one did; a ``ValueError``.
+        StudyError
+            The study was cancelled or deleted, or no worker can use what is left.
+        StoreError, BrokerError
+            A server is unreachable.
+        """
+        if getattr(self, "_skl_callbacks", None):
+            raise InputError(
+                "callbacks would be called where the fits are, which is on the workers: take them off with "
+                "set_callbacks(), and pass verbose=1 for a bar"
+            )
+        scorers, best_by = self._get_scorers()
+        X, y = indexable(X, y)
+        routed = self._get_routed_params_for_fit(_check_method_params(X, params=params))
+        weights, weigh_scores = weights_of(
+            self.estimator, scorers, routed.estimator.fit, routed.scorer.score, routed=_routing_enabled()
+        )
+        self._checked_cv_orig = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
+        split = routed.splitter.split
+        self.n_splits_ = self._checked_cv_orig.get_n_splits(X, y, **split)
+        base_estimator = clone(self.estimator)
+        space, candidates = self._checked_space()
+        _check_kernel(base_estimator, X)
+        folds = self._folds(X, y, split)
+        several = hasattr(scorers, "_scorers")
+        if self.verbose > 0:
+            fits = space.size * len(folds)
+            sys.stdout.write(f"Fitting {len(folds)} folds for each of {space.size} candidates, totalling {fits} fits\n")
+        self.study_ = submit_space(
+            base_estimator,
+            space,
+            X,
+            y,
+            scoring=self.scoring,
+            cv=self._checked_cv_orig,
+            folds=folds,
+            groups=split.get("groups") if self.validation_fraction is not None else None,
+            sample_weight=weights,
+            weigh_scores=weigh_scores,
+            refit=self.refit if several and isinstance(self.refit, str) else None,
+            n_chunks=self.n_chunks,
+            share_fits=self.share_fits,
+            name=self.name,
+            error_score=self.error_score,
+            return_train_score=self.return_train_score,
+            trial_timeout=self.trial_timeout,
+            validation_fraction=self.validation_fraction,
+            priority=self.priority,
+        )
+        self._wait(self.study_)
+        results = read_cv_results(self.study_._store, self.study_.id, space, self.study_._objective, candidates)
+        self.multimetric_ = several
+        if self.refit or not several:
+            self.best_index_ = self._select_best_index(self.refit, best_by, results)
+            if not callable(self.refit):
+                self.best_score_ = results[f"mean_test_{best_by}"][self.best_index_]
+            self.best_params_ = results["params"][self.best_index_]
+        if self.refit:
+            began = time.time()
+            self.best_estimator_ = self._refitted(base_estimator, X, y, routed.estimator.fit)
+            self.refit_time_ = time.time() - began
+            if hasattr(self.best_estimator_, "feature_names_in_"):
+                self.feature_names_in_ = self.best_estimator_.feature_names_in_
+        self.scorer_ = scorers._scorers if several else scorers
+        self.cv_results_ = results
+        return self
+
+    def _checked_space(self) -> tuple[Space, Sequence[Mapping[str, Any]] | None]:
+        grids, candidates = self._search_space()
+        if not grids:
+            _no_fits()
+        own = "estimator" in self.estimator.get_params(deep=False)
+        if not own and any("estimator" in grid for grid in grids):
+            raise InputError(
+                f"Invalid parameter 'estimator' for estimator {self.estimator!r}: to search over estimators make them "
+                "values of a pipeline's step, GridSearchCV(Pipeline([('clf', SVC())]), {'clf': [SVC(), Ridge()]}) for "
+                "one, or use producer.submit(None, {'estimator': [...]})"
+            )
+        return Space(grids), candidates
+
+    def _folds(self, X: Any, y: Any, split: Mapping[str, Any]) -> list[tuple[Any, Any]]:
+        """Draw the folds, once: a generator has them only once, and a splitter may draw others the next time."""
+        folds = [(train, test) for train, test in self._checked_cv_orig.split(X, y, **split)]
+        if len(folds) != self.n_splits_:
+            raise ValueError(
+                "cv.split and cv.get_n_splits return inconsistent results. "
+                f"Expected {self.n_splits_} splits, got {len(folds)}"
+            )
+        return folds or _no_fits()
+
+    def _wait(self, study: Study) -> None:
+        """Wait for every trial, or, where a failure raises, for the first that fails."""
+
+        def show(status: Status) -> None:
+            if bar is not None:
+                bar.update(status)
+            if self.error_score == "raise" and status.failed:
+                raise _FailedError
+
+        bar = None
+        try:
+            if self.verbose > 0:
+                with Progress(study.status().total, study.name) as bar:
+                    Follower(study._store, study.id, math.inf, show).run()
+            else:
+                Follower(study._store, study.id, math.inf, show).run()
+        except KeyboardInterrupt:
+            raise _interrupted(study) from None
+        except _FailedError:
+            _raise_failure(study)
+
+    def _refitted(self, base_estimator: Any, X: Any, y: Any, fit_params: Mapping[str, Any]) -> Any:
+        """Return the best candidate, fitted on all rows."""
+        index = int(self.best_index_)
+        if self.refit_on == "workers":
+            try:
+                return self.study_.best_model(index)
+            except KeyboardInterrupt:
+                raise _interrupted(self.study_) from None
+        trial = self.study_._store.trial(self.study_.id, index) or {}
+        if trial.get("mean_best_iteration") is None:
+            # Cloned, the parameters too, for they may be estimators.
+            best = clone(base_estimator).set_params(**clone(self.best_params_, safe=False))
+        else:
+            best = self.study_.refit_estimator(index)
+        return best.fit(X, **fit_params) if y is None else best.fit(X, y, **fit_params)
+
+
+class _FailedError(Exception):
+    """A trial failed, and that was to be raised."""
+
+
+def _raise_failure(study: Study) -> NoReturn:
+    """Cancel a study that can have no result any more, and say what failed first."""
+    with contextlib.suppress(StudyError):  # it has ended meanwhile
+        study.cancel()
+    trials = study.results()
+    failed = trials[trials["state"] == "FAILED"]
+    if failed.empty:  # taken back meanwhile, to be tried again
+        raise NoResultError(f"study {study.id} was changed while it was waited for: fit again goes on with it")
+    raise TrialError(
+        f"trial {failed['number'].iloc[0]} with {failed['params'].iloc[0]} failed: {failed['error'].iloc[0]}. "
+        f'error_score="raise" ends the search with the first failure, and study {study.id} is cancelled'
+    )
+
+
+def _interrupted(study: Study) -> KeyboardInterrupt:
+    return KeyboardInterrupt(
+        f"study {study.id!r} goes on without this cell: fit(...) with the same data goes on waiting, and "
+        f"Study.attach({study.id!r}) follows, steers and reads it from anywhere; its cancel() ends it"
+    )
+
+
+def _no_fits() -> NoReturn:
+    raise ValueError("No fits were performed. Was the CV iterator empty? Were there no candidates?")
+
+
+def _check_kernel(estimator: Any, X: Any) -> None:
+    """Refuse a kernel that scikit-learn's searches can't cut on both sides."""
+    if not get_tags(estimator).input_tags.pairwise:
+        return
+    if not hasattr(X, "shape"):
+        raise ValueError("Precomputed kernels or affinity matrices have to be passed as arrays or sparse matrices.")
+    if X.shape[0] != X.shape[1]:
+        raise ValueError("X should be a square kernel matrix")

@@ -1,0 +1,105 @@
+"""`GridSearchCV`."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+from sklearn import model_selection
+from sklearn.model_selection import ParameterGrid
+
+from producer.search.base import Grids, SearchOnWorkers
+
+
+class GridSearchCV(SearchOnWorkers, model_selection.GridSearchCV):  # type: ignore[misc]
+    """scikit-learn's ``GridSearchCV``, evaluated by the workers.
+
+    A subclass: whatever takes one takes the other, with the same candidates, folds, scores and attributes, bit for
+    bit. ``fit`` submits a study to the servers that ``AMQP_URL`` and ``MONGO_URL`` name, and waits for it.
+
+    Parameters
+    ----------
+    estimator, param_grid, scoring, refit, cv, error_score, return_train_score
+        As for `sklearn.model_selection.GridSearchCV`. `scoring` takes scikit-learn's scorers by name, and
+        ``make_scorer(...)`` of its metric functions; other callables can't travel.
+    n_jobs, pre_dispatch
+        Taken and left alone: the workers are as many as there are.
+    verbose : int, default=0
+        Above 0, a line with the number of fits, and a bar.
+    name : str, default=None
+        What you call the study. None is the estimator's class.
+    n_chunks : int, default=None
+    share_fits : bool, default=True
+    trial_timeout : float, default=None
+        Seconds.
+    validation_fraction : float, default=None
+    priority : int, default=1
+        These as for `producer.submit`.
+    refit_on : {"workers", "here"}, default="workers"
+        Where the best candidate is trained on all rows: by a worker, which sends the model back in its library's own
+        format, or in this process.
+
+    Attributes
+    ----------
+    study_ : Study
+        The search as a study: attach to it, pause it, see its trials and pictures. There from the submission on.
+    cv_results_, best_estimator_, best_score_, best_params_, best_index_, scorer_, n_splits_, refit_time_, multimetric_
+        As scikit-learn's; and ``classes_``, ``n_features_in_`` and ``feature_names_in_``.
+
+    Examples
+    --------
+    >>> search = GridSearchCV(XGBClassifier(), {"max_depth": [3, 5], "n_estimators": [50, 100]})  # doctest: +SKIP
+    >>> search.fit(X, y).best_params_  # doctest: +SKIP
+    {'max_depth': 3, 'n_estimators': 100}
+    >>> search.predict(X_new)  # doctest: +SKIP
+    """
+
+    _parameter_constraints: ClassVar[dict[str, Any]] = {
+        **SearchOnWorkers._parameter_constraints,
+        **model_selection.GridSearchCV._parameter_constraints,
+    }
+
+    def __init__(
+        self,
+        estimator: Any,
+        param_grid: Any,
+        *,
+        scoring: Any = None,
+        n_jobs: int | None = None,
+        refit: Any = True,
+        cv: Any = None,
+        verbose: int = 0,
+        pre_dispatch: int | str = "2*n_jobs",
+        error_score: Any = math.nan,
+        return_train_score: bool = False,
+        name: str | None = None,
+        n_chunks: int | None = None,
+        share_fits: bool = True,
+        trial_timeout: float | None = None,
+        validation_fraction: float | None = None,
+        priority: int = 1,
+        refit_on: str = "workers",
+    ) -> None:
+        super().__init__(
+            estimator,
+            param_grid,
+            scoring=scoring,
+            n_jobs=n_jobs,
+            refit=refit,
+            cv=cv,
+            verbose=verbose,
+            pre_dispatch=pre_dispatch,
+            error_score=error_score,
+            return_train_score=return_train_score,
+        )
+        self.name = name
+        self.n_chunks = n_chunks
+        self.share_fits = share_fits
+        self.trial_timeout = trial_timeout
+        self.validation_fraction = validation_fraction
+        self.priority = priority
+        self.refit_on = refit_on
+
+    def _search_space(self) -> tuple[Grids, None]:
+        # A grid stays one, however many points it has; what is wrong with it, scikit-learn says.
+        return list(ParameterGrid(self.param_grid).param_grid), None

@@ -1,0 +1,22 @@
+"""Packages that only pictures need, and what is said where one is missing."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+
+from tuning.errors import InputError
+
+
+def require(purpose: str, *packages: str) -> None:
+    """Raise `InputError` unless all these packages are installed.
+
+    Parameters
+    ----------
+    purpose : str
+        What needs them, for the error.
+    *packages : str
+        Names for ``pip install``; a module has the same with underscores.
+    """
+    missing = [package for package in packages if find_spec(package.replace("-", "_")) is None]
+    if missing:
+        raise InputError(f"{purpose} needs {' and '.join(missing)}: pip install {' '.join(missing)}")

@@ -1,0 +1,180 @@
+"""The best trial's model: trained by a worker on all data, brought back without pickle, and what fit() would make."""
+
+from __future__ import annotations
+
+import json
+from typing import IO, Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from acceptance.conftest import StartWorker
+from catboost import CatBoostClassifier, CatBoostRegressor
+from faulty import Exits
+from lightgbm import LGBMClassifier, LGBMRegressor
+from sklearn.base import clone
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.datasets import load_diabetes, load_iris
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.feature_selection import SelectKBest
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from xgboost import XGBClassifier, XGBRegressor
+
+from producer import Study, submit
+from producer.stack import LocalStack
+from tuning.errors import NoResultError, StudyError, TrialError
+from tuning.settings import Settings, load_settings
+from tuning.store import Store
+
+IRIS = load_iris(as_frame=True)
+FRAME, NUMBERS = IRIS.data, IRIS.target
+NAMES = pd.Series(IRIS.target_names[NUMBERS])
+DIABETES_X, DIABETES_Y = load_diabetes(return_X_y=True)
+
+CLASSIFIERS: list[tuple[Any, dict[str, list[Any]], Any]] = [
+    (XGBClassifier(n_estimators=5, n_jobs=1), {"max_depth": [2, 3]}, NUMBERS),
+    (LGBMClassifier(n_estimators=5, n_jobs=1, verbosity=-1), {"num_leaves": [3, 7]}, NAMES),
+    (
+        CatBoostClassifier(
+            iterations=5, learning_rate=0.1, thread_count=1, logging_level="Silent", allow_writing_files=False
+        ),
+        {"depth": [2, 3]},
+        NAMES,
+    ),
+    (RandomForestClassifier(5, random_state=1, n_jobs=1), {"max_depth": [1, 3]}, NAMES),
+    (HistGradientBoostingClassifier(max_iter=5, random_state=1), {"max_depth": [1, 3]}, NAMES),
+    (make_pipeline(StandardScaler(), LogisticRegression()), {"logisticregression__C": [0.1, 1.0]}, NAMES),
+    (
+        make_pipeline(SelectKBest(k=2), XGBClassifier(n_estimators=5, n_jobs=1)),
+        {"xgbclassifier__max_depth": [1, 2]},
+        NUMBERS,
+    ),
+    (
+        make_pipeline(StandardScaler(), LGBMClassifier(n_estimators=5, n_jobs=1, verbosity=-1, min_child_samples=5)),
+        {"lgbmclassifier__num_leaves": [3, 7]},
+        NAMES,
+    ),
+]
+REGRESSORS: list[tuple[Any, dict[str, list[Any]]]] = [
+    (XGBRegressor(n_estimators=5, n_jobs=1), {"max_depth": [2, 3]}),
+    (LGBMRegressor(n_estimators=5, n_jobs=1, verbosity=-1), {"num_leaves": [3, 7]}),
+    (
+        CatBoostRegressor(
+            iterations=5, learning_rate=0.1, thread_count=1, logging_level="Silent", allow_writing_files=False
+        ),
+        {"depth": [2, 3]},
+    ),
+    (TransformedTargetRegressor(Ridge()), {"regressor__alpha": [0.1, 1.0]}),
+]
+
+
+def write_something_else(stream: IO[bytes]) -> None:
+    stream.write(b"something else")
+
+
+def kind(case: Any) -> str:
+    return "-".join(type(step).__name__ for _, step in case.steps) if hasattr(case, "steps") else type(case).__name__
+
+
+@pytest.mark.parametrize(("estimator", "grid", "y"), CLASSIFIERS, ids=[kind(case[0]) for case in CLASSIFIERS])
+def test_the_best_classifier_predicts_as_the_one_that_scikit_learn_refits(
+    stack: LocalStack, estimator: Any, grid: dict[str, list[Any]], y: Any
+) -> None:
+    theirs = GridSearchCV(clone(estimator), grid, cv=3).fit(FRAME, y).best_estimator_
+    ours = submit(estimator, grid, FRAME, y, cv=3).wait(60, progress=False).best_model(timeout=60)
+    assert type(ours) is type(estimator)
+    assert np.array_equal(ours.predict_proba(FRAME), theirs.predict_proba(FRAME))
+    assert np.array_equal(ours.predict(FRAME), theirs.predict(FRAME))
+    assert np.array_equal(ours.classes_, theirs.classes_)
+    assert ours.n_features_in_ == theirs.n_features_in_
+    assert ours.score(FRAME, y) == theirs.score(FRAME, y)
+    assert repr(clone(ours).get_params()) == repr(clone(theirs).get_params())
+
+
+@pytest.mark.parametrize(("estimator", "grid"), REGRESSORS, ids=[kind(case[0]) for case in REGRESSORS])
+def test_the_best_regressor_predicts_as_the_one_that_scikit_learn_refits(
+    stack: LocalStack, estimator: Any, grid: dict[str, list[Any]]
+) -> None:
+    theirs = GridSearchCV(clone(estimator), grid, cv=3).fit(DIABETES_X, DIABETES_Y).best_estimator_
+    ours = submit(estimator, grid, DIABETES_X, DIABETES_Y, cv=3).wait(60, progress=False).best_model(timeout=60)
+    assert np.array_equal(ours.predict(DIABETES_X), theirs.predict(DIABETES_X))
+    assert repr(clone(ours).get_params()) == repr(clone(theirs).get_params())
+
+
+def test_weights_count_for_the_model_too(stack: LocalStack) -> None:
+    weights = np.linspace(0.1, 2.0, len(FRAME))
+    study = submit(LogisticRegression(max_iter=500), {"C": [0.1, 1.0]}, FRAME, NUMBERS, cv=3, sample_weight=weights)
+    ours = study.wait(60, progress=False).best_model(timeout=60)
+    theirs = LogisticRegression(max_iter=500, **study.best_params_).fit(FRAME, NUMBERS, sample_weight=weights)
+    assert np.array_equal(ours.coef_, theirs.coef_)
+
+
+def test_a_model_is_trained_once_and_stored_in_its_librarys_format(stack: LocalStack) -> None:
+    study = submit(XGBClassifier(n_estimators=3), {"max_depth": [1, 2]}, FRAME, NUMBERS, cv=2, name="once")
+    study.wait(60, progress=False).best_model(timeout=60)
+    store = Store(load_settings())
+    (model,) = store.models_of(study.id)
+    first = store.trial(model, 0)
+    study.best_model(timeout=60)
+    again = store.trial(model, 0)
+    assert first is not None
+    assert again is not None
+    assert first["finished_at"] == again["finished_at"]
+    assert first["model"]["format"] == "xgboost-ubj"
+    assert first["model"]["class"] == "xgboost.XGBClassifier"
+    assert store.models.get(first["model"]["file"])[:1] == b"{"
+    assert model not in [one.id for one in Study.list()]
+    other = study.best_model(1 - study.best_index_, timeout=60)
+    assert other.get_params()["max_depth"] == 3 - study.best_params_["max_depth"]
+    assert len(store.models_of(study.id)) == 2
+    study.delete()
+    assert store.models_of(study.id) == []
+    assert not store.models.has(first["model"]["file"])
+    store.close()
+
+
+def test_a_model_that_cannot_be_fitted_says_why_and_is_tried_again(
+    servers: Settings, start_worker: StartWorker
+) -> None:
+    start_worker(WARREN_MAX_ATTEMPTS="1")
+    # Two folds of ten rows go well, all twenty don't.
+    study = submit(Exits(rows=20), {"number": [1]}, np.zeros((20, 1)), np.arange(20) % 2, cv=2)
+    study.wait(60, progress=False)
+    for _ in range(2):
+        with pytest.raises(TrialError, match="training trial 0 on all data failed: .*exit"):
+            study.best_model(0, timeout=60)
+
+
+def test_a_model_that_was_changed_is_refused(stack: LocalStack) -> None:
+    study = submit(LogisticRegression(max_iter=500), {"C": [0.5]}, FRAME, NUMBERS, cv=2, name="changed")
+    study.wait(60, progress=False).best_model(timeout=60)
+    store = Store(load_settings())
+    (own,) = store.models_of(study.id)
+    model = (store.trial(own, 0) or {})["model"]
+    store.models.delete(model["file"], lambda: False)
+    store.models.put(model["file"], write_something_else, {"study": own})
+    with pytest.raises(StudyError, match="is damaged"):
+        study.best_model(timeout=60)
+    store.close()
+
+
+def test_a_study_without_a_result_has_no_model(servers: Settings) -> None:
+    study = submit(LogisticRegression(), {"C": [0.5, 1.0]}, FRAME, NUMBERS, cv=2)
+    with pytest.raises(NoResultError, match="no trial with a score yet"):
+        study.best_model()
+    with pytest.raises(NoResultError, match="no result of trial 1 yet"):
+        study.best_model(1)
+
+
+def test_the_time_to_wait_for_a_model_is_bounded(servers: Settings, start_worker: StartWorker) -> None:
+    worker = start_worker()
+    study = submit(LogisticRegression(), {"C": [0.5]}, FRAME, NUMBERS, cv=2).wait(60, progress=False)
+    worker.terminate()
+    worker.wait(20)
+    with pytest.raises(TimeoutError):
+        study.best_model(timeout=0.5)
+    start_worker()
+    assert json.dumps(study.best_model(timeout=60).get_params()["C"]) == "0.5"

@@ -1,0 +1,103 @@
+"""The card of a study on a real database: what it reads, what that costs, and what it says when there is nothing."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from html import unescape
+
+import pytest
+from servers import start_database, stop_database
+from submitting import submit_trees
+from viewed import result, write, write_some
+
+from producer.stack import LocalStack
+from producer.viewing.card import html, text
+from producer.viewing.facts import read
+from tuning.settings import Settings
+from tuning.store import Store, now
+
+
+def test_the_pace_is_that_of_the_last_results_also_of_a_study_that_nobody_followed(store: Store) -> None:
+    study = submit_trees()
+    write_some(store, study, range(5), every=2.0, seconds=4.0)
+    store.update_study(study.id, {"$set": {"submitted_at": now() - timedelta(hours=1)}})
+    found = read(study)
+    assert found.tempo is not None
+    assert found.tempo.rate == pytest.approx(0.5)
+    assert found.tempo.work_rate == pytest.approx(2.0)
+    assert found.tempo.workers == 2
+    assert found.seconds_left is not None
+
+
+def test_what_ended_before_a_study_was_resumed_tells_nothing_of_its_pace(store: Store) -> None:
+    study = submit_trees()
+    write_some(store, study, range(5))
+    study.pause()
+    assert read(study).tempo is None
+    store.update_study(study.id, {"$set": {"state": "RUNNING", "submitted_at": now() + timedelta(seconds=1)}})
+    found = read(study)
+    assert found.tempo is None
+    assert not found.began_anew
+    assert "no result yet" in html(study)
+
+
+def test_the_best_trial_has_its_parameters_and_failures_their_reasons(store: Store) -> None:
+    study = submit_trees()
+    end = now()
+    write(store, study, [result(study, 3, end, params={"max_depth": 2, "criterion": "<gini>"})])
+    write(store, study, [result(study, number, end, state="FAILED") for number in (4, 5)])
+    said = html(study)
+    assert "&lt;gini&gt;" in said
+    assert "ValueError: no" in said
+    assert "study.retry_failed()" in said
+    assert "trial 3" in text(study)
+
+
+def test_reasons_are_read_of_the_first_failures_only(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("producer.viewing.facts._MOST_FAILURES", 2)
+    study = submit_trees()
+    end = now()
+    # All at the end of the grid, where a look at the first numbers finds none.
+    write(store, study, [result(study, number, end, state="FAILED") for number in range(8, 12)])
+    found = read(study)
+    assert (found.failures_read, found.reasons[0].example) == (2, 8)
+
+
+def test_a_deleted_study_says_so(store: Store) -> None:
+    study = submit_trees()
+    study.delete()
+    for said in (html(study), text(study), study._repr_html_(), str(study)):
+        assert "deleted" in said
+        assert study.id in said
+
+
+def test_a_study_whose_database_is_away_says_so(fragile: LocalStack) -> None:
+    study = submit_trees()
+    stop_database(fragile)
+    try:
+        for said in (html(study), text(study)):
+            assert "out of reach" in said
+            assert "can't be reached" in " ".join(unescape(said).replace("│", " ").split())
+    finally:
+        start_database(fragile)
+
+
+def test_what_ended_since_comes_in_order_and_no_more_than_asked_for(store: Store, servers: Settings) -> None:
+    study = submit_trees()
+    write_some(store, study, range(10), every=10.0)
+    since = now() - timedelta(seconds=45)
+    fields = ("number", "finished_at")
+    assert [one["number"] for one in store.ended_since(study.id, since, 0, fields)] == [5, 6, 7, 8, 9]
+    assert [one["number"] for one in store.ended_since(study.id, since, 2, fields)] == [5, 6]
+    assert [one["number"] for one in store.ended_since(study.id, since, 2, fields, newest=True)] == [8, 9]
+
+
+def test_failed_trials_come_by_number_and_no_more_than_asked_for(store: Store) -> None:
+    study = submit_trees()
+    end = now()
+    write(store, study, [result(study, number, end, state="FAILED") for number in (7, 1, 5)])
+    write(store, study, [result(study, 2, end)])
+    fields = ("number", "error")
+    assert [one["number"] for one in store.failed_trials(study.id, 12, 9, fields)] == [1, 5, 7]
+    assert [one["number"] for one in store.failed_trials(study.id, 7, 9, fields)] == [1, 5]
+    assert [one["number"] for one in store.failed_trials(study.id, 12, 1, fields)] == [1]

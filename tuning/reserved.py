@@ -1,0 +1,152 @@
+"""Values with a reserved key: what may stand behind each. No library is imported; `tuning.values` makes them.
+
+::
+
+    np.log1p                                    {"__function__": "numpy.log1p"}
+    make_column_selector(dtype_include=object)  {"__selector__": {"dtype_include": {"__type__": "object"}}}
+    slice(0, 5)                                 {"__slice__": [0, 5, null]}
+    np.array([1, 2])                            {"__array__": ["int64", [1, 2]]}
+    pd.Index(["a", "b"])                        {"__index__": ["a", "b"]}
+    np.float32, float                           {"__type__": "numpy.float32"}, {"__type__": "float"}
+    np.dtype("float32")                         {"__dtype__": "float32"}
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+Json: TypeAlias = Any  # as in tuning.codec, which brings NumPy: an idle worker does without
+
+KEYS = frozenset({"__function__", "__selector__", "__slice__", "__array__", "__index__", "__dtype__", "__type__"})
+"""Each is the one key of an object."""
+
+_WIDTHS = {"int": (8, 16, 32, 64), "uint": (8, 16, 32, 64), "float": (16, 32, 64)}
+NUMBERS = frozenset({"bool", *(f"{kind}{bits}" for kind, widths in _WIDTHS.items() for bits in widths)})
+"""Dtypes of numbers that are the same on every machine."""
+DTYPES = NUMBERS | {"object"}
+"""What an array of a transformer's output may be told to hold."""
+ARRAYS = DTYPES | {"str"}
+"""Dtypes of arrays; of dtype object or str they hold text."""
+TYPES = frozenset(
+    {
+        *("bool", "int", "float", "object", "str"),
+        *(f"numpy.{name}" for name in NUMBERS - {"bool"}),
+        *("numpy.bool", "numpy.object_", "numpy.number", "numpy.integer", "numpy.signedinteger"),
+        *("numpy.unsignedinteger", "numpy.inexact", "numpy.floating"),
+    }
+)
+"""Types, as the dtype of something or for choosing columns."""
+
+SCORE_FUNCTIONS = frozenset(
+    {"chi2", "f_classif", "f_regression", "mutual_info_classif", "mutual_info_regression", "r_regression"}
+)
+"""Functions of ``sklearn.feature_selection`` that score features."""
+PURE_FUNCTIONS = frozenset({"clip", "max", "mean", "median", "min", "nan_to_num", "round", "sum"})
+"""Functions of NumPy beside its ufuncs that make an array of arrays and reach nothing else."""
+
+OUTPUTS = frozenset({"default", "pandas", "polars"})
+"""What ``set_output`` takes."""
+
+_FUNCTION = re.compile(
+    rf"(numpy|scipy\.special)\.[a-z][a-z0-9_]{{0,40}}|sklearn\.feature_selection\.({'|'.join(sorted(SCORE_FUNCTIONS))})",
+    re.ASCII,
+)
+_SELECTOR = frozenset({"pattern", "dtype_include", "dtype_exclude"})
+# Bytes of a pattern that columns are chosen by.
+_LONGEST_PATTERN = 1000
+
+
+def is_output(rest: Mapping[Any, Json]) -> bool:
+    """Say whether what an encoded estimator has beside its name and parameters is what ``set_output`` takes, if any."""
+    return not rest or (rest.keys() == {"output"} and isinstance(rest["output"], str) and rest["output"] in OUTPUTS)
+
+
+def is_function_name(name: Json) -> bool:
+    """Say whether a name is spelled like that of a function which may travel; only a lookup knows whether it is one."""
+    return isinstance(name, str) and _FUNCTION.fullmatch(name) is not None
+
+
+def is_function(value: Json) -> bool:
+    """Say whether a value is an encoded function."""
+    return isinstance(value, dict) and value.keys() == {"__function__"} and is_function_name(value["__function__"])
+
+
+def problem_of(value: dict[str, Json], check: Callable[[Json], None]) -> str | None:
+    """Return what is wrong with a value of a reserved key, or None.
+
+    Parameters
+    ----------
+    value : dict
+        An object with one of `KEYS`.
+    check : callable
+        Raises what is wrong with a value inside; what it raises comes through.
+    """
+    [(key, inside)] = value.items() if len(value) == 1 else [("", None)]
+    match key, inside:
+        case "__function__", _ if is_function_name(inside):
+            return None
+        case "__function__", _:
+            return (
+                "names no function that may travel: NumPy's and scipy.special's ufuncs, scorers of "
+                f"sklearn.feature_selection and {', '.join(sorted(PURE_FUNCTIONS))} of NumPy may"
+            )
+        case "__selector__", {**fields} if fields.keys() <= _SELECTOR:
+            pattern = fields.get("pattern")
+            if pattern is not None and (not isinstance(pattern, str) or len(pattern) > _LONGEST_PATTERN):
+                return "is no selector of columns: its pattern is text, or None"
+            if all(_chooses(fields.get(name)) for name in ("dtype_include", "dtype_exclude")):
+                return None
+            return "is no selector of columns: its dtypes are names, types, or a list of these"
+        case "__slice__", [_, _, _]:
+            return None if all(map(_is_bound, inside)) else "is no slice: its bounds are integers, text or None"
+        case "__array__", [str(dtype), list(items)] if dtype in ARRAYS:
+            check(items)
+            return None if all(_fits(item, dtype) for item in items) else f"is no array of dtype {dtype}"
+        case "__index__", list(items):
+            check(items)
+            return None if all(map(_is_label, items)) else "is no index of columns: their names are text or integers"
+        case "__dtype__", str(name) if name in DTYPES:
+            return None
+        case "__type__", str(name) if name in TYPES:
+            return None
+        case "__dtype__" | "__type__", _:
+            return f"is no type that may travel: pass one of {', '.join(sorted(DTYPES))}"
+    return f"misuses the reserved key {key or min(value)!r}"
+
+
+def _chooses(value: Json) -> bool:
+    """Say whether a value may choose columns by dtype."""
+    if isinstance(value, list):
+        return all(not isinstance(item, list) and item is not None and _chooses(item) for item in value)
+    match value:
+        case None | str():
+            return True
+        case {"__type__": str(name), **rest}:
+            return name in TYPES and not rest
+        case {"__dtype__": str(name), **rest}:
+            return name in DTYPES and not rest
+    return False
+
+
+def _is_label(value: Json) -> bool:
+    return isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool))
+
+
+def _is_bound(value: Json) -> bool:
+    return value is None or (_is_label(value) and (isinstance(value, str) or abs(value) < 2**63))
+
+
+def _fits(item: Json, dtype: str) -> bool:
+    """Say whether an item may stand in an array: exactly, for NumPy would make something of whatever it gets."""
+    if dtype in {"object", "str"}:
+        return isinstance(item, str)
+    if dtype == "bool":
+        return isinstance(item, bool)
+    if dtype.startswith("float"):
+        is_number = isinstance(item, (int, float)) and not isinstance(item, bool)
+        return is_number or (isinstance(item, dict) and item.keys() == {"__float__"})
+    bits = int(dtype.lstrip("uint"))
+    low, high = (0, 2**bits) if dtype.startswith("u") else (-(2 ** (bits - 1)), 2 ** (bits - 1))
+    return isinstance(item, int) and not isinstance(item, bool) and low <= item < high

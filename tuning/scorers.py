@@ -1,0 +1,134 @@
+"""Metric functions that a message may name, for scorers that have no name of their own.
+
+``make_scorer(fbeta_score, beta=2)`` travels as the function's dotted name and JSON keywords. A name leads to a public
+function of ``sklearn.metrics`` that compares what is true with what was predicted, or is listed, letter by letter, in
+the setting ``WARREN_ALLOW``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from tuning.encoded import Json
+from tuning.errors import InputError
+from tuning.parameters import check_value, plain, short
+
+_METRICS = "sklearn.metrics"
+_KEYWORD = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}", re.ASCII)
+# What scikit-learn calls the first argument of a function that compares: labels, clusters, ratings of one person.
+_TRUE = frozenset({"y_true", "labels_true", "y1"})
+# The true and the predicted values come first; what follows may be keywords.
+_COMPARED = 2
+
+
+def check_keywords(kwargs: Mapping[str, Json], where: str) -> None:
+    """Refuse encoded keywords of a metric function that `tuning.codec.decode` could not read, or that hold estimators.
+
+    Parameters
+    ----------
+    kwargs : mapping of str to Json
+        What `tuning.codec.encode` returned, or what a message has in its place.
+    where : str
+        What they are, for the error.
+
+    Raises
+    ------
+    InputError
+        Names the keyword, its value and the way out.
+    """
+    for name, value in kwargs.items():
+        place = f"{where}[{short(name)}]"
+        if not _KEYWORD.fullmatch(name):
+            raise InputError(f"{place}: {short(name)} is no keyword of a metric: letters, digits and '_'")
+        check_value(value, place, named=False)
+        if _holds_estimator(value):
+            raise InputError(f"{place} = {short(value)}: a metric takes numbers, text and lists of them, no estimator")
+
+
+def _holds_estimator(value: Json) -> bool:
+    if isinstance(value, dict):
+        return "__estimator__" in value or any(map(_holds_estimator, value.values()))
+    return isinstance(value, list) and any(map(_holds_estimator, value))
+
+
+def metric_function(name: str, kwargs: Iterable[str] = (), allow: Iterable[str] = ()) -> Callable[..., Any]:
+    """Return the metric function that an allowed dotted name stands for.
+
+    Parameters
+    ----------
+    name : str
+        ``sklearn.metrics.fbeta_score``, for one.
+    kwargs : iterable of str, default=()
+        Keywords that it shall be called with.
+    allow : iterable of str, default=()
+        Further names, exactly as they may appear (the setting ``WARREN_ALLOW``).
+
+    Returns
+    -------
+    callable
+
+    Raises
+    ------
+    InputError
+        The name is not on the allow-list, leads to no such function, or the function takes no such keyword.
+    """
+    named = name in allow
+    module, _, last = name.rpartition(".")
+    if not named and module != _METRICS:
+        raise InputError(
+            f"metric {short(name)} is not on the allow-list: use a public function of {_METRICS}, or name it in "
+            "WARREN_ALLOW where workers and producers run"
+        )
+    try:
+        home = importlib.import_module(module)
+    except Exception as exc:  # the operator's module may raise what it likes
+        raise InputError(f"metric {name!r}: its module can't be imported here ({exc})") from exc
+    found = getattr(home, last, None)
+    if not inspect.isfunction(found) or (not named and last not in getattr(home, "__all__", ())):
+        raise InputError(f"metric {plain(name)!r} is no public function of {module}")
+    taken = inspect.signature(found).parameters
+    if not named and next(iter(taken), "") not in _TRUE:
+        raise InputError(f"metric {name!r} compares no true with predicted values: it can't make a scorer")
+    keywords = [*taken][_COMPARED:]
+    anything = any(one.kind is one.VAR_KEYWORD for one in taken.values())
+    if unknown := [one for one in kwargs if one not in keywords and not anything]:
+        raise InputError(f"metric {name!r} takes no keyword {short(unknown[0])}; it takes {', '.join(keywords)}")
+    return found
+
+
+def metric_name(function: Any, allow: Iterable[str] = ()) -> str:
+    """Return the allowed name of a metric function.
+
+    Parameters
+    ----------
+    function : callable
+        What `sklearn.metrics.make_scorer` was given.
+    allow : iterable of str, default=()
+        Further allowed names.
+
+    Returns
+    -------
+    str
+        A name that `metric_function` takes back to `function`.
+
+    Raises
+    ------
+    InputError
+        No allowed name leads to this function.
+    """
+    own = getattr(function, "__name__", type(function).__name__)
+    full = f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', own)}"
+    if full in allow:
+        return full
+    public = f"{_METRICS}.{own}"
+    if getattr(importlib.import_module(_METRICS), own, None) is not function:
+        raise InputError(
+            f"the metric {full} can't travel, for a message must not run code: use a function of {_METRICS}, or one in "
+            "a module that the workers have too, and name it in WARREN_ALLOW where workers and producers run"
+        )
+    metric_function(public)
+    return public

@@ -1,0 +1,262 @@
+"""Pipelines: the steps before the last are fitted once for all trials that share them, and the last one as if alone.
+
+A fitted pipeline predicts by transforming with its fitted steps and asking its last. So the last step is fitted and
+scored on transformed data, by the learner that knows its library, and every prefix of steps is kept for the next fit.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import sklearn
+from scipy.sparse import csr_array, csr_matrix
+from sklearn.pipeline import Pipeline
+
+from tuning.codec import encode_estimator
+from tuning.dataset import Matrix, matrix_bytes
+from tuning.errors import InputError
+from worker.fitting.learner import Derived, Fold, Inside, Learner, Part, Which
+
+T = TypeVar("T")
+
+# How deep a fitted step is looked into, and how many items of a list or dict, to estimate its bytes.
+_DEEPEST, _MOST_ITEMS = 6, 1000
+# Bytes of a word or number in a dict or list, about.
+_AN_ITEM = 100
+# More than any cache holds: used, and not kept.
+_UNKEPT = sys.maxsize
+
+
+class PipelineLearner(Learner):
+    """Opens `sklearn.pipeline.Pipeline`: no subclass, for that may fit and predict otherwise.
+
+    Parameters
+    ----------
+    learner_of : callable
+        Returns how estimators of a class are fitted.
+    allow : tuple of str, default=()
+        Further estimator names.
+    in_place : bool, default=False
+        A step may write into its data: nothing is kept, and every prediction goes through the whole pipeline.
+    """
+
+    def __init__(
+        self, learner_of: Callable[[type], Learner], allow: tuple[str, ...] = (), *, in_place: bool = False
+    ) -> None:
+        self._learner_of = learner_of
+        self._allow = allow
+        self._in_place = in_place
+
+    def inside(self, estimator: Any, fold: Fold, derived: Derived) -> Inside:
+        """Fit all steps but the last, or take them from what is kept of the fold."""
+        if not _opens(estimator):
+            return super().inside(estimator, fold, derived)
+        before, last = estimator.steps[:-1], estimator.steps[-1][1]
+        prepared = self._prepare([step for _, step in before if _works(step)], fold, derived)
+        fitted = iter(prepared.fitted)
+        estimator.steps = [
+            *((name, next(fitted) if _works(step) else step) for name, step in before),
+            estimator.steps[-1],
+        ]
+        train = fold.train._replace(X=prepared.X)
+        opened = _Opened(
+            learner=self, estimator=estimator, fold=fold, derived=derived, prepared=prepared, in_place=self._in_place
+        )
+        evaluation, test = None, fold.test
+        if fold.evaluation is not None:
+            held_out = fold.evaluation is fold.test
+            X = opened.transform(fold.evaluation.X, "test" if held_out else "evaluation")
+            evaluation = fold.evaluation._replace(X=X)
+            test = evaluation if held_out else test
+        known = hasattr(prepared.X, "shape") and len(prepared.X.shape) == 2
+        learner = self._learner_of(type(last)) if known else Learner()
+        kept: Derived = _Unkept() if prepared.key is None else _Within(derived, prepared.key)
+        return opened.around(learner.inside(last, Fold(train=train, test=test, evaluation=evaluation), kept))
+
+    def _prepare(self, steps: Sequence[Any], fold: Fold, derived: Derived) -> _Prepared:
+        """Fit steps on the training part, each on what the one before it made."""
+        if not steps:
+            return _Prepared((), fold.train.X, None if self._in_place else (), False)
+
+        def make() -> _Prepared:
+            prepared = self._prepare(steps[:-1], fold, derived)
+            step, before = steps[-1], np.random.get_state()
+            X = _fit_transform(step, prepared.X, fold.train.y)
+            drew = prepared.drew or not _same_state(before, np.random.get_state())
+            mine = None if drew or prepared.key is None or key is None else key
+            return _Prepared((*prepared.fitted, step), X, mine, drew)
+
+        key = self._key(steps)
+        return make() if key is None else derived.get(("steps", key), make, _Prepared.nbytes)
+
+    def _key(self, steps: Sequence[Any]) -> tuple[str, ...] | None:
+        """Return what steps are by their parameters; None where these can't be written down."""
+        if self._in_place:
+            return None
+        try:
+            return tuple(json.dumps(encode_estimator(step, "step", self._allow)) for step in steps)
+        except InputError:
+            return None
+
+
+class _Prepared(NamedTuple):
+    """What the steps before the last made of a fold.
+
+    Attributes
+    ----------
+    fitted : tuple of estimators
+        The steps that do something, in order.
+    X : matrix
+        The training part, as ``fit_transform`` returned it.
+    key : tuple of str or None
+        What it is kept under; None where it must not be.
+    drew : bool
+        Whether a step drew from NumPy's global generator, so that each trial's is another.
+    """
+
+    fitted: tuple[Any, ...]
+    X: Matrix
+    key: tuple[str, ...] | None
+    drew: bool
+
+    def nbytes(self) -> int:
+        """Return the bytes that it takes, estimated for the fitted steps."""
+        return _UNKEPT if self.key is None else _matrix(self.X) + sum(map(_bytes, self.fitted))
+
+
+class _Opened(Inside):
+    """A pipeline whose steps before the last are fitted."""
+
+    def __init__(self, *, prepared: _Prepared, in_place: bool, **what: Any) -> None:
+        super().__init__(**what)
+        self._whole, self._all = self.estimator, self.derived
+        self._prepared = prepared
+        self._in_place = in_place
+        self._inner: Inside = self
+        self._made: dict[Which, Matrix] = {}
+
+    def around(self, inner: Inside) -> _Opened:
+        """Fit what is inside the last step."""
+        self._inner = inner
+        self.learner, self.estimator = inner.learner, inner.estimator
+        self.fold, self.derived = inner.fold, inner.derived
+        self.alone = self._prepared.drew or inner.alone
+        return self
+
+    def scored_on(self, part: Part, which: Which) -> tuple[Any, Part]:
+        """Return the last step and transformed data; or all as it is, where that may give another number or an error.
+
+        An error then comes from the same call as in scikit-learn: a fit that went well and a score that failed.
+        """
+        if self._in_place:
+            return self._whole, part
+        state = np.random.get_state()
+        try:
+            X = self.transform(part.X, which)
+        except Exception:  # noqa: BLE001 - the pipeline raises it again, where its caller looks for it
+            X = None
+        if X is None or not _same_state(state, np.random.get_state()):
+            self._made.pop(which, None)
+            np.random.set_state(state)
+            return self._whole, part
+        return self._inner.scored_on(part._replace(X=X), which)
+
+    def transform(self, X: Matrix, which: Which) -> Matrix:
+        """Transform a part of the fold as a fitted pipeline does before it predicts, once."""
+
+        def make() -> Matrix:
+            made = X
+            state = np.random.get_state()
+            for step in self._prepared.fitted:
+                made = step.transform(made)
+            drawn.append(not _same_state(state, np.random.get_state()))
+            return made
+
+        drawn: list[bool] = []
+        if which not in self._made:
+            key = self._prepared.key
+            self._made[which] = (
+                make()
+                if key is None
+                else self._all.get(
+                    ("transformed", key, which), make, lambda made: _UNKEPT if any(drawn) else _matrix(made)
+                )
+            )
+        return self._made[which]
+
+
+class _Within:
+    """What is derived from transformed data, kept with the rest of the fold's."""
+
+    def __init__(self, derived: Derived, steps: tuple[str, ...]) -> None:
+        self._derived = derived
+        self._steps = steps
+
+    def get(self, key: Hashable, make: Callable[[], T], size: Callable[[T], int]) -> T:
+        """Return what is kept under `key` for these steps, or make it."""
+        return self._derived.get(("after", self._steps, key), make, size)
+
+
+class _Unkept:
+    """Keeps nothing of data that are other ones for the next fit."""
+
+    def get(self, key: Hashable, make: Callable[[], T], size: Callable[[T], int]) -> T:  # noqa: ARG002 - the protocol
+        """Make it."""
+        return make()
+
+
+def _opens(pipeline: Any) -> bool:
+    """Say whether a pipeline fits and predicts step by step; one that can't be fitted says so itself."""
+    if type(pipeline) is not Pipeline or pipeline.memory is not None or not isinstance(pipeline.verbose, bool):
+        return False
+    if getattr(pipeline, "transform_input", None) is not None or sklearn.get_config().get("enable_metadata_routing"):
+        return False
+    try:
+        pipeline._validate_steps()
+    except Exception:  # noqa: BLE001 - its own fit raises it again, as the trial's result
+        return False
+    return _works(pipeline.steps[-1][1])
+
+
+def _works(step: Any) -> bool:
+    return step is not None and not (isinstance(step, str) and step == "passthrough")
+
+
+def _fit_transform(step: Any, X: Matrix, y: Any) -> Matrix:
+    """Fit a step as ``Pipeline.fit`` does."""
+    return step.fit_transform(X, y) if hasattr(step, "fit_transform") else step.fit(X, y).transform(X)
+
+
+def _same_state(one: Any, other: Any) -> bool:
+    """Say whether NumPy's global generator is where it was."""
+    return bool(one[0] == other[0] and np.array_equal(one[1], other[1]) and one[2:] == other[2:])
+
+
+def _matrix(X: Matrix) -> int:
+    """Return the bytes of transformed data; of what the next fit might change or nobody knows, more than is kept."""
+    if hasattr(X, "indptr") and not X.has_canonical_format:
+        return _UNKEPT  # who sorts its entries first does so for all that come
+    return matrix_bytes(X) if hasattr(X, "nbytes") or hasattr(X, "memory_usage") or hasattr(X, "indptr") else _UNKEPT
+
+
+def _bytes(value: Any, depth: int = 0) -> int:
+    """Return the bytes that a fitted step takes, about."""
+    if isinstance(value, (np.ndarray, csr_array, csr_matrix)):
+        return matrix_bytes(value)
+    if type(value).__module__.startswith("pandas.") and hasattr(value, "memory_usage"):
+        return int(np.sum(value.memory_usage(deep=True)))
+    if depth > _DEEPEST:
+        return 0
+    if isinstance(value, (dict, list, tuple, set)):
+        if len(value) > _MOST_ITEMS:
+            return len(value) * _AN_ITEM
+        items = [*value, *value.values()] if isinstance(value, dict) else value
+        return sys.getsizeof(value) + sum(_bytes(item, depth + 1) for item in items)
+    inside = getattr(value, "__dict__", None)
+    if isinstance(inside, dict) and not isinstance(value, type):
+        return sum(_bytes(item, depth + 1) for item in inside.values())
+    return sys.getsizeof(value)

@@ -1,0 +1,179 @@
+"""Models to keep: fitted on all rows, and stored in a format that no code runs from: the library's own, or skops'."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import math
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from tuning.allowlist import dotted_name
+from tuning.errors import InputError, StoreError
+from tuning.retry import patiently
+from tuning.store import Document, Store
+from worker.evaluate import FoldResult
+from worker.fitting.learner import Part, weights_for
+
+logger = logging.getLogger(__name__)
+
+# Characters of an error and of a traceback that a trial keeps, as of a fold that fails.
+_ERROR_CHARS, _TRACEBACK_CHARS = 500, 4000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Packed:
+    """A fitted model, ready to be stored.
+
+    Attributes
+    ----------
+    format : str
+        ``xgboost-ubj``, ``lightgbm-text``, ``catboost-cbm`` or ``skops``.
+    content : bytes
+    facts : dict
+        What the format leaves out and the estimator's class needs: JSON.
+    """
+
+    format: str
+    content: bytes
+    facts: Document = field(default_factory=dict)
+
+
+def pack(estimator: Any) -> Packed:
+    """Return a fitted estimator in its library's own format; anything that is not a booster, by skops.
+
+    Parameters
+    ----------
+    estimator : estimator instance
+        Fitted.
+
+    Returns
+    -------
+    Packed
+
+    Notes
+    -----
+    XGBoost: `universal binary JSON <https://xgboost.readthedocs.io/en/stable/tutorials/saving_model.html>`_. LightGBM:
+    the text of ``Booster.model_to_string``. CatBoost: ``cbm``. Others: `skops
+    <https://skops.readthedocs.io/en/stable/persistence.html>`_, an archive of JSON and ``.npy``.
+    """
+    match type(estimator).__module__.partition(".")[0]:
+        case "xgboost" if hasattr(estimator, "save_model"):
+            return Packed(format="xgboost-ubj", content=_by_file(estimator.save_model, "model.ubj"))
+        case "lightgbm" if hasattr(estimator, "booster_"):
+            classes = getattr(estimator, "_classes", None)
+            facts = {
+                "objective": estimator.objective_,
+                "n_features": int(estimator.n_features_),
+                "named": bool(getattr(estimator, "_fitted_with_feature_names", True)),
+                "best_iteration": int(estimator.best_iteration_ or 0),
+                "classes": None if classes is None else {"dtype": classes.dtype.str, "values": classes.tolist()},
+            }
+            if isinstance(facts["objective"], str) and (classes is None or classes.dtype.kind in "biufU"):
+                text = estimator.booster_.model_to_string(num_iteration=-1)
+                return Packed(format="lightgbm-text", content=text.encode(), facts=facts)
+        case "catboost" if hasattr(estimator, "save_model"):
+            return Packed(
+                format="catboost-cbm",
+                content=_by_file(estimator.save_model, "model.cbm"),
+                facts={"n_features": int(estimator.n_features_in_)},
+            )
+    import skops.io
+
+    return Packed(format="skops", content=skops.io.dumps(estimator))
+
+
+def _by_file(save: Callable[[str], None], name: str) -> bytes:
+    """Return what a library writes, which wants a path."""
+    with tempfile.TemporaryDirectory(prefix="warren-model-") as folder:
+        path = Path(folder) / name
+        save(str(path))
+        return path.read_bytes()
+
+
+class ModelKeeper:
+    """Fits models and stores them.
+
+    Parameters
+    ----------
+    store : Store
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        # A database that is away is no fault of the model's. Without an end: the worker ends this process when it must.
+        self._put = patiently(StoreError, "a fitted model waits for the database", logger, server="the database")
+
+    def fit(
+        self, make_estimator: Callable[[], Any], part: Part, *, trial_id: str, study_id: str, seed: int
+    ) -> tuple[FoldResult, Document | None]:
+        """Fit an estimator as `sklearn.model_selection.GridSearchCV` refits its best one, and store it.
+
+        Parameters
+        ----------
+        make_estimator : callable
+            Returns a new, unfitted estimator.
+        part : Part
+            What it is fitted on. Weights go to the last step of a pipeline.
+        trial_id, study_id : str
+            Whose model it is.
+        seed : int
+            Seeds NumPy's global generator, which estimators without a ``random_state`` draw from.
+
+        Returns
+        -------
+        result : FoldResult
+            Without a score; also when the fit fails: a failure is data.
+        model : dict or None
+            What its trial's document says of it: ``file`` (its name in bucket ``models``), ``format``, ``sha256``,
+            ``bytes``, ``class`` and ``facts``. None where there is none.
+        """
+        np.random.seed(seed)
+        began = time.perf_counter()
+        try:
+            estimator = make_estimator()
+            began = time.perf_counter()
+            labels = () if part.y is None else (part.y,)
+            estimator.fit(part.X, *labels, **weights_for(estimator, part.weight))
+            seconds = time.perf_counter() - began
+            packed = pack(estimator)
+        except Exception as exc:  # noqa: BLE001 - whatever an estimator raises is this trial's result
+            return _failed(exc, time.perf_counter() - began), None
+        digest = hashlib.sha256(packed.content).hexdigest()
+        # A name of its own, not the content's digest: nobody else points to it, so it goes with its study.
+        name = f"{trial_id}:{digest}"
+        try:
+            whose = dotted_name(type(estimator))
+        except InputError:  # a class that the operator named
+            whose = f"{type(estimator).__module__}.{type(estimator).__qualname__}"
+        about = {"study": study_id, "format": packed.format, "class": whose}
+
+        def write(stream: IO[bytes]) -> None:
+            stream.write(packed.content)
+
+        self._put(self._store.models.put, name, write, about)
+        model = {
+            "file": name,
+            "format": packed.format,
+            "sha256": digest,
+            "bytes": len(packed.content),
+            "class": whose,
+            "facts": packed.facts,
+        }
+        return _result(seconds), model
+
+
+def _result(seconds: float, **what: Any) -> FoldResult:
+    return FoldResult(test_scores={"score": math.nan}, train_scores={}, fit_seconds=seconds, score_seconds=0.0, **what)
+
+
+def _failed(exc: Exception, seconds: float) -> FoldResult:
+    line = " ".join(f"{type(exc).__name__}: {exc}".split())[:_ERROR_CHARS]
+    return _result(seconds, error=line, trace=traceback.format_exc()[-_TRACEBACK_CHARS:], fitted=False)

@@ -1,0 +1,96 @@
+"""Scorers: what a message says of them becomes one callable that scores a fitted estimator by every metric."""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from sklearn.metrics import check_scoring, get_scorer
+from sklearn.metrics import make_scorer as scorer_of
+
+from tuning.codec import decode
+from tuning.dataset import Matrix
+from tuning.errors import InputError
+from tuning.messages import MetricScorer, Scoring
+from tuning.scorers import metric_function
+
+Scorer = Callable[..., Mapping[str, Any]]
+"""Takes a fitted estimator, X, y and, if there are weights, `sample_weight`, which it hands to scorers that take them.
+
+Returns a number a metric, or the traceback of a scorer that failed.
+"""
+
+
+class _OwnScore:
+    """Asks the estimator for its own ``score``, with weights where that takes some."""
+
+    def __call__(self, estimator: Any, X: Matrix, y: Any = None, **weights: Any) -> Any:
+        taken = weights if "sample_weight" in inspect.signature(estimator.score).parameters else {}
+        return estimator.score(X, **taken) if y is None else estimator.score(X, y, **taken)
+
+    def _accept_sample_weight(self) -> bool:
+        """Answer what scikit-learn asks its scorers; the estimator, which knows, comes with the call."""
+        return True
+
+
+def _made(scorer: Scoring, allow: tuple[str, ...]) -> Any:
+    """Return one of scikit-learn's scorers.
+
+    Raises
+    ------
+    ValueError
+        There is none of this name; an `InputError` where its metric function is not allowed.
+    """
+    if scorer is None:
+        return _OwnScore()
+    if not isinstance(scorer, MetricScorer):
+        return get_scorer(scorer)
+    return scorer_of(
+        metric_function(scorer.function, scorer.kwargs, allow),
+        response_method=scorer.response_method,
+        greater_is_better=scorer.greater_is_better,
+        **{name: decode(value, build=_no_estimator) for name, value in scorer.kwargs.items()},
+    )
+
+
+def _no_estimator(cls: type, _: dict[str, Any]) -> Any:
+    raise InputError(f"a metric takes numbers, text and lists of them, no {cls.__name__}")
+
+
+def make_scorer(scorers: Mapping[str, Scoring], allow: Iterable[str] = ()) -> Scorer:
+    """Return one callable for all metrics, which predicts once for those that share a prediction.
+
+    Parameters
+    ----------
+    scorers : mapping of str to (str, MetricScorer or None)
+        Scorer by metric: a scikit-learn scorer's name, one made of a metric function, or None for the estimator's own
+        ``score``.
+    allow : iterable of str, default=()
+        Further metric functions (the setting ``WARREN_ALLOW``).
+
+    Returns
+    -------
+    callable
+
+    Raises
+    ------
+    ValueError
+        A scorer that scikit-learn does not have; an `InputError` for a metric function that is not allowed.
+    """
+    allowed = tuple(allow)
+    found = {metric: _made(scorer, allowed) for metric, scorer in scorers.items()}
+    if len(found) == 1:
+        [(metric, single)] = found.items()
+
+        def score_one(estimator: Any, X: Matrix, y: Any, **weights: Any) -> Mapping[str, Any]:
+            try:
+                taken = weights if weights and single._accept_sample_weight() else {}
+                return {metric: single(estimator, X, y, **taken)}
+            except Exception:  # noqa: BLE001 - a scorer that fails is a result, as in scikit-learn
+                return {metric: traceback.format_exc()}
+
+        return score_one
+    together: Scorer = check_scoring(scoring=found, raise_exc=False)
+    return together
