@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 BIN := .venv/bin
 
-.PHONY: help setup demo test test-docker chaos fuzz lint format bench peers pictures lock clean
+.PHONY: help setup demo test test-docker test-sklearn chaos fuzz lint format bench peers pictures lock clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ test: setup ## Run all tests, on servers of their own.
 
 test-docker: setup ## Run the tests that need a Docker engine.
 	$(BIN)/python -m pytest -m docker
+
+test-sklearn: setup ## Run scikit-learn's own tests of its searches on ours; some minutes.
+	$(BIN)/python tests/theirs
 
 chaos: setup ## Kill workers and restart servers under a study of 540 trials, and compare every score; ten minutes.
 	PYTHONPATH=tests/support $(BIN)/python tests/chaos

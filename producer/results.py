@@ -6,6 +6,7 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -99,14 +100,9 @@ def _score_columns(documents: Sequence[Mapping[str, Any]], objective: Objective)
 
 def _param_columns(candidates: Sequence[Mapping[str, Any]]) -> dict[str, np.ma.MaskedArray[Any, Any]]:
     """Return a masked array a parameter, masked where a trial does not have it; dtypes as scikit-learn chooses them."""
-    positions: dict[str, list[int]] = {}
-    values: dict[str, list[Any]] = {}
-    for position, params in enumerate(candidates):
-        for name, value in params.items():
-            positions.setdefault(name, []).append(position)
-            values.setdefault(name, []).append(value)
     columns = {}
-    for name, found in values.items():
+    for name in dict.fromkeys(chain.from_iterable(candidates)):
+        found = [params[name] for params in candidates if name in params]
         try:
             array = np.array(found)
         except ValueError:  # lists of different lengths
@@ -117,7 +113,7 @@ def _param_columns(candidates: Sequence[Mapping[str, Any]]) -> dict[str, np.ma.M
             for place, value in enumerate(found):
                 array[place] = value
         column: np.ma.MaskedArray[Any, Any] = np.ma.MaskedArray(np.empty(len(candidates), dtype=array.dtype), mask=True)
-        column[positions[name]] = array
+        column[[name in params for params in candidates] if len(found) < len(candidates) else slice(None)] = array
         columns[f"param_{name}"] = column
     return columns
 

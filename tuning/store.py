@@ -79,11 +79,6 @@ def unpack(packed: bytes) -> Document:
     return bson.decode(packed, codec_options=_UTC)
 
 
-def _of(study_id: str) -> Document:
-    """Return the query for all trials of a study: a walk of the id index, up to the next character after the colon."""
-    return {"_id": {"$gte": f"{study_id}:", "$lt": f"{study_id};"}}
-
-
 class Store:
     """Studies, trials and data of one database.
 
@@ -314,7 +309,7 @@ class Store:
         """Yield a study's trial documents, in no order; optionally some fields of them only."""
         try:
             projection = fields and {"_id": 0, **dict.fromkeys(fields, 1)}
-            yield from self._trials.find(_of(study_id), projection).batch_size(20_000)
+            yield from self._trials.find({"study_id": study_id}, projection).batch_size(20_000)
         except PyMongoError as exc:
             raise self._explain(exc) from exc
 
@@ -396,7 +391,7 @@ class Store:
     def delete_trials(self, study_id: str) -> None:
         """Delete every result of a study, and what is known of trials that have none."""
         try:
-            self._trials.delete_many(_of(study_id))
+            self._trials.delete_many({"study_id": study_id})
         except PyMongoError as exc:
             raise self._explain(exc) from exc
         self.unfinished.drop_study(study_id)

@@ -8,7 +8,7 @@ import numbers
 import sys
 import time
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NoReturn, Self, TypeAlias
 
 from sklearn.base import _fit_context, clone, is_classifier
@@ -105,13 +105,13 @@ class SearchOnWorkers(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has n
         weights, weigh_scores = weights_of(
             self.estimator, scorers, routed.estimator.fit, routed.scorer.score, routed=_routing_enabled()
         )
-        self._checked_cv_orig = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
+        cv = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
         split = routed.splitter.split
-        self.n_splits_ = self._checked_cv_orig.get_n_splits(X, y, **split)
+        self.n_splits_ = cv.get_n_splits(X, y, **split)
         base_estimator = clone(self.estimator)
         space, candidates = self._checked_space()
         _check_kernel(base_estimator, X)
-        folds = self._folds(X, y, split)
+        folds = self._drawn(cv.split(X, y, **split))
         several = hasattr(scorers, "_scorers")
         if self.verbose > 0:
             fits = space.size * len(folds)
@@ -122,7 +122,7 @@ class SearchOnWorkers(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has n
             X,
             y,
             scoring=self.scoring,
-            cv=self._checked_cv_orig,
+            cv=cv,
             folds=folds,
             groups=split.get("groups") if self.validation_fraction is not None else None,
             sample_weight=weights,
@@ -168,9 +168,9 @@ class SearchOnWorkers(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has n
             )
         return Space(grids), candidates
 
-    def _folds(self, X: Any, y: Any, split: Mapping[str, Any]) -> list[tuple[Any, Any]]:
+    def _drawn(self, splits: Iterable[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
         """Draw the folds, once: a generator has them only once, and a splitter may draw others the next time."""
-        folds = [(train, test) for train, test in self._checked_cv_orig.split(X, y, **split)]
+        folds = list(splits)
         if len(folds) != self.n_splits_:
             raise ValueError(
                 "cv.split and cv.get_n_splits return inconsistent results. "

@@ -24,6 +24,7 @@ CELL_SECONDS = 150
 # What takes the place of a notebook's parameters.
 SMALL = {
     "01_quickstart": "FOLDS, DEPTHS, LEARNING_RATES, ROUNDS = 3, [2, 3], [0.1, 0.3], [10, 20]",
+    "03_pipelines": "ROWS, FOLDS, DEPTHS, ROUNDS = 400, 3, [2, 3], [10, 20]",
     "02_many_cores": (
         "AMQP_URL = MONGO_URL = ''\n"  # the servers that the environment names, and workers of its own
         "SAMPLES = 1000\n"
