@@ -6,6 +6,7 @@ must differ is listed with its reason, and must fail: a difference that has gone
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import tempfile
@@ -83,6 +84,7 @@ def main() -> int:
         patch.object(model_selection, "RandomizedSearchCV", producer.RandomizedSearchCV),
         producer.local_stack(workers=2),
         tempfile.TemporaryDirectory() as elsewhere,
+        contextlib.chdir(elsewhere),
     ):
         # Neither this repository's settings nor a cache in the wheel.
         quiet = ["-c", os.devnull, "--rootdir", elsewhere, "-p", "no:cacheprovider", "-W", "ignore"]
