@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
+import io
 import json
 import math
+import re
 import time
+import zipfile
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -17,6 +19,7 @@ from producer.inputs.parameters import THREADS
 from producer.publication import publish_missing
 from producer.space import Space
 from tuning import broker
+from tuning.allowlist import look_up
 from tuning.codec import encode_estimator
 from tuning.counts import no_counts
 from tuning.errors import InputError, StudyError, TrialError
@@ -25,15 +28,25 @@ from tuning.names import ALLOWED_PACKAGES
 from tuning.seeds import seed_of
 from tuning.settings import Settings
 from tuning.store import Document, Store, now
+from tuning.values import function_name
 
 # Of a study, what its model's study takes over.
 _SAME = ("n_splits", "train_rows", "n_classes", "data", "priority", "trial_timeout")
+# Seconds after which a model that nobody has trained is published again: its message may have gone with its queue.
+_LOST_SECONDS = 3600.0
 # Types beside the allowed packages' that fitted estimators hold, and that do nothing when they are made.
 _PLAIN_TYPES = frozenset(
     {"collections.OrderedDict", "collections.defaultdict", "collections.Counter", "builtins.slice"}
 )
-# Modules whose functions estimators hold as parameters: scores of features, and what is done to numbers one by one.
-_FUNCTION_MODULES = ("sklearn.feature_selection", "scipy.special")
+# What the boosting libraries' estimators hold. Their other classes that do not fit free memory by an address.
+_BOOSTERS = frozenset({"xgboost.core.Booster", "lightgbm.basic.Booster"})
+# Curves that a transformer has fitted, and the function that they keep, wherever a version of SciPy has it.
+_CURVE = re.compile(r"scipy\.interpolate\._\w+\.(BSpline|PPoly|interp1d)", re.ASCII)
+_AS_ARRAY = re.compile(r"scipy\._lib\.(\w+\.)*asarray", re.ASCII)
+# Modules that hold tests, other people's code, servers and downloads, and no part of a model.
+_NO_MODELS = frozenset(
+    {"callback", "conftest", "dask", "datasets", "externals", "federated", "spark", "tracker", "widget"}
+)
 
 
 def fitted_model(
@@ -71,12 +84,13 @@ def fitted_model(
     own_id = definition["_id"]
     trial = store.trial(own_id, 0)
     if trial is None or trial["state"] == "FAILED":
-        broker.check(settings)
-        store.create_study(definition)
-        # A fit that failed is tried again: memory may have been short.
-        store.update_study(own_id, {"$set": {"state": "RUNNING", "finished_at": None}})
-        store.delete_failed(own_id)
-        publish_missing(store, settings, own_id, Objective.model_validate(definition["objective"]), Space([{}]))
+        if trial is not None or not _under_way(store, own_id):
+            broker.check(settings)
+            store.create_study(definition)
+            # A fit that failed is tried again: memory may have been short.
+            store.update_study(own_id, {"$set": {"state": "RUNNING", "finished_at": None}})
+            store.delete_failed(own_id)
+            publish_missing(store, settings, own_id, Objective.model_validate(definition["objective"]), Space([{}]))
         Follower(store, own_id, deadline, lambda _: None).run()
         trial = store.trial(own_id, 0)
     if trial is None:
@@ -84,6 +98,14 @@ def fitted_model(
     if trial["state"] == "FAILED":
         raise TrialError(f"study {study_id}: training trial {number} on all data failed: {trial['error']}")
     return load(store.models.get(trial["model"]["file"]), trial["model"], unfitted, settings.allow)
+
+
+def _under_way(store: Store, own_id: str) -> bool:
+    """Say whether a model's trial is in the queue or with a worker: published again, two would train it."""
+    study = store.study(own_id, ("state", "submitted_at", "progress.dead"))
+    if study is None or study["state"] != "RUNNING" or study["submitted_at"] is None or study["progress"]["dead"]:
+        return False
+    return (now() - study["submitted_at"]).total_seconds() < _LOST_SECONDS
 
 
 def _definition(store: Store, settings: Settings, study_id: str, number: int, unfitted: Any) -> Document:
@@ -211,29 +233,62 @@ def _skops(content: bytes, unfitted: Any, allow: tuple[str, ...]) -> Any:
     import skops.io
 
     unknown = skops.io.get_untrusted_types(data=content)
-    refused = [name for name in unknown if not _trusted(name, allow)]
+    refused = [name for name in unknown if not _trusted(name, allow)] or _called(content, {*unknown}.difference(allow))
     if refused:
         raise InputError(
             f"the model holds {', '.join(refused[:5])}, which nobody vouches for: name the class in WARREN_ALLOW if "
             "it is yours, or train here with study.refit_estimator().fit(X, y)"
         )
     fitted = skops.io.loads(content, trusted=unknown)
+    if type(fitted) is not type(unfitted):
+        raise StudyError(f"the stored model is a {type(fitted).__name__}, and no {type(unfitted).__name__}")
     _give_back(fitted, unfitted)
     return fitted
 
 
+def _called(content: bytes, unknown: Iterable[str]) -> list[str]:
+    """Return what of some types an archive would not only make but call, with arguments of its own; no model needs it.
+
+    Its nodes are objects in skops' ``schema.json``, each with the module, the name and the loader of what it makes.
+    """
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        nodes = [json.loads(archive.read("schema.json"))]
+    found = set()
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, dict):
+            if node.get("__loader__") == "ConstructorFromReduceNode":
+                found.add(f"{node.get('__module__')}.{node.get('__class__')}")
+            nodes += node.values()
+        elif isinstance(node, list):
+            nodes += node
+    return sorted(found.intersection(unknown))
+
+
 def _trusted(name: str, allow: tuple[str, ...]) -> bool:
-    """Say whether a type may be made: a class of an allowed package, or a function that works on numbers."""
-    if name in allow or name in _PLAIN_TYPES:
+    """Say whether a type may be made: a class that models of the allowed packages consist of, or a known function."""
+    if name in allow or name in _PLAIN_TYPES or name in _BOOSTERS:
         return True
-    module, _, own = name.rpartition(".")
-    package = module.partition(".")[0]
-    if package not in (*ALLOWED_PACKAGES, "numpy", "scipy") or "test" in name:
+    module = name.rpartition(".")[0]
+    package, *modules = module.split(".")
+    if package not in (*ALLOWED_PACKAGES, "numpy", "scipy") or not _NO_MODELS.isdisjoint(modules):
         return False
-    found = getattr(importlib.import_module(module), own, None)
-    if isinstance(found, type):
-        return package in ALLOWED_PACKAGES or issubclass(found, (np.generic, np.dtype))
-    return isinstance(found, np.ufunc) or (callable(found) and module.startswith(_FUNCTION_MODULES))
+    if "__" in name or "test" in name:
+        return False
+    try:
+        found = look_up(name)
+    except InputError:  # nothing that this machine has
+        return False
+    if not isinstance(found, type):
+        return callable(found) and (function_name(found) is not None or _AS_ARRAY.fullmatch(name) is not None)
+    match package:
+        case "numpy":
+            return issubclass(found, (np.generic, np.dtype))
+        case "scipy":
+            return _CURVE.fullmatch(name) is not None
+    # Not what a module has only imported: a socket, a temporary folder.
+    own = found.__module__ == module
+    return own and (package == "sklearn" or (hasattr(found, "fit") and hasattr(found, "get_params")))
 
 
 def _give_back(fitted: Any, unfitted: Any) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from tuning.boosting import without_early_stopping
 from tuning.codec import Json, decode
+from tuning.parameters import TrialCheck, check_estimator
 
 
 def refit_estimator(
@@ -36,8 +37,15 @@ def refit_estimator(
     Returns
     -------
     estimator instance
+
+    Raises
+    ------
+    InputError
+        What is stored holds a parameter that no submission takes: here too it must not reach a file or code.
     """
     if best_iteration is not None:
         estimator, params = without_early_stopping(estimator, params, best_iteration, chosen or {})
+    check_estimator(estimator, "estimator")
+    TrialCheck(estimator)(params, "params")
     found = decode(estimator, allow)
     return found.set_params(**{name: decode(value, allow) for name, value in params.items()})

@@ -54,6 +54,8 @@ _FUNCTION = re.compile(
     re.ASCII,
 )
 _SELECTOR = frozenset({"pattern", "dtype_include", "dtype_exclude"})
+# Times that an array of text may be larger than its text: each item takes as much memory as the longest.
+_MOST_PADDING = 32
 # Bytes of a pattern that columns are chosen by.
 _LONGEST_PATTERN = 1000
 
@@ -103,7 +105,9 @@ def problem_of(value: dict[str, Json], check: Callable[[Json], None]) -> str | N
             return None if all(map(_is_bound, inside)) else "is no slice: its bounds are integers, text or None"
         case "__array__", [str(dtype), list(items)] if dtype in ARRAYS:
             check(items)
-            return None if all(_fits(item, dtype) for item in items) else f"is no array of dtype {dtype}"
+            if not all(_fits(item, dtype) for item in items):
+                return f"is no array of dtype {dtype}"
+            return "is an array of text of which one is far too long" if dtype == "str" and _padded(items) else None
         case "__index__", list(items):
             check(items)
             return None if all(map(_is_label, items)) else "is no index of columns: their names are text or integers"
@@ -132,6 +136,12 @@ def _chooses(value: Json) -> bool:
 
 def _is_label(value: Json) -> bool:
     return isinstance(value, str) or (isinstance(value, int) and not isinstance(value, bool))
+
+
+def _padded(items: list[str]) -> bool:
+    """Say whether an array of texts would take much more memory than a message that holds them."""
+    lengths = [len(item) for item in items]
+    return len(items) * max(lengths, default=0) > _MOST_PADDING * (sum(lengths) + len(items))
 
 
 def _is_bound(value: Json) -> bool:

@@ -226,7 +226,6 @@ class Store:
         except PyMongoError as exc:
             raise self._explain(exc) from exc
         self.delete_trials(study_id)
-        self.models.delete_of(study_id)
         return study
 
     def models_of(self, study_id: str) -> list[str]:
@@ -389,12 +388,13 @@ class Store:
         return ended[::-1] if newest else ended
 
     def delete_trials(self, study_id: str) -> None:
-        """Delete every result of a study, and what is known of trials that have none."""
+        """Delete every result of a study, its models, and what is known of trials that have none."""
         try:
             self._trials.delete_many({"study_id": study_id})
         except PyMongoError as exc:
             raise self._explain(exc) from exc
         self.unfinished.drop_study(study_id)
+        self.models.delete_of(study_id)
 
     def delete_failed(self, study_id: str) -> int:
         """Delete a study's failed trials, so that they can be tried again; return how many."""

@@ -43,7 +43,7 @@ def _constructor(cls: type) -> frozenset[str] | None:
 
 
 # A parameter that lets scikit-learn's estimators write into the data that they are given, set to what does.
-_IN_PLACE = re.compile(r'"([^"]*__)?copy(_[Xx]|_X_train)?": (false|0)\b')
+_IN_PLACE = re.compile(r'"([^"]*__)?copy(_[Xx]|_X_train)?": (false|null|0)\b')
 
 
 class Candidate:

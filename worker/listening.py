@@ -76,12 +76,14 @@ class Listener:
         # Consumer tags by lane; empty while a chunk is in hand.
         self._tags: dict[str, str] = {}
         self._look_at = 0.0
+        # Whether a count was wrong when we last looked, and whether that was no chance.
         self._doubt = False
+        self._lost = False
 
     @property
     def known(self) -> bool:
         """Whether the broker, when last asked, counted this worker among those who listen."""
-        return not self._doubt
+        return not self._lost
 
     @property
     def cancelled(self) -> bool:
@@ -115,8 +117,9 @@ class Listener:
         """Stop listening and begin anew: a lane whose listeners do not become fewer by that had forgotten us.
 
         Brokers lose consumers without a word to them (a queue's leader that moved, a channel that went astray), and the
-        driver's own list says nothing of it. In a lane where others come at this very moment the count may lie; the
-        next look, a second later, clears that up.
+        driver's own list says nothing of it. In a lane where others come at this very moment the count may lie: among
+        forty idle workers one does so several times a minute. So one lane is looked at again, a second later, before it
+        counts.
         """
         forgotten = []
         for lane, tag in list(self._tags.items()):
@@ -125,7 +128,8 @@ class Listener:
             del self._tags[lane]
             if self._listeners(lane) >= before:
                 forgotten.append(lane)
-        if forgotten:
+        self._lost = len(forgotten) > 1 or (bool(forgotten) and self._doubt)
+        if self._lost:
             logger.warning(
                 "the broker does not count this worker among its listeners: it looks for itself and listens anew",
                 extra={"lanes": forgotten},
@@ -144,6 +148,6 @@ class Listener:
         properties: pika.BasicProperties,
         body: bytes,
     ) -> None:
-        self._doubt = False
+        self._doubt = self._lost = False
         tag, redelivered = method.delivery_tag, bool(method.redelivered)
         self._take(Delivery(lane=lane, tag=tag, body=body, properties=properties, redelivered=redelivered))

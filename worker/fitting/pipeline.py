@@ -177,6 +177,8 @@ class _Opened(Inside):
             return made
 
         drawn: list[bool] = []
+        if not self._prepared.fitted:
+            return X
         if which not in self._made:
             key = self._prepared.key
             self._made[which] = (
