@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from acceptance.conftest import StartWorker
 from browser import chromium, find_chromium
-from conftest import StartWorker
 from playwright.sync_api import Browser, Page, expect
 from polling import until
 from sklearn.datasets import load_breast_cancer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import IO, Any
 
 import numpy as np
@@ -27,7 +28,7 @@ from producer import Study, submit
 from producer.stack import LocalStack
 from tuning.errors import NoResultError, StudyError, TrialError
 from tuning.settings import Settings, load_settings
-from tuning.store import Store
+from tuning.store import Store, now, pack, trial_id
 
 IRIS = load_iris(as_frame=True)
 FRAME, NUMBERS = IRIS.data, IRIS.target
@@ -174,7 +175,28 @@ def test_the_time_to_wait_for_a_model_is_bounded(servers: Settings, start_worker
     study = submit(LogisticRegression(), {"C": [0.5]}, FRAME, NUMBERS, cv=2).wait(60, progress=False)
     worker.terminate()
     worker.wait(20)
-    with pytest.raises(TimeoutError):
-        study.best_model(timeout=0.5)
+    for _ in range(2):
+        with pytest.raises(TimeoutError):
+            study.best_model(timeout=0.5)
+    store = Store(load_settings())
+    (model,) = store.models_of(study.id)
+    assert (store.study(model) or {})["publications"] == 1, "asked again, it only waits: another worker would train too"
     start_worker()
     assert json.dumps(study.best_model(timeout=60).get_params()["C"]) == "0.5"
+    store.close()
+
+
+def test_a_model_whose_message_got_lost_or_that_was_cancelled_is_published_again(servers: Settings) -> None:
+    study = submit(LogisticRegression(), {"C": [0.5]}, FRAME, NUMBERS, cv=2)
+    store = Store(load_settings())
+    store.insert_trials([pack({"_id": trial_id(study.id, 0), "study_id": study.id, "number": 0, "state": "COMPLETE"})])
+    publications = 0
+    for change in ({}, {"submitted_at": None}, {"submitted_at": now() - timedelta(days=1)}, {"state": "CANCELLED"}):
+        for model in store.models_of(study.id):
+            store.update_study(model, {"$set": change})
+        with pytest.raises(TimeoutError):
+            study.best_model(0, timeout=0.1)
+        publications += 1
+        (model,) = store.models_of(study.id)
+        assert (store.study(model) or {})["publications"] == publications
+    store.close()

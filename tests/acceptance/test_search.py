@@ -150,7 +150,7 @@ def test_a_random_state_that_lives_on_draws_others_the_next_time() -> None:
         {"refit": lambda results: int(np.argmin(results["mean_test_score"]))},
         {"scoring": ["accuracy", "recall"], "refit": lambda results: int(results["mean_test_recall"].argmin())},
     ],
-    ids=repr,
+    ids=lambda how: " ".join(f"{name}={'a callable' if callable(value) else value}" for name, value in how.items()),
 )
 def test_metrics_and_what_makes_the_best_are_as_in_scikit_learn(options: Any) -> None:
     assert_same(both(LinearSVC(random_state=0), {"C": [0.01, 0.1, 1.0]}, X, Y, **options), X, Y)

@@ -13,7 +13,7 @@ from uuid import uuid4
 import joblib
 import numpy as np
 import pytest
-from conftest import StartWorker
+from acceptance.conftest import StartWorker
 from fitted import assert_same, both
 from polling import until
 from sklearn import config_context, model_selection

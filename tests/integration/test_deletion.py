@@ -61,6 +61,14 @@ def test_what_another_study_needs_stays(servers: Settings, store: Store) -> None
     assert (files(store), pieces(store)) == ([], 0)
 
 
+def test_a_model_that_was_stored_after_its_study_was_deleted_goes_with_what_was_written(store: Store) -> None:
+    """A worker that was at it clears up what it wrote of a study that is gone."""
+    store.models.put("gone:0:digest", lambda stream: stream.write(b"model") and None, {"study": "gone"})
+    store.models.put("other:0:digest", lambda stream: stream.write(b"model") and None, {"study": "other"})
+    store.delete_trials("gone")
+    assert (store.models.has("gone:0:digest"), store.models.has("other:0:digest")) == (False, True)
+
+
 def test_a_deleted_study_is_said_to_be_gone(servers: Settings, store: Store) -> None:
     study = submit_trees()
     study.delete()

@@ -187,6 +187,18 @@ def test_a_refit_without_early_stopping_is_the_trial_itself() -> None:
     assert (params["n_estimators"], params["max_depth"]) == (7, 3)
 
 
+def test_a_refit_takes_no_parameter_from_the_database_that_reaches_a_file() -> None:
+    """Somebody else may have written the study's document; what a submission refuses is refused here too."""
+    encoded = encode_estimator(CatBoostClassifier(iterations=5), "estimator")
+    for estimator, params, chosen in (
+        (encoded | {"params": {"train_dir": "/home"}}, {}, {}),
+        (encoded, {"train_dir": "/home"}, {}),
+        (encoded, {}, {"train_dir": "/home"}),
+    ):
+        with pytest.raises(InputError, match="names a file or folder"):
+            refit_estimator(estimator, params, 3.0, chosen)
+
+
 @pytest.mark.parametrize(
     ("cv", "groups"),
     [(StratifiedKFold(3), None), (KFold(4, shuffle=True, random_state=1), None), (GroupKFold(3), np.arange(500) % 25)],

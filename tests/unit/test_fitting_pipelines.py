@@ -27,6 +27,8 @@ from sklearn.tree import DecisionTreeClassifier
 from xgboost import XGBClassifier
 
 from tuning.codec import encode
+from tuning.settings import load_settings
+from worker.chunks import Candidate
 from worker.data import KeptDerived
 from worker.evaluate import FoldResult
 from worker.fitting import Fold, Learner, learner_of
@@ -420,6 +422,16 @@ def test_steps_that_write_into_their_data_spoil_no_other_trial(estimator: Any, w
             found[number]["split_train_score"],
         )
     np.testing.assert_array_equal(CHUNK_X, before)
+
+
+@pytest.mark.parametrize("copy", [False, None])
+def test_a_function_that_may_write_into_its_data_spoils_no_other_trial(copy: bool | None, worker: Worker) -> None:
+    """NumPy takes None for "no copy unless there must be one"."""
+    fill = FunctionTransformer(np.nan_to_num, kw_args={"copy": copy, "nan": 7.0})
+    estimator = Pipeline([("fill", fill), ("clf", XGBClassifier(n_jobs=1))])
+    [found] = worker.evaluate(estimator, {"clf__n_estimators": 2})
+    assert found["error"] is None
+    assert Candidate(encode(estimator, "estimator"), {}, load_settings()).in_place
 
 
 def test_trials_of_a_pipeline_share_their_fits_in_a_worker(worker: Worker, fits: list[int]) -> None:

@@ -105,6 +105,17 @@ def test_an_array_comes_back_as_it_was(value: Any) -> None:
     np.testing.assert_array_equal(readable(encode(value, "value")), value.tolist())
 
 
+def test_one_long_text_does_not_make_an_array_take_the_memory_of_a_worker() -> None:
+    """Every item takes as much as the longest: a message of a megabyte would be an array of gigabytes."""
+    bomb = {"__array__": ["str", ["x" * 10_000, *["y"] * 10_000]]}
+    with pytest.raises(InputError, match="far too long"):
+        decode(bomb)
+    with pytest.raises(InputError, match="far too long"):
+        check_value(bomb, "value")
+    names = np.array([*(f"a name {number}" for number in range(100)), "one that is quite long " * 10])
+    np.testing.assert_array_equal(there_and_back(names), names)
+
+
 @pytest.mark.parametrize("value", [pd.Index(["a", "b"]), pd.Index([3, 1]), pd.DataFrame({"x": [1], "y": [2]}).columns])
 def test_names_of_columns_come_back_as_they_were(value: Any) -> None:
     assert there_and_back(value).equals(value)

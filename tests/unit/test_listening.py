@@ -1,0 +1,100 @@
+"""A worker that listens: what the broker's count of its listeners says, and what chance does."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from worker import listening
+from worker.lanes import Lanes
+from worker.listening import Delivery, Listener
+
+LANES = ["first", "second", "third"]
+
+
+class Broker:
+    """A channel of a broker without messages, which counts its consumers; in `newcomers` others come in between."""
+
+    def __init__(self) -> None:
+        self.consumers: dict[str, str] = {}
+        self.others = dict.fromkeys(LANES, 5)
+        self.newcomers: set[str] = set()
+
+    @property
+    def consumer_tags(self) -> list[str]:
+        return list(self.consumers)
+
+    def basic_get(self, _lane: str) -> tuple[None, None, None]:
+        return None, None, None
+
+    def basic_consume(self, lane: str, _on_message: Any) -> str:
+        self.consumers[f"mine in {lane}"] = lane
+        return f"mine in {lane}"
+
+    def basic_cancel(self, tag: str) -> None:
+        self.others[self.consumers.pop(tag)] += tag.endswith(tuple(self.newcomers)) if self.newcomers else 0
+
+    def queue_declare(self, lane: str, *, passive: bool) -> Any:
+        assert passive
+        count = self.others[lane] + list(self.consumers.values()).count(lane)
+        return SimpleNamespace(method=SimpleNamespace(consumer_count=count))
+
+
+@pytest.fixture
+def broker() -> Broker:
+    return Broker()
+
+
+@pytest.fixture
+def listener(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> Listener:
+    monkeypatch.setattr(listening, "_PROBE_SECONDS", 0.0)
+    monkeypatch.setattr(listening, "_DOUBT_SECONDS", 0.0)
+    channel: Any = broker
+
+    def take(_: Delivery) -> None: ...
+
+    made = Listener(channel, Lanes(LANES), take)
+    made.turn()
+    return made
+
+
+def test_a_worker_that_is_counted_is_known(listener: Listener, broker: Broker) -> None:
+    for _ in range(3):
+        listener.turn()
+        assert listener.known
+        assert not listener.cancelled
+        assert sorted(broker.consumers.values()) == sorted(LANES)
+
+
+def test_another_worker_that_comes_at_the_moment_of_counting_makes_none_unready(
+    listener: Listener, broker: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    for newcomers in ({"second"}, {"first", "third"}, set(), {"second"}, set()):
+        broker.newcomers = newcomers
+        listener.turn()
+        assert listener.known
+    assert not caplog.records
+
+
+def test_a_lane_that_does_not_count_a_worker_twice_in_a_row_has_lost_it(
+    listener: Listener, broker: Broker, caplog: pytest.LogCaptureFixture
+) -> None:
+    broker.newcomers = {"second"}
+    listener.turn()
+    listener.turn()
+    assert not listener.known
+    assert caplog.records[-1].__dict__["lanes"] == ["second"]
+    broker.newcomers = set()
+    listener.turn()
+    assert listener.known
+
+
+def test_a_worker_that_no_lane_counts_is_lost_at_once(listener: Listener, broker: Broker) -> None:
+    broker.newcomers = set(LANES)
+    listener.turn()
+    assert not listener.known
+    broker.newcomers = set()
+    listener.turn()
+    assert listener.known
