@@ -22,18 +22,25 @@ def _found_again(cls: type[Outcome], document: Document) -> Outcome:
     return cls(document, load_settings())
 
 
+class Lent:
+    """A store that several studies may use: it is closed with the last of them."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        weakref.finalize(self, store.close)
+
+
 class Outcome:
     """The reading side of `producer.Study`, which says whose outcome it is."""
 
-    def __init__(self, document: Document, settings: Settings, store: Store | None = None) -> None:
+    def __init__(self, document: Document, settings: Settings, lent: Lent | None = None) -> None:
         self.id: str = document["_id"]
         self.name: str = document["name"]
         self._settings = settings
         self._objective = Objective.model_validate(document["objective"])
         self.refit = self._objective.refit
-        if store is not None:
-            self._store = store
-            weakref.finalize(self, store.close)
+        if lent is not None:
+            self._lent = lent
 
     def __reduce__(self) -> tuple[Any, ...]:
         # Neither sockets nor passwords in a pickle: what comes out is bound to the servers of where it is read.
@@ -41,10 +48,12 @@ class Outcome:
         return _found_again, (type(self), document)
 
     @cached_property
+    def _lent(self) -> Lent:
+        return Lent(Store(self._settings))
+
+    @property
     def _store(self) -> Store:
-        store = Store(self._settings)
-        weakref.finalize(self, store.close)
-        return store
+        return self._lent.store
 
     @cached_property
     def _space(self) -> Space:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from producer.following import Follower, look
-from producer.outcome import Outcome
+from producer.outcome import Lent, Outcome
+from producer.progress import Progress, in_notebook
 from producer.publication import publish_missing
 from producer.status import Status
 from tuning import broker
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from producer.viewing.plots import Plots
 
 _OWN_FIELDS = ("name", "objective")
+# Seconds that showing a study may take: a cell must not hang on a server that is away.
+_LOOK_SECONDS = 5.0
 
 
 class Study(Outcome):
@@ -76,7 +79,7 @@ class Study(Outcome):
         except BaseException:  # Ctrl-C too: nobody else closes the store
             store.close()
             raise
-        return cls(document, settings, store)
+        return cls(document, settings, Lent(store))
 
     @classmethod
     def list(cls) -> Sequence[Study]:
@@ -85,13 +88,17 @@ class Study(Outcome):
         store = Store(settings)
         try:
             documents = store.studies(fields=_OWN_FIELDS)
-        finally:
+        except BaseException:
             store.close()
-        return [cls(document, settings) for document in documents]
+            raise
+        # One connection for all: a list that is shown asks for the status of each.
+        lent = Lent(store)
+        return [cls(document, settings, lent) for document in documents]
 
     def __repr__(self) -> str:
         try:
-            status = self.status()
+            with self._store.within(_LOOK_SECONDS):
+                status = self.status()
         except StoreError:
             return f"<Study {self.id}: its database is out of reach>"
         except StudyError:
@@ -132,8 +139,6 @@ class Study(Outcome):
             What is left lies in messages that no worker can use; the text names the trials, and says why and what to
             do. Or the study was deleted.
         """
-        from producer.progress import Progress
-
         status = self.status()
         deadline = time.monotonic() + timeout if timeout is not None else float("inf")
         if not progress:
@@ -169,6 +174,11 @@ class Study(Outcome):
         from producer.viewing.card import text
 
         return text(self)
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        # The card where IPython shows the study itself in a terminal; a line in a list, and beside a notebook's HTML.
+        alone = len(getattr(printer, "stack", ())) < 2
+        printer.text(str(self) if alone and not in_notebook() else repr(self))
 
     @property
     def plot(self) -> Plots:
@@ -273,13 +283,17 @@ class Study(Outcome):
             The database is unreachable.
         """
         # The models first: cut short, the next call still knows whose they are.
-        for model in self._store.models_of(self.id):
-            self._store.delete_study(model)
+        self._delete_models()
         self._store.delete_study(self.id)
+        self._delete_models()  # one that somebody asked for meanwhile
         one = self._objective
         for digest in (one.dataset, one.splits, one.validation):
             if digest is not None:
                 self._store.datasets.delete(digest, partial(self._store.referenced, digest))
+
+    def _delete_models(self) -> None:
+        for model in self._store.models_of(self.id):
+            self._store.delete_study(model)
 
     def _publish(self) -> int:
         return publish_missing(self._store, self._settings, self.id, self._objective, self._space)

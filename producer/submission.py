@@ -24,6 +24,7 @@ from producer.inputs import (
 )
 from producer.inputs.options import LONGEST_NAME, check_error_score, check_name, check_priority, check_timeout
 from producer.outage import Outage, ride_over
+from producer.outcome import Lent
 from producer.packing import packed
 from producer.publication import publish_missing
 from producer.space import Space, split_sizes
@@ -300,7 +301,7 @@ def submit_space(
     except BaseException:  # Ctrl-C too: nobody else closes the store
         store.close()
         raise
-    return Study(study, settings, store)
+    return Study(study, settings, Lent(store))
 
 
 def _keep(store: Store, blobs: Iterable[_Blob], definition: Document, running: Document) -> Document:

@@ -26,6 +26,13 @@ _LONGEST = 200
 # Modules that no model is made with: tests, other people's code, and what would look for a cluster.
 _OTHER_MODULES = frozenset({"tests", "testing", "conftest", "externals", "experimental", "dask", "spark", "widget"})
 
+# Classes that scikit-learn's public modules have only once another was imported.
+_ENABLED_BY = {
+    "sklearn.impute.IterativeImputer": "sklearn.experimental.enable_iterative_imputer",
+    "sklearn.model_selection.HalvingGridSearchCV": "sklearn.experimental.enable_halving_search_cv",
+    "sklearn.model_selection.HalvingRandomSearchCV": "sklearn.experimental.enable_halving_search_cv",
+}
+
 
 def _check_name(name: str, allow: Iterable[str]) -> None:
     if name in allow:
@@ -87,6 +94,8 @@ def look_up(name: str) -> Any:
     """
     module_name, _, last = name.rpartition(".")
     try:
+        if name in _ENABLED_BY:
+            importlib.import_module(_ENABLED_BY[name])
         return getattr(importlib.import_module(module_name), last, None)
     except Exception as exc:  # a library that lacks a system library raises OSError, or an error of its own
         raise InputError(f"{name!r}: its module can't be imported here ({exc})") from exc

@@ -276,6 +276,8 @@ def check_objective(objective: Objective) -> None:
 
 def _check_trials(chunk: Chunk, *, large: bool) -> None:
     """Refuse trials that come twice or have no estimator, and parameters that are too large or reach too far."""
+    if chunk.objective.keep_model and len(chunk.trials) > 1:
+        raise InputError(f"trials: {len(chunk.trials):,} of an objective whose model is kept, which has one")
     checked = TrialCheck(chunk.objective.estimator)
     seen: set[int] = set()
     for position, trial in enumerate(chunk.trials):

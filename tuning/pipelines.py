@@ -64,6 +64,8 @@ def tail_of(estimator: Json, params: Mapping[str, Json]) -> Tail:
     last = params.get(name, steps[-1][1])
     if not is_estimator(last) or not isinstance(last.get("params"), dict):
         return Tail(estimator, params)
+    if params.get("transform_input", estimator["params"].get("transform_input")) is not None:
+        return Tail(estimator, params)  # what a step gets is more than X and y
     prefix = f"{name}__"
     inside = {key.removeprefix(prefix): value for key, value in params.items() if key.startswith(prefix)}
     rest = {key: value for key, value in params.items() if not key.startswith(prefix) and key not in {name, "steps"}}

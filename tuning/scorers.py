@@ -19,6 +19,8 @@ from tuning.parameters import check_value, plain, short
 
 _METRICS = "sklearn.metrics"
 _KEYWORD = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}", re.ASCII)
+# What `sklearn.metrics.make_scorer` takes itself, and hands to no metric.
+_MAKE_SCORERS_OWN = frozenset({"score_func", "response_method", "greater_is_better"})
 # What scikit-learn calls the first argument of a function that compares: labels, clusters, ratings of one person.
 _TRUE = frozenset({"y_true", "labels_true", "y1"})
 # The true and the predicted values come first; what follows may be keywords.
@@ -42,8 +44,10 @@ def check_keywords(kwargs: Mapping[str, Json], where: str) -> None:
     """
     for name, value in kwargs.items():
         place = f"{where}[{short(name)}]"
-        if not _KEYWORD.fullmatch(name):
-            raise InputError(f"{place}: {short(name)} is no keyword of a metric: letters, digits and '_'")
+        if not _KEYWORD.fullmatch(name) or name in _MAKE_SCORERS_OWN:
+            raise InputError(
+                f"{place}: {short(name)} is no keyword of a metric: letters, digits and '_', none of make_scorer's own"
+            )
         check_value(value, place, named=False)
         if _holds_estimator(value):
             raise InputError(f"{place} = {short(value)}: a metric takes numbers, text and lists of them, no estimator")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from worker.lanes import Lanes
 
 logger = logging.getLogger(__name__)
 
-# Seconds of listening without a chunk after which a worker looks whether the broker still counts it.
+# Seconds of listening without a chunk after which, at most, a worker looks whether the broker still counts it.
 _PROBE_SECONDS = 15.0
 # The same after a look that did not find it.
 _DOUBT_SECONDS = 1.0
@@ -76,8 +77,8 @@ class Listener:
         # Consumer tags by lane; empty while a chunk is in hand.
         self._tags: dict[str, str] = {}
         self._look_at = 0.0
-        # Whether a count was wrong when we last looked, and whether that was no chance.
-        self._doubt = False
+        # Lanes whose count was wrong when we last looked, and whether that was no chance.
+        self._doubt: frozenset[str] = frozenset()
         self._lost = False
 
     @property
@@ -111,15 +112,17 @@ class Listener:
             self._lanes.empty(lane, time.monotonic())
         for lane in self._lanes.names:
             self._tags[lane] = self._channel.basic_consume(lane, functools.partial(self._on_message, lane))
-        self._look_at = time.monotonic() + (_DOUBT_SECONDS if self._doubt else _PROBE_SECONDS)
+        # Workers that fell idle together do not look together: they would see each other come and go.
+        pause = _DOUBT_SECONDS if self._doubt else _PROBE_SECONDS * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+        self._look_at = time.monotonic() + pause
 
     def _probe(self) -> None:
         """Stop listening and begin anew: a lane whose listeners do not become fewer by that had forgotten us.
 
         Brokers lose consumers without a word to them (a queue's leader that moved, a channel that went astray), and the
-        driver's own list says nothing of it. In a lane where others come at this very moment the count may lie: among
-        forty idle workers one does so several times a minute. So one lane is looked at again, a second later, before it
-        counts.
+        driver's own list says nothing of it. In a lane where others come at this very moment the count lies: among
+        forty idle workers one does so several times a minute. So it counts where all lanes say so, or one does again a
+        second later.
         """
         forgotten = []
         for lane, tag in list(self._tags.items()):
@@ -128,13 +131,13 @@ class Listener:
             del self._tags[lane]
             if self._listeners(lane) >= before:
                 forgotten.append(lane)
-        self._lost = len(forgotten) > 1 or (bool(forgotten) and self._doubt)
+        self._lost = len(forgotten) == len(self._lanes.names) or not self._doubt.isdisjoint(forgotten)
         if self._lost:
             logger.warning(
                 "the broker does not count this worker among its listeners: it looks for itself and listens anew",
                 extra={"lanes": forgotten},
             )
-        self._doubt = bool(forgotten)
+        self._doubt = frozenset(forgotten)
         self._look_for_work()
 
     def _listeners(self, lane: str) -> int:
@@ -148,6 +151,6 @@ class Listener:
         properties: pika.BasicProperties,
         body: bytes,
     ) -> None:
-        self._doubt = self._lost = False
+        self._doubt, self._lost = frozenset(), False
         tag, redelivered = method.delivery_tag, bool(method.redelivered)
         self._take(Delivery(lane=lane, tag=tag, body=body, properties=properties, redelivered=redelivered))

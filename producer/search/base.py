@@ -66,8 +66,8 @@ class SearchOnWorkers(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has n
         """Let the workers evaluate every candidate, and train the best one.
 
         The call waits. Interrupted, it leaves the study running: the same call goes on waiting, and so does
-        ``Study.attach(search.study_.id).wait()`` from anywhere. What has been evaluated on the same data is not
-        evaluated again.
+        ``Study.attach(search.study_.id).wait()`` from anywhere. Called again for the same search on the same data, it
+        reads what is there and evaluates nothing twice; with another grid it is another search.
 
         Parameters
         ----------
@@ -198,6 +198,12 @@ class SearchOnWorkers(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has n
             raise _interrupted(study) from None
         except _FailedError:
             _raise_failure(study)
+        status = study.status()
+        if status.state == "CANCELLED":
+            raise NoResultError(
+                f"study {study.id} was cancelled when {status.done:,} of {status.total:,} trials had ended: the same "
+                "fit(...) goes on with the others"
+            )
 
     def _refitted(self, base_estimator: Any, X: Any, y: Any, fit_params: Mapping[str, Any]) -> Any:
         """Return the best candidate, fitted on all rows."""
@@ -229,7 +235,7 @@ def _raise_failure(study: Study) -> NoReturn:
     if failed.empty:  # taken back meanwhile, to be tried again
         raise NoResultError(f"study {study.id} was changed while it was waited for: fit again goes on with it")
     raise TrialError(
-        f"trial {failed['number'].iloc[0]} with {failed['params'].iloc[0]} failed: {failed['error'].iloc[0]}. "
+        f"trial {failed['number'].iloc[0]} with {failed['params'].iloc[0]} failed: {failed['error'].iloc[0].rstrip('.')}. "
         f'error_score="raise" ends the search with the first failure, and study {study.id} is cancelled'
     )
 

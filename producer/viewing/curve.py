@@ -89,7 +89,8 @@ class Curve:
 
     def svg(self, metric: str) -> str:
         """Return the picture; empty while there is nothing to draw a line through."""
-        return draw(self.points, max(len(self._seen), 1), metric) if len(self.points) > 1 else ""
+        points = self.points  # a look by another thread may begin anew
+        return draw(points, max(len(self._seen), 1), metric) if len(points) > 1 else ""
 
 
 def draw(points: Sequence[Point], ended: int, metric: str) -> str:

@@ -201,12 +201,14 @@ class Plots:
         plotly.graph_objects.Figure
         """
         chosen = self._select("contour", metric)
+        from producer.viewing.selection import differ
+
         title = self._title(f"{chosen.metric} over pairs of parameters")
         if not chosen.trials:
             return nothing(title, _NO_SCORE)
         chosen = chosen.by(params, estimator).thinned(_CONTOUR_TRIALS)
         chosen = chosen if params is not None else chosen.first(_CONTOUR_PARAMS)
-        if len(chosen.params) < 2:
+        if sum(differ(name, chosen.trials) for name in chosen.params) < 2:
             return nothing(title, "a map needs two parameters that differ among the trials")
         from optuna.visualization import plot_contour
 

@@ -179,6 +179,11 @@ def class_of(trial: FrozenTrial) -> str:
     return str(trial.user_attrs.get("estimator") or trial.params.get("estimator", "")).partition("(")[0]
 
 
+def differ(name: str, trials: Sequence[FrozenTrial]) -> bool:
+    """Say whether a parameter that all trials have differs among them."""
+    return len({repr(trial.params[name]) for trial in trials}) > 1
+
+
 def _score(trial: FrozenTrial) -> float:
     return float(trial.values[0])
 
@@ -188,8 +193,7 @@ def _common(trials: Sequence[FrozenTrial]) -> tuple[str, ...]:
     if not trials:
         return ()
     names = [name for name in trials[0].params if all(name in trial.params for trial in trials)]
-    differing = [name for name in names if len({repr(trial.params[name]) for trial in trials}) > 1]
-    return tuple(differing or names)
+    return tuple([name for name in names if differ(name, trials)] or names)
 
 
 def _example(names: Iterable[str]) -> str:

@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from producer.viewing.readonly import ReadOnlyStorage, select
 from producer.viewing.seen import PLACE_BITS, Seen, View
 from producer.viewing.translation import STUDY_FIELDS, Translator
+from tuning.errors import StoreError
 from tuning.store import Document, Store, now
 
 P = ParamSpec("P")
@@ -68,6 +69,8 @@ class LiveStorage(ReadOnlyStorage):
         self._most_trials = most_trials
         self._lock = threading.Lock()
         self._listed_at = float("-inf")
+        # When the list was last asked for in vain, and why.
+        self._away: tuple[float, str] = float("-inf"), ""
         # By name and creation: one that was deleted and submitted again is another, for pages have trials of the first.
         self._ids: dict[tuple[str, datetime], int] = {}
         # By id for Optuna, oldest study first.
@@ -84,9 +87,10 @@ class LiveStorage(ReadOnlyStorage):
         return self._frozen(self._find(study_id))
 
     def _list(self) -> list[Seen]:
+        asked_at = time.monotonic()
         with self._lock:
             if time.monotonic() - self._listed_at > _FRESH_SECONDS:
-                documents = self._ask(self._read_list)
+                documents = self._ask(self._read_list, asked_at)
                 self._listed_at = time.monotonic()
                 before, self._seen = self._seen, {}
                 for document in reversed(documents):
@@ -105,9 +109,16 @@ class LiveStorage(ReadOnlyStorage):
             self._ids[key] = study_id
         return self._ids[key]
 
-    def _read_list(self) -> list[Document]:
-        with self._store.within(_LIST_SECONDS):
-            return self._store.studies(fields=_LIST_FIELDS)
+    def _read_list(self, asked_at: float) -> list[Document]:
+        failed_at, why = self._away
+        if failed_at > asked_at:  # while this thread waited for its turn; one wait after the other would never end
+            raise StoreError(why)
+        try:
+            with self._store.within(_LIST_SECONDS):
+                return self._store.studies(fields=_LIST_FIELDS)
+        except StoreError as exc:
+            self._away = time.monotonic(), str(exc)
+            raise
 
     def _ask(self, question: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Ask the database; every question goes through here."""

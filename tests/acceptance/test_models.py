@@ -190,13 +190,12 @@ def test_a_model_whose_message_got_lost_or_that_was_cancelled_is_published_again
     study = submit(LogisticRegression(), {"C": [0.5]}, FRAME, NUMBERS, cv=2)
     store = Store(load_settings())
     store.insert_trials([pack({"_id": trial_id(study.id, 0), "study_id": study.id, "number": 0, "state": "COMPLETE"})])
-    publications = 0
-    for change in ({}, {"submitted_at": None}, {"submitted_at": now() - timedelta(days=1)}, {"state": "CANCELLED"}):
+    changes = ({}, {"submitted_at": None}, {"submitted_at": now() - timedelta(days=1)}, {"state": "CANCELLED"})
+    for publications, change in enumerate(changes, start=1):
         for model in store.models_of(study.id):
             store.update_study(model, {"$set": change})
         with pytest.raises(TimeoutError):
             study.best_model(0, timeout=0.1)
-        publications += 1
         (model,) = store.models_of(study.id)
         assert (store.study(model) or {})["publications"] == publications
     store.close()

@@ -182,7 +182,7 @@ for text in ("fit", "__class__", "predict; import os"):
 case("a metric of no response", "^objective.scorers.*response_method", _metric(response_method=[]))
 case("a sign in words", "^objective.scorers.*greater_is_better", _metric(greater_is_better="no"))
 case("keywords that are a list", "^objective.scorers.*kwargs", _metric(kwargs=[1]))
-for text in ("__class__", "_hidden", "a.b", "a b", ""):
+for text in ("__class__", "_hidden", "a.b", "a b", "", "score_func", "response_method", "greater_is_better"):
     case(f"a metric's keyword {text!r}", r"^objective\.scorers\['score'\]\.kwargs", _metric(kwargs={text: 1}))
 case("an estimator in a metric", "no estimator$", _metric(kwargs={"beta": [{"a": TREE}]}))
 case("a class in a metric", "is no estimator", _metric(kwargs={"beta": {"__estimator__": "os.system"}}))
@@ -201,7 +201,7 @@ for name, reason in {
     "sklearn.metrics.get_scorer_names": "compares no true with predicted values",
 }.items():
     case(f"the metric {name}", reason, _metric(name), decoder=False)
-for name in ("y_pred", "y_true", "score_func", "response_method", "no_such_keyword"):
+for name in ("y_pred", "y_true", "no_such_keyword"):
     case(f"a metric that is given {name}", "takes no keyword", _metric(kwargs={name: 1}), decoder=False)
 case("a best metric that is none", "^objective.refit='other' is none", _objective(refit="other"))
 case("data by a path", "^objective.dataset", _objective(dataset="../../etc/passwd"))

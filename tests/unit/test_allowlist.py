@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from typing import Any
 
@@ -119,6 +120,13 @@ def test_what_was_added_once_is_not_allowed_for_ever() -> None:
 def test_an_added_name_must_lead_to_an_estimator_too() -> None:
     with pytest.raises(InputError, match="is no estimator class"):
         resolve("os.system", ["os.system"])
+
+
+def test_a_class_that_has_to_be_enabled_first_is_found_where_nobody_has() -> None:
+    """In a process of its own: what is enabled once is enabled for all."""
+    code = "from tuning.allowlist import resolve; print(resolve('sklearn.impute.IterativeImputer').__name__)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert found.stdout.strip() == "IterativeImputer"
 
 
 def test_a_class_that_no_name_leads_to_is_refused() -> None:

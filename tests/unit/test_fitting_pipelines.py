@@ -13,7 +13,7 @@ from cachetools import LRUCache
 from evaluating import Worker, same_outcome
 from evaluating import X as CHUNK_X
 from folds import MAKERS, PROBABLE, ROUNDS, WEIGHT, Kept, X, Y, evaluate, fold, scores
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
 from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.decomposition import PCA
@@ -26,6 +26,7 @@ from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, OneHotEncod
 from sklearn.tree import DecisionTreeClassifier
 from xgboost import XGBClassifier
 
+from tuning.allowlist import resolve
 from tuning.codec import encode
 from tuning.settings import load_settings
 from worker.chunks import Candidate
@@ -241,6 +242,44 @@ def test_a_subclass_is_fitted_and_scored_as_it_says_itself(notes: list[str]) -> 
     assert type(learner_of(Own)) is Learner
     opened(lambda: Own(piped(LogisticRegression(), Noted()).steps), fold(), Kept(), scorers={"a": "accuracy"})
     assert notes.count("own predict") == 2
+
+
+def test_a_step_that_draws_from_its_own_generator_draws_for_each_trial_what_it_would_alone() -> None:
+    """An imputer that samples keeps a generator from its fit, and goes on with it whenever the pipeline predicts."""
+    of, kept = fold(), Kept()
+    holes = of.train.X.copy()
+    holes[::7, 0] = np.nan
+    tested = of.test.X.copy()
+    tested[::5, 0] = np.nan
+    of = Fold(train=of.train._replace(X=holes), test=of.test._replace(X=tested))
+    several = {"a": "accuracy", "l": "neg_log_loss"}
+
+    def make(c: float) -> Pipeline:
+        imputer = resolve("sklearn.impute.IterativeImputer")(sample_posterior=True, max_iter=2, random_state=0)
+        return piped(LogisticRegression(C=c), imputer, StandardScaler())
+
+    for c in (0.01, 1.0, 0.01):
+        alone = scores(as_scikit_learn(lambda: make(c), of, scorers=several))  # noqa: B023
+        assert scores(opened(lambda: make(c), of, kept, scorers=several)) == alone  # noqa: B023
+    assert kept.spared_seconds > 0
+
+
+class Stateless(ClassifierMixin, BaseEstimator):
+    """Keeps nothing of its fit, which scikit-learn takes for none."""
+
+    def fit(self, X: Any, y: Any) -> Stateless:
+        return self
+
+    def predict(self, X: Any) -> Any:
+        return (X[:, 0] > 0).astype(int)
+
+
+def test_a_last_step_without_a_trace_of_its_fit_is_scored_as_scikit_learn_does() -> None:
+    def make() -> Pipeline:
+        return Pipeline([("scale", StandardScaler()), ("clf", Stateless())])
+
+    [ours], [theirs] = (score(make, fold(), scorers={"a": "accuracy"}) for score in (opened, as_scikit_learn))
+    assert (repr(ours.test_scores), ours.error) == (repr(theirs.test_scores), theirs.error)
 
 
 def test_steps_whose_parameters_can_not_be_written_down_are_not_kept(notes: list[str]) -> None:

@@ -20,7 +20,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, SplineTransformer
 
-from producer.models import _trusted, load
+from producer.models import load
+from producer.models.trust import _trusted
 from tuning.errors import InputError, StudyError
 from worker.models import pack
 

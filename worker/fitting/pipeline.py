@@ -6,6 +6,7 @@ scored on transformed data, by the learner that knows its library, and every pre
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 from collections.abc import Callable, Hashable, Sequence
@@ -14,11 +15,14 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import sklearn
 from scipy.sparse import csr_array, csr_matrix
+from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
+from sklearn.utils.validation import check_is_fitted
 
 from tuning.codec import encode_estimator
 from tuning.dataset import Matrix, matrix_bytes
 from tuning.errors import InputError
+from worker.fitting.dice import GLOBAL, Dice, held_by
 from worker.fitting.learner import Derived, Fold, Inside, Learner, Part, Which
 
 T = TypeVar("T")
@@ -80,18 +84,20 @@ class PipelineLearner(Learner):
     def _prepare(self, steps: Sequence[Any], fold: Fold, derived: Derived) -> _Prepared:
         """Fit steps on the training part, each on what the one before it made."""
         if not steps:
-            return _Prepared((), fold.train.X, None if self._in_place else (), False)
+            return _Prepared((), fold.train.X, None if self._in_place else (), False, Dice(()))
 
         def make() -> _Prepared:
             prepared = self._prepare(steps[:-1], fold, derived)
-            step, before = steps[-1], np.random.get_state()
+            step, before = steps[-1], Dice((GLOBAL,))
             X = _fit_transform(step, prepared.X, fold.train.y)
-            drew = prepared.drew or not _same_state(before, np.random.get_state())
+            drew = prepared.drew or before.rolled
             mine = None if drew or prepared.key is None or key is None else key
-            return _Prepared((*prepared.fitted, step), X, mine, drew)
+            return _Prepared((*prepared.fitted, step), X, mine, drew, Dice((*prepared.dice.held, *held_by(step))))
 
         key = self._key(steps)
-        return make() if key is None else derived.get(("steps", key), make, _Prepared.nbytes)
+        prepared = make() if key is None else derived.get(("steps", key), make, _Prepared.nbytes)
+        prepared.dice.put_back()  # where another trial has transformed with them
+        return prepared
 
     def _key(self, steps: Sequence[Any]) -> tuple[str, ...] | None:
         """Return what steps are by their parameters; None where these can't be written down."""
@@ -116,12 +122,15 @@ class _Prepared(NamedTuple):
         What it is kept under; None where it must not be.
     drew : bool
         Whether a step drew from NumPy's global generator, so that each trial's is another.
+    dice : Dice
+        The generators that the steps have of their own, as their fits have left them.
     """
 
     fitted: tuple[Any, ...]
     X: Matrix
     key: tuple[str, ...] | None
     drew: bool
+    dice: Dice
 
     def nbytes(self) -> int:
         """Return the bytes that it takes, estimated for the fitted steps."""
@@ -152,28 +161,39 @@ class _Opened(Inside):
 
         An error then comes from the same call as in scikit-learn: a fit that went well and a score that failed.
         """
-        if self._in_place:
+        if self._in_place or not self._is_fitted:
             return self._whole, part
-        state = np.random.get_state()
+        dice = self._dice()
         try:
             X = self.transform(part.X, which)
         except Exception:  # noqa: BLE001 - the pipeline raises it again, where its caller looks for it
             X = None
-        if X is None or not _same_state(state, np.random.get_state()):
+        if X is None or dice.rolled:
             self._made.pop(which, None)
-            np.random.set_state(state)
+            dice.put_back()
             return self._whole, part
         return self._inner.scored_on(part._replace(X=X), which)
+
+    def _dice(self) -> Dice:
+        return Dice((GLOBAL, *self._prepared.dice.held))
+
+    @functools.cached_property
+    def _is_fitted(self) -> bool:
+        """Whether scikit-learn finds a trace of the fit in the last step; a pipeline refuses to predict without."""
+        try:
+            check_is_fitted(self._whole)
+        except NotFittedError:
+            return False
+        return True
 
     def transform(self, X: Matrix, which: Which) -> Matrix:
         """Transform a part of the fold as a fitted pipeline does before it predicts, once."""
 
         def make() -> Matrix:
-            made = X
-            state = np.random.get_state()
+            made, dice = X, self._dice()
             for step in self._prepared.fitted:
                 made = step.transform(made)
-            drawn.append(not _same_state(state, np.random.get_state()))
+            drawn.append(dice.rolled)
             return made
 
         drawn: list[bool] = []
@@ -231,11 +251,6 @@ def _works(step: Any) -> bool:
 def _fit_transform(step: Any, X: Matrix, y: Any) -> Matrix:
     """Fit a step as ``Pipeline.fit`` does."""
     return step.fit_transform(X, y) if hasattr(step, "fit_transform") else step.fit(X, y).transform(X)
-
-
-def _same_state(one: Any, other: Any) -> bool:
-    """Say whether NumPy's global generator is where it was."""
-    return bool(one[0] == other[0] and np.array_equal(one[1], other[1]) and one[2:] == other[2:])
 
 
 def _matrix(X: Matrix) -> int:

@@ -1,0 +1,133 @@
+"""A model is a study of one trial: published, waited for, and read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from typing import Any
+
+from producer.following import Follower, gone
+from producer.models.reading import load
+from producer.publication import publish_missing
+from producer.space import Space
+from tuning import broker
+from tuning.codec import encode_estimator
+from tuning.counts import no_counts
+from tuning.errors import StudyError, TrialError
+from tuning.messages import Objective, check_objective
+from tuning.seeds import seed_of
+from tuning.settings import Settings
+from tuning.store import Document, Store, now
+
+# Of a study, what its model's study takes over.
+_SAME = ("n_splits", "train_rows", "n_classes", "data", "priority", "trial_timeout")
+# Seconds after which a model that nobody has trained is published again: its message may have gone with its queue.
+_LOST_SECONDS = 3600.0
+
+
+def fitted_model(
+    store: Store, settings: Settings, study_id: str, number: int, unfitted: Any, timeout: float | None
+) -> Any:
+    """Let a worker train an estimator on all data of a study, unless one has, and return it.
+
+    Parameters
+    ----------
+    store : Store
+    settings : Settings
+    study_id : str
+    number : int
+        The trial that the estimator's parameters are those of.
+    unfitted : estimator instance
+        Is the one that is returned, or one like it, fitted.
+    timeout : float or None
+        Seconds to wait; None is as long as it takes.
+
+    Returns
+    -------
+    estimator instance
+
+    Raises
+    ------
+    TrialError
+        The fit failed.
+    TimeoutError
+        The time is over; the same call goes on waiting.
+    StudyError, StoreError, BrokerError
+        As `producer.study.Study.wait` and `producer.study.Study.resume` raise them.
+    """
+    deadline = time.monotonic() + timeout if timeout is not None else math.inf
+    definition = _definition(store, settings, study_id, number, unfitted)
+    own_id = definition["_id"]
+    trial = store.trial(own_id, 0)
+    if trial is None or trial["state"] == "FAILED":
+        if trial is not None or not _under_way(store, own_id):
+            broker.check(settings)
+            store.create_study(definition)
+            # A fit that failed is tried again: memory may have been short.
+            store.update_study(own_id, {"$set": {"state": "RUNNING", "finished_at": None}})
+            store.delete_failed(own_id)
+            publish_missing(store, settings, own_id, Objective.model_validate(definition["objective"]), Space([{}]))
+        Follower(store, own_id, deadline, lambda _: None).run()
+        trial = store.trial(own_id, 0)
+    if trial is None:
+        raise StudyError(f"study {own_id}, which trains a model for {study_id}, was cancelled or deleted")
+    if trial["state"] == "FAILED":
+        raise TrialError(f"study {study_id}: training trial {number} on all data failed: {trial['error']}")
+    return load(store.models.get(trial["model"]["file"]), trial["model"], unfitted, settings.allow)
+
+
+def _under_way(store: Store, own_id: str) -> bool:
+    """Say whether a model's trial is in the queue or with a worker: published again, two would train it."""
+    study = store.study(own_id, ("state", "submitted_at", "progress.dead"))
+    if study is None or study["state"] != "RUNNING" or study["submitted_at"] is None or study["progress"]["dead"]:
+        return False
+    return bool((now() - study["submitted_at"]).total_seconds() < _LOST_SECONDS)
+
+
+def _definition(store: Store, settings: Settings, study_id: str, number: int, unfitted: Any) -> Document:
+    """Return the document of the study whose one trial trains the model."""
+    study = store.study(study_id, ("name", "objective", *_SAME))
+    if study is None:
+        raise gone(study_id)
+    objective = Objective.model_validate(
+        study["objective"]
+        | {
+            "estimator": encode_estimator(unfitted, "estimator", settings.allow),
+            "validation": None,
+            "scorers": {"score": None},
+            "refit": "score",
+            "error_score": "raise",
+            "return_train_score": False,
+            "n_splits": 1,
+            "keep_model": True,
+        }
+    )
+    check_objective(objective)
+    content = json.dumps([study_id, objective.identity()], sort_keys=True)
+    own_id = f"{study_id}-model-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
+    return {
+        "_id": own_id,
+        "name": f"{study['name']}, model of trial {number}",
+        "model_of": study_id,
+        "state": "RUNNING",
+        "generation": 0,
+        "publications": 0,
+        "n_trials": 1,
+        **{name: study[name] for name in _SAME if name in study},
+        "n_splits": 1,
+        "train_rows": study["data"]["n_samples"],
+        "objective": objective.model_dump(),
+        "space": Space([{}]).encode(),
+        "estimator_in_grid": False,
+        "n_chunks": None,
+        "share_fits": False,
+        "trial_timeout": None,
+        "seed": seed_of(own_id),
+        "created_at": now(),
+        "submitted_at": None,
+        "finished_at": None,
+        "progress": no_counts(),
+        "dead_letters": [],
+    }
