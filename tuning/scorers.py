@@ -7,12 +7,12 @@ the setting ``WARREN_ALLOW``.
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from tuning.allowlist import look_up
 from tuning.encoded import Json
 from tuning.errors import InputError
 from tuning.parameters import check_value, plain, short
@@ -88,11 +88,11 @@ def metric_function(name: str, kwargs: Iterable[str] = (), allow: Iterable[str] 
             "WARREN_ALLOW where workers and producers run"
         )
     try:
-        home = importlib.import_module(module)
-    except Exception as exc:  # the operator's module may raise what it likes
-        raise InputError(f"metric {name!r}: its module can't be imported here ({exc})") from exc
-    found = getattr(home, last, None)
-    if not inspect.isfunction(found) or (not named and last not in getattr(home, "__all__", ())):
+        found = look_up(name)
+        public = named or last in look_up(f"{_METRICS}.__all__")
+    except InputError as exc:
+        raise InputError(f"metric {exc}") from exc
+    if not inspect.isfunction(found) or not public:
         raise InputError(f"metric {plain(name)!r} is no public function of {module}")
     taken = inspect.signature(found).parameters
     if not named and next(iter(taken), "") not in _TRUE:
@@ -129,7 +129,7 @@ def metric_name(function: Any, allow: Iterable[str] = ()) -> str:
     if full in allow:
         return full
     public = f"{_METRICS}.{own}"
-    if getattr(importlib.import_module(_METRICS), own, None) is not function:
+    if look_up(public) is not function:
         raise InputError(
             f"the metric {full} can't travel, for a message must not run code: use a function of {_METRICS}, or one in "
             "a module that the workers have too, and name it in WARREN_ALLOW where workers and producers run"

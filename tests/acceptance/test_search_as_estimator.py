@@ -155,7 +155,7 @@ def test_an_interrupt_ends_the_waiting_and_the_same_fit_goes_on(servers: Setting
     assert waiting.predict(X).tolist() == model_selection.GridSearchCV(TREE, GRID, cv=3).fit(X, Y).predict(X).tolist()
 
 
-def test_a_study_that_somebody_cancels_ends_the_fit(servers: Settings) -> None:
+def test_a_study_that_somebody_cancels_ends_the_fit(servers: Settings, start_worker: StartWorker) -> None:
     waiting = search()
 
     def cancel() -> None:
@@ -164,10 +164,12 @@ def test_a_study_that_somebody_cancels_ends_the_fit(servers: Settings) -> None:
 
     other = threading.Thread(target=cancel)
     other.start()
-    with pytest.raises(NoResultError, match="0 of 6 trials have ended"):
+    with pytest.raises(NoResultError, match=r"was cancelled when 0 of 6 trials had ended: the same fit\(...\) goes on"):
         waiting.fit(X, Y)
     other.join()
     assert not hasattr(waiting, "best_params_")
+    start_worker()
+    assert waiting.fit(X, Y).study_.status().state == "COMPLETE"
 
 
 @pytest.mark.usefixtures("stack")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from html import unescape
 
 import pytest
+from IPython.lib.pretty import pretty
 from servers import start_database, stop_database
 from submitting import submit_trees
 from viewed import result, write, write_some
@@ -71,10 +73,20 @@ def test_a_deleted_study_says_so(store: Store) -> None:
         assert study.id in said
 
 
-def test_a_study_whose_database_is_away_says_so(fragile: LocalStack) -> None:
+def test_a_terminal_shows_the_card_of_a_study_and_a_line_of_each_in_a_list(store: Store) -> None:
     study = submit_trees()
+    assert pretty(study).startswith("╭─ DecisionTreeClassifier · running")
+    assert pretty([study]).startswith(f"[<Study {study.id}: RUNNING, 0/12 trials")
+
+
+def test_a_study_whose_database_is_away_says_so(fragile: LocalStack, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = submit_trees()
+    monkeypatch.setattr("producer.study._LOOK_SECONDS", 0.2)
     stop_database(fragile)
     try:
+        began = time.monotonic()
+        assert "out of reach" in repr(study)
+        assert time.monotonic() - began < 5, "WARREN_CONNECT_SECONDS is twice that"
         for said in (html(study), text(study)):
             assert "out of reach" in said
             assert "can't be reached" in " ".join(unescape(said).replace("│", " ").split())

@@ -10,12 +10,14 @@ from typing import Any
 import optuna
 import pytest
 from optuna.trial import TrialState
+from polling import until
 from submitting import TWELVE, stored, submit_trees
 
 from producer import Study
 from producer.viewing import storage as module
 from producer.viewing.readonly import ReadOnlyError
 from producer.viewing.storage import LiveStorage
+from tuning.errors import StoreError
 from tuning.store import Document, Store, now, pack, trial_id
 
 
@@ -204,6 +206,46 @@ def test_threads_see_each_trial_once(store: Store, live: LiveStorage) -> None:
     assert sorted(last) == list(range(12))
     assert len(seen) == 60
     assert all(one == last[: len(one)] for one in seen)
+
+
+def test_a_database_that_is_away_is_waited_for_once_and_not_in_turn(
+    store: Store, live: LiveStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, waiting, said = [], [], []
+
+    class Turns:
+        """A lock that knows who came."""
+
+        def __init__(self) -> None:
+            self.lock = threading.Lock()
+
+        def __enter__(self) -> None:
+            waiting.append(1)
+            self.lock.acquire()
+
+        def __exit__(self, *_: object) -> None:
+            self.lock.release()
+
+    def away(**_: object) -> list[Document]:
+        asked.append(1)
+        until(lambda: len(waiting) == 4)
+        raise StoreError("MongoDB is away")
+
+    def look() -> None:
+        with pytest.raises(StoreError) as seen:
+            live.get_all_studies()
+        said.append(str(seen.value))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(live, "_lock", Turns())
+        patch.setattr(store, "studies", away)
+        threads = [threading.Thread(target=look) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(30)
+        assert (said, len(asked)) == (["MongoDB is away"] * 4, 1)
+    assert live.get_all_studies() == []
 
 
 def test_nothing_is_written(store: Store, live: LiveStorage) -> None:

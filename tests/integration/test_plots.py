@@ -144,6 +144,14 @@ def test_a_parameter_or_an_estimator_that_is_not_there_is_refused_with_the_neare
         study.plot.parallel(estimator="SVC")
 
 
+def test_a_map_needs_two_parameters_that_differ(store: Store, capfd: pytest.CaptureFixture[str]) -> None:
+    study = submit_trees()
+    write_some(store, study, [0])
+    for params in (None, list(study._space[0])):
+        assert "a map needs two parameters that differ" in texts(study.plot.contour(params))
+    assert "[W " not in capfd.readouterr().err, "Optuna has nothing to warn of"
+
+
 def test_a_picture_of_some_of_the_trials_says_so_and_has_the_best(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import tracemalloc
 from collections.abc import Iterator
@@ -94,6 +95,21 @@ def test_a_study_has_the_same_id_wherever_it_is_submitted(servers: Settings) -> 
     ]
     assert len({study.id for study in other} - {first}) == len(other)
     assert {study.id for study in Study.list()} == {study.id for study in (*same, *other)}
+
+
+def test_studies_of_a_list_share_a_connection_until_the_last_is_gone(servers: Settings) -> None:
+    for name in ("a", "b", "c"):
+        submit_trees(name=name)
+    studies = list(Study.list())
+    [shared] = {study._store for study in studies}
+    last = studies.pop()
+    studies.clear()
+    gc.collect()
+    assert last.status().total == 12
+    del last
+    gc.collect()
+    with pytest.raises(StoreError, match="after close"):
+        shared.ping()
 
 
 def test_data_and_splits_are_stored_once_whoever_submits_them(servers: Settings, store: Store) -> None:
