@@ -77,7 +77,9 @@ class Outcome:
         """
         from producer.results import fields_for_results, results_frame
 
-        documents = self._store.trials(self.id, fields_for_results(self._objective))
+        documents = [*self._store.trials(self.id, fields_for_results(self._objective))]
+        if not documents:
+            self._check_there()
         return results_frame(documents, self._space, self._objective)
 
     def best_trials(self, n: int = 10, estimator: str | None = None) -> Sequence[Document]:
@@ -115,6 +117,7 @@ class Outcome:
     def _best(self) -> Document:
         best = self.best_trials(1)
         if not best:
+            self._check_there()
             raise NoResultError(
                 f"study {self.id} has no trial with a score yet: wait() for one, or see results() for errors"
             )
@@ -203,6 +206,10 @@ class Outcome:
 
         number = self.best_index_ if index is None else index
         return fitted_model(self._store, self._settings, self.id, number, self.refit_estimator(number), timeout)
+
+    def _check_there(self) -> None:
+        if self._store.study(self.id, ("_id",)) is None:
+            raise gone(self.id)
 
     def _ended(self, number: int) -> Document:
         found = self._store.trial(self.id, number)

@@ -175,7 +175,7 @@ class Study(Outcome):
 
         return text(self)
 
-    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+    def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
         # The card where IPython shows the study itself in a terminal; a line in a list, and beside a notebook's HTML.
         alone = len(getattr(printer, "stack", ())) < 2
         printer.text(str(self) if alone and not in_notebook() else repr(self))

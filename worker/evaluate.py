@@ -13,6 +13,7 @@ import time
 import traceback
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import dropwhile
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -206,7 +207,7 @@ def fit_and_score(
             fit_seconds=share,
             score_seconds=score_seconds,
             saved_seconds=saved,
-            error=_line(trace.strip().rpartition("\n")[2]) if trace else None,
+            error=_line(_said(trace)) if trace else None,
             trace=trace[-_TRACEBACK_CHARS:],
             best_iteration=best_iteration,
             chosen=chosen,
@@ -226,6 +227,13 @@ def fit_and_score(
         logger.warning("can't score the first rounds of a fit: its trials are fitted alone", extra=which, exc_info=True)
         by_rounds = {max(rounds): scored(fit_seconds, kept.spared_seconds)}
     return [by_rounds.get(number) for number in rounds]
+
+
+def _said(trace: str) -> str:
+    """Return what the exception at the end of a traceback says, on however many lines; its frames are indented."""
+    lines = trace.rpartition("Traceback (most recent call last):")[2].splitlines()
+    said = "\n".join(dropwhile(lambda line: not line.strip() or line.startswith(" "), lines))
+    return said or trace.strip().rpartition("\n")[2]
 
 
 def _line(text: str) -> str:

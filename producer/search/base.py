@@ -230,12 +230,12 @@ def _raise_failure(study: Study) -> NoReturn:
     """Cancel a study that can have no result any more, and say what failed first."""
     with contextlib.suppress(StudyError):  # it has ended meanwhile
         study.cancel()
-    trials = study.results()
-    failed = trials[trials["state"] == "FAILED"]
-    if failed.empty:  # taken back meanwhile, to be tried again
+    found = study._store.failed_trials(study.id, study._space.size, 1, ("number", "error"))
+    if not found:  # taken back meanwhile, to be tried again
         raise NoResultError(f"study {study.id} was changed while it was waited for: fit again goes on with it")
+    number, why = found[0]["number"], str(found[0]["error"]).rstrip(".")
     raise TrialError(
-        f"trial {failed['number'].iloc[0]} with {failed['params'].iloc[0]} failed: {failed['error'].iloc[0].rstrip('.')}. "
+        f"trial {number} with {study._space[number]} failed: {why}. "
         f'error_score="raise" ends the search with the first failure, and study {study.id} is cancelled'
     )
 

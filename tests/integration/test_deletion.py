@@ -78,6 +78,9 @@ def test_a_deleted_study_is_said_to_be_gone(servers: Settings, store: Store) -> 
     with pytest.raises(StudyError, match="no study"):
         Study.attach(study.id)
     assert repr(study) == f"<Study {study.id}: deleted>"
+    for read in (study.results, study.best_model, lambda: study.best_score_, study.to_optuna):
+        with pytest.raises(StudyError, match="is not in the database any more"):
+            read()
     study.delete()
     assert store.studies() == []
 

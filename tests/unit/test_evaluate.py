@@ -160,6 +160,24 @@ def test_a_single_scorer_that_raises_is_a_failure() -> None:
     assert (found.test_scores, found.error) == ({"score": 0.0}, "ValueError: what?")
 
 
+@pytest.mark.parametrize(
+    ("raised", "reason"),
+    [
+        (
+            ValueError("Input X contains NaN.\nThis estimator does not accept it."),
+            "ValueError: Input X contains NaN. This",
+        ),
+        (ValueError("\n  All fits failed.\n  Why?"), "ValueError: All fits failed. Why?"),
+        (ExceptionGroup("several", [ValueError("one")]), "+"),
+    ],
+    ids=["on two lines", "indented", "a group"],
+)
+def test_a_scorer_s_reason_has_all_its_lines(raised: Exception, reason: str) -> None:
+    found = evaluate(lambda: Says(raised), fold(), {"score": None})
+    assert found.error is not None
+    assert found.error.startswith(reason)
+
+
 def test_reasons_are_one_line_and_traces_keep_their_end() -> None:
     found = evaluate(lambda: Says(fit=RuntimeError("long " * 5000 + "end")), fold(), {"score": None})
     assert found.error is not None
