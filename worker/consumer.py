@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 # Seconds that the connection's thread sleeps at most before it looks at the stop flag; messages and outcomes wake it.
 _TICK_SECONDS = 0.5
+# Seconds without a chunk after which a worker counts what it has written: where there is a next one, it is here in less.
+_IDLE_SECONDS = 0.1
 # A chunk that came back this often less than the broker's limit is published afresh instead of given back.
 _SPARE_RETURNS = 20
 # A fresh copy says so, for the broker does not: somebody had it before.
@@ -266,8 +268,10 @@ class Consumer:
             self._free.set()
 
     def _work_once(self) -> bool:
+        # Who waits for the last trial of a study sees it when it is counted.
+        wait = self._settings.flush_seconds
         try:
-            job = self._jobs.get(timeout=self._settings.flush_seconds)
+            job = self._jobs.get(timeout=min(wait, _IDLE_SECONDS) if self._runner.uncounted else wait)
         except queue.Empty:
             self._runner.settle(idle=True)
             return True

@@ -258,7 +258,9 @@ def summary(folds: Sequence[FoldResult], metrics: Sequence[str], refit: str) -> 
     dict
         ``state``, ``mean_test_score``, ``split_test_<metric>`` (a list, one score a fold) and so on.
     """
-    problem = next(((number, fold) for number, fold in enumerate(folds) if fold.error), None)
+    failed = [(number, fold) for number, fold in enumerate(folds) if fold.error]
+    # A fit that failed says more than a score that did.
+    problem = min(failed, key=lambda one: (one[1].fitted, one[0]), default=None)
     fields: dict[str, Any] = {
         "state": "FAILED" if problem else "COMPLETE",
         "error": f"fold {problem[0]}: {problem[1].error}" if problem else None,

@@ -155,9 +155,14 @@ class ResultWriter:
         self._ended.clear()
         self._abandoned = None
 
+    @property
+    def uncounted(self) -> bool:
+        """Whether results are written that wait to be counted."""
+        return bool(self._uncounted)
+
     def count_due(self) -> bool:
         """Say whether results wait to be counted, and the last count is long enough ago."""
-        return bool(self._uncounted) and time.monotonic() - self._counted_at >= self._count_pause
+        return self.uncounted and time.monotonic() - self._counted_at >= self._count_pause
 
     def count(self) -> list[Document | None]:
         """Count what was written in its studies, and return those as they now are; None for a deleted one."""

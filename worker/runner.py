@@ -177,6 +177,11 @@ class ChunkRunner:
             self._writer.retry(self._store.unfinished.take_over, chunk.study_id, notes)
         return Progress(chunk, done, notes)
 
+    @property
+    def uncounted(self) -> bool:
+        """Whether results are written that their study has not counted."""
+        return self._writer.uncounted
+
     def settle(self, *, idle: bool = False) -> None:
         """Count written results now and then, and when the worker is `idle`: no acknowledgement waits for it."""
         if idle or self._writer.count_due():

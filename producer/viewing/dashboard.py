@@ -8,7 +8,8 @@ import json
 import logging
 import re
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar
 from urllib.parse import parse_qs
 
@@ -34,6 +35,10 @@ _THREADS = 8
 # Bytes from which an answer is packed; a trial has 1,600, and a fifteenth of that packed.
 _PACK_FROM = 1_000
 _READ_ONLY = "this dashboard reads only: use warren or a notebook to steer a study"
+# What people on this machine call it, and what a browser puts behind that.
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
+_PORT = re.compile(r":\d*$")
+_OTHER_NAME = "this dashboard answers on this machine only: ask for it as localhost"
 _STUDY = re.compile(r"/api/studies/(\d+)(/param_importances)?/*")
 
 
@@ -47,7 +52,7 @@ class PageStorage(LiveStorage):
             raise HTTPError(503, str(exc)) from exc
 
 
-def application(storage: LiveStorage) -> WSGIApplication:
+def application(storage: LiveStorage, hosts: Container[str] | None = None) -> WSGIApplication:
     """Return the dashboard as a WSGI application.
 
     Requests that would change something are refused; so is what the storage can't read while the database is away.
@@ -56,6 +61,9 @@ def application(storage: LiveStorage) -> WSGIApplication:
     ----------
     storage : LiveStorage
         What it shows.
+    hosts : container of str, default=None
+        Names that it answers to; None is any. A page of somebody else's may let a name of its own lead to this machine,
+        and would read what is here.
     """
     pages = Pages(storage)
     whole = create_app(storage)
@@ -63,6 +71,9 @@ def application(storage: LiveStorage) -> WSGIApplication:
     logging.getLogger("optuna_dashboard").addFilter(_first_line)
 
     def serve(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        host = environ.get("HTTP_HOST", "").lower()
+        if hosts is not None and _PORT.sub("", host) not in hosts:
+            return _send(environ, start_response, ("403 Forbidden", _reason(_OTHER_NAME)))
         if environ["REQUEST_METHOD"] not in {"GET", "HEAD"}:
             return _send(environ, start_response, ("403 Forbidden", _reason(_READ_ONLY)))
         if asked := _STUDY.fullmatch(environ.get("PATH_INFO", "")):
@@ -141,7 +152,11 @@ class Dashboard:
         self.url = f"http://{f'[{bound}]' if ':' in bound else bound}:{port}"
         self._sockets: dict[int, Any] = {}
         self._server = create_server(
-            application(self._storage), map=self._sockets, sockets=[listening], threads=_THREADS, ident="warren"
+            application(self._storage, _LOOPBACK if ip_address(bound).is_loopback else None),
+            map=self._sockets,
+            sockets=[listening],
+            threads=_THREADS,
+            ident="warren",
         )
 
     def address_of(self, study_id: str) -> str:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # Trials that a picture shows at most; of more, the best and a sample. A line a trial is dear in a browser, and
 # importances are taken from a forest over all of them.
 _PARALLEL_TRIALS = 300
-_IMPORTANCE_TRIALS = 3000
+_IMPORTANCE_TRIALS = 1000
 _SLICE_TRIALS = 3000
 _CONTOUR_TRIALS = 2000
 # Points beyond which WebGL draws them.

@@ -110,7 +110,7 @@ def test_live_cards_do_not_block_the_kernel_and_leave_no_thread(servers: Setting
     kernel.run("first = study.live(0.1)\nfirst")
     kernel.run("second = study.live(0.1)")
     assert kernel.run("print(6 * 7)") == "42\n"
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 10
     assert len(kernel.shown) == 2, "a card a cell, also where its name is the cell's last line"
     first, second = kernel.shown.values()
     kernel.hear_until(lambda: "● live" in second[-1] and "svg" in second[-1])

@@ -23,6 +23,8 @@ from worker.watching.pulse import Pulse
 class Answers:
     """A runner that gives each chunk the verdict that a function has for it."""
 
+    uncounted = False
+
     def __init__(self, verdict: Callable[[bytes, bool], Verdict]) -> None:
         self._verdict = verdict
         self.seen: list[tuple[bytes, bool]] = []

@@ -124,6 +124,16 @@ def test_what_is_not_there_is_said_so(store: Store, serve: Callable[[Store], Ask
     assert b"<script" in page.body
 
 
+def test_another_name_that_leads_to_this_machine_is_no_way_in(store: Store, serve: Callable[[Store], Ask]) -> None:
+    ask = serve(store)
+    for host in ("localhost:8080", "127.0.0.1", "LOCALHOST", "[::1]:80"):
+        assert ask("/api/studies", Host=host).status == 200
+    for host in ("evil.example", "localhost.evil.example:8080", ""):
+        answer = ask("/api/studies", Host=host)
+        assert answer.status == 403
+        assert "on this machine only" in answer.content["reason"]
+
+
 def test_every_write_is_refused_and_nothing_changes(
     store: Store, serve: Callable[[Store], Ask], caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:

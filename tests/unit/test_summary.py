@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -83,3 +84,10 @@ def test_scores_without_end_make_no_warning() -> None:
         warnings.simplefilter("error")
         found = summary([result({"score": math.nan}), result({"score": 0.5})], ["score"], "score")
     assert math.isnan(found["mean_test_score"])
+
+
+def test_a_fit_that_failed_is_the_reason_before_a_score_that_did() -> None:
+    scored = replace(result({"score": 0.0}), error="ValueError: scored")
+    lost = replace(result({"score": 0.0}), error="ValueError: fitted", fitted=False)
+    assert summary([scored, lost], ["score"], "score")["error"] == "fold 1: ValueError: fitted"
+    assert summary([scored, scored], ["score"], "score")["error"] == "fold 0: ValueError: scored"
