@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 # Seconds that the connection's thread sleeps at most before it looks at the stop flag; messages and outcomes wake it.
 _TICK_SECONDS = 0.5
-# Seconds without a chunk after which a worker counts what it has written: where there is a next one, it is here in less.
+# Seconds without a chunk after which a worker counts what it has written: a next one would be here in less.
 _IDLE_SECONDS = 0.1
 # A chunk that came back this often less than the broker's limit is published afresh instead of given back.
 _SPARE_RETURNS = 20
