@@ -166,7 +166,9 @@ class SearchOnWorkers(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has n
                 "values of a pipeline's step, GridSearchCV(Pipeline([('clf', SVC())]), {'clf': [SVC(), Ridge()]}) for "
                 "one, or use producer.submit(None, {'estimator': [...]})"
             )
-        return Space(grids), candidates
+        # An error about a grid calls it what the user does: no member of a list where there is none.
+        single = isinstance(getattr(self, "param_grid", None), Mapping) and bool(grids[0])
+        return Space(grids[0] if single else grids), candidates
 
     def _drawn(self, splits: Iterable[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
         """Draw the folds, once: a generator has them only once, and a splitter may draw others the next time."""

@@ -135,6 +135,18 @@ def test_a_list_of_estimators_belongs_into_a_pipeline() -> None:
         GridSearchCV(TREE, {"estimator": [TREE]}).fit(X, Y)
 
 
+@pytest.mark.parametrize(
+    ("grid", "named"),
+    [
+        ({"max_dept": [1]}, r"^param_grid\['max_dept'\]"),
+        ([{"max_depth": [1]}, {"max_dept": [1]}], r"^param_grid\[1\]\['max_dept'\]"),
+    ],
+)
+def test_a_misspelt_parameter_is_named_as_the_user_wrote_its_grid(grid: Any, named: str) -> None:
+    with pytest.raises(InputError, match=named):
+        GridSearchCV(DecisionTreeClassifier(), grid, cv=2).fit(X, Y)
+
+
 def test_callbacks_are_refused() -> None:
     search = GridSearchCV(TREE, GRID)
     search._skl_callbacks = [object()]
