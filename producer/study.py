@@ -88,7 +88,7 @@ class Study(Outcome):
         store = Store(settings)
         try:
             documents = store.studies(fields=_OWN_FIELDS)
-        except BaseException:
+        except BaseException:  # an interrupt too: nobody else closes the connection
             store.close()
             raise
         # One connection for all: a list that is shown asks for the status of each.

@@ -11,7 +11,7 @@ from sklearn.model_selection import ParameterGrid
 from producer.search.base import Grids, SearchOnWorkers
 
 
-class GridSearchCV(SearchOnWorkers, model_selection.GridSearchCV):  # type: ignore[misc]
+class GridSearchCV(SearchOnWorkers, model_selection.GridSearchCV):  # type: ignore[misc]  # no types
     """scikit-learn's ``GridSearchCV``, evaluated by the workers.
 
     A subclass: whatever takes one takes the other, with the same candidates, folds, scores and attributes, bit for

@@ -12,7 +12,7 @@ from sklearn.model_selection import ParameterSampler
 from producer.search.base import Grids, SearchOnWorkers
 
 
-class RandomizedSearchCV(SearchOnWorkers, model_selection.RandomizedSearchCV):  # type: ignore[misc]
+class RandomizedSearchCV(SearchOnWorkers, model_selection.RandomizedSearchCV):  # type: ignore[misc]  # no types
     """scikit-learn's ``RandomizedSearchCV``, evaluated by the workers.
 
     The same draws in the same order for the same `random_state`. All else is as for `producer.GridSearchCV`.

@@ -13,10 +13,10 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar
 from urllib.parse import parse_qs
 
-from bottle import HTTPError  # type: ignore[import-untyped]
-from optuna_dashboard._app import create_app  # type: ignore[import-untyped]
-from waitress import wasyncore  # type: ignore[import-untyped]
-from waitress.server import create_server  # type: ignore[import-untyped]
+from bottle import HTTPError
+from optuna_dashboard._app import create_app
+from waitress import wasyncore
+from waitress.server import create_server
 
 from producer.viewing.pages import Pages
 from producer.viewing.storage import LiveStorage

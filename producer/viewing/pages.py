@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from optuna.trial import FrozenTrial
-from optuna_dashboard._importance import get_param_importance_from_trials_cache  # type: ignore[import-untyped]
-from optuna_dashboard._inmemory_cache import InMemoryCache  # type: ignore[import-untyped]
-from optuna_dashboard._serializer import (  # type: ignore[import-untyped]
+from optuna_dashboard._importance import get_param_importance_from_trials_cache
+from optuna_dashboard._inmemory_cache import InMemoryCache
+from optuna_dashboard._serializer import (
     serialize_frozen_trial,
     serialize_study_detail,
 )

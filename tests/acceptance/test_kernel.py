@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from acceptance.conftest import SUPPORT, StartWorker
 from jupyter_client.manager import KernelManager
+from polling import until
 
 from tuning.settings import Settings
 
@@ -19,6 +20,8 @@ ROOT = Path(__file__).resolve().parents[2]
 BEGIN = """
 import numpy as np, threading, time
 from faulty import Sleeps
+from polling import until
+
 from producer import Study, submit
 X, Y = np.arange(40.0).reshape(20, 2), np.arange(20) % 2
 study = submit(Sleeps(seconds={seconds}), {{"number": range({trials})}}, X, Y, cv=2, n_chunks={trials})
@@ -124,10 +127,7 @@ def test_a_kernel_with_a_live_card_ends_at_once(servers: Settings, kernel: Kerne
     kernel.run(BEGIN.format(seconds=5, trials=2))
     kernel.run("live = study.live(0.1)")
     kernel.send("exit")
-    began = time.monotonic()
-    while kernel._manager.is_alive():
-        assert time.monotonic() - began < 5
-        time.sleep(0.05)
+    until(lambda: not kernel._manager.is_alive(), 5, "the kernel has ended")
 
 
 def test_an_interrupt_ends_the_waiting_and_says_how_to_come_back(servers: Settings, kernel: Kernel) -> None:

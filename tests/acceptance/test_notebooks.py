@@ -36,7 +36,7 @@ EVERY = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
 def read(path: Path) -> NotebookNode:
-    return nbformat.read(path, as_version=4)  # type: ignore[no-any-return, no-untyped-call]
+    return nbformat.read(path, as_version=4)  # type: ignore[no-any-return, no-untyped-call]  # no types
 
 
 def run(path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> NotebookNode:
@@ -44,7 +44,7 @@ def run(path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> NotebookNo
     notebook = read(path)
     if path.stem in SMALL:
         place = [number for number, cell in enumerate(notebook.cells) if is_parameters(cell)]
-        notebook.cells.insert(place[0] + 1, new_code_cell(SMALL[path.stem]))  # type: ignore[no-untyped-call]
+        notebook.cells.insert(place[0] + 1, new_code_cell(SMALL[path.stem]))  # type: ignore[no-untyped-call]  # no types
     monkeypatch.setenv("IPYTHONDIR", str(folder / "ipython"))
     monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))

@@ -244,10 +244,11 @@ def test_weights_for_the_last_step_of_a_pipeline_leave_scores_alone() -> None:
 
 def without_tracebacks(pair: Pair) -> tuple[list[str], list[str]]:
     """Return the warnings of both sides up to what failed."""
-    return tuple(
+    ours, theirs = (
         [one.partition("Below are more details")[0] for one in told]
         for told in (pair.our_warnings, pair.their_warnings)
-    )  # type: ignore[return-value]
+    )
+    return ours, theirs
 
 
 @pytest.mark.parametrize("error_score", [np.nan, 0.0, -3])
