@@ -16,10 +16,11 @@ from producer import Study
 from producer.results import fields_for_cv_results, fields_for_results
 from producer.space import Space
 from tuning.counts import no_counts
+from tuning.documents import Document, now, pack, trial_id
 from tuning.machine import cpu_model, versions
 from tuning.messages import Objective
 from tuning.settings import load_settings
-from tuning.store import Document, Store, now, pack, trial_id
+from tuning.store import Store
 
 TRIALS, AIM_SECONDS = 100_000, 5.0
 FOLDS, GRID_AIM_SECONDS = 5, 2.0
@@ -69,7 +70,7 @@ def fill(store: Store, study_id: str = "bench-0123456789ab") -> Study:
     for number, params in enumerate(space):
         batch.append(pack(_trial(study_id, number, params, *draw.random((3, FOLDS)))))
         if len(batch) == _BATCH or number == space.size - 1:
-            store.insert_trials(batch)
+            store.trials.insert(batch)
             batch.clear()
     return Study.attach(study_id)
 
@@ -125,7 +126,7 @@ def measure_grid(study: Study, store: Store, runs: int = 5) -> list[str]:
         ("results()", study.results, fields_for_results(objective)),
     ):
         whole = _seconds(read, runs)
-        answer = _seconds(lambda fields=fields: list(store.trials(study.id, fields)), runs)  # type: ignore[misc]
+        answer = _seconds(lambda fields=fields: list(store.trials.of(study.id, fields)), runs)  # type: ignore[misc]
         said.append(f"{name} {whole:.2f} s (aim: under {GRID_AIM_SECONDS:g} s), the database's answer {answer:.2f} s")
     return said
 

@@ -12,8 +12,9 @@ from sklearn.datasets import load_breast_cancer
 from xgboost import XGBClassifier
 
 from producer import Study, submit
+from tuning.documents import Document, now, pack, trial_id
 from tuning.settings import load_settings
-from tuning.store import Document, Store, now, pack, trial_id
+from tuning.store import Store
 
 TRIALS = 26_160
 METRICS = ("roc_auc", "accuracy")
@@ -99,7 +100,7 @@ def insert(study: Study, documents: Iterable[Document]) -> None:
             if document is not None:
                 page.append(document)
             if page and (document is None or len(page) == _PAGE):
-                new = store.insert_trials([pack(one) for one in page])
+                new = store.trials.insert([pack(one) for one in page])
                 store.add_progress(study.id, [page[position] for position in new])
                 page = []
     finally:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from tuning import broker
+from tuning.documents import Document
 from tuning.names import LANES
 from tuning.settings import Settings
-from tuning.store import Document, Store
+from tuning.store import Store
 
 
 def choose_lane(store: Store, settings: Settings, study: Document) -> str:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from producer.following import gone
 from producer.space import Space
+from tuning.documents import Document
 from tuning.errors import NoResultError
 from tuning.messages import Objective
 from tuning.settings import Settings, load_settings
-from tuning.store import Document, Store
+from tuning.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,7 +78,7 @@ class Outcome:
         """
         from producer.results import fields_for_results, results_frame
 
-        documents = [*self._store.trials(self.id, fields_for_results(self._objective))]
+        documents = [*self._store.trials.of(self.id, fields_for_results(self._objective))]
         if not documents:
             self._check_there()
         return results_frame(documents, self._space, self._objective)
@@ -97,7 +98,7 @@ class Outcome:
         list of dict
             As they lie in the collection ``trials``.
         """
-        return self._store.best_trials(self.id, n, {"estimator": estimator} if estimator else None)
+        return self._store.trials.best(self.id, n, {"estimator": estimator} if estimator else None)
 
     @property
     def cv_results_(self) -> dict[str, Any]:
@@ -212,7 +213,7 @@ class Outcome:
             raise gone(self.id)
 
     def _ended(self, number: int) -> Document:
-        found = self._store.trial(self.id, number)
+        found = self._store.trials.one(self.id, number)
         if found is None:
             raise NoResultError(f"study {self.id} has no result of trial {number} yet: wait() for it, or see results()")
         return found

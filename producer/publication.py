@@ -15,11 +15,12 @@ from producer.planning.order import Plan
 from producer.planning.sizes import Planned, cut
 from producer.publisher import publish
 from producer.space import Space
+from tuning.documents import Document, now
 from tuning.errors import BrokerError, InputError, StoreError, StudyError
 from tuning.messages import Chunk, Objective, Trial, check_body, encode_chunk
 from tuning.retry import Patience
 from tuning.settings import Settings
-from tuning.store import Document, Store, now
+from tuning.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -119,7 +120,7 @@ def publish_missing(store: Store, settings: Settings, study_id: str, objective: 
     try:
         begun = _begin(store, settings, study_id, ride)
         generation: int = begun["publications"]
-        finished = ride(store.finished_numbers, study_id)
+        finished = ride(store.trials.finished_numbers, study_id)
         if finished or begun["progress"]["complete"] or begun["progress"]["failed"]:
             counted = ride(store.recount, study_id)
             begun = counted or begun

@@ -293,7 +293,7 @@ def read_cv_results(
     TrialError
         Every fit failed, or a trial did and the study's ``error_score`` is "raise".
     """
-    documents = [*store.trials(study_id, fields_for_cv_results(objective))]
+    documents = [*store.trials.of(study_id, fields_for_cv_results(objective))]
     if len(documents) < space.size:
         raise NoResultError(
             f"study {study_id}: {len(documents):,} of {space.size:,} trials have ended, and cv_results_ needs "

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from producer.planning.measured import work_left
-from tuning.store import Document
+from tuning.documents import Document
 
 # What a status is read from.
 STATUS_FIELDS = (

@@ -33,11 +33,12 @@ from tuning import broker
 from tuning.codec import Json
 from tuning.counts import no_counts
 from tuning.dataset import Dataset, dataset_parts, digest, splits_parts, write_parts
+from tuning.documents import Document, now
 from tuning.errors import InputError, StoreError
 from tuning.messages import Objective, check_objective
 from tuning.seeds import seed_of
 from tuning.settings import load_settings
-from tuning.store import Document, Store, now
+from tuning.store import Store
 
 logger = logging.getLogger(__name__)
 

@@ -1,9 +1,8 @@
-"""MongoDB: everything that Warren asks of it, in one file.
+"""MongoDB: the connection, the collection ``studies``, and what belongs to several collections at once.
 
-Two collections. ``studies`` holds one document a study: what was submitted, its state, and a running
-count that costs one read to follow. ``trials`` holds one document a trial that has ended, under the id
-``<study>:<number>``, so a trial has one result however often it was delivered: the first stays. A third,
-``unfinished``, holds what is known of trials until then (`tuning.unfinished`).
+``studies`` holds one document a study: what was submitted, its state, and a running count that costs one read to
+follow. Results lie in ``trials`` (`tuning.trials`), what is known of trials until then in ``unfinished``
+(`tuning.unfinished`), data and models in GridFS (`tuning.blobs`).
 
 The documents prove; the counts are a convenience. A worker that dies between the two leaves them too
 low, and `Store.recount` sets them right from the documents.
@@ -11,20 +10,14 @@ low, and `Store.recount` sets them right from the documents.
 
 from __future__ import annotations
 
-import math
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC
 
-import bson
 import pymongo
-from bson.codec_options import CodecOptions
-from bson.raw_bson import RawBSONDocument
 from pymongo import MongoClient, ReturnDocument, WriteConcern
 from pymongo.errors import (
-    BulkWriteError,
     ConfigurationError,
     DuplicateKeyError,
     InvalidURI,
@@ -33,16 +26,14 @@ from pymongo.errors import (
 )
 
 from tuning.blobs import Blobs
-from tuning.counts import GROUP, best_of, increments, totals
+from tuning.counts import best_of, increments
+from tuning.documents import Document, now
 from tuning.errors import InputError, StoreError
 from tuning.settings import Settings, redact
 from tuning.tls import advice, mongo_options
-from tuning.unfinished import Unfinished, pages
+from tuning.trials import Trials
+from tuning.unfinished import Unfinished
 
-Document = dict[str, Any]
-
-# MongoDB's code for a key that is there already; for an insert of a result that is success.
-_DUPLICATE_KEY = 11000
 # Seconds after which a server that has not answered is taken for away: a network that was cut says nothing. The longest
 # question, a count of a study of 100,000 trials, took 4 s on a slow server.
 _ANSWER_SECONDS = 60.0
@@ -50,33 +41,6 @@ _ANSWER_SECONDS = 60.0
 _CLOSE_SECONDS = 1.0
 # A standalone server acknowledges from memory unless the journal is asked for; "majority" is the word for both kinds.
 _DURABLE = WriteConcern(w="majority", j=True)
-# Indexes of the trials: one to count and to resume without opening a document, one that has the best first.
-_COUNT_AND_RESUME = [("study_id", 1), ("state", 1), ("number", 1)]
-_BEST_FIRST = [("study_id", 1), ("mean_test_score", -1), ("number", 1)]
-# A third, for whoever watches a study: only what has ended since the last look is read.
-_AS_THEY_ENDED = [("study_id", 1), ("finished_at", 1)]
-_UTC: CodecOptions[Document] = CodecOptions(tz_aware=True, tzinfo=UTC)
-
-
-def trial_id(study_id: str, number: int) -> str:
-    """Return the ``_id`` of a trial document."""
-    return f"{study_id}:{number}"
-
-
-def now() -> datetime:
-    """Return the time, UTC, in the milliseconds that BSON keeps."""
-    moment = datetime.now(UTC)
-    return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
-
-
-def pack(document: Mapping[str, Any]) -> bytes:
-    """Return a document as BSON bytes, to hand between processes."""
-    return bson.encode(document)
-
-
-def unpack(packed: bytes) -> Document:
-    """Return the document that `pack` packed."""
-    return bson.decode(packed, codec_options=_UTC)
 
 
 class Store:
@@ -126,10 +90,7 @@ class Store:
                 "the path names the database, and files that its options name must be there"
             ) from None
         self._studies = database.get_collection("studies", write_concern=_DURABLE)
-        self._trials = database.get_collection("trials", write_concern=_DURABLE)
-        self._raw_trials = database.get_collection(
-            "trials", write_concern=_DURABLE, codec_options=CodecOptions(document_class=RawBSONDocument)
-        )
+        self.trials = Trials(database.get_collection("trials", write_concern=_DURABLE), self._explain)
         self.unfinished = Unfinished(database.get_collection("unfinished", write_concern=_DURABLE), self._explain)
         self.database = database.name
         self.datasets = Blobs(database.with_options(write_concern=_DURABLE), "datasets")
@@ -174,10 +135,8 @@ class Store:
 
     def prepare(self) -> None:
         """Create the indexes; harmless when they are there."""
+        self.trials.prepare()
         try:
-            self._trials.create_index(_COUNT_AND_RESUME)
-            self._trials.create_index(_BEST_FIRST)
-            self._trials.create_index(_AS_THEY_ENDED)
             self._studies.create_index([("created_at", -1)])
         except PyMongoError as exc:
             raise self._explain(exc) from exc
@@ -225,7 +184,7 @@ class Store:
             study = self._studies.find_one_and_delete({"_id": study_id})
         except PyMongoError as exc:
             raise self._explain(exc) from exc
-        self.delete_trials(study_id)
+        self.delete_results(study_id)
         return study
 
     def models_of(self, study_id: str) -> list[str]:
@@ -259,154 +218,20 @@ class Store:
         except PyMongoError as exc:
             raise self._explain(exc) from exc
 
-    # ------------------------------------------------------------------- trials
+    # ------------------------------------------------------------------ results
 
-    def insert_trials(self, packed: Sequence[bytes]) -> list[int]:
-        """Write results, each unless its trial has one; return when they are durable.
-
-        Parameters
-        ----------
-        packed : sequence of bytes
-            Trial documents made by `pack`.
-
-        Returns
-        -------
-        list of int
-            Positions of those that were new.
-        """
-        if not packed:
-            return []
-        refused: set[int] = set()
-        try:
-            self._raw_trials.insert_many([RawBSONDocument(one) for one in packed], ordered=False)
-        except BulkWriteError as exc:
-            errors = exc.details.get("writeErrors", [])
-            if exc.details.get("writeConcernErrors") or any(error["code"] != _DUPLICATE_KEY for error in errors):
-                raise self._explain(exc) from exc
-            refused = {error["index"] for error in errors}
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
-        return [position for position in range(len(packed)) if position not in refused]
-
-    def finished_numbers(self, study_id: str, among: Iterable[int] | None = None) -> set[int]:
-        """Return the numbers of a study's trials that have a result, all or of some given."""
-        try:
-            if among is None:
-                # Fields of one index, so a server answers without opening a document.
-                found = self._trials.find({"study_id": study_id}, {"_id": 0, "number": 1}).hint(_COUNT_AND_RESUME)
-                return {document["number"] for document in found}
-            ids = ([trial_id(study_id, number) for number in page] for page in pages(among))
-            return {
-                int(document["_id"].rpartition(":")[2])
-                for page in ids
-                for document in self._trials.find({"_id": {"$in": page}}, {"_id": 1})
-            }
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
-
-    def trials(self, study_id: str, fields: Sequence[str] | None = None) -> Iterator[Document]:
-        """Yield a study's trial documents, in no order; optionally some fields of them only."""
-        try:
-            projection = fields and {"_id": 0, **dict.fromkeys(fields, 1)}
-            yield from self._trials.find({"study_id": study_id}, projection).batch_size(20_000)
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
-
-    def trial(self, study_id: str, number: int) -> Document | None:
-        """Return the document of a trial that has ended, or None."""
-        try:
-            return self._trials.find_one({"_id": trial_id(study_id, number)})
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
-
-    def trials_at(
-        self, study_id: str, numbers: Iterable[int], fields: Sequence[str] | None = None
-    ) -> Iterator[Document]:
-        """Yield the documents of some trials, of those that have ended, in no order; optionally some fields only."""
-        projection = fields and {"_id": 0, **dict.fromkeys(fields, 1)}
-        try:
-            for page in pages(numbers):
-                wanted = [trial_id(study_id, number) for number in page]
-                yield from self._trials.find({"_id": {"$in": wanted}}, projection)
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
-
-    def best_trials(self, study_id: str, limit: int, query: Document | None = None) -> list[Document]:
-        """Return the trials with the highest ``mean_test_score``, lower numbers first among equals.
-
-        A trial counts if all its fits went well and its score is a number, also where another metric failed.
-        """
-        scored = {"mean_test_score": {"$gte": -math.inf}, "failed_fits": {"$in": [None, 0]}}
-        wanted = {"study_id": study_id, **scored, **(query or {})}
-        try:
-            return list(self._trials.find(wanted).sort([("mean_test_score", -1), ("number", 1)]).limit(limit))
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
-
-    def failed_trials(self, study_id: str, below: int, limit: int, fields: Sequence[str]) -> list[Document]:
-        """Return some fields of the first failed trials of a study.
-
-        Parameters
-        ----------
-        study_id : str
-        below : int
-            Numbers from here on are not looked at: a simple server reads all that match before it counts them out.
-        limit : int
-            How many at most.
-        fields : sequence of str
-        """
-        # A walk of the index that counts: study, state and number.
-        failed = {"study_id": study_id, "state": "FAILED", "number": {"$lt": below}}
-        try:
-            return list(self._trials.find(failed, dict.fromkeys(fields, 1)).sort("number", 1).limit(limit))
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
-
-    def ended_since(
-        self, study_id: str, moment: datetime, limit: int, fields: Sequence[str], *, newest: bool = False
-    ) -> list[Document]:
-        """Return some fields of the trials that ended at a moment or later, in the order in which they ended.
-
-        Parameters
-        ----------
-        study_id : str
-        moment : datetime
-            Let it be so late that few match: a simple server sorts all of them.
-        limit : int
-            How many at most.
-        fields : sequence of str
-            With ``finished_at``.
-        newest : bool, default=False
-            Whether the last `limit` are meant where there are more, and not the first.
-        """
-        wanted = {"study_id": study_id, "finished_at": {"$gte": moment}}
-        try:
-            found = self._trials.find(wanted, dict.fromkeys(fields, 1))
-            ended = list(found.sort("finished_at", -1 if newest else 1).limit(limit))
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
-        return ended[::-1] if newest else ended
-
-    def delete_trials(self, study_id: str) -> None:
+    def delete_results(self, study_id: str) -> None:
         """Delete every result of a study, its models, and what is known of trials that have none."""
-        try:
-            self._trials.delete_many({"study_id": study_id})
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
+        self.trials.delete_of(study_id)
         self.unfinished.drop_study(study_id)
         self.models.delete_of(study_id)
 
     def delete_failed(self, study_id: str) -> int:
         """Delete a study's failed trials, so that they can be tried again; return how many."""
-        failed = {"study_id": study_id, "state": "FAILED"}
-        try:
-            numbers = [document["number"] for document in self._trials.find(failed, {"number": 1})]
-            deleted = self._trials.delete_many(failed).deleted_count
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
+        numbers = self.trials.delete_failed(study_id)
         # What a lost worker has left of them would fail them again untried.
         self.unfinished.drop(study_id, numbers)
-        return deleted
+        return len(numbers)
 
     # ----------------------------------------------------------------- progress
 
@@ -444,10 +269,7 @@ class Store:
             The study document after it; None where there is no such study.
         """
         before = self.study(study_id, ("publications",))
-        try:
-            found, best = totals(list(self._trials.aggregate([{"$match": {"study_id": study_id}}, {"$group": GROUP}])))
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
+        found, best = self.trials.counts(study_id)
         update: Document = {"$set": {f"progress.{name}": value for name, value in found.items()}}
         if best:
             update["$max"] = {"progress.best": best}

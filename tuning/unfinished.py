@@ -20,10 +20,8 @@ import pymongo
 from pymongo.collection import Collection
 from pymongo.errors import PyMongoError
 
+from tuning.documents import Document
 from tuning.errors import StoreError
-
-Document = dict[str, Any]
-
 
 # Ids in a question: a server takes 16 MiB, and an id has up to two hundred bytes.
 _PAGE = 10_000

@@ -111,7 +111,7 @@ class _Folds:
 
     def tell(self) -> None:
         """Tell the worker what is not told yet."""
-        from tuning.store import pack
+        from tuning.documents import pack
 
         if self._folds:
             self._connection.send_bytes(b"f" + pack({"folds": self._folds}))
@@ -120,7 +120,8 @@ class _Folds:
 
 def _serve(connection: Connection, settings: Settings) -> None:
     # Libraries are imported only now that there is work.
-    from tuning.store import Store, pack, unpack
+    from tuning.documents import pack, unpack
+    from tuning.store import Store
     from worker.chunks import ChunkEvaluator
     from worker.evaluate import FoldResult
 

@@ -20,11 +20,12 @@ from tuning.allowlist import resolve
 from tuning.boosting import shared_fit, stops_early
 from tuning.codec import Json, decode
 from tuning.dataset import Matrix
+from tuning.documents import Document, now, trial_id
 from tuning.errors import InputError
 from tuning.messages import Chunk, Trial, decode_chunk
 from tuning.seeds import seed_of
 from tuning.settings import Settings
-from tuning.store import Document, Store, now, trial_id
+from tuning.store import Store
 from worker.data import DataCache, Watched
 from worker.documents import trial_document
 from worker.evaluate import FoldResult, fit_and_score, summary

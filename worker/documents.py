@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from tuning.documents import Document, now, trial_id
 from tuning.machine import cpu_model, versions
 from tuning.messages import Chunk, Trial
 from tuning.seeds import seed_of
 from tuning.settings import Settings
-from tuning.store import Document, now, trial_id
 
 
 def trial_document(

@@ -16,9 +16,10 @@ from typing import IO, Any
 import numpy as np
 
 from tuning.allowlist import dotted_name
+from tuning.documents import Document
 from tuning.errors import InputError, StoreError
 from tuning.retry import patiently
-from tuning.store import Document, Store
+from tuning.store import Store
 from worker.evaluate import FoldResult
 from worker.fitting.learner import Part, weights_for
 

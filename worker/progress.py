@@ -8,8 +8,9 @@ from itertools import takewhile
 from typing import Any
 
 from tuning.boosting import shared_fit
+from tuning.documents import Document
 from tuning.messages import Chunk, Trial
-from tuning.unfinished import Document, DoneFold
+from tuning.unfinished import DoneFold
 
 
 class Progress:

@@ -10,10 +10,11 @@ from datetime import datetime
 from tenacity import stop_never
 from tenacity.stop import stop_base
 
+from tuning.documents import Document, now, unpack
 from tuning.errors import StoreError
 from tuning.retry import patiently
 from tuning.settings import Settings
-from tuning.store import Document, Store, now, unpack
+from tuning.store import Store
 from tuning.unfinished import DoneFold, Try
 from worker.watching.metrics import Metrics
 from worker.watching.pulse import Pulse
@@ -128,7 +129,7 @@ class ResultWriter:
             self.retry(self._write)
 
     def _write(self) -> None:
-        new = self._store.insert_trials(self._waiting)
+        new = self._store.trials.insert(self._waiting)
         documents = [unpack(self._waiting[position]) for position in new]
         self._metrics.trials_ended(documents)
         self._uncounted += documents
@@ -176,7 +177,7 @@ class ResultWriter:
             mine = [document for document in self._uncounted if document["study_id"] == study_id]
             study = self._store.add_progress(study_id, mine)
             if study is None:  # deleted meanwhile: what was written since goes too
-                self._store.delete_trials(study_id)
+                self._store.delete_results(study_id)
             studies.append(study)
             self._uncounted = [document for document in self._uncounted if document["study_id"] != study_id]
         self._counted_at = time.monotonic()

@@ -17,10 +17,11 @@ from typing import Literal
 from tenacity import RetryCallState
 from tenacity.stop import stop_base
 
+from tuning.documents import Document, now, pack, unpack
 from tuning.errors import MessageError, StoreError
 from tuning.messages import Address, Chunk, address_of, decode_chunk
 from tuning.settings import Settings
-from tuning.store import Document, Store, now, pack, unpack
+from tuning.store import Store
 from tuning.unfinished import DoneFold
 from worker.pace import Pace
 from worker.progress import Progress
@@ -166,7 +167,7 @@ class ChunkRunner:
     def _progress(self, chunk: Chunk, *, again: bool) -> Progress:
         """Read what is there of a chunk already."""
         numbers = [trial.number for trial in chunk.trials]
-        done = self._writer.retry(self._store.finished_numbers, chunk.study_id, numbers)
+        done = self._writer.retry(self._store.trials.finished_numbers, chunk.study_id, numbers)
         # Only who had it before, or an earlier publication, can have left anything.
         left_behind = again or chunk.generation > 1
         notes = (
@@ -258,7 +259,7 @@ class ChunkRunner:
         study = self._look(chunk, afresh=bool(left))
         if left and (study is None or study["state"] == "COMPLETE"):
             # Deleted, or ended by others, while a trial was in hand: nobody else clears up what was just written of it.
-            (self._store.delete_trials if study is None else self._store.unfinished.drop_study)(chunk.study_id)
+            (self._store.delete_results if study is None else self._store.unfinished.drop_study)(chunk.study_id)
         return Outcome(verdict=Verdict.REQUEUE if left and _wanted(study, chunk) else Verdict.ACKNOWLEDGE)
 
     def _in_time(self) -> AbstractContextManager[object]:

@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 import psutil
 
+from tuning.documents import pack
 from tuning.errors import WarrenError
-from tuning.store import pack
 from worker.watching.metrics import Metrics
 
 logger = logging.getLogger(__name__)

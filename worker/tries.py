@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import time
 
+from tuning.documents import now, pack
 from tuning.messages import Chunk
 from tuning.settings import Settings
-from tuning.store import now, pack
 from tuning.unfinished import Try
 from worker.documents import crash_outcome, started, trial_document
 from worker.progress import Progress

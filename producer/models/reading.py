@@ -10,8 +10,8 @@ import numpy as np
 
 from producer.inputs.parameters import THREADS
 from producer.models.trust import refused_types
+from tuning.documents import Document
 from tuning.errors import InputError, StudyError
-from tuning.store import Document
 
 
 def load(content: bytes, model: Document, unfitted: Any, allow: Iterable[str] = ()) -> Any:

@@ -15,11 +15,12 @@ from producer.space import Space
 from tuning import broker
 from tuning.codec import encode_estimator
 from tuning.counts import no_counts
+from tuning.documents import Document, now
 from tuning.errors import StudyError, TrialError
 from tuning.messages import Objective, check_objective
 from tuning.seeds import seed_of
 from tuning.settings import Settings
-from tuning.store import Document, Store, now
+from tuning.store import Store
 
 # Of a study, what its model's study takes over.
 _SAME = ("n_splits", "train_rows", "n_classes", "data", "priority", "trial_timeout")
@@ -60,7 +61,7 @@ def fitted_model(
     deadline = time.monotonic() + timeout if timeout is not None else math.inf
     definition = _definition(store, settings, study_id, number, unfitted)
     own_id = definition["_id"]
-    trial = store.trial(own_id, 0)
+    trial = store.trials.one(own_id, 0)
     if trial is None or trial["state"] == "FAILED":
         if trial is not None or not _under_way(store, own_id):
             broker.check(settings)
@@ -70,7 +71,7 @@ def fitted_model(
             store.delete_failed(own_id)
             publish_missing(store, settings, own_id, Objective.model_validate(definition["objective"]), Space([{}]))
         Follower(store, own_id, deadline, lambda _: None).run()
-        trial = store.trial(own_id, 0)
+        trial = store.trials.one(own_id, 0)
     if trial is None:
         raise StudyError(f"study {own_id}, which trains a model for {study_id}, was cancelled or deleted")
     if trial["state"] == "FAILED":

@@ -215,7 +215,7 @@ class SearchOnWorkers(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has n
                 return self.study_.best_model(index)
             except KeyboardInterrupt:
                 raise _interrupted(self.study_) from None
-        trial = self.study_._store.trial(self.study_.id, index) or {}
+        trial = self.study_._store.trials.one(self.study_.id, index) or {}
         if trial.get("mean_best_iteration") is None:
             # Cloned, the parameters too, for they may be estimators.
             best = clone(base_estimator).set_params(**clone(self.best_params_, safe=False))
@@ -232,7 +232,7 @@ def _raise_failure(study: Study) -> NoReturn:
     """Cancel a study that can have no result any more, and say what failed first."""
     with contextlib.suppress(StudyError):  # it has ended meanwhile
         study.cancel()
-    found = study._store.failed_trials(study.id, study._space.size, 1, ("number", "error"))
+    found = study._store.trials.failed(study.id, study._space.size, 1, ("number", "error"))
     if not found:  # taken back meanwhile, to be tried again
         raise NoResultError(f"study {study.id} was changed while it was waited for: fit again goes on with it")
     number, why = found[0]["number"], str(found[0]["error"]).rstrip(".")

@@ -10,7 +10,8 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from producer.viewing.words import show_score
-from tuning.store import Document, Store
+from tuning.documents import Document
+from tuning.store import Store
 
 if TYPE_CHECKING:
     from producer.status import Status
@@ -69,14 +70,14 @@ class Curve:
         if len(self._seen) > status.done:  # failed trials were taken back
             self._forget()
         if self._newest is None:
-            self._add(self._store.ended_since(self._id, _EVER, 0, _FIELDS))
+            self._add(self._store.trials.ended_since(self._id, _EVER, 0, _FIELDS))
             return
         since = self._newest - timedelta(seconds=_OVERLAP_SECONDS)
-        self._add(self._store.ended_since(self._id, since, _PAGE, _FIELDS))
+        self._add(self._store.trials.ended_since(self._id, since, _PAGE, _FIELDS))
         if status.state == "COMPLETE" and len(self._seen) != status.done:
             # Of a worker whose clock is slow, or that waited for the database.
             self._forget()
-            self._add(self._store.ended_since(self._id, _EVER, 0, _FIELDS))
+            self._add(self._store.trials.ended_since(self._id, _EVER, 0, _FIELDS))
 
     def _add(self, documents: Iterable[Document]) -> None:
         new = [document for document in documents if document["number"] not in self._seen]

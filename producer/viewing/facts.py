@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from producer.following import gone
 from producer.status import STATUS_FIELDS, Status
-from tuning.store import Document, Store, now
+from tuning.documents import Document, now
+from tuning.store import Store
 
 if TYPE_CHECKING:
     from producer.study import Study
@@ -163,7 +164,7 @@ def read(study: Study) -> Facts:
     status = Status.of(document)
     found: dict[str, Any] = {"best_params": {}}
     if status.best_number is not None:
-        best = store.trial(study.id, status.best_number) or {}
+        best = store.trials.one(study.id, status.best_number) or {}
         found["best_estimator"] = best.get("estimator", "")
         found["best_params"] = {name: value for name, value in best.get("params", {}).items() if name != "estimator"}
     if status.failed:
@@ -181,7 +182,7 @@ def _failed(store: Store, status: Status) -> list[Document]:
     """Return the first failed trials: those among so many that enough are to be expected, or else among all."""
     found: list[Document] = []
     for below in dict.fromkeys((min(2 * status.total * _MOST_FAILURES // status.failed, status.total), status.total)):
-        found = found or store.failed_trials(status.id, below, _MOST_FAILURES, ("number", "error"))
+        found = found or store.trials.failed(status.id, below, _MOST_FAILURES, ("number", "error"))
     return found
 
 
@@ -207,7 +208,7 @@ def _tempo(store: Store, study: Document, since: datetime, last: datetime) -> Te
     seconds = (last - since).total_seconds()
     # As far back as the average lets expect enough results: few documents match, whatever the size of the study.
     back = max(_PACE_SECONDS, _PACE_RESULTS * seconds / ended)
-    found = store.ended_since(
+    found = store.trials.ended_since(
         study["_id"],
         max(since, last - timedelta(seconds=back)),
         _MOST_RESULTS,

@@ -15,8 +15,8 @@ from producer.progress import in_notebook
 from producer.viewing.card import html_of, html_without
 from producer.viewing.curve import Curve
 from producer.viewing.facts import Facts, read
+from tuning.documents import now
 from tuning.errors import InputError, StoreError, StudyError
-from tuning.store import now
 
 if TYPE_CHECKING:
     from producer.study import Study

@@ -13,7 +13,7 @@ from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
 from producer.viewing.translation import Translator
-from tuning.store import Document
+from tuning.documents import Document
 
 PLACE_BITS = 36
 """Bits of a trial's id that are its place in its study."""

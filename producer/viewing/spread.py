@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from producer.viewing.figures import PALETTE, finish, safe
 from producer.viewing.words import show_score, show_values
+from tuning.documents import Document
 from tuning.errors import InputError
-from tuning.store import Document
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -41,7 +41,7 @@ def best_by(study: Study, n: int, metric: str | None) -> tuple[str, Sequence[Doc
     fields = ("number", "estimator", "params", "failed_fits", name, f"split_test_{wanted}")
     scored = (
         one
-        for one in study._store.trials(study.id, fields)
+        for one in study._store.trials.of(study.id, fields)
         if not one.get("failed_fits") and math.isfinite(one.get(name, math.nan))
     )
     return wanted, heapq.nsmallest(n, scored, key=lambda one: (-one[name], one["number"]))

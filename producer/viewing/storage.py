@@ -15,8 +15,9 @@ from optuna.trial import FrozenTrial, TrialState
 from producer.viewing.readonly import ReadOnlyStorage, select
 from producer.viewing.seen import PLACE_BITS, Seen, View
 from producer.viewing.translation import STUDY_FIELDS, Translator
+from tuning.documents import Document, now
 from tuning.errors import StoreError
-from tuning.store import Document, Store, now
+from tuning.store import Store
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -200,12 +201,12 @@ class LiveStorage(ReadOnlyStorage):
             if found is None:
                 raise KeyError(f"study {key!r} was deleted")
             seen.translator = translator = Translator(found, brief=True)
-            seen.add(translator, self._ask(list, self._store.trials(key, translator.fields)))
+            seen.add(translator, self._ask(list, self._store.trials.of(key, translator.fields)))
         else:
             if seen.looked[0] != publications:
                 self._find_retried(seen, translator)
             since = seen.looked_at - timedelta(seconds=_LATE_SECONDS)
-            seen.add(translator, self._ask(self._store.ended_since, key, since, _MOST_NEW, translator.fields))
+            seen.add(translator, self._ask(self._store.trials.ended_since, key, since, _MOST_NEW, translator.fields))
             if seen.current < counted and time.monotonic() > seen.may_compare_at:
                 self._compare(seen, translator)
         seen.looked, seen.looked_at = looked, moment
@@ -213,7 +214,7 @@ class LiveStorage(ReadOnlyStorage):
     def _find_retried(self, seen: Seen, translator: Translator) -> None:
         """Find the failed trials that were taken back when the study was published once more."""
         failed = seen.failed()
-        found = self._ask(list, self._store.trials_at(seen.document["_id"], failed, translator.fields))
+        found = self._ask(list, self._store.trials.at(seen.document["_id"], failed, translator.fields))
         seen.retry(set(failed) - {document["number"] for document in found})
         seen.add(translator, found)
 
@@ -221,8 +222,8 @@ class LiveStorage(ReadOnlyStorage):
         """Find results that came late: from a worker whose clock is behind, or after the database was away."""
         began = time.monotonic()
         key = seen.document["_id"]
-        missing = seen.unknown(self._ask(self._store.finished_numbers, key))
-        seen.add(translator, self._ask(list, self._store.trials_at(key, missing, translator.fields)))
+        missing = seen.unknown(self._ask(self._store.trials.finished_numbers, key))
+        seen.add(translator, self._ask(list, self._store.trials.at(key, missing, translator.fields)))
         ended = time.monotonic()
         seen.may_compare_at = ended + (ended - began) / _COMPARE_SHARE
 

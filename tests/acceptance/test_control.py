@@ -76,8 +76,8 @@ def test_a_deleted_study_leaves_nothing_and_takes_nothing_from_others(
         Study.attach(gone.id)
     until(lambda: sum(waiting(servers, lane) for lane in LANES) == 0, what="its chunks are dropped")
     store = stays._store
-    until(lambda: list(store.trials(gone.id)) == [], what="what was written after it is gone too")
-    assert len(list(store.trials(stays.id))) == 10
+    until(lambda: list(store.trials.of(gone.id)) == [], what="what was written after it is gone too")
+    assert len(list(store.trials.of(stays.id))) == 10
 
 
 def test_a_study_that_is_paused_for_an_eviction_goes_on_with_the_next_worker(

@@ -64,7 +64,7 @@ def test_the_next_worker_starts_at_the_first_missing_fold(
     start_worker()
     study.wait(timeout=30, progress=False)
     assert diary_of(diary) == [7] * 5, "only the fold in hand was fitted again"
-    [result] = store.trials(study.id)
+    [result] = store.trials.of(study.id)
     assert (result["state"], result["attempts"]) == ("COMPLETE", 1), "an eviction is nobody's fault"
     assert result["fit_seconds"] == pytest.approx(4.0, abs=0.5)
     assert list(store.unfinished.of(study.id, [0])) == []
@@ -90,7 +90,7 @@ def test_sudden_death_costs_the_fold_in_hand_at_most(
         start_worker()
     study.wait(timeout=30, progress=False)
     assert Counter(diary_of(diary)) <= Counter({7: 6})
-    [result] = store.trials(study.id)
+    [result] = store.trials.of(study.id)
     assert result["state"] == "COMPLETE"
     assert result["attempts"] == (2 if victims == "training process" else 1)
 

@@ -47,7 +47,7 @@ def test_tries_are_counted_across_workers(store: Store, start_worker: StartWorke
     first.wait(10)
     start_worker()
     study.wait(timeout=60, progress=False)
-    [result] = store.trials(study.id)
+    [result] = store.trials.of(study.id)
     assert (result["state"], result["attempts"]) == ("FAILED", 3), "one by the first worker, two by the second"
     assert result["worker"] == "worker-1"
     assert tries() == 0, "what is noted of a trial goes with its result"

@@ -174,7 +174,7 @@ def test_a_message_of_no_study_is_dropped(site: Site) -> None:
 
 
 def test_nothing_was_trained_and_nothing_written(site: Site) -> None:
-    assert site.store.finished_numbers(site.template["study_id"]) == set()
+    assert site.store.trials.finished_numbers(site.template["study_id"]) == set()
     assert sorted(path.name for path in site.log.parent.iterdir()) == ["worker.log"]
     place = Path(NOWHERE)
     assert not list(place.parent.glob(f"{place.name}*"))

@@ -26,9 +26,10 @@ from xgboost import XGBClassifier, XGBRegressor
 
 from producer import Study, submit
 from producer.stack import LocalStack
+from tuning.documents import now, pack, trial_id
 from tuning.errors import NoResultError, StudyError, TrialError
 from tuning.settings import Settings, load_settings
-from tuning.store import Store, now, pack, trial_id
+from tuning.store import Store
 
 IRIS = load_iris(as_frame=True)
 FRAME, NUMBERS = IRIS.data, IRIS.target
@@ -118,9 +119,9 @@ def test_a_model_is_trained_once_and_stored_in_its_librarys_format(stack: LocalS
     study.wait(60, progress=False).best_model(timeout=60)
     store = Store(load_settings())
     (model,) = store.models_of(study.id)
-    first = store.trial(model, 0)
+    first = store.trials.one(model, 0)
     study.best_model(timeout=60)
-    again = store.trial(model, 0)
+    again = store.trials.one(model, 0)
     assert first is not None
     assert again is not None
     assert first["finished_at"] == again["finished_at"]
@@ -154,7 +155,7 @@ def test_a_model_that_was_changed_is_refused(stack: LocalStack) -> None:
     study.wait(60, progress=False).best_model(timeout=60)
     store = Store(load_settings())
     (own,) = store.models_of(study.id)
-    model = (store.trial(own, 0) or {})["model"]
+    model = (store.trials.one(own, 0) or {})["model"]
     store.models.delete(model["file"], lambda: False)
     store.models.put(model["file"], write_something_else, {"study": own})
     with pytest.raises(StudyError, match="is damaged"):
@@ -189,7 +190,7 @@ def test_the_time_to_wait_for_a_model_is_bounded(servers: Settings, start_worker
 def test_a_model_whose_message_got_lost_or_that_was_cancelled_is_published_again(servers: Settings) -> None:
     study = submit(LogisticRegression(), {"C": [0.5]}, FRAME, NUMBERS, cv=2)
     store = Store(load_settings())
-    store.insert_trials([pack({"_id": trial_id(study.id, 0), "study_id": study.id, "number": 0, "state": "COMPLETE"})])
+    store.trials.insert([pack({"_id": trial_id(study.id, 0), "study_id": study.id, "number": 0, "state": "COMPLETE"})])
     changes = ({}, {"submitted_at": None}, {"submitted_at": now() - timedelta(days=1)}, {"state": "CANCELLED"})
     for publications, change in enumerate(changes, start=1):
         for model in store.models_of(study.id):

@@ -28,7 +28,7 @@ def test_an_eviction_is_in_the_trial_and_in_the_timeline(
     evicted.wait(10)
     start_worker()
     study.wait(timeout=60, progress=False)
-    [trial] = store.trials(study.id)
+    [trial] = store.trials.of(study.id)
     [left] = trial["interrupted"]
     assert left["worker"] == "worker-0"
     assert left["at"] <= trial["finished_at"]
@@ -41,5 +41,5 @@ def test_a_trial_that_nobody_interrupted_does_not_mention_it(store: Store, start
     start_worker()
     study = submit(Sleeps(seconds=0.1), {"number": [7]}, X, Y, cv=4)
     study.wait(timeout=60, progress=False)
-    [trial] = store.trials(study.id)
+    [trial] = store.trials.of(study.id)
     assert "interrupted" not in trial

@@ -160,8 +160,8 @@ def main() -> int:
         finally:
             fleet.end()
         store = Store(load_settings())
-        documents = list(store.trials(study.id))
-        expected = {document["number"]: bits(document) for document in store.trials(calm.id)}
+        documents = list(store.trials.of(study.id))
+        expected = {document["number"]: bits(document) for document in store.trials.of(calm.id)}
         store.close()
     return report(study, blows, documents, expected, diary, disturbed_seconds, folder)
 

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import IO, Any
 
 from tuning.counts import no_counts
-from tuning.store import Document, Store, now, pack, trial_id
+from tuning.documents import Document, now, pack, trial_id
+from tuning.store import Store
 
 STUDY = "breast-cancer-0123456789ab"
 DIGEST = "d" * 64
@@ -47,7 +48,7 @@ def study(n_trials: int = 10, study_id: str = STUDY, **fields: Any) -> Document:
 
 def add(store: Store, *documents: Document) -> Document | None:
     """Do what a worker does: insert, then count what was new."""
-    new = store.insert_trials([pack(document) for document in documents])
+    new = store.trials.insert([pack(document) for document in documents])
     return store.add_progress(STUDY, [documents[position] for position in new])
 
 

@@ -11,8 +11,9 @@ from typing import IO
 import pytest
 from contract.documents import DIGEST, writes
 
+from tuning.documents import Document
 from tuning.errors import StudyError
-from tuning.store import Document, Store
+from tuning.store import Store
 
 
 def files(store: Store) -> list[Document]:

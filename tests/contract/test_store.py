@@ -12,25 +12,26 @@ from functools import partial
 import pytest
 from contract.documents import STUDY, add, progress, study, trial
 
+from tuning.documents import Document, now, pack, trial_id, unpack
 from tuning.settings import Settings
-from tuning.store import Document, Store, now, pack, trial_id, unpack
+from tuning.store import Store
 
 # --------------------------------------------------------------------------- results
 
 
 def test_a_trial_has_one_result_and_the_first_stays(store: Store) -> None:
-    assert store.insert_trials([pack(trial(3, 0.75, worker="first"))]) == [0]
-    assert store.insert_trials([pack(trial(3, 0.25, worker="second"))]) == []
-    [found] = store.trials(STUDY)
+    assert store.trials.insert([pack(trial(3, 0.75, worker="first"))]) == [0]
+    assert store.trials.insert([pack(trial(3, 0.25, worker="second"))]) == []
+    [found] = store.trials.of(STUDY)
     assert (found["worker"], found["mean_test_score"]) == ("first", 0.75)
 
 
 def test_an_insert_says_which_results_were_new(store: Store) -> None:
-    store.insert_trials([pack(trial(number)) for number in (0, 2)])
-    assert store.insert_trials([pack(trial(number)) for number in (0, 1, 2, 3)]) == [1, 3]
-    assert store.insert_trials([pack(trial(4)), pack(trial(4, 0.9))]) == [0]
-    assert store.insert_trials([]) == []
-    assert sorted(one["number"] for one in store.trials(STUDY)) == [0, 1, 2, 3, 4]
+    store.trials.insert([pack(trial(number)) for number in (0, 2)])
+    assert store.trials.insert([pack(trial(number)) for number in (0, 1, 2, 3)]) == [1, 3]
+    assert store.trials.insert([pack(trial(4)), pack(trial(4, 0.9))]) == [0]
+    assert store.trials.insert([]) == []
+    assert sorted(one["number"] for one in store.trials.of(STUDY)) == [0, 1, 2, 3, 4]
 
 
 def _insert_shuffled(mongo_url: str, seed: int) -> int:
@@ -39,7 +40,7 @@ def _insert_shuffled(mongo_url: str, seed: int) -> int:
     try:
         numbers = random.Random(seed).sample(range(100), 100)
         batches = [numbers[start : start + 7] for start in range(0, 100, 7)]
-        return sum(len(store.insert_trials([pack(trial(n, worker=seed)) for n in batch])) for batch in batches)
+        return sum(len(store.trials.insert([pack(trial(n, worker=seed)) for n in batch])) for batch in batches)
     finally:
         store.close()
 
@@ -51,16 +52,16 @@ def test_writers_at_once_make_one_result_of_each_trial(store: Store, servers: Se
     with pool:
         inserted = list(pool.map(partial(_insert_shuffled, servers.mongo_url), range(6)))
     assert sum(inserted) == 100
-    assert sorted(one["number"] for one in store.trials(STUDY)) == list(range(100))
-    by_writer = [sum(one["worker"] == seed for one in store.trials(STUDY)) for seed in range(6)]
+    assert sorted(one["number"] for one in store.trials.of(STUDY)) == list(range(100))
+    by_writer = [sum(one["worker"] == seed for one in store.trials.of(STUDY)) for seed in range(6)]
     assert by_writer == inserted
 
 
 def test_a_document_comes_back_as_it_was_written(store: Store) -> None:
     document = trial(1, params={"eta": 0.1, "nested": {"a": [1, None, True]}, "none": None, "text": "é"}, big=2**63 - 1)
     assert unpack(pack(document)) == document
-    store.insert_trials([pack(document)])
-    assert list(store.trials(STUDY)) == [document]
+    store.trials.insert([pack(document)])
+    assert list(store.trials.of(STUDY)) == [document]
 
 
 def test_times_are_utc_in_milliseconds(store: Store) -> None:
@@ -68,63 +69,63 @@ def test_times_are_utc_in_milliseconds(store: Store) -> None:
     assert moment.tzinfo is UTC
     assert moment.microsecond % 1000 == 0
     assert abs(moment - datetime.now(UTC)) < timedelta(seconds=5)
-    store.insert_trials([pack(trial(1, finished_at=moment))])
-    [found] = store.trials(STUDY)
+    store.trials.insert([pack(trial(1, finished_at=moment))])
+    [found] = store.trials.of(STUDY)
     assert found["finished_at"] == moment
     assert found["finished_at"].utcoffset() == timedelta(0)
 
 
 def test_the_numbers_that_have_a_result_are_known_all_or_among_some(store: Store) -> None:
-    assert store.finished_numbers(STUDY) == set()
-    store.insert_trials([pack(trial(n, state="FAILED" if n % 2 else "COMPLETE")) for n in (0, 3, 7, 10)])
-    store.insert_trials([pack(trial(5) | {"_id": "other:5", "study_id": "other"})])
-    assert store.finished_numbers(STUDY) == {0, 3, 7, 10}
-    assert store.finished_numbers(STUDY, range(1, 10)) == {3, 7}
-    assert store.finished_numbers(STUDY, []) == set()
-    assert store.finished_numbers("other", [0, 5]) == {5}
+    assert store.trials.finished_numbers(STUDY) == set()
+    store.trials.insert([pack(trial(n, state="FAILED" if n % 2 else "COMPLETE")) for n in (0, 3, 7, 10)])
+    store.trials.insert([pack(trial(5) | {"_id": "other:5", "study_id": "other"})])
+    assert store.trials.finished_numbers(STUDY) == {0, 3, 7, 10}
+    assert store.trials.finished_numbers(STUDY, range(1, 10)) == {3, 7}
+    assert store.trials.finished_numbers(STUDY, []) == set()
+    assert store.trials.finished_numbers("other", [0, 5]) == {5}
 
 
 def test_a_study_id_with_colons_keeps_its_numbers(store: Store) -> None:
-    store.insert_trials([pack(trial(4) | {"_id": trial_id("a:b", 4), "study_id": "a:b"})])
-    assert store.finished_numbers("a:b", [4]) == store.finished_numbers("a:b") == {4}
+    store.trials.insert([pack(trial(4) | {"_id": trial_id("a:b", 4), "study_id": "a:b"})])
+    assert store.trials.finished_numbers("a:b", [4]) == store.trials.finished_numbers("a:b") == {4}
 
 
 def test_trials_are_read_in_part(store: Store) -> None:
-    store.insert_trials([pack(trial(n, n / 10, state="FAILED" if n == 2 else "COMPLETE")) for n in range(3)])
-    assert sorted(store.trials(STUDY, ["number", "absent"]), key=lambda one: one["number"]) == [
+    store.trials.insert([pack(trial(n, n / 10, state="FAILED" if n == 2 else "COMPLETE")) for n in range(3)])
+    assert sorted(store.trials.of(STUDY, ["number", "absent"]), key=lambda one: one["number"]) == [
         {"number": 0},
         {"number": 1},
         {"number": 2},
     ]
-    assert list(store.trials("nobody's")) == []
+    assert list(store.trials.of("nobody's")) == []
 
 
 def test_many_trials_are_read_to_the_last(store: Store) -> None:
     packed = [pack(trial(number)) for number in range(6000)]
     for start in range(0, len(packed), 3000):
-        store.insert_trials(packed[start : start + 3000])
-    assert {one["number"] for one in store.trials(STUDY, ["number"])} == set(range(6000))
-    assert store.finished_numbers(STUDY) == set(range(6000))
+        store.trials.insert(packed[start : start + 3000])
+    assert {one["number"] for one in store.trials.of(STUDY, ["number"])} == set(range(6000))
+    assert store.trials.finished_numbers(STUDY) == set(range(6000))
 
 
 def test_the_best_come_first_and_of_equals_the_lower_number(store: Store) -> None:
     scores = {0: 0.5, 1: 0.9, 2: math.nan, 3: 0.9, 4: -math.inf, 5: 0.7, 6: 0.9}
-    store.insert_trials([pack(trial(number, score)) for number, score in reversed(scores.items())])
-    store.insert_trials(
+    store.trials.insert([pack(trial(number, score)) for number, score in reversed(scores.items())])
+    store.trials.insert(
         [pack(trial(7, 1.0, "FAILED", failed_fits=1)), pack(trial(8, 2.0) | {"_id": "x:8", "study_id": "x"})]
     )
-    assert [one["number"] for one in store.best_trials(STUDY, 100)] == [1, 3, 6, 5, 0, 4]
-    assert [one["number"] for one in store.best_trials(STUDY, 2)] == [1, 3]
-    assert [one["number"] for one in store.best_trials(STUDY, 2, {"params.max_depth": {"$gt": 4}})] == [6, 5]
+    assert [one["number"] for one in store.trials.best(STUDY, 100)] == [1, 3, 6, 5, 0, 4]
+    assert [one["number"] for one in store.trials.best(STUDY, 2)] == [1, 3]
+    assert [one["number"] for one in store.trials.best(STUDY, 2, {"params.max_depth": {"$gt": 4}})] == [6, 5]
 
 
 def test_failed_trials_are_taken_back(store: Store) -> None:
-    store.insert_trials([pack(trial(n, state="FAILED" if n < 2 else "COMPLETE")) for n in range(5)])
-    store.insert_trials([pack(trial(0, state="FAILED") | {"_id": "x:0", "study_id": "x"})])
+    store.trials.insert([pack(trial(n, state="FAILED" if n < 2 else "COMPLETE")) for n in range(5)])
+    store.trials.insert([pack(trial(0, state="FAILED") | {"_id": "x:0", "study_id": "x"})])
     assert store.delete_failed(STUDY) == 2
-    assert store.finished_numbers(STUDY) == {2, 3, 4}
-    assert store.finished_numbers("x") == {0}
-    assert store.insert_trials([pack(trial(0))]) == [0]
+    assert store.trials.finished_numbers(STUDY) == {2, 3, 4}
+    assert store.trials.finished_numbers("x") == {0}
+    assert store.trials.insert([pack(trial(0))]) == [0]
 
 
 # --------------------------------------------------------------------------- studies
@@ -333,7 +334,7 @@ def test_the_last_result_ends_a_paused_study_but_not_a_cancelled_one(store: Stor
 
 def test_counts_that_are_too_high_do_not_end_a_study(store: Store) -> None:
     store.create_study(study(n_trials=2))
-    store.insert_trials([pack(trial(0))])
+    store.trials.insert([pack(trial(0))])
     store.add_progress(STUDY, [trial(0)])
     found = store.add_progress(STUDY, [trial(0)])
     assert found is not None
@@ -344,7 +345,7 @@ def test_counts_that_are_too_high_do_not_end_a_study(store: Store) -> None:
 def test_a_recount_repairs_what_a_lost_worker_left_uncounted(store: Store) -> None:
     store.create_study(study(n_trials=4))
     add(store, trial(0))
-    store.insert_trials([pack(trial(1)), pack(trial(2, state="FAILED"))])
+    store.trials.insert([pack(trial(1)), pack(trial(2, state="FAILED"))])
     found = store.recount(STUDY)
     assert found is not None
     assert found["state"] == "RUNNING"
@@ -352,7 +353,7 @@ def test_a_recount_repairs_what_a_lost_worker_left_uncounted(store: Store) -> No
     assert (counted["complete"], counted["failed"], counted["dead"]) == (2, 1, 0)
     assert (counted["fit_seconds"], counted["score_seconds"], counted["saved_seconds"]) == (0.75, 0.375, 1.5)
     assert counted["estimators"] == {"XGBClassifier": {"trials": 3, "estimated_seconds": 3.0, "fit_seconds": 0.75}}
-    store.insert_trials([pack(trial(3))])
+    store.trials.insert([pack(trial(3))])
     found = store.recount(STUDY)
     assert found is not None
     assert found["state"] == "COMPLETE"
@@ -362,14 +363,14 @@ def test_a_recount_repairs_what_a_lost_worker_left_uncounted(store: Store) -> No
 def test_a_recount_finds_the_best(store: Store) -> None:
     store.create_study(study())
     add(store, trial(0, 0.5))
-    store.insert_trials([pack(trial(1, 0.75)), pack(trial(2, 0.75)), pack(trial(3, math.nan))])
+    store.trials.insert([pack(trial(1, 0.75)), pack(trial(2, 0.75)), pack(trial(3, math.nan))])
     store.recount(STUDY)
     assert progress(store)["best"] == {"score": 0.75, "minus_number": -1}
 
 
 def test_a_recount_makes_no_best_of_what_has_no_score(store: Store) -> None:
     store.create_study(study())
-    store.insert_trials([pack(trial(0, math.nan)), pack(trial(1, 0.9, "FAILED"))])
+    store.trials.insert([pack(trial(0, math.nan)), pack(trial(1, 0.9, "FAILED"))])
     found = store.recount(STUDY)
     assert found is not None
     assert found["progress"]["complete"] == 1
@@ -379,7 +380,7 @@ def test_a_recount_makes_no_best_of_what_has_no_score(store: Store) -> None:
 def test_a_recount_of_a_study_without_results_is_nought(store: Store) -> None:
     store.create_study(study())
     add(store, trial(0, 0.5))
-    store._trials.delete_many({})
+    store.trials._collection.delete_many({})
     found = store.recount(STUDY)
     assert found is not None
     counted = found["progress"]
@@ -392,7 +393,7 @@ def test_a_recount_of_a_study_without_results_is_nought(store: Store) -> None:
 
 def test_indexes_are_there_for_counting_resuming_and_sorting(store: Store) -> None:
     store.prepare()  # harmless the second time
-    of_trials = [list(index["key"]) for index in store._trials.index_information().values()]
+    of_trials = [list(index["key"]) for index in store.trials._collection.index_information().values()]
     assert [("study_id", 1), ("state", 1), ("number", 1)] in of_trials
     assert [("study_id", 1), ("mean_test_score", -1), ("number", 1)] in of_trials
     of_studies = [list(index["key"]) for index in store._studies.index_information().values()]

@@ -9,9 +9,10 @@ from urllib.parse import urlsplit
 import pytest
 from contract.documents import DIGEST, STUDY, study, trial, writes
 
+from tuning.documents import pack
 from tuning.errors import InputError, StoreError
 from tuning.settings import Settings
-from tuning.store import Store, pack
+from tuning.store import Store
 
 CALLS: dict[str, Callable[[Store], object]] = {
     "ping": lambda store: store.ping(),
@@ -20,11 +21,11 @@ CALLS: dict[str, Callable[[Store], object]] = {
     "update_study": lambda store: store.update_study(STUDY, {"$set": {"state": "PAUSED"}}),
     "study": lambda store: store.study(STUDY),
     "studies": lambda store: store.studies(),
-    "insert_trials": lambda store: store.insert_trials([pack(trial(0))]),
-    "finished_numbers": lambda store: store.finished_numbers(STUDY),
-    "finished_numbers among": lambda store: store.finished_numbers(STUDY, [1]),
-    "trials": lambda store: list(store.trials(STUDY)),
-    "best_trials": lambda store: store.best_trials(STUDY, 1),
+    "insert": lambda store: store.trials.insert([pack(trial(0))]),
+    "finished_numbers": lambda store: store.trials.finished_numbers(STUDY),
+    "finished_numbers among": lambda store: store.trials.finished_numbers(STUDY, [1]),
+    "trials of": lambda store: list(store.trials.of(STUDY)),
+    "best_trials": lambda store: store.trials.best(STUDY, 1),
     "delete_failed": lambda store: store.delete_failed(STUDY),
     "add_progress": lambda store: store.add_progress(STUDY, [trial(0)]),
     "recount": lambda store: store.recount(STUDY),

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from contract.documents import STUDY, study, trial
 
-from tuning import store as store_module
 from tuning import unfinished
-from tuning.store import Store, now, pack
+from tuning.documents import now, pack
+from tuning.store import Store
 from tuning.unfinished import DoneFold, Try
 
 RESULT = {"test_scores": {"score": 0.1 + 0.2}, "fit_seconds": 1.5, "best_iteration": None}
@@ -66,10 +66,10 @@ def test_a_study_takes_what_is_unfinished_along(store: Store) -> None:
         store.create_study(study() | {"_id": one})
         store.unfinished.add_try(one, 3, a_try())
         store.unfinished.chunk_begins_again(f"{one}/1/0", 0)
-    store.insert_trials([pack(trial(1)), pack(trial(2))])
+    store.trials.insert([pack(trial(1)), pack(trial(2))])
     assert (store.delete_study(STUDY) or {})["_id"] == STUDY
     assert store.study(STUDY) is None
-    assert list(store.trials(STUDY)) == []
+    assert list(store.trials.of(STUDY)) == []
     assert store.unfinished.of(STUDY, [3]) == {}
     assert store.unfinished.chunk_begins_again(f"{STUDY}/1/0", 0) == 0
     assert set(store.unfinished.of(other, [3])) == {3}
@@ -85,7 +85,7 @@ def test_a_try_that_is_written_twice_counts_once(store: Store) -> None:
 
 
 def test_failed_trials_are_taken_back_with_what_was_left_of_them(store: Store) -> None:
-    store.insert_trials([pack(trial(3, state="FAILED")), pack(trial(4))])
+    store.trials.insert([pack(trial(3, state="FAILED")), pack(trial(4))])
     for number in (3, 4):
         store.unfinished.add_try(STUDY, number, a_try())
     assert store.delete_failed(STUDY) == 1
@@ -96,9 +96,9 @@ def test_more_trials_than_a_question_has_room_for_are_asked_about(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(unfinished, "_PAGE", 2)
-    store.insert_trials([pack(trial(number)) for number in range(7)])
+    store.trials.insert([pack(trial(number)) for number in range(7)])
     store.unfinished.keep_folds([fold(number, 0) for number in range(5)])
-    assert store.finished_numbers(STUDY, range(1, 9)) == {1, 2, 3, 4, 5, 6}
+    assert store.trials.finished_numbers(STUDY, range(1, 9)) == {1, 2, 3, 4, 5, 6}
     assert set(store.unfinished.of(STUDY, range(9))) == {0, 1, 2, 3, 4}
     store.unfinished.drop(STUDY, range(4))
     assert set(store.unfinished.of(STUDY, range(9))) == {4}
@@ -108,15 +108,15 @@ def test_a_study_that_is_published_again_while_it_is_counted_is_not_ended(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.create_study(study(n_trials=1) | {"publications": 1})
-    store.insert_trials([pack(trial(0, state="FAILED"))])
-    count = store_module.totals
+    store.trials.insert([pack(trial(0, state="FAILED"))])
+    count = store.trials.counts
 
-    def taken_back_meanwhile(groups: Any) -> Any:
+    def taken_back_meanwhile(study_id: str) -> Any:
         store.update_study(STUDY, {"$inc": {"publications": 1}})
-        return count(groups)
+        return count(study_id)
 
     with monkeypatch.context() as patch:
-        patch.setattr(store_module, "totals", taken_back_meanwhile)
+        patch.setattr(store.trials, "counts", taken_back_meanwhile)
         store.recount(STUDY)
     assert (store.study(STUDY) or {})["state"] == "RUNNING"
     store.recount(STUDY)

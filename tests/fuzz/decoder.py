@@ -10,9 +10,9 @@ from random import Random
 from fuzz.mutations import mutated
 from tuning.boosting import shared_fit, stops_early
 from tuning.codec import decode, readable
+from tuning.documents import pack
 from tuning.errors import InputError, MessageError
 from tuning.messages import Chunk, address_of, decode_chunk, encode_chunk
-from tuning.store import pack
 
 ACCEPTED = "accepted"
 # Seconds for one message; the slowest takes a hundredth, and a machine may be busy.

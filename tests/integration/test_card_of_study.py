@@ -15,8 +15,9 @@ from viewed import result, write, write_some
 from producer.stack import LocalStack
 from producer.viewing.card import html, text
 from producer.viewing.facts import read
+from tuning.documents import now
 from tuning.settings import Settings
-from tuning.store import Store, now
+from tuning.store import Store
 
 
 def test_the_pace_is_that_of_the_last_results_also_of_a_study_that_nobody_followed(store: Store) -> None:
@@ -99,9 +100,9 @@ def test_what_ended_since_comes_in_order_and_no_more_than_asked_for(store: Store
     write_some(store, study, range(10), every=10.0)
     since = now() - timedelta(seconds=45)
     fields = ("number", "finished_at")
-    assert [one["number"] for one in store.ended_since(study.id, since, 0, fields)] == [5, 6, 7, 8, 9]
-    assert [one["number"] for one in store.ended_since(study.id, since, 2, fields)] == [5, 6]
-    assert [one["number"] for one in store.ended_since(study.id, since, 2, fields, newest=True)] == [8, 9]
+    assert [one["number"] for one in store.trials.ended_since(study.id, since, 0, fields)] == [5, 6, 7, 8, 9]
+    assert [one["number"] for one in store.trials.ended_since(study.id, since, 2, fields)] == [5, 6]
+    assert [one["number"] for one in store.trials.ended_since(study.id, since, 2, fields, newest=True)] == [8, 9]
 
 
 def test_failed_trials_come_by_number_and_no_more_than_asked_for(store: Store) -> None:
@@ -110,6 +111,6 @@ def test_failed_trials_come_by_number_and_no_more_than_asked_for(store: Store) -
     write(store, study, [result(study, number, end, state="FAILED") for number in (7, 1, 5)])
     write(store, study, [result(study, 2, end)])
     fields = ("number", "error")
-    assert [one["number"] for one in store.failed_trials(study.id, 12, 9, fields)] == [1, 5, 7]
-    assert [one["number"] for one in store.failed_trials(study.id, 7, 9, fields)] == [1, 5]
-    assert [one["number"] for one in store.failed_trials(study.id, 12, 1, fields)] == [1]
+    assert [one["number"] for one in store.trials.failed(study.id, 12, 9, fields)] == [1, 5, 7]
+    assert [one["number"] for one in store.trials.failed(study.id, 7, 9, fields)] == [1, 5]
+    assert [one["number"] for one in store.trials.failed(study.id, 12, 1, fields)] == [1]

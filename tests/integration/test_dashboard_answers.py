@@ -21,9 +21,10 @@ from producer.stack import LocalStack
 from producer.viewing import dashboard as module
 from producer.viewing import pages, storage
 from producer.viewing.dashboard import Dashboard
+from tuning.documents import pack
 from tuning.errors import InputError
 from tuning.settings import load_settings
-from tuning.store import Store, pack
+from tuning.store import Store
 
 
 @dataclass(frozen=True)

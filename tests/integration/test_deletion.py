@@ -37,7 +37,7 @@ def test_a_deleted_study_leaves_nothing(servers: Settings, store: Store) -> None
     finish(store, study, range(5))
     study.delete()
     assert store.studies() == []
-    assert list(store.trials(study.id)) == []
+    assert list(store.trials.of(study.id)) == []
     assert (files(store), pieces(store)) == ([], 0)
 
 
@@ -53,7 +53,7 @@ def test_what_another_study_needs_stays(servers: Settings, store: Store) -> None
     finish(store, same_data, range(3))
     study.delete()
     assert readable(store, same_data)
-    assert len(list(store.trials(same_data.id))) == 3
+    assert len(list(store.trials.of(same_data.id))) == 3
     assert kinds(store) == ["dataset", "splits", "splits"]
     same_data.delete()
     assert kinds(store) == ["dataset", "splits"]
@@ -65,7 +65,7 @@ def test_a_model_that_was_stored_after_its_study_was_deleted_goes_with_what_was_
     """A worker that was at it clears up what it wrote of a study that is gone."""
     store.models.put("gone:0:digest", lambda stream: stream.write(b"model") and None, {"study": "gone"})
     store.models.put("other:0:digest", lambda stream: stream.write(b"model") and None, {"study": "other"})
-    store.delete_trials("gone")
+    store.delete_results("gone")
     assert (store.models.has("gone:0:digest"), store.models.has("other:0:digest")) == (False, True)
 
 

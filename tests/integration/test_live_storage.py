@@ -17,8 +17,9 @@ from producer import Study
 from producer.viewing import storage as module
 from producer.viewing.readonly import ReadOnlyError
 from producer.viewing.storage import LiveStorage
+from tuning.documents import Document, now, pack, trial_id
 from tuning.errors import StoreError
-from tuning.store import Document, Store, now, pack, trial_id
+from tuning.store import Store
 
 
 @pytest.fixture
@@ -50,7 +51,7 @@ def result(study: Study, number: int, ended: datetime | None = None, **fields: A
 
 def write(store: Store, *documents: Document) -> None:
     """Write results as a worker would."""
-    assert len(store.insert_trials([pack(one) for one in documents])) == len(documents)
+    assert len(store.trials.insert([pack(one) for one in documents])) == len(documents)
     store.add_progress(documents[0]["study_id"], documents)
 
 
@@ -124,10 +125,10 @@ def test_a_look_reads_only_what_is_new(store: Store, live: LiveStorage, monkeypa
     def never(*_: object, **__: object) -> Iterator[Document]:
         raise AssertionError("everything was read again")
 
-    monkeypatch.setattr(store, "trials", never)
-    monkeypatch.setattr(store, "finished_numbers", never)
+    monkeypatch.setattr(store.trials, "of", never)
+    monkeypatch.setattr(store.trials, "finished_numbers", never)
     with monkeypatch.context() as patch:
-        patch.setattr(store, "ended_since", never)
+        patch.setattr(store.trials, "ended_since", never)
         assert len(live.get_all_trials(found)) == 6
     write(store, result(study, 8))
     assert own_numbers(live.get_all_trials(found))[6:] == [8]

@@ -18,8 +18,9 @@ from submitting import TWELVE, X, Y, finish, submit_trees
 from producer import Study, submit
 from producer.viewing.needs import require
 from producer.viewing.readonly import ReadOnlyError
+from tuning.documents import pack, trial_id
 from tuning.errors import InputError
-from tuning.store import Store, pack, trial_id
+from tuning.store import Store
 
 BEGAN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ENDED = datetime(2026, 1, 2, 3, 4, 6, tzinfo=UTC)
@@ -42,7 +43,7 @@ def write(store: Store, study: Study, number: int, state: str = "COMPLETE", **fi
         "started_at": BEGAN,
         "finished_at": ENDED,
     }
-    assert store.insert_trials([pack(document | fields)]) == [0]
+    assert store.trials.insert([pack(document | fields)]) == [0]
 
 
 def test_a_study_has_its_trials_scores_states_and_times(store: Store) -> None:

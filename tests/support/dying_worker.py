@@ -9,12 +9,13 @@ import sys
 from typing import Any
 
 from tuning.store import Store
+from tuning.trials import Trials
 from tuning.unfinished import Unfinished
 from worker.__main__ import main
 from worker.consumer import Consumer
 
 POINTS = {
-    "results": (Store, "insert_trials"),
+    "results": (Trials, "insert"),
     "count": (Store, "add_progress"),
     "folds": (Unfinished, "keep_folds"),
     "forgetting": (Unfinished, "drop"),
@@ -30,7 +31,7 @@ def arm(point: str, when: str, time: int) -> None:
 
     def dies(*args: Any, **kwargs: Any) -> Any:
         nonlocal calls
-        if name != "insert_trials" or args[1]:  # an empty write is none
+        if name != "insert" or args[1]:  # an empty write is none
             calls += 1
         if calls == time and when == "before":
             os.kill(os.getpid(), signal.SIGKILL)

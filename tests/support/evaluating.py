@@ -12,9 +12,9 @@ from xgboost import XGBClassifier
 
 from tuning.codec import encode_estimator
 from tuning.dataset import Dataset, Split
+from tuning.documents import Document, pack, unpack
 from tuning.messages import Chunk, Objective, Trial, encode_chunk
 from tuning.settings import Settings
-from tuning.store import Document, pack, unpack
 from worker.chunks import ChunkEvaluator
 
 DRAW = np.random.default_rng(2)

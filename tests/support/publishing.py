@@ -12,9 +12,10 @@ from producer import publication
 from producer.outbox import Message
 from producer.publication import publish_missing
 from producer.space import Space
+from tuning.documents import Document
 from tuning.messages import Chunk, Objective, decode_chunk
 from tuning.settings import Settings
-from tuning.store import Document, Store
+from tuning.store import Store
 
 OBJECTIVE = Objective(
     estimator={"__estimator__": "sklearn.tree.DecisionTreeClassifier", "params": {}},
@@ -37,6 +38,7 @@ class Memory:
         self.others: list[Document] = []
         self.messages: list[Message] = []
         self.properties: dict[str, Any] = {}
+        self.trials = self
         self.document: Document | None = {
             "_id": "study",
             "state": "PAUSED",

@@ -11,10 +11,11 @@ from sklearn.tree import DecisionTreeClassifier
 
 from producer import Study, submit
 from tuning.broker import channel
+from tuning.documents import Document, now, pack, trial_id
 from tuning.messages import Chunk, decode_chunk
 from tuning.names import CHUNKS_QUEUE
 from tuning.settings import Settings
-from tuning.store import Document, Store, now, pack, trial_id
+from tuning.store import Store
 
 X = np.arange(60.0).reshape(20, 3)
 Y = np.arange(20) % 2
@@ -65,7 +66,7 @@ def finish(store: Store, study: Study, which: Iterable[int], state: str = "COMPL
         }
         for number in which
     ]
-    new = store.insert_trials([pack(document) for document in documents])
+    new = store.trials.insert([pack(document) for document in documents])
     store.add_progress(study.id, [documents[position] for position in new])
 
 

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from producer import Study
-from tuning.store import Document, Store, now, pack, trial_id
+from tuning.documents import Document, now, pack, trial_id
+from tuning.store import Store
 
 
 def result(study: Study, number: int, end: datetime, *, seconds: float = 2.0, **fields: Any) -> Document:
@@ -46,7 +47,7 @@ def result(study: Study, number: int, end: datetime, *, seconds: float = 2.0, **
 def write(store: Store, study: Study, documents: Iterable[Document]) -> None:
     """Write results and count them, as a worker does."""
     documents = list(documents)
-    new = store.insert_trials([pack(document) for document in documents])
+    new = store.trials.insert([pack(document) for document in documents])
     store.add_progress(study.id, [documents[position] for position in new])
 
 

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producer.viewing.curve import Curve, Point, draw
-from tuning.store import Document, Store, now
+from tuning.documents import Document, now
+from tuning.store import Store
 
 BEGAN = now()
 
@@ -26,6 +27,7 @@ class Results:
     def __init__(self) -> None:
         self.documents: list[Document] = []
         self.read = 0
+        self.trials = self
 
     def ended_since(self, study_id: str, moment: datetime, limit: int, fields: object) -> list[Document]:
         found = sorted((one for one in self.documents if one["finished_at"] >= moment), key=lambda o: o["finished_at"])

@@ -13,8 +13,9 @@ from producer import following, outage
 from producer.following import Follower
 from producer.status import Status
 from tuning.counts import no_counts
+from tuning.documents import Document, now
 from tuning.errors import StoreError, StudyError
-from tuning.store import Document, Store, now
+from tuning.store import Store
 
 AWAY = StoreError("MongoDB is away")
 

@@ -10,10 +10,11 @@ from typing import Any, cast
 import pytest
 from evaluating import SMALL, Worker, rounds
 
+from tuning.documents import now, pack, trial_id, unpack
 from tuning.errors import StoreError
 from tuning.messages import Chunk, encode_chunk
 from tuning.settings import Settings
-from tuning.store import Store, now, pack, trial_id, unpack
+from tuning.store import Store
 from worker.runner import ChunkRunner, Verdict
 from worker.trainer import ChildLostError, Order, Trainer
 from worker.watching.metrics import Metrics
@@ -58,7 +59,8 @@ class Kept:
 
     def __init__(self, **study: Any) -> None:
         self.document: dict[str, Any] | None = {"_id": "study", "state": "RUNNING", "generation": 1} | study
-        self.trials: dict[int, dict[str, Any]] = {}
+        self.kept: dict[int, dict[str, Any]] = {}
+        self.trials = self
         self.letters: list[dict[str, Any]] = []
         self.looks = 0
         self.tries: list[int] = []
@@ -82,11 +84,11 @@ class Kept:
         return self.document
 
     def finished_numbers(self, _study: str, _among: Any) -> set[int]:
-        return set(self.trials)
+        return set(self.kept)
 
-    def insert_trials(self, packed: list[bytes]) -> list[int]:
+    def insert(self, packed: list[bytes]) -> list[int]:
         for one in map(unpack, packed):
-            self.trials[one["number"]] = one
+            self.kept[one["number"]] = one
         return list(range(len(packed)))
 
     def add_progress(self, *_: Any) -> dict[str, Any] | None:
@@ -95,8 +97,8 @@ class Kept:
     def recount(self, study: str) -> None:
         self.recounted.append(study)
 
-    def delete_trials(self, _study: str) -> None:
-        self.trials.clear()
+    def delete_results(self, _study: str) -> None:
+        self.kept.clear()
 
     def update_study(self, _study: str, update: dict[str, Any], _only_if: Any = None) -> dict[str, Any] | None:
         self.letters += update["$push"]["dead_letters"]["$each"]
@@ -130,7 +132,7 @@ def test_a_process_lost_after_the_last_result_is_nobodys_fault(chunk: Chunk) -> 
     store = Kept()
     trainer = Scripted(("r", b""), ended(0), ended(1), ChildLostError("killed by signal 9"))
     assert runner(store, trainer).run(encode_chunk(chunk)).verdict == Verdict.ACKNOWLEDGE
-    assert set(store.trials) == {0, 1}
+    assert set(store.kept) == {0, 1}
     assert store.tries == []
 
 
@@ -152,7 +154,7 @@ def test_a_worker_that_stops_after_the_last_result_ends_in_good_order(chunk: Chu
 
     one._trainer = cast("Trainer", Stops(("r", b""), ended(0), ended(1), ("f", pack({"folds": []}))))
     assert one.run(encode_chunk(chunk)).verdict == Verdict.ACKNOWLEDGE
-    assert set(store.trials) == {0, 1}
+    assert set(store.kept) == {0, 1}
 
 
 def test_a_process_lost_before_a_trial_began_is_the_chunks_fault_in_the_end(chunk: Chunk) -> None:
@@ -161,7 +163,7 @@ def test_a_process_lost_before_a_trial_began_is_the_chunks_fault_in_the_end(chun
     assert outcome.verdict == Verdict.DEAD_LETTER
     assert outcome.reason == "the training process was lost 2 times before a trial began: exited with code 1"
     assert store.letters[0]["numbers"] == [0, 1]
-    assert (store.tries, store.trials) == ([], {})
+    assert (store.tries, store.kept) == ([], {})
 
 
 def test_a_process_lost_with_a_trial_in_hand_counts_against_it(chunk: Chunk) -> None:
@@ -171,7 +173,7 @@ def test_a_process_lost_with_a_trial_in_hand_counts_against_it(chunk: Chunk) -> 
     assert runner(store, trainer).run(encode_chunk(chunk)).verdict == Verdict.ACKNOWLEDGE
     assert store.tries == [0, 0]
     assert [order.attempts for order in trainer.orders] == [{}, {0: 2}, {0: 3}]
-    assert {number: one["state"] for number, one in store.trials.items()} == {0: "FAILED", 1: "COMPLETE"}
+    assert {number: one["state"] for number, one in store.kept.items()} == {0: "FAILED", 1: "COMPLETE"}
 
 
 def test_a_process_lost_while_the_worker_stops_counts_against_nobody(chunk: Chunk) -> None:
@@ -197,7 +199,7 @@ def test_a_chunk_is_never_dropped_on_what_was_seen_before(before: dict[str, Any]
     # Resumed, or deleted and submitted anew: a moment later.
     store.document = {"_id": "study", "state": "RUNNING", "generation": 1}
     assert one.run(encode_chunk(chunk)).verdict == Verdict.ACKNOWLEDGE
-    assert set(store.trials) == {0, 1}
+    assert set(store.kept) == {0, 1}
 
 
 @pytest.mark.parametrize(
@@ -233,7 +235,7 @@ def test_what_is_written_of_a_study_that_is_deleted_meanwhile_goes_with_it(chunk
 
     one = runner(store, Deletes(("r", b""), ended(0)))
     assert one.run(encode_chunk(chunk)).verdict == Verdict.ACKNOWLEDGE
-    assert store.trials == {}
+    assert store.kept == {}
 
 
 def test_a_stopped_worker_does_not_wait_for_a_database_to_count_in(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from producer.status import Status, name_trials
 from tuning.counts import no_counts
-from tuning.store import Document, now
+from tuning.documents import Document, now
 
 
 def document(**fields: Any) -> Document:
