@@ -14,6 +14,7 @@ from tuning.errors import NoResultError
 from tuning.messages import Objective
 from tuning.settings import Settings, load_settings
 from tuning.store import Store
+from tuning.tables import schema
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,12 +77,12 @@ class Outcome:
             ``saved_seconds`` over all folds, ``mean_best_iteration`` where early stopping chose the rounds,
             ``error``, ``worker``, ``attempts``, ``started_at`` and ``finished_at`` (UTC).
         """
-        from producer.results import fields_for_results, results_frame
+        from producer.results import results_frame
 
-        documents = [*self._store.trials.of(self.id, fields_for_results(self._objective))]
-        if not documents:
+        table = self._store.results(self.id, schema(self._objective.parts))
+        if not table.num_rows:
             self._check_there()
-        return results_frame(documents, self._space, self._objective)
+        return results_frame(table, self._space, self._objective)
 
     def best_trials(self, n: int = 10, estimator: str | None = None) -> Sequence[Document]:
         """Return the documents of the trials with the best scores, best first.

@@ -1,11 +1,11 @@
-"""Trial documents as tables: a data frame for people, ``cv_results_`` for code that knows scikit-learn."""
+"""Results for their readers: a data frame for people, ``cv_results_`` for code that knows scikit-learn."""
 
 from __future__ import annotations
 
 import re
 import warnings
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -14,16 +14,18 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from sklearn.exceptions import FitFailedWarning
 
-from tuning.errors import NoResultError, TrialError
+from tuning.errors import NoResultError, StudyError, TrialError
 from tuning.messages import Objective
+from tuning.tables import schema
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
     from producer.space import Space
     from tuning.store import Store
 
-_FIRST_COLUMNS = ("number", "state", "estimator", "params")
+_FIRST_COLUMNS = ("number", "state", "estimator")
 _LAST_COLUMNS = (
     "fit_seconds",
     "score_seconds",
@@ -43,29 +45,6 @@ _FOLD = re.compile(r"^fold \d+: ")
 _MOST_REASONS = 10
 
 
-def parts_of(objective: Objective) -> list[tuple[str, str]]:
-    """Return what is scored, as (part, metric): ``[("test", "accuracy"), ("train", "accuracy")]``."""
-    parts = ("test", "train") if objective.return_train_score else ("test",)
-    return [(part, metric) for metric in objective.scorers for part in parts]
-
-
-def fields_for_results(objective: Objective) -> list[str]:
-    """Return the fields of trial documents that `results_frame` reads."""
-    return [*_FIRST_COLUMNS[:-1], *_LAST_COLUMNS, *(f"split_{part}_{metric}" for part, metric in parts_of(objective))]
-
-
-def fields_for_cv_results(objective: Objective) -> list[str]:
-    """Return the fields of trial documents that `cv_results` reads."""
-    times = ("split_fit_seconds", "split_score_seconds")
-    return [
-        "number",
-        "error",
-        "failed_fits",
-        *times,
-        *(f"split_{part}_{metric}" for part, metric in parts_of(objective)),
-    ]
-
-
 def _rank(means: NDArray[np.float64]) -> NDArray[np.int32]:
     """Rank scores as scikit-learn does: 1 is best, ties share the best rank, failures come last together."""
     if len(means) == 0 or np.isnan(means).all():
@@ -74,8 +53,14 @@ def _rank(means: NDArray[np.float64]) -> NDArray[np.int32]:
     return rankdata(-filled, method="min").astype(np.int32)  # type: ignore[no-any-return]  # SciPy has no types
 
 
-def _matrix(rows: Iterable[Sequence[float]], n_splits: int) -> NDArray[np.float64]:
-    return np.array(list(rows), dtype=np.float64).reshape(-1, n_splits)
+def _matrix(table: pa.Table, name: str, n_splits: int) -> NDArray[np.float64]:
+    """Return a column with a number a fold, as an array of shape (n_trials, n_splits)."""
+    column = table.column(name)
+    if column.null_count:
+        numbers = table.column("number").filter(column.is_null()).to_pylist()
+        raise StudyError(f"trial {numbers[0]} has no {name!r} in its document: was it changed by hand?")
+    values: NDArray[np.float64] = column.combine_chunks().flatten().to_numpy()
+    return values.reshape(-1, n_splits)
 
 
 def _statistics(scores: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -85,15 +70,14 @@ def _statistics(scores: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArr
     return means, np.sqrt(((scores - means[:, np.newaxis]) ** 2).mean(axis=1))
 
 
-def _score_columns(documents: Sequence[Mapping[str, Any]], objective: Objective) -> dict[str, NDArray[Any]]:
+def _score_columns(table: pa.Table, objective: Objective) -> dict[str, NDArray[Any]]:
     """Scores of every part and metric, by scikit-learn's column names."""
     columns: dict[str, NDArray[Any]] = {}
-    for part, metric in parts_of(objective):
-        name = f"{part}_{metric}"
-        scores = _matrix((document[f"split_{name}"] for document in documents), objective.n_splits)
+    for name in objective.parts:
+        scores = _matrix(table, f"split_{name}", objective.n_splits)
         columns |= {f"split{fold}_{name}": scores[:, fold] for fold in range(objective.n_splits)}
         columns[f"mean_{name}"], columns[f"std_{name}"] = _statistics(scores)
-        if part == "test":
+        if name.startswith("test_"):
             columns[f"rank_{name}"] = _rank(columns[f"mean_{name}"])
     return columns
 
@@ -118,13 +102,13 @@ def _param_columns(candidates: Sequence[Mapping[str, Any]]) -> dict[str, np.ma.M
     return columns
 
 
-def results_frame(documents: Iterable[Mapping[str, Any]], space: Space, objective: Objective) -> pd.DataFrame:
+def results_frame(table: pa.Table, space: Space, objective: Objective) -> pd.DataFrame:
     """Return one row a trial that has ended, by number.
 
     Parameters
     ----------
-    documents : iterable of dict
-        Trial documents with at least `fields_for_results`, in any order.
+    table : pyarrow.Table
+        Results by number: `tuning.store.Store.results`.
     space : Space
         Gives each trial's parameters as the user wrote them.
     objective : Objective
@@ -136,9 +120,8 @@ def results_frame(documents: Iterable[Mapping[str, Any]], space: Space, objectiv
     """
     import pandas as pd
 
-    rows = sorted(documents, key=lambda document: document["number"])
-    candidates = list(space.at(row["number"] for row in rows))
-    columns: dict[str, Any] = {name: [row.get(name) for row in rows] for name in ("number", "state", "estimator")}
+    candidates = list(space.at(table.column("number").to_pylist()))
+    columns: dict[str, Any] = {name: table.column(name).to_numpy() for name in _FIRST_COLUMNS}
     columns["params"] = candidates
     for name, column in _param_columns(candidates).items():
         # A parameter that a trial does not have is missing, whatever its kind; whole columns keep their dtype.
@@ -147,8 +130,8 @@ def results_frame(documents: Iterable[Mapping[str, Any]], space: Space, objectiv
             values = values.astype(object)
             values[column.mask] = None
         columns[name] = values
-    columns |= _score_columns(rows, objective)
-    columns |= {name: [row.get(name) for row in rows] for name in _LAST_COLUMNS}
+    columns |= _score_columns(table, objective)
+    columns |= {name: table.column(name).to_numpy() for name in _LAST_COLUMNS}
     frame = pd.DataFrame(columns)
     for name in ("started_at", "finished_at"):
         frame[name] = pd.to_datetime(frame[name], utc=True)
@@ -156,7 +139,7 @@ def results_frame(documents: Iterable[Mapping[str, Any]], space: Space, objectiv
 
 
 def cv_results(
-    documents: Iterable[Mapping[str, Any]],
+    table: pa.Table,
     space: Space,
     objective: Objective,
     candidates: Sequence[Mapping[str, Any]] | None = None,
@@ -165,8 +148,8 @@ def cv_results(
 
     Parameters
     ----------
-    documents : iterable of dict
-        A trial document for every point of `space`, in any order, with at least `fields_for_cv_results`.
+    table : pyarrow.Table
+        Results of every point of `space`, by number.
     space : Space
     objective : Objective
     candidates : sequence of dict, default=None
@@ -189,26 +172,26 @@ def cv_results(
     UserWarning
         Scores could not be computed, or a mean is no finite number.
     """
-    rows = sorted(documents, key=lambda document: document["number"])
-    _report_failures(rows, objective)
+    _report_failures(table, objective)
     candidates = list(space) if candidates is None else candidates
     results: dict[str, Any] = {}
     for name in ("fit", "score"):
-        seconds = _matrix((row[f"split_{name}_seconds"] for row in rows), objective.n_splits)
+        seconds = _matrix(table, f"split_{name}_seconds", objective.n_splits)
         results[f"mean_{name}_time"], results[f"std_{name}_time"] = _statistics(seconds)
-    scores = _score_columns(rows, objective)
+    scores = _score_columns(table, objective)
     _report_means(scores, objective)
     return results | _param_columns(candidates) | {"params": candidates} | scores
 
 
-def _report_failures(rows: Sequence[Mapping[str, Any]], objective: Objective) -> None:
+def _report_failures(table: pa.Table, objective: Objective) -> None:
     """Warn of failures or raise, in scikit-learn's words."""
-    failed = [row for row in rows if row["error"]]
+    told = table.select(["number", "error", "failed_fits"])
+    failed = told.filter(told.column("error").is_valid()).to_pylist()
     if not failed:
         return
     if objective.error_score == "raise":
         raise TrialError(
-            f'{len(failed)} of {len(rows)} trials failed and error_score="raise"; '
+            f'{len(failed)} of {table.num_rows} trials failed and error_score="raise"; '
             f"the first is trial {failed[0]['number']}: {failed[0]['error']}"
         )
     fits: Counter[str] = Counter()
@@ -233,7 +216,7 @@ def _report_failures(rows: Sequence[Mapping[str, Any]], objective: Objective) ->
     )
     if len(fits) > _MOST_REASONS:
         details += f"\nand {len(fits) - _MOST_REASONS} other errors: the study's results() has them all"
-    n_fits, n_failed = len(rows) * objective.n_splits, fits.total()
+    n_fits, n_failed = table.num_rows * objective.n_splits, fits.total()
     if n_failed == n_fits:
         raise TrialError(
             f"\nAll the {n_fits} fits failed.\nIt is very likely that your model is misconfigured.\n"
@@ -252,10 +235,10 @@ def _report_failures(rows: Sequence[Mapping[str, Any]], objective: Objective) ->
 
 def _report_means(columns: Mapping[str, NDArray[Any]], objective: Objective) -> None:
     """Warn of means that are no numbers, in scikit-learn's words."""
-    for part, metric in parts_of(objective):
-        means = columns[f"mean_{part}_{metric}"]
+    for name in objective.parts:
+        means = columns[f"mean_{name}"]
         if not np.isfinite(means).all():
-            _warn(f"One or more of the {part} scores are non-finite: {means}", UserWarning)
+            _warn(f"One or more of the {name.partition('_')[0]} scores are non-finite: {means}", UserWarning)
 
 
 def _warn(text: str, category: type[Warning]) -> None:
@@ -293,10 +276,10 @@ def read_cv_results(
     TrialError
         Every fit failed, or a trial did and the study's ``error_score`` is "raise".
     """
-    documents = [*store.trials.of(study_id, fields_for_cv_results(objective))]
-    if len(documents) < space.size:
+    table = store.results(study_id, schema(objective.parts))
+    if table.num_rows < space.size:
         raise NoResultError(
-            f"study {study_id}: {len(documents):,} of {space.size:,} trials have ended, and cv_results_ needs "
+            f"study {study_id}: {table.num_rows:,} of {space.size:,} trials have ended, and cv_results_ needs "
             "all: wait() for them, or see results()"
         )
-    return cv_results(documents, space, objective, candidates)
+    return cv_results(table, space, objective, candidates)

@@ -137,6 +137,12 @@ class Objective(Record):
         return self.model_dump(exclude=usual)
 
     @property
+    def parts(self) -> list[str]:
+        """What is scored: ``["test_accuracy", "train_accuracy"]``, the training part only if asked for."""
+        parts = ("test", "train") if self.return_train_score else ("test",)
+        return [f"{part}_{metric}" for metric in self.scorers for part in parts]
+
+    @property
     def failed_score(self) -> float:
         """Score of a fold that fails; NaN where failures are raised when results are read."""
         return math.nan if self.error_score == "raise" else self.error_score

@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC
+from typing import TYPE_CHECKING
 
 import pymongo
 from pymongo import MongoClient, ReturnDocument, WriteConcern
@@ -30,15 +31,21 @@ from tuning.counts import best_of, increments
 from tuning.documents import Document, now
 from tuning.errors import InputError, StoreError
 from tuning.settings import Settings, redact
+from tuning.tables import Tables
 from tuning.tls import advice, mongo_options
 from tuning.trials import Trials
 from tuning.unfinished import Unfinished
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 # Seconds after which a server that has not answered is taken for away: a network that was cut says nothing. The longest
 # question, a count of a study of 100,000 trials, took 4 s on a slow server.
 _ANSWER_SECONDS = 60.0
 # Seconds to say goodbye to a server.
 _CLOSE_SECONDS = 1.0
+# Seconds that making a table of results may take, for a study ends after it: 100,000 trials on a slow server.
+_TABLE_SECONDS = 20.0
 # A standalone server acknowledges from memory unless the journal is asked for; "majority" is the word for both kinds.
 _DURABLE = WriteConcern(w="majority", j=True)
 
@@ -95,6 +102,7 @@ class Store:
         self.database = database.name
         self.datasets = Blobs(database.with_options(write_concern=_DURABLE), "datasets")
         self.models = Blobs(database.with_options(write_concern=_DURABLE), "models")
+        self.tables = Tables(self.trials, Blobs(database.with_options(write_concern=_DURABLE), "results"))
 
     def why_not(self) -> str | None:
         """Return why the database can't be used, as its driver last saw it, or None. Waits for nothing."""
@@ -223,6 +231,7 @@ class Store:
     def delete_results(self, study_id: str) -> None:
         """Delete every result of a study, its models, and what is known of trials that have none."""
         self.trials.delete_of(study_id)
+        self.tables.delete_of(study_id)
         self.unfinished.drop_study(study_id)
         self.models.delete_of(study_id)
 
@@ -276,11 +285,39 @@ class Store:
         study = self.update_study(study_id, update)
         if study and found["complete"] + found["failed"] >= study["n_trials"] and study["state"] != "COMPLETE":
             self.unfinished.drop_study(study_id)
-            ended = {"$set": {"state": "COMPLETE", "finished_at": now()}}
+            publications = (before or {}).get("publications")
+            ended = {"state": "COMPLETE", "finished_at": now()}
+            with self.within(_TABLE_SECONDS):
+                ended["results_file"] = self.tables.keep(study, publications)
             # Unless trials were taken back since they were counted, which a new publication says.
-            still = {"state": {"$ne": "CANCELLED"}, "publications": (before or {}).get("publications")}
-            return self.update_study(study_id, ended, still) or study
+            still = {"state": {"$ne": "CANCELLED"}, "publications": publications}
+            study = self.update_study(study_id, {"$set": ended}, still) or self.study(study_id)
+            if study is None:  # deleted meanwhile
+                self.tables.delete_of(study_id)
         return study
+
+    def results(self, study_id: str, columns: pa.Schema) -> pa.Table:
+        """Return the results that a study has by now: from its file once it has ended, else from the documents.
+
+        Parameters
+        ----------
+        study_id : str
+        columns : pyarrow.Schema
+            `tuning.tables.schema` of what the study scores.
+
+        Returns
+        -------
+        pyarrow.Table
+            By number; empty also where there is no such study.
+
+        Raises
+        ------
+        StudyError
+            A document holds what no worker writes.
+        """
+        study = self.study(study_id, ("state", "results_file")) or {}
+        file = study.get("results_file") if study.get("state") == "COMPLETE" else None
+        return self.tables.read(study_id, columns, file)
 
 
 def ping(mongo_url: str, timeout: float) -> None:

@@ -88,13 +88,8 @@ def crash_outcome(chunk: Chunk, error: str, seconds: float, memory_bytes: int | 
         "std_test_score": spread,
         "failed_fits": objective.n_splits,
     }
-    for part in ("test", "train") if objective.return_train_score else ("test",):
-        for metric in objective.scorers:
-            fields |= {
-                f"mean_{part}_{metric}": score,
-                f"std_{part}_{metric}": spread,
-                f"split_{part}_{metric}": [score] * objective.n_splits,
-            }
+    for part in objective.parts:
+        fields |= {f"mean_{part}": score, f"std_{part}": spread, f"split_{part}": [score] * objective.n_splits}
     return fields | {
         "fit_seconds": seconds,
         "score_seconds": 0.0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any, Self
 
@@ -16,10 +17,11 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.tree import DecisionTreeClassifier
 
-from producer.results import cv_results, fields_for_cv_results, fields_for_results, results_frame
+from producer import results
 from producer.space import Space
-from tuning.errors import TrialError
+from tuning.errors import StudyError, TrialError
 from tuning.messages import Objective
+from tuning.tables import as_table, schema
 
 
 def objective(*metrics: str, **fields: Any) -> Objective:
@@ -62,6 +64,14 @@ def document(number: int, *scores: float, **fields: Any) -> dict[str, Any]:
 
 def failed(number: int, *scores: float, failed_fits: int = 2) -> dict[str, Any]:
     return document(number, *scores, state="FAILED", error=f"fold 0: no {number}", failed_fits=failed_fits)
+
+
+def cv_results(documents: Iterable[dict[str, Any]], space: Space, asked: Objective) -> dict[str, Any]:
+    return results.cv_results(as_table(documents, schema(asked.parts)), space, asked)
+
+
+def results_frame(documents: Iterable[dict[str, Any]], space: Space, asked: Objective) -> pd.DataFrame:
+    return results.results_frame(as_table(documents, schema(asked.parts)), space, asked)
 
 
 SPACE = Space({"a": [1, 2, 3]})
@@ -314,7 +324,6 @@ def test_a_frame_says_what_was_shared_and_where_early_stopping_ended() -> None:
     assert frame["saved_seconds"].tolist() == [0.25, 0.25]
     assert frame["mean_best_iteration"].isna().tolist() == [True, False]
     assert frame["mean_best_iteration"][1] == 17.5
-    assert {"saved_seconds", "shared_by", "mean_best_iteration"} <= {*fields_for_results(objective())}
 
 
 def test_a_document_of_an_older_worker_has_gaps_there() -> None:
@@ -347,15 +356,14 @@ def test_a_study_without_results_is_an_empty_frame() -> None:
     assert {"number", "state", "mean_test_acc", "mean_train_auc", "finished_at"} <= set(frame.columns)
 
 
-def test_what_tables_read_is_what_they_ask_for() -> None:
-    asked = objective("acc", "auc", return_train_score=True)
-    scores = [f"split_{part}_{metric}" for metric in ("acc", "auc") for part in ("test", "train")]
-    full = document(0, **{name: [0.5, 0.5] for name in scores}, mean_best_iteration=17.5)
-    full |= {"failed_fits": 0, "traceback": "x"}
-    space = Space({"a": [1]})
-    for fields, read in [(fields_for_results(asked), results_frame), (fields_for_cv_results(asked), cv_results)]:
-        projected = {name: full[name] for name in fields}
-        assert len(read([projected], space, asked)) == len(read([full], space, asked))
-        for name in scores:
-            with pytest.raises(KeyError):
-                read([{key: value for key, value in projected.items() if key != name}], space, asked)
+@pytest.mark.parametrize("name", ["split_test_score", "split_fit_seconds"])
+def test_a_document_that_lost_a_field_is_named(name: str) -> None:
+    documents = [document(0, 0.5, 1.0), document(1, 0.5, 1.0), document(2, 0.5, 1.0)]
+    del documents[1][name]
+    with pytest.raises(StudyError, match=f"^trial 1 has no '{name}' in its document"):
+        cv_results(documents, SPACE, objective())
+
+
+def test_a_document_that_holds_what_no_worker_writes_is_an_error() -> None:
+    with pytest.raises(StudyError, match="a result holds what no worker writes: .*half"):
+        results_frame([document(0, 0.5, 1.0, fit_seconds="half")], SPACE, objective())
