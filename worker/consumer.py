@@ -211,6 +211,7 @@ class Consumer:
             return
         self._unsettled = True
         self._free.clear()
+        self._metrics.has_chunk(True)
         began = time.monotonic()
         self._lanes.begin(delivery.lane, delivery.priority)
         wait = queue_wait(delivery.properties.timestamp, time.time())
@@ -282,6 +283,7 @@ class Consumer:
         again = delivery.redelivered or bool((delivery.properties.headers or {}).get(_AGAIN))
         outcome = self._runner.run(delivery.body, again=again)
         self._runner.settle()
+        self._metrics.has_chunk(False)
         # Free before the outcome leaves: with the acknowledgement the next chunk may be here, and take it again.
         self._free.set()
         finish(outcome)

@@ -124,6 +124,7 @@ def test_the_counters_of_a_worker_are_those_of_its_study(watch_worker: WatchWork
     assert worker.total("warren_trainer_restarts_total") == 0
     assert worker.total("warren_trainer_memory_bytes") > 1e6
     assert worker.total("warren_results_waiting") == 0
+    assert worker.total("warren_chunk_seconds") == 0
     assert worker.total("warren_info") == 1
 
 

@@ -32,7 +32,7 @@ def metrics() -> Metrics:
 def test_the_page_explains_each_metric_and_names_its_unit(metrics: Metrics) -> None:
     families = {one.name: one for one in text_string_to_metric_families(metrics.text().decode())}
     ours = {name: one for name, one in families.items() if name.startswith("warren")}
-    assert len(ours) == 12
+    assert len(ours) == 13
     for name, family in ours.items():
         assert len(family.documentation) > 20
         assert family.documentation.endswith(".")
@@ -53,6 +53,17 @@ def test_every_usual_series_is_there_from_the_start(metrics: Metrics) -> None:
     expected += ["warren_redeliveries_total", "warren_trainer_restarts_total", "warren_queue_wait_seconds_count"]
     assert [found[name] for name in expected] == [0.0] * len(expected)
     assert [name for name in found if name.startswith("warren_info{version=")]
+
+
+def test_a_worker_says_for_how_long_it_has_its_chunk(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read(metrics)["warren_chunk_seconds"] == 0
+    moments = iter([100.0, 100.0, 102.5])
+    monkeypatch.setattr("worker.watching.metrics.time.monotonic", lambda: next(moments))
+    metrics.has_chunk(True)
+    assert read(metrics)["warren_chunk_seconds"] > 0, "from the first moment"
+    assert read(metrics)["warren_chunk_seconds"] == 2.5
+    metrics.has_chunk(False)
+    assert read(metrics)["warren_chunk_seconds"] == 0
 
 
 def test_trials_are_counted_by_state_and_library_with_their_seconds(metrics: Metrics) -> None:

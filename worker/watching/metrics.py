@@ -5,6 +5,7 @@ Seconds and bytes are units, and in the names; ``_total`` is a counter, which be
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import metadata
 from typing import Any
@@ -116,6 +117,22 @@ class Metrics:
         self._waiting = Gauge(
             "warren_results_waiting", "Trials that have ended and are not written yet.", registry=self.registry
         )
+
+        self._chunk_since: float | None = None
+        Gauge(
+            "warren_chunk_seconds",
+            "Seconds since the chunk in hand came; 0 while this worker has none.",
+            registry=self.registry,
+        ).set_function(self._chunk_seconds)
+
+    def _chunk_seconds(self) -> float:
+        since = self._chunk_since
+        # Busy from the first moment, though the clock may not have moved.
+        return 0.0 if since is None else max(time.monotonic() - since, 1e-3)
+
+    def has_chunk(self, has: bool) -> None:
+        """Note that this worker has a chunk in hand from now on, or none."""
+        self._chunk_since = time.monotonic() if has else None
 
     def chunk_arrived(self, redelivered: bool, waited_seconds: float | None) -> None:
         """Count a chunk that the broker has delivered.
