@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 BIN := .venv/bin
 
-.PHONY: help setup demo test test-docker test-sklearn chaos fuzz lint format bench peers pictures lock clean
+.PHONY: help setup demo test test-docker test-compose test-sklearn chaos fuzz lint format bench peers pictures images image-gpu lock clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -15,10 +15,13 @@ demo: setup ## Bring up a broker, a database and two workers, and tune three lib
 	@$(BIN)/warren demo
 
 test: setup ## Run all tests, on servers of their own.
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 test-docker: setup ## Run the tests that need a Docker engine.
 	$(BIN)/python -m pytest -m docker
+
+test-compose: setup ## Build the images, bring docker-compose.yml up, and kill workers under a study; minutes.
+	$(BIN)/python -m pytest -m docker tests/acceptance/test_compose.py
 
 test-sklearn: setup ## Run scikit-learn's own tests of its searches on ours; some minutes.
 	$(BIN)/python tests/theirs
@@ -45,6 +48,20 @@ bench: setup ## Run every benchmark, against the peers that `make peers` install
 peers: ## Install Ray Tune, Optuna, Dask and Celery into .venv-peers, for `make bench`.
 	python3 -m venv .venv-peers
 	.venv-peers/bin/pip install --quiet -r benchmarks/requirements-peers.txt
+
+# The version in pyproject.toml is the tag.
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+
+images: ## Build the images warren-worker and warren-notebook.
+	docker build -f worker/Dockerfile --target worker -t warren-worker:$(VERSION) .
+	docker build -f worker/Dockerfile --target notebook --build-arg REQUIREMENTS=requirements.txt -t warren-notebook:$(VERSION) .
+
+# CUDA 12, as the pinned learners. It brings no Python: Ubuntu's is 3.12, and comes in parts.
+image-gpu: ## Build the image of a worker that trains on NVIDIA GPUs.
+	docker build -f worker/Dockerfile --target gpu -t warren-worker:$(VERSION)-gpu \
+	  --build-arg BASE_IMAGE=nvidia/cuda:12.8.1-base-ubuntu24.04 \
+	  --build-arg PACKAGES="libgomp1 python3 python3-venv" \
+	  --build-arg REQUIREMENTS=requirements-gpu.txt .
 
 pictures: setup ## Make the pictures in docs/pictures, of a real study in a real Chromium; two minutes.
 	PYTHONPATH=tests/support $(BIN)/python scripts/pictures.py

@@ -9,16 +9,29 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from networks import KerasModel
+    from producer.cluster import Cluster
     from producer.search import GridSearchCV, RandomizedSearchCV
     from producer.space import split_params
     from producer.stack import local_stack
     from producer.study import Study
     from producer.submission import submit
 
-__all__ = ["GridSearchCV", "RandomizedSearchCV", "Study", "local_stack", "split_params", "submit"]
+__all__ = [
+    "Cluster",
+    "GridSearchCV",
+    "KerasModel",
+    "RandomizedSearchCV",
+    "Study",
+    "local_stack",
+    "split_params",
+    "submit",
+]
 
 _HOMES = {
+    "Cluster": "producer.cluster",
     "GridSearchCV": "producer.search",
+    "KerasModel": "networks",
     "RandomizedSearchCV": "producer.search",
     "Study": "producer.study",
     "local_stack": "producer.stack",

@@ -16,4 +16,15 @@ lock() {
 lock requirements.txt "What the producer and the workers run on, with CPU builds of the learners, pictures and JupyterLab." \
   pyproject.toml --extra learners --extra views --extra notebook
 lock requirements-dev.txt "The same, with the stand-in database and the tools of development." \
-  pyproject.toml --extra learners --extra views --extra notebook --extra local --extra dev --constraint requirements.txt --prerelease if-necessary-or-explicit
+  pyproject.toml --extra learners --extra views --extra notebook --extra tensorflow --extra local --extra dev --constraint requirements.txt --prerelease if-necessary-or-explicit
+# What no worker needs: CatBoost asks for these to draw pictures in a notebook and imports them only then (150 MB), and the
+# cluster is steered from elsewhere (80 MB).
+unneeded=$(mktemp)
+trap 'rm -f "$unneeded"' EXIT
+printf "%s ; python_version < '0'\n" aiohttp graphviz kubernetes matplotlib plotly >"$unneeded"
+lock requirements-worker.txt "What the image of a worker has: no pictures, no JupyterLab, no Kubernetes client." \
+  pyproject.toml --extra learners --constraint requirements.txt --override "$unneeded"
+lock requirements-gpu.txt "The same with learners that train on an NVIDIA GPU." \
+  pyproject.toml --extra gpu --constraint requirements.txt --override "$unneeded"
+lock requirements-tensorflow.txt "The same with TensorFlow, for workers that train networks." \
+  pyproject.toml --extra learners --extra tensorflow --constraint requirements.txt --override "$unneeded"

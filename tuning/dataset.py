@@ -39,6 +39,7 @@ class Dataset:
     Attributes
     ----------
     X : ndarray, CSR matrix or DataFrame of shape (n_samples, ...)
+        Images are an array of three or four dimensions.
         An array of dtype object is flat and holds texts, and None or NaN where one is missing.
     y : ndarray of shape (n_samples,) or (n_samples, n_outputs), or None
     sample_weight : ndarray of shape (n_samples,), or None

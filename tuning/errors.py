@@ -10,9 +10,10 @@
     ├── MessageError       a message body is not a chunk: it is dead-lettered with this reason
     ├── BrokerError        RabbitMQ is unreachable or refuses (also a ConnectionError)
     ├── StoreError         MongoDB is unreachable or refuses (also a ConnectionError)
-    └── StackError         the servers and workers of a laptop can't be brought up
+    ├── StackError         the servers and workers of a laptop can't be brought up
+    └── ClusterError       Kubernetes is unreachable, refuses, or can't run what it was asked for
 
-Driver errors (pika, pymongo) stop at the module that talks to the driver and leave it as one of these.
+Driver errors (pika, pymongo, kubernetes) stop at the module that talks to the driver and leave it as one of these.
 """
 
 
@@ -56,3 +57,7 @@ class StoreError(WarrenError, ConnectionError):
 
 class StackError(WarrenError, RuntimeError):
     """A broker, a database or a worker can't be started on this machine."""
+
+
+class ClusterError(WarrenError, RuntimeError):
+    """Kubernetes can't be reached, refuses, or can't run what it was asked for. The text names what to do."""

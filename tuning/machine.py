@@ -100,11 +100,12 @@ def cpu_model() -> str:
     return found[1] if found else platform.processor() or platform.machine()
 
 
-# Distributions whose version can change a number, by the package that an estimator comes from.
-_DISTRIBUTIONS = {
-    "xgboost": ("xgboost", "xgboost-cpu"),
-    "lightgbm": ("lightgbm",),
-    "catboost": ("catboost",),
+# Libraries whose version can change a number, each with the distributions that may bring it, by the package that an
+# estimator comes from.
+_DISTRIBUTIONS: dict[str, dict[str, tuple[str, ...]]] = {
+    "sklearn": {},
+    "xgboost": {"xgboost": ("xgboost", "xgboost-cpu")},
+    "networks": {"tensorflow": ("tensorflow", "tensorflow-cpu"), "keras": ("keras",)},
 }
 
 
@@ -120,15 +121,15 @@ def versions(package: str) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        ``python``, ``numpy``, ``scikit-learn``, ``warren`` and the estimator's own package.
+        ``python``, ``numpy``, ``scikit-learn``, ``warren`` and the estimator's own package; of a network TensorFlow
+        and Keras.
     """
     found = {"python": platform.python_version()}
     for name in ("warren", "numpy", "scikit-learn"):
         found[name] = metadata.version(name)
-    for name in _DISTRIBUTIONS.get(package, () if package == "sklearn" else (package,)):
-        try:
-            found[package] = metadata.version(name)
-            break
-        except metadata.PackageNotFoundError:
-            continue
+    for library, distributions in _DISTRIBUTIONS.get(package, {package: (package,)}).items():
+        for name in distributions:
+            with contextlib.suppress(metadata.PackageNotFoundError):
+                found[library] = metadata.version(name)
+                break
     return found

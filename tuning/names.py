@@ -12,4 +12,4 @@ LANES = (CHUNKS_QUEUE, *(f"{CHUNKS_QUEUE}.{number}" for number in range(2, 9)))
 
 # Packages whose estimators a message may name. A dotted name must lead to a class of one of these,
 # by public modules only; WARREN_ALLOW adds single classes.
-ALLOWED_PACKAGES = ("sklearn", "xgboost", "lightgbm", "catboost")
+ALLOWED_PACKAGES = ("sklearn", "xgboost", "lightgbm", "catboost", "networks")

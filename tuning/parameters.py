@@ -13,9 +13,10 @@ import json
 import math
 import re
 import reprlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
+from tuning import networks
 from tuning.encoded import is_estimator, items_of, package_of, packages_of
 from tuning.errors import InputError
 from tuning.names import ALLOWED_PACKAGES
@@ -195,11 +196,13 @@ def check_parameter(packages: Iterable[str], name: str, value: Json, where: str,
     if "lightgbm" in known:
         _check_words(value, where)
     check_value(value, where, depth, named=bool(known) and last not in LABELLED)
+    if known == [networks.PACKAGE]:
+        networks.check_parameter(last, value, where, encoded=True)
 
 
-def has_rule(packages: Iterable[str], name: str) -> bool:
+def has_rule(packages: Collection[str], name: str) -> bool:
     """Say whether there are numbers that a parameter may not have; other values are always looked at."""
-    return any(_last(name) in rules for rules in _tables(packages))
+    return any(_last(name) in rules for rules in _tables(packages)) or networks.PACKAGE in packages
 
 
 def check_name(name: str, where: str, *, identifier: bool = False) -> None:

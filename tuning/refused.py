@@ -148,6 +148,8 @@ REFUSED: Mapping[str, Mapping[str, Rule]] = {
         ),
         **_rules("file_with_hosts node_type node_port", SOCKET),
     },
+    # What its parameters may be is written down for each: `tuning.networks`.
+    "networks": {},
 }
 # XGBoost's classes keep what they don't know under this name, and pass it on.
 EVERYWHERE = _rules("kwargs", Rule(reaches="holds further parameters", instead="name them singly"))

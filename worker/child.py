@@ -49,7 +49,16 @@ _KEEP_SECONDS = 0.5
 _OOM_SCORE = Path("/proc/self/oom_score_adj")
 _DIES_FIRST = "1000"
 # What thread pools below the libraries read, once, when they are loaded.
-_POOL_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_POOL_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    # TensorFlow has two pools, for the work inside an operation and for operations side by side.
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+)
+# TensorFlow writes past our log, and an error that matters is raised too: its core shall be silent.
+_QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 def _die_with_parent(parent: int) -> None:
@@ -173,6 +182,10 @@ def main() -> None:
     configure_logging(settings.log_level, settings.log_format)
     for variable in _POOL_VARIABLES:
         os.environ[variable] = str(settings.threads)
+    for variable, value in _QUIET.items():
+        os.environ.setdefault(variable, value)
+    # It warns of graphs that are traced anew, which they are for each network.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
         _serve(Connection(int(sys.argv[1])), settings)
     except (EOFError, ConnectionError):

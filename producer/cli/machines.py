@@ -149,7 +149,9 @@ def up(
 
 
 def demo(
-    workers: Annotated[int, typer.Option(metavar="N", min=1, help="Worker processes to run.")] = 2,
+    workers: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Worker processes to run. 0: there are some at AMQP_URL already.")
+    ] = 2,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
     """See it work: servers and workers on this machine, a real grid over three libraries, its leaderboard.

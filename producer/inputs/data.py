@@ -16,13 +16,15 @@ from numpy.typing import NDArray
 from sklearn.utils.multiclass import type_of_target
 
 from producer.inputs.estimators import Candidates, needs_y, takes_weights
-from producer.inputs.parameters import library
+from producer.inputs.parameters import LIBRARIES, library
 from producer.inputs.text import listing, short
 from tuning.dataset import Dataset, Matrix, dataset_parts, read_dataset, write_parts
 from tuning.errors import InputError
 
 # NumPy's letters for bool, int, unsigned int, float; 8 bytes, for longer ones differ between machines.
 _NUMBERS, _LARGEST_ITEM = "biuf", 8
+# Rows of images, their height, width and channels.
+_MOST_DIMENSIONS = 4
 # Letters that an array of texts may have more than the texts themselves, by a factor, and letters that are few anyway.
 _WASTED, _SMALL_TEXTS = 4, 2**20
 
@@ -34,7 +36,8 @@ def prepare(
 
     Parameters
     ----------
-    X : array-like, DataFrame or sparse matrix of shape (n_samples, n_features), or documents of shape (n_samples,)
+    X : array-like, DataFrame or sparse matrix of shape (n_samples, n_features), documents of shape (n_samples,), or \
+            images of shape (n_samples, height, width) or (n_samples, height, width, channels)
         Documents are a list, Series or array of text, with None or NaN where one is missing. A frame may hold missing
         values, text, categories and bools; sparse formats become CSR.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs), or None
@@ -68,6 +71,7 @@ def prepare(
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
         raise InputError(f"lengths differ: {listed}; each needs one entry a row of X")
+    _check_images(matrix, candidates)
     _check_target(target, candidates)
     if weights is not None:
         for estimator in candidates.ends:
@@ -90,8 +94,8 @@ def _matrix(X: Any) -> Matrix:
         found = _array(X)
     if found.shape[0] == 0:
         raise InputError("X has no rows")
-    if len(found.shape) == 2 and found.shape[1] == 0:
-        raise InputError("X has no columns")
+    if 0 in found.shape[1:]:
+        raise InputError("X has no columns" if len(found.shape) == 2 else f"X has shape {found.shape}: no pixels")
     return found
 
 
@@ -110,9 +114,10 @@ def _array(X: Any) -> NDArray[Any]:
         raise InputError(f"X is an array of dtype {array.dtype}: pass real numbers, X.astype(float) for one")
     if array.ndim == 1 and array.dtype.kind == "U":  # documents, for a pipeline that begins with a vectoriser
         return array
-    if array.ndim != 2:
+    if not 2 <= array.ndim <= _MOST_DIMENSIONS:
         raise InputError(
-            f"X has {array.ndim} dimension(s): it needs 2, rows and features; X.reshape(-1, 1) makes one feature"
+            f"X has {array.ndim} dimension(s): it needs 2, rows and features; X.reshape(-1, 1) makes one feature. "
+            f"Images have 3 or {_MOST_DIMENSIONS}: rows, height, width and channels"
         )
     return array
 
@@ -276,6 +281,26 @@ def _same_type(left: Any, returned: Any) -> bool:
         mine, theirs = left.categories, returned.categories
         return left.ordered == returned.ordered and list(mine) == list(theirs) and _same_type(mine.dtype, theirs.dtype)
     return bool(left == returned)
+
+
+def _check_images(matrix: Matrix, candidates: Candidates) -> None:
+    """Refuse images where an estimator takes rows of columns."""
+    for estimator in candidates.estimators if len(matrix.shape) > 2 else ():
+        if not _may_take_images(estimator):
+            raise InputError(
+                f"X has {len(matrix.shape)} dimension(s): {type(estimator).__name__} takes 2, rows and features, "
+                "X.reshape(len(X), -1) for one; beside it a KerasModel takes these too, with builder='cnn' and "
+                f"builder_params={{'image_shape': {[*matrix.shape[1:]]}}}"
+            )
+
+
+def _may_take_images(estimator: Any) -> bool:
+    """Say whether an estimator might take an X of three dimensions: one with others inside may hand it on."""
+    package = library(estimator)
+    if package != "sklearn":
+        return package not in LIBRARIES
+    inner = any(hasattr(value, "get_params") for value in estimator.get_params(deep=True).values())
+    return inner or "Dummy" in type(estimator).__name__
 
 
 # --------------------------------------------------------------------- y, weights, groups

@@ -12,6 +12,7 @@ from sklearn.base import is_classifier, is_regressor
 from sklearn.utils import get_tags
 
 from producer.inputs.ends import ends_of
+from producer.inputs.networks import check_builders
 from producer.inputs.parameters import THREADS, closest, known_names, overruled_by, set_by_user, synonyms
 from producer.inputs.text import short
 from producer.space import Space
@@ -114,6 +115,7 @@ def check_estimators(estimator: Any, space: Space, allow: Iterable[str] = ()) ->
     encoded = None if estimator is None else encode_estimator(estimator, "estimator", allowed)
     if encoded is not None:
         check_estimator(encoded, "estimator")
+        check_builders((), "", encoded, "estimator")
     _check_values(encoded, own, space, allowed)
     return Candidates(
         encoded=encoded,
@@ -131,6 +133,7 @@ def _check_values(encoded: Json | None, own: bool, space: Space, allow: tuple[st
         bases = columns.get("estimator", ()) if own else ()
         for position, base in enumerate(bases):
             check_estimator(base, space.where(number, "estimator", position))
+            check_builders((), "", base, space.where(number, "estimator", position))
         largest = 0
         for name, column in columns.items():
             if own and name == "estimator":
@@ -143,6 +146,7 @@ def _check_values(encoded: Json | None, own: bool, space: Space, allow: tuple[st
                 if position and not ruled and not isinstance(value, (str, list, dict)):
                     continue
                 check_parameter(packages, name, value, space.where(number, name, position))
+                check_builders(packages, name, value, space.where(number, name, position))
             largest += max(map(_size, shown))
         if largest > LARGEST_PARAMS:
             raise InputError(

@@ -15,7 +15,8 @@ from typing import Any
 
 from producer.inputs.text import nearest
 
-_LIBRARIES = ("xgboost", "lightgbm", "catboost")
+LIBRARIES = ("xgboost", "lightgbm", "catboost")
+"""Packages of the boosting libraries."""
 
 THREADS = frozenset({"n_jobs", "nthread", "nthreads", "num_thread", "num_threads", "thread_count"})
 """Every library's names for the number of threads; a worker sets it."""
@@ -92,7 +93,7 @@ _SAME_ELSEWHERE = (
 def library(estimator: Any) -> str:
     """Return the package of an estimator's class, or the boosting library that the class inherits from."""
     packages = [cls.__module__.partition(".")[0] for cls in type(estimator).__mro__]
-    return next((package for package in packages if package in _LIBRARIES), packages[0])
+    return next((package for package in packages if package in LIBRARIES), packages[0])
 
 
 def _constructor(estimator: Any) -> frozenset[str]:

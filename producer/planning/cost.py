@@ -11,7 +11,7 @@ The constants are fitted to 107 runs of XGBoost 3.2, 93 of LightGBM 4.7 and 51 o
 cloud machine: 500 to 100,000 rows, 6 to 120 columns, depths 2 to 10, 7 to 127 leaves, 20 to 300 rounds, 1 to 4
 classes. Half of those runs are met within a factor of 1.25, nine in ten within 1.7, all within 2.8. Another machine
 is faster or slower as a whole, which measured times correct (`producer.planning.measured`). Of a pipeline, its last
-step has the formula, and the rest is a guess.
+step has the formula, and the rest is a guess. A network has a formula of its own (`producer.planning.networks`).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from producer.planning.networks import COSTLY, is_network, network_seconds
 from tuning.boosting import library_of, merged, rounds_of
 from tuning.codec import Json
 from tuning.pipelines import tail_of
@@ -175,16 +176,18 @@ def class_name(estimator: Json) -> str:
 
 def is_guess(estimator: Json) -> bool:
     """Say whether nothing is known of an encoded estimator's cost, or of the other steps of a pipeline."""
-    return library_of(estimator) is None
+    return library_of(estimator) is None and not is_network(estimator)
 
 
 def changes_cost(estimator: Json, name: str) -> bool:
     """Say whether a parameter changes what a trial is expected to cost."""
     tail = tail_of(estimator, {})
     library = library_of(tail.estimator)
+    own = name.removeprefix(tail.prefix)
+    if is_network(tail.estimator) and name.startswith(tail.prefix):
+        return own in COSTLY
     if library is None or not name.startswith(tail.prefix):
         return name.rpartition("__")[2] in _REPEATS
-    own = name.removeprefix(tail.prefix)
     return own in _work(tail.estimator).names or own in library.rounds
 
 
@@ -212,11 +215,15 @@ def fit_cost(estimator: Json, params: Mapping[str, Json], shape: Shape) -> Cost:
     Returns
     -------
     Cost
-        Never less for more rows, columns, depth, leaves or classes. For an estimator that is none of the boosting
-        libraries' a plain guess (see `is_guess`), without rounds.
+        Never less for more rows, columns, depth, leaves or classes. A network's is without rounds. For an estimator
+        that is neither that nor one of the boosting libraries' a plain guess (see `is_guess`), without rounds too.
     """
     tail = tail_of(estimator, params)
     rows, columns, classes = shape
+    if is_network(tail.estimator):
+        seconds = network_seconds(merged(tail.estimator, tail.params), rows, columns, classes)
+        prepared = rows * columns * _GUESS_A_VALUE if tail.prefix else 0.0
+        return Cost(min(seconds + prepared, _LONGEST), 0.0)
     if library_of(tail.estimator) is None:
         together = merged(estimator, params)
         repeats = math.prod(

@@ -15,6 +15,7 @@ from statistics import median
 from typing import Any, TypeAlias
 
 from tuning.boosting import LIBRARIES
+from tuning.networks import NETWORK
 
 Document: TypeAlias = Mapping[str, Any]
 
@@ -22,7 +23,9 @@ Document: TypeAlias = Mapping[str, Any]
 _ENOUGH = 5
 
 # Class names of estimators whose cost is a formula fitted to measurements; that of others is a guess.
-_KNOWN = frozenset(name.rpartition(".")[2] for library in LIBRARIES.values() for name in library.classes)
+_KNOWN = frozenset(
+    name.rpartition(".")[2] for name in (*(one for library in LIBRARIES.values() for one in library.classes), NETWORK)
+)
 
 # What corrections are read from, and of how many studies, newest first: a database of years says little of today.
 MEASURED_FIELDS = ("progress.estimators", "estimates", "data.shape")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,14 @@ def test_versions_are_those_of_what_made_a_result(package: str, distribution: st
     expected = {"python", "warren", "numpy", "scikit-learn"} | ({package} if package != "sklearn" else set())
     assert set(found) == expected
     assert found.get(package, metadata.version(distribution)) == metadata.version(distribution)
+
+
+def test_of_a_network_keras_and_tensorflow_are_named() -> None:
+    found = versions("networks")
+    assert set(found) - {"keras", "tensorflow"} == {"python", "warren", "numpy", "scikit-learn"}
+    if find_spec("tensorflow") is not None:  # which has no build for the newest Python
+        assert found["keras"] == metadata.version("keras")
+        assert found["tensorflow"].startswith("2.")
 
 
 def test_a_package_without_a_distribution_has_no_version() -> None:

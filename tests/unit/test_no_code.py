@@ -8,11 +8,14 @@ from pathlib import Path
 
 import pytest
 
+import networks
 import tuning
 import worker
 
 ROOT = Path(tuning.__file__).parent.parent
-FILES = sorted(file for package in (tuning, worker) for file in Path(str(package.__file__)).parent.rglob("*.py"))
+FILES = sorted(
+    file for package in (networks, tuning, worker) for file in Path(str(package.__file__)).parent.rglob("*.py")
+)
 
 # Modules that make code or objects of bytes or text.
 FORBIDDEN_MODULES = {

@@ -29,6 +29,7 @@ from producer.space import Space
 from tuning.codec import decode, encode, encode_estimator, readable
 from tuning.encoded import packages_of
 from tuning.errors import InputError
+from tuning.names import ALLOWED_PACKAGES
 from tuning.parameters import (
     DEEPEST,
     TrialCheck,
@@ -199,8 +200,8 @@ def test_estimators_are_found_where_set_params_would_find_them() -> None:
         "union__verbose": {"sklearn"},
         "union__a__model__estimator__max_depth": {"xgboost"},
         "union__b__model__max_depth": {"lightgbm"},
-        "union__c__max_depth": {"sklearn", "xgboost", "lightgbm", "catboost"},
-        "elsewhere__max_depth": {"sklearn", "xgboost", "lightgbm", "catboost"},
+        "union__c__max_depth": {*ALLOWED_PACKAGES},
+        "elsewhere__max_depth": {*ALLOWED_PACKAGES},
     }.items():
         assert packages_of((encoded,), name, {}) == found, name
     swapped = encode_estimator(LGBMClassifier(), "estimator")
@@ -209,7 +210,7 @@ def test_estimators_are_found_where_set_params_would_find_them() -> None:
     deep = {"union__a__model": (swapped,)}
     assert packages_of((encoded,), "union__a__model__max_depth", deep) == {"lightgbm"}
     assert packages_of((encoded,), "union__b__model__max_depth", deep) == {"lightgbm"}
-    assert len(packages_of((encoded,), "last__max_depth", {"last": ("passthrough",)})) == 4
+    assert len(packages_of((encoded,), "last__max_depth", {"last": ("passthrough",)})) == len(ALLOWED_PACKAGES)
 
 
 def test_looking_up_names_has_an_end() -> None:

@@ -15,13 +15,14 @@ from types import ModuleType
 import pytest
 from sklearn import model_selection
 
+import networks
 import producer
 import tuning
 import worker
 from producer import GridSearchCV, RandomizedSearchCV, Study, local_stack, split_params, submit
 
 ROOT = Path(__file__).resolve().parents[2]
-LEARNERS = {"sklearn", "xgboost", "lightgbm", "catboost"}
+LEARNERS = {"sklearn", "xgboost", "lightgbm", "catboost", "tensorflow", "keras"}
 
 
 def loaded_by(*statements: str) -> set[str]:
@@ -39,7 +40,8 @@ def modules_of(package: ModuleType) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "name", ["GridSearchCV", "RandomizedSearchCV", "Study", "submit", "split_params", "local_stack"]
+    "name",
+    ["Cluster", "GridSearchCV", "KerasModel", "RandomizedSearchCV", "Study", "submit", "split_params", "local_stack"],
 )
 def test_public_names_are_there(name: str) -> None:
     assert name in producer.__all__
@@ -63,7 +65,7 @@ def test_the_other_packages_offer_their_modules_only(package: ModuleType) -> Non
     assert offered <= {name.rpartition(".")[2] for name in modules_of(package)}
 
 
-@pytest.mark.parametrize("package", [producer, tuning, worker], ids=lambda package: package.__name__)
+@pytest.mark.parametrize("package", [networks, producer, tuning, worker], ids=lambda package: package.__name__)
 def test_every_listed_name_of_every_module_exists(package: ModuleType) -> None:
     for name in modules_of(package):
         if name.rpartition(".")[2] in {"__main__", "guard", "janitor"}:  # run, never imported
@@ -157,6 +159,14 @@ def test_the_command_line_starts_without_learners() -> None:
 def test_the_producer_starts_with_nothing_heavy() -> None:
     found = loaded_by("import producer", "dir(producer)", "producer.__all__")
     assert not found & (LEARNERS | {"numpy", "pandas", "pika", "pymongo", "worker"})
+
+
+def test_networks_are_described_without_tensorflow() -> None:
+    everything = [f"import {name}" for name in modules_of(networks)]
+    described = "networks.KerasModel(hidden_layers=(8,)).get_params(), repr(networks.KerasModel(epochs=3))"
+    assert not loaded_by("import networks", "dir(networks)") & (LEARNERS | {"numpy"})
+    found = loaded_by("import networks", *everything, described)
+    assert not found & (LEARNERS - {"sklearn"} | {"producer", "worker"})
 
 
 def test_the_producer_never_imports_the_worker_nor_the_worker_the_producer() -> None:

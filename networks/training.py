@@ -1,0 +1,195 @@
+"""A network is put together, compiled and trained: everything of a fit that is Keras."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from networks.builders import SHARED, Shape, build
+from networks.heads import Head
+from tuning.errors import InputError
+from tuning.networks import METRICS, OPTIMIZERS
+
+Params = Mapping[str, Any]
+"""Parameters of KerasModel by name."""
+
+# Rows that are predicted at once: of images a convolution holds megabytes for each dozen.
+_PREDICTED_AT_ONCE = 256
+
+
+class Rows(NamedTuple):
+    """Rows to train on or to watch: X, what the loss wants of y, and weights if there are any."""
+
+    X: NDArray[np.float32]
+    targets: NDArray[Any]
+    weight: NDArray[np.float32] | None
+
+    def taken(self, order: NDArray[np.int64]) -> Rows:
+        """Return some of the rows, in an order."""
+        return Rows(self.X[order], self.targets[order], None if self.weight is None else self.weight[order])
+
+
+def held_out(rows: Rows, share: float, draw: np.random.RandomState) -> tuple[Rows, Rows | None]:
+    """Set the last rows apart, once all are shuffled: as Keras' ``validation_split``, which takes the last as they lie.
+
+    Parameters
+    ----------
+    rows : Rows
+    share : float
+        ``n - floor(n * (1 - share))`` rows are set apart.
+    draw : numpy.random.RandomState
+        Shuffles; nothing is drawn where the share is 0.
+
+    Raises
+    ------
+    InputError
+        A part would have no rows.
+    """
+    if not share:
+        return rows, None
+    n_rows = len(rows.X)
+    kept = math.floor(n_rows * (1 - share))
+    if not 0 < kept < n_rows:
+        raise InputError(
+            f"validation_split={share}: of {n_rows} rows {kept} would be left to train on; each part needs one"
+        )
+    order = draw.permutation(n_rows)
+    return rows.taken(order[:kept]), rows.taken(order[kept:])
+
+
+def scaling_of(scale: Any, X: NDArray[np.float32]) -> dict[str, Any] | None:
+    """Return what the first layer does to X, learned of the training rows alone.
+
+    Parameters
+    ----------
+    scale : None, "standard" or float
+    X : ndarray of shape (n_samples, ...)
+        Columns have a mean and a variance each; images one for each channel, or for all pixels where there are none.
+
+    Returns
+    -------
+    dict or None
+        ``{"divide_by": float}``, or ``{"mean": array, "variance": array}``.
+    """
+    if scale is None:
+        return None
+    if not isinstance(scale, str):
+        return {"divide_by": float(scale)}
+    across = {2: 0, 3: None}.get(X.ndim, tuple(range(X.ndim - 1)))
+    variance = np.asarray(X.var(axis=across, dtype=np.float64))
+    # A column that never changes is centred only.
+    return {
+        "mean": np.asarray(X.mean(axis=across, dtype=np.float64)),
+        "variance": np.where(variance > 0, variance, 1.0),
+    }
+
+
+def assembled(keras: Any, params: Params, head: Head, input_shape: Shape, scaling: Mapping[str, Any] | None) -> Any:
+    """Return an untrained ``keras.Model``: scaling, what the builder makes, and the output.
+
+    Raises
+    ------
+    InputError
+        The builder does not exist, refuses its parameters, or made something else.
+    """
+    name = params["builder"]
+    shared = {param: params[param] for param in SHARED}
+    made = build(name, input_shape, head.units, params["builder_params"] or {}, shared)
+    layers: list[Any] = [keras.layers.Input(input_shape)]
+    if scaling is not None and "divide_by" in scaling:
+        layers.append(keras.layers.Rescaling(1 / scaling["divide_by"]))
+    elif scaling is not None:
+        layers.append(
+            keras.layers.Normalization(
+                axis=-1 if scaling["mean"].ndim else None, mean=scaling["mean"], variance=scaling["variance"]
+            )
+        )
+    if isinstance(made, keras.Model):
+        model = keras.Sequential([*layers, made])
+        if tuple(model.output_shape) != (None, head.units):
+            raise InputError(
+                f"builder {name!r} made a model whose output has shape {model.output_shape}: {head.units} unit(s) "
+                f"were asked for, with activation {head.activation!r}"
+            )
+        return model
+    if not isinstance(made, (list, tuple)) or not all(isinstance(one, keras.layers.Layer) for one in made):
+        raise InputError(f"builder {name!r} made a {type(made).__name__}: it returns a list of layers, or a model")
+    return keras.Sequential([*layers, *made, keras.layers.Dense(head.units, activation=head.activation)])
+
+
+def train(
+    keras: Any, model: Any, params: Params, head: Head, rows: Rows, watched: Rows | None, callbacks: Sequence[Any]
+) -> tuple[dict[str, list[float]], int | None]:
+    """Compile and train a model.
+
+    Parameters
+    ----------
+    keras : module
+    model : keras.Model
+    params : mapping
+    head : Head
+    rows : Rows
+        Trained on.
+    watched : Rows or None
+        Held out.
+    callbacks : sequence of keras.callbacks.Callback
+        Beside our own.
+
+    Returns
+    -------
+    history : dict of str to list of float
+        Loss and metrics, one number an epoch; ``val_loss`` and so on of what is held out.
+    best_epoch : int or None
+        The epoch whose weights early stopping has put back, counted from 1.
+    """
+    optimizer = getattr(keras.optimizers, OPTIMIZERS[params["optimizer"]])(learning_rate=float(params["learning_rate"]))
+    model.compile(optimizer=optimizer, loss=head.loss, metrics=[_metric(keras, name) for name in params["metrics"]])
+
+    def stop_at_nan(epoch: int, logs: Mapping[str, float]) -> None:  # noqa: ARG001 - Keras' signature
+        # It never comes back from there, and is no failure: it scores as it predicts.
+        if not math.isfinite(logs["loss"]):
+            model.stop_training = True
+
+    own = [keras.callbacks.LambdaCallback(on_epoch_end=stop_at_nan)]
+    stopper = None
+    if params["patience"] is not None:
+        stopper = keras.callbacks.EarlyStopping(
+            monitor="loss" if watched is None else "val_loss",
+            mode="min",
+            patience=params["patience"],
+            restore_best_weights=True,
+        )
+        own.append(stopper)
+    history = model.fit(
+        rows.X,
+        rows.targets,
+        sample_weight=rows.weight,
+        batch_size=params["batch_size"],
+        epochs=params["epochs"],
+        validation_data=None if watched is None else tuple(part for part in watched if part is not None),
+        callbacks=[*own, *callbacks],
+        shuffle=True,
+        verbose=0,
+    ).history
+    found = {str(name): [float(value) for value in values] for name, values in history.items()}
+    best = None if stopper is None or stopper.best_weights is None else int(stopper.best_epoch) + 1
+    return found, best
+
+
+def _metric(keras: Any, name: str) -> Any:
+    made = METRICS[name][0]
+    return made if made == name else getattr(keras.metrics, made)(name=name)
+
+
+def outputs(model: Any, X: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return what a model says of rows, an ndarray of shape (n_samples, units)."""
+    # Called directly, for ``model.predict`` traces a graph first, which takes longer than most predictions.
+    parts = [
+        np.asarray(model(X[start : start + _PREDICTED_AT_ONCE], training=False))
+        for start in range(0, len(X), _PREDICTED_AT_ONCE)
+    ]
+    return np.concatenate(parts)

@@ -1,0 +1,215 @@
+"""Commands on a Kubernetes cluster: scale, and under `cluster` status, logs, connect, autoscale."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from producer.cli.help import MARKUP, add_command, fill
+from producer.cli.output import (
+    Column,
+    ended_by_signals,
+    heading,
+    note,
+    on_interrupt,
+    plural,
+    print_json,
+    say,
+    table,
+)
+
+if TYPE_CHECKING:
+    from producer.cluster.cluster import Cluster
+    from producer.cluster.status import ClusterStatus
+
+HELP = """See and steer the workers on a Kubernetes cluster, with the account of your kubeconfig.
+
+Example:
+  warren cluster status
+  warren cluster connect      # in a notebook or a script: with Cluster().connect(): ...
+"""
+
+Context = Annotated[
+    str | None, typer.Option(metavar="NAME", help="A context of the kubeconfig. Default: the current one.")
+]
+Namespace = Annotated[str, typer.Option("--namespace", "-n", metavar="NAME", help="Where Warren was deployed.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else there.")]
+
+# Seconds that --wait waits unless told.
+_WAIT_SECONDS = 600.0
+# Seconds between two looks of --watch.
+_WATCH_SECONDS = 5.0
+
+commands = typer.Typer(name="cluster", help=fill(HELP), no_args_is_help=True, rich_markup_mode=MARKUP)
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the commands of this module."""
+    add_command(app, scale, "Machines")
+    for command in (status, logs, connect, autoscale):
+        commands.command(command.__name__, help=fill(command.__doc__ or ""))(command)
+    app.add_typer(commands, name="cluster", rich_help_panel="Machines")
+
+
+def scale(
+    count: Annotated[int, typer.Argument(metavar="N", min=0, help="Workers that there are to be.")],
+    wait: Annotated[bool, typer.Option("--wait", help="Return once they are ready.")] = False,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", min=0, help="How long --wait waits.")] = _WAIT_SECONDS,
+    context: Context = None,
+    namespace: Namespace = "tuning",
+) -> None:
+    """Set how many workers a cluster has. Those that go give back the chunk in hand, idle ones go first.
+
+    Example:
+      warren scale 40
+      warren scale 0              # ends the bill; the results stay
+    """
+    cluster = _open(context, namespace)
+    try:
+        cluster.scale(count, wait=wait, timeout=timeout)
+    except TimeoutError as exc:
+        note(f"warren: {exc}")
+        raise typer.Exit(1) from None
+    said = "ready" if wait else "wanted; warren cluster status shows them come and go"
+    say(f"{plural(count, 'worker')} {said}")
+
+
+def status(
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Look again every few seconds, until Ctrl-C.")] = False,
+    json_: AsJson = False,
+    context: Context = None,
+    namespace: Namespace = "tuning",
+) -> None:
+    """Show the pods of workers and servers, their nodes, restarts and evictions, and what is wrong.
+
+    Example:
+      warren cluster status
+      warren cluster status --json | jq .ready
+    """
+    cluster = _open(context, namespace)
+    if not watch:
+        _show(cluster.status(), json_)
+        return
+    with ended_by_signals(), on_interrupt(""):
+        while True:
+            _show(cluster.status(), json_)
+            sys.stdout.flush()
+            time.sleep(_WATCH_SECONDS)
+
+
+def logs(
+    pod: Annotated[str, typer.Argument(metavar="POD", help="Its name, or the beginning of it.")],
+    lines: Annotated[int, typer.Option(metavar="N", min=1, help="How many of the last lines.")] = 100,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Print what comes, until the pod ends.")] = False,
+    context: Context = None,
+    namespace: Namespace = "tuning",
+) -> None:
+    """Print a pod's log.
+
+    Example:
+      warren cluster logs worker-6d9f7c5b4-x2x9k --follow
+      warren cluster logs rabbitmq-0
+    """
+    cluster = _open(context, namespace)
+    if not follow:
+        say(cluster.logs(pod, lines).removesuffix("\n"))
+        return
+    with ended_by_signals(), on_interrupt(""):
+        for line in cluster.logs(pod, lines, follow=True):
+            say(line)
+            sys.stdout.flush()
+
+
+def connect(context: Context = None, namespace: Namespace = "tuning", json_: AsJson = False) -> None:
+    """Forward the cluster's broker and database to this machine until Ctrl-C.
+
+    Example:
+      warren cluster connect
+      export AMQP_URL=... MONGO_URL=...       # in another terminal, the two lines that it prints
+      warren submit study.yaml --wait
+    """
+    cluster = _open(context, namespace)
+    with ended_by_signals(), on_interrupt("disconnected"), cluster.connect() as connection:
+        urls = {"AMQP_URL": connection.amqp_url, "MONGO_URL": connection.mongo_url}
+        if json_:
+            print_json({name.lower(): url for name, url in urls.items()})
+        else:
+            say("\nIn every other terminal that is to find them:\n")
+            for name, url in urls.items():
+                say(f"  export {name}={shlex.quote(url)}")
+            say("")
+        sys.stdout.flush()
+        note(f"connected to namespace {cluster.namespace}; Ctrl-C ends it")
+        while True:
+            signal.pause()
+
+
+def autoscale(
+    least: Annotated[int | None, typer.Argument(metavar="MIN", min=0, show_default=False)] = None,
+    most: Annotated[int | None, typer.Argument(metavar="MAX", min=1, show_default=False)] = None,
+    off: Annotated[bool, typer.Option("--off", help="Set the number by hand again.")] = False,
+    context: Context = None,
+    namespace: Namespace = "tuning",
+) -> None:
+    """Let the cluster set the number of workers: by the queue with KEDA, by CPU without.
+
+    Example:
+      warren cluster autoscale 0 40
+      warren cluster autoscale --off
+    """
+    if off == (least is not None):
+        raise typer.BadParameter("give MIN and MAX, or --off")
+    cluster = _open(context, namespace)
+    if off:
+        removed = cluster.fixed()
+        say("nothing set the number of workers" if removed is None else f"removed {removed}; the workers stay")
+        return
+    made = cluster.autoscale(least, most)
+    assert made is not None  # noqa: S101 - only autoscale(None) gives none
+    say(f"{made.min} to {made.max} workers by {made.kind} {made.name}: {made.by}")
+
+
+def _open(context: str | None, namespace: str) -> Cluster:
+    from producer.cluster import Cluster
+
+    return Cluster(context, namespace)
+
+
+def _show(found: ClusterStatus, as_json: bool) -> None:
+    from producer.cluster.table import HEADINGS, headline, notes, remarks, row_of
+
+    if as_json:
+        print_json(_fields(found))
+        return
+    heading(headline(found))
+    say(" · ".join(remarks(found)))
+    for text in [*(str(problem) for problem in found.problems), *notes(found)]:
+        say(f"! {text}")
+    say()
+    right = {"restarts", "age"}
+    table(
+        [Column(name, "right" if name in right else "left") for name in HEADINGS], [row_of(pod) for pod in found.pods]
+    )
+
+
+def _fields(found: ClusterStatus) -> dict[str, Any]:
+    """Return a status as ``--json`` prints it."""
+    return {
+        "cluster": found.where,
+        "namespace": found.namespace,
+        "wanted": found.wanted,
+        "ready": found.ready,
+        "phases": found.phases,
+        "preemptible": found.preemptible,
+        "restarts": found.restarts,
+        "evictions": found.evictions,
+        "steered_by": found.steered_by,
+        "problems": [{"kind": problem.kind, "text": problem.text} for problem in found.problems],
+        "pods": [dataclasses.asdict(pod) for pod in found.pods],
+    }

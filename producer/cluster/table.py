@@ -1,0 +1,142 @@
+"""The status of a cluster as HTML for a notebook, and as text for a terminal."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from html import escape
+
+from producer.cluster.status import ClusterStatus, Pod
+from producer.viewing.style import CARD_STYLE
+from producer.viewing.words import count, show_span
+
+HEADINGS = ("pod", "phase", "ready", "restarts", "age", "node", "preemptible", "reason")
+# Pods that a notebook's table shows; the rest is counted.
+_ROWS = 100
+_USUAL_WIDTH, _LEAST_WIDTH, _MOST_WIDTH = 110, 60, 160
+
+# What a table of many columns needs beside the style of cards, which is made for few.
+_TABLE_STYLE = """
+.warren-cluster { max-width: 980px; }
+.warren-cluster th { padding: 1px 14px 3px 0; border: 0; text-align: left !important; font-size: 12px;
+  font-weight: 500; opacity: .7; }
+.warren-cluster td, .warren-cluster td:first-child, .warren-cluster td:last-child { color: inherit; opacity: 1;
+  font-weight: 400; padding: 1px 14px 1px 0; font-variant-numeric: tabular-nums; }
+.warren-cluster .w-pods { margin-top: 10px; overflow-x: auto; }
+.warren-cluster td.w-bad { color: #e5484d; font-weight: 600; }
+""".strip()
+
+
+def row_of(pod: Pod) -> tuple[str, ...]:
+    """Return what a table says of a pod, a text for each of `HEADINGS`."""
+    preemptible = {True: "yes", False: "no", None: "unknown" if pod.node else ""}[pod.preemptible]
+    return (
+        pod.name,
+        pod.phase,
+        "yes" if pod.ready else "no",
+        str(pod.restarts),
+        show_span(round(pod.age_seconds)) if pod.age_seconds >= 10 else f"{pod.age_seconds:.0f} s",
+        pod.node or "",
+        preemptible,
+        pod.reason,
+    )
+
+
+def headline(status: ClusterStatus) -> str:
+    """Return how many workers there are: ``38 of 40 workers ready``."""
+    return f"{status.ready:,} of {count(status.wanted, 'worker')} ready"
+
+
+def remarks(status: ClusterStatus) -> list[str]:
+    """Return what stands beside the number of workers."""
+    said = [f"{number:,} {phase}" for phase, number in sorted(status.phases.items())]
+    if status.workers:
+        said.append("preemptible: unknown" if status.preemptible is None else f"{status.preemptible:,} preemptible")
+    said.append(count(status.restarts, "restart"))
+    said.append(count(status.evictions, "eviction") + ("" if status.events_known else " known"))
+    if status.steered_by:
+        said.append(f"steered by {status.steered_by}")
+    return said
+
+
+def notes(status: ClusterStatus) -> list[str]:
+    """Return what this account may not see."""
+    unseen = [what for what, known in (("nodes", status.nodes_known), ("events", status.events_known)) if not known]
+    return [f"this account may not list {' and '.join(unseen)}"] if unseen else []
+
+
+def html_of(status: ClusterStatus) -> str:
+    """Return a status as HTML that needs nothing from elsewhere, and is readable on light and dark.
+
+    Parameters
+    ----------
+    status : ClusterStatus
+
+    Returns
+    -------
+    str
+    """
+    state = "complete" if status.ready == status.wanted and not status.problems else "running"
+    word = "as wanted" if state == "complete" else "changing" if not status.problems else "in trouble"
+    state = "paused" if status.problems else state
+    rows = "".join(_html_row(pod) for pod in status.pods[:_ROWS])
+    more = f"<div>and {count(len(status.pods) - _ROWS, 'pod')} more</div>" if len(status.pods) > _ROWS else ""
+    head = "".join(f"<th>{escape(name)}</th>" for name in HEADINGS)
+    return (
+        f'<div class="warren-card warren-cluster"><style>{CARD_STYLE}\n{_TABLE_STYLE}</style>'
+        f'<div class="w-head"><span class="w-name">{escape(headline(status))}</span>'
+        f'<span class="w-state w-{state}">{escape(word)}</span></div>'
+        + "".join(f'<div class="w-notice">{escape(str(problem))}</div>' for problem in status.problems)
+        + '<div class="w-count" style="margin-top:8px">'
+        + "".join(f"<span>{escape(said)}</span>" for said in [*remarks(status), *notes(status)])
+        + f'</div><div class="w-pods"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{more}</div>'
+        f'<div class="w-foot"><span class="w-id">{escape(status.where)} · {escape(status.namespace)}</span></div></div>'
+    )
+
+
+def _html_row(pod: Pod) -> str:
+    cells = list(row_of(pod))
+    bad = {1: pod.phase in {"Failed", "Unknown"}, 3: pod.restarts > 0, 7: bool(pod.reason) and not pod.ready}
+    return (
+        "<tr>"
+        + "".join(
+            f"<td{' class=w-bad' if bad.get(place) else ''}>{escape(value)}</td>" for place, value in enumerate(cells)
+        )
+        + "</tr>"
+    )
+
+
+def text_of(status: ClusterStatus) -> str:
+    """Return a status as plain text, as wide as the terminal, without colours.
+
+    Parameters
+    ----------
+    status : ClusterStatus
+
+    Returns
+    -------
+    str
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    width = min(max(shutil.get_terminal_size((_USUAL_WIDTH, 0)).columns, _LEAST_WIDTH), _MOST_WIDTH)
+    out = io.StringIO()
+    console = Console(file=out, width=width, color_system=None, force_terminal=False, legacy_windows=False)
+    console.print(Text(" · ".join([headline(status), *remarks(status)])))
+    for line in [*(str(problem) for problem in status.problems), *notes(status)]:
+        console.print(Text(f"! {line}"))
+    if status.pods:
+        rows = [row_of(pod) for pod in status.pods]
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+        for name in HEADINGS:
+            table.add_column(Text(name), justify="right" if name in {"restarts", "age"} else "left", no_wrap=True)
+        for row in rows:
+            table.add_row(*(Text(value) for value in row))
+        # Lines may run over: a name that is cut off can't be typed.
+        needed = sum(max(map(len, cells)) + 2 for cells in zip(HEADINGS, *rows, strict=True))
+        console.width = max(width, needed)
+        console.print(table)
+    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())

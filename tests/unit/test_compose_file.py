@@ -1,0 +1,137 @@
+"""What docker-compose.yml, worker/Dockerfile and .env.example promise each other, read without an engine."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docker-compose.yml").read_text()
+COMPOSE: dict[str, Any] = YAML(typ="safe", pure=True).load(TEXT)
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+DOCKERFILE = (ROOT / "worker" / "Dockerfile").read_text()
+VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+# ${NAME}, ${NAME:-default}, ${NAME:?message}
+VARIABLE = re.compile(r"\$\{([A-Z_]+)(:[-?])?([^}]*)\}")
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_is_hardened_limited_and_watched(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert set(service["deploy"]["resources"]["limits"]) == {"cpus", "memory", "pids"}
+    assert service["logging"]["options"]["max-size"]
+    assert any(where.startswith("/tmp:") for where in service["tmpfs"])
+    assert not {"privileged", "cap_add", "pid", "ipc", "network_mode"} & set(service)
+    assert service["restart"] == ("no" if name == "demo" else "unless-stopped")
+    assert "container_name" not in service, "--scale needs names of its own"
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_port_is_opened_on_this_machine_only(name: str) -> None:
+    ports = SERVICES[name].get("ports", [])
+    assert all(re.fullmatch(r"127\.0\.0\.1:\$\{[A-Z]+_PORT:-\d+\}:\d+", port) for port in ports), ports
+    assert bool(ports) == ("outside" in SERVICES[name]["networks"])
+
+
+def test_workers_reach_broker_and_database_alone() -> None:
+    assert COMPOSE["networks"]["inside"] == {"internal": True}
+    assert SERVICES["worker"]["networks"] == SERVICES["demo"]["networks"] == ["inside"]
+
+
+def test_whoever_needs_a_server_waits_until_it_is_healthy() -> None:
+    for name in set(SERVICES) - {"rabbitmq", "mongodb"}:
+        needed = SERVICES[name]["depends_on"]
+        assert {"rabbitmq", "mongodb"} <= set(needed)
+        assert {how["condition"] for how in needed.values()} == {"service_healthy"}
+
+
+def test_servers_keep_their_data_in_named_volumes() -> None:
+    assert SERVICES["rabbitmq"]["volumes"][0] == "rabbitmq:/var/lib/rabbitmq"
+    assert SERVICES["rabbitmq"]["hostname"] == "rabbitmq", "its data carry the node's name"
+    assert SERVICES["mongodb"]["volumes"] == ["mongodb:/data/db"]
+    assert {"rabbitmq", "mongodb", "notebooks"} == set(COMPOSE["volumes"])
+
+
+def test_a_worker_is_left_more_than_its_grace() -> None:
+    worker = SERVICES["worker"]
+    assert int(worker["stop_grace_period"].removesuffix("s")) >= 2 * worker["environment"]["WARREN_GRACE_SECONDS"]
+
+
+def test_no_password_has_a_default() -> None:
+    for name, how, _ in VARIABLE.findall(TEXT):
+        if name.endswith(("_USER", "_PASSWORD")):
+            assert how == ":?", name
+    for line in (ROOT / ".env.example").read_text().splitlines():
+        if re.match(r"[A-Z_]*(PASSWORD|TOKEN)=", line):
+            assert line.endswith("="), line
+    assert ".env" in (ROOT / ".gitignore").read_text().splitlines()
+
+
+def test_the_example_names_every_variable_with_its_default() -> None:
+    example = dict(re.findall(r"^#? ?([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    used = {name: default if how == ":-" else None for name, how, default in VARIABLE.findall(TEXT)}
+    assert set(example) == set(used)
+    for name, default in used.items():
+        if default:
+            assert example[name] == default, name
+
+
+def test_the_script_puts_passwords_of_its_own_into_the_example(tmp_path: Path) -> None:
+    (tmp_path / "scripts").mkdir()
+    for name in ("scripts/env.sh", ".env.example"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    command = ["sh", "scripts/env.sh"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    made = (tmp_path / ".env").read_text()
+    found = dict(re.findall(r"^([A-Z_]+)=(.*)$", made, re.MULTILINE))
+    made_up = [value for name, value in found.items() if name.endswith(("PASSWORD", "TOKEN"))]
+    assert len(set(made_up)) == len(made_up) == 3
+    assert all(re.fullmatch("[0-9a-f]{48}", value) for value in made_up)
+    assert (tmp_path / ".env").stat().st_mode & 0o077 == 0, "for its owner's eyes"
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    assert (tmp_path / ".env").read_text() == made, "a second run would lock everybody out"
+
+
+def test_images_carry_the_version_and_nothing_is_latest() -> None:
+    images = {service["image"] for service in SERVICES.values()}
+    servers = {"${RABBITMQ_IMAGE:-rabbitmq:4-management}", "${MONGO_IMAGE:-mongo:8}"}
+    assert images == {f"warren-worker:{VERSION}", f"warren-notebook:{VERSION}", *servers}
+    assert "latest" not in TEXT + DOCKERFILE
+    assert f"warren-worker:{VERSION} " in DOCKERFILE
+
+
+def test_the_image_runs_as_a_user_by_the_exec_form() -> None:
+    stages = re.findall(r"^FROM (\S+) AS (\w+)$", DOCKERFILE, re.MULTILINE)
+    assert stages[-1][1] == "worker", "what a plain build makes"
+    assert {service["build"]["target"] for service in SERVICES.values() if "build" in service} <= {
+        name for _, name in stages
+    }
+    assert re.findall(r"^USER (.*)$", DOCKERFILE, re.MULTILINE)[-1] == "10001:10001"
+    commands = re.findall(r"^(?:CMD|ENTRYPOINT) +(.*)$", DOCKERFILE, re.MULTILINE)
+    assert commands
+    assert all(command.startswith("[") for command in commands)
+
+
+@pytest.mark.parametrize("name", ["worker", "gpu"])
+def test_an_image_has_the_versions_that_a_notebook_has(name: str) -> None:
+    def pins(file: str) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = {}
+        for package, version in re.findall(r"^([\w.-]+)==(\S+)", (ROOT / file).read_text(), re.MULTILINE):
+            found.setdefault(package, set()).add(version)
+        return found
+
+    theirs, notebook = pins(f"requirements-{name}.txt"), pins("requirements.txt")
+    assert not {"matplotlib", "plotly", "jupyterlab"} & set(theirs)
+    assert {"catboost", "lightgbm", "scikit-learn", "pika", "pymongo"} <= set(theirs)
+    assert {package: theirs[package] for package in set(theirs) & set(notebook)} == {
+        package: notebook[package] for package in set(theirs) & set(notebook)
+    }

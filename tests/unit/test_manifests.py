@@ -1,0 +1,265 @@
+"""Every overlay, rendered: Kubernetes' own schemas, our rules, and what the code says of the same things."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import kubernetes_validate
+import pytest
+from manifest_links import LINKS
+from manifest_rules import RULES
+from manifests import (
+    DEPLOYMENTS,
+    K8S,
+    KEDA,
+    ROOT,
+    Object,
+    containers,
+    copy_with_secrets,
+    find_kustomize,
+    named,
+    quantity,
+    render,
+    title,
+)
+
+from producer.cluster import autoscaling
+from tuning.broker import CONSUMER_TIMEOUT_MS
+from tuning.names import DEAD_QUEUE, GPU_QUEUE, LANES
+from tuning.settings import Settings
+
+FOLDERS = sorted({folder for folders in DEPLOYMENTS.values() for folder in folders})
+# The oldest that has what we use, and the newest that we know of.
+KUBERNETES = ("1.31", "1.36")
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Object]]:
+    """Every folder's objects."""
+    command = find_kustomize()
+    if command is None:
+        pytest.skip("no kubectl here, and no kustomize: https://kubernetes.io/docs/tasks/tools/ has them")
+    copy = copy_with_secrets(tmp_path_factory.mktemp("manifests"))
+    return {folder: render(command, copy / folder) for folder in FOLDERS}
+
+
+def deployed(rendered: dict[str, list[Object]], name: str) -> list[Object]:
+    return [thing for folder in DEPLOYMENTS[name] for thing in rendered[folder]]
+
+
+def test_every_folder_with_a_kustomization_is_looked_at() -> None:
+    there = {str(path.parent.relative_to(K8S)) for path in K8S.glob("**/kustomization.yaml")}
+    parts = {"secrets", *(f"base/{name}" for name in ("rabbitmq", "mongodb", "worker", "idle-first"))}
+    assert there - parts == set(FOLDERS)
+
+
+@pytest.mark.parametrize("version", KUBERNETES)
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_every_object_is_what_kubernetes_takes(folder: str, version: str, rendered: dict[str, list[Object]]) -> None:
+    for thing in rendered[folder]:
+        if thing["apiVersion"] == KEDA:
+            continue
+        try:
+            kubernetes_validate.validate(thing, version, strict=True)
+        except kubernetes_validate.ValidationError as exc:
+            path = ".".join(str(part) for part in exc.path)
+            pytest.fail(f"{folder}: {title(thing)}: {path}: {exc.message}")
+
+
+@pytest.mark.parametrize("rule", [*RULES, *LINKS])
+@pytest.mark.parametrize("name", DEPLOYMENTS)
+def test_every_deployment_holds_our_rules(name: str, rule: str, rendered: dict[str, list[Object]]) -> None:
+    complaints = list((RULES | LINKS)[rule](deployed(rendered, name)))
+    assert not complaints, "\n".join(complaints)
+
+
+def test_what_is_added_takes_the_place_of_nothing(rendered: dict[str, list[Object]]) -> None:
+    for name, folders in DEPLOYMENTS.items():
+        keys = [(thing["kind"], thing["metadata"]["name"]) for thing in deployed(rendered, name)]
+        assert len(set(keys)) == len(keys), f"{folders} have objects of the same name"
+
+
+def test_everything_lies_in_one_namespace(rendered: dict[str, list[Object]]) -> None:
+    for folder, objects in rendered.items():
+        for thing in objects:
+            where = thing["metadata"]["name" if thing["kind"] == "Namespace" else "namespace"]
+            assert where == "tuning", f"{folder}: {title(thing)} lies in {where}"
+
+
+def test_the_workers_image_is_of_this_version(rendered: dict[str, list[Object]]) -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    tags = {
+        container["image"].rpartition(":")[2]
+        for objects in rendered.values()
+        for _, container in containers(objects)
+        if "warren-worker" in container["image"]
+    }
+    assert tags == {version, f"{version}-gpu"}, "set newTag in k8s/base and k8s/overlays/gpu"
+
+
+def test_the_settings_of_a_worker_are_settings(rendered: dict[str, list[Object]]) -> None:
+    known = {field.alias for field in Settings.model_fields.values()}
+    for objects in rendered.values():
+        for thing in objects:
+            if thing["kind"] == "ConfigMap" and "WARREN_HTTP_PORT" in thing.get("data", {}):
+                assert set(thing["data"]) <= known
+                settings = Settings(**thing["data"])
+                assert (settings.http_host, settings.http_port, settings.log_format) == ("0.0.0.0", 8080, "json")
+
+
+def test_a_worker_caches_less_than_it_may_hold(rendered: dict[str, list[Object]]) -> None:
+    for folder, memory in (("overlays/local", 512 * 2**20), ("overlays/gke", 3 * 2**30)):
+        config = next(
+            one for one in rendered[folder] if one["kind"] == "ConfigMap" and "WARREN_CACHE_BYTES" in one["data"]
+        )
+        assert int(config["data"]["WARREN_CACHE_BYTES"]) <= memory / 2
+
+
+def test_the_broker_gives_a_chunk_as_long_as_its_queues_say(rendered: dict[str, list[Object]]) -> None:
+    config = next(one for one in rendered["base"] if one["kind"] == "ConfigMap" and "10-warren.conf" in one["data"])
+    assert re.search(rf"^consumer_timeout = {CONSUMER_TIMEOUT_MS}$", config["data"]["10-warren.conf"], re.MULTILINE)
+    assert config["data"]["enabled_plugins"].split() == ["[rabbitmq_management,rabbitmq_prometheus]."]
+
+
+def test_applying_again_leaves_the_number_of_workers_alone(rendered: dict[str, list[Object]]) -> None:
+    for folder, name in (("overlays/local", "worker"), ("overlays/gke", "worker"), ("overlays/gpu", "worker-gpu")):
+        assert "replicas" not in named(rendered[folder], "Deployment", name)["spec"]
+
+
+def test_on_gke_only_workers_stand_on_spot_nodes(rendered: dict[str, list[Object]]) -> None:
+    objects = rendered["overlays/gke"]
+    worker = named(objects, "Deployment", "worker")["spec"]["template"]["spec"]
+    assert worker["nodeSelector"] == {"cloud.google.com/gke-spot": "true"}
+    for kind, name in (("StatefulSet", "rabbitmq"), ("StatefulSet", "mongodb"), ("Deployment", "idle-first")):
+        spec = named(objects, kind, name)["spec"]
+        assert spec["template"]["spec"]["nodeSelector"] == {"cloud.google.com/gke-nodepool": "standard"}
+        for claim in spec.get("volumeClaimTemplates", []):
+            assert claim["spec"]["storageClassName"] == "premium-rwo"
+
+
+def test_two_small_nodes_hold_ten_workers_and_the_servers(rendered: dict[str, list[Object]]) -> None:
+    wanted = {"cpu": 0.0, "memory": 0.0}
+    for where, container in containers(rendered["overlays/local"]):
+        for what in wanted:
+            times = 10 if where.startswith("Deployment worker,") else 1
+            wanted[what] += times * quantity(container["resources"]["requests"][what])
+    # Two nodes of 2 CPUs and 4 GiB, less a CPU and a gigabyte for the system's own.
+    assert wanted["cpu"] <= 3.0, wanted
+    assert wanted["memory"] <= 7 * 2**30, wanted
+
+
+def test_keda_counts_every_lane_and_what_is_in_hand(rendered: dict[str, list[Object]]) -> None:
+    scaled = named(rendered["overlays/autoscale"], "ScaledObject", "worker")["spec"]
+    (trigger,) = scaled["triggers"]
+    said = trigger["metadata"]
+    assert all(isinstance(value, str) for value in said.values()), "KEDA takes strings alone"
+    assert [queue for queue in (*LANES, GPU_QUEUE, DEAD_QUEUE) if re.search(said["queueName"], queue)] == list(LANES)
+    assert (said["protocol"], said["useRegex"], said["operation"]) == ("http", "true", "sum")
+    assert (said["excludeUnacknowledged"], said["mode"], said["value"]) == ("false", "QueueLength", "1")
+    assert (scaled["minReplicaCount"], scaled["scaleTargetRef"]) == (0, {"name": "worker"})
+    authentication = named(
+        rendered["overlays/autoscale"], "TriggerAuthentication", trigger["authenticationRef"]["name"]
+    )
+    assert {one["parameter"]: (one["name"], one["key"]) for one in authentication["spec"]["secretTargetRef"]} == {
+        "username": ("rabbitmq", "username"),
+        "password": ("rabbitmq", "password"),
+    }
+
+
+def test_the_autoscaler_that_keda_makes_is_what_kubernetes_takes(rendered: dict[str, list[Object]]) -> None:
+    # KEDA's own kinds have no schema here. What it hands on to Kubernetes has one.
+    scaled = named(rendered["overlays/autoscale"], "ScaledObject", "worker")["spec"]
+    known = {
+        "scaleTargetRef",
+        "minReplicaCount",
+        "maxReplicaCount",
+        "pollingInterval",
+        "cooldownPeriod",
+        "advanced",
+        "triggers",
+    }
+    assert set(scaled) <= known
+    assert set(scaled["advanced"]) == {"horizontalPodAutoscalerConfig"}
+    made = {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "keda-hpa-worker"},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", **scaled["scaleTargetRef"]},
+            "minReplicas": 1,
+            "maxReplicas": scaled["maxReplicaCount"],
+            **scaled["advanced"]["horizontalPodAutoscalerConfig"],
+        },
+    }
+    kubernetes_validate.validate(made, KUBERNETES[-1], strict=True)
+
+
+def test_the_notebook_asks_for_the_same_autoscalers(rendered: dict[str, list[Object]]) -> None:
+    # Cluster.autoscale(0, 40) and the overlays are two ways to one thing.
+    keda, hpa = rendered["overlays/autoscale"], rendered["overlays/autoscale/hpa"]
+    pairs = (
+        (autoscaling.scaled_object("worker", "tuning", 0, 40), named(keda, "ScaledObject", "worker")),
+        (autoscaling.trigger_authentication(), named(keda, "TriggerAuthentication", "rabbitmq")),
+        (
+            autoscaling.horizontal_pod_autoscaler("worker", "tuning", 1, 40),
+            named(hpa, "HorizontalPodAutoscaler", "worker"),
+        ),
+    )
+    for made, written in pairs:
+        assert made["spec"] == written["spec"]
+        assert made["apiVersion"] == written["apiVersion"]
+
+
+def test_the_command_in_the_readme_puts_the_registry_in(tmp_path: Path) -> None:
+    if (command := find_kustomize()) is None:
+        pytest.skip("no kubectl here, and no kustomize: https://kubernetes.io/docs/tasks/tools/ has them")
+    copy = copy_with_secrets(tmp_path)
+    (line,) = [line for line in (K8S / "overlays/gke/README.md").read_text().splitlines() if line.startswith("sed")]
+    environment = {"PROJECT": "mine", "REGION": "here", "PATH": os.environ["PATH"]}
+    subprocess.run(["bash", "-c", line], cwd=copy.parent, env=environment, check=True)
+    images = {container["image"] for _, container in containers(render(command, copy / "overlays/gke"))}
+    assert "here-docker.pkg.dev/mine/warren/warren-worker:0.1.0" in images
+
+
+def test_a_scale_down_waits_longer_than_a_chunk_takes(rendered: dict[str, list[Object]]) -> None:
+    keda = named(rendered["overlays/autoscale"], "ScaledObject", "worker")["spec"]
+    hpa = named(rendered["overlays/autoscale/hpa"], "HorizontalPodAutoscaler", "worker")["spec"]
+    for behavior in (keda["advanced"]["horizontalPodAutoscalerConfig"]["behavior"], hpa["behavior"]):
+        assert behavior["scaleDown"]["stabilizationWindowSeconds"] >= 60, "a chunk takes up to a minute"
+
+
+def test_git_holds_no_secret() -> None:
+    tracked = subprocess.run(["git", "ls-files", "k8s"], cwd=ROOT, capture_output=True, text=True).stdout.split()
+    assert not [path for path in tracked if path.startswith("k8s/secrets/") and path.endswith(".env")]
+    ignored = ["k8s/secrets/rabbitmq.env", "k8s/secrets/mongodb.env"]
+    done = subprocess.run(["git", "check-ignore", *ignored], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode != 128:  # not a git checkout: an archive has nothing to ignore
+        assert done.stdout.split() == ignored
+
+
+def test_secrets_are_made_once_and_read_by_nobody_else(tmp_path: Path) -> None:
+    script = tmp_path / "create.sh"
+    script.write_text((K8S / "secrets/create.sh").read_text())
+    for _ in range(2):
+        done = subprocess.run(["bash", str(script)], capture_output=True, text=True, timeout=30)
+        assert done.returncode == 0, done.stderr
+    assert done.stdout.count("is there already") == 2
+    passwords = set()
+    for name in ("rabbitmq", "mongodb"):
+        path = tmp_path / f"{name}.env"
+        assert path.stat().st_mode & 0o077 == 0
+        found = re.fullmatch(r"username=warren\npassword=([0-9a-f]{48})\n", path.read_text())
+        assert found, "hexadecimal digits alone need no escapes in a URL"
+        passwords.add(found[1])
+        assert (K8S / f"secrets/{name}.env.example").exists()
+    assert len(passwords) == 2
+
+
+def test_every_folder_is_explained() -> None:
+    for folder, name in itertools.product(("overlays",), ("local", "gke", "gpu", "autoscale", "backup")):
+        assert (K8S / folder / name / "README.md").exists()
