@@ -5,7 +5,7 @@
 # 200 trials, scales to 10 workers, deletes some at random and rolls all while it runs, checks that each trial has exactly one
 # result, equal to a local run bit for bit, and takes everything down again. Exit status 0: all of that held.
 #
-# Needs kubectl, and .venv (`make setup`). From outside:
+# Needs kubectl, GNU timeout, and .venv (`make setup`) of the Python that the image has, 3.11. From outside:
 #   NAMESPACE         made and deleted here; must not be there yet    (warren-e2e)
 #   STORAGE_CLASS     of the volumes                                  (the cluster's default)
 #   RABBITMQ_IMAGE    with its tag                                    (as in k8s/base)
@@ -83,7 +83,7 @@ finish() {
       say "left as it is: kubectl delete namespace $namespace"
     else
       say "taking down"
-      if ! timeout --foreground $((teardown_seconds + 30)) kubectl delete namespace "$namespace" --timeout="${teardown_seconds}s"; then
+      if ! timeout --foreground $((teardown_seconds + 30)) kubectl delete namespace "$namespace" --ignore-not-found --timeout="${teardown_seconds}s"; then
         echo "e2e: namespace $namespace is not gone after $teardown_seconds s" >&2
         [ "$status" -ne 0 ] || status=1
       fi
@@ -144,6 +144,10 @@ patches:
         value:
           requests: {cpu: "$worker_cpu", memory: "$worker_memory"}
           limits: {cpu: "$worker_cpu", memory: "$worker_memory"}
+      # A forest on several threads adds its trees in any order: the last bit differs from run to run.
+      - op: add
+        path: /spec/template/spec/containers/0/env/-
+        value: {name: WARREN_THREADS, value: "1"}
 YAML
     if [ -n "${STORAGE_CLASS:-}" ]; then
       cat << YAML
@@ -210,11 +214,13 @@ YAML
 
 # Waits for a server; its volume is handed over where that is what it lacks.
 wait_for_server() {
-  local deadline=$((SECONDS + rollout_seconds)) began
+  local deadline=$((SECONDS + rollout_seconds)) began quick=0
   say "waiting for $1"
   while began=$SECONDS; ! timeout --foreground $((look_seconds + 30)) kubectl --namespace "$namespace" rollout status "$1" --timeout="${look_seconds}s"; do
     if [ $((SECONDS - began)) -lt $((look_seconds - 1)) ]; then
-      return 1 # it did not wait: something else is wrong
+      # It did not wait: the API is busy, or something else is wrong.
+      [ $((quick += 1)) -lt 4 ] || return 1
+      sleep 3
     elif [ -z "$handed_over" ] && is_denied; then
       hand_over
       deadline=$((SECONDS + rollout_seconds))
@@ -225,6 +231,7 @@ wait_for_server() {
 }
 
 command -v kubectl > /dev/null || fail "no kubectl on the PATH: https://kubernetes.io/docs/tasks/tools/"
+command -v timeout > /dev/null || fail "no timeout on the PATH: it is in GNU coreutils (macOS: brew install coreutils)"
 [ -x "$python" ] || fail "no $python: run make setup first"
 trap finish EXIT
 trap 'exit 130' INT
@@ -240,6 +247,7 @@ applied=1
 apply
 wait_for_server statefulset/rabbitmq
 wait_for_server statefulset/mongodb
+[ -z "$handed_over" ] || wait_for_server statefulset/rabbitmq # it may have been replaced meanwhile
 for what in deployment/worker deployment/idle-first; do
   say "waiting for $what"
   timeout --foreground $((rollout_seconds + 30)) kubectl --namespace "$namespace" rollout status "$what" --timeout="${rollout_seconds}s"

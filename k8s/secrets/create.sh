@@ -8,7 +8,7 @@ for name in rabbitmq mongodb; do
     echo "$name.env is there already: left as it is"
     continue
   fi
-  password=$(openssl rand -hex 24)
+  password=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')
   printf 'username=warren\npassword=%s\n' "$password" > "$name.env"
   echo "$name.env made"
 done

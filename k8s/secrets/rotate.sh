@@ -28,7 +28,7 @@ value() { sed -n "s/^$1=//p" "$name.env"; }
 
 user=$(value username)
 old=$(value password)
-new=$(openssl rand -hex 24)
+new=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')
 printf 'username=%s\npassword=%s\n' "$user" "$new" > "$name.env.new"
 
 # shellcheck disable=SC2016 # the pod's shell expands it
@@ -46,5 +46,5 @@ esac
 mv "$name.env.new" "$name.env"
 printf '{"stringData": {"password": "%s"}}' "$new" | k patch secret "$name" --type=merge --patch-file=/dev/stdin
 k rollout restart deployment --selector=app.kubernetes.io/component=worker
-k rollout status deployment/worker --timeout=300s
+k rollout status deployment --selector=app.kubernetes.io/component=worker --timeout=300s
 echo "$name has a new password; notebooks that are connected connect again"

@@ -8,13 +8,13 @@ import signal
 import stat
 import subprocess
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import cluster_e2e
 import pytest
-from conftest import StartWorker
+from acceptance.conftest import StartWorker
 from manifests import K8S, containers, named, parse
 from polling import until
 from searches import Search
@@ -339,6 +339,29 @@ def test_there_are_two_hundred_trials() -> None:
     assert len(ParameterGrid(cluster_e2e.search_of(140).grid)) == 200
 
 
+def test_the_search_of_the_cluster_is_one_that_both_sides_can_run(fleet: Processes) -> None:
+    whole = cluster_e2e.search_of(22)
+    forests, boosters = whole.grid
+    forests |= {"model__max_depth": [4], "model__min_samples_leaf": [1]}
+    boosters |= {"model__n_estimators": [20]}
+    fleet.scale(2)
+    search = replace(whole, grid=[forests, boosters])
+    study = search.there().wait(timeout=SECONDS, progress=False)
+    assert cluster_e2e.check(study, search) == []
+    assert study.status().total == 18
+
+
+def test_other_versions_are_told_from_other_scores(
+    fleet: Processes, search: Search, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.scale(2)
+    study = search.there().wait(timeout=SECONDS, progress=False)
+    monkeypatch.setattr(cluster_e2e, "versions", lambda library: {"numpy": "1.0"})
+    [said] = cluster_e2e.check(study, search)
+    assert said.startswith("other versions than the workers': ")
+    assert "{'numpy': '1.0'} here" in said
+
+
 def test_kubectl_is_asked_for_what_is_meant(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in stage.environment.items():
         monkeypatch.setenv(name, value)
@@ -355,6 +378,12 @@ def test_kubectl_is_asked_for_what_is_meant(stage: Stage, monkeypatch: pytest.Mo
         "--namespace mine rollout restart deployment/worker",
         "--namespace mine rollout status deployment/worker --timeout=5s",
     ]
+    monkeypatch.setattr(cluster_e2e, "_LOOK_SECONDS", 0.0)
     monkeypatch.setenv("FAKE_FAILS", "scale")
     with pytest.raises(SystemExit, match="the cluster says no"):
         kubectl.scale(3)
+    assert sum("--replicas=3" in call for call in stage.calls) == 4, "an API that is busy is asked again"
+    monkeypatch.setenv("FAKE_FAILS", "restart")
+    with pytest.raises(SystemExit, match="the cluster says no"):
+        kubectl.roll()
+    assert sum("rollout restart" in call for call in stage.calls) == 2

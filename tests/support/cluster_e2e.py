@@ -14,21 +14,26 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from lightgbm import LGBMClassifier
 from searches import Search, assert_same_results
 from sklearn.datasets import load_breast_cancer
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.pipeline import Pipeline
 from xgboost import XGBClassifier
 
 from producer import Study
+from tuning.machine import cpu_model, versions
 from tuning.settings import load_settings
 from tuning.store import Store
+
+T = TypeVar("T")
 
 # Seconds for one command of kubectl that does not wait for anything.
 _COMMAND_SECONDS = 60.0
 _LOOK_SECONDS = 1.0
+_TRIES = 4
 # The part of the study within which workers are deleted: the rest is for those that took their places.
 _DISTURBED = 0.7
 
@@ -40,7 +45,7 @@ class Fleet(Protocol):
         """Ask for so many workers."""
 
     def workers(self) -> list[str]:
-        """Return the names of those that run."""
+        """Return the names of those that are ready."""
 
     def delete(self, name: str, *, hard: bool) -> None:
         """Delete one: with its grace, or at once."""
@@ -58,22 +63,26 @@ class Kubectl:
     def __init__(self, namespace: str) -> None:
         self._namespace = namespace
 
-    def _run(self, *arguments: str, seconds: float = _COMMAND_SECONDS) -> str:
+    def _run(self, *arguments: str, seconds: float = _COMMAND_SECONDS, tries: int = _TRIES) -> str:
         command = ["kubectl", "--namespace", self._namespace, *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds)
-        if done.returncode:
-            raise SystemExit(f"{' '.join(command)}: {done.stderr.strip()}")
-        return done.stdout
+        while True:
+            tries -= 1
+            try:
+                return subprocess.run(command, capture_output=True, text=True, timeout=seconds, check=True).stdout
+            except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as exc:
+                why = f"{' '.join(command)}: {(exc.stderr or str(exc)).strip()}"
+                if tries <= 0:
+                    raise SystemExit(why) from exc
+                say(f"{why}; again")  # a small cluster is busy, and so is its API
+                time.sleep(_LOOK_SECONDS)
 
     def scale(self, count: int) -> None:
         self._run("scale", "deployment/worker", f"--replicas={count}")
 
     def workers(self) -> list[str]:
         found = json.loads(self._run("get", "pods", "--selector=app.kubernetes.io/name=worker", "--output=json"))
-        pods = [(one["metadata"], one["status"]) for one in found["items"]]
-        return [
-            about["name"] for about, status in pods if status["phase"] == "Running" and "deletionTimestamp" not in about
-        ]
+        there = [one for one in found["items"] if "deletionTimestamp" not in one["metadata"]]
+        return [one["metadata"]["name"] for one in there if _is_ready(one["status"])]
 
     def delete(self, name: str, *, hard: bool) -> None:
         # A pod may be gone since it was listed.
@@ -81,43 +90,49 @@ class Kubectl:
         self._run("delete", "pod", name, "--wait=false", "--ignore-not-found", *how)
 
     def roll(self) -> None:
-        self._run("rollout", "restart", "deployment/worker")
+        self._run("rollout", "restart", "deployment/worker", tries=1)
 
     def settle(self, seconds: float) -> None:
         what = ("rollout", "status", "deployment/worker", f"--timeout={seconds:.0f}s")
         self._run(*what, seconds=seconds + _COMMAND_SECONDS)
 
 
+def _is_ready(status: dict[str, Any]) -> bool:
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in status.get("conditions", ()))
+
+
 def search_of(trees: int) -> Search:
     """Return 200 trials: forests that take their time and share nothing, and boosting, which the image has too."""
     X, y = load_breast_cancer(return_X_y=True)
+    forest = RandomForestClassifier(random_state=0, n_jobs=1)
+    boosters = [XGBClassifier(n_jobs=1, random_state=0), LGBMClassifier(n_jobs=1, random_state=0, verbosity=-1)]
+    # A pipeline of one step, which scikit-learn's own search can put several models into.
     grid: list[dict[str, Any]] = [
         {
-            "estimator": [RandomForestClassifier(random_state=0, n_jobs=1)],
-            "n_estimators": [trees - 20, trees - 10, trees, trees + 10, trees + 20],
-            "max_depth": [4, 6, 8, 10],
-            "min_samples_leaf": [1, 2, 3, 4],
-            "criterion": ["gini", "entropy"],
+            "model": [forest],
+            "model__n_estimators": [trees - 20, trees - 10, trees, trees + 10, trees + 20],
+            "model__max_depth": [4, 6, 8, 10],
+            "model__min_samples_leaf": [1, 2, 3, 4],
+            "model__criterion": ["gini", "entropy"],
         },
         {
-            "estimator": [
-                XGBClassifier(n_jobs=1, random_state=0),
-                LGBMClassifier(n_jobs=1, random_state=0, verbosity=-1),
-            ],
-            "n_estimators": [20, 40, 60, 80, 100],
-            "learning_rate": [0.05, 0.1, 0.2, 0.3],
+            "model": boosters,
+            "model__n_estimators": [20, 40, 60, 80, 100],
+            "model__learning_rate": [0.05, 0.1, 0.2, 0.3],
         },
     ]
-    return Search(None, grid, X, y, options={"cv": 3, "scoring": ["roc_auc", "accuracy"]})
+    pipeline = Pipeline([("model", forest)])
+    return Search(pipeline, grid, X, y, options={"cv": 3, "scoring": ["roc_auc", "accuracy"]})
 
 
-def until(condition: Callable[[], object], seconds: float, what: str) -> None:
-    """Look again and again until a condition holds."""
+def until(look: Callable[[], T], seconds: float, what: str) -> T:
+    """Look again and again until something is there; return it."""
     deadline = time.monotonic() + seconds
-    while not condition():
+    while not (found := look()):
         if time.monotonic() > deadline:
             raise SystemExit(f"not within {seconds:.0f} s: {what}")
         time.sleep(_LOOK_SECONDS)
+    return found
 
 
 def say(text: str) -> None:
@@ -139,8 +154,7 @@ def disturb(study: Study, fleet: Fleet, deletions: int, chance: random.Random, s
             fleet.roll()
             blows["rollouts"] += 1
             say(f"{study.status().done} of {study.status().total} trials: rolling all workers")
-        until(fleet.workers, seconds, "a worker runs")
-        victim, hard = chance.choice(fleet.workers()), bool(number % 2)
+        victim, hard = chance.choice(until(fleet.workers, seconds, "a worker is ready")), bool(number % 2)
         fleet.delete(victim, hard=hard)
         blows["killed" if hard else "evicted"] += 1
         say(f"{study.status().done} of {study.status().total} trials: {victim} {'killed' if hard else 'evicted'}")
@@ -163,13 +177,20 @@ def check(study: Study, search: Search) -> list[str]:
         wrong.append(f"documents of trials that there are not: {stray[:10]}")
     if failed := [f"{one['number']}: {one['error']}" for one in documents if one["state"] != "COMPLETE"]:
         wrong.append(f"{len(failed)} trials failed: {failed[:3]}")
+    here = {one["library"]: versions(one["library"]) for one in documents}
+    differ = {f"{one['versions']} there, {here[one['library']]} here" for one in documents} - {
+        f"{found} there, {found} here" for found in here.values()
+    }
+    if differ:
+        wrong.append(f"other versions than the workers': {sorted(differ)[0]}; compare with the image's Python and pins")
     if not wrong:
         say(f"{len(documents)} trials, a document each; now the same {total} in this process")
         try:
             assert_same_results(study.cv_results_, search.here().cv_results_)
         except AssertionError as exc:
             cpus = sorted({str(document["cpu"]) for document in documents})
-            wrong.append(f"scores are not those of GridSearchCV here: {exc}; the workers' CPUs were {cpus}")
+            where = f"the workers' CPUs were {cpus}, this is {cpu_model()}"
+            wrong.append(f"scores are not those of GridSearchCV here: {exc}; {where}")
     workers = {document["worker"] for document in documents}
     again = sum(document["attempts"] > 1 for document in documents)
     say(f"{len(workers)} workers wrote results, {again} trials were tried more than once")
