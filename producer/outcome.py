@@ -5,6 +5,8 @@ from __future__ import annotations
 import weakref
 from collections.abc import Sequence
 from functools import cached_property
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from producer.following import gone
@@ -208,6 +210,64 @@ class Outcome:
 
         number = self.best_index_ if index is None else index
         return fitted_model(self._store, self._settings, self.id, number, self.refit_estimator(number), timeout)
+
+    def export(
+        self,
+        path: str | PathLike[str],
+        index: int | None = None,
+        *,
+        format: str | None = None,
+        overwrite: bool = False,
+        timeout: float | None = None,
+    ) -> Path:
+        """Write the best trial's model, trained on all data by a worker, into a folder that others can serve.
+
+        The model is in its library's own format and needs no Warren: XGBoost's UBJ, LightGBM's text, CatBoost's cbm;
+        everything else, pipelines too, by skops. A `KerasModel` becomes a SavedModel, whose signature takes X as
+        ``fit`` does. Beside it lies ``manifest.json``: study, trial, parameters, scores, versions, signature, and the
+        SHA-256 of every file, which `producer.models.export.verify` verifies.
+
+        Parameters
+        ----------
+        path : str or PathLike
+            The folder to make. Of a `KerasModel`, the one above: the model goes to ``path/<name>/<version>``, where
+            TensorFlow Serving looks for it, under the study's name and the next free number.
+        index : int, default=None
+            Number of the trial; None is the best one so far.
+        format : {"json"}, default=None
+            XGBoost's other format, as text; None is the library's own.
+        overwrite : bool, default=False
+            Replace an export that is there; of a `KerasModel`, its newest version. Nothing else is ever replaced.
+        timeout : float, default=None
+            Seconds to wait for the training, as for `best_model`.
+
+        Returns
+        -------
+        pathlib.Path
+            The folder with ``manifest.json``; it is there whole or not at all.
+
+        Raises
+        ------
+        NoResultError
+            No trial has a score yet, or the one asked for has not ended.
+        InputError
+            There is an export already, the folder can't be written, or TensorFlow is missing for a `KerasModel`.
+        TrialError, TimeoutError
+            As `best_model` raises them.
+        """
+        from producer.models.export import export_model
+
+        trial = self._best() if index is None else self._ended(index)
+        return export_model(
+            self._store,
+            self._settings,
+            trial,
+            self.refit_estimator(trial["number"]),
+            path,
+            format=format,
+            overwrite=overwrite,
+            timeout=timeout,
+        )
 
     def _check_there(self) -> None:
         if self._store.study(self.id, ("_id",)) is None:

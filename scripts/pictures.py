@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import nbformat
@@ -27,8 +28,8 @@ from producer import Study, local_stack, submit
 from producer.demo import grids
 
 FOLDER = Path(__file__).parents[1] / "docs" / "pictures"
-# Pixels of a plot, of a cell and of the dashboard, and how many of the screen's a pixel of them is.
-PLOT, CELL, DASHBOARD = (1100, 800), (840, 800), (1400, 1180)
+# Pixels of a plot, of a cell, of the dashboard and of TensorBoard, and how many of the screen's a pixel of them is.
+PLOT, CELL, DASHBOARD, BOARD = (1100, 800), (840, 800), (1400, 1180), (1900, 1000)
 SCALE = 1.5
 # Colours of a picture: enough for plots, and a quarter of the bytes.
 COLOURS = 256
@@ -128,6 +129,22 @@ def shoot_dashboard(browser: Browser, study: Study) -> None:
         page.close()
 
 
+def shoot_tensorboard(browser: Browser, study: Study) -> None:
+    """Take the HParams page of TensorBoard."""
+    with TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "producer", "tensorboard", study.id, "--port", "0", "--logdir", folder]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                page = new_page(browser, BOARD, scale=1.0)
+                page.goto(next(iter(process.stdout or ())).strip())
+                page.get_by_text("XGBClassifier").nth(1).wait_for()
+                page.wait_for_timeout(1000)  # the table has its widths
+                save("tensorboard", page.screenshot())
+                page.close()
+            finally:
+                process.terminate()
+
+
 def main() -> None:
     """Make them all."""
     path = find_chromium()
@@ -143,6 +160,7 @@ def main() -> None:
         shoot_dashboard(browser, study)
         study.wait()
         shoot_cell(browser, "card", study, "study")
+        shoot_tensorboard(browser, study)
         for name in PLOTS:
             shoot_plot(browser, study, name)
 

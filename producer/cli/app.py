@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from producer.cli import cluster, dashboard, machines, results, studies, submit
+from producer.cli import cluster, dashboard, export, machines, results, studies, submit, tensorboard
 from producer.cli.help import MARKUP, fill
 from producer.cli.output import INTERRUPTED, note, say
 from tuning.errors import WarrenError
@@ -62,7 +62,7 @@ def _options(
     pass
 
 
-for module in (submit, results, dashboard, studies, machines, cluster):
+for module in (submit, results, export, dashboard, tensorboard, studies, machines, cluster):
     module.add_to(app)
 
 

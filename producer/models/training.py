@@ -31,7 +31,7 @@ _LOST_SECONDS = 3600.0
 def fitted_model(
     store: Store, settings: Settings, study_id: str, number: int, unfitted: Any, timeout: float | None
 ) -> Any:
-    """Let a worker train an estimator on all data of a study, unless one has, and return it.
+    """Return an estimator that a worker has trained on all data of a study, as `trained` has it stored.
 
     Parameters
     ----------
@@ -48,6 +48,30 @@ def fitted_model(
     Returns
     -------
     estimator instance
+
+    Raises
+    ------
+    TrialError, TimeoutError, StudyError, StoreError, BrokerError
+        As `trained` raises them.
+    """
+    trial = trained(store, settings, study_id, number, unfitted, timeout)
+    return load(store.models.get(trial["model"]["file"]), trial["model"], unfitted, settings.allow)
+
+
+def trained(
+    store: Store, settings: Settings, study_id: str, number: int, unfitted: Any, timeout: float | None
+) -> Document:
+    """Let a worker train an estimator on all data of a study, unless one has.
+
+    Parameters
+    ----------
+    store, settings, study_id, number, unfitted, timeout
+        As for `fitted_model`.
+
+    Returns
+    -------
+    dict
+        Document of the trial that trained it; ``model`` says where the model is.
 
     Raises
     ------
@@ -76,7 +100,7 @@ def fitted_model(
         raise StudyError(f"study {own_id}, which trains a model for {study_id}, was cancelled or deleted")
     if trial["state"] == "FAILED":
         raise TrialError(f"study {study_id}: training trial {number} on all data failed: {trial['error']}")
-    return load(store.models.get(trial["model"]["file"]), trial["model"], unfitted, settings.allow)
+    return trial
 
 
 def _under_way(store: Store, own_id: str) -> bool:

@@ -12,12 +12,13 @@ _DOORS = {
     ("rabbitmq", "amqp"): {"worker"},
     ("rabbitmq", "prometheus"): {"namespace monitoring"},
     ("rabbitmq", "management"): {"namespace keda"},
-    ("mongodb", "mongodb"): {"worker", "backup"},
+    ("mongodb", "mongodb"): {"worker", "backup", "tensorboard"},
 }
 # Where each of ours may go: (name, port); DNS is looked at apart.
 _WAYS = {
     "worker": {("rabbitmq", 5672), ("mongodb", 27017)},
     "backup": {("mongodb", 27017)},
+    "tensorboard": {("mongodb", 27017)},
     "idle-first": {("worker", 8080), ("anywhere", 443), ("anywhere", 6443), ("anywhere", 8443)},
     "broker": set(),
     "database": set(),

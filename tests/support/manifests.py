@@ -27,6 +27,8 @@ DEPLOYMENTS = {
     "gke and autoscale": ("overlays/gke", "overlays/autoscale"),
     "local and hpa": ("overlays/local", "overlays/autoscale/hpa"),
     "gke and backup": ("overlays/gke", "overlays/backup"),
+    "local and tensorboard": ("overlays/local", "overlays/tensorboard"),
+    "gke and tensorboard": ("overlays/gke", "overlays/tensorboard"),
 }
 # Kubernetes' kinds have schemas in kubernetes-validate; KEDA's do not, and are looked at by tests of their own.
 KEDA = "keda.sh/v1alpha1"

@@ -102,6 +102,13 @@ def test_the_workers_image_is_of_this_version(rendered: dict[str, list[Object]])
     assert tags == {version, f"{version}-gpu"}, "set newTag in k8s/base and k8s/overlays/gpu"
 
 
+def test_tensorboard_runs_in_the_notebooks_image_of_this_version(rendered: dict[str, list[Object]]) -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    [(_, container)] = containers(rendered["overlays/tensorboard"])
+    assert container["image"] == f"warren-notebook:{version}", "set newTag in k8s/overlays/tensorboard"
+    assert container["command"][:2] == ["warren", "tensorboard"]
+
+
 def test_the_settings_of_a_worker_are_settings(rendered: dict[str, list[Object]]) -> None:
     known = {field.alias for field in Settings.model_fields.values()}
     for objects in rendered.values():
@@ -261,5 +268,5 @@ def test_secrets_are_made_once_and_read_by_nobody_else(tmp_path: Path) -> None:
 
 
 def test_every_folder_is_explained() -> None:
-    for folder, name in itertools.product(("overlays",), ("local", "gke", "gpu", "autoscale", "backup")):
+    for folder, name in itertools.product(("overlays",), ("local", "gke", "gpu", "autoscale", "backup", "tensorboard")):
         assert (K8S / folder / name / "README.md").exists()

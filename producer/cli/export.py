@@ -1,0 +1,57 @@
+"""The command export: the best model of a study, in a folder that others can serve."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from producer.cli.help import add_command
+from producer.cli.output import note, on_interrupt, plural, print_json, say
+from producer.cli.studies import AsJson, StudyId, find
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command of this module."""
+    add_command(app, export, "Studies")
+
+
+def export(
+    study_id: StudyId,
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="The folder to make; of a network, the one above.")],
+    trial: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="Number of the trial. Default: the best one.")
+    ] = None,
+    format: Annotated[str | None, typer.Option(metavar="FORMAT", help="json: of XGBoost, text and not UBJ.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an export that is there.")] = False,
+    json_: AsJson = False,
+) -> None:
+    """Export the best model of a study, trained on all data by a worker: a file or SavedModel, and a manifest.
+
+    The format is the library's own and needs no Warren to load: XGBoost's UBJ, LightGBM's text, CatBoost's cbm,
+    scikit-learn's estimators by skops. A network becomes PATH/NAME/VERSION, where TensorFlow Serving looks for it.
+    JSON prints the manifest, with the path.
+
+    Example:
+      warren export breast models/breast
+      warren export breast models/third --trial 3 --format json
+      warren export digits models --json | jq -r .path
+    """
+    from producer.models.export import verify
+
+    # TensorFlow reads it when it is imported; what it tells its developers hides what the person is told.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    study = find(study_id)
+    note("a worker trains the model on all data, unless one has: Ctrl-C ends the waiting, not the training")
+    with on_interrupt("warren: interrupted; the same command again goes on from here"):
+        folder = study.export(path, trial, format=format, overwrite=overwrite)
+    manifest = verify(folder)
+    if json_:
+        print_json({"path": str(folder), **manifest})
+        return
+    files = manifest["files"].values()
+    kilobytes = sum(file["bytes"] for file in files) / 1000
+    what = f"{manifest['model']['format']}, {plural(len(files), 'file')}, {kilobytes:,.1f} kB"
+    say(f"study {study.id}: model of trial {manifest['trial']} in {folder} ({what})")

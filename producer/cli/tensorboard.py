@@ -1,0 +1,106 @@
+"""The command that writes studies for TensorBoard, and serves it."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+import webbrowser
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from producer.cli.help import add_command
+from producer.cli.output import ended_by_signals, note, plural, say
+from producer.cli.studies import find
+from tuning.errors import StoreError
+
+if TYPE_CHECKING:
+    from producer.viewing.board import Board, Changes
+    from producer.viewing.board_page import BoardPage
+
+# Seconds from one look at the database to the next; TensorBoard looks at the folder twice as often.
+_REFRESH_SECONDS = 10.0
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add the command of this module."""
+    add_command(app, tensorboard, "Studies")
+
+
+def tensorboard(
+    study_ids: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[ID]...", help="Studies to show, or beginnings of ids. [all]", show_default=False),
+    ] = None,
+    logdir: Annotated[Path, typer.Option(metavar="DIR", file_okay=False, help="Where the runs are written.")] = Path(
+        "tensorboard-logs"
+    ),
+    top: Annotated[int, typer.Option(metavar="N", min=1, help="Trials of a study to show: the best.")] = 1000,
+    serve: Annotated[bool, typer.Option("--serve/--no-serve", help="Serve TensorBoard, or write once.")] = True,
+    port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="0 is any that is free.")] = 6006,
+    open_: Annotated[bool, typer.Option("--open/--no-open", help="Open it in a browser.")] = False,
+) -> None:
+    """Show the studies in TensorBoard, live, until Ctrl-C.
+
+    Every trial is a run: its parameters and scores in the table of the HParams page, its folds among the scalars. The
+    log folder mirrors the database, and TensorBoard serves it to this machine alone.
+
+    Example:
+      warren tensorboard
+      warren tensorboard breast --top 200 --port 6007 --open
+      warren tensorboard breast --logdir logs --no-serve
+    """
+    from producer.viewing.needs import require
+
+    require("warren tensorboard", "tensorboard")
+    from producer.viewing.board import Board
+    from producer.viewing.board_page import BoardPage
+    from tuning.settings import load_settings
+    from tuning.store import Store
+
+    with ended_by_signals(), closing(Store(load_settings())) as store:
+        store.ping()
+        chosen = [find(study_id).id for study_id in study_ids or ()]
+        with closing(Board(store, logdir, chosen, top)) as board:
+            found = board.refresh()
+            if not serve:
+                say(str(board.folder))
+                note(_summary(found, top))
+                return
+            page = BoardPage(board.folder, port)
+            with contextlib.suppress(KeyboardInterrupt):
+                say(f"{page.url}#hparams")
+                sys.stdout.flush()
+                note(f"{_summary(found, top)}; Ctrl-C ends it")
+                if open_:
+                    webbrowser.open(f"{page.url}#hparams")
+                try:
+                    _keep_fresh(board, page)
+                finally:
+                    page.stop()
+
+
+def _keep_fresh(board: Board, page: BoardPage) -> None:
+    away = False
+    while True:
+        time.sleep(_REFRESH_SECONDS)
+        page.check()
+        try:
+            board.refresh()
+        except StoreError as exc:
+            if not away:
+                note(f"warren: {exc}; TensorBoard shows what was there")
+            away = True
+        else:
+            away = False
+
+
+def _summary(found: Changes, top: int) -> str:
+    """Return what the folder holds, and what it leaves out."""
+    whole = f"{plural(found.studies, 'study').replace('studys', 'studies')}, {plural(found.shown, 'run')}"
+    if found.shown == found.ended:
+        return whole
+    return f"{whole} of {found.ended:,}: the best {top:,} of a study, more with --top"

@@ -1,0 +1,217 @@
+"""A model to serve: the best of a study in its library's format, in a folder with a manifest."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from importlib import metadata
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from networks import KerasModel
+from producer.following import gone
+from producer.models.export_files import Place, writing
+from producer.models.export_manifest import verify, write_manifest
+from producer.models.reading import load
+from producer.models.training import trained
+from tuning.codec import encode_estimator, readable
+from tuning.dataset import read_dataset
+from tuning.documents import Document, now
+from tuning.errors import InputError
+from tuning.machine import versions
+from tuning.messages import Objective
+from tuning.settings import Settings
+from tuning.store import Store
+
+__all__ = ["export_model", "verify"]
+
+# File of each format, and the line that loads it; a SavedModel is a folder.
+_FORMATS = {
+    "xgboost-ubj": ("model.ubj", "xgboost.{cls}().load_model('model.ubj')"),
+    "xgboost-json": ("model.json", "xgboost.{cls}().load_model('model.json')"),
+    "lightgbm-text": ("model.txt", "lightgbm.Booster(model_file='model.txt')"),
+    "catboost-cbm": ("model.cbm", "catboost.{cls}().load_model('model.cbm')"),
+    "skops": ("model.skops", "skops.io.load('model.skops', trusted=manifest['model']['trusted'])"),
+}
+_SAVED_MODEL = "tensorflow-savedmodel"
+# What a served model is asked for, and named by in the signature.
+_METHODS = ("predict_proba", "predict", "transform")
+
+
+def export_model(
+    store: Store,
+    settings: Settings,
+    trial: Document,
+    unfitted: Any,
+    path: str | PathLike[str],
+    *,
+    format: str | None = None,
+    overwrite: bool = False,
+    timeout: float | None = None,
+) -> Path:
+    """Write the model of a trial and its manifest into a folder; see `producer.outcome.Outcome.export`.
+
+    Parameters
+    ----------
+    store : Store
+    settings : Settings
+    trial : dict
+        Document of the trial.
+    unfitted : estimator instance
+        What the trial's model is, before `fit`.
+    path : str or PathLike
+    format : {"json"}, default=None
+    overwrite : bool, default=False
+    timeout : float, default=None
+        Seconds.
+
+    Returns
+    -------
+    pathlib.Path
+        The folder with the manifest.
+
+    Raises
+    ------
+    InputError
+        The format is none for this model, the place is taken or can't be written, or TensorFlow is missing.
+    TrialError, TimeoutError, StudyError, StoreError, BrokerError
+        As `producer.models.training.trained` raises them.
+    """
+    served = isinstance(unfitted, KerasModel)
+    _check_format(format, unfitted)
+    if served:
+        _need_tensorflow()
+    study = store.study(trial["study_id"], ("name", "objective"))
+    if study is None:
+        raise gone(trial["study_id"])
+    objective = Objective.model_validate(study["objective"])
+    folder = Path(path).expanduser().resolve()
+    if served:
+        folder /= _serving_name(trial["study_id"])
+    place = Place(folder=folder, versioned=served, overwrite=overwrite)
+    with writing(place.folder):
+        place.check()
+        with place.staged() as staging:
+            fit = trained(store, settings, trial["study_id"], trial["number"], unfitted, timeout)
+            content = store.models.get(fit["model"]["file"])
+            encoded = encode_estimator(unfitted, "estimator", settings.allow)
+            fitted = load(content, fit["model"], unfitted, settings.allow)
+            if served:
+                model = _write_saved_model(fitted, staging)
+            else:
+                X = read_dataset(store.datasets.get(objective.dataset)).X
+                model = _write_file(content, fit["model"]["format"], fitted, staging, as_json=format == "json")
+                model["signature"] = _signature(fitted, X)
+            fields = {
+                "created_at": now(),
+                "study": {
+                    "id": trial["study_id"],
+                    "name": study["name"],
+                    "dataset": objective.dataset,
+                    "splits": objective.splits,
+                    "n_splits": objective.n_splits,
+                },
+                "trial": trial["number"],
+                "estimator": readable(encoded),
+                "parameters": trial["params"],
+                "refit": objective.refit,
+                "scores": _scores(trial, objective),
+                "model": {"format": model.pop("format"), "class": fit["model"]["class"], **model},
+                # Who trained it, and who wrote this: not always the same versions.
+                "versions": {"trained": fit["versions"], "exported": _versions(encoded, skops="trusted" in model)},
+            }
+            write_manifest(staging, fields)
+            return place.take(staging)
+
+
+def _check_format(format: str | None, unfitted: Any) -> None:
+    if format is None:
+        return
+    if format != "json":
+        raise InputError(f"format={format!r}: pass 'json', for XGBoost, or nothing for the library's own format")
+    if type(unfitted).__module__.partition(".")[0] != "xgboost":
+        raise InputError(
+            f"format='json': only XGBoost loads a model from JSON, and this is a {type(unfitted).__name__}; leave "
+            "format out for its library's own"
+        )
+
+
+def _need_tensorflow() -> None:
+    from networks.library import keras_library
+
+    try:
+        keras_library()
+    except ImportError as exc:
+        raise InputError(str(exc)) from exc
+
+
+def _versions(encoded: Any, *, skops: bool) -> dict[str, str]:
+    """Return the versions here of every library that an encoded estimator is of, those of a pipeline's steps too."""
+    packages = set(re.findall(r'"__estimator__": "(\w+)\.', json.dumps(encoded)))
+    found = {name: version for package in sorted(packages) for name, version in versions(package).items()}
+    return found | ({"skops": metadata.version("skops")} if skops else {})
+
+
+def _serving_name(study_id: str) -> str:
+    """Return the study's name as its id has it, without the digest: what stands in the address of a served model."""
+    return study_id.rpartition("-")[0] or study_id
+
+
+def _write_saved_model(fitted: Any, folder: Path) -> Document:
+    from networks.saving import save_for_serving
+
+    signature = save_for_serving(fitted, folder)
+    names = getattr(fitted, "feature_names_in_", None)
+    if names is not None:
+        signature["inputs"][0]["columns"] = list(names)
+    return {
+        "format": _SAVED_MODEL,
+        "load": "tensorflow.saved_model.load('.').signatures['serving_default']",
+        "signature": signature | {"classes": getattr(fitted, "classes_", None)},
+    }
+
+
+def _write_file(content: bytes, format: str, fitted: Any, folder: Path, *, as_json: bool) -> Document:
+    """Write the model as a worker has stored it, byte for byte, or as JSON; return what the manifest says of it."""
+    more: Document = {}
+    if as_json:
+        from xgboost import Booster
+
+        format, content = "xgboost-json", bytes(Booster(model_file=bytearray(content)).save_raw("json"))
+    if format == "skops":
+        import skops.io
+
+        # Read with nobody's word for them but `load`'s, which has just made them.
+        more["trusted"] = sorted(skops.io.get_untrusted_types(data=content))
+    name, line = _FORMATS[format]
+    (folder / name).write_bytes(content)
+    return {"format": format, "file": name, "load": line.format(cls=type(fitted).__name__), **more}
+
+
+def _signature(fitted: Any, X: Any) -> Document:
+    """Return what a model takes and gives, as the study's data and the model's methods show it."""
+    inputs: Document = {"name": "X", "shape": [None, *X.shape[1:]]}
+    if hasattr(X, "iloc"):
+        inputs["columns"] = [
+            {"name": name, "dtype": str(dtype)} for name, dtype in zip(X.columns, X.dtypes, strict=True)
+        ]
+    else:
+        inputs["dtype"] = "text" if X.dtype == object else str(X.dtype)
+    row = X.iloc[:1] if hasattr(X, "iloc") else X[:1]
+    outputs: list[Document] = []
+    for name in _METHODS:
+        method: Callable[[Any], Any] | None = getattr(fitted, name, None)
+        # Of a transformer that predicts, what it predicts is served.
+        if method is None or (name == "transform" and outputs):
+            continue
+        found = method(row)
+        dtype = str(found.dtype) if hasattr(found, "dtype") else type(found).__name__
+        outputs.append({"name": name, "shape": [None, *getattr(found, "shape", (1,))[1:]], "dtype": dtype})
+    return {"inputs": [inputs], "outputs": outputs, "classes": getattr(fitted, "classes_", None)}
+
+
+def _scores(trial: Document, objective: Objective) -> Document:
+    """Return mean and standard deviation of each metric over the folds, by the names that ``cv_results_`` has."""
+    return {part: {"mean": trial.get(f"mean_{part}"), "std": trial.get(f"std_{part}")} for part in objective.parts}
