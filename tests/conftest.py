@@ -3,25 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from servers import bring_back, empty_queues, keep_queues, private_stack, settings_of
+from servers import Urls, bring_back, empty_queues, keep_queues, private_stack, settings_of
+from shared_servers import SharedServers, shared_with
 
 from producer.stack import LocalStack
 from tuning.settings import Settings
 from tuning.store import Store
 
+_SERVERS = pytest.StashKey[SharedServers]()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Give the processes of ``pytest -n`` servers that they share."""
+    config: pytest.Config = node.config
+    if _SERVERS not in config.stash:
+        config.stash[_SERVERS] = SharedServers(config.getoption("numprocesses") or len(config.getoption("tx")))
+    config.stash[_SERVERS].tell(node.workerinput)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if _SERVERS in config.stash:
+        config.stash[_SERVERS].close()
+
 
 @pytest.fixture(scope="session")
-def private_servers() -> Iterator[LocalStack]:
+def private_servers(request: pytest.FixtureRequest) -> Iterator[Urls]:
+    if found := shared_with(request.config):
+        yield found[0]
+        return
     with private_stack(workers=0) as stack:
-        yield stack
+        yield Urls(stack.amqp_url, stack.mongo_url)
 
 
 @pytest.fixture(scope="session")
-def private_workers() -> Iterator[LocalStack]:
-    with private_stack(workers=2) as stack:
-        yield stack
+def private_workers(request: pytest.FixtureRequest) -> Iterator[Urls]:
+    found = shared_with(request.config)
+    with private_stack(workers=2, at=found[1] if found else None) as stack:
+        yield Urls(stack.amqp_url, stack.mongo_url)
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +55,7 @@ def fragile_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalS
 
 
 @pytest.fixture
-def servers(private_servers: LocalStack, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+def servers(private_servers: Urls, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
     """A broker with empty queues and a database of the test's own; nobody works."""
     settings = settings_of(private_servers, monkeypatch)
     yield settings
@@ -50,7 +72,7 @@ def fragile(fragile_servers: LocalStack, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 
 @pytest.fixture
-def stack(private_workers: LocalStack, monkeypatch: pytest.MonkeyPatch) -> LocalStack:
+def stack(private_workers: Urls, monkeypatch: pytest.MonkeyPatch) -> Urls:
     """A broker, a database and two workers of one thread, shared by the tests: name your studies apart."""
     monkeypatch.setenv("AMQP_URL", private_workers.amqp_url)
     monkeypatch.setenv("MONGO_URL", private_workers.mongo_url)

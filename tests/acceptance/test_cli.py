@@ -19,9 +19,9 @@ from typing import Any
 import pandas as pd
 import psutil
 import pytest
+from servers import Urls
 
 from producer.cli import main
-from producer.stack import LocalStack
 from tuning.settings import Settings
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -218,7 +218,7 @@ def test_up_brings_servers_and_workers_and_takes_them_away_again(
     assert (tmp_path / "kept").is_dir()
 
 
-def test_up_uses_servers_that_are_there_and_ends_by_sigterm_too(stack: LocalStack, tmp_path: Path) -> None:
+def test_up_uses_servers_that_are_there_and_ends_by_sigterm_too(stack: Urls, tmp_path: Path) -> None:
     with running("up", "--workers", "0", "--data-dir", str(tmp_path)) as up:
         assert up.stdout is not None
         lines = list(iter(up.stdout.readline, "MongoDB Compass opens the second of the two.\n"))

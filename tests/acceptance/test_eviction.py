@@ -40,11 +40,11 @@ def test_sigterm_abandons_at_once_a_trial_that_does_not_fit_into_the_grace(
     servers: Settings, start_worker: StartWorker, tmp_path: Path
 ) -> None:
     diary = tmp_path / "diary"
-    worker = start_worker(WARREN_GRACE_SECONDS="8")
+    worker = start_worker(WARREN_GRACE_SECONDS="5")
     one_split = [(range(10), range(10, 20))]
     # The first study teaches what the second will take.
-    submit(Sleeps(seconds=10.0), {"number": [1]}, X, Y, cv=one_split).wait(timeout=60, progress=False)
-    submit(Sleeps(seconds=10.0, diary=str(diary)), {"number": [2]}, X, Y, cv=one_split)
+    submit(Sleeps(seconds=7.0), {"number": [1]}, X, Y, cv=one_split).wait(timeout=60, progress=False)
+    submit(Sleeps(seconds=7.0, diary=str(diary)), {"number": [2]}, X, Y, cv=one_split)
     until(lambda: diary_of(diary), what="the trial has begun")
     worker.send_signal(signal.SIGTERM)
     until(lambda: waiting(servers, CHUNKS_QUEUE) == 1, 3, "the message is released")

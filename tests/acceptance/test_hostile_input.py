@@ -26,10 +26,10 @@ from fuzz.mutations import CORPUS, mutated
 from hostile import CASES, NOWHERE, Case, Message, good
 from pika.adapters.blocking_connection import BlockingChannel
 from polling import until
+from servers import Urls
 from sklearn.tree import DecisionTreeClassifier
 
 from producer import submit
-from producer.stack import LocalStack
 from tuning.broker import channel
 from tuning.names import CHUNKS_QUEUE, DEAD_QUEUE, GPU_QUEUE, LANES
 from tuning.settings import load_settings
@@ -64,7 +64,7 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-def site(private_servers: LocalStack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def site(private_servers: Urls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("hostile")
     with pytest.MonkeyPatch.context() as patch:
         base = private_servers.mongo_url.rpartition("/")[0]

@@ -13,6 +13,7 @@ from acceptance.conftest import StartWorker
 from catboost import CatBoostClassifier, CatBoostRegressor
 from faulty import Exits
 from lightgbm import LGBMClassifier, LGBMRegressor
+from servers import Urls
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_diabetes, load_iris
@@ -25,7 +26,6 @@ from sklearn.preprocessing import StandardScaler
 from xgboost import XGBClassifier, XGBRegressor
 
 from producer import Study, submit
-from producer.stack import LocalStack
 from tuning.documents import now, pack, trial_id
 from tuning.errors import NoResultError, StudyError, TrialError
 from tuning.settings import Settings, load_settings
@@ -83,7 +83,7 @@ def kind(case: Any) -> str:
 
 @pytest.mark.parametrize(("estimator", "grid", "y"), CLASSIFIERS, ids=[kind(case[0]) for case in CLASSIFIERS])
 def test_the_best_classifier_predicts_as_the_one_that_scikit_learn_refits(
-    stack: LocalStack, estimator: Any, grid: dict[str, list[Any]], y: Any
+    stack: Urls, estimator: Any, grid: dict[str, list[Any]], y: Any
 ) -> None:
     theirs = GridSearchCV(clone(estimator), grid, cv=3).fit(FRAME, y).best_estimator_
     ours = submit(estimator, grid, FRAME, y, cv=3).wait(60, progress=False).best_model(timeout=60)
@@ -98,7 +98,7 @@ def test_the_best_classifier_predicts_as_the_one_that_scikit_learn_refits(
 
 @pytest.mark.parametrize(("estimator", "grid"), REGRESSORS, ids=[kind(case[0]) for case in REGRESSORS])
 def test_the_best_regressor_predicts_as_the_one_that_scikit_learn_refits(
-    stack: LocalStack, estimator: Any, grid: dict[str, list[Any]]
+    stack: Urls, estimator: Any, grid: dict[str, list[Any]]
 ) -> None:
     theirs = GridSearchCV(clone(estimator), grid, cv=3).fit(DIABETES_X, DIABETES_Y).best_estimator_
     ours = submit(estimator, grid, DIABETES_X, DIABETES_Y, cv=3).wait(60, progress=False).best_model(timeout=60)
@@ -106,7 +106,7 @@ def test_the_best_regressor_predicts_as_the_one_that_scikit_learn_refits(
     assert repr(clone(ours).get_params()) == repr(clone(theirs).get_params())
 
 
-def test_weights_count_for_the_model_too(stack: LocalStack) -> None:
+def test_weights_count_for_the_model_too(stack: Urls) -> None:
     weights = np.linspace(0.1, 2.0, len(FRAME))
     study = submit(LogisticRegression(max_iter=500), {"C": [0.1, 1.0]}, FRAME, NUMBERS, cv=3, sample_weight=weights)
     ours = study.wait(60, progress=False).best_model(timeout=60)
@@ -114,7 +114,7 @@ def test_weights_count_for_the_model_too(stack: LocalStack) -> None:
     assert np.array_equal(ours.coef_, theirs.coef_)
 
 
-def test_a_model_is_trained_once_and_stored_in_its_librarys_format(stack: LocalStack) -> None:
+def test_a_model_is_trained_once_and_stored_in_its_librarys_format(stack: Urls) -> None:
     study = submit(XGBClassifier(n_estimators=3), {"max_depth": [1, 2]}, FRAME, NUMBERS, cv=2, name="once")
     study.wait(60, progress=False).best_model(timeout=60)
     store = Store(load_settings())
@@ -150,7 +150,7 @@ def test_a_model_that_cannot_be_fitted_says_why_and_is_tried_again(
             study.best_model(0, timeout=60)
 
 
-def test_a_model_that_was_changed_is_refused(stack: LocalStack) -> None:
+def test_a_model_that_was_changed_is_refused(stack: Urls) -> None:
     study = submit(LogisticRegression(max_iter=500), {"C": [0.5]}, FRAME, NUMBERS, cv=2, name="changed")
     study.wait(60, progress=False).best_model(timeout=60)
     store = Store(load_settings())

@@ -6,15 +6,15 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import nbformat
 import pytest
-from nbclient import NotebookClient
-from nbformat import NotebookNode
-from nbformat.v4 import new_code_cell
 
 from tuning.settings import Settings
+
+# nbformat takes more than a second to import, and every process of `pytest -n` collects this file.
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
@@ -36,11 +36,16 @@ EVERY = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
 def read(path: Path) -> NotebookNode:
+    import nbformat
+
     return nbformat.read(path, as_version=4)  # type: ignore[no-any-return, no-untyped-call]  # no types
 
 
 def run(path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> NotebookNode:
     """Run a notebook in a folder of its own, small; return it with its outputs."""
+    from nbclient import NotebookClient
+    from nbformat.v4 import new_code_cell
+
     notebook = read(path)
     if path.stem in SMALL:
         place = [number for number, cell in enumerate(notebook.cells) if is_parameters(cell)]

@@ -16,6 +16,7 @@ import pytest
 from acceptance.conftest import StartWorker
 from fitted import assert_same, both
 from polling import until
+from servers import Urls
 from sklearn import config_context, model_selection
 from sklearn.base import clone, is_classifier
 from sklearn.datasets import make_classification
@@ -29,7 +30,6 @@ from sklearn.tree import DecisionTreeClassifier
 from xgboost import XGBClassifier
 
 from producer import GridSearchCV, RandomizedSearchCV, Study
-from producer.stack import LocalStack
 from tuning.errors import BrokerError, InputError, NoResultError, StoreError, TrialError
 from tuning.settings import Settings
 
@@ -234,7 +234,7 @@ def test_ten_thousand_drawn_points_are_submitted_as_columns() -> None:
     made.study_.delete()
 
 
-def test_servers_that_are_away_are_named(stack: LocalStack, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_servers_that_are_away_are_named(stack: Urls, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WARREN_CONNECT_SECONDS", "0.2")
     monkeypatch.setenv("MONGO_URL", "mongodb://127.0.0.1:9/tuning")
     with pytest.raises(StoreError, match=r"can't be reached.*local_stack\(\)"):

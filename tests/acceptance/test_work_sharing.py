@@ -82,9 +82,9 @@ def test_the_number_of_chunks_that_a_user_gives_goes_before_sharing(n_chunks: in
 @pytest.mark.usefixtures("stack")
 def test_of_a_shared_fit_that_takes_too_long_only_the_trial_that_takes_too_long_alone_fails() -> None:
     grids = [{"estimator": [XGBClassifier(max_depth=2)], "n_estimators": [5, 10_000_000, 10]}]
-    _, frame = run(grids, trial_timeout=3)
+    _, frame = run(grids, trial_timeout=2)
     assert frame["state"].tolist() == ["COMPLETE", "FAILED", "COMPLETE"]
-    assert frame["error"][1].startswith("timed out after 3 seconds")
+    assert frame["error"][1].startswith("timed out after 2 seconds")
     assert frame["shared_by"].tolist() == [1, 1, 1]
 
 

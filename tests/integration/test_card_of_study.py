@@ -8,11 +8,10 @@ from html import unescape
 
 import pytest
 from IPython.lib.pretty import pretty
-from servers import start_database, stop_database
+from proxy import Proxy
 from submitting import submit_trees
 from viewed import result, write, write_some
 
-from producer.stack import LocalStack
 from producer.viewing.card import html, text
 from producer.viewing.facts import read
 from tuning.documents import now
@@ -80,19 +79,19 @@ def test_a_terminal_shows_the_card_of_a_study_and_a_line_of_each_in_a_list(store
     assert pretty([study]).startswith(f"[<Study {study.id}: RUNNING, 0/12 trials")
 
 
-def test_a_study_whose_database_is_away_says_so(fragile: LocalStack, monkeypatch: pytest.MonkeyPatch) -> None:
-    study = submit_trees()
-    monkeypatch.setattr("producer.study._LOOK_SECONDS", 0.2)
-    stop_database(fragile)
-    try:
+def test_a_study_whose_database_is_away_says_so(servers: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Proxy.to(servers.mongo_url) as way:
+        monkeypatch.setenv("MONGO_URL", way.url(servers.mongo_url))
+        study = submit_trees()
+        for module in ("producer.study", "producer.viewing.card"):
+            monkeypatch.setattr(f"{module}._LOOK_SECONDS", 0.2)
+        way.leave()
         began = time.monotonic()
         assert "out of reach" in repr(study)
         assert time.monotonic() - began < 5, "WARREN_CONNECT_SECONDS is twice that"
         for said in (html(study), text(study)):
             assert "out of reach" in said
             assert "can't be reached" in " ".join(unescape(said).replace("│", " ").split())
-    finally:
-        start_database(fragile)
 
 
 def test_what_ended_since_comes_in_order_and_no_more_than_asked_for(store: Store, servers: Settings) -> None:

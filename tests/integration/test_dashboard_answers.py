@@ -14,16 +14,15 @@ from typing import Any
 
 import pytest
 from polling import until
-from servers import start_database, stop_database
+from proxy import Proxy
 from submitting import TWELVE, finish, stored, submit_trees
 
-from producer.stack import LocalStack
 from producer.viewing import dashboard as module
 from producer.viewing import pages, storage
 from producer.viewing.dashboard import Dashboard
 from tuning.documents import pack
 from tuning.errors import InputError
-from tuning.settings import load_settings
+from tuning.settings import Settings, load_settings
 from tuning.store import Store
 
 
@@ -40,6 +39,13 @@ class Answer:
 
 
 Ask = Callable[..., Answer]
+
+
+@pytest.fixture
+def way(servers: Settings) -> Iterator[Proxy]:
+    """The way to the test's database."""
+    with Proxy.to(servers.mongo_url) as proxy:
+        yield proxy
 
 
 @pytest.fixture
@@ -165,13 +171,16 @@ def test_every_write_is_refused_and_nothing_changes(
 
 
 def test_a_database_that_goes_away_is_said_on_the_page_and_comes_back(
-    fragile: LocalStack,
+    servers: Settings,
+    way: Proxy,
     serve: Callable[[Store], Ask],
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setenv("MONGO_URL", way.url(servers.mongo_url))
     monkeypatch.setenv("WARREN_CONNECT_SECONDS", "1")
+    monkeypatch.setattr(storage, "_LIST_SECONDS", 1.0)
     store = Store(load_settings())
     store.prepare()
     study = submit_trees()
@@ -180,12 +189,12 @@ def test_a_database_that_goes_away_is_said_on_the_page_and_comes_back(
     path = f"/api/studies/{ask('/api/studies').content['study_summaries'][0]['study_id']}"
     assert len(ask(path).content["trials"]) == 2
 
-    stop_database(fragile)
+    way.leave()
     for asked in (path, "/api/studies", f"{path}/param_importances"):
         answer = ask(asked)
         assert answer.status == 503
         assert "can't be reached" in answer.content["reason"]
-    start_database(fragile)
+    way.come_back()
     until(lambda: ask(path).status == 200, 30, "the page works again")
     finish(store, study, [2])
     assert len(ask(f"{path}?after=2").content["trials"]) == 1

@@ -37,7 +37,7 @@ from tuning.store import Store
 X = np.arange(20.0).reshape(10, 2)
 Y = np.arange(10) % 2
 # Trials, a chunk each: a second of publishing.
-MANY = 5000
+MANY = 3000
 # Seconds in which something that was set off must have happened.
 DEADLINE_SECONDS = 30.0
 
@@ -181,7 +181,7 @@ def test_a_submission_whose_broker_stays_away_says_exactly_what_is_left(
     assert time.monotonic() - began < 15
     middle.end()
     said = re.search(
-        r"can't be reached .* Gave up after 2 s .*\. ([\d,]+) of 5,000 trials of study '(left-\w+)' are in the queue; "
+        r"can't be reached .* Gave up after 2 s .*\. ([\d,]+) of 3,000 trials of study '(left-\w+)' are in the queue; "
         r"study.resume\(\) or the same submit\(\) publishes the rest$",
         str(caught.value),
     )
@@ -227,7 +227,7 @@ def test_a_submission_whose_database_stays_away_says_that_everything_is_in_the_q
     monkeypatch.setenv("WARREN_CONNECT_SECONDS", "0.5")
     monkeypatch.setenv("WARREN_PATIENCE_SECONDS", "1")
     middle.do(lambda: stop_database(fragile, kill=True))
-    with pytest.raises(StoreError, match="All 5,000 trials of study 'noted-.*' are in the queue, and workers evaluate"):
+    with pytest.raises(StoreError, match="All 3,000 trials of study 'noted-.*' are in the queue, and workers evaluate"):
         submit_many(name="noted")
     middle.end()
     assert deliveries(drain(load_settings(), MANY)) == Counter(range(MANY))

@@ -18,6 +18,7 @@ import psutil
 import pymongo
 import pytest
 from polling import until
+from servers import Urls
 
 import producer
 from producer.stack import LocalStack, local_stack
@@ -218,14 +219,23 @@ def test_a_killed_stack_s_folder_serves_the_next_one_at_once(tmp_path: Path) -> 
         assert client.tuning.trials.find_one() == {"_id": "a trial"}
 
 
-def test_two_stacks_run_side_by_side() -> None:
-    with local_stack(workers=0) as first, local_stack(workers=0) as second:
-        assert os.environ["AMQP_URL"] == second.amqp_url == first.amqp_url
-        for name in ("AMQP_URL", "MONGO_URL"):
-            os.environ.pop(name)
-        with local_stack(workers=0) as third:
-            assert third.amqp_url != first.amqp_url
-            assert all(map(is_open, (first.amqp_url, third.amqp_url, first.mongo_url, third.mongo_url)))
+def test_two_stacks_run_side_by_side(private_servers: Urls) -> None:
+    with local_stack(workers=0) as other:
+        assert other.amqp_url != private_servers.amqp_url
+        assert all(map(is_open, (*private_servers, other.amqp_url, other.mongo_url)))
+
+
+def test_a_stack_uses_servers_that_the_environment_names(
+    private_servers: Urls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AMQP_URL", private_servers.amqp_url)
+    monkeypatch.setenv("MONGO_URL", private_servers.mongo_url)
+    before = below(os.getpid())
+    with local_stack(workers=0) as stack:
+        assert (stack.amqp_url, stack.mongo_url) == private_servers
+        assert (os.environ["AMQP_URL"], os.environ["MONGO_URL"]) == private_servers
+        assert not {"beam.smp", "epmd"} & {process.name() for process in below(os.getpid()) if process not in before}
+    assert all(map(is_open, private_servers)), "they are left alone"
 
 
 def test_workers_wait_for_chunks_and_come_and_go() -> None:

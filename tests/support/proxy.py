@@ -26,6 +26,8 @@ class Proxy:
             proxy.cut()     # both sides hear nothing more of each other, and don't know why
             proxy.mend()    # what was sent meanwhile arrives
             proxy.drop()    # every connection ends
+            proxy.leave()   # and nobody listens any more, as if the server had ended
+            proxy.come_back()
 
     Parameters
     ----------
@@ -83,14 +85,23 @@ class Proxy:
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
 
-    def close(self) -> None:
-        """End everything, and wait until it has ended."""
-        self._closing = True
+    def leave(self) -> None:
+        """End all connections, and refuse new ones."""
         with contextlib.suppress(OSError):
             self._server.shutdown(socket.SHUT_RDWR)  # wakes who accepts
         self._server.close()
-        self.mend()
         self.drop()
+
+    def come_back(self) -> None:
+        """Listen again, at the same port."""
+        self._server = socket.create_server(("127.0.0.1", self.port))
+        self._start(self._accept)
+
+    def close(self) -> None:
+        """End everything, and wait until it has ended."""
+        self._closing = True
+        self.mend()
+        self.leave()
         for thread in self._threads:
             thread.join(_JOIN_SECONDS)
 

@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -43,25 +43,34 @@ _ALARMS: dict[Resource, tuple[tuple[str, str], tuple[str, str]]] = {
 }
 
 
+class Urls(NamedTuple):
+    """Where a broker and a database serve."""
+
+    amqp_url: str
+    mongo_url: str
+
+
 @contextmanager
-def private_stack(workers: int, data_dir: Path | None = None) -> Iterator[LocalStack]:
+def private_stack(workers: int, data_dir: Path | None = None, at: Urls | None = None) -> Iterator[LocalStack]:
     """Bring up a stack that shares nothing, and leave the environment as it was: a test says which stack it uses.
 
     With a folder that it keeps, a write is on the disk when it is acknowledged; without one, a database that is killed
-    may lose the last of them.
+    may lose the last of them. With URLs, it is workers alone, for the servers `at` these.
     """
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
             if name in URLS or name.startswith("WARREN_"):
                 patch.delenv(name)
         patch.setenv("WARREN_THREADS", "1")
+        for name, url in zip(URLS, at or (), strict=False):
+            patch.setenv(name, url)
         with local_stack(workers=workers, data_dir=data_dir) as stack:
             for name in URLS:
                 os.environ.pop(name)
             yield stack
 
 
-def settings_of(stack: LocalStack, patch: pytest.MonkeyPatch) -> Settings:
+def settings_of(stack: LocalStack | Urls, patch: pytest.MonkeyPatch) -> Settings:
     """Let the environment name a stack's servers, and a new database of the caller's own."""
     base, _, _ = stack.mongo_url.rpartition("/")
     patch.setenv("AMQP_URL", stack.amqp_url)

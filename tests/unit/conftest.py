@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from commands import FakeStudy
 from evaluating import Worker
+from piped import Noted
 from xgboost import XGBClassifier
 
 from producer.cli import studies
@@ -33,6 +34,14 @@ def fits(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(XGBClassifier, "fit", spy)
     return seen
+
+
+@pytest.fixture
+def notes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is done with the steps that note it, in order."""
+    found: list[str] = []
+    monkeypatch.setattr(Noted, "notes", found)
+    return found
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from worker.data import KeptDerived
 from worker.fitting import Fold, learner_of
 from worker.fitting.learner import Part
 
-ROUNDS = (40, 7, 25, 12, 40)  # in no order, one of them twice
+ROUNDS = (24, 5, 15, 24)  # in no order, one of them twice
 DRAW = np.random.default_rng(0)
 BINARY = {"a": "accuracy", "r": "roc_auc", "l": "neg_log_loss"}
 MANY = {"a": "accuracy", "l": "neg_log_loss", "f": "f1_macro"}
@@ -127,7 +127,7 @@ EVERY = [
 def test_trials_that_share_a_fit_and_bins_score_as_trials_apart(maker: str, data: str) -> None:
     make, fold, scorers = case(maker, data)
     if "categories" not in data:  # cat_features travel, but not what shares with them is the matter here
-        assert shared_fit(encode_estimator(make(40), "estimator"), {}) is not None
+        assert shared_fit(encode_estimator(make(24), "estimator"), {}) is not None
     learner, largest = learner_of(type(make(1))), partial(make, max(ROUNDS))
     cache: LRUCache[Any, Any] = LRUCache(10**9, getsizeof=lambda made: made.nbytes)
     expected = apart(make, fold, scorers)
