@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 
-def until(condition: Callable[[], object], seconds: float = 30.0, what: str = "") -> None:
+def until(condition: Callable[[], object], seconds: float = 60.0, what: str = "") -> None:
     """Poll until a condition holds; fail when the deadline is over."""
     deadline = time.monotonic() + seconds
     while not condition():
