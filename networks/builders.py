@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, TypeAlias
 
-from networks.library import keras_library
+from networks.backend import keras_library
 from tuning.errors import InputError
 from tuning.networks import WIDEST
 

@@ -14,10 +14,10 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_array, check_consistent_length, check_is_fitted
 
+from networks.backend import freed, keras_library, seeded
 from networks.heads import Head
 from networks.hooks import made_callbacks
 from networks.inputs import dense_rows
-from networks.library import freed, keras_library, seeded
 from networks.training import Rows, assembled, held_out, outputs, scaling_of, train
 from tuning.errors import InputError
 from tuning.networks import PARAMETERS, check_parameter

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from networks.library import keras_library
+from networks.backend import keras_library
 
 if TYPE_CHECKING:
     from networks.estimator import KerasModel

@@ -139,7 +139,7 @@ def _check_format(format: str | None, unfitted: Any) -> None:
 
 
 def _need_tensorflow() -> None:
-    from networks.library import keras_library
+    from networks.backend import keras_library
 
     try:
         keras_library()

@@ -124,7 +124,7 @@ def test_every_container_is_healthy_and_hardened(project: Project) -> None:
 
 def test_a_worker_can_write_nowhere_but_in_tmp(project: Project) -> None:
     (worker,) = project.containers("worker")
-    tried = "for folder in / /app /venv /work /etc /tmp; do touch $folder/x 2>/dev/null && echo $folder; done; true"
+    tried = "for folder in / /app /venv /lab /etc /tmp; do touch $folder/x 2>/dev/null && echo $folder; done; true"
     assert docker("exec", worker, "sh", "-c", tried).split() == ["/tmp"]
 
 
