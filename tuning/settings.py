@@ -25,10 +25,26 @@ def _split_names(value: object) -> object:
     return value
 
 
-class Settings(BaseSettings):
-    """What the environment says. Every field: unit, default, and why that default."""
+class LogSettings(BaseSettings):
+    """How a process of ours logs."""
 
     model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+
+    log_level: str = Field(
+        default="INFO",
+        pattern="^(DEBUG|INFO|WARNING|ERROR|CRITICAL)$",
+        alias="WARREN_LOG_LEVEL",
+        description="The lowest level that is logged.",
+    )
+    log_format: Literal["auto", "text", "json"] = Field(
+        default="auto",
+        alias="WARREN_LOG_FORMAT",
+        description="How it is logged: text, json (one object a line), or auto: text on a terminal, json elsewhere.",
+    )
+
+
+class Settings(LogSettings):
+    """What the environment says. Every field: unit, default, and why that default."""
 
     amqp_url: str = Field(
         default="amqp://guest:guest@localhost:5672/%2F",
@@ -139,17 +155,6 @@ class Settings(BaseSettings):
         alias="WARREN_WORKER_NAME",
         description="The worker's name in trial documents. Default: host name and process id; a pod's host name is "
         "the pod's.",
-    )
-    log_level: str = Field(
-        default="INFO",
-        pattern="^(DEBUG|INFO|WARNING|ERROR|CRITICAL)$",
-        alias="WARREN_LOG_LEVEL",
-        description="The lowest level that a worker logs.",
-    )
-    log_format: Literal["auto", "text", "json"] = Field(
-        default="auto",
-        alias="WARREN_LOG_FORMAT",
-        description="How a worker logs: text, json (one object a line), or auto: text on a terminal, json elsewhere.",
     )
     http_port: int | None = Field(
         default=None,

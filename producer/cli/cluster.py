@@ -163,15 +163,13 @@ def autoscale(
       warren cluster autoscale 0 40
       warren cluster autoscale --off
     """
-    if off == (least is not None):
-        raise typer.BadParameter("give MIN and MAX, or --off")
-    cluster = _open(context, namespace)
-    if off:
-        removed = cluster.fixed()
+    if off and least is None:
+        removed = _open(context, namespace).fixed()
         say("nothing set the number of workers" if removed is None else f"removed {removed}; the workers stay")
         return
-    made = cluster.autoscale(least, most)
-    assert made is not None  # noqa: S101 - only autoscale(None) gives none
+    if off or least is None or most is None:
+        raise typer.BadParameter("give MIN and MAX, or --off")
+    made = _open(context, namespace).autoscale(least, most)
     say(f"{made.min} to {made.max} workers by {made.kind} {made.name}: {made.by}")
 
 

@@ -223,22 +223,22 @@ class Cluster:
 
     # --------------------------------------------------------------------- autoscalers
 
-    def autoscale(self, min: int | None, max: int | None = None) -> Autoscaling | None:
-        """Let the cluster set the number of workers.
+    def autoscale(self, min: int, max: int) -> Autoscaling:
+        """Let the cluster set the number of workers; `fixed` ends that.
 
         With KEDA there are as many workers as chunks, waiting or in hand, and none without work. Without KEDA a
         HorizontalPodAutoscaler goes by CPU, which needs a metrics server and keeps one worker at least.
 
         Parameters
         ----------
-        min : int or None
-            Workers that there are at least. ``autoscale(None)`` is `fixed`.
+        min : int
+            Workers that there are at least.
         max : int
             Workers that there are at most: the most that you pay for.
 
         Returns
         -------
-        Autoscaling or None
+        Autoscaling
             What sets the number from now on; it says which of the two it is.
 
         Raises
@@ -249,9 +249,6 @@ class Cluster:
             There is no such Deployment, `min` is 0 without KEDA, or this account may not (verbs list, create and patch,
             resource horizontalpodautoscalers, or scaledobjects and triggerauthentications).
         """
-        if min is None and max is None:
-            self.fixed()
-            return None
         low, high = autoscaling.check_bounds(min, max)
         self._deployment()
         return autoscaling.autoscale(self._api, DEPLOYMENT, low, high)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import os
-from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote
@@ -13,6 +11,7 @@ from urllib.parse import quote
 from producer.cluster.api import Api
 from producer.cluster.explain import RefusedError
 from producer.cluster.forwarding import HOST, Forwarding
+from producer.environment import named_servers
 from tuning.errors import ClusterError
 
 BROKER, BROKER_PORT = "rabbitmq", 5672
@@ -41,7 +40,7 @@ class Connection:
             query = "authSource=admin&directConnection=true"
             self._mongo_url = f"mongodb://{secrets[DATABASE]}@{HOST}:{forwarding.ports[DATABASE]}/tuning?{query}"
             self._where = f"namespace {api.namespace} of {api.where}"
-            undo.enter_context(_environment({"AMQP_URL": self._amqp_url, "MONGO_URL": self._mongo_url}))
+            undo.enter_context(named_servers(self._amqp_url, self._mongo_url))
             self._undo = undo.pop_all()
 
     @property
@@ -87,18 +86,3 @@ def _credentials(api: Api, name: str) -> str:
         raise ClusterError(f"Secret {name} in namespace {api.namespace} has no {' and no '.join(missing)}")
     texts = [base64.b64decode(data[key]).decode() for key in ("username", "password")]
     return ":".join(quote(text, safe="") for text in texts)
-
-
-@contextlib.contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables for a time."""
-    before = {key: os.environ.get(key) for key in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for key, value in before.items():
-            if value is None:
-                os.environ.pop(key, None)
-            else:
-                os.environ[key] = value

@@ -22,14 +22,14 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import FrameType
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import quote, urlencode
 
 from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from tuning.errors import ClusterError
 from tuning.logs import configure_logging
+from tuning.settings import LogSettings
 
 logger = logging.getLogger("producer.cluster.idle")
 
@@ -54,10 +54,8 @@ _MOST_PERIODS = 30
 _SAMPLE = re.compile(rf"^{GAUGE} (\S+)", re.MULTILINE)
 
 
-class IdleSettings(BaseSettings):
+class IdleSettings(LogSettings):
     """What the environment says. Every field: unit, default, and why that default."""
-
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
 
     period_seconds: float = Field(
         default=10.0,
@@ -97,17 +95,6 @@ class IdleSettings(BaseSettings):
         default=Path("/var/run/secrets/kubernetes.io/serviceaccount"),
         alias="WARREN_SERVICE_ACCOUNT",
         description="Folder with the token, the authority and the namespace of this pod, as Kubernetes mounts it.",
-    )
-    log_level: str = Field(
-        default="INFO",
-        pattern="^(DEBUG|INFO|WARNING|ERROR|CRITICAL)$",
-        alias="WARREN_LOG_LEVEL",
-        description="The lowest level that is logged.",
-    )
-    log_format: Literal["auto", "text", "json"] = Field(
-        default="auto",
-        alias="WARREN_LOG_FORMAT",
-        description="text, json (one object a line), or auto: text on a terminal, json elsewhere.",
     )
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from producer.environment import named_servers
 from producer.stack.broker import start_broker
 from producer.stack.database import start_database
 from producer.stack.folder import Folder
@@ -143,7 +144,7 @@ class LocalStack:
             broker, database = _start_servers(site, undo)
             self._up = _Up(site=site, broker=broker, database=database)
             undo.callback(self._forget)
-            undo.enter_context(_environment(self._up.urls))
+            undo.enter_context(named_servers(self._up.broker.url, self._up.database.url))
             self.workers = []
             self._numbers = itertools.count()
             undo.callback(self._stop_workers)
@@ -220,21 +221,6 @@ class _Up:
     @property
     def urls(self) -> dict[str, str]:
         return {"AMQP_URL": self.broker.url, "MONGO_URL": self.database.url}
-
-
-@contextlib.contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables for a time."""
-    before = {key: os.environ.get(key) for key in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for key, value in before.items():
-            if value is None:
-                os.environ.pop(key, None)
-            else:
-                os.environ[key] = value
 
 
 def _stop_servers(servers: Iterable[Server]) -> None:
