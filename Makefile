@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 BIN := .venv/bin
 
-.PHONY: help setup demo test test-docker test-compose test-sklearn chaos fuzz lint format bench peers pictures images image-gpu lock clean
+.PHONY: help setup demo test test-docker test-compose test-sklearn chaos fuzz lint format bench peers pictures images image-tensorflow image-gpu lock clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,10 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 images: ## Build the images warren-worker and warren-notebook.
 	docker build -f worker/Dockerfile --target worker -t warren-worker:$(VERSION) .
 	docker build -f worker/Dockerfile --target notebook --build-arg REQUIREMENTS=requirements.txt -t warren-notebook:$(VERSION) .
+
+image-tensorflow: ## Build the image of a worker that trains networks too.
+	docker build -f worker/Dockerfile --target tensorflow -t warren-worker:$(VERSION)-tensorflow \
+	  --build-arg REQUIREMENTS=requirements-tensorflow.txt .
 
 # CUDA 12, as the pinned learners. It brings no Python: Ubuntu's is 3.12, and comes in parts.
 image-gpu: ## Build the image of a worker that trains on NVIDIA GPUs.

@@ -24,7 +24,7 @@ trap 'rm -f "$unneeded"' EXIT
 printf "%s ; python_version < '0'\n" aiohttp graphviz kubernetes matplotlib plotly >"$unneeded"
 lock requirements-worker.txt "What the image of a worker has: no pictures, no JupyterLab, no Kubernetes client." \
   pyproject.toml --extra learners --constraint requirements.txt --override "$unneeded"
-lock requirements-gpu.txt "The same with learners that train on an NVIDIA GPU." \
+lock requirements-gpu.txt "The same with learners that train on an NVIDIA GPU, TensorFlow among them." \
   pyproject.toml --extra gpu --constraint requirements.txt --override "$unneeded"
 lock requirements-tensorflow.txt "The same with TensorFlow, for workers that train networks." \
   pyproject.toml --extra learners --extra tensorflow --constraint requirements.txt --override "$unneeded"

@@ -11,6 +11,9 @@ done
 # Headers and Cython declarations, for compiling against Arrow.
 rm -rf pyarrow/include pyarrow/includes
 
+# Headers, for compiling operations of one's own: 290 MB.
+rm -rf tensorflow/include
+
 # Flight is Arrow over the network, loaded by `import pyarrow.flight` alone.
 rm -f pyarrow/_flight.* pyarrow/libarrow_flight.* pyarrow/libarrow_python_flight.*
 

@@ -96,6 +96,11 @@ class IdleSettings(LogSettings):
         alias="WARREN_SERVICE_ACCOUNT",
         description="Folder with the token, the authority and the namespace of this pod, as Kubernetes mounts it.",
     )
+    alive_file: Path | None = Field(
+        default=None,
+        alias="WARREN_ALIVE_FILE",
+        description="File that is touched with every look, for a probe. Default: none.",
+    )
 
 
 class PodApi:
@@ -271,17 +276,21 @@ class IdleFirst:
                 counts["changed"] += 1
         return counts
 
-    def run(self, period_seconds: float, over: threading.Event) -> None:
+    def run(self, period_seconds: float, over: threading.Event, alive_file: Path | None = None) -> None:
         """Ask again and again, until told to stop; rarer while the API is away.
 
         Parameters
         ----------
         period_seconds : float
         over : threading.Event
+        alive_file : Path, default=None
+            Touched before each look, also while the API is away: then too it lives.
         """
         pause = 0.0
         failures = 0
         while not over.wait(pause):
+            if alive_file is not None:
+                alive_file.touch()
             try:
                 counts = self.turn()
             except (ClusterError, OSError, http.client.HTTPException, ValueError, KeyError) as exc:
@@ -320,7 +329,7 @@ def main() -> int:
         logger.critical("can't start", extra={"reason": str(exc)})
         return 2
     logger.info("keeps idle workers first in line", extra={"period_seconds": settings.period_seconds})
-    idle_first.run(settings.period_seconds, over)
+    idle_first.run(settings.period_seconds, over, settings.alive_file)
     logger.info("stopped")
     return 0
 

@@ -161,20 +161,28 @@ def costs_of(fake: FakeCluster, name: str) -> str | None:
 
 
 def test_it_goes_on_after_an_outage_and_takes_a_token_that_was_replaced(
-    fake: FakeCluster, workers: list[Worker], settings: IdleSettings, caplog: pytest.LogCaptureFixture
+    fake: FakeCluster,
+    workers: list[Worker],
+    settings: IdleSettings,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
 ) -> None:
     caplog.set_level("INFO")
+    alive = tmp_path / "alive"
     workers[0].seconds = 5.0
     fake.failing = 2
     fake.users = {"Bearer next": "system:serviceaccount:tuning:idle-first"}
     over = threading.Event()
     loop = IdleFirst(PodApi(settings), settings.http_port)
-    thread = threading.Thread(target=loop.run, args=(settings.period_seconds, over), daemon=True)
+    thread = threading.Thread(target=loop.run, args=(settings.period_seconds, over, alive), daemon=True)
     thread.start()
     try:
         until(lambda: any("may not list pods" in getattr(one, "reason", "") for one in caplog.records), 20)
+        assert alive.exists(), "a probe ends one that only waits for the API"
+        alive.unlink()
         (settings.account / "token").write_text("next\n")
         until(lambda: costs(fake) == [str(BUSY), None, None], 20)
+        assert alive.exists()
     finally:
         over.set()
         thread.join(10)

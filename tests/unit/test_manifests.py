@@ -226,7 +226,7 @@ def test_the_command_in_the_readme_puts_the_registry_in(tmp_path: Path) -> None:
     if (command := find_kustomize()) is None:
         pytest.skip("no kubectl here, and no kustomize: https://kubernetes.io/docs/tasks/tools/ has them")
     copy = copy_with_secrets(tmp_path)
-    (line,) = [line for line in (K8S / "overlays/gke/README.md").read_text().splitlines() if line.startswith("sed")]
+    (line,) = [line for line in (K8S / "overlays/gke/README.md").read_text().splitlines() if line.startswith("perl")]
     environment = {"PROJECT": "mine", "REGION": "here", "PATH": os.environ["PATH"]}
     subprocess.run(["bash", "-c", line], cwd=copy.parent, env=environment, check=True)
     images = {container["image"] for _, container in containers(render(command, copy / "overlays/gke"))}
