@@ -121,7 +121,7 @@ def test_the_image_runs_as_a_user_by_the_exec_form() -> None:
     assert all(command.startswith("[") for command in commands)
 
 
-@pytest.mark.parametrize("name", ["worker", "gpu"])
+@pytest.mark.parametrize("name", ["worker", "tensorflow", "gpu"])
 def test_an_image_has_the_versions_that_a_notebook_has(name: str) -> None:
     def pins(file: str) -> dict[str, set[str]]:
         found: dict[str, set[str]] = {}
