@@ -3,6 +3,7 @@
 from benchmarks import (
     bench_dashboard,
     bench_grid,
+    bench_networks,
     bench_overhead,
     bench_pipeline,
     bench_results,
@@ -18,6 +19,7 @@ for benchmark in (
     bench_scale,
     bench_grid,
     bench_pipeline,
+    bench_networks,
     bench_results,
     bench_dashboard,
 ):

@@ -1,17 +1,21 @@
-"""TensorFlow, when it is needed: imported late, seeded, and made deterministic."""
+"""TensorFlow, when it is needed: imported late, put on a device, seeded, and made deterministic."""
 
 from __future__ import annotations
 
+import functools
 import gc
+import logging
 import random
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from tuning.errors import InputError
+
+logger = logging.getLogger(__name__)
 
 
 def keras_library() -> Any:
@@ -47,6 +51,38 @@ def keras_library() -> Any:
         gc.collect()
         gc.freeze()
     return keras
+
+
+@contextmanager
+def on_device(device: str) -> Iterator[None]:
+    """Let networks be made, trained and asked on a device.
+
+    Parameters
+    ----------
+    device : {"cpu", "gpu"}
+        "cpu" also where there is a GPU: numbers don't depend on which machine took a trial. "gpu" is the first that
+        TensorFlow sees; where it sees none it is the CPU, and that is logged once.
+    """
+    keras_library()
+    import tensorflow as tf
+
+    with tf.device("/GPU:0" if device == "gpu" and _has_gpu() else "/CPU:0"):
+        yield
+
+
+def compiles(device: str) -> bool | Literal["auto"]:
+    """Return ``jit_compile`` of ``keras.Model.compile``: on the CPU what it is on a machine without a GPU."""
+    return "auto" if device == "gpu" and _has_gpu() else False
+
+
+@functools.cache
+def _has_gpu() -> bool:
+    import tensorflow as tf
+
+    if tf.config.list_logical_devices("GPU"):
+        return True
+    logger.warning("TensorFlow sees no GPU here: KerasModel(device='gpu') uses the CPU")
+    return False
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_array, check_consistent_length, check_is_fitted
 
-from networks.backend import freed, keras_library, seeded
+from networks.backend import freed, keras_library, on_device, seeded
 from networks.heads import Head
 from networks.hooks import made_callbacks
 from networks.inputs import dense_rows
@@ -79,6 +79,8 @@ class KerasModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         Seeds initial weights, the order of rows, dropout and the rows held out. None draws a seed from NumPy's global
         generator, which a worker seeds by the trial.
     task : {"classification", "regression"}, default="classification"
+    device : {"cpu", "gpu"}, default="cpu"
+        Where it is trained and asked. "cpu" leaves a GPU alone; "gpu" uses the first, and the CPU where there is none.
 
     Attributes
     ----------
@@ -125,6 +127,7 @@ class KerasModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         deterministic: bool = False,
         random_state: int | None = None,
         task: str = "classification",
+        device: str = "cpu",
     ) -> None:
         self.builder = builder
         self.builder_params = builder_params
@@ -145,6 +148,7 @@ class KerasModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         self.deterministic = deterministic
         self.random_state = random_state
         self.task = task
+        self.device = device
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None, *, callbacks: Sequence[Any] = ()) -> Self:
         """Build the network and train it.
@@ -196,10 +200,12 @@ class KerasModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         self._described = params | {"units": head.units}
         # What earlier fits have left behind: names, and memory that no model in use holds.
         keras.backend.clear_session()
-        with seeded(keras, seed, deterministic=self.deterministic), freed():
+        with on_device(self.device), seeded(keras, seed, deterministic=self.deterministic), freed():
             self._model = assembled(keras, params, head, self.input_shape_, self._scaling)
             watching = [*callbacks, *made_callbacks()]
-            self.history_, self.best_epoch_ = train(keras, self._model, params, head, rows, watched, watching)
+            self.history_, self.best_epoch_ = train(
+                keras, self._model, params, head, rows, watched, watching, seed=seed
+            )
         self.n_iter_ = len(self.history_["loss"])
         return self
 
@@ -258,7 +264,8 @@ class KerasModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
     def _outputs(self, X: Any) -> NDArray[np.float32]:
         check_is_fitted(self)
         checked = dense_rows(self, X, first=False)
-        return outputs(self.model_, checked)
+        with on_device(self._described.get("device", "cpu")):  # one of an earlier version has none
+            return outputs(self.model_, checked)
 
     def predict(self, X: Any) -> NDArray[Any]:
         """Return labels, or numbers.

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from networks.backend import compiles
+from networks.backup import backed_up
+from networks.batches import batches, steps_of
 from networks.builders import SHARED, Shape, build
 from networks.heads import Head
+from networks.hooks import watch_in_force
 from tuning.errors import InputError
 from tuning.networks import METRICS, OPTIMIZERS
 
@@ -27,6 +33,11 @@ class Rows(NamedTuple):
     X: NDArray[np.float32]
     targets: NDArray[Any]
     weight: NDArray[np.float32] | None
+
+    @property
+    def arrays(self) -> tuple[NDArray[Any], ...]:
+        """X, targets, and weights where there are any: as Keras takes them."""
+        return tuple(part for part in self if part is not None)
 
     def taken(self, order: NDArray[np.int64]) -> Rows:
         """Return some of the rows, in an order."""
@@ -122,9 +133,17 @@ def assembled(keras: Any, params: Params, head: Head, input_shape: Shape, scalin
 
 
 def train(
-    keras: Any, model: Any, params: Params, head: Head, rows: Rows, watched: Rows | None, callbacks: Sequence[Any]
+    keras: Any,
+    model: Any,
+    params: Params,
+    head: Head,
+    rows: Rows,
+    watched: Rows | None,
+    callbacks: Sequence[Any],
+    *,
+    seed: int,
 ) -> tuple[dict[str, list[float]], int | None]:
-    """Compile and train a model.
+    """Compile and train a model; where a checkpoint of this training lies, from there on.
 
     Parameters
     ----------
@@ -138,6 +157,8 @@ def train(
         Held out.
     callbacks : sequence of keras.callbacks.Callback
         Beside our own.
+    seed : int
+        Of the order of rows.
 
     Returns
     -------
@@ -147,14 +168,21 @@ def train(
         The epoch whose weights early stopping has put back, counted from 1.
     """
     optimizer = getattr(keras.optimizers, OPTIMIZERS[params["optimizer"]])(learning_rate=float(params["learning_rate"]))
-    model.compile(optimizer=optimizer, loss=head.loss, metrics=[_metric(keras, name) for name in params["metrics"]])
+    metrics = [_metric(keras, name) for name in params["metrics"]]
+    model.compile(optimizer=optimizer, loss=head.loss, metrics=metrics, jit_compile=compiles(params["device"]))
 
     def stop_at_nan(epoch: int, logs: Mapping[str, float]) -> None:  # noqa: ARG001 - Keras' signature
         # It never comes back from there, and is no failure: it scores as it predicts.
         if not math.isfinite(logs["loss"]):
             model.stop_training = True
 
-    own = [keras.callbacks.LambdaCallback(on_epoch_end=stop_at_nan)]
+    history: dict[str, list[float]] = {}
+
+    def note(epoch: int, logs: Mapping[str, float]) -> None:  # noqa: ARG001 - Keras' signature
+        for name, value in logs.items():
+            history.setdefault(str(name), []).append(float(value))
+
+    own = [keras.callbacks.LambdaCallback(on_epoch_end=stop_at_nan), keras.callbacks.LambdaCallback(on_epoch_end=note)]
     stopper = None
     if params["patience"] is not None:
         stopper = keras.callbacks.EarlyStopping(
@@ -164,20 +192,44 @@ def train(
             restore_best_weights=True,
         )
         own.append(stopper)
-    history = model.fit(
-        rows.X,
-        rows.targets,
-        sample_weight=rows.weight,
-        batch_size=params["batch_size"],
-        epochs=params["epochs"],
-        validation_data=None if watched is None else tuple(part for part in watched if part is not None),
-        callbacks=[*own, *callbacks],
-        shuffle=True,
-        verbose=0,
-    ).history
-    found = {str(name): [float(value) for value in values] for name, values in history.items()}
+    epochs, batch_size = int(params["epochs"]), int(params["batch_size"])
+    watch = watch_in_force()
+    slot = watch.begin()
+    with ExitStack() as stack:
+        backup = None
+        if slot is not None:
+            what = _what(params, head, rows, watched, seed)
+            backup = stack.enter_context(backed_up(slot, model, what, epochs, stopper, history))
+        first = 0 if backup is None else backup.first
+        if backup is not None and first:
+            watch.resumed(first, backup.spent)
+
+        def tell(epoch: int, logs: Mapping[str, float]) -> None:  # noqa: ARG001 - Keras' signature
+            if backup is not None and watch.wants_to_stop():
+                backup.save(epoch)
+            watch.epoch(history, 0 if backup is None else backup.kept)
+
+        last = [*([] if backup is None else [backup.callback]), keras.callbacks.LambdaCallback(on_epoch_end=tell)]
+        model.fit(
+            batches(rows.arrays, batch_size, seed, first, epochs),
+            epochs=epochs,
+            initial_epoch=first,
+            steps_per_epoch=steps_of(len(rows.X), batch_size),
+            validation_data=None if watched is None else watched.arrays,
+            validation_batch_size=batch_size,
+            callbacks=[*own, *callbacks, *last],
+            shuffle=False,
+            verbose=0,
+        )
     best = None if stopper is None or stopper.best_weights is None else int(stopper.best_epoch) + 1
-    return found, best
+    return history, best
+
+
+def _what(params: Params, head: Head, rows: Rows, watched: Rows | None, seed: int) -> str:
+    """Return a digest of what is trained, wherever, by which a checkpoint of something else is told."""
+    described = sorted((name, value) for name, value in params.items() if name != "device")
+    shapes = [part.shape for one in (rows, watched) if one is not None for part in one.arrays]
+    return hashlib.sha256(repr((described, head, shapes, seed)).encode()).hexdigest()
 
 
 def _metric(keras: Any, name: str) -> Any:

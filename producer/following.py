@@ -6,10 +6,13 @@ import logging
 import time
 from collections.abc import Callable
 
+from producer.lanes import unheard_gpu_chunks
 from producer.outage import Outage, bounded
 from producer.status import STATUS_FIELDS, Status
 from tuning.errors import StoreError, StudyError
+from tuning.names import GPU_QUEUE
 from tuning.retry import patiently
+from tuning.settings import Settings
 from tuning.store import Store
 
 logger = logging.getLogger(__name__)
@@ -26,6 +29,9 @@ _RECOUNT_SHARE = 10.0
 _LOOK_SECONDS = 5.0
 _LEAST_LOOK_SECONDS = 1.0
 _RECOUNT_SECONDS = 120.0
+
+# Seconds without a new result after which the broker is asked who waits for a GPU.
+_UNHEARD_SECONDS = 15.0
 
 _ENDED = ("COMPLETE", "CANCELLED")
 
@@ -62,9 +68,19 @@ class Follower:
         Of `time.monotonic`; infinite for as long as it takes.
     show : callable
         Gets each status.
+    settings : Settings, default=None
+        Names the broker, which is asked about a study that stands still and wants GPUs; None does not ask.
     """
 
-    def __init__(self, store: Store, study_id: str, deadline: float, show: Callable[[Status], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        study_id: str,
+        deadline: float,
+        show: Callable[[Status], None],
+        settings: Settings | None = None,
+    ) -> None:
+        self._settings = settings
         self._store = store
         self._id = study_id
         self._deadline = deadline
@@ -76,6 +92,9 @@ class Follower:
         # What was told of trials in messages that no worker can use, and of a submission that was cut short.
         self._told_dead = 0
         self._told_cut = False
+        # When the last trial ended, as far as it was seen, and whether it was told that nobody takes what wants a GPU.
+        self._moved_at = self._changed_at
+        self._told_unheard = False
 
     def run(self) -> None:
         """Return when every trial has ended or the study is cancelled.
@@ -128,7 +147,7 @@ class Follower:
         status = self._look()
         moment = time.monotonic()
         if status.done != self._done:
-            self._done, self._changed_at = status.done, moment
+            self._done, self._changed_at, self._moved_at = status.done, moment, moment
         elif status.state == "RUNNING" and moment - self._changed_at > self._patience:
             # A worker that died between a result and its count leaves the count too low.
             with self._store.within(max(_LEAST_LOOK_SECONDS, min(_RECOUNT_SECONDS, self._left()))):
@@ -137,6 +156,7 @@ class Follower:
             self._patience = max(_STALL_SECONDS, _RECOUNT_SHARE * (self._changed_at - moment))
             status = self._look()
             self._tell_cut(status)
+            self._tell_unheard()
         return status
 
     def _look(self) -> Status:
@@ -159,6 +179,23 @@ class Follower:
                 "study %s: its submission has not ended. If nobody is at it any more, study.resume() or the same "
                 "submit() publishes the rest",
                 self._id,
+            )
+
+    def _tell_unheard(self) -> None:
+        """Say that no worker with a GPU is there, or none is free, when nothing has moved for a while."""
+        if self._settings is None or self._told_unheard or time.monotonic() - self._moved_at < _UNHEARD_SECONDS:
+            return
+        with self._store.within(_LEAST_LOOK_SECONDS):
+            study = self._store.study(self._id, ("gpu_trials",))
+        waiting = unheard_gpu_chunks(self._settings) if study and study.get("gpu_trials") else 0
+        if waiting:
+            self._told_unheard = True
+            logger.warning(
+                "study %s: %s in %s, and no worker with a GPU listens there: none is up, or all have a chunk in hand. "
+                "`python -m worker` on a machine with a GPU takes them (WARREN_DEVICE=auto)",
+                self._id,
+                "1 chunk waits" if waiting == 1 else f"{waiting:,} chunks wait",
+                GPU_QUEUE,
             )
 
     def _time_over(self) -> TimeoutError:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+
 from tuning import broker
 from tuning.documents import Document
-from tuning.names import LANES
+from tuning.errors import BrokerError
+from tuning.names import GPU_QUEUE, LANES
 from tuning.settings import Settings
 from tuning.store import Store
+
+logger = logging.getLogger(__name__)
+
+# Seconds to wait for a broker that is asked out of interest.
+_INTEREST_SECONDS = 2.0
 
 
 def choose_lane(store: Store, settings: Settings, study: Document) -> str:
@@ -43,3 +51,18 @@ def choose_lane(store: Store, settings: Settings, study: Document) -> str:
             if not waiting[lane]:
                 break
     return min(waiting, key=lambda lane: waiting[lane])
+
+
+def unheard_gpu_chunks(settings: Settings) -> int:
+    """Return how many chunks wait for a GPU while no worker listens there; 0 where the broker does not say.
+
+    A worker with a chunk in hand listens nowhere: that nobody does may also mean that all are busy.
+    """
+    try:
+        quick = settings.model_copy(update={"connect_seconds": min(settings.connect_seconds, _INTEREST_SECONDS)})
+        with broker.channel(quick, "warren status") as channel:
+            declared = channel.queue_declare(GPU_QUEUE, passive=True).method
+    except BrokerError as exc:
+        logger.debug("can't see who waits for a GPU", extra={"reason": str(exc)})
+        return 0
+    return 0 if declared.consumer_count else int(declared.message_count)

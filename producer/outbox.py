@@ -24,11 +24,14 @@ class Message:
         For logs and for the management page.
     n_trials : int
         Trials that it carries.
+    queue : str or None
+        Where it goes; None is the queue of its publication.
     """
 
     body: bytes
     id: str | None = None
     n_trials: int = 0
+    queue: str | None = None
 
 
 class Outbox:

@@ -86,6 +86,33 @@ class Outcome:
             self._check_there()
         return results_frame(table, self._space, self._objective)
 
+    def epochs(self, number: int) -> pd.DataFrame:
+        """Return loss and metrics of a trial's networks after each epoch, also while they are trained: a second late.
+
+        Parameters
+        ----------
+        number : int
+            The trial.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``fold``, ``epoch`` (counted from 1), ``loss`` and the metrics of the estimator, ``val_loss`` and so
+            on where rows are held out. Of more than 1,000 epochs every second, fourth, ... and the last. Of several
+            networks in one estimator, the last. Empty for a trial that has not begun, and for one without a network.
+
+        Raises
+        ------
+        StudyError
+            The study was deleted.
+        """
+        from producer.epochs import epochs_frame
+
+        found = epochs_frame(self._store, self.id, number)
+        if found.empty:
+            self._check_there()
+        return found
+
     def best_trials(self, n: int = 10, estimator: str | None = None) -> Sequence[Document]:
         """Return the documents of the trials with the best scores, best first.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,9 +16,11 @@ from producer.planning.order import Plan
 from producer.planning.sizes import Planned, cut
 from producer.publisher import publish
 from producer.space import Space
+from tuning.devices import wants_gpu
 from tuning.documents import Document, now
 from tuning.errors import BrokerError, InputError, StoreError, StudyError
 from tuning.messages import Chunk, Objective, Trial, check_body, encode_chunk
+from tuning.names import GPU_QUEUE
 from tuning.retry import Patience
 from tuning.settings import Settings
 from tuning.store import Store
@@ -55,26 +58,39 @@ def chunks(
     Yields
     ------
     Chunk
+        Of trials that all ask for a GPU, or of trials of which none does: a plan that has both in one chunk gets two.
     """
-    for index, planned in enumerate(cuts):
+    index = itertools.count()
+    for planned in cuts:
         points = space.encoded_points((number for number, _ in planned), allow)
-        yield Chunk(
-            study_id=study_id,
-            generation=generation,
-            index=index,
-            objective=objective,
-            trials=tuple(
-                Trial(
-                    number=number,
-                    estimator=params.pop("estimator", None) if estimator_in_grid else None,
-                    params=params,
-                    estimated_seconds=seconds,
-                )
-                for (number, params), (_, seconds) in zip(points, planned, strict=True)
-            ),
-            trial_timeout=trial_timeout,
-            share_fits=share_fits,
-        )
+        trials = [
+            Trial(
+                number=number,
+                estimator=params.pop("estimator", None) if estimator_in_grid else None,
+                params=params,
+                estimated_seconds=seconds,
+            )
+            for (number, params), (_, seconds) in zip(points, planned, strict=True)
+        ]
+        on_gpu, others = _told_apart(objective, trials)
+        for together in filter(None, (on_gpu, others)):
+            yield Chunk(
+                study_id=study_id,
+                generation=generation,
+                index=next(index),
+                objective=objective,
+                trials=tuple(together),
+                trial_timeout=trial_timeout,
+                share_fits=share_fits,
+            )
+
+
+def _told_apart(objective: Objective, trials: Iterable[Trial]) -> tuple[list[Trial], list[Trial]]:
+    """Return the trials that ask for a GPU, and the others."""
+    parts: tuple[list[Trial], list[Trial]] = ([], [])
+    for trial in trials:
+        parts[not wants_gpu(trial.estimator or objective.estimator, trial.params)].append(trial)
+    return parts
 
 
 def _encode_small(chunk: Chunk) -> bytes:
@@ -90,6 +106,7 @@ def _encode_small(chunk: Chunk) -> bytes:
 def publish_missing(store: Store, settings: Settings, study_id: str, objective: Objective, space: Space) -> int:
     """Publish every trial of a study that has no result, and let the study run.
 
+    Trials that ask for a GPU go to the queue of those, first and one for all studies; the others to the study's lane.
     The new messages carry a new generation. Once all of them are safe in the queue the study's generation
     follows, and workers drop what is left of earlier publications: only the trials in hand are trained twice.
 
@@ -128,6 +145,7 @@ def publish_missing(store: Store, settings: Settings, study_id: str, objective: 
     except StoreError as exc:
         raise StoreError(f"{exc}. Nothing was published: study.resume() or the same submit() does it") from exc
     missing: int = begun["n_trials"] - len(finished)
+    on_gpu = 0
     planned: dict[str, float] = {}
     used = corrections(begun, others)
     if missing:
@@ -153,11 +171,11 @@ def publish_missing(store: Store, settings: Settings, study_id: str, objective: 
             share_fits=begun.get("share_fits", True),
             allow=settings.allow,
         )
-        _publish(settings, begun, _messages(made, planned), missing)
+        on_gpu = _publish(settings, begun, _messages(made, planned), missing)
     # Only now do workers drop what earlier publications left in the queue: one cut short takes nothing away.
     ended = {
         "$max": {"generation": generation},
-        "$set": {"submitted_at": now(), "estimates": estimates(begun, planned, used)},
+        "$set": {"submitted_at": now(), "estimates": estimates(begun, planned, used), "gpu_trials": on_gpu},
     }
     try:
         ride(store.update_study, study_id, ended)
@@ -192,13 +210,17 @@ def _begin(store: Store, settings: Settings, study_id: str, ride: Patience) -> D
     return begun
 
 
-def _publish(settings: Settings, study: Document, messages: Iterable[Message], missing: int) -> None:
-    """Publish messages to a study's lane; an error says how many trials are in the queue."""
-    safe = 0
+def _publish(settings: Settings, study: Document, messages: Iterable[Message], missing: int) -> int:
+    """Publish messages to where they say or else a study's lane, and return how many trials wait for a GPU.
+
+    An error says how many trials are in the queue.
+    """
+    safe = on_gpu = 0
 
     def count(message: Message) -> None:
-        nonlocal safe
+        nonlocal safe, on_gpu
         safe += message.n_trials
+        on_gpu += message.n_trials if message.queue == GPU_QUEUE else 0
 
     try:
         publish(settings, study["queue"], messages, priority=study.get("priority", 1), on_safe=count)
@@ -207,6 +229,7 @@ def _publish(settings: Settings, study: Document, messages: Iterable[Message], m
             f"{exc}. {safe:,} of {missing:,} trials of study {study['_id']!r} are in the queue; study.resume() "
             "or the same submit() publishes the rest"
         ) from exc
+    return on_gpu
 
 
 def _shape(study: Document) -> Shape:
@@ -226,4 +249,6 @@ def _messages(made: Iterable[Chunk], planned: dict[str, float]) -> Iterator[Mess
             body=_encode_small(chunk),
             id=f"{chunk.study_id}/{chunk.generation}/{chunk.index}",
             n_trials=len(chunk.trials),
+            # One speaks for all: `chunks` has told them apart.
+            queue=GPU_QUEUE if _told_apart(chunk.objective, chunk.trials[:1])[0] else None,
         )

@@ -109,12 +109,12 @@ class _Session:
     def _on_channel(self, channel: Channel) -> None:
         self._channel = channel
         channel.add_on_close_callback(lambda _, reason: self._give_up(reason))
-        channel.add_on_return_callback(lambda *_: self._on_return())
+        channel.add_on_return_callback(lambda _, method, *__: self._on_return(method.routing_key))
         channel.confirm_delivery(self._on_confirmation, callback=lambda _: self._fill())
 
-    def _on_return(self) -> None:
+    def _on_return(self, queue: str) -> None:
         self.final = True
-        self._give_up(BrokerError(f"the broker has no queue {self._queue!r}"))
+        self._give_up(BrokerError(f"the broker has no queue {queue!r}"))
 
     def _fill(self) -> None:
         box = self._outbox
@@ -134,7 +134,8 @@ class _Session:
                 priority=self._priority,
                 timestamp=int(time.time()),
             )
-            self._channel.basic_publish("", self._queue, message.body, properties, mandatory=True)
+            queue = message.queue or self._queue
+            self._channel.basic_publish("", queue, message.body, properties, mandatory=True)
         if box.is_idle and (box.is_done or self._ending):
             self._close()
 
@@ -202,7 +203,7 @@ def publish(
     settings : Settings
         Name the broker, and say how long to wait for it.
     queue : str
-        One of the queues that `tuning.broker.declare` declares.
+        One of the queues that `tuning.broker.declare` declares, for messages that name none themselves.
     messages : iterable of Message
         Walked lazily.
     priority : int, default=None

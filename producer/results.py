@@ -34,6 +34,7 @@ _LAST_COLUMNS = (
     "mean_best_iteration",
     "error",
     "worker",
+    "device",
     "attempts",
     "started_at",
     "finished_at",

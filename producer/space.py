@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numbers
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, islice
 from typing import Any, TypeAlias
 
@@ -91,6 +91,19 @@ class Space:
     def where(self, grid: int, name: str, value: int | None = None) -> str:
         """Say where a value stands, as the user would write it: ``param_grid[1]['eta'][0]``."""
         return place(None if self._single else grid, name, value)
+
+    def replaced(self, change: Callable[[str, Any], Any]) -> Space:
+        """Return a space of the same shape with other values: `change` gets where one stands, and the value."""
+        grids = [
+            {
+                name: column
+                if isinstance(column, range)
+                else [change(self.where(grid, name, position), value) for position, value in enumerate(column)]
+                for name, column in values.items()
+            }
+            for grid, values in enumerate(self.grids)
+        ]
+        return Space(grids[0] if self._single else grids)
 
     def encode(self, allow: Iterable[str] = ()) -> list[Json]:
         """Return the space as JSON, the same for equal spaces; `decode` reads it.

@@ -142,10 +142,10 @@ class Study(Outcome):
         status = self.status()
         deadline = time.monotonic() + timeout if timeout is not None else float("inf")
         if not progress:
-            Follower(self._store, self.id, deadline, lambda _: None).run()
+            Follower(self._store, self.id, deadline, lambda _: None, self._settings).run()
             return self
         with Progress(status.total, self.name) as shown:
-            Follower(self._store, self.id, deadline, shown.update).run()
+            Follower(self._store, self.id, deadline, shown.update, self._settings).run()
         return self
 
     def live(self, seconds: float = 1.0) -> Live:

@@ -18,6 +18,7 @@ from producer.inputs import (
     check_early_stopping,
     check_estimators,
     check_scoring,
+    choose_device,
     make_splits,
     make_validation,
     prepare,
@@ -72,6 +73,7 @@ def submit(
     trial_timeout: float | None = None,
     validation_fraction: float | None = None,
     priority: int = 1,
+    device: Literal["cpu", "gpu"] | None = None,
 ) -> Study:
     """Submit a study: every point of a grid, cross-validated by the workers. Returns at once.
 
@@ -102,7 +104,8 @@ def submit(
         With several metrics, the one that says which trial is best; None is the first.
     n_chunks : int, default=None
         Number of messages that the trials are cut into, never more than there are trials: honoured whatever sharing
-        fits would prefer, each of about the same expected time. None sizes messages by what their trials are expected
+        fits would prefer, each of about the same expected time; there may be one more where a grid has trials for a
+        GPU beside others. None sizes messages by what their trials are expected
         to take: up to a minute, less towards the end, and trials that may share a fit stay together.
     share_fits : bool, default=True
         Fit trials that differ in the number of boosting rounds alone once, with the most rounds, and score the model
@@ -126,6 +129,11 @@ def submit(
         From 1 to 9: the study's share of the workers beside other studies that run. One of priority 4 gets four times
         the time of one of priority 1; alone, any gets all. No part of its identity: the same call with another
         priority changes it.
+    device : {"cpu", "gpu"}, default=None
+        Where fits run. "gpu" sets the parameter of each library (``device``, ``device_type``, ``task_type``) on every
+        XGBoost, LightGBM, CatBoost and Keras estimator in the study; such trials wait in the queue ``chunks.gpu`` for
+        workers with a GPU. "cpu" takes back what asks for one. None is what the estimators and the grid say themselves.
+        Numbers of a GPU are other ones, and so is the study.
 
     Returns
     -------
@@ -164,6 +172,7 @@ def submit(
         trial_timeout=trial_timeout,
         validation_fraction=validation_fraction,
         priority=priority,
+        device=device,
     )
 
 
@@ -186,6 +195,7 @@ def submit_space(
     trial_timeout: float | None,
     validation_fraction: float | None,
     priority: int,
+    device: str | None = None,
     folds: Sequence[tuple[Any, Any]] | None = None,
     weigh_scores: bool = True,
 ) -> Study:
@@ -195,7 +205,7 @@ def submit_space(
     ----------
     estimator, X, y, scoring, cv, groups, sample_weight, refit, n_chunks, share_fits, name, error_score
         As for `submit`.
-    return_train_score, trial_timeout, validation_fraction, priority
+    return_train_score, trial_timeout, validation_fraction, priority, device
         As for `submit`.
     space : Space
         The points.
@@ -220,6 +230,7 @@ def submit_space(
         )
     if n_chunks is not None:
         split_sizes(space.size, n_chunks)
+    estimator, space = choose_device(device, estimator, space, settings.allow)
     candidates = check_estimators(estimator, space, settings.allow)
     dataset, checked_groups = prepare(X, y, sample_weight=sample_weight, groups=groups, candidates=candidates)
     scorers, best_by = check_scoring(scoring, refit, candidates.estimators, settings.allow)

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
+from tuning.devices import wants_gpu
 from tuning.pipelines import tail_of, with_tail
 from tuning.reserved import KEYS
 
@@ -216,14 +217,16 @@ def shared_fit(estimator: Json, params: Mapping[str, Json]) -> SharedFit | None:
     Returns
     -------
     SharedFit or None
-        None where the trial must be fitted alone: another kind of estimator, or a parameter under which the first
-        rounds of a longer fit are not known to be those of a shorter one. Of a pipeline, its last step decides, and
-        the key holds all the rest.
+        None where the trial must be fitted alone: another kind of estimator, a GPU, or a parameter under which the
+        first rounds of a longer fit are not known to be those of a shorter one. Of a pipeline, its last step decides,
+        and the key holds all the rest.
     """
     tail = tail_of(estimator, params)
     library = library_of(tail.estimator)
     if library is None:
         return None
+    if wants_gpu(tail.estimator, tail.params):
+        return None  # sums on a GPU round from run to run: nothing could be compared bit for bit
     together = merged(tail.estimator, tail.params)
     if library.required and all(together.get(name) is None for name in library.required):
         return None

@@ -99,6 +99,13 @@ class Settings(LogSettings):
         description="Threads for one fit, passed to each library in its own way. Default: the cgroup's CPU quota, "
         "rounded down, at least 1: libraries see the whole node otherwise.",
     )
+    device: Literal["auto", "cpu", "gpu"] = Field(
+        default="auto",
+        alias="WARREN_DEVICE",
+        description="What a worker fits on, and takes trials for. auto: an NVIDIA GPU that it finds and no other "
+        "worker of this user has, or else the CPU. cpu: none. gpu: trials for a GPU too where there is none; they run "
+        "on the CPU.",
+    )
     flush_seconds: float = Field(
         default=0.8,
         gt=0,
@@ -148,6 +155,20 @@ class Settings(LogSettings):
         alias="WARREN_ALLOW",
         description="Further estimator classes that a message may name, as dotted names with commas between. "
         "None: only scikit-learn and the three boosting libraries.",
+    )
+    checkpoints: str = Field(
+        default="",
+        alias="WARREN_CHECKPOINTS",
+        repr=False,
+        description="Where networks in training are checkpointed: a folder that all workers mount, or the address of a "
+        "bucket, gs://bucket/path or s3://bucket/path. None: an evicted trial begins its fold again.",
+    )
+    checkpoint_seconds: float = Field(
+        default=30.0,
+        ge=0,
+        alias="WARREN_CHECKPOINT_SECONDS",
+        description="Seconds of training between two checkpoints of a network at least; they are written at the end of "
+        "an epoch. An eviction costs so much, and shorter trainings cost nothing.",
     )
     worker_name: str = Field(
         default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}",

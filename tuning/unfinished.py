@@ -1,4 +1,4 @@
-"""What is known of trials that have not ended: the folds that are done, and the tries that took a process down.
+"""What is known of trials that have not ended: folds that are done, epochs of networks, tries that took a process down.
 
 One document a trial, under the trial's own id, in the collection ``unfinished``. It goes away with the trial's result.
 So whoever takes a chunk over starts at the first missing fold, and a trial that kills its process is told from one that
@@ -58,6 +58,38 @@ class DoneFold:
     result: Mapping[str, Any]
     worker: str = ""
     at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeenEpochs:
+    """Epochs of a network that is being trained.
+
+    Attributes
+    ----------
+    study_id : str
+    number : int
+        The trial.
+    fold : int
+    epochs : dict of str to list of float
+        Loss and metrics by name, as `worker.epochs.Curve` has them.
+    kept : int
+        Epochs that its last checkpoint holds.
+    about : dict
+        What the trial's document says from the beginning: ``estimator``, ``library``, ``params`` and ``started_at``.
+    worker : str
+        Who trains it.
+    at : datetime
+        When it was told, UTC.
+    """
+
+    study_id: str
+    number: int
+    fold: int
+    epochs: Mapping[str, Sequence[float]]
+    kept: int
+    about: Mapping[str, Any]
+    worker: str
+    at: datetime
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,6 +159,43 @@ class Unfinished:
                 ],
                 ordered=False,
             )
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc
+
+    def see_epochs(self, seen: Sequence[SeenEpochs]) -> None:
+        """Write epochs of networks in training, each in the place of what was there of its fold."""
+        if not seen:
+            return
+        try:
+            self._collection.bulk_write(
+                [
+                    pymongo.UpdateOne(
+                        {"_id": f"{one.study_id}:{one.number}"},
+                        {
+                            "$set": {
+                                "study_id": one.study_id,
+                                "number": one.number,
+                                **one.about,
+                                f"epochs.{one.fold}": dict(one.epochs),
+                                "last_seen": {"worker": one.worker, "at": one.at},
+                            },
+                            # The most that there ever was: what is lost and trained again is no progress.
+                            "$max": {f"epochs_kept.{one.fold}": one.kept},
+                        },
+                        upsert=True,
+                    )
+                    for one in seen
+                ],
+                ordered=False,
+            )
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc
+
+    def in_training(self, study_id: str) -> list[Document]:
+        """Return what is known of a study's trials of which epochs were told, in no order, without their folds."""
+        mine = {"_id": {"$gte": f"{study_id}:", "$lt": f"{study_id};"}, "epochs": {"$exists": True}}
+        try:
+            return list(self._collection.find(mine, {"folds": 0}))
         except PyMongoError as exc:
             raise self._explain(exc) from exc
 

@@ -14,6 +14,7 @@ from tuning.logs import configure_logging
 from tuning.settings import load_settings
 from tuning.store import Store
 from worker.consumer import Consumer
+from worker.gpus import take_place
 from worker.runner import ChunkRunner
 from worker.trainer import Trainer
 from worker.watching.health import HealthServer
@@ -41,9 +42,14 @@ def main() -> int:
     except WarrenError as exc:
         logger.critical("can't start", extra={"reason": str(exc)})
         return 2
-    trainer = Trainer(settings.worker_name, metrics)
+    place = take_place(settings.device, os.environ)
+    if place.gpu is not None:
+        logger.info("owns a GPU", extra={"gpu": place.gpu})
+    # From here on it says where fits that ask for a GPU run.
+    settings = settings.model_copy(update={"device": place.device})
+    trainer = Trainer(settings.worker_name, metrics, place)
     metrics.watch_memory(trainer.memory_bytes)
-    consumer = Consumer(settings, ChunkRunner(store, settings, trainer, metrics, pulse), metrics, pulse)
+    consumer = Consumer(settings, ChunkRunner(store, settings, trainer, metrics, pulse), metrics, pulse, place.lanes)
 
     def on_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - signal's signature
         if consumer.stopping:

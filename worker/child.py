@@ -9,12 +9,14 @@ What goes over the socket, one message each way at a time, the first byte says w
 to the child
 ``C``  BSON ``{body, skip, ...}``  evaluate this chunk as `ChunkEvaluator.evaluate` says
 ``S``  nothing                     stop after the trial in hand, or those that share its fit
-``F``  nothing                     stop after the fold in hand
+``F``  nothing                     stop after the fold in hand, or at a checkpoint of it
+``K``  ``g`` or nothing            every result that was sent is durable; ``g``: nobody waits for the others
 from the child
 ``r``  nothing                     data and libraries are there, trials begin
 ``f``  BSON ``{folds: [...]}``     folds of the trials in hand that are done: number, fold, result
+``p``  BSON ``{number, fold, ...}`` a network's epochs so far, and how many of them a checkpoint holds
 ``t``  number, trial document       a trial ended: 8 bytes, the least first, and BSON
-``d``  nothing                     all trials ended, or stopped
+``d``  ``k`` or nothing            all trials ended, or stopped; ``k``: there are checkpoints, so say ``K``
 ``e``  text                        the chunk can't be evaluated at all: the reason
 ====  ==========================  =============================================
 """
@@ -37,6 +39,7 @@ from tuning.logs import configure_logging
 from tuning.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from worker.epochs import Epochs
     from worker.evaluate import FoldResult
 
 logger = logging.getLogger(__name__)
@@ -45,6 +48,8 @@ logger = logging.getLogger(__name__)
 _PR_SET_PDEATHSIG = 1
 # Seconds of work that are worth keeping when the trial in hand ends without a result.
 _KEEP_SECONDS = 0.5
+# Seconds between two letters about epochs; with those that the worker waits for others it stays below one.
+_EPOCH_SECONDS = 0.2
 # Linux: when memory runs out, the process with the highest score is the one that dies (proc_pid_oom_score_adj(5)).
 _OOM_SCORE = Path("/proc/self/oom_score_adj")
 _DIES_FIRST = "1000"
@@ -77,8 +82,8 @@ def _die_first() -> None:
         logger.debug("can't say that this process dies first when memory runs out", extra={"reason": str(exc)})
 
 
-class _StopAskedError(Exception):
-    """The worker has asked to stop after the fold that has just ended."""
+class _StopAskedError(BaseException):
+    """The worker has asked to stop after the fold, or at the checkpoint, that is there now. No estimator's fault."""
 
 
 class _Folds:
@@ -92,20 +97,51 @@ class _Folds:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._folds: list[dict[str, Any]] = []
-        self._told_at = 0.0
+        self._told_at = self._epoch_told_at = 0.0
         self.stop_asked = False
+        self._fold_stop_asked = False
 
     def begin(self) -> None:
         """Forget the folds of trials that have ended."""
         self._folds.clear()
         self._told_at = time.monotonic()
 
+    def begin_chunk(self) -> None:
+        """Forget what was asked of the chunk before."""
+        self.begin()
+        self.stop_asked = self._fold_stop_asked = False
+
     def listen(self) -> None:
         """Take what the worker has said since."""
+        if self.stopping():
+            raise _StopAskedError
+
+    def stopping(self) -> bool:
+        """Take what the worker has said since; say whether it waits for the end of the fold in hand."""
         while self._connection.poll():
             self.stop_asked = True
-            if self._connection.recv_bytes()[:1] == b"F":
-                raise _StopAskedError
+            self._fold_stop_asked |= self._connection.recv_bytes()[:1] == b"F"
+        return self._fold_stop_asked
+
+    def epoch(self, epochs: Epochs) -> None:
+        """Tell of an epoch of the network that is being trained, unless the last was told a moment ago."""
+        from tuning.documents import pack
+        from worker.documents import described
+
+        stopping = self._fold_stop_asked and epochs.kept == epochs.done
+        if not stopping and time.monotonic() - self._epoch_told_at < _EPOCH_SECONDS:
+            return
+        said = {
+            "number": epochs.trial.number,
+            "fold": epochs.fold,
+            "epochs": epochs.curve,
+            "kept": epochs.kept,
+            "about": described(epochs.chunk, epochs.trial) | {"started_at": epochs.started_at},
+        }
+        self._connection.send_bytes(b"p" + pack(said))
+        self._epoch_told_at = time.monotonic()
+        if stopping:
+            raise _StopAskedError
 
     def add(self, results: Mapping[int, FoldResult], fold: int) -> None:
         """Take the results of a fold by trial number."""
@@ -136,11 +172,17 @@ def _serve(connection: Connection, settings: Settings) -> None:
 
     store = Store(settings)
     told = _Folds(connection)
-    evaluator = ChunkEvaluator(store, settings, told.add)
+    evaluator = ChunkEvaluator(store, settings, told.add, told.epoch, told.stopping)
+    checkpoints = evaluator.checkpoints
     while True:
         message = connection.recv_bytes()
+        if message[:1] == b"K":
+            if message[1:]:
+                checkpoints.ended()
+            checkpoints.durable()
         if message[:1] != b"C":
-            continue  # a stop that crossed the last result
+            continue  # perhaps a stop that crossed the last result
+        checkpoints.left()
         order = unpack(message[1:])
         try:
             trials = evaluator.evaluate(
@@ -149,16 +191,16 @@ def _serve(connection: Connection, settings: Settings) -> None:
                 {int(number): tries for number, tries in order["attempts"].items()},
                 set(order["alone"]),
                 {
-                    int(number): {int(fold): FoldResult(**result) for fold, result in folds.items()}
+                    int(number): {int(fold): FoldResult.of(result) for fold, result in folds.items()}
                     for number, folds in order["folds"].items()
                 },
             )
             connection.send_bytes(b"r")
-            told.begin()
-            told.stop_asked = False
+            told.begin_chunk()
             for documents in trials:
                 for document in documents:
                     connection.send_bytes(b"t" + document["number"].to_bytes(8, "little") + pack(document))
+                checkpoints.ended()
                 told.begin()
                 told.listen()
                 if told.stop_asked:
@@ -168,7 +210,7 @@ def _serve(connection: Connection, settings: Settings) -> None:
         except WarrenError as exc:
             connection.send_bytes(b"e" + str(exc).encode())
             continue
-        connection.send_bytes(b"d")
+        connection.send_bytes(b"dk" if checkpoints.any else b"d")
 
 
 def main() -> None:

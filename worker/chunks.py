@@ -10,12 +10,14 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import groupby
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from sklearn.utils import get_tags
 
+from networks.hooks import watching
 from tuning.allowlist import resolve
 from tuning.boosting import shared_fit, stops_early
 from tuning.codec import Json, decode
@@ -26,12 +28,14 @@ from tuning.messages import Chunk, Trial, decode_chunk
 from tuning.seeds import seed_of
 from tuning.settings import Settings
 from tuning.store import Store
+from worker.checkpoints import Checkpoints
 from worker.data import DataCache, Watched
 from worker.documents import trial_document
+from worker.epochs import Epochs, FoldWatch
 from worker.evaluate import FoldResult, fit_and_score, summary
 from worker.fitting import learner_of
 from worker.fitting.learner import Part
-from worker.learners import THREAD_PARAMETERS, build, takes_threads
+from worker.learners import THREAD_PARAMETERS, build, placed, takes_threads
 from worker.models import ModelKeeper
 from worker.scorers import Scorer, make_scorer
 
@@ -65,6 +69,7 @@ class Candidate:
     """
 
     def __init__(self, encoded: Json, params: dict[str, Json], settings: Settings) -> None:
+        encoded, params = placed(encoded, settings.device), placed(params, settings.device)
         fixed = encoded.get("params")
         self._allow = settings.allow
         cls = resolve(str(encoded.get("__estimator__", "")), self._allow)
@@ -154,6 +159,9 @@ Kept: TypeAlias = dict[int, dict[int, FoldResult]]
 OnFold: TypeAlias = Callable[[Mapping[int, FoldResult], int], None]
 """Is told the results of a fold by trial number, and which fold it was."""
 
+OnEpoch: TypeAlias = Callable[[Epochs], None]
+"""Is told of an epoch of a network that is being trained. May end it by an exception that is no ``Exception``."""
+
 
 class ChunkEvaluator:
     """Evaluates chunks with the data of earlier ones at hand.
@@ -165,13 +173,32 @@ class ChunkEvaluator:
     settings : Settings
     on_fold : callable, default=None
         Called when a fold is done that is not the last of its trials.
+    on_epoch : callable, default=None
+        Called when a network has been trained for another epoch.
+    stopping : callable, default=None
+        Says whether `on_epoch` would end the training: then it is checkpointed first.
+
+    Attributes
+    ----------
+    checkpoints : Checkpoints
+        Of networks.
     """
 
-    def __init__(self, store: Store, settings: Settings, on_fold: OnFold | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        on_fold: OnFold | None = None,
+        on_epoch: OnEpoch | None = None,
+        stopping: Callable[[], bool] | None = None,
+    ) -> None:
         self._settings = settings
         self._cache = DataCache(store, settings.cache_bytes)
         self._models = ModelKeeper(store)
         self._on_fold = on_fold or (lambda _results, _fold: None)
+        self._on_epoch = on_epoch or (lambda _epochs: None)
+        self._stopping = stopping or (lambda: False)
+        self.checkpoints = Checkpoints(store, settings)
 
     def evaluate(
         self,
@@ -236,20 +263,27 @@ class ChunkEvaluator:
         started_at, objective = now(), chunk.objective
         data = self._cache.dataset(objective.dataset)
         part = Part(data.X, data.y, data.sample_weight)
-        result, model = self._models.fit(
-            one.candidate,
-            copy.deepcopy(part) if one.candidate.in_place else part,
-            trial_id=trial_id(chunk.study_id, one.trial.number),
-            study_id=chunk.study_id,
-            seed=seed_of(chunk.study_id, one.trial.number),
-        )
+        watch = self._watch(chunk, one.trial, started_at, 0)
+        with watching(watch):
+            result, model = self._models.fit(
+                one.candidate,
+                copy.deepcopy(part) if one.candidate.in_place else part,
+                trial_id=trial_id(chunk.study_id, one.trial.number),
+                study_id=chunk.study_id,
+                seed=seed_of(chunk.study_id, one.trial.number),
+            )
+        result = watch.noted(result)
         outcome = summary([result], [*objective.scorers], objective.refit) | {"shared_by": 1, "model": model}
         return trial_document(chunk, one.trial, self._settings, outcome, started_at=started_at, attempts=one.attempt)
+
+    def _watch(self, chunk: Chunk, trial: Trial, started_at: datetime, fold: int) -> FoldWatch:
+        slots = self.checkpoints.slots(chunk, trial, fold)
+        return FoldWatch(chunk, trial, started_at, fold, slots, self._on_epoch, self._stopping)
 
     def _documents(self, work: _Work, group: list[Planned]) -> Iterator[list[Document]]:
         """Evaluate trials that share a fit on each fold, or one that does not."""
         started_at = now()
-        if not self._fit(work, group):
+        if not self._fit(work, group, started_at):
             # What the largest fit raises may be its own fault: each gets what it would have got alone.
             for one in group:
                 yield from self._documents(work, [one])
@@ -278,7 +312,7 @@ class ChunkEvaluator:
         if rest:
             yield from self._documents(work, rest)
 
-    def _fit(self, work: _Work, group: list[Planned]) -> bool:
+    def _fit(self, work: _Work, group: list[Planned], started_at: datetime) -> bool:
         """Fit the folds that are missing, and keep their results; return False where a shared fit failed.
 
         A trial may lack some folds even so: those whose shared fit does not contain its model.
@@ -288,7 +322,7 @@ class ChunkEvaluator:
             missing = [one for one in group if number not in work.kept.setdefault(one.trial.number, {})]
             if not missing:
                 continue
-            results = self._fit_fold(work, missing, number)
+            results = self._fit_fold(work, missing, number, started_at)
             if len(missing) > 1 and any(result is not None and not result.fitted for result in results):
                 return False
             found = {
@@ -300,7 +334,9 @@ class ChunkEvaluator:
                 self._on_fold(found, number)
         return True
 
-    def _fit_fold(self, work: _Work, group: list[Planned], number: int) -> list[FoldResult | None]:
+    def _fit_fold(
+        self, work: _Work, group: list[Planned], number: int, started_at: datetime
+    ) -> list[FoldResult | None]:
         """Return a result for each trial, in the group's order; None where the shared fit has none."""
         objective = work.chunk.objective
         largest = max(group, key=lambda one: one.rounds)
@@ -310,19 +346,22 @@ class ChunkEvaluator:
             watched = "set apart" if objective.validation else "held out"
         pairwise = candidate.pairwise(self._cache.dataset(objective.dataset).X)
         fold, derived = self._cache.fold(objective, number, pairwise=pairwise, watched=watched)
-        return fit_and_score(
-            candidate,
-            fold.copied() if candidate.in_place else fold,
-            work.scorer,
-            list(objective.scorers),
-            error_score=objective.failed_score,
-            return_train_score=objective.return_train_score,
-            seed=seed_of(work.chunk.study_id, largest.trial.number),
-            weigh_scores=objective.weigh_scores,
-            learner=candidate.learner,
-            derived=None if candidate.in_place else derived,
-            rounds=[one.rounds for one in group] if len(group) > 1 else (),
-        )
+        watch = self._watch(work.chunk, largest.trial, started_at, number)
+        with watching(watch):
+            results = fit_and_score(
+                candidate,
+                fold.copied() if candidate.in_place else fold,
+                work.scorer,
+                list(objective.scorers),
+                error_score=objective.failed_score,
+                return_train_score=objective.return_train_score,
+                seed=seed_of(work.chunk.study_id, largest.trial.number),
+                weigh_scores=objective.weigh_scores,
+                learner=candidate.learner,
+                derived=None if candidate.in_place else derived,
+                rounds=[one.rounds for one in group] if len(group) > 1 else (),
+            )
+        return [result and watch.noted(result) for result in results]
 
 
 @dataclass(frozen=True, kw_only=True)

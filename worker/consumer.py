@@ -9,14 +9,14 @@ import queue
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel
 
 from tuning.broker import DELIVERY_LIMIT, DRIVER_ERRORS, declare, explain, parameters
 from tuning.errors import BrokerError
-from tuning.names import CHUNKS_QUEUE, DEAD_QUEUE, LANES
+from tuning.names import CHUNKS_QUEUE, DEAD_QUEUE, GPU_QUEUE, LANES
 from tuning.retry import patiently
 from tuning.settings import Settings, redact
 from worker.lanes import Lanes
@@ -53,6 +53,8 @@ class Consumer:
     metrics : Metrics
     pulse : Pulse
         Is told that this one lives, and whether it takes chunks.
+    lanes : sequence of str, default=LANES
+        The queues that it takes chunks from; `GPU_QUEUE` comes before all others if it is among them.
 
     Notes
     -----
@@ -60,7 +62,14 @@ class Consumer:
     ``add_callback_threadsafe``, the one call of pika that another thread may make.
     """
 
-    def __init__(self, settings: Settings, runner: ChunkRunner, metrics: Metrics, pulse: Pulse) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        runner: ChunkRunner,
+        metrics: Metrics,
+        pulse: Pulse,
+        lanes: Sequence[str] = LANES,
+    ) -> None:
         self._settings = settings
         self._runner = runner
         self._metrics = metrics
@@ -71,7 +80,7 @@ class Consumer:
         self._free.set()
         # Whether a chunk waits for its acknowledgement; the connection's thread alone reads and writes it.
         self._unsettled = False
-        self._lanes = Lanes(LANES)
+        self._lanes = Lanes(lanes, before={GPU_QUEUE})
         self._jobs: queue.SimpleQueue[tuple[Delivery, Callable[[Outcome], None]] | None] = queue.SimpleQueue()
         self._crash: BaseException | None = None
         self._connected_before = False
@@ -180,7 +189,12 @@ class Consumer:
             self._runner.ready_again()
 
     def _consume(self, connection: pika.BlockingConnection, channel: BlockingChannel) -> None:
-        where = {"broker": redact(self._settings.amqp_url), "threads": self._settings.threads}
+        where = {
+            "broker": redact(self._settings.amqp_url),
+            "threads": self._settings.threads,
+            "device": self._settings.device,
+            "gpu_trials": GPU_QUEUE in self._lanes.names,
+        }
         logger.info("waiting for chunks", extra=where)
         listener = Listener(channel, self._lanes, functools.partial(self._take, connection, channel))
         while not self._stopping.is_set():

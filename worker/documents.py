@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from tuning.devices import wants_gpu
 from tuning.documents import Document, now, trial_id
 from tuning.machine import cpu_model, versions
 from tuning.messages import Chunk, Trial
@@ -33,30 +34,41 @@ def trial_document(
     dict
         Flat and named, for people who read it in Compass.
     """
-    from tuning.codec import readable  # brings NumPy, which an idle worker does without
-
     objective = chunk.objective
-    name = str((trial.estimator or objective.estimator or {}).get("__estimator__", ""))
-    own = {"estimator": readable(trial.estimator)} if trial.estimator else {}
+    estimator = trial.estimator or objective.estimator or {}
+    name = str(estimator.get("__estimator__", ""))
     return {
         "_id": trial_id(chunk.study_id, trial.number),
         "study_id": chunk.study_id,
         "number": trial.number,
-        "estimator": name.rpartition(".")[2],
-        "library": name.partition(".")[0],
-        "params": own | {key: readable(value) for key, value in trial.params.items()},
+        **described(chunk, trial),
         **outcome,
         "worker": settings.worker_name,
         "attempts": attempts,
         "estimated_seconds": trial.estimated_seconds,
         "started_at": started_at,
         "finished_at": now(),
+        # Where its fits ran, whatever it asked for.
+        "device": "gpu" if settings.device == "gpu" and wants_gpu(estimator, trial.params) else "cpu",
         "threads": settings.threads,
         "seed": seed_of(chunk.study_id, trial.number),
         "dataset": objective.dataset,
         "splits": objective.splits,
         "cpu": cpu_model(),
         "versions": versions(name.partition(".")[0]),
+    }
+
+
+def described(chunk: Chunk, trial: Trial) -> Document:
+    """Return what a trial's document says of it from the beginning: its estimator, library and parameters."""
+    from tuning.codec import readable  # brings NumPy, which an idle worker does without
+
+    name = str((trial.estimator or chunk.objective.estimator or {}).get("__estimator__", ""))
+    own = {"estimator": readable(trial.estimator)} if trial.estimator else {}
+    return {
+        "estimator": name.rpartition(".")[2],
+        "library": name.partition(".")[0],
+        "params": own | {key: readable(value) for key, value in trial.params.items()},
     }
 
 

@@ -55,6 +55,10 @@ class FoldResult:
         Rounds that early stopping has kept, counted from 1.
     chosen : dict
         What the library chose by the number of rounds, where that was early stopping's.
+    epochs : dict of str to list of float, or None
+        The curve of its network, the last where there are several: see `worker.epochs.Curve`.
+    resumed_epochs : int
+        Epochs of its networks that a checkpoint spared.
     """
 
     test_scores: dict[str, float]
@@ -67,6 +71,13 @@ class FoldResult:
     fitted: bool = True
     best_iteration: int | None = None
     chosen: Mapping[str, Any] = field(default_factory=dict)
+    epochs: Mapping[str, Sequence[float]] | None = None
+    resumed_epochs: int = 0
+
+    @classmethod
+    def of(cls, kept: Mapping[str, Any]) -> FoldResult:
+        """Return a result as it was kept, by a newer worker too, which may know more of a fold."""
+        return cls(**{name: value for name, value in kept.items() if name in cls.__dataclass_fields__})
 
 
 class Counted(Derived, Protocol):
@@ -295,4 +306,8 @@ def summary(folds: Sequence[FoldResult], metrics: Sequence[str], refit: str) -> 
         fields["split_best_iteration"] = [fold.best_iteration for fold in folds]
         if folds[0].chosen:  # by the rounds and the data, of which the folds have much the same
             fields["chosen_params"] = dict(folds[0].chosen)
+    if any(fold.epochs for fold in folds):
+        fields["split_epochs"] = [dict(fold.epochs or {}) for fold in folds]
+    if resumed := sum(fold.resumed_epochs for fold in folds):
+        fields["resumed_epochs"] = resumed
     return fields

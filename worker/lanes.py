@@ -2,12 +2,13 @@
 
 Start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996) with a clock for each worker: a lane's time runs slower
 the higher its priority, and the lane that is furthest behind comes first. A lane that was empty for a while gains
-nothing by it, but its first chunk comes at once.
+nothing by it, but its first chunk comes at once. Where there is a GPU, the queue of trials for one stands before them
+all: nobody else takes what waits there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 # Seconds that a lane which was found empty is looked at last.
@@ -31,10 +32,13 @@ class Lanes:
     ----------
     names : sequence of str
         The queues; the first comes first where nothing else decides.
+    before : collection of str, default=()
+        Those of them that come before all others whenever something waits there, and have no part in the account.
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
+    def __init__(self, names: Sequence[str], before: Collection[str] = ()) -> None:
         self._lanes = {name: _Lane() for name in names}
+        self._before = frozenset(before)
         # What the lane that was last taken from had by then: where a lane that comes back begins.
         self._clock = 0.0
 
@@ -51,8 +55,12 @@ class Lanes:
         moment : float
             Seconds on any clock that the other methods are given too.
         """
-        lanes = self._lanes
-        return sorted(lanes, key=lambda name: (moment - lanes[name].empty_at < _EMPTY_SECONDS, lanes[name].had))
+
+        def turn(name: str) -> tuple[bool, bool, float]:
+            lane = self._lanes[name]
+            return moment - lane.empty_at < _EMPTY_SECONDS, name not in self._before, lane.had
+
+        return sorted(self._lanes, key=turn)
 
     def empty(self, name: str, moment: float) -> None:
         """Note that a lane was found empty."""
@@ -62,9 +70,12 @@ class Lanes:
         """Note that a chunk was taken from a lane, of a study of this priority."""
         lane = self._lanes[name]
         lane.empty_at, lane.priority = float("-inf"), max(1, priority)
+        if name in self._before:
+            return
         self._clock = lane.had = max(lane.had, self._clock)
 
     def end(self, name: str, seconds: float) -> None:
         """Note how long the chunk took that was begun last."""
         lane = self._lanes[name]
-        lane.had += seconds / lane.priority
+        if name not in self._before:
+            lane.had += seconds / lane.priority

@@ -1,11 +1,16 @@
-"""What each library calls its threads, and how it is kept quiet: applied to every estimator that is built."""
+"""What each library calls its threads, how it is kept quiet, and where it fits: for every estimator that is built."""
 
 from __future__ import annotations
 
 import functools
 import inspect
+import logging
 from dataclasses import dataclass
 from typing import Any
+
+from tuning.devices import mentions_gpu, on_cpu, on_one_gpu
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +72,29 @@ def takes_threads(estimator: Any) -> bool:
 
 # Put together of others, for each of which they start a process; inside a worker their parts have the threads.
 _OF_PARTS = frozenset({"ColumnTransformer", "FeatureUnion"})
+
+
+@functools.cache
+def _tell_of_cpu() -> None:
+    """Say it once in a process: a trial's document says it of each."""
+    logger.warning("no GPU is owned here: trials that ask for one are fitted on the CPU")
+
+
+def placed(value: Any, device: str) -> Any:
+    """Return an encoded estimator, or a trial's encoded parameters, for the device that fits run on here.
+
+    Parameters
+    ----------
+    value : Json
+    device : str
+        "gpu" where this worker owns one; what asks for a GPU then gets that, under whatever number. Otherwise it gets
+        the CPU, in all libraries alike: LightGBM and CatBoost would raise, XGBoost and TensorFlow take the CPU.
+    """
+    if device == "gpu":
+        return on_one_gpu(value)
+    if mentions_gpu(value):
+        _tell_of_cpu()
+    return on_cpu(value)
 
 
 @functools.cache

@@ -39,8 +39,12 @@ class Progress:
         Numbers that share no fit any more: one that they shared took its process down.
     taken_over : set of int
         Numbers of which others have left folds.
+    epochs_kept : int
+        Epochs that checkpoints of the trials to do held when others had them in hand.
     interrupted : dict of int to (list of dict)
         Where others had trials in hand last, and when, by number.
+    keeps_checkpoints : bool
+        Whether the training process keeps checkpoints of trials that have ended until their results are durable.
     since : float
         When the trial in hand began, on the monotonic clock.
     began : float or None
@@ -59,6 +63,8 @@ class Progress:
             number: note["folds"] for number, note in known.items() if note.get("folds")
         }
         self.taken_over = set(self.folds)
+        self.epochs_kept = sum(sum(note.get("epochs_kept", {}).values()) for note in known.values())
+        self.keeps_checkpoints = False
         self.interrupted: dict[int, list[Document]] = {
             number: note["interrupted"] for number, note in known.items() if note.get("interrupted")
         }
@@ -68,8 +74,9 @@ class Progress:
 
     @property
     def work_done(self) -> int:
-        """Results, folds and tries that are there: what grows as long as the chunk comes along."""
-        return len(self.done) + sum(map(len, self.folds.values())) + sum(map(len, self.tries.values()))
+        """Results, folds, tries and epochs kept that are there: what grows as long as the chunk comes along."""
+        kept = sum(map(len, self.folds.values())) + sum(map(len, self.tries.values()))
+        return len(self.done) + kept + self.epochs_kept
 
     def begin(self, moment: float) -> None:
         """Note that the next trial begins."""

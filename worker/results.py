@@ -15,7 +15,7 @@ from tuning.errors import StoreError
 from tuning.retry import patiently
 from tuning.settings import Settings
 from tuning.store import Store
-from tuning.unfinished import DoneFold, Try
+from tuning.unfinished import DoneFold, SeenEpochs, Try
 from worker.watching.metrics import Metrics
 from worker.watching.pulse import Pulse
 
@@ -55,9 +55,11 @@ class ResultWriter:
         self._waiting: list[bytes] = []
         # Folds that wait, by the trial that they are of; a result makes them needless.
         self._folds: dict[int, list[DoneFold]] = {}
+        # The newest epochs that wait, by trial and fold.
+        self._epochs: dict[tuple[int, int], SeenEpochs] = {}
         # Trials that were let go in the middle, by whom, and when.
         self._abandoned: tuple[list[int], str, datetime] | None = None
-        self._oldest = 0.0
+        self._oldest = self._oldest_epochs = 0.0
         # The study of the chunk in hand, its trials that are noted as unfinished, and those of them that ended since.
         self._study_id = ""
         self._noted: set[int] = set()
@@ -93,12 +95,20 @@ class ResultWriter:
         self._waiting.append(packed)
         self._metrics.results_waiting(len(self._waiting))
         self._folds.pop(number, None)
+        for key in [key for key in self._epochs if key[0] == number]:
+            del self._epochs[key]
         if number in self._noted:
             self._ended.add(number)
 
     def add_fold(self, fold: DoneFold) -> None:
         """Take a fold of a trial that has not ended."""
         self._folds.setdefault(fold.number, []).append(fold)
+
+    def add_epochs(self, seen: SeenEpochs) -> None:
+        """Take epochs of a network that is being trained, in the place of those that wait."""
+        if not self._epochs:
+            self._oldest_epochs = time.monotonic()
+        self._epochs[seen.number, seen.fold] = seen
 
     def abandon(self, numbers: Iterable[int], worker: str) -> None:
         """Take note that this worker lets trials go in the middle."""
@@ -113,9 +123,10 @@ class ResultWriter:
         """Seconds until something must be written; infinite when nothing waits."""
         if self._folds or len(self._waiting) >= _BATCH:
             return 0.0  # folds are told when enough work lies in them, so they wait no longer
-        if not self._waiting:
-            return float("inf")
-        return max(0.0, self._oldest + self._flush_seconds - time.monotonic())
+        since = [self._oldest] if self._waiting else []
+        if self._epochs:
+            since.append(self._oldest_epochs)
+        return max(0.0, min(since) + self._flush_seconds - time.monotonic()) if since else float("inf")
 
     def write(self) -> None:
         """Write what waits; when this returns, it is durable, though not counted yet.
@@ -125,7 +136,7 @@ class ResultWriter:
         StoreError
             The database was away until `stop` gave up.
         """
-        if self._waiting or self._folds or self._ended or self._abandoned:
+        if self._waiting or self._folds or self._epochs or self._ended or self._abandoned:
             self.retry(self._write)
 
     def _write(self) -> None:
@@ -139,6 +150,10 @@ class ResultWriter:
             self._store.unfinished.keep_folds([fold for folds in self._folds.values() for fold in folds])
             self._noted.update(self._folds)
             self._folds.clear()
+        if self._epochs:
+            self._store.unfinished.see_epochs([*self._epochs.values()])
+            self._noted.update(number for number, _ in self._epochs)
+            self._epochs.clear()
         if self._abandoned:
             numbers, worker, at = self._abandoned
             self._store.unfinished.abandon(self._study_id, numbers, worker, at)
@@ -153,6 +168,7 @@ class ResultWriter:
         """Drop what waits: it goes back to the queue with its chunk."""
         self._waiting.clear()
         self._folds.clear()
+        self._epochs.clear()
         self._ended.clear()
         self._abandoned = None
 

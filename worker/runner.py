@@ -22,7 +22,7 @@ from tuning.errors import MessageError, StoreError
 from tuning.messages import Address, Chunk, address_of, decode_chunk
 from tuning.settings import Settings
 from tuning.store import Store
-from tuning.unfinished import DoneFold
+from tuning.unfinished import DoneFold, SeenEpochs
 from worker.pace import Pace
 from worker.progress import Progress
 from worker.results import ResultWriter
@@ -257,7 +257,10 @@ class ChunkRunner:
         about = {"trials": len(chunk.trials), "left": left, "seconds": round(seconds, 1)}
         logger.info("chunk ended", extra=which(chunk) | about)
         study = self._look(chunk, afresh=bool(left))
-        if left and (study is None or study["state"] == "COMPLETE"):
+        given_up = bool(left) and (study is None or study["state"] == "COMPLETE")
+        if progress.keeps_checkpoints:
+            self._trainer.results_durable(given_up=given_up)
+        if given_up:
             # Deleted, or ended by others, while a trial was in hand: nobody else clears up what was just written of it.
             (self._store.delete_results if study is None else self._store.unfinished.drop_study)(chunk.study_id)
         return Outcome(verdict=Verdict.REQUEUE if left and _wanted(study, chunk) else Verdict.ACKNOWLEDGE)
@@ -284,7 +287,10 @@ class ChunkRunner:
                         self._writer.add_fold(done)
                 case ("t", ended):
                     self._take(progress, int.from_bytes(ended[:8], "little"), ended[8:])
-                case ("d", _):
+                case ("p", packed):
+                    self._note_epochs(progress, unpack(packed))
+                case ("d", keeps):
+                    progress.keeps_checkpoints = bool(keeps)
                     return None
                 case ("e", reason):
                     return self._dead_letter(progress, reason.decode())
@@ -304,6 +310,10 @@ class ChunkRunner:
             if self._writer.seconds_left() <= 0:
                 self._writer.write()
                 self.settle()
+
+    def _note_epochs(self, progress: Progress, said: Document) -> None:
+        worker = self._settings.worker_name
+        self._writer.add_epochs(SeenEpochs(study_id=progress.chunk.study_id, worker=worker, at=now(), **said))
 
     def _ask_to_stop(self, asked: set[Literal["trial", "fold"]], after: Literal["trial", "fold"]) -> None:
         if after not in asked:

@@ -7,6 +7,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -16,6 +17,7 @@ import psutil
 
 from tuning.documents import pack
 from tuning.errors import WarrenError
+from worker.gpus import Place
 from worker.watching.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -28,6 +30,9 @@ _REAP_SECONDS = 10.0
 _LOOK_SECONDS = 0.01
 # What ru_maxrss counts in (getrusage(2)): kilobytes, and bytes on macOS.
 _MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
+
+
+_ON_CPU = Place()
 
 
 class ChildLostError(WarrenError):
@@ -94,13 +99,17 @@ class Trainer:
     worker_name : str
         Whose training process it is; it signs the trials with this name.
     metrics : Metrics
+    place : Place, default=Place()
+        Where it fits.
     """
 
-    def __init__(self, worker_name: str, metrics: Metrics) -> None:
+    def __init__(self, worker_name: str, metrics: Metrics, place: Place = _ON_CPU) -> None:
         self._worker_name = worker_name
+        self._place = place
         self._metrics = metrics
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
 
     @property
     def pid(self) -> int | None:
@@ -109,12 +118,23 @@ class Trainer:
 
     def _start(self) -> Connection:
         ours, theirs = socket.socketpair()
+        # What it leaves there goes with it, however it ends.
+        try:
+            self._scratch = tempfile.TemporaryDirectory(prefix="warren-training-", ignore_cleanup_errors=True)
+        except OSError as exc:
+            logger.warning("no folder for temporary files of a training process", extra={"reason": str(exc)})
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "worker.child", str(theirs.fileno()), str(os.getpid())],
-                pass_fds=[theirs.fileno()],
+                # The GPU is another's only when this process is gone too, and its memory with it.
+                pass_fds=[theirs.fileno(), *([] if self._place.lock is None else [self._place.lock])],
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, "WARREN_WORKER_NAME": self._worker_name},
+                env={
+                    **os.environ,
+                    **self._place.environment(os.environ),
+                    "WARREN_WORKER_NAME": self._worker_name,
+                    **({} if self._scratch is None else {"TMPDIR": self._scratch.name}),
+                },
             )
         self._connection = Connection(ours.detach())
         self._metrics.trainer_started()
@@ -180,6 +200,20 @@ class Trainer:
             except ConnectionError:
                 logger.debug("the training process is gone already")
 
+    def results_durable(self, *, given_up: bool) -> None:
+        """Tell the process that every result of its last chunk is durable: it may delete what it kept until then.
+
+        Parameters
+        ----------
+        given_up : bool
+            Nobody waits for the rest of the chunk either.
+        """
+        if self._connection is not None:
+            try:
+                self._connection.send_bytes(b"Kg" if given_up else b"K")
+            except ConnectionError:
+                logger.debug("the training process is gone already")
+
     def _lost(self) -> ChildLostError:
         """Say how the process ended, and clear up."""
         process, most = self._process, None
@@ -207,10 +241,14 @@ class Trainer:
             self._connection.close()
             self._connection = None
         process, self._process = self._process, None
-        if process is None or process.returncode is not None:
-            return None
-        process.kill()
-        return _reap(process, _REAP_SECONDS)
+        most = None
+        if process is not None and process.returncode is None:
+            process.kill()
+            most = _reap(process, _REAP_SECONDS)
+        if self._scratch is not None:
+            self._scratch.cleanup()
+            self._scratch = None
+        return most
 
 
 def _reap(process: subprocess.Popen[bytes], seconds: float) -> int | None:

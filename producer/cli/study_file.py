@@ -36,6 +36,7 @@ _NEEDS = {
     "cv": "a number of folds, or {splitter: KFold, n_splits: 5}",
     "scoring": "the name of a scorer, a list of names, or a mapping of your names to such",
     "error_score": "a number or 'raise'",
+    "device": "cpu or gpu",
 }
 
 
@@ -96,6 +97,7 @@ class StudyFile(_Record):
     chunks: Annotated[int, Field(ge=1)] | None = None
     priority: Annotated[int, Field(ge=1, le=9)] = 1
     share_fits: bool = True
+    device: Literal["cpu", "gpu"] | None = None
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
 
 

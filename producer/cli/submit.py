@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -48,6 +48,12 @@ def submit(
             metavar="1-9", min=1, max=9, help="Share of the workers beside other studies, in place of the file's; 1."
         ),
     ] = None,
+    device: Annotated[
+        Literal["cpu", "gpu"] | None,
+        typer.Option(
+            help="Where fits run, in place of what the file or its estimators say; gpu waits for such workers."
+        ),
+    ] = None,
     no_share_fits: Annotated[
         bool,
         typer.Option("--no-share-fits", help="Fit every trial by itself, also where one fit does for several."),
@@ -72,12 +78,12 @@ def submit(
       warren submit study.yaml --data other.parquet --target price --json
 
     Also in the file: refit, error_score, return_train_score, trial_timeout (seconds), chunks, priority, share_fits,
-    validation_fraction (for early stopping), and under data: weight and group (columns), drop, categories, text
-    (lists of columns). Text columns need a word on what they are. The grid may be a list of grids, each with its
-    own `estimator` and `params` beside its values.
+    device (gpu or cpu), validation_fraction (for early stopping), and under data: weight and group (columns), drop,
+    categories, text (lists of columns). Text columns need a word on what they are. The grid may be a list of grids,
+    each with its own `estimator` and `params` beside its values.
     """
     with on_interrupt("warren: interrupted; the same command again submits what is missing"):
-        study = _submit(file, data, target, name, chunks, priority, share_fits=not no_share_fits)
+        study = _submit(file, data, target, name, chunks, priority, device, share_fits=not no_share_fits)
         status = study.status()
     if not wait:
         if json_:
@@ -97,6 +103,7 @@ def _submit(
     name: str | None,
     chunks: int | None,
     priority: int | None,
+    device: Literal["cpu", "gpu"] | None,
     *,
     share_fits: bool,
 ) -> Study:
@@ -138,6 +145,7 @@ def _submit(
         trial_timeout=written.trial_timeout,
         validation_fraction=written.validation_fraction,
         priority=priority or written.priority,
+        device=device or written.device,
     )
 
 

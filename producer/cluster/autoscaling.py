@@ -199,7 +199,7 @@ def scaled_object(deployment: str, namespace: str, low: int, high: int) -> Json:
             "protocol": "http",
             "host": f"http://rabbitmq.{namespace}.svc.cluster.local:15672/",
             "vhostName": "/",
-            # Every lane, and neither chunks.gpu nor chunks.dead.
+            # Every lane, and neither chunks.dead nor chunks.gpu, which k8s/overlays/gpu/autoscale counts.
             "queueName": r"^chunks(\.[2-8])?$",
             "useRegex": "true",
             "operation": "sum",

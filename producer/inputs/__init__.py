@@ -4,6 +4,7 @@ Every refusal is an `tuning.errors.InputError` that names the offence, its value
 """
 
 from producer.inputs.data import prepare
+from producer.inputs.devices import choose_device
 from producer.inputs.early_stopping import check_early_stopping
 from producer.inputs.estimators import Candidates, check_estimators
 from producer.inputs.scoring import check_scoring
@@ -14,6 +15,7 @@ __all__ = [
     "check_early_stopping",
     "check_estimators",
     "check_scoring",
+    "choose_device",
     "make_splits",
     "make_validation",
     "prepare",

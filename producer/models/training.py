@@ -94,7 +94,7 @@ def trained(
             store.update_study(own_id, {"$set": {"state": "RUNNING", "finished_at": None}})
             store.delete_failed(own_id)
             publish_missing(store, settings, own_id, Objective.model_validate(definition["objective"]), Space([{}]))
-        Follower(store, own_id, deadline, lambda _: None).run()
+        Follower(store, own_id, deadline, lambda _: None, settings).run()
         trial = store.trials.one(own_id, 0)
     if trial is None:
         raise StudyError(f"study {own_id}, which trains a model for {study_id}, was cancelled or deleted")

@@ -57,6 +57,8 @@ class Block:
         What is binned: blocks with the same text can use the same bins.
     guess : bool
         The cost is only guessed.
+    on_gpu : bool
+        Its trials ask for a GPU; where too many axes were told apart already, the one that stands for them does.
     """
 
     first: int
@@ -66,6 +68,7 @@ class Block:
     cost: Cost
     bins: str
     guess: bool
+    on_gpu: bool = False
 
     @property
     def n_units(self) -> int:

@@ -17,6 +17,7 @@ from producer.planning.regions import MOST_BLOCKS, MOST_SHARING, Axis, Region, a
 from producer.space import Space
 from tuning.boosting import shared_fit
 from tuning.codec import Json
+from tuning.devices import wants_gpu
 from tuning.pipelines import outermost, replaces_tail, with_step
 
 # Number, encoded estimator, encoded parameters.
@@ -39,7 +40,8 @@ class Plan:
     """The order of a study's trials: walked, never written out.
 
     Trials that differ in their rounds alone make a unit, the one with the most rounds first: a worker blames the first
-    unfinished trial of a chunk when its process dies. Units with the longest expected fits come first, so that no long
+    unfinished trial of a chunk when its process dies. Those that ask for a GPU are first, for other workers take them,
+    and hardly a chunk has both. Units with the longest expected fits come first, so that no long
     one is left for the end; of equal ones those that can use the same bins follow each other, and then the order is
     the grid's. It takes the memory of at most `regions.MOST_BLOCKS` blocks, of grids of one point (which are in memory
     already), and of `finished`.
@@ -107,7 +109,7 @@ class Plan:
         self._single = self._group(points)
         self._blocks = sorted(
             chain(self._single, *(region.blocks for region in regions)),
-            key=lambda block: (-block.seconds, block.bins, block.first, block.offsets[0]),
+            key=lambda block: (not block.on_gpu, -block.seconds, block.bins, block.first, block.offsets[0]),
         )
         self.n_trials = space.size - len(finished)
         self.n_units = sum(block.n_units for block in self._blocks)
@@ -187,6 +189,7 @@ class Plan:
                     cost=self._price(estimator, params),
                     bins=binned_by(estimator, params),
                     guess=self._guesses(estimator),
+                    on_gpu=wants_gpu(estimator, params),
                 )
                 blocks.append(block)
         return blocks

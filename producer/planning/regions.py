@@ -13,6 +13,7 @@ from producer.planning.blocks import Block
 from producer.planning.cost import Cost, changes_cost, rounds_of_fit
 from tuning.boosting import Library, library_of, merged, shared_fit
 from tuning.codec import Json
+from tuning.devices import asks_for_gpu, mentions_gpu, wants_gpu
 from tuning.pipelines import tail_of
 
 # Blocks of a plan at most, so that it takes megabytes, and values of an axis that are told apart.
@@ -102,7 +103,9 @@ class Region:
             )  # trials with the same other steps shall be neighbours
             return name in must or name in binning or prepares or changes_cost(estimator, name)
 
-        self._outer = [axis for axis in axes if axis is not self._rounds and told_apart(axis.name)]
+        self._outer = [
+            axis for axis in axes if axis is not self._rounds and (told_apart(axis.name) or _asks_for_gpu(axis))
+        ]
         while _cases(self._outer) > most_blocks:
             longest = max((axis for axis in self._outer if axis.name not in must), key=lambda axis: axis.size)
             self._outer = [axis for axis in self._outer if axis is not longest]
@@ -151,9 +154,18 @@ class Region:
                 middle = point | {axis.name: axis.column[axis.size // 2]}
                 inner, groups = [*inner, axis], [((0,), (rounds_of_fit(self._estimator, middle),))]
         cost, bins = self._price(self._estimator, point), binned_by(self._estimator, point)
-        across = tuple((axis.size, axis.stride) for axis in inner)
+        across, on_gpu = tuple((axis.size, axis.stride) for axis in inner), wants_gpu(self._estimator, point)
         return [
-            Block(first=start, across=across, offsets=offsets, rounds=rounds, cost=cost, bins=bins, guess=self._guess)
+            Block(
+                first=start,
+                across=across,
+                offsets=offsets,
+                rounds=rounds,
+                cost=cost,
+                bins=bins,
+                guess=self._guess,
+                on_gpu=on_gpu,
+            )
             for offsets, rounds in groups
         ]
 
@@ -172,6 +184,13 @@ class Region:
             (tuple(offset for offset, _ in unit), tuple(rounds for _, rounds in unit))
             for unit in (*units, *([trial] for trial in alone))
         ]
+
+
+def _asks_for_gpu(axis: Axis) -> bool:
+    """Say whether a value of an axis asks for a GPU, itself or in an estimator."""
+    return not isinstance(axis.column, range) and any(
+        asks_for_gpu(axis.name, value) or mentions_gpu(value) for value in axis.column
+    )
 
 
 def _cases(axes: Iterable[Axis]) -> int:

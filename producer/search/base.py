@@ -40,6 +40,7 @@ _CONSTRAINTS: dict[str, Any] = {
     "trial_timeout": [Interval(numbers.Real, 0, None, closed="neither"), None],
     "validation_fraction": [Interval(numbers.Real, 0, 1, closed="neither"), None],
     "priority": [Interval(numbers.Integral, 1, HIGHEST_PRIORITY, closed="both")],
+    "device": [StrOptions({"cpu", "gpu"}), None],
     "refit_on": [StrOptions({"workers", "here"})],
 }
 
@@ -55,6 +56,7 @@ class SearchOnWorkers(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has n
     trial_timeout: float | None
     validation_fraction: float | None
     priority: int
+    device: str | None
     refit_on: str
 
     @abstractmethod
@@ -136,6 +138,7 @@ class SearchOnWorkers(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has n
             trial_timeout=self.trial_timeout,
             validation_fraction=self.validation_fraction,
             priority=self.priority,
+            device=self.device,
         )
         self._wait(self.study_)
         results = read_cv_results(self.study_._store, self.study_.id, space, self.study_._objective, candidates)
@@ -193,9 +196,9 @@ class SearchOnWorkers(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has n
         try:
             if self.verbose > 0:
                 with Progress(study.status().total, study.name) as bar:
-                    Follower(study._store, study.id, math.inf, show).run()
+                    Follower(study._store, study.id, math.inf, show, study._settings).run()
             else:
-                Follower(study._store, study.id, math.inf, show).run()
+                Follower(study._store, study.id, math.inf, show, study._settings).run()
         except KeyboardInterrupt:
             raise _interrupted(study) from None
         except _FailedError:

@@ -34,7 +34,8 @@ class GridSearchCV(SearchOnWorkers, model_selection.GridSearchCV):  # type: igno
         Seconds.
     validation_fraction : float, default=None
     priority : int, default=1
-        These as for `producer.submit`.
+    device : {"cpu", "gpu"}, default=None
+        These as for `producer.submit`. Trained here (`refit_on`), the best candidate is fitted where it says itself.
     refit_on : {"workers", "here"}, default="workers"
         Where the best candidate is trained on all rows: by a worker, which sends the model back in its library's own
         format, or in this process.
@@ -78,6 +79,7 @@ class GridSearchCV(SearchOnWorkers, model_selection.GridSearchCV):  # type: igno
         trial_timeout: float | None = None,
         validation_fraction: float | None = None,
         priority: int = 1,
+        device: str | None = None,
         refit_on: str = "workers",
     ) -> None:
         super().__init__(
@@ -98,6 +100,7 @@ class GridSearchCV(SearchOnWorkers, model_selection.GridSearchCV):  # type: igno
         self.trial_timeout = trial_timeout
         self.validation_fraction = validation_fraction
         self.priority = priority
+        self.device = device
         self.refit_on = refit_on
 
     def _search_space(self) -> tuple[Grids, None]:

@@ -23,7 +23,7 @@ class RandomizedSearchCV(SearchOnWorkers, model_selection.RandomizedSearchCV):  
         As for `sklearn.model_selection.RandomizedSearchCV`: distributions of ``scipy.stats``, or lists.
     scoring, n_jobs, refit, cv, verbose, pre_dispatch, error_score, return_train_score
         As for `producer.GridSearchCV`.
-    name, n_chunks, share_fits, trial_timeout, validation_fraction, priority, refit_on
+    name, n_chunks, share_fits, trial_timeout, validation_fraction, priority, device, refit_on
         As for `producer.GridSearchCV`.
 
     Attributes
@@ -68,6 +68,7 @@ class RandomizedSearchCV(SearchOnWorkers, model_selection.RandomizedSearchCV):  
         trial_timeout: float | None = None,
         validation_fraction: float | None = None,
         priority: int = 1,
+        device: str | None = None,
         refit_on: str = "workers",
     ) -> None:
         super().__init__(
@@ -90,6 +91,7 @@ class RandomizedSearchCV(SearchOnWorkers, model_selection.RandomizedSearchCV):  
         self.trial_timeout = trial_timeout
         self.validation_fraction = validation_fraction
         self.priority = priority
+        self.device = device
         self.refit_on = refit_on
 
     def _search_space(self) -> tuple[Grids, list[Mapping[str, Any]]]:

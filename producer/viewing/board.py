@@ -5,35 +5,34 @@ table's columns), so the names alone say what is missing and what is out of date
 
     <folder>/events.out.tfevents.0.<digest>.warren                      the columns
     <folder>/<study>/<number>/events.out.tfevents.<ended>.<digest>.warren   a trial
+    <folder>/<study>/<number>/events.out.tfevents.training.warren           a network in training, see `Growing`
 """
 
 from __future__ import annotations
 
 import contextlib
 import heapq
-import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeAlias
 from zlib import crc32
 
 from filelock import FileLock, Timeout
 
-from producer.packing import unpacked
-from producer.viewing.columns import Columns, Kind
-from producer.viewing.events import Experiment, Metric, Point, Run, encode_experiment, encode_run, file_name, stamps
+from producer.viewing.columns import Columns
+from producer.viewing.events import Experiment, encode_experiment, encode_run, file_name, stamps
+from producer.viewing.growing import TRAINING, Growing
+from producer.viewing.runs import STUDY, StudyRuns
 from tuning.documents import Document, now
 from tuning.errors import InputError, StoreError
-from tuning.messages import Objective
 from tuning.store import Store
 
 # Runs of a study by default: TensorBoard reads them all into memory, and its table takes a second a thousand.
 MOST_RUNS = 1000
 # Another number gives every file another name, so that a folder is written anew once what stands in them has changed.
-_FORMAT = 1
+_FORMAT = 2
 # Seconds by which results may be late: workers write them up to a second after their end, and their clocks differ.
 _LATE_SECONDS = 15.0
 # Results that one look reads by their time; what is beyond is found by comparing numbers.
@@ -41,12 +40,9 @@ _MOST_NEW = 20_000
 # Share of a study's trials from which on all are read: to look for each of them is dearer.
 _MOST_SHARE = 0.1
 
-_STUDY = "study"
-_LISTED = ("name", "created_at", "publications", "progress", "n_trials")
+_LISTED = ("name", "created_at", "publications", "progress", "n_trials", "state")
 _DEFINED = ("objective", "space", "estimator_in_grid")
 _RANKED = ("number", "state", "mean_test_score", "failed_fits", "finished_at")
-
-Rank: TypeAlias = tuple[bool, float, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,81 +63,6 @@ class Changes:
     shown: int
     ended: int
     studies: int
-
-
-class _Study:
-    """A study, and what is known of its trials."""
-
-    def __init__(self, document: Document, definition: Document) -> None:
-        self.id: str = document["_id"]
-        self.created_at: datetime = document["created_at"]
-        objective = Objective.model_validate(definition["objective"])
-        estimator = str((objective.estimator or {}).get("__estimator__", ""))
-        self.columns = Columns.of(
-            unpacked(definition["space"]), estimator, in_grid=bool(definition["estimator_in_grid"])
-        )
-        # The one that says which trial is best comes first.
-        self.scores = [objective.refit, *(metric for metric in objective.scorers if metric != objective.refit)]
-        self.train = objective.return_train_score
-        self.forget()
-
-    def forget(self) -> None:
-        """Forget every trial."""
-        self.looked: tuple[Any, ...] | None = None
-        self.looked_at: datetime | None = None
-        # By number: what the best has most of, and when it ended.
-        self.ranks: dict[int, Rank] = {}
-        self.ended: dict[int, datetime] = {}
-
-    def add(self, documents: Iterable[Document]) -> None:
-        for document in documents:
-            number = document["number"]
-            self.ranks[number] = _rank(document)
-            self.ended[number] = document["finished_at"]
-
-    @property
-    def fields(self) -> list[str]:
-        """Fields of a trial document that its run is made of."""
-        kinds = ("mean_test", "split_test", *(("mean_train",) if self.train else ()))
-        scores = [f"{kind}_{metric}" for metric in self.scores for kind in kinds]
-        return ["number", "state", "params", "estimator", "error", "started_at", "finished_at", "fit_seconds", *scores]
-
-    @property
-    def metrics(self) -> list[Metric]:
-        found = [
-            Metric(tag=f"mean_test_{metric}", about="mean over the folds" + ("; says which is best" if first else ""))
-            for first, metric in ((metric == self.scores[0], metric) for metric in self.scores)
-        ]
-        if self.train:
-            about = "mean over the folds, on training data"
-            found += [Metric(tag=f"mean_train_{metric}", about=about, training=True) for metric in self.scores]
-        return [*found, Metric(tag="fit_seconds", about="seconds in training, all folds together")]
-
-    def run(self, document: Document, kinds: Mapping[str, Kind]) -> Run:
-        """Return the run of a trial document."""
-        ended = document["finished_at"].timestamp()
-        started = (document.get("started_at") or document["finished_at"]).timestamp()
-        return Run(
-            # The number first: the column is narrow.
-            name=f"{document['number']} {self.id}",
-            started=started,
-            ended=ended,
-            failed=document["state"] != "COMPLETE",
-            parameters={**self.columns.row(document, kinds), _STUDY: self.id},
-            points=list(self._points(document, ended)),
-            error=document.get("error"),
-        )
-
-    def _points(self, document: Document, moment: float) -> Iterator[Point]:
-        """Yield the numbers of a trial. Curves over epochs belong here too: a `Point` each, its step the epoch."""
-        for metric in self.metrics:
-            if (value := document.get(metric.tag)) is not None:
-                yield Point(tag=metric.tag, value=value, moment=moment)
-        for metric_name in self.scores:
-            tag = f"split_test_{metric_name}"
-            for fold, score in enumerate(document.get(tag) or ()):
-                if score is not None:
-                    yield Point(tag=tag, value=score, step=fold, moment=moment)
 
 
 class Board:
@@ -170,12 +91,14 @@ class Board:
         self.folder = Path(folder).resolve()
         self._wanted = set(study_ids)
         self._most_runs = most_runs
-        self._seen: dict[str, _Study] = {}
+        self._seen: dict[str, StudyRuns] = {}
+        self._running: list[StudyRuns] = []
         self._columns = Columns({})
         # Whether the folder may differ from what is known; and whether it was once the same, and may be looked at.
         self._stale = True
         self._shown = False
         self._lock = self._prepare()
+        self._growing = Growing(self.folder)
 
     def _prepare(self) -> FileLock:
         try:
@@ -213,14 +136,15 @@ class Board:
         """
         self._look()
         written = removed = 0
-        if self._stale:
-            try:
+        try:
+            if self._stale:
                 written, removed = self._mirror()
-            except StoreError:  # a ConnectionError, which is an OSError
-                raise
-            except OSError as exc:
-                way_out = "make room, or pass another --logdir"
-                raise InputError(f"can't write into {self.folder} ({exc}): {way_out}") from exc
+            self._show_training()
+        except StoreError:  # a ConnectionError, which is an OSError
+            raise
+        except OSError as exc:
+            way_out = "make room, or pass another --logdir"
+            raise InputError(f"can't write into {self.folder} ({exc}): {way_out}") from exc
         shown = sum(min(len(study.ended), self._most_runs) for study in self._seen.values())
         ended = sum(len(study.ended) for study in self._seen.values())
         return Changes(written=written, removed=removed, shown=shown, ended=ended, studies=len(self._seen))
@@ -237,16 +161,19 @@ class Board:
                 definition = self._store.study(document["_id"], _DEFINED)
                 if definition is None:  # deleted since it was listed
                     continue
-                study = _Study(document, definition)
+                study = StudyRuns(document, definition)
             self._seen[study.id] = study
         if self._seen != before:
             self._columns = Columns.merged(study.columns for study in self._seen.values())
             self._stale = True
+        self._running = []
         for document in listed:
             if document["_id"] in self._seen:
                 self._read_new(self._seen[document["_id"]], document)
+                if document["state"] == "RUNNING":
+                    self._running.append(self._seen[document["_id"]])
 
-    def _read_new(self, study: _Study, document: Document) -> None:
+    def _read_new(self, study: StudyRuns, document: Document) -> None:
         progress, publications = document["progress"], document.get("publications")
         counted = progress["complete"] + progress["failed"]
         looked = (publications, counted)
@@ -279,6 +206,8 @@ class Board:
             for run in _folders(folder):
                 number = int(run.name) if run.name.isdecimal() else -1
                 for stamp in stamps(run):
+                    if stamp == TRAINING and self._trains(folder.name, number):
+                        continue
                     if stamps_wanted.get(number) == stamp:
                         there[folder.name].add(number)
                     else:
@@ -297,19 +226,31 @@ class Board:
         self._stale, self._shown = later, True
         return written, removed
 
-    def _read(self, study: _Study, numbers: set[int]) -> Iterator[Document]:
+    def _trains(self, study_id: str, number: int) -> bool:
+        """Say whether a run grows that we began, of a trial that has not ended."""
+        study = self._seen.get(study_id)
+        return study is not None and number not in study.ended and self._growing.knows(study_id, number)
+
+    def _show_training(self) -> None:
+        """Let the runs of networks that are being trained grow."""
+        for study in self._running:
+            for note in self._store.unfinished.in_training(study.id):
+                if note["number"] not in study.ended:
+                    self._growing.show(study.id, note["number"], study.running(note, self._columns.kinds))
+
+    def _read(self, study: StudyRuns, numbers: set[int]) -> Iterator[Document]:
         """Yield the documents of some trials."""
         if len(numbers) > len(study.ended) * _MOST_SHARE:
             every = self._store.trials.of(study.id, study.fields)
             return (document for document in every if document["number"] in numbers)
         return self._store.trials.at(study.id, sorted(numbers), study.fields)
 
-    def _stamps(self, study: _Study) -> dict[int, str]:
+    def _stamps(self, study: StudyRuns) -> dict[int, str]:
         """Return the stamps of the trials to show, by number."""
         best = heapq.nlargest(self._most_runs, study.ranks, key=study.ranks.__getitem__)
         return {number: self._stamp(study, study.ended[number]) for number in best}
 
-    def _stamp(self, study: _Study, ended: datetime) -> str:
+    def _stamp(self, study: StudyRuns, ended: datetime) -> str:
         kinds = sorted((name, self._columns.kinds[name]) for name in study.columns.kinds)
         return f"{ended.timestamp() * 1000:.0f}.{crc32(repr((_FORMAT, kinds)).encode()):08x}"
 
@@ -329,7 +270,7 @@ class Board:
     def _experiment(self) -> Experiment:
         columns = self._columns.described()
         if len(self._seen) > 1:
-            columns = Columns({_STUDY: list(self._seen)}).described() | columns
+            columns = Columns({STUDY: list(self._seen)}).described() | columns
         metrics = {metric.tag: metric for study in self._seen.values() for metric in study.metrics}
         return Experiment(about=", ".join(self._seen), columns=columns, metrics=list(metrics.values()))
 
@@ -342,19 +283,12 @@ class Board:
 
     def _remove(self, path: Path) -> None:
         path.unlink(missing_ok=True)
+        self._growing.forget(path)
         for folder in (path.parent, path.parent.parent):
             if self.folder not in folder.parents:
                 return
             with contextlib.suppress(OSError):  # something else is in it
                 folder.rmdir()
-
-
-def _rank(document: Document) -> Rank:
-    """Return what the best trial has most of: a score of all folds, then its height, then the lower number."""
-    score = document.get("mean_test_score")
-    if score is None or math.isnan(score) or document.get("failed_fits") or document["state"] != "COMPLETE":
-        return False, 0.0, -document["number"]
-    return True, score, -document["number"]
 
 
 def _folders(path: Path) -> list[Path]:

@@ -54,7 +54,7 @@ class Run:
     name : str
         What it is called in the table; no other run has it.
     started, ended : float
-        Seconds since 1970, UTC.
+        Seconds since 1970, UTC; `ended` is None for one that is being trained.
     failed : bool
     parameters : dict
         By column; see `producer.viewing.columns.cell`.
@@ -66,7 +66,7 @@ class Run:
 
     name: str
     started: Moment
-    ended: Moment
+    ended: Moment | None
     failed: bool
     parameters: Mapping[str, Value]
     points: Sequence[Point]
@@ -114,15 +114,28 @@ def encode_run(run: Run) -> bytes:
     start = SessionStartInfo(group_name=run.name, start_time_secs=run.started)
     for name, value in run.parameters.items():
         _fill(start.hparams[name], value)
-    status = api.STATUS_FAILURE if run.failed else api.STATUS_SUCCESS
-    end = SessionEndInfo(status=status, end_time_secs=run.ended)
     events = [_event(run.started, _hparams(hparams.SESSION_START_INFO_TAG, session_start_info=start))]
-    points = (point for point in run.points if not math.isnan(point.value))
-    events += [_event(one.moment, Summary.Value(tag=one.tag, simple_value=one.value), one.step) for one in points]
-    if run.error:
-        events.append(_event(run.ended, _text("error", run.error)))
-    events.append(_event(run.ended, _hparams(hparams.SESSION_END_INFO_TAG, session_end_info=end)))
+    events += _scalars(run.points)
+    if run.ended is not None:
+        if run.error:
+            events.append(_event(run.ended, _text("error", run.error)))
+        status = api.STATUS_FAILURE if run.failed else api.STATUS_SUCCESS
+        end = SessionEndInfo(status=status, end_time_secs=run.ended)
+        events.append(_event(run.ended, _hparams(hparams.SESSION_END_INFO_TAG, session_end_info=end)))
     return _file(run.started, events)
+
+
+def encode_points(points: Iterable[Point]) -> bytes:
+    """Return what is added to an event file for more points."""
+    return _records(_scalars(points))
+
+
+def _scalars(points: Iterable[Point]) -> list[Event]:
+    return [
+        _event(one.moment, Summary.Value(tag=one.tag, simple_value=one.value), one.step)
+        for one in points
+        if not math.isnan(one.value)
+    ]
 
 
 def encode_experiment(experiment: Experiment) -> tuple[str, bytes]:
@@ -183,9 +196,13 @@ class _Bytes:
 
 
 def _file(moment: Moment, events: Iterable[Event]) -> bytes:
+    return _records(_with_version(moment, events))
+
+
+def _records(events: Iterable[Event]) -> bytes:
     buffer = _Bytes()
     writer = RecordWriter(buffer)
-    for event in _with_version(moment, events):
+    for event in events:
         # Maps in an order of their own would give equal content two names.
         writer.write(event.SerializeToString(deterministic=True))
     return b"".join(buffer.parts)

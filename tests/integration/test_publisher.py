@@ -21,6 +21,7 @@ from proxy import Proxy
 from sklearn.dummy import DummyClassifier
 
 from producer import publication, submit
+from producer.lanes import unheard_gpu_chunks
 from producer.outbox import Message
 from producer.publisher import publish
 from tuning.broker import channel
@@ -108,6 +109,28 @@ def test_a_message_says_who_sent_it_and_when_and_how_much_it_matters(servers: Se
 def test_messages_go_where_they_are_sent(servers: Settings) -> None:
     publish(servers, GPU_QUEUE, numbered(3))
     assert (waiting(servers, GPU_QUEUE), waiting(servers)) == (3, 0)
+
+
+def test_a_message_may_name_its_queue_itself(servers: Settings) -> None:
+    mixed = [Message(body=b"1", queue=GPU_QUEUE), Message(body=b"2"), Message(body=b"3", queue=CHUNKS_QUEUE)]
+    assert publish(servers, CHUNKS_QUEUE, mixed) == 3
+    assert [body for _, body in drain(servers, GPU_QUEUE)] == [b"1"]
+    assert [body for _, body in drain(servers)] == [b"2", b"3"]
+
+
+def test_a_queue_that_a_message_names_and_the_broker_has_not_is_said(servers: Settings) -> None:
+    with pytest.raises(BrokerError, match=r"the broker has no queue 'chunks\.tpu'"):
+        publish(servers, CHUNKS_QUEUE, [Message(body=b"1", queue="chunks.tpu")])
+
+
+def test_who_asks_learns_how_much_waits_for_a_gpu_while_nobody_listens(servers: Settings) -> None:
+    publish(servers, GPU_QUEUE, numbered(3))
+    assert unheard_gpu_chunks(servers) == 3
+    with channel(servers) as opened:
+        opened.basic_qos(prefetch_count=1)
+        opened.basic_consume(GPU_QUEUE, lambda *_: None)
+        assert unheard_gpu_chunks(servers) == 0
+    assert unheard_gpu_chunks(Settings(AMQP_URL="amqp://guest:guest@127.0.0.1:1/%2F")) == 0
 
 
 def test_messages_are_walked_as_they_leave(servers: Settings) -> None:

@@ -16,7 +16,10 @@ from threadpoolctl import threadpool_limits
 
 import producer
 
-OWN = {"name", "n_chunks", "share_fits", "trial_timeout", "validation_fraction", "priority", "refit_on", "study_"}
+OWN = {
+    *("name", "n_chunks", "share_fits", "trial_timeout", "validation_fraction", "priority", "device", "refit_on"),
+    "study_",
+}
 _METHODS = ("predict", "predict_proba", "predict_log_proba", "decision_function", "transform", "score_samples")
 
 

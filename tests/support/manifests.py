@@ -24,9 +24,15 @@ DEPLOYMENTS = {
     "local": ("overlays/local",),
     "gke": ("overlays/gke",),
     "gke and gpu": ("overlays/gke", "overlays/gpu"),
+    "gke, gpu and its autoscale": ("overlays/gke", "overlays/gpu", "overlays/gpu/autoscale"),
+    "gke with everything that scales": (
+        *("overlays/gke", "overlays/gpu"),
+        *("overlays/gpu/autoscale", "overlays/autoscale"),
+    ),
     "gke and autoscale": ("overlays/gke", "overlays/autoscale"),
     "local and hpa": ("overlays/local", "overlays/autoscale/hpa"),
     "gke and backup": ("overlays/gke", "overlays/backup"),
+    "gke, gpu and checkpoints": ("overlays/gke", "overlays/gpu", "overlays/checkpoints"),
     "local and tensorboard": ("overlays/local", "overlays/tensorboard"),
     "gke and tensorboard": ("overlays/gke", "overlays/tensorboard"),
 }

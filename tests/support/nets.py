@@ -31,11 +31,37 @@ _digits = load_digits()
 IMAGES, DIGITS = _digits.images[:300].astype(np.uint8), _digits.target[:300]
 
 BUILDERS = """
+import os
+import time
+from pathlib import Path
+
 import keras
+import tensorflow as tf
 
 
 def wide(input_shape, n_outputs, *, width=4, activation="relu"):
     return [keras.layers.Dense(width, activation=activation)]
+
+
+def noisy(input_shape, n_outputs):
+    return [keras.layers.GaussianNoise(0.1), keras.layers.Dense(5, "relu"), keras.layers.AlphaDropout(0.2)]
+
+
+class Gate(keras.layers.Layer):
+    def call(self, rows):
+        def wait():
+            if Path(os.environ["GATE"]).exists():
+                time.sleep(0.05)
+            return 0
+
+        with tf.control_dependencies([tf.numpy_function(wait, [], tf.int64)]):
+            return tf.identity(rows)
+
+
+def gated(input_shape, n_outputs, *, dropout=0.0, batch_norm=False):
+    # Each step takes long while there is a file.
+    layers = [Gate(), keras.layers.Dense(8, "relu"), keras.layers.Dropout(dropout)]
+    return layers + ([keras.layers.BatchNormalization()] if batch_norm else [])
 
 
 def whole(input_shape, n_outputs, **params):
@@ -58,7 +84,8 @@ def install_builders(site: Path) -> None:
     about = site / "their_networks-1.0.dist-info"
     about.mkdir()
     (about / "METADATA").write_text("Metadata-Version: 2.1\nName: their-networks\nVersion: 1.0\n")
-    names = {name: f"their_networks:{name}" for name in ("wide", "whole", "nothing", "number", "missing")}
+    there = ("wide", "noisy", "gated", "whole", "nothing", "number", "missing")
+    names = {name: f"their_networks:{name}" for name in there}
     points = "".join(f"{name} = {value}\n" for name, value in {**names, "lost": "not_there:build"}.items())
     (about / "entry_points.txt").write_text(f"[warren.builders]\n{points}")
 

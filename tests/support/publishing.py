@@ -98,6 +98,8 @@ def publish_to(
         memory.properties = properties
         memory.messages = list(messages)
         published.extend(decode_chunk(message.body) for message in memory.messages)
+        for message in memory.messages:
+            properties["on_safe"](message)
         return len(published)
 
     monkeypatch.setattr(publication, "publish", publish)

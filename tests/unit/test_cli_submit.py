@@ -25,6 +25,9 @@ EXAMPLE = Path(__file__).parents[2] / "examples" / "study.yaml"
         ("chunks: 7", ["--chunks", "3"], {"n_chunks": 3}),
         ("priority: 7", [], {"priority": 7}),
         ("priority: 7", ["--priority", "2"], {"priority": 2}),
+        ("", [], {"device": None}),
+        ("device: gpu", [], {"device": "gpu"}),
+        ("device: gpu", ["--device", "cpu"], {"device": "cpu"}),
     ],
 )
 def test_how_a_study_is_run_comes_from_file_and_options(
@@ -52,3 +55,12 @@ def test_how_a_study_is_run_comes_from_file_and_options(
 def test_a_priority_beyond_its_range_is_refused(priority: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["submit", str(EXAMPLE), "--priority", priority]) == 2
     assert "--priority" in capsys.readouterr().err
+
+
+def test_a_device_that_is_none_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["submit", str(EXAMPLE), "--device", "cuda"]) == 2
+    assert "--device" in capsys.readouterr().err
+    path = tmp_path / "study.yaml"
+    path.write_text(f"{EXAMPLE.read_text()}\ndevice: cuda\n")
+    assert main(["submit", str(path)]) == 1
+    assert "device: needs cpu or gpu, not 'cuda'" in capsys.readouterr().err

@@ -15,6 +15,7 @@ from producer.status import Status
 from tuning.counts import no_counts
 from tuning.documents import Document, now
 from tuning.errors import StoreError, StudyError
+from tuning.settings import Settings
 from tuning.store import Store
 
 AWAY = StoreError("MongoDB is away")
@@ -137,3 +138,18 @@ def test_a_count_that_was_missed_is_made_good_when_nothing_moves(monkeypatch: py
     monkeypatch.setattr(following, "_STALL_SECONDS", 0.1)
     looks = Looks(document(9), document(9), document(9), document(9), document(10))
     assert follow(looks)[-1].state == "COMPLETE"
+
+
+def test_trials_that_no_worker_with_a_gpu_takes_are_told_once_nothing_moves(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(following, "_STALL_SECONDS", 0.1)
+    monkeypatch.setattr(following, "_UNHEARD_SECONDS", 0.3)
+    waiting = iter([0, 12])
+    monkeypatch.setattr(following, "unheard_gpu_chunks", lambda _: next(waiting))
+    for wanted in (0, 40):
+        looks = Looks(document(1, gpu_trials=wanted))
+        with pytest.raises(TimeoutError):
+            Follower(cast("Store", looks), "trees", time.monotonic() + 1.5, lambda _: None, Settings()).run()
+    [said] = [record.getMessage() for record in caplog.records]
+    assert said.startswith("study trees: 12 chunks wait in chunks.gpu, and no worker with a GPU listens there")

@@ -56,3 +56,27 @@ def test_a_lane_that_was_just_empty_is_looked_at_last() -> None:
     lanes.empty("a", 10.0)
     assert lanes.order(10.1) == ["b", "c", "a"]
     assert lanes.order(11.0) == ["a", "b", "c"]
+
+
+def test_trials_for_a_gpu_come_first_whatever_they_had() -> None:
+    lanes = Lanes("gab", before={"g"})
+    assert served(lanes, {"g": 1, "a": 9, "b": 9}, 20, {"g": 100.0}) == ["g"] * 20
+    assert served(lanes, {"a": 1, "b": 1}, 4, since=100.0) == ["a", "b", "a", "b"], "the others share what is left"
+
+
+def test_a_gpu_queue_that_was_just_empty_is_looked_at_last_for_a_moment() -> None:
+    lanes = Lanes("gab", before={"g"})
+    lanes.empty("g", 10.0)
+    assert lanes.order(10.1) == ["a", "b", "g"]
+    assert lanes.order(11.0) == ["g", "a", "b"]
+
+
+def test_time_for_gpu_trials_changes_nothing_between_the_others() -> None:
+    lanes = Lanes("gab", before={"g"})
+    lanes.begin("a", 1)
+    lanes.end("a", 50.0)
+    lanes.begin("g", 1)
+    lanes.end("g", 1000.0)
+    lanes.begin("b", 1)
+    lanes.end("b", 10.0)
+    assert lanes.order(0.0) == ["g", "b", "a"], "b has had less"

@@ -54,7 +54,8 @@ def deployed(rendered: dict[str, list[Object]], name: str) -> list[Object]:
 
 def test_every_folder_with_a_kustomization_is_looked_at() -> None:
     there = {str(path.parent.relative_to(K8S)) for path in K8S.glob("**/kustomization.yaml")}
-    parts = {"secrets", *(f"base/{name}" for name in ("rabbitmq", "mongodb", "worker", "idle-first"))}
+    bases = (f"base/{name}" for name in ("rabbitmq", "mongodb", "worker", "idle-first"))
+    parts = {"secrets", "overlays/checkpoints/mount", *bases}
     assert there - parts == set(FOLDERS)
 
 
@@ -178,9 +179,28 @@ def test_keda_counts_every_lane_and_what_is_in_hand(rendered: dict[str, list[Obj
     }
 
 
-def test_the_autoscaler_that_keda_makes_is_what_kubernetes_takes(rendered: dict[str, list[Object]]) -> None:
+def test_keda_counts_what_waits_for_a_gpu_for_workers_with_one(rendered: dict[str, list[Object]]) -> None:
+    objects = rendered["overlays/gpu/autoscale"]
+    scaled = named(objects, "ScaledObject", "worker-gpu")["spec"]
+    assert scaled["scaleTargetRef"] == {"name": "worker-gpu"}
+    assert named(rendered["overlays/gpu"], "Deployment", "worker-gpu")
+    (trigger,) = scaled["triggers"]
+    said = trigger["metadata"]
+    (beside,) = named(rendered["overlays/autoscale"], "ScaledObject", "worker")["spec"]["triggers"]
+    assert said == {
+        **{name: value for name, value in beside["metadata"].items() if name not in {"useRegex", "operation"}},
+        "queueName": GPU_QUEUE,
+    }
+    authentication = named(objects, "TriggerAuthentication", trigger["authenticationRef"]["name"])
+    assert authentication["spec"] == autoscaling.trigger_authentication()["spec"]
+
+
+@pytest.mark.parametrize(("folder", "name"), [("autoscale", "worker"), ("gpu/autoscale", "worker-gpu")])
+def test_the_autoscaler_that_keda_makes_is_what_kubernetes_takes(
+    folder: str, name: str, rendered: dict[str, list[Object]]
+) -> None:
     # KEDA's own kinds have no schema here. What it hands on to Kubernetes has one.
-    scaled = named(rendered["overlays/autoscale"], "ScaledObject", "worker")["spec"]
+    scaled = named(rendered[f"overlays/{folder}"], "ScaledObject", name)["spec"]
     known = {
         "scaleTargetRef",
         "minReplicaCount",

@@ -38,7 +38,7 @@ def test_a_builder_that_is_not_there_is_named_with_those_that_are() -> None:
 
 @pytest.mark.usefixtures("theirs")
 def test_a_package_that_is_installed_brings_builders() -> None:
-    assert builder_names() == ["cnn", "lost", "missing", "mlp", "nothing", "number", "whole", "wide"]
+    assert builder_names() == ["cnn", "gated", "lost", "missing", "mlp", "noisy", "nothing", "number", "whole", "wide"]
     check_builder("lost")
     with pytest.raises(InputError, match=r"not_there:build can't be imported \(ModuleNotFoundError: "):
         find_builder("lost")

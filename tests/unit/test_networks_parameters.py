@@ -38,6 +38,7 @@ GOOD: dict[str, list[Any]] = {
     "deterministic": [True, False],
     "random_state": [None, 0, 2**32 - 1],
     "task": ["classification", "regression"],
+    "device": ["cpu", "gpu"],
 }
 BAD: dict[str, list[Any]] = {
     "builder": ["", "os.system('x')", "../x", "a" * 101, "1st", 3, None, ["mlp"], "mlp\n"],
@@ -59,6 +60,7 @@ BAD: dict[str, list[Any]] = {
     "deterministic": [1, None],
     "random_state": [-1, 2**32, 1.0, "0"],
     "task": ["ranking", None],
+    "device": ["cuda", "/GPU:0", "GPU", None, 0],
 }
 
 

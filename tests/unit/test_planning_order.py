@@ -27,6 +27,7 @@ from producer.planning.sizes import cut
 from producer.space import Space
 from tuning.boosting import library_of, merged, rounds_of, shared_fit
 from tuning.codec import Json, encode_estimator
+from tuning.devices import wants_gpu
 
 SHAPE = Shape(rows=4000, columns=20, classes=3)
 N_SPLITS = 5
@@ -52,6 +53,7 @@ VALUES: dict[str, list[Any]] = {
     "reg_lambda": [0, 1.0, 5.0],
     "rate_drop": [0.1, 0.2],
     "random_state": [0, 1],
+    "device": ["cpu", "cuda"],
 }
 AXES = st.dictionaries(st.sampled_from(sorted(VALUES)), st.integers(1, 4), min_size=1, max_size=4).flatmap(
     lambda sizes: st.fixed_dictionaries(
@@ -127,7 +129,8 @@ def test_units_are_those_that_share_a_fit_and_the_longest_come_first(grids: list
     assert sum(len(unit.numbers) for unit in units) == planned.n_trials == space.size
     assert planned.n_units == len(units)
     assert planned.seconds == pytest.approx(fsum(unit.seconds for unit in units))
-    assert [unit.seconds for unit in units] == sorted((unit.seconds for unit in units), reverse=True)
+    turns = [(wants_gpu(*trials[unit.numbers[0]]), unit.seconds) for unit in units]
+    assert turns == sorted(turns, reverse=True), "those for a GPU are before all others"
     for unit in units:
         first = trials[unit.numbers[0]]
         assert unit.seconds == pytest.approx(N_SPLITS * fit_seconds(*first, *SHAPE))

@@ -88,7 +88,7 @@ def test_submit_takes_what_it_always_took() -> None:
     assert str(shown) == (
         "(estimator, param_grid, X, y=None, *, scoring=None, cv=5, groups=None, sample_weight=None, refit=None, "
         "n_chunks=None, share_fits=True, name=None, error_score=nan, return_train_score=False, trial_timeout=None, "
-        "validation_fraction=None, priority=1)"
+        "validation_fraction=None, priority=1, device=None)"
     )
     assert math.isnan(found.parameters["error_score"].default)
     assert found.return_annotation in (Study, "Study")
@@ -109,7 +109,7 @@ def test_the_other_calls_take_what_they_always_took() -> None:
     [(GridSearchCV, model_selection.GridSearchCV), (RandomizedSearchCV, model_selection.RandomizedSearchCV)],
 )
 def test_a_search_takes_what_scikit_learn_s_takes_and_what_a_study_needs(ours: type, theirs: type) -> None:
-    own = ["name", "n_chunks", "share_fits", "trial_timeout", "validation_fraction", "priority", "refit_on"]
+    own = ["name", "n_chunks", "share_fits", "trial_timeout", "validation_fraction", "priority", "device", "refit_on"]
     taken = inspect.signature(ours).parameters
     expected = inspect.signature(theirs).parameters
     assert list(taken) == [*expected, *own]

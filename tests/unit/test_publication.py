@@ -11,7 +11,9 @@ import pytest
 from publishing import OBJECTIVE, Memory, numbers, publish_to
 from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
+from xgboost import XGBClassifier
 
+from producer import KerasModel
 from producer.planning.cost import Shape
 from producer.planning.order import Plan
 from producer.planning.sizes import Planned, cut
@@ -19,6 +21,7 @@ from producer.publication import chunks
 from producer.space import Space
 from tuning.errors import InputError, StudyError
 from tuning.messages import Objective, encode_chunk
+from tuning.names import GPU_QUEUE
 
 
 def plain(*cuts: Iterable[int]) -> list[list[Planned]]:
@@ -99,6 +102,52 @@ def test_memory_does_not_grow_with_the_number_of_trials() -> None:
 def test_a_value_that_can_not_travel_is_refused_at_the_first_chunk() -> None:
     with pytest.raises(InputError, match="a callable can't travel"):
         next(chunks("study", 1, OBJECTIVE, Space({"criterion": [print]}), plain([0])))
+
+
+# --------------------------------------------------------------------------- GPUs
+
+
+def test_a_chunk_of_both_kinds_becomes_two_with_numbers_of_their_own() -> None:
+    space = Space({"max_depth": [1, 2], "device": ["cpu", "cuda"]})
+    made = list(chunks("study", 1, boosted(), space, plain([0, 1, 2], [3], [])))
+    assert numbers(made) == [[2], [0, 1], [3]]
+    assert [chunk.index for chunk in made] == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("n_chunks", "on_gpu", "others"), [(1, 1, 1), (2, 2, 1), (12, 6, 6)])
+def test_trials_for_a_gpu_go_to_its_queue_and_the_others_to_the_study_s_lane(
+    n_chunks: int, on_gpu: int, others: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space = Space({"max_depth": [1, 2, 3], "device": ["cpu", "cuda"], "n_estimators": [10, 20]})
+    memory = Memory(space, n_chunks=n_chunks)
+    published = publish_to(memory, space, monkeypatch, boosted())
+    queues = [message.queue for message in memory.messages]
+    assert queues == [GPU_QUEUE] * on_gpu + [None] * others, "one cut at most is of both kinds"
+    for chunk, queue in zip(published, queues, strict=True):
+        assert {trial.params["device"] for trial in chunk.trials} == {"cuda" if queue else "cpu"}
+    assert len({message.id for message in memory.messages}) == len(queues)
+    assert memory.document is not None
+    assert memory.document["gpu_trials"] == 6
+
+
+def test_an_estimator_of_the_grid_says_where_its_trials_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    trees = [LogisticRegression(), XGBClassifier(device="cuda"), KerasModel(device="gpu"), KerasModel()]
+    space = Space({"estimator": trees})
+    memory = Memory(space, n_chunks=2, estimator_in_grid=True)
+    published = publish_to(memory, space, monkeypatch)
+    assert sorted(zip(map(sorted, numbers(published)), [one.queue for one in memory.messages], strict=True)) == [
+        ([0, 3], None),
+        ([1, 2], GPU_QUEUE),
+    ]
+
+
+def test_a_study_without_gpus_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    space = Space({"max_depth": [1, 2]})
+    memory = Memory(space)
+    publish_to(memory, space, monkeypatch, boosted(device="cpu"))
+    assert {message.queue for message in memory.messages} == {None}
+    assert memory.document is not None
+    assert memory.document["gpu_trials"] == 0
 
 
 # -------------------------------------------------------------------- publications

@@ -117,6 +117,7 @@ OWN = {
     "trial_timeout": 0,
     "validation_fraction": 1.0,
     "priority": 10,
+    "device": "cuda",
     "refit_on": "the moon",
 }
 

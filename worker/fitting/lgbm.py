@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sklearn.utils import _safe_indexing
 
 from tuning.boosting import LIBRARIES
+from tuning.devices import asks_for_gpu
 from worker.fitting.learner import Derived, Fold, Learner, fingerprint
 
 _wrappers: Any = wrappers
@@ -49,8 +50,10 @@ class LightGBMLearner(Learner):
         trained_on: list[lightgbm.Dataset] = []
 
         def make_dataset(**parts: Any) -> lightgbm.Dataset:
-            if trained_on:  # what comes after the training data are evaluation sets
-                return lightgbm.Dataset(**parts)
+            if trained_on or any(asks_for_gpu(name, value) for name, value in parts["params"].items()):
+                # What comes after the training data are evaluation sets, and what a GPU bins is not kept.
+                trained_on.append(lightgbm.Dataset(**parts))
+                return trained_on[-1]
             binning = {name: repr(value) for name, value in parts["params"].items() if name not in _NOT_BINNING}
             key = (
                 "lightgbm",

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import xgboost
 
+from tuning.devices import asks_for_gpu
 from worker.fitting.learner import Derived, Fold, Learner, fingerprint
 
 # What `XGBModel._create_dmatrix` is given, and what of it is no part of the key: the data are those of the fold.
@@ -40,8 +41,10 @@ class XGBoostLearner(Learner):
             )
             return derived.get(key, lambda: make(ref, **given), _size)
 
-        # Only quantised data stay as they are: other tree methods sort or sketch theirs again as they go.
-        if make and estimator.tree_method in (None, "auto", "hist") and estimator.booster != "gblinear":
+        # Only quantised data stay as they are: other tree methods sort or sketch theirs again as they go. What a GPU
+        # quantises has other bins, and lies in its memory.
+        on_gpu = asks_for_gpu("device", estimator.device)
+        if make and not on_gpu and estimator.tree_method in (None, "auto", "hist") and estimator.booster != "gblinear":
             estimator._create_dmatrix = create
         try:
             estimator.fit(fold.train.X, fold.train.y, **weights, **watched)

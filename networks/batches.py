@@ -1,0 +1,67 @@
+"""The rows of a training in the order of each epoch, which its seed and the epoch's number alone decide.
+
+So an epoch sees its rows in the same order whether the epochs before it were trained here, elsewhere, or in another
+process that is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+
+def steps_of(n_rows: int, batch_size: int) -> int:
+    """Return the steps of an epoch; the last may have fewer rows."""
+    return -(-n_rows // batch_size)
+
+
+def batches(arrays: Sequence[NDArray[Any]], batch_size: int, seed: int, first: int, epochs: int) -> Any:
+    """Return the batches of several epochs, one after the other.
+
+    Parameters
+    ----------
+    arrays : sequence of ndarray
+        X, targets and, where there are any, weights: as many rows each.
+    batch_size : int
+    seed : int
+        Of 32 bits.
+    first, epochs : int
+        The first epoch, counted from 0, and the one after the last.
+
+    Returns
+    -------
+    tf.data.Dataset
+        Of a tuple with a part of each array, `steps_of` each epoch.
+
+    Notes
+    -----
+    It goes the way of Keras' own path for arrays (``keras.src.trainers.data_adapters.array_data_adapter``): a
+    permutation is cut into batches of indices, and each gathers its rows. The permutation is stateless:
+    https://www.tensorflow.org/api_docs/python/tf/random/experimental/stateless_shuffle.
+    """
+    import tensorflow as tf
+
+    n_rows = len(arrays[0])
+    whole = n_rows // batch_size * batch_size
+
+    def order(epoch: Any) -> Any:
+        return tf.random.experimental.stateless_shuffle(tf.range(n_rows, dtype=tf.int64), seed=tf.stack([seed, epoch]))
+
+    def cut(indices: Any) -> Any:
+        found = tf.data.Dataset.from_tensor_slices(tf.reshape(indices[:whole], [-1, batch_size]))
+        return found if whole == n_rows else found.concatenate(tf.data.Dataset.from_tensors(indices[whole:]))
+
+    def gather(indices: Any, data: Any) -> Any:
+        return tuple(tf.gather(part, indices) for part in data)
+
+    # On the CPU, where it is made ready while a GPU trains.
+    with tf.device("CPU:0"):
+        parts = tuple(tf.convert_to_tensor(part) for part in arrays)
+        indices = tf.data.Dataset.range(first, epochs).map(order).prefetch(1).flat_map(cut)
+        data = tf.data.Dataset.zip((indices, tf.data.Dataset.from_tensors(parts).repeat()))
+        options = tf.data.Options()
+        # A look for what could be faster takes longer than it saves.
+        options.experimental_optimization.apply_default_optimizations = False
+        return data.map(gather, num_parallel_calls=tf.data.AUTOTUNE).with_options(options).prefetch(tf.data.AUTOTUNE)

@@ -1,0 +1,128 @@
+"""The trials of a study as runs of TensorBoard: those that have ended, and networks while they are trained."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any, TypeAlias
+
+from producer.epochs import Curves, ended_curves, live_curves
+from producer.packing import unpacked
+from producer.viewing.columns import Columns, Kind
+from producer.viewing.events import Metric, Moment, Point, Run
+from tuning.documents import Document
+from tuning.messages import Objective
+
+STUDY = "study"
+"""The column that says which study a trial is of."""
+
+Rank: TypeAlias = tuple[bool, float, int]
+
+
+class StudyRuns:
+    """A study, what is known of its trials, and the runs that they make."""
+
+    def __init__(self, document: Document, definition: Document) -> None:
+        self.id: str = document["_id"]
+        self.created_at: datetime = document["created_at"]
+        objective = Objective.model_validate(definition["objective"])
+        estimator = str((objective.estimator or {}).get("__estimator__", ""))
+        self.columns = Columns.of(
+            unpacked(definition["space"]), estimator, in_grid=bool(definition["estimator_in_grid"])
+        )
+        # The one that says which trial is best comes first.
+        self.scores = [objective.refit, *(metric for metric in objective.scorers if metric != objective.refit)]
+        self.train = objective.return_train_score
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget every trial."""
+        self.looked: tuple[Any, ...] | None = None
+        self.looked_at: datetime | None = None
+        # By number: what the best has most of, and when it ended.
+        self.ranks: dict[int, Rank] = {}
+        self.ended: dict[int, datetime] = {}
+
+    def add(self, documents: Iterable[Document]) -> None:
+        """Take note of trials that have ended."""
+        for document in documents:
+            number = document["number"]
+            self.ranks[number] = rank_of(document)
+            self.ended[number] = document["finished_at"]
+
+    @property
+    def fields(self) -> list[str]:
+        """Fields of a trial document that its run is made of."""
+        kinds = ("mean_test", "split_test", *(("mean_train",) if self.train else ()))
+        scores = [f"{kind}_{metric}" for metric in self.scores for kind in kinds]
+        told = ["number", "state", "params", "estimator", "error", "started_at", "finished_at", "fit_seconds"]
+        return [*told, "split_epochs", *scores]
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """Results that the table has a column for."""
+        found = [
+            Metric(tag=f"mean_test_{metric}", about="mean over the folds" + ("; says which is best" if first else ""))
+            for first, metric in ((metric == self.scores[0], metric) for metric in self.scores)
+        ]
+        if self.train:
+            about = "mean over the folds, on training data"
+            found += [Metric(tag=f"mean_train_{metric}", about=about, training=True) for metric in self.scores]
+        return [*found, Metric(tag="fit_seconds", about="seconds in training, all folds together")]
+
+    def run(self, document: Document, kinds: Mapping[str, Kind]) -> Run:
+        """Return the run of a trial document."""
+        ended = document["finished_at"].timestamp()
+        started = (document.get("started_at") or document["finished_at"]).timestamp()
+        return Run(
+            # The number first: the column is narrow.
+            name=f"{document['number']} {self.id}",
+            started=started,
+            ended=ended,
+            failed=document["state"] != "COMPLETE",
+            parameters={**self.columns.row(document, kinds), STUDY: self.id},
+            points=list(self._points(document, ended)),
+            error=document.get("error"),
+        )
+
+    def running(self, note: Document, kinds: Mapping[str, Kind]) -> Run:
+        """Return the run of a trial whose network is being trained, from what ``unfinished`` has of it."""
+        seen = (note.get("last_seen") or {}).get("at") or note["started_at"]
+        return Run(
+            name=f"{note['number']} {self.id}",
+            started=note["started_at"].timestamp(),
+            ended=None,
+            failed=False,
+            parameters={**self.columns.row(note, kinds), STUDY: self.id},
+            points=list(_curve_points(live_curves(note), seen.timestamp())),
+        )
+
+    def _points(self, document: Document, moment: float) -> Iterator[Point]:
+        """Yield the numbers of a trial."""
+        for metric in self.metrics:
+            if (value := document.get(metric.tag)) is not None:
+                yield Point(tag=metric.tag, value=value, moment=moment)
+        for metric_name in self.scores:
+            tag = f"split_test_{metric_name}"
+            for fold, score in enumerate(document.get(tag) or ()):
+                if score is not None:
+                    yield Point(tag=tag, value=score, step=fold, moment=moment)
+        yield from _curve_points(ended_curves(document), moment)
+
+
+def _curve_points(curves: Curves, moment: Moment) -> Iterator[Point]:
+    """Yield loss and metrics of each fold over its epochs."""
+    for fold, curve in curves.items():
+        for name, values in curve.items():
+            if name != "epoch":
+                for epoch, value in zip(curve["epoch"], values, strict=True):
+                    yield Point(tag=f"{name}/fold {fold}", value=value, step=int(epoch), moment=moment)
+
+
+def rank_of(document: Document) -> Rank:
+    """Return what the best trial has most of: a score of all folds, then its height, then the lower number."""
+    score = document.get("mean_test_score")
+    if score is None or math.isnan(score) or document.get("failed_fits") or document["state"] != "COMPLETE":
+        return False, 0.0, -document["number"]
+    return True, score, -document["number"]

@@ -1,0 +1,146 @@
+"""Networks that are cut short go on at their epoch, on another worker, and end as undisturbed ones: bit for bit."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+import pytest
+from acceptance.conftest import SUPPORT, StartWorker, trainer_of
+from nets import CODES, X, install_builders, needs_tensorflow
+from polling import until
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+
+from producer import KerasModel, Study, submit
+from tuning.documents import Document
+from tuning.seeds import seed_of
+from tuning.store import Store
+
+pytestmark = needs_tensorflow
+
+# Seconds that a worker may take to import TensorFlow, on a machine that others use too.
+PATIENCE = 120
+HALVES = [(range(60), range(60, 120)), (range(60, 120), range(60))]
+EPOCHS = 40
+
+
+def net(**params: Any) -> KerasModel:
+    """Return a network whose steps take long while the gate is there."""
+    given = {"epochs": EPOCHS, "learning_rate": 0.002, "dropout": 0.2, "batch_size": 20, "metrics": ("accuracy",)}
+    return KerasModel("gated", **{**given, "deterministic": True, **params})
+
+
+@pytest.fixture
+def gate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the file, with the builder installed here and where workers run."""
+    site = tmp_path / "site"
+    site.mkdir()
+    install_builders(site)
+    monkeypatch.syspath_prepend(str(site))
+    monkeypatch.setenv("PYTHONPATH", f"{site}:{SUPPORT}")
+    gate = tmp_path / "gate"
+    gate.touch()
+    monkeypatch.setenv("GATE", str(gate))
+    return gate
+
+
+def undisturbed(model: Any, seed: int) -> tuple[list[float], list[dict[str, list[float]]]]:
+    """Return what the trial has to end with: scores and curves of each fold."""
+    scores, curves = [], []
+    for train, test in HALVES:
+        np.random.seed(seed)
+        fitted = model.fit(X[list(train)], CODES[list(train)])
+        scores.append(float(fitted.score(X[list(test)], CODES[list(test)])))
+        history = (fitted[-1] if isinstance(fitted, Pipeline) else fitted).history_
+        curves.append({"epoch": list(range(1, len(history["loss"]) + 1)), **history})
+    return scores, curves
+
+
+def note_of(store: Store, study: Study) -> Document:
+    return store.unfinished.of(study.id, [0]).get(0, {})
+
+
+def kept_of(store: Store, study: Study) -> dict[str, int]:
+    return note_of(store, study).get("epochs_kept", {})
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder that all workers mount."""
+    folder = tmp_path / "checkpoints"
+    monkeypatch.setenv("WARREN_CHECKPOINTS", str(folder))
+    monkeypatch.setenv("WARREN_CHECKPOINT_SECONDS", "0.05")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("how", "params"),
+    [
+        ("sigterm", {"random_state": 0}),
+        # The first fold stops early; and no random_state: the worker seeds each trial.
+        ("training process killed", {"patience": 4, "validation_split": 0.3, "learning_rate": 0.1}),
+        ("worker killed", {"optimizer": "nadam", "batch_norm": True}),
+    ],
+)
+def test_a_network_that_is_cut_short_goes_on_at_its_epoch(
+    how: str, params: dict[str, Any], store: Store, start_worker: StartWorker, folder: Path, gate: Path
+) -> None:
+    worker = start_worker(WARREN_GRACE_SECONDS="0")
+    model = Pipeline([("scale", StandardScaler()), ("net", net(**params))])
+    study = submit(model, {"net__epochs": [EPOCHS]}, X, CODES, cv=HALVES, name=uuid4().hex)
+    until(lambda: kept_of(store, study).get("0", 0) >= 3, PATIENCE, "epochs are kept")
+    note = note_of(store, study)
+    assert note["epochs"]["0"]["epoch"][0] == 1
+    assert len(note["epochs"]["0"]["loss"]) >= 3
+    assert note["params"] == {"net__epochs": EPOCHS}
+    trainer = trainer_of(worker)
+    assert trainer is not None
+    scratch = Path(trainer.environ()["TMPDIR"])
+    assert list(scratch.iterdir()), "what Keras writes first"
+    if how == "sigterm":
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(10) == 0
+    else:
+        os.kill(trainer.pid if how == "training process killed" else worker.pid, signal.SIGKILL)
+    if how != "training process killed":
+        assert list(folder.glob("*.checkpoint"))
+        start_worker()
+    gate.unlink()
+    study.wait(timeout=PATIENCE, progress=False)
+    trial = store.trials.one(study.id, 0)
+    assert trial is not None
+    scores, curves = undisturbed(model, seed_of(study.id, 0))
+    assert trial["split_test_score"] == scores
+    assert trial["split_epochs"] == curves
+    assert trial["resumed_epochs"] >= 3
+    assert trial["attempts"] == (2 if how == "training process killed" else 1)
+    until(lambda: list(folder.iterdir()) == [], what="nothing is left of the checkpoints")
+    assert note_of(store, study) == {}
+    assert scratch.exists() == (how == "worker killed"), "a worker clears up after its training process"
+    frame = study.epochs(0)
+    assert frame.columns[:3].tolist() == ["fold", "epoch", "loss"]
+    assert frame[frame["fold"] == 1]["loss"].tolist() == curves[1]["loss"]
+
+
+def test_epochs_of_a_trial_that_trains_are_there_to_look_at_and_a_pause_keeps_them(
+    store: Store, start_worker: StartWorker, folder: Path, gate: Path, tmp_path: Path
+) -> None:
+    start_worker()
+    study = submit(net(random_state=0), {"epochs": [20_000]}, X, CODES, cv=HALVES, name=uuid4().hex)
+    until(lambda: len(study.epochs(0)) >= 3, PATIENCE, "epochs are there")
+    assert study.epochs(0)["epoch"].tolist() == list(range(1, len(study.epochs(0)) + 1))
+    study.pause()
+    log = tmp_path / "worker-0.log"
+    until(lambda: "chunk ended" in log.read_text(), what="the worker has stopped at an epoch")
+    kept = kept_of(store, study)["0"]
+    assert study.epochs(0)["epoch"].iloc[-1] == kept < 20_000
+    study.resume()
+    until(lambda: kept_of(store, study)["0"] > kept, PATIENCE, "it goes on")
+    assert list(folder.glob("*.checkpoint"))
+    study.delete()
+    until(lambda: list(folder.iterdir()) == [], what="nobody waits for what is left")

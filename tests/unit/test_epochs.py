@@ -1,0 +1,323 @@
+"""What is told of networks while they are trained, what is kept of it, and which checkpoints go."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from evaluating import SMALL, Worker
+
+from networks.checkpoints import Place, Slot, name_of
+from tuning.documents import now, unpack
+from tuning.messages import Chunk
+from tuning.settings import Settings
+from tuning.store import Store
+from tuning.unfinished import DoneFold, SeenEpochs
+from worker import child
+from worker.checkpoints import Checkpoints
+from worker.epochs import MOST_POINTS, Epochs, FoldWatch, points_of, thinned
+from worker.evaluate import FoldResult, summary
+from worker.progress import Progress
+from worker.results import ResultWriter
+from worker.watching.metrics import Metrics
+from worker.watching.pulse import Pulse
+
+STARTED = now()
+
+
+def chunk(**fields: Any) -> Chunk:
+    return Worker().chunk(SMALL, {"max_depth": 1}, {"max_depth": 2}, **fields)
+
+
+def history(n_epochs: int) -> dict[str, list[float]]:
+    return {"loss": [1 / (epoch + 1) for epoch in range(n_epochs)], "val_loss": [math.nan] * n_epochs}
+
+
+@pytest.mark.parametrize(
+    ("n_epochs", "epochs"),
+    [
+        (0, []),
+        (1, [1]),
+        (4, [1, 2, 3, 4]),
+        (5, [1, 3, 5]),
+        (8, [1, 3, 5, 7, 8]),
+        (9, [1, 5, 9]),
+        (100, [1, 33, 65, 97, 100]),
+    ],
+)
+def test_of_many_epochs_every_second_or_fourth_is_kept_and_the_last(n_epochs: int, epochs: list[int]) -> None:
+    found = thinned(history(n_epochs), 4)
+    assert found["epoch"] == epochs
+    assert found["loss"] == [1 / epoch for epoch in epochs]
+    assert len(found["val_loss"]) == len(epochs)
+
+
+def test_all_curves_of_a_trial_fit_into_a_document() -> None:
+    assert points_of(5, 3) == MOST_POINTS
+    for n_folds, n_curves in ((1, 1), (5, 3), (10, 34), (500, 35)):
+        assert n_folds * n_curves * (points_of(n_folds, n_curves) + 1) * 13 < 4e6
+
+
+def watch(told: list[Epochs], made: Chunk | None = None) -> FoldWatch:
+    made = made or chunk()
+    return FoldWatch(made, made.trials[1], STARTED, 2, lambda _: None, told.append, lambda: False)
+
+
+def test_a_folds_result_has_the_curve_of_its_last_network_and_what_checkpoints_spared() -> None:
+    told: list[Epochs] = []
+    seen = watch(told)
+    result = FoldResult(test_scores={"score": 1.0}, train_scores={}, fit_seconds=2.0, score_seconds=0.0)
+    assert seen.noted(result) is result, "no network was trained"
+    assert seen.begin() is None
+    seen.epoch(history(3), kept=0)
+    assert seen.begin() is None
+    seen.resumed(1, 0.5)
+    seen.epoch(history(2), kept=1)
+    assert [(one.trial.number, one.fold, one.curve["epoch"], one.kept) for one in told] == [
+        (1, 2, [1, 2, 3], 0),
+        (1, 2, [1, 2], 1),
+    ]
+    noted = seen.noted(result)
+    assert noted.epochs == told[1].curve
+    assert (noted.resumed_epochs, noted.fit_seconds) == (1, 2.5)
+    fields = summary([result, noted, noted], ["score"], "score")
+    assert fields["split_epochs"] == [{}, told[1].curve, told[1].curve]
+    assert fields["resumed_epochs"] == 2
+    assert not {"split_epochs", "resumed_epochs"} & summary([result], ["score"], "score").keys()
+
+
+def test_of_very_many_folds_no_curves_are_kept() -> None:
+    made = chunk()
+    many = made.model_copy(update={"objective": made.objective.model_copy(update={"n_splits": 501})})
+    told: list[Epochs] = []
+    seen = watch(told, many)
+    seen.epoch(history(3), kept=0)
+    assert told == []
+
+
+# ---------------------------------------------------------------- the training process
+
+
+@pytest.fixture
+def line() -> Iterator[tuple[Connection, child._Folds]]:
+    """Return the worker's end of the line, and what the training process has at its own."""
+    ours, theirs = Pipe()
+    with ours, theirs:
+        yield ours, child._Folds(theirs)
+
+
+def epochs(n_epochs: int, kept: int = 0) -> Epochs:
+    made = chunk()
+    whose: Any = {"chunk": made, "trial": made.trials[1], "started_at": STARTED, "fold": 2}
+    return Epochs(history=history(n_epochs), most=1000, kept=kept, **whose)
+
+
+def letters(ours: Connection) -> list[tuple[bytes, dict[str, Any]]]:
+    found = []
+    while ours.poll():
+        message = ours.recv_bytes()
+        found.append((message[:1], unpack(message[1:])))
+    return found
+
+
+def test_the_first_epoch_is_told_at_once_and_others_a_few_times_a_second(
+    line: tuple[Connection, child._Folds], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, told = line
+    clock = 1000.0
+    monkeypatch.setattr(child, "time", SimpleNamespace(monotonic=lambda: clock))
+    for n_epochs in range(1, 101):
+        told.epoch(epochs(n_epochs))
+        clock += 0.01
+    found = letters(ours)
+    assert 4 <= len(found) <= 6
+    letter, said = found[0]
+    assert letter == b"p"
+    assert (said["number"], said["fold"], said["kept"]) == (1, 2, 0)
+    assert said["epochs"]["epoch"] == [1]
+    assert math.isnan(said["epochs"]["val_loss"][0])
+    assert said["about"] == {
+        "estimator": "XGBClassifier",
+        "library": "xgboost",
+        "params": {"max_depth": 2},
+        "started_at": STARTED,
+    }
+    assert found[-1][1]["epochs"]["epoch"][-1] > 80
+
+
+def test_a_worker_that_waits_for_the_fold_gets_it_at_the_next_checkpoint(line: tuple[Connection, child._Folds]) -> None:
+    ours, told = line
+    assert not told.stopping()
+    ours.send_bytes(b"S")
+    assert not told.stopping()
+    told.epoch(epochs(1, kept=1))
+    ours.send_bytes(b"F")
+    assert told.stopping()
+    told.epoch(epochs(2, kept=1))  # this one is in no checkpoint: what was trained would be lost
+    with pytest.raises(child._StopAskedError):
+        told.epoch(epochs(3, kept=3))
+    assert letters(ours)[-1][1]["epochs"]["epoch"] == [1, 2, 3]
+    told.begin_chunk()
+    assert not told.stopping()
+
+
+# ------------------------------------------------------------------------- the worker
+
+
+class Written:
+    """A store that writes down what it is told of trials that have not ended."""
+
+    def __init__(self) -> None:
+        self.seen: list[list[SeenEpochs]] = []
+        self.dropped: list[set[int]] = []
+        self.trials = self.unfinished = self
+
+    def insert(self, packed: Sequence[bytes]) -> list[int]:
+        return []
+
+    def keep_folds(self, folds: Sequence[DoneFold]) -> None:
+        assert folds == []
+
+    def see_epochs(self, seen: Sequence[SeenEpochs]) -> None:
+        self.seen.append([*seen])
+
+    def drop(self, _: str, numbers: Iterable[int]) -> None:
+        self.dropped.append(set(numbers))
+
+
+def seen(number: int, n_epochs: int) -> SeenEpochs:
+    curve = thinned(history(n_epochs), 1000)
+    about: Mapping[str, Any] = {}
+    whose: Any = {"study_id": "study", "worker": "w", "about": about, "at": STARTED}
+    return SeenEpochs(number=number, fold=0, epochs=curve, kept=0, **whose)
+
+
+def test_epochs_wait_a_moment_for_others_and_a_result_makes_them_needless() -> None:
+    store = Written()
+    settings = Settings(WARREN_FLUSH_SECONDS=0.8)
+    writer = ResultWriter(cast("Store", store), settings, Metrics(), Pulse(settings))
+    writer.begin("study", ())
+    assert writer.seconds_left() == float("inf")
+    writer.add_epochs(seen(1, 1))
+    assert 0.5 < writer.seconds_left() <= 0.8
+    writer.add_epochs(seen(1, 2))
+    writer.add_epochs(seen(2, 5))
+    writer.write()
+    assert [[(one.number, len(one.epochs["loss"])) for one in batch] for batch in store.seen] == [[(1, 2), (2, 5)]]
+    assert writer.seconds_left() == float("inf")
+    writer.add_epochs(seen(1, 3))
+    writer.add(1, b"a result")
+    writer.add(3, b"of a trial whose epochs nobody wrote")
+    writer.write()
+    assert len(store.seen) == 1
+    assert store.dropped == [{1}], "only what was noted is forgotten"
+    writer.add_epochs(seen(4, 1))
+    writer.forget()
+    writer.write()
+    assert len(store.seen) == 1
+
+
+def test_epochs_in_a_checkpoint_are_work_done_and_others_are_not() -> None:
+    made = chunk()
+    assert Progress(made, set(), {0: {"epochs": {"0": {"loss": [1.0]}}, "epochs_kept": {"0": 0}}}).work_done == 0
+    assert Progress(made, set(), {0: {"epochs_kept": {"0": 7, "1": 2}}}).work_done == 9
+    assert Progress(made, {0}, {0: {"epochs_kept": {"0": 7}}}).work_done == 1
+
+
+# -------------------------------------------------------------------------- checkpoints
+
+
+class Studies:
+    """A store that knows some studies, and which of their trials have ended."""
+
+    def __init__(self, states: dict[str, str], ended: dict[str, set[int]] | None = None) -> None:
+        self._states, self._ended = states, ended or {}
+        self.trials = self
+
+    def study(self, study_id: str, _: Any) -> dict[str, str] | None:
+        return {"state": self._states[study_id]} if study_id in self._states else None
+
+    def finished_numbers(self, study_id: str, among: Iterable[int]) -> set[int]:
+        return self._ended.get(study_id, set()) & set(among)
+
+
+def checkpoints(folder: Path, store: Any) -> Checkpoints:
+    return Checkpoints(store, Settings(WARREN_CHECKPOINTS=str(folder), WARREN_CHECKPOINT_SECONDS=7))
+
+
+def touch(place: Place, name: str, age: timedelta) -> None:
+    Slot(place, name, 0).save([])
+    moment = time.time() - age.total_seconds()
+    os.utime(Path(place.address) / name, (moment, moment))
+
+
+def test_checkpoints_of_trials_that_have_ended_go_once_their_results_are_durable(tmp_path: Path) -> None:
+    kept, made = checkpoints(tmp_path / "c", Studies({"study": "RUNNING"})), chunk()
+    slots = kept.slots(made, made.trials[1], 0)
+    for network in range(2):
+        slot = slots(network)
+        assert slot is not None
+        assert (slot.name, slot.seconds) == (name_of("study", 1, 0, network), 7)
+        slot.save([])
+    assert kept.any
+    kept.durable()
+    assert len(list((tmp_path / "c").iterdir())) == 2, "the trial has not ended"
+    kept.ended()
+    other = kept.slots(made, made.trials[0], 2)(0)
+    assert other is not None
+    other.save([])
+    kept.left()
+    kept.durable()
+    assert not kept.any
+    assert [path.name for path in (tmp_path / "c").iterdir()] == [other.name], "left to whoever goes on with it"
+
+
+def test_what_a_checkpoint_is_of_depends_on_data_estimator_parameters_and_fold(tmp_path: Path) -> None:
+    kept, made = checkpoints(tmp_path / "c", Studies({})), chunk()
+    other = made.model_copy(update={"objective": made.objective.model_copy(update={"splits": "0" * 64})})
+    slots = [
+        kept.slots(made, made.trials[0], 0)(0),
+        kept.slots(made, made.trials[0], 1)(0),
+        kept.slots(made, made.trials[1], 0)(0),
+        kept.slots(other, made.trials[0], 0)(0),
+    ]
+    assert len({slot.data for slot in slots if slot}) == 4
+
+
+def test_old_checkpoints_that_nobody_waits_for_go_and_others_stay(tmp_path: Path) -> None:
+    states = {"runs": "RUNNING", "rests": "PAUSED", "done": "COMPLETE", "cancelled": "CANCELLED"}
+    store = Studies(states, {"runs": {1}, "done": {0}})
+    place = Place(str(tmp_path / "c"))
+    minutes, days = timedelta(minutes=5), timedelta(days=2)
+    for name, age in (
+        *(("runs.0", days), ("runs.1", minutes), ("rests.0", days), ("done.0", minutes), ("cancelled.0", minutes)),
+        *(("cancelled.1", days), ("unknown.0", minutes), ("unknown.1", days)),
+    ):
+        touch(place, f"{name}.0.0.checkpoint", age)
+    (tmp_path / "c" / "notes.txt").write_text("mine")
+    made = chunk()
+    assert checkpoints(tmp_path / "c", store).slots(made, made.trials[0], 0)(0) is not None
+    left = {path.name.removesuffix(".0.0.checkpoint") for path in (tmp_path / "c").iterdir()}
+    assert left == {"runs.0", "rests.0", "cancelled.0", "unknown.0", "notes.txt"}
+
+
+def test_without_a_folder_or_with_one_that_can_not_be_there_nothing_is_checkpointed(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = chunk()
+    assert Checkpoints(cast("Store", Studies({})), Settings()).slots(made, made.trials[0], 0)(0) is None
+    assert not caplog.records
+    (tmp_path / "file").write_text("no folder")
+    kept = checkpoints(tmp_path / "file" / "c", Studies({}))
+    for _ in range(2):
+        assert kept.slots(made, made.trials[0], 0)(0) is None
+    assert [record.getMessage() for record in caplog.records] == ["trainings are not checkpointed"]
