@@ -136,60 +136,38 @@ class Unfinished:
         self._collection = collection
         self._explain = explain
 
-    def keep_folds(self, folds: Sequence[DoneFold]) -> None:
+    def keep_folds(self, folds: Iterable[DoneFold]) -> None:
         """Write folds that are done; the same one again changes nothing."""
-        if not folds:
-            return
-        try:
-            self._collection.bulk_write(
-                [
-                    pymongo.UpdateOne(
-                        {"_id": f"{one.study_id}:{one.number}"},
-                        {
-                            "$set": {
-                                "study_id": one.study_id,
-                                "number": one.number,
-                                f"folds.{one.fold}": dict(one.result),
-                            }
-                            | ({"last_seen": {"worker": one.worker, "at": one.at}} if one.at else {})
-                        },
-                        upsert=True,
-                    )
-                    for one in folds
-                ],
-                ordered=False,
+        self._update(
+            (
+                one.study_id,
+                one.number,
+                {
+                    "$set": {f"folds.{one.fold}": dict(one.result)}
+                    | ({"last_seen": {"worker": one.worker, "at": one.at}} if one.at else {})
+                },
             )
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
+            for one in folds
+        )
 
-    def see_epochs(self, seen: Sequence[SeenEpochs]) -> None:
+    def see_epochs(self, seen: Iterable[SeenEpochs]) -> None:
         """Write epochs of networks in training, each in the place of what was there of its fold."""
-        if not seen:
-            return
-        try:
-            self._collection.bulk_write(
-                [
-                    pymongo.UpdateOne(
-                        {"_id": f"{one.study_id}:{one.number}"},
-                        {
-                            "$set": {
-                                "study_id": one.study_id,
-                                "number": one.number,
-                                **one.about,
-                                f"epochs.{one.fold}": dict(one.epochs),
-                                "last_seen": {"worker": one.worker, "at": one.at},
-                            },
-                            # The most that there ever was: what is lost and trained again is no progress.
-                            "$max": {f"epochs_kept.{one.fold}": one.kept},
-                        },
-                        upsert=True,
-                    )
-                    for one in seen
-                ],
-                ordered=False,
+        self._update(
+            (
+                one.study_id,
+                one.number,
+                {
+                    "$set": {
+                        **one.about,
+                        f"epochs.{one.fold}": dict(one.epochs),
+                        "last_seen": {"worker": one.worker, "at": one.at},
+                    },
+                    # The most that there ever was: what is lost and trained again is no progress.
+                    "$max": {f"epochs_kept.{one.fold}": one.kept},
+                },
             )
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
+            for one in seen
+        )
 
     def in_training(self, study_id: str) -> list[Document]:
         """Return what is known of a study's trials of which epochs were told, in no order, without their folds."""
@@ -212,10 +190,8 @@ class Unfinished:
 
     def abandon(self, study_id: str, numbers: Iterable[int], worker: str, at: datetime) -> None:
         """Note that a worker lets trials go in the middle, whatever it leaves of them."""
-        self._update(
-            study_id,
-            {number: {"$set": {"last_seen": {"worker": worker, "at": at}}} for number in numbers},
-        )
+        left = {"$set": {"last_seen": {"worker": worker, "at": at}}}
+        self._update((study_id, number, left) for number in numbers)
 
     def take_over(self, study_id: str, notes: Mapping[int, Document]) -> None:
         """Note that trials were interrupted where their last worker was seen last; in the notes too.
@@ -228,33 +204,28 @@ class Unfinished:
         """
         left = {number: note["last_seen"] for number, note in notes.items() if "last_seen" in note}
         self._update(
-            study_id,
-            {
-                number: {"$addToSet": {"interrupted": last}, "$unset": {"last_seen": ""}}
-                for number, last in left.items()
-            },
+            (study_id, number, {"$addToSet": {"interrupted": last}, "$unset": {"last_seen": ""}})
+            for number, last in left.items()
         )
         # After it is written: the call may come again.
         for number, last in left.items():
             del notes[number]["last_seen"]
             notes[number].setdefault("interrupted", []).append(last)
 
-    def _update(self, study_id: str, updates: Mapping[int, Document]) -> None:
-        if not updates:
-            return
-        whose = {number: {"study_id": study_id, "number": number} for number in updates}
-        try:
-            self._collection.bulk_write(
-                [
-                    pymongo.UpdateOne(
-                        {"_id": f"{study_id}:{number}"},
-                        update | {"$set": whose[number] | update.get("$set", {})},
-                        upsert=True,
-                    )
-                    for number, update in updates.items()
-                ],
-                ordered=False,
+    def _update(self, updates: Iterable[tuple[str, int, Document]]) -> None:
+        """Change the documents of trials, by study and number; one that is not there is made."""
+        operations = [
+            pymongo.UpdateOne(
+                {"_id": f"{study_id}:{number}"},
+                update | {"$set": {"study_id": study_id, "number": number} | update.get("$set", {})},
+                upsert=True,
             )
+            for study_id, number, update in updates
+        ]
+        if not operations:
+            return
+        try:
+            self._collection.bulk_write(operations, ordered=False)
         except PyMongoError as exc:
             raise self._explain(exc) from exc
 
