@@ -58,7 +58,15 @@ def test_servers_keep_their_data_in_named_volumes() -> None:
     assert SERVICES["rabbitmq"]["volumes"][0] == "rabbitmq:/var/lib/rabbitmq"
     assert SERVICES["rabbitmq"]["hostname"] == "rabbitmq", "its data carry the node's name"
     assert SERVICES["mongodb"]["volumes"] == ["mongodb:/data/db"]
-    assert {"rabbitmq", "mongodb", "notebooks"} == set(COMPOSE["volumes"])
+    assert {"rabbitmq", "mongodb", "checkpoints", "notebooks"} == set(COMPOSE["volumes"])
+
+
+def test_workers_share_their_checkpoints() -> None:
+    worker = SERVICES["worker"]
+    where = worker["environment"]["WARREN_CHECKPOINTS"]
+    assert worker["volumes"] == [f"checkpoints:{where}"]
+    (made,) = re.findall(r"install -d -o warren -g warren (.*)$", DOCKERFILE, re.MULTILINE)
+    assert where in made.split(), "or the volume is root's"
 
 
 def test_a_worker_is_left_more_than_its_grace() -> None:
