@@ -1,11 +1,14 @@
-"""What the queue adds to networks of ten epochs on scikit-learn's digits, in percent of their training."""
+"""What the queue adds to networks of ten epochs on scikit-learn's digits, in percent of training them without it."""
 
 from __future__ import annotations
 
 import argparse
 import os
 import statistics
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from unittest.mock import patch
@@ -14,82 +17,111 @@ from uuid import uuid4
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.model_selection import ShuffleSplit
 
 from benchmarks.machine import describe, workers
 from producer import KerasModel, submit
 
-TRIALS, RUNS, AIM_PERCENT = 30, 3, 2.0
+TRIALS, RUNS, AIM_PERCENT = 20, 3, 2.0
+NETWORK = KerasModel(hidden_layers=(64, 32), epochs=10, batch_size=32, scale=16.0, random_state=0)
+SPLITTER = ShuffleSplit(1, test_size=0.2, random_state=0)
+# One worker of one thread has them all so.
+_POOLS = ("OMP", "OPENBLAS", "MKL")
+_THREADS = (*(f"{pool}_NUM_THREADS" for pool in _POOLS), "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+_ALONE = dict.fromkeys(_THREADS, "1") | {"TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A study of networks on one worker that was warm.
+    """Networks that were trained one after the other by one process that was warm.
 
     Attributes
     ----------
-    trained : float
-        Seconds in fits and in scoring.
-    between : float
-        Seconds from the first trial's begin to the last one's end that were neither.
+    took : float
+        Seconds from the first one's begin to the last one's end.
+    beside : float
+        Seconds of them that were neither in a fit nor in scoring.
     """
 
-    trained: float
-    between: float
-
-    @property
-    def percent(self) -> float:
-        """What a trial takes beside its training, of it."""
-        return 100 * self.between / self.trained
+    took: float
+    beside: float
 
 
-def run(trials: int) -> Run:
-    """Train networks that differ in their learning rate, one after the other, each on one split.
+def rates(trials: int) -> list[float]:
+    """Return the learning rates by which the networks differ."""
+    return [float(rate) for rate in np.geomspace(1e-4, 1e-2, trials)]
 
-    Every epoch's loss is in the database while it trains, as always.
-    """
+
+def queued(trials: int) -> Run:
+    """Let the worker train them; every epoch's loss is in the database while it trains, as always."""
     X, y = load_digits(return_X_y=True)
-    network = KerasModel(hidden_layers=(64, 32), epochs=10, batch_size=32, scale=16.0, random_state=0)
-    grid = {"learning_rate": np.geomspace(1e-4, 1e-2, trials).tolist()}
-    cv = ShuffleSplit(1, test_size=0.2, random_state=0)
-    study = submit(network, grid, X, y, cv=cv, name=f"networks {uuid4().hex}").wait(progress=False)
+    name = f"networks {uuid4().hex}"
+    study = submit(NETWORK, {"learning_rate": rates(trials)}, X, y, cv=SPLITTER, name=name).wait(progress=False)
     found = study.results()
     if (found["state"] != "COMPLETE").any():
         raise RuntimeError(f"networks failed: {found['error'].dropna().tolist()[:1]}")
-    trained = float((found["fit_seconds"] + found["score_seconds"]).sum())
     took = (found["finished_at"].max() - found["started_at"].min()).total_seconds()
-    return Run(trained=trained, between=took - trained)
+    return Run(took=took, beside=took - float((found["fit_seconds"] + found["score_seconds"]).sum()))
+
+
+def train_here(trials: int) -> float:
+    """Train and score them in this process, and return the seconds."""
+    X, y = load_digits(return_X_y=True)
+    ((train, test),) = SPLITTER.split(X)
+    began = time.perf_counter()
+    for rate in rates(trials):
+        network = clone(NETWORK).set_params(learning_rate=rate)
+        network.fit(X[train], y[train]).score(X[test], y[test])
+    return time.perf_counter() - began
+
+
+def alone(trials: int) -> Run:
+    """Train them in a process of their own, with a worker's threads and nothing else of a worker."""
+    command = [sys.executable, "-m", "benchmarks.bench_networks", "--alone", "--trials", str(trials)]
+    said = subprocess.run(command, env=os.environ | _ALONE, stdout=subprocess.PIPE, text=True, check=True).stdout
+    return Run(took=float(said), beside=0.0)
 
 
 def main(arguments: Sequence[str] = ()) -> None:
-    """Print what is added with and without a folder for checkpoints, which trainings of a second never write to."""
+    """Print what the queue adds, with and without a folder for checkpoints, which so short trainings never write to."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=TRIALS, help=f"of a study (default {TRIALS})")
     parser.add_argument("--runs", type=int, default=RUNS, help=f"times each, in turns; the median counts ({RUNS})")
+    parser.add_argument("--alone", action="store_true", help="train here, and print the seconds")
     chosen = parser.parse_args(arguments)
+    if chosen.alone:
+        train_here(2)  # TensorFlow is imported
+        print(train_here(chosen.trials))
+        return
+    plain: list[Run] = []
     runs: dict[str, list[Run]] = {"without checkpoints": [], "WARREN_CHECKPOINTS is set": []}
     print(describe(), flush=True)
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(chosen.runs):
+            plain.append(alone(chosen.trials))
+            print(f"  without the queue: {plain[-1].took:.1f} s", flush=True)
             for name, place in zip(runs, ("", folder), strict=True):
                 with patch.dict(os.environ, WARREN_CHECKPOINTS=place), workers(1):
-                    run(2)  # the worker imports TensorFlow
-                    runs[name].append(run(chosen.trials))
-                print(f"  {name}: {runs[name][-1].percent:.2f} %", flush=True)
-    table = Table("10 epochs of 1,437 digits, one worker", "training a trial, s", "beside it, ms", "% (median)", "runs")
+                    queued(2)  # the worker imports TensorFlow
+                    runs[name].append(queued(chosen.trials))
+                print(f"  {name}: {runs[name][-1].took:.1f} s", flush=True)
+    least = statistics.median(one.took for one in plain)
+    what = "10 epochs of 1,437 digits, one thread"
+    table = Table(what, "s a network (median)", "runs, s", "added, %", "beside fit and score, %")
+    table.add_row("without the queue", f"{least / chosen.trials:.3f}", _shown(plain), "", "")
     for name, several in runs.items():
-        table.add_row(
-            name,
-            f"{statistics.median(one.trained for one in several) / chosen.trials:.2f}",
-            f"{1000 * statistics.median(one.between for one in several) / chosen.trials:.0f}",
-            f"{statistics.median(one.percent for one in several):.2f} (aim: below {AIM_PERCENT:g})",
-            ", ".join(f"{one.percent:.2f}" for one in several),
-        )
+        took = statistics.median(one.took for one in several)
+        beside = statistics.median(100 * one.beside / (one.took - one.beside) for one in several)
+        added = f"{100 * (took / least - 1):.2f} (aim: below {AIM_PERCENT:g})"
+        table.add_row(name, f"{took / chosen.trials:.3f}", _shown(several), added, f"{beside:.2f}")
     Console(width=140).print(table)
 
 
-if __name__ == "__main__":
-    import sys
+def _shown(runs: Sequence[Run]) -> str:
+    return ", ".join(f"{one.took:.1f}" for one in runs)
 
+
+if __name__ == "__main__":
     main(sys.argv[1:])

@@ -16,7 +16,6 @@ from sklearn.utils.validation import _check_sample_weight, check_array, check_co
 
 from networks.backend import freed, keras_library, on_device, seeded
 from networks.heads import Head
-from networks.hooks import made_callbacks
 from networks.inputs import dense_rows
 from networks.training import Rows, assembled, held_out, outputs, scaling_of, train
 from tuning.errors import InputError
@@ -163,7 +162,7 @@ class KerasModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each row in the loss, of those held out too.
         callbacks : sequence of keras.callbacks.Callback, default=()
-            Beside those of `networks.hooks.callbacks_of_fits`.
+            Beside our own.
 
         Returns
         -------
@@ -202,9 +201,8 @@ class KerasModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         keras.backend.clear_session()
         with on_device(self.device), seeded(keras, seed, deterministic=self.deterministic), freed():
             self._model = assembled(keras, params, head, self.input_shape_, self._scaling)
-            watching = [*callbacks, *made_callbacks()]
             self.history_, self.best_epoch_ = train(
-                keras, self._model, params, head, rows, watched, watching, seed=seed
+                keras, self._model, params, head, rows, watched, callbacks, seed=seed
             )
         self.n_iter_ = len(self.history_["loss"])
         return self
@@ -245,6 +243,10 @@ class KerasModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         """The trained ``keras.Model``; it scales X itself, and ends with probabilities or numbers."""
         check_is_fitted(self)
         if not hasattr(self, "_model"):
+            # It may come from a file: what Keras makes objects of is looked at again.
+            for name, value in self._described.items():
+                if name != "units":
+                    check_parameter(name, value, f"stored KerasModel({name}=...)")
             keras = keras_library()
             with seeded(keras, 0, deterministic=False):
                 model = assembled(keras, self._described, self._head(), self.input_shape_, self._scaling)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from producer.following import gone
 from producer.space import Space
 from tuning.documents import Document
-from tuning.errors import NoResultError
+from tuning.errors import InputError, NoResultError
 from tuning.messages import Objective
 from tuning.settings import Settings, load_settings
 from tuning.store import Store
@@ -77,7 +77,8 @@ class Outcome:
             ``rank_test_<metric>`` (``score`` for a single metric; train scores if asked for), ``fit_seconds``
             (its share of them, where ``shared_by`` trials had one fit a fold), ``score_seconds`` and
             ``saved_seconds`` over all folds, ``mean_best_iteration`` where early stopping chose the rounds,
-            ``error``, ``worker``, ``attempts``, ``started_at`` and ``finished_at`` (UTC).
+            ``error``, ``worker``, ``device`` (``cpu`` or ``gpu``), ``attempts``, ``started_at`` and ``finished_at``
+            (UTC).
         """
         from producer.results import results_frame
 
@@ -103,11 +104,15 @@ class Outcome:
 
         Raises
         ------
+        InputError
+            The study has no such trial.
         StudyError
-            The study was deleted.
+            It was deleted.
         """
         from producer.epochs import epochs_frame
 
+        if number not in range(self._space.size):
+            raise InputError(f"epochs({number!r}): the trials of this study are 0 to {self._space.size - 1}")
         found = epochs_frame(self._store, self.id, number)
         if found.empty:
             self._check_there()
@@ -126,7 +131,7 @@ class Outcome:
         Returns
         -------
         list of dict
-            As they lie in the collection ``trials``.
+            As they lie in the collection ``trials``, without the curves of networks: see `epochs`.
         """
         return self._store.trials.best(self.id, n, {"estimator": estimator} if estimator else None)
 

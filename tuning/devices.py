@@ -63,6 +63,8 @@ _ON_GPU: Mapping[str, tuple[str, str]] = {
     "catboost": ("task_type", "GPU"),
     "networks": ("device", "gpu"),
 }
+# Which GPU, and how many, in parameters that say nothing else: what is said where there is one.
+_NUMBERS: Mapping[str, int | str] = {"devices": "0", "gpu_device_id": 0, "num_gpu": 1}
 # Parameters of a trial that are set one after the other to find out; no message makes that take minutes.
 _MOST_SET = 200
 CAN_USE_A_GPU = "XGBoost, LightGBM, CatBoost and KerasModel"
@@ -162,7 +164,21 @@ def on_cpu(value: Json) -> Json:
 
 def on_one_gpu(value: Json) -> Json:
     """Return an encoded value without the numbers of GPUs: who owns one has no other, and calls it the first."""
-    return _rewritten(value, lambda _, asked: asked.partition(":")[0])
+    return _rewritten(_unnumbered(value), lambda _, asked: asked.partition(":")[0])
+
+
+def _unnumbered(value: Json) -> Json:
+    """Return an encoded value in which CatBoost's and LightGBM's parameters for a choice of GPUs name the only one."""
+    if isinstance(value, list):
+        return [_unnumbered(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    last = {name: name.rpartition("__")[2] for name in value}
+    # A nested estimator called `devices` is none of them.
+    return {
+        name: _NUMBERS[last[name]] if last[name] in _NUMBERS and isinstance(item, (int, str)) else _unnumbered(item)
+        for name, item in value.items()
+    }
 
 
 def _rewritten(value: Json, change: Callable[[str, str], str]) -> Json:

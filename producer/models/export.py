@@ -81,8 +81,6 @@ def export_model(
     """
     served = isinstance(unfitted, KerasModel)
     _check_format(format, unfitted)
-    if served:
-        _need_tensorflow()
     study = store.study(trial["study_id"], ("name", "objective"))
     if study is None:
         raise gone(trial["study_id"])
@@ -93,6 +91,8 @@ def export_model(
     place = Place(folder=folder, versioned=served, overwrite=overwrite)
     with writing(place.folder):
         place.check()
+        if served:
+            _need_tensorflow()  # seconds, so after what is refused at once
         with place.staged() as staging:
             fit = trained(store, settings, trial["study_id"], trial["number"], unfitted, timeout)
             content = store.models.get(fit["model"]["file"])

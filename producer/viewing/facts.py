@@ -164,7 +164,7 @@ def read(study: Study) -> Facts:
     status = Status.of(document)
     found: dict[str, Any] = {"best_params": {}}
     if status.best_number is not None:
-        best = store.trials.one(study.id, status.best_number) or {}
+        best = next(store.trials.at(study.id, [status.best_number], ("estimator", "params")), {})
         found["best_estimator"] = best.get("estimator", "")
         found["best_params"] = {name: value for name, value in best.get("params", {}).items() if name != "estimator"}
     if status.failed:

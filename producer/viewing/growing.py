@@ -45,9 +45,10 @@ class Growing:
             It can't be written.
         """
         path = self._path(study_id, number)
-        there = self._steps.get(path, {})
+        # Whoever deletes a log folder to save room deletes what was written of this one too.
+        there = self._steps.get(path, {}) if path.exists() else {}
         new = [point for point in run.points if point.step > there.get(point.tag, 0)]
-        if path not in self._steps:
+        if not there:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(encode_run(replace(run, points=new)))
         elif new:

@@ -130,6 +130,9 @@ def test_what_asks_for_nothing_is_the_same_on_a_cpu(estimator: Any, params: dict
 def test_who_owns_one_gpu_calls_it_the_first() -> None:
     assert on_one_gpu(json_of(pipeline(XGBClassifier(device="cuda:3")))) == json_of(pipeline(CUDA))
     assert on_one_gpu({"clf__device": "gpu:1", "clf__max_depth": 3}) == {"clf__device": "gpu", "clf__max_depth": 3}
+    assert on_one_gpu({"clf__devices": "2:3", "depth": 6}) == {"clf__devices": "0", "depth": 6}
+    described = json_of(pipeline(LGBMClassifier(device_type="cuda", gpu_device_id=1, num_gpu=2)))
+    assert on_one_gpu(described) == json_of(pipeline(LGBMClassifier(device_type="cuda", gpu_device_id=0, num_gpu=1)))
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import copy
 import pickle
 import random
 import sys
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from sklearn.metrics import accuracy_score, get_scorer, r2_score
 from sklearn.utils import get_tags
 
 from networks import KerasModel
-from networks.hooks import callbacks_of_fits
+from networks.hooks import Watch, watching
 from networks.training import Rows, held_out, scaling_of
 from tuning.errors import InputError
 
@@ -306,11 +307,26 @@ def test_callbacks_watch_a_fit_from_inside_and_from_outside() -> None:
     def noting(who: str) -> Any:
         return keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(f"{who} {epoch}"))
 
-    with callbacks_of_fits(lambda: [noting("around")]):
+    class Around(Watch):
+        def epoch(self, history: Mapping[str, Sequence[float]], kept: int) -> None:
+            seen.append(f"around {len(history['loss']) - 1} {kept}")
+
+    with watching(Around()):
         small().fit(X, CODES, callbacks=[noting("given")])
-    assert seen == ["given 0", "around 0", "given 1", "around 1"]
+    assert seen == ["given 0", "around 0 0", "given 1", "around 1 0"]
     small(epochs=1).fit(X, CODES)
     assert len(seen) == 4
+
+
+@needs_tensorflow
+@pytest.mark.parametrize(
+    ("name", "value"), [("activation", {"class_name": "Dense", "config": {"units": 1}}), ("builder", "os.system")]
+)
+def test_a_stored_network_is_looked_at_again_before_it_is_built(name: str, value: Any) -> None:
+    stored = pickle.loads(pickle.dumps(small(epochs=1).fit(X, CODES)))
+    stored._described = stored._described | {name: value}
+    with pytest.raises(InputError, match=rf"stored KerasModel\({name}|no such builder"):
+        stored.predict(X)
 
 
 @needs_tensorflow
