@@ -39,14 +39,14 @@ class Run:
 
     Attributes
     ----------
-    took : float
-        Seconds from the first one's begin to the last one's end.
-    beside : float
-        Seconds of them that were neither in a fit nor in scoring.
+    each : list of float
+        Seconds from one's end to the next one's, or from the first one's begin.
+    beside : list of float
+        Seconds of these that were neither in a fit nor in scoring.
     """
 
-    took: float
-    beside: float
+    each: list[float]
+    beside: list[float]
 
 
 def rates(trials: int) -> list[float]:
@@ -62,38 +62,42 @@ def queued(trials: int) -> Run:
     found = study.results()
     if (found["state"] != "COMPLETE").any():
         raise RuntimeError(f"networks failed: {found['error'].dropna().tolist()[:1]}")
-    took = (found["finished_at"].max() - found["started_at"].min()).total_seconds()
-    return Run(took=took, beside=took - float((found["fit_seconds"] + found["score_seconds"]).sum()))
+    found = found.sort_values("finished_at")
+    each = [float(seconds) for seconds in found["finished_at"].diff().dt.total_seconds().iloc[1:]]
+    inside = (found["fit_seconds"] + found["score_seconds"]).iloc[1:]
+    return Run(each=each, beside=[one - float(trained) for one, trained in zip(each, inside, strict=True)])
 
 
-def train_here(trials: int) -> float:
-    """Train and score them in this process, and return the seconds."""
+def train_here(trials: int) -> list[float]:
+    """Train and score them in this process, and return the seconds of each."""
     X, y = load_digits(return_X_y=True)
     ((train, test),) = SPLITTER.split(X)
-    began = time.perf_counter()
+    each = []
     for rate in rates(trials):
+        began = time.perf_counter()
         network = clone(NETWORK).set_params(learning_rate=rate)
         network.fit(X[train], y[train]).score(X[test], y[test])
-    return time.perf_counter() - began
+        each.append(time.perf_counter() - began)
+    return each
 
 
 def alone(trials: int) -> Run:
     """Train them in a process of their own, with a worker's threads and nothing else of a worker."""
     command = [sys.executable, "-m", "benchmarks.bench_networks", "--alone", "--trials", str(trials)]
     said = subprocess.run(command, env=os.environ | _ALONE, stdout=subprocess.PIPE, text=True, check=True).stdout
-    return Run(took=float(said), beside=0.0)
+    return Run(each=[float(one) for one in said.split()], beside=[])
 
 
 def main(arguments: Sequence[str] = ()) -> None:
     """Print what the queue adds, with and without a folder for checkpoints, which so short trainings never write to."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=TRIALS, help=f"of a study (default {TRIALS})")
-    parser.add_argument("--runs", type=int, default=RUNS, help=f"times each, in turns; the median counts ({RUNS})")
+    parser.add_argument("--runs", type=int, default=RUNS, help=f"times each, in turns (default {RUNS})")
     parser.add_argument("--alone", action="store_true", help="train here, and print the seconds")
     chosen = parser.parse_args(arguments)
     if chosen.alone:
         train_here(2)  # TensorFlow is imported
-        print(train_here(chosen.trials))
+        print(*train_here(chosen.trials))
         return
     plain: list[Run] = []
     runs: dict[str, list[Run]] = {"without checkpoints": [], "WARREN_CHECKPOINTS is set": []}
@@ -101,26 +105,31 @@ def main(arguments: Sequence[str] = ()) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(chosen.runs):
             plain.append(alone(chosen.trials))
-            print(f"  without the queue: {plain[-1].took:.1f} s", flush=True)
+            print(f"  without the queue: {sum(plain[-1].each):.1f} s", flush=True)
             for name, place in zip(runs, ("", folder), strict=True):
                 with patch.dict(os.environ, WARREN_CHECKPOINTS=place), workers(1):
                     queued(2)  # the worker imports TensorFlow
                     runs[name].append(queued(chosen.trials))
-                print(f"  {name}: {runs[name][-1].took:.1f} s", flush=True)
-    least = statistics.median(one.took for one in plain)
-    what = "10 epochs of 1,437 digits, one thread"
-    table = Table(what, "s a network (median)", "runs, s", "added, %", "beside fit and score, %")
-    table.add_row("without the queue", f"{least / chosen.trials:.3f}", _shown(plain), "", "")
+                print(f"  {name}: {sum(runs[name][-1].each):.1f} s", flush=True)
+    table = Table(
+        "10 epochs of 1,437 digits, one thread", "s a network", "median", "added, %", "beside fit and score, ms"
+    )
+    least = _typical(plain)
+    table.add_row("without the queue", f"{least:.3f}", f"{_median(plain):.3f}", "", "")
     for name, several in runs.items():
-        took = statistics.median(one.took for one in several)
-        beside = statistics.median(100 * one.beside / (one.took - one.beside) for one in several)
-        added = f"{100 * (took / least - 1):.2f} (aim: below {AIM_PERCENT:g})"
-        table.add_row(name, f"{took / chosen.trials:.3f}", _shown(several), added, f"{beside:.2f}")
+        added = f"{100 * (_typical(several) / least - 1):.1f} (aim: below {AIM_PERCENT:g})"
+        beside = statistics.median(seconds for run in several for seconds in run.beside)
+        table.add_row(name, f"{_typical(several):.3f}", f"{_median(several):.3f}", added, f"{1000 * beside:.0f}")
     Console(width=140).print(table)
 
 
-def _shown(runs: Sequence[Run]) -> str:
-    return ", ".join(f"{one.took:.1f}" for one in runs)
+def _typical(runs: Sequence[Run]) -> float:
+    """Return the lower quartile of all networks' seconds: what other work on the machine adds is above it."""
+    return statistics.quantiles([seconds for run in runs for seconds in run.each], n=4)[0]
+
+
+def _median(runs: Sequence[Run]) -> float:
+    return statistics.median(seconds for run in runs for seconds in run.each)
 
 
 if __name__ == "__main__":

@@ -83,8 +83,9 @@ class Place:
     Parameters
     ----------
     address : str
-        A folder other than the root, or what ``pyarrow.fs.FileSystem.from_uri`` takes: ``gs://bucket/path``, ``s3://bucket/path``,
-        ``file:///path``. Credentials are those of the environment, as pyarrow finds them.
+        The whole path of a folder other than the root, or what ``pyarrow.fs.FileSystem.from_uri`` takes:
+        ``gs://bucket/path``, ``s3://bucket/path``, ``file:///path``. Credentials are those of the environment,
+        as pyarrow finds them.
 
     Raises
     ------
@@ -107,11 +108,11 @@ class Place:
                 raise ValueError("no bucket")
             if self._local:
                 self._files.create_dir(self._base, recursive=True)
-        except (pa.ArrowException, TypeError, ValueError):
+        except (pa.ArrowException, TypeError, ValueError, RuntimeError):  # the last: ~ and a user that is not there
             # Without its cause, and what follows a question mark: an address may hold a key.
             raise InputError(
-                f"WARREN_CHECKPOINTS={redact(address)!r} can't be used: write a folder, or gs://bucket/path or "
-                "s3://bucket/path"
+                f"WARREN_CHECKPOINTS={redact(address)!r} can't be used: write the whole path of a folder, as "
+                "/mnt/checkpoints, or gs://bucket/path or s3://bucket/path"
             ) from None
 
     def put(self, name: str, content: IO[bytes]) -> None:
@@ -267,7 +268,10 @@ class Slot:
 
 def _as_uri(address: str) -> str:
     if "://" not in address:
-        return str(Path(address).expanduser().absolute())
+        folder = Path(address).expanduser()
+        if not folder.is_absolute():
+            raise ValueError("each worker would have its own, where it was started")
+        return str(folder)
     if address.startswith(("gs://", "gcs://")) and "retry_limit_seconds" not in address:
         return f"{address}{'&' if '?' in address else '?'}retry_limit_seconds={_BUCKET_SECONDS}"
     return address

@@ -25,6 +25,21 @@ def _split_names(value: object) -> object:
     return value
 
 
+def _place_of_checkpoints(value: object) -> object:
+    """Refuse what names no place before anything is trained; whether it is there, its first use shows."""
+    if not isinstance(value, str):
+        return value
+    address = value.strip()
+    # A user that is not there stays as it is written.
+    path = os.path.expanduser(address)  # noqa: PTH111 - pathlib's raises
+    if not address or re.fullmatch(r"/.*[^/].*|(file:///|gs://|gcs://|s3://)[^/].*", path, re.DOTALL):
+        return address
+    raise ValueError(
+        "write the whole path of a folder that all workers mount, as /mnt/checkpoints, or the address of a bucket, "
+        "gs://bucket/path or s3://bucket/path"
+    )
+
+
 class LogSettings(BaseSettings):
     """How a process of ours logs."""
 
@@ -156,12 +171,13 @@ class Settings(LogSettings):
         description="Further estimator classes that a message may name, as dotted names with commas between. "
         "None: only scikit-learn and the three boosting libraries.",
     )
-    checkpoints: str = Field(
+    checkpoints: Annotated[str, BeforeValidator(_place_of_checkpoints)] = Field(
         default="",
         alias="WARREN_CHECKPOINTS",
         repr=False,
-        description="Where networks in training are checkpointed: a folder that all workers mount, or the address of a "
-        "bucket, gs://bucket/path or s3://bucket/path. None: an evicted trial begins its fold again.",
+        description="Where networks in training are checkpointed: the whole path of a folder that all workers mount, "
+        "or the address of a bucket, gs://bucket/path or s3://bucket/path. None: an evicted trial begins its fold "
+        "again.",
     )
     checkpoint_seconds: float = Field(
         default=30.0,

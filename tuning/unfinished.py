@@ -71,7 +71,9 @@ class SeenEpochs:
         The trial.
     fold : int
     epochs : dict of str to list of float
-        Loss and metrics by name, as `worker.epochs.Curve` has them.
+        Loss and metrics by name, as `worker.epochs.Curve` has them; empty where no curves are kept.
+    network : int, default=0
+        Which of the networks that the fold's fit trains.
     kept : int
         Epochs that its last checkpoint holds.
     about : dict
@@ -90,6 +92,7 @@ class SeenEpochs:
     about: Mapping[str, Any]
     worker: str
     at: datetime
+    network: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,11 +162,12 @@ class Unfinished:
                 {
                     "$set": {
                         **one.about,
-                        f"epochs.{one.fold}": dict(one.epochs),
+                        **({f"epochs.{one.fold}": dict(one.epochs)} if one.epochs else {}),
                         "last_seen": {"worker": one.worker, "at": one.at},
                     },
-                    # The most that there ever was: what is lost and trained again is no progress.
-                    "$max": {f"epochs_kept.{one.fold}": one.kept},
+                    # The most that there ever was: what is lost and trained again is no progress. Each network's own:
+                    # the first of a fit may have more than those after it ever will.
+                    "$max": {f"epochs_kept.{one.fold}-{one.network}": one.kept},
                 },
             )
             for one in seen

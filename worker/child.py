@@ -14,7 +14,7 @@ to the child
 from the child
 ``r``  nothing                     data and libraries are there, trials begin
 ``f``  BSON ``{folds: [...]}``     folds of the trials in hand that are done: number, fold, result
-``p``  BSON ``{number, fold, ...}`` a network's epochs so far, and how many of them a checkpoint holds
+``p``  BSON ``{number, fold, ...}`` a network's epochs so far, how many of them a checkpoint holds, and if one can
 ``t``  number, trial document       a trial ended: 8 bytes, the least first, and BSON
 ``d``  ``k`` or nothing            all trials ended, or stopped; ``k``: there are checkpoints, so say ``K``
 ``e``  text                        the chunk can't be evaluated at all: the reason
@@ -135,7 +135,9 @@ class _Folds:
             "number": epochs.trial.number,
             "fold": epochs.fold,
             "epochs": epochs.curve,
+            "network": epochs.network,
             "kept": epochs.kept,
+            "checkpointed": epochs.checkpointed,
             "about": described(epochs.chunk, epochs.trial) | {"started_at": epochs.started_at},
         }
         self._connection.send_bytes(b"p" + pack(said))
@@ -182,8 +184,8 @@ def _serve(connection: Connection, settings: Settings) -> None:
             checkpoints.durable()
         if message[:1] != b"C":
             continue  # perhaps a stop that crossed the last result
-        checkpoints.left()
         order = unpack(message[1:])
+        checkpoints.begin(left_behind=order["left_behind"])
         try:
             trials = evaluator.evaluate(
                 order["body"],

@@ -37,21 +37,27 @@ class Epochs:
     started_at : datetime
         When the trial began here, UTC.
     fold : int
+    network : int
+        Which of the networks that the fit trains, from 0 on.
     history : mapping of str to sequence of float
         Loss and metrics of all epochs so far; it grows.
     most : int
-        Points that its curve may have.
+        Points that its curve may have; 0 is none.
     kept : int
         Epochs that its last checkpoint holds.
+    checkpointed : bool
+        Whether there is a place for checkpoints of it.
     """
 
     chunk: Chunk
     trial: Trial
     started_at: datetime
     fold: int
+    network: int
     history: Mapping[str, Sequence[float]]
     most: int
     kept: int
+    checkpointed: bool
 
     @property
     def done(self) -> int:
@@ -61,7 +67,7 @@ class Epochs:
     @property
     def curve(self) -> Curve:
         """What is told of them. Of many it takes a moment, which not every epoch is worth."""
-        return thinned(self.history, self.most)
+        return thinned(self.history, self.most) if self.most else {}
 
 
 def thinned(history: Mapping[str, Sequence[float]], most: int) -> Curve:
@@ -72,6 +78,7 @@ def thinned(history: Mapping[str, Sequence[float]], most: int) -> Curve:
     history : mapping of str to sequence of float
         One number an epoch.
     most : int
+        1 or more.
     """
     n_epochs = _length(history)
     step = 1
@@ -91,6 +98,8 @@ def _length(history: Mapping[str, Sequence[float]]) -> int:
 
 def points_of(n_folds: int, n_curves: int) -> int:
     """Return how many points a curve may have, so that all of a trial are not too much for a document."""
+    if n_folds > _MOST_FOLDS:
+        return 0
     return max(_FEWEST_POINTS, min(MOST_POINTS, _MOST_NUMBERS // (n_folds * max(1, n_curves))))
 
 
@@ -132,6 +141,7 @@ class FoldWatch(Watch):
         self._chunk, self._trial, self._started_at, self._fold = chunk, trial, started_at, fold
         self._slots, self._tell, self._stopping = slots, tell, stopping
         self._networks = 0
+        self._checkpointed = False
         self._last: Epochs | None = None
         self.resumed_epochs = 0
         self.spared_seconds = 0.0
@@ -139,7 +149,9 @@ class FoldWatch(Watch):
     def begin(self) -> Slot | None:
         """Return where the next network is checkpointed."""
         self._networks += 1
-        return self._slots(self._networks - 1)
+        slot = self._slots(self._networks - 1)
+        self._checkpointed = slot is not None
+        return slot
 
     def resumed(self, epochs: int, seconds: float) -> None:
         """Count epochs that are not trained again."""
@@ -152,16 +164,16 @@ class FoldWatch(Watch):
 
     def epoch(self, history: Mapping[str, Sequence[float]], kept: int) -> None:
         """Tell of an epoch."""
-        if self._n_folds > _MOST_FOLDS:
-            return
         self._last = Epochs(
             chunk=self._chunk,
             trial=self._trial,
             started_at=self._started_at,
             fold=self._fold,
+            network=self._networks - 1,
             history=history,
             most=points_of(self._n_folds, len(history) + 1),
             kept=kept,
+            checkpointed=self._checkpointed,
         )
         self._tell(self._last)
 

@@ -23,6 +23,8 @@ class Progress:
         Numbers of trials that have a result.
     notes : mapping of int to dict, default={}
         What earlier workers have left of the others, as `tuning.unfinished` keeps it.
+    left_behind : bool, default=False
+        Others may have had the chunk before.
 
     Attributes
     ----------
@@ -38,11 +40,16 @@ class Progress:
     alone : set of int
         Numbers that share no fit any more: one that they shared took its process down.
     taken_over : set of int
-        Numbers of which others have left folds.
+        Numbers of which others have left folds, or epochs.
     epochs_kept : int
         Epochs that checkpoints of the trials to do held when others had them in hand.
     interrupted : dict of int to (list of dict)
         Where others had trials in hand last, and when, by number.
+    left_behind : bool
+        Whether somebody may have left checkpoints of the trials to do: another worker, or a training process that was
+        lost.
+    checkpointed : bool
+        Whether the network that is being trained has a place for checkpoints, as far as it is known.
     keeps_checkpoints : bool
         Whether the training process keeps checkpoints of trials that have ended until their results are durable.
     since : float
@@ -51,7 +58,14 @@ class Progress:
         The same, as if its folds that are done had been fitted just before; None while data and libraries are loaded.
     """
 
-    def __init__(self, chunk: Chunk, done: set[int], notes: Mapping[int, Document] | None = None) -> None:
+    def __init__(
+        self,
+        chunk: Chunk,
+        done: set[int],
+        notes: Mapping[int, Document] | None = None,
+        *,
+        left_behind: bool = False,
+    ) -> None:
         self.chunk = chunk
         self.done = done
         self.todo = deque(trial for trial in chunk.trials if trial.number not in done)
@@ -62,8 +76,11 @@ class Progress:
         self.folds: dict[int, dict[str, Any]] = {
             number: note["folds"] for number, note in known.items() if note.get("folds")
         }
-        self.taken_over = set(self.folds)
-        self.epochs_kept = sum(sum(note.get("epochs_kept", {}).values()) for note in known.values())
+        kept: dict[int, int] = {number: sum(note.get("epochs_kept", {}).values()) for number, note in known.items()}
+        self.taken_over = {*self.folds, *(number for number, epochs in kept.items() if epochs)}
+        self.epochs_kept = sum(kept.values())
+        self.left_behind = left_behind
+        self.checkpointed = False
         self.keeps_checkpoints = False
         self.interrupted: dict[int, list[Document]] = {
             number: note["interrupted"] for number, note in known.items() if note.get("interrupted")
@@ -81,6 +98,7 @@ class Progress:
     def begin(self, moment: float) -> None:
         """Note that the next trial begins."""
         self.since = self.began = moment
+        self.checkpointed = False
         if self.folds and self.todo:
             self.began -= sum(_seconds(self.folds.get(trial.number, {}).values()) for trial in self.in_hand())
 

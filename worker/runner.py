@@ -12,7 +12,7 @@ import time
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from tenacity import RetryCallState
 from tenacity.stop import stop_base
@@ -23,6 +23,7 @@ from tuning.messages import Address, Chunk, address_of, decode_chunk
 from tuning.settings import Settings
 from tuning.store import Store
 from tuning.unfinished import DoneFold, SeenEpochs
+from worker.letters import letter_of
 from worker.pace import Pace
 from worker.progress import Progress
 from worker.results import ResultWriter
@@ -33,13 +34,13 @@ from worker.watching.pulse import Pulse
 
 logger = logging.getLogger(__name__)
 
+_Asked: TypeAlias = Literal["trial", "fold"]
+"""After what the training process is asked to stop."""
+
 # Seconds between looks at the study while a long trial runs: a pause takes effect within one trial.
 _CONTROL_SECONDS = 1.0
 # Seconds that the last writes of a worker which was told to stop may take.
 _LAST_WRITE_SECONDS = 2.0
-# Letters that a study keeps, and trial numbers that each names: two megabytes of a document that holds sixteen.
-_MOST_LETTERS = 200
-_MOST_NUMBERS = 1000
 # Seconds between looks at the stop flag; forty workers on a laptop wake up often enough.
 _TICK_SECONDS = 0.25
 
@@ -176,7 +177,7 @@ class ChunkRunner:
         self._writer.begin(chunk.study_id, notes)
         if notes:
             self._writer.retry(self._store.unfinished.take_over, chunk.study_id, notes)
-        return Progress(chunk, done, notes)
+        return Progress(chunk, done, notes, left_behind=left_behind)
 
     @property
     def uncounted(self) -> bool:
@@ -228,10 +229,12 @@ class ChunkRunner:
                         attempts={number: len(tries) + 1 for number, tries in progress.tries.items()},
                         alone=progress.alone,
                         folds=progress.folds,
+                        left_behind=progress.left_behind,
                     )
                 )
                 outcome = self._collect(progress)
             except ChildLostError as exc:
+                progress.left_behind = True
                 if self._stopping.is_set():  # whoever told the worker to go may have told its process too
                     break
                 if progress.began is None:
@@ -274,7 +277,7 @@ class ChunkRunner:
     def _collect(self, progress: Progress) -> Outcome | None:
         """Take results until the child is done; return an outcome only if the chunk can't be evaluated at all."""
         chunk = progress.chunk
-        asked: set[Literal["trial", "fold"]] = set()
+        asked: set[_Asked] = set()
         while True:
             message = self._trainer.receive(min(_TICK_SECONDS, self._writer.seconds_left()))
             match message:
@@ -295,11 +298,9 @@ class ChunkRunner:
                 case ("e", reason):
                     return self._dead_letter(progress, reason.decode())
             moment = time.monotonic()
-            if self._stopping.is_set():
-                if self.stop_at <= max(moment, progress.expected_end(self._pace.of(progress))):
-                    self._abandon(progress, moment)
-                    return None
-                self._ask_to_stop(asked, "trial")
+            if self._stopping.is_set() and not self._ends_in_time(progress, moment, asked):
+                self._abandon(progress, moment)
+                return None
             if self._let_go.is_set() or not _wanted(self._look(chunk), chunk):
                 if progress.began is None:  # it loads data, and hears nothing meanwhile
                     self._trainer.kill()
@@ -313,9 +314,24 @@ class ChunkRunner:
 
     def _note_epochs(self, progress: Progress, said: Document) -> None:
         worker = self._settings.worker_name
+        progress.checkpointed = said.pop("checkpointed")
         self._writer.add_epochs(SeenEpochs(study_id=progress.chunk.study_id, worker=worker, at=now(), **said))
 
-    def _ask_to_stop(self, asked: set[Literal["trial", "fold"]], after: Literal["trial", "fold"]) -> None:
+    def _ends_in_time(self, progress: Progress, moment: float, asked: set[_Asked]) -> bool:
+        """Ask for an end within the grace: after the trial in hand, or at the next epoch where that can be kept."""
+        if moment >= self.stop_at:
+            return False
+        end = progress.expected_end(self._pace.of(progress))
+        if progress.checkpointed and not moment <= end < self.stop_at:
+            # Too late, or nobody knows: epochs that a checkpoint holds are not lost, those of an unended trial are.
+            self._ask_to_stop(asked, "fold")
+            return True
+        if end >= self.stop_at:
+            return False
+        self._ask_to_stop(asked, "trial")
+        return True
+
+    def _ask_to_stop(self, asked: set[_Asked], after: _Asked) -> None:
         if after not in asked:
             self._trainer.stop_soon(after)
             asked.add(after)
@@ -367,23 +383,7 @@ class ChunkRunner:
         return Outcome(verdict=Verdict.DEAD_LETTER, reason=reason)
 
     def _tell(self, address: Address, reason: str) -> None:
-        one = {"generation": address.generation, "index": address.index}
-        letter = {**one, "numbers": address.numbers[:_MOST_NUMBERS], "reason": reason}
-        update = {
-            # A study's document has room for so many.
-            "$push": {"dead_letters": {"$each": [letter], "$slice": _MOST_LETTERS}},
-            "$inc": {"progress.dead": len(address.numbers)},
-        }
-        only_if = {
-            # Once: the message may come again, if this worker dies before it has set it aside.
-            "dead_letters": {"$not": {"$elemMatch": one}},
-            # Anybody can write an address: it must be one that the study may have published, and waits for.
-            "publications": {"$gte": address.generation},
-            "generation": {"$lte": address.generation},
-            "state": "RUNNING",
-            "n_trials": {"$gt": max(address.numbers)},
-        }
-        self._writer.retry(self._store.update_study, address.study_id, update, only_if)
+        self._writer.retry(self._store.update_study, address.study_id, *letter_of(address, reason))
 
 
 def _wanted(study: Document | None, chunk: Chunk) -> bool:

@@ -18,6 +18,7 @@ import psutil
 from tuning.documents import pack
 from tuning.errors import WarrenError
 from worker.gpus import Place
+from worker.scratch import prefix, remove_abandoned
 from worker.watching.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -70,6 +71,8 @@ class Order:
         Numbers that share no fit, whatever the chunk says.
     folds : dict of int to (dict of str to dict)
         Folds that are done, by number and fold, as `worker.evaluate.FoldResult` holds them.
+    left_behind : bool, default=True
+        Somebody may have left checkpoints of its trials.
     """
 
     body: bytes
@@ -77,6 +80,7 @@ class Order:
     attempts: dict[int, int]
     alone: set[int]
     folds: dict[int, dict[str, Any]]
+    left_behind: bool = True
 
     def pack(self) -> bytes:
         """Return the order as BSON."""
@@ -87,6 +91,7 @@ class Order:
                 "attempts": {str(number): tries for number, tries in self.attempts.items()},
                 "alone": sorted(self.alone),
                 "folds": {str(number): folds for number, folds in self.folds.items()},
+                "left_behind": self.left_behind,
             }
         )
 
@@ -120,7 +125,8 @@ class Trainer:
         ours, theirs = socket.socketpair()
         # What it leaves there goes with it, however it ends.
         try:
-            self._scratch = tempfile.TemporaryDirectory(prefix="warren-training-", ignore_cleanup_errors=True)
+            remove_abandoned()
+            self._scratch = tempfile.TemporaryDirectory(prefix=prefix(), ignore_cleanup_errors=True)
         except OSError as exc:
             logger.warning("no folder for temporary files of a training process", extra={"reason": str(exc)})
         with theirs:

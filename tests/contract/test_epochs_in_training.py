@@ -15,10 +15,11 @@ from tuning.unfinished import DoneFold, SeenEpochs
 ABOUT = {"estimator": "KerasModel", "library": "networks", "params": {"epochs": 9}, "started_at": now()}
 
 
-def seen(number: int, fold: int, *losses: float, kept: int = 0) -> SeenEpochs:
+def seen(number: int, fold: int, *losses: float, kept: int = 0, network: int = 0) -> SeenEpochs:
     curve: dict[str, list[float]] = {"epoch": list(range(1, len(losses) + 1)), "accuracy": [0.5] * len(losses)}
     whose: dict[str, Any] = {"study_id": STUDY, "about": ABOUT, "worker": "w-0", "at": now()}
-    return SeenEpochs(number=number, fold=fold, epochs=curve | {"loss": [*losses]}, kept=kept, **whose)
+    whose |= {"kept": kept, "network": network}
+    return SeenEpochs(number=number, fold=fold, epochs=curve | {"loss": [*losses]}, **whose)
 
 
 def test_epochs_take_the_place_of_those_before_and_the_most_that_was_kept_stays(store: Store) -> None:
@@ -29,11 +30,25 @@ def test_epochs_take_the_place_of_those_before_and_the_most_that_was_kept_stays(
     note = store.unfinished.of(STUDY, [3])[3]
     assert note["epochs"]["0"] == {"epoch": [1], "loss": [2.0], "accuracy": [0.5]}
     assert note["epochs"]["1"]["loss"] == [math.inf]
-    assert note["epochs_kept"] == {"0": 2, "1": 1}
+    assert note["epochs_kept"] == {"0-0": 2, "1-0": 1}
     assert {name: note[name] for name in ABOUT} == ABOUT
     assert note["last_seen"]["worker"] == "w-0"
     store.unfinished.take_over(STUDY, {3: note})
     assert [one["worker"] for one in note["interrupted"]] == ["w-0"]
+
+
+def test_of_several_networks_of_a_fit_each_one_counts_the_epochs_that_are_kept_of_it(store: Store) -> None:
+    store.unfinished.see_epochs([seen(3, 0, 2.0, 1.0, kept=2)])
+    store.unfinished.see_epochs([seen(3, 0, 3.0, kept=1, network=1)])
+    note = store.unfinished.of(STUDY, [3])[3]
+    assert note["epochs_kept"] == {"0-0": 2, "0-1": 1}
+    assert note["epochs"]["0"]["loss"] == [3.0]
+
+
+def test_epochs_without_a_curve_are_counted_and_no_table_shows_them(store: Store) -> None:
+    store.unfinished.see_epochs([SeenEpochs(**{**vars(seen(3, 0, kept=2)), "epochs": {}})])
+    assert store.unfinished.of(STUDY, [3])[3]["epochs_kept"] == {"0-0": 2}
+    assert store.unfinished.in_training(STUDY) == []
 
 
 def test_only_trials_with_epochs_are_in_training_and_their_folds_are_not_read(store: Store) -> None:

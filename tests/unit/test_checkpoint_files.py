@@ -50,9 +50,9 @@ def test_what_was_saved_last_is_loaded(scheme: str, parts: list[Path], tmp_path:
     assert [path.name for path in folder.iterdir()] == [NAME] == ["a-study.3.1.0.checkpoint"]
 
 
-def test_a_relative_folder_is_one_of_this_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    Place("some where/checkpoints").put(NAME, io.BytesIO(b"content"))
+def test_a_folder_may_have_spaces_and_begin_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    Place("~/some where/checkpoints").put(NAME, io.BytesIO(b"content"))
     assert (tmp_path / "some where" / "checkpoints" / NAME).read_bytes() == b"content"
 
 
@@ -63,13 +63,16 @@ def test_a_relative_folder_is_one_of_this_directory(tmp_path: Path, monkeypatch:
         ("s3://", "s3://"),
         ("file:///", "file:///"),
         ("/", "/"),
+        ("some/where", "some/where"),
+        ("gs:/bucket/path", "gs:/bucket/path"),
+        ("~no-such-user/path", "~no-such-user/path"),
         ("s3://key:secret@bucket/path?no_such_option=secret", "s3://key:***@bucket/path"),
     ],
 )
 def test_an_address_that_means_nothing_is_refused_and_no_secret_in_it_shown(address: str, shown: str) -> None:
     with pytest.raises(InputError) as caught:
         Place(address)
-    assert str(caught.value).startswith(f"WARREN_CHECKPOINTS={shown!r} can't be used: write a folder")
+    assert str(caught.value).startswith(f"WARREN_CHECKPOINTS={shown!r} can't be used: write the whole path of a folder")
     assert caught.value.__cause__ is None
 
 

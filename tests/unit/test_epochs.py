@@ -1,29 +1,23 @@
-"""What is told of networks while they are trained, what is kept of it, and which checkpoints go."""
+"""What is told of networks while they are trained, and what is kept of it."""
 
 from __future__ import annotations
 
 import math
-import os
-import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import timedelta
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 from evaluating import SMALL, Worker
 
-from networks.checkpoints import Place, Slot, name_of
 from tuning.documents import now, unpack
 from tuning.messages import Chunk
 from tuning.settings import Settings
 from tuning.store import Store
 from tuning.unfinished import DoneFold, SeenEpochs
 from worker import child
-from worker.checkpoints import Checkpoints
 from worker.epochs import MOST_POINTS, Epochs, FoldWatch, points_of, thinned
 from worker.evaluate import FoldResult, summary
 from worker.progress import Progress
@@ -82,10 +76,11 @@ def test_a_folds_result_has_the_curve_of_its_last_network_and_what_checkpoints_s
     assert seen.begin() is None
     seen.resumed(1, 0.5)
     seen.epoch(history(2), kept=1)
-    assert [(one.trial.number, one.fold, one.curve["epoch"], one.kept) for one in told] == [
-        (1, 2, [1, 2, 3], 0),
-        (1, 2, [1, 2], 1),
+    assert [(one.trial.number, one.fold, one.network, one.curve["epoch"], one.kept) for one in told] == [
+        (1, 2, 0, [1, 2, 3], 0),
+        (1, 2, 1, [1, 2], 1),
     ]
+    assert not told[0].checkpointed
     noted = seen.noted(result)
     assert noted.epochs == told[1].curve
     assert (noted.resumed_epochs, noted.fit_seconds) == (1, 2.5)
@@ -100,8 +95,14 @@ def test_of_very_many_folds_no_curves_are_kept() -> None:
     many = made.model_copy(update={"objective": made.objective.model_copy(update={"n_splits": 501})})
     told: list[Epochs] = []
     seen = watch(told, many)
-    seen.epoch(history(3), kept=0)
-    assert told == []
+    seen.begin()
+    seen.resumed(1, 0.5)
+    seen.epoch(history(3), kept=2)
+    assert [(one.curve, one.done, one.kept) for one in told] == [({}, 3, 2)], "a pause waits to be told"
+    result = FoldResult(test_scores={"score": 1.0}, train_scores={}, fit_seconds=2.0, score_seconds=0.0)
+    noted = seen.noted(result)
+    assert (noted.resumed_epochs, noted.fit_seconds) == (1, 2.5)
+    assert "split_epochs" not in summary([noted], ["score"], "score")
 
 
 # ---------------------------------------------------------------- the training process
@@ -118,6 +119,7 @@ def line() -> Iterator[tuple[Connection, child._Folds]]:
 def epochs(n_epochs: int, kept: int = 0) -> Epochs:
     made = chunk()
     whose: Any = {"chunk": made, "trial": made.trials[1], "started_at": STARTED, "fold": 2}
+    whose |= {"network": 1, "checkpointed": True}
     return Epochs(history=history(n_epochs), most=1000, kept=kept, **whose)
 
 
@@ -142,7 +144,7 @@ def test_the_first_epoch_is_told_at_once_and_others_a_few_times_a_second(
     assert 4 <= len(found) <= 6
     letter, said = found[0]
     assert letter == b"p"
-    assert (said["number"], said["fold"], said["kept"]) == (1, 2, 0)
+    assert (said["number"], said["fold"], said["network"], said["kept"], said["checkpointed"]) == (1, 2, 1, 0, True)
     assert said["epochs"]["epoch"] == [1]
     assert math.isnan(said["epochs"]["val_loss"][0])
     assert said["about"] == {
@@ -228,96 +230,6 @@ def test_epochs_wait_a_moment_for_others_and_a_result_makes_them_needless() -> N
 
 def test_epochs_in_a_checkpoint_are_work_done_and_others_are_not() -> None:
     made = chunk()
-    assert Progress(made, set(), {0: {"epochs": {"0": {"loss": [1.0]}}, "epochs_kept": {"0": 0}}}).work_done == 0
-    assert Progress(made, set(), {0: {"epochs_kept": {"0": 7, "1": 2}}}).work_done == 9
-    assert Progress(made, {0}, {0: {"epochs_kept": {"0": 7}}}).work_done == 1
-
-
-# -------------------------------------------------------------------------- checkpoints
-
-
-class Studies:
-    """A store that knows some studies, and which of their trials have ended."""
-
-    def __init__(self, states: dict[str, str], ended: dict[str, set[int]] | None = None) -> None:
-        self._states, self._ended = states, ended or {}
-        self.trials = self
-
-    def study(self, study_id: str, _: Any) -> dict[str, str] | None:
-        return {"state": self._states[study_id]} if study_id in self._states else None
-
-    def finished_numbers(self, study_id: str, among: Iterable[int]) -> set[int]:
-        return self._ended.get(study_id, set()) & set(among)
-
-
-def checkpoints(folder: Path, store: Any) -> Checkpoints:
-    return Checkpoints(store, Settings(WARREN_CHECKPOINTS=str(folder), WARREN_CHECKPOINT_SECONDS=7))
-
-
-def touch(place: Place, name: str, age: timedelta) -> None:
-    Slot(place, name, 0).save([])
-    moment = time.time() - age.total_seconds()
-    os.utime(Path(place.address) / name, (moment, moment))
-
-
-def test_checkpoints_of_trials_that_have_ended_go_once_their_results_are_durable(tmp_path: Path) -> None:
-    kept, made = checkpoints(tmp_path / "c", Studies({"study": "RUNNING"})), chunk()
-    slots = kept.slots(made, made.trials[1], 0)
-    for network in range(2):
-        slot = slots(network)
-        assert slot is not None
-        assert (slot.name, slot.seconds) == (name_of("study", 1, 0, network), 7)
-        slot.save([])
-    assert kept.any
-    kept.durable()
-    assert len(list((tmp_path / "c").iterdir())) == 2, "the trial has not ended"
-    kept.ended()
-    other = kept.slots(made, made.trials[0], 2)(0)
-    assert other is not None
-    other.save([])
-    kept.left()
-    kept.durable()
-    assert not kept.any
-    assert [path.name for path in (tmp_path / "c").iterdir()] == [other.name], "left to whoever goes on with it"
-
-
-def test_what_a_checkpoint_is_of_depends_on_data_estimator_parameters_and_fold(tmp_path: Path) -> None:
-    kept, made = checkpoints(tmp_path / "c", Studies({})), chunk()
-    other = made.model_copy(update={"objective": made.objective.model_copy(update={"splits": "0" * 64})})
-    slots = [
-        kept.slots(made, made.trials[0], 0)(0),
-        kept.slots(made, made.trials[0], 1)(0),
-        kept.slots(made, made.trials[1], 0)(0),
-        kept.slots(other, made.trials[0], 0)(0),
-    ]
-    assert len({slot.data for slot in slots if slot}) == 4
-
-
-def test_old_checkpoints_that_nobody_waits_for_go_and_others_stay(tmp_path: Path) -> None:
-    states = {"runs": "RUNNING", "rests": "PAUSED", "done": "COMPLETE", "cancelled": "CANCELLED"}
-    store = Studies(states, {"runs": {1}, "done": {0}})
-    place = Place(str(tmp_path / "c"))
-    minutes, days = timedelta(minutes=5), timedelta(days=2)
-    for name, age in (
-        *(("runs.0", days), ("runs.1", minutes), ("rests.0", days), ("done.0", minutes), ("cancelled.0", minutes)),
-        *(("cancelled.1", days), ("unknown.0", minutes), ("unknown.1", days)),
-    ):
-        touch(place, f"{name}.0.0.checkpoint", age)
-    (tmp_path / "c" / "notes.txt").write_text("mine")
-    made = chunk()
-    assert checkpoints(tmp_path / "c", store).slots(made, made.trials[0], 0)(0) is not None
-    left = {path.name.removesuffix(".0.0.checkpoint") for path in (tmp_path / "c").iterdir()}
-    assert left == {"runs.0", "rests.0", "cancelled.0", "unknown.0", "notes.txt"}
-
-
-def test_without_a_folder_or_with_one_that_can_not_be_there_nothing_is_checkpointed(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    made = chunk()
-    assert Checkpoints(cast("Store", Studies({})), Settings()).slots(made, made.trials[0], 0)(0) is None
-    assert not caplog.records
-    (tmp_path / "file").write_text("no folder")
-    kept = checkpoints(tmp_path / "file" / "c", Studies({}))
-    for _ in range(2):
-        assert kept.slots(made, made.trials[0], 0)(0) is None
-    assert [record.getMessage() for record in caplog.records] == ["trainings are not checkpointed"]
+    assert Progress(made, set(), {0: {"epochs": {"0": {"loss": [1.0]}}, "epochs_kept": {"0-0": 0}}}).work_done == 0
+    assert Progress(made, set(), {0: {"epochs_kept": {"0-0": 7, "0-1": 2}}}).work_done == 9
+    assert Progress(made, {0}, {0: {"epochs_kept": {"0-0": 7}}}).work_done == 1

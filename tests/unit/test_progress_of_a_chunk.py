@@ -69,6 +69,21 @@ def test_a_pace_is_learned_from_the_trials_that_ended() -> None:
     assert pace.of(progress) == 3.0
 
 
+def test_no_pace_is_learned_from_a_trial_that_others_began() -> None:
+    for note in ({"folds": {"0": FOLD}}, {"epochs_kept": {"0-0": 7}}):
+        progress = Progress(
+            estimated(chunk(*rounds(9, max_depth=2), *rounds(9, max_depth=3)), 4.0, 2.0), set(), {0: note}
+        )
+        pace = Pace()
+        progress.begin(100.0)
+        pace.learn(progress, 0, 100.1)
+        assert pace.of(progress) == 1.0
+    progress = Progress(estimated(chunk(*rounds(9)), 4.0), set(), {0: {"epochs_kept": {"0-0": 0}}})
+    progress.begin(100.0)
+    pace.learn(progress, 0, 112.0)
+    assert pace.of(progress) == 3.0, "nothing was kept, so all of it was done here"
+
+
 def test_a_trial_without_an_estimate_teaches_nothing() -> None:
     progress = Progress(estimated(chunk(*rounds(9)), 0.0), set())
     pace = Pace()

@@ -97,6 +97,23 @@ BAD = [
     ("WARREN_THREADS", "s3cret"),
     ("WARREN_THREADS", ""),
     ("WARREN_DEVICE", "cuda"),
+    *(
+        ("WARREN_CHECKPOINTS", address)
+        for address in (
+            *(
+                "s3cret",
+                "./s3cret",
+                "gs:/s3cret/path",
+                "gs://",
+                "s3:///path",
+                "file://s3cret",
+                "mock://s3cret",
+                "/",
+                "//",
+            ),
+            *("https://s3cret@host/path", "~no-such-user-s3cret/path"),
+        )
+    ),
     ("WARREN_CHECKPOINT_SECONDS", "-1"),
     ("WARREN_FLUSH_SECONDS", "1.01"),
     ("WARREN_FLUSH_SECONDS", "0"),
@@ -126,6 +143,23 @@ def test_a_value_that_can_not_be_used_is_refused_by_its_variable_without_repeati
         load_settings()
     assert "s3cret" not in str(caught.value)
     assert caught.value.__suppress_context__  # a traceback would show the values
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "/mnt/check points",
+        "~/checkpoints",
+        "file:///mnt/c",
+        "gs://bucket/path",
+        "gcs://bucket",
+        "s3://k:s@bucket?a=b",
+    ],
+)
+def test_checkpoints_lie_in_a_folder_or_a_bucket(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setenv("WARREN_CHECKPOINTS", f" {address}\n")
+    assert load_settings().checkpoints == address
 
 
 def test_all_that_is_wrong_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,96 @@
+"""What a worker that is told to stop asks of its training process, and when it gives up."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+from evaluating import SMALL, Worker, rounds
+from test_runner import SETTINGS, Kept, Scripted, ended
+
+from tuning.documents import now, pack
+from tuning.messages import encode_chunk
+from tuning.store import Store
+from worker.runner import ChunkRunner, Verdict
+from worker.trainer import ChildLostError, Trainer
+from worker.watching.metrics import Metrics
+from worker.watching.pulse import Pulse
+
+
+def epoch(*, checkpointed: bool) -> tuple[str, bytes]:
+    said = {"number": 0, "fold": 0, "network": 0, "epochs": {"epoch": [1]}, "kept": 0, "checkpointed": checkpointed}
+    return "p", pack(said | {"about": {"started_at": now()}})
+
+
+class Stops(Scripted):
+    """The worker is told to go after some messages; what it asks is written down, and ends the chunk."""
+
+    def __init__(self, *says: Any, grace: float, ends: bool = True) -> None:
+        super().__init__(*says)
+        self.grace, self.ends = grace, ends
+        self.asked: list[str] = []
+        self.runner: ChunkRunner | None = None
+
+    def receive(self, seconds: float) -> tuple[str, bytes]:
+        if not self._says and not (self.ends and self.asked):
+            assert self.runner is not None
+            self.runner.stop(self.grace)
+            return "", b""
+        return super().receive(seconds)
+
+    def stop_soon(self, after: str) -> None:
+        self.asked.append(after)
+
+
+def run(trainer: Stops, seconds: float) -> Verdict:
+    made = Worker().chunk(SMALL, *rounds(9, max_depth=2), *rounds(9, max_depth=3))
+    trials = tuple(trial.model_copy(update={"estimated_seconds": seconds}) for trial in made.trials)
+    store = Kept()
+    store.unfinished.see_epochs = lambda _: None
+    trainer.runner = ChunkRunner(cast("Store", store), SETTINGS, cast("Trainer", trainer), Metrics(), Pulse(SETTINGS))
+    return trainer.runner.run(encode_chunk(made.model_copy(update={"trials": trials}))).verdict
+
+
+@pytest.mark.parametrize(
+    ("seconds", "checkpointed", "asked", "kills"),
+    [
+        (3600.0, True, ["fold"], 0),
+        (3600.0, False, [], 1),
+        (5.0, True, ["trial"], 0),
+        (5.0, False, ["trial"], 0),
+        # Nobody knows how long it takes.
+        (0.0, True, ["fold"], 0),
+        (0.0, False, ["trial"], 0),
+    ],
+)
+def test_a_network_that_does_not_fit_into_the_grace_stops_at_an_epoch_that_is_kept(
+    seconds: float, checkpointed: bool, asked: list[str], kills: int
+) -> None:
+    trainer = Stops(("r", b""), epoch(checkpointed=checkpointed), grace=60.0)
+    assert run(trainer, seconds) == Verdict.REQUEUE
+    assert (trainer.asked, trainer.kills) == (asked, kills)
+
+
+def test_an_epoch_that_is_longer_than_the_grace_is_let_go_at_its_end() -> None:
+    trainer = Stops(("r", b""), epoch(checkpointed=True), grace=0.3, ends=False)
+    assert run(trainer, 3600.0) == Verdict.REQUEUE
+    assert (trainer.asked, trainer.kills) == (["fold"], 1)
+
+
+def test_a_network_of_the_trial_before_says_nothing_of_the_one_in_hand() -> None:
+    trainer = Stops(("r", b""), epoch(checkpointed=True), ended(0), grace=60.0)
+    assert run(trainer, 0.0) == Verdict.REQUEUE
+    assert (trainer.asked, trainer.kills) == (["trial"], 0)
+
+
+def test_checkpoints_are_looked_for_where_somebody_may_have_left_them() -> None:
+    def orders(*, again: bool = False, generation: int = 1) -> list[bool]:
+        chunk = Worker().chunk(SMALL, *rounds(9, max_depth=2), *rounds(9, max_depth=3))
+        trainer = Scripted(("r", b""), ended(0), ChildLostError("killed by signal 9"), ("r", b""), ended(1))
+        store = Kept(generation=generation)
+        runner = ChunkRunner(cast("Store", store), SETTINGS, cast("Trainer", trainer), Metrics(), Pulse(SETTINGS))
+        runner.run(encode_chunk(chunk.model_copy(update={"generation": generation})), again=again)
+        return [order.left_behind for order in trainer.orders]
+
+    assert orders() == [False, True], "the training process was lost in between"
+    assert orders(again=True) == orders(generation=2) == [True, True]
