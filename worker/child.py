@@ -50,6 +50,8 @@ _PR_SET_PDEATHSIG = 1
 _KEEP_SECONDS = 0.5
 # Seconds between two letters about epochs; with those that the worker waits for others it stays below one.
 _EPOCH_SECONDS = 0.2
+# Seconds of a trial in which nobody looks at its epochs: those of a shorter one come with its result, and cost nothing.
+_SHORT_SECONDS = 1.0
 # Linux: when memory runs out, the process with the highest score is the one that dies (proc_pid_oom_score_adj(5)).
 _OOM_SCORE = Path("/proc/self/oom_score_adj")
 _DIES_FIRST = "1000"
@@ -97,12 +99,16 @@ class _Folds:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._folds: list[dict[str, Any]] = []
-        self._told_at = self._epoch_told_at = 0.0
+        self._began = self._told_at = self._epoch_told_at = 0.0
         self.stop_asked = False
         self._fold_stop_asked = False
 
     def begin(self) -> None:
-        """Forget the folds of trials that have ended."""
+        """Turn to the next trial: forget the folds of those that have ended."""
+        self._forget()
+        self._began = time.monotonic()
+
+    def _forget(self) -> None:
         self._folds.clear()
         self._told_at = time.monotonic()
 
@@ -124,12 +130,13 @@ class _Folds:
         return self._fold_stop_asked
 
     def epoch(self, epochs: Epochs) -> None:
-        """Tell of an epoch of the network that is being trained, unless the last was told a moment ago."""
+        """Tell of an epoch of the network that is being trained, unless the trial or the last letter is very young."""
         from tuning.documents import pack
         from worker.documents import described
 
         stopping = self._fold_stop_asked and epochs.kept == epochs.done
-        if not stopping and time.monotonic() - self._epoch_told_at < _EPOCH_SECONDS:
+        moment = time.monotonic()
+        if not stopping and (moment - self._began < _SHORT_SECONDS or moment - self._epoch_told_at < _EPOCH_SECONDS):
             return
         said = {
             "number": epochs.trial.number,
@@ -162,7 +169,7 @@ class _Folds:
 
         if self._folds:
             self._connection.send_bytes(b"f" + pack({"folds": self._folds}))
-        self.begin()
+        self._forget()
 
 
 def _serve(connection: Connection, settings: Settings) -> None:

@@ -156,6 +156,24 @@ def test_the_first_epoch_is_told_at_once_and_others_a_few_times_a_second(
     assert found[-1][1]["epochs"]["epoch"][-1] > 80
 
 
+def test_a_trial_of_less_than_a_second_tells_nothing_before_its_result(
+    line: tuple[Connection, child._Folds], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours, told = line
+    clock = 1000.0
+    monkeypatch.setattr(child, "time", SimpleNamespace(monotonic=lambda: clock))
+    for _ in range(2):
+        told.begin()
+        for n_epochs in range(1, 10):
+            clock += 0.1
+            told.epoch(epochs(n_epochs))
+    assert letters(ours) == []
+    clock += 0.2
+    told.epoch(epochs(10))
+    ((_, said),) = letters(ours)
+    assert said["epochs"]["epoch"][-1] == 10
+
+
 def test_a_worker_that_waits_for_the_fold_gets_it_at_the_next_checkpoint(line: tuple[Connection, child._Folds]) -> None:
     ours, told = line
     assert not told.stopping()
