@@ -81,10 +81,6 @@ def export_model(
     """
     served = isinstance(unfitted, KerasModel)
     _check_format(format, unfitted)
-    study = store.study(trial["study_id"], ("name", "objective"))
-    if study is None:
-        raise gone(trial["study_id"])
-    objective = Objective.model_validate(study["objective"])
     folder = Path(path).expanduser().resolve()
     if served:
         folder /= _serving_name(trial["study_id"])
@@ -93,6 +89,10 @@ def export_model(
         place.check()
         if served:
             _need_tensorflow()  # seconds, so after what is refused at once
+        study = store.study(trial["study_id"], ("name", "objective"))
+        if study is None:
+            raise gone(trial["study_id"])
+        objective = Objective.model_validate(study["objective"])
         with place.staged() as staging:
             fit = trained(store, settings, trial["study_id"], trial["number"], unfitted, timeout)
             content = store.models.get(fit["model"]["file"])
