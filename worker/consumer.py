@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Sequence
 
 import pika
-from pika.adapters.blocking_connection import BlockingChannel
 
 from tuning.broker import DELIVERY_LIMIT, DRIVER_ERRORS, declare, explain, parameters
 from tuning.errors import BrokerError
@@ -116,7 +115,7 @@ class Consumer:
         )
         while not self._stopping.is_set():
             with contextlib.suppress(BrokerError):  # only when stopped: it was logged, and nothing is left to try
-                self._session(*connect(self._connect))
+                self._session(connect(self._connect))
         self._pulse.unready("worker", "it is stopping")
         self._runner.stop(self._settings.grace_seconds)
         self._jobs.put(None)
@@ -130,8 +129,8 @@ class Consumer:
         while (left := deadline - time.monotonic()) > 0 and not self._stopping.wait(min(left, _TICK_SECONDS)):
             self._pulse.beat()
 
-    def _connect(self) -> tuple[pika.BlockingConnection, BlockingChannel]:
-        """Open a connection that is ready to take chunks.
+    def _connect(self) -> pika.BlockingConnection:
+        """Open a connection to a broker that has all queues.
 
         Raises
         ------
@@ -142,10 +141,8 @@ class Consumer:
         try:
             connection = pika.BlockingConnection(parameters(self._settings, self._settings.worker_name))
             try:
-                channel = connection.channel()
-                declare(channel)
-                channel.confirm_delivery()  # for dead letters
-                channel.basic_qos(prefetch_count=1)
+                with connection.channel() as channel:
+                    declare(channel)
             except BaseException:  # a stop too: nobody else closes the connection
                 if connection.is_open:
                     connection.close()
@@ -153,9 +150,9 @@ class Consumer:
         except DRIVER_ERRORS as exc:
             self._pulse.unready("broker", "the broker can't be reached")
             raise explain(self._settings, exc) from exc
-        return connection, channel
+        return connection
 
-    def _session(self, connection: pika.BlockingConnection, channel: BlockingChannel) -> None:
+    def _session(self, connection: pika.BlockingConnection) -> None:
         """Consume on one connection until stopped or until it is gone; its chunk then goes to whomever."""
         began = time.monotonic()
         self._unsettled = False
@@ -164,7 +161,7 @@ class Consumer:
         self._connected_before = True
         try:
             try:
-                self._consume(connection, channel)
+                self._consume(connection)
             finally:
                 if connection.is_open:
                     connection.close()
@@ -188,7 +185,7 @@ class Consumer:
                     deadline = min(deadline, time.monotonic() + self._settings.grace_seconds + _LAST_SECONDS)
             self._runner.ready_again()
 
-    def _consume(self, connection: pika.BlockingConnection, channel: BlockingChannel) -> None:
+    def _consume(self, connection: pika.BlockingConnection) -> None:
         where = {
             "broker": redact(self._settings.amqp_url),
             "threads": self._settings.threads,
@@ -196,7 +193,7 @@ class Consumer:
             "gpu_trials": GPU_QUEUE in self._lanes.names,
         }
         logger.info("waiting for chunks", extra=where)
-        listener = Listener(channel, self._lanes, functools.partial(self._take, connection, channel))
+        listener = Listener(connection, self._lanes, functools.partial(self._take, connection))
         while not self._stopping.is_set():
             if self._unsettled:
                 listener.stop()
@@ -218,10 +215,10 @@ class Consumer:
             connection.process_data_events(time_limit=_TICK_SECONDS)
         connection.process_data_events(time_limit=0)  # the last acknowledgement leaves
 
-    def _take(self, connection: pika.BlockingConnection, channel: BlockingChannel, delivery: Delivery) -> None:
+    def _take(self, connection: pika.BlockingConnection, delivery: Delivery) -> None:
         """Hand a chunk to the runner's thread, or back where none is wanted."""
         if self._stopping.is_set() or self._unsettled:
-            channel.basic_nack(delivery.tag, requeue=True)
+            delivery.channel.basic_nack(delivery.tag, requeue=True)
             return
         self._unsettled = True
         self._free.clear()
@@ -236,7 +233,7 @@ class Consumer:
 
             def settle() -> None:
                 self._lanes.end(delivery.lane, time.monotonic() - began)
-                self._settle(channel, delivery, outcome)
+                self._settle(delivery, outcome)
 
             try:
                 connection.add_callback_threadsafe(settle)
@@ -245,9 +242,10 @@ class Consumer:
 
         self._jobs.put((delivery, finish))
 
-    def _settle(self, channel: BlockingChannel, delivery: Delivery, outcome: Outcome) -> None:
+    def _settle(self, delivery: Delivery, outcome: Outcome) -> None:
         """Acknowledge, give back or dead-letter; runs on the connection's thread."""
         self._metrics.chunk_ended(outcome.verdict)
+        channel = delivery.channel
         match outcome.verdict:
             case Verdict.ACKNOWLEDGE | Verdict.DROP:
                 channel.basic_ack(delivery.tag)

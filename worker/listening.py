@@ -1,4 +1,4 @@
-"""The lanes as one channel of a worker sees them: takes from the one whose turn it is, or listens on all of them."""
+"""The lanes as one connection of a worker sees them: takes from the one whose turn it is, or listens on all of them."""
 
 from __future__ import annotations
 
@@ -30,6 +30,8 @@ class Delivery:
 
     Attributes
     ----------
+    channel : BlockingChannel
+        Where it came in, and where it is acknowledged.
     lane : str
         The queue that it came from.
     tag : int
@@ -40,6 +42,7 @@ class Delivery:
         Somebody had it before, as the broker says.
     """
 
+    channel: BlockingChannel
     lane: str
     tag: int
     body: bytes
@@ -59,19 +62,25 @@ class Delivery:
 
 
 class Listener:
-    """Gets chunks to a worker over one channel. Only the thread that owns the connection may call it.
+    """Gets chunks to a worker over one connection. Only the thread that owns it may call it.
 
     Parameters
     ----------
-    channel : BlockingChannel
+    connection : pika.BlockingConnection
     lanes : Lanes
-        Whose turn it is; outlives the channel.
+        Whose turn it is; outlives the connection.
     take : callable
         Is given each message that arrives, wanted or not.
+
+    Raises
+    ------
+    pika.exceptions.AMQPError
+        The broker goes away; from every method.
     """
 
-    def __init__(self, channel: BlockingChannel, lanes: Lanes, take: Callable[[Delivery], None]) -> None:
-        self._channel = channel
+    def __init__(self, connection: pika.BlockingConnection, lanes: Lanes, take: Callable[[Delivery], None]) -> None:
+        self._connection = connection
+        self._channel = self._open()
         self._lanes = lanes
         self._take = take
         # Consumer tags by lane; empty while a chunk is in hand.
@@ -103,6 +112,12 @@ class Listener:
         while self._tags:
             self._channel.basic_cancel(self._tags.popitem()[1])  # gives back what was on its way
 
+    def _open(self) -> BlockingChannel:
+        channel = self._connection.channel()
+        channel.confirm_delivery()  # for dead letters
+        channel.basic_qos(prefetch_count=1)
+        return channel
+
     def _look_for_work(self) -> None:
         for lane in self._lanes.order(time.monotonic()):
             method, properties, body = self._channel.basic_get(lane)
@@ -119,6 +134,10 @@ class Listener:
     def _probe(self) -> None:
         """Stop listening and begin anew: a lane whose listeners do not become fewer by that had forgotten us.
 
+        On another channel, for what went astray is the broker's side of this one. RabbitMQ's channel outlives a quorum
+        queue that is deleted and declared again, and may register with the new queue a consumer that it sent to the old
+        one: this ghost takes a chunk which nobody is told of, and gives it back when its channel is closed.
+
         Brokers lose consumers without a word to them (a queue's leader that moved, a channel that went astray), and the
         driver's own list says nothing of it. In a lane where others come at this very moment the count lies: among
         forty idle workers one does so several times a minute. So it counts where all lanes say so, or one does again a
@@ -131,6 +150,8 @@ class Listener:
             del self._tags[lane]
             if self._listeners(lane) >= before:
                 forgotten.append(lane)
+        self._channel.close()
+        self._channel = self._open()
         self._lost = len(forgotten) == len(self._lanes.names) or not self._doubt.isdisjoint(forgotten)
         if self._lost:
             logger.warning(
@@ -146,11 +167,13 @@ class Listener:
     def _on_message(
         self,
         lane: str,
-        _: BlockingChannel,
+        channel: BlockingChannel,
         method: pika.spec.Basic.Deliver | pika.spec.Basic.GetOk,
         properties: pika.BasicProperties,
         body: bytes,
     ) -> None:
         self._doubt, self._lost = frozenset(), False
         tag, redelivered = method.delivery_tag, bool(method.redelivered)
-        self._take(Delivery(lane=lane, tag=tag, body=body, properties=properties, redelivered=redelivered))
+        self._take(
+            Delivery(channel=channel, lane=lane, tag=tag, body=body, properties=properties, redelivered=redelivered)
+        )

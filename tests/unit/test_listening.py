@@ -15,12 +15,26 @@ LANES = ["first", "second", "third"]
 
 
 class Broker:
-    """A channel of a broker without messages, which counts its consumers; in `newcomers` others come in between."""
+    """A connection to a broker without messages, and each of its channels.
+
+    It counts its consumers; in `newcomers` others come in between.
+    """
 
     def __init__(self) -> None:
         self.consumers: dict[str, str] = {}
         self.others = dict.fromkeys(LANES, 5)
         self.newcomers: set[str] = set()
+
+    def channel(self) -> Broker:
+        return self
+
+    def confirm_delivery(self) -> None: ...
+
+    def basic_qos(self, *, prefetch_count: int) -> None:
+        assert prefetch_count == 1
+
+    def close(self) -> None:
+        assert not self.consumers, "the channel that is given up listens"
 
     @property
     def consumer_tags(self) -> list[str]:
@@ -51,11 +65,11 @@ def broker() -> Broker:
 def listener(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> Listener:
     monkeypatch.setattr(listening, "_PROBE_SECONDS", 0.0)
     monkeypatch.setattr(listening, "_DOUBT_SECONDS", 0.0)
-    channel: Any = broker
+    connection: Any = broker
 
     def take(_: Delivery) -> None: ...
 
-    made = Listener(channel, Lanes(LANES), take)
+    made = Listener(connection, Lanes(LANES), take)
     made.turn()
     return made
 

@@ -1,0 +1,62 @@
+"""A worker that listens on a queue which is deleted and declared again: every chunk of the new one reaches it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pika
+import pytest
+from polling import until
+
+from tuning.broker import channel, parameters
+from tuning.errors import BrokerError
+from tuning.names import CHUNKS_QUEUE, LANES
+from tuning.settings import Settings
+from worker import listening
+from worker.lanes import Lanes
+from worker.listening import Delivery, Listener
+
+CHUNKS = 10
+
+
+@pytest.fixture
+def connection(servers: Settings) -> Iterator[pika.BlockingConnection]:
+    opened = pika.BlockingConnection(parameters(servers, "test"))
+    yield opened
+    if opened.is_open:
+        opened.close()
+
+
+@pytest.mark.parametrize("before", range(3))
+def test_no_chunk_stays_with_a_listener_that_the_broker_brought_along_from_a_deleted_queue(
+    servers: Settings, connection: pika.BlockingConnection, before: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RabbitMQ gives the new queue the consumers of the old one, if their channel speaks of it at the right moment."""
+    monkeypatch.setattr(listening, "_PROBE_SECONDS", 0.2)
+    seen: set[bytes] = set()
+
+    def take(delivery: Delivery) -> None:
+        seen.add(delivery.body)
+        delivery.channel.basic_ack(delivery.tag)
+
+    with channel(servers):
+        pass
+    listener = Listener(connection, Lanes(LANES), take)
+    listener.turn()
+    with channel(servers) as ours:
+        ours.queue_delete(CHUNKS_QUEUE)
+    with channel(servers) as ours:
+        ours.confirm_delivery()
+        for number in range(CHUNKS):
+            if number == before:
+                listener._probe()
+            ours.basic_publish("", CHUNKS_QUEUE, str(number).encode(), mandatory=True)
+
+    def all_are_here() -> bool:
+        connection.process_data_events(time_limit=0.05)
+        if listener.cancelled:
+            raise BrokerError("the broker cancelled a consumer")
+        listener.turn()
+        return len(seen) == CHUNKS
+
+    until(all_are_here, what="every chunk has arrived")
