@@ -9,7 +9,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from unittest.mock import patch
 from uuid import uuid4
@@ -17,6 +18,7 @@ from uuid import uuid4
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from scipy.stats import bootstrap
 from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.model_selection import ShuffleSplit
@@ -24,7 +26,7 @@ from sklearn.model_selection import ShuffleSplit
 from benchmarks.machine import describe, workers
 from producer import KerasModel, submit
 
-TRIALS, RUNS, AIM_PERCENT = 20, 3, 2.0
+TRIALS, ROUNDS, AIM_PERCENT = 5, 30, 2.0
 NETWORK = KerasModel(hidden_layers=(64, 32), epochs=10, batch_size=32, scale=16.0, random_state=0)
 SPLITTER = ShuffleSplit(1, test_size=0.2, random_state=0)
 # One worker of one thread has them all so.
@@ -34,19 +36,27 @@ _ALONE = dict.fromkeys(_THREADS, "1") | {"TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
-    """Networks that were trained one after the other by one process that was warm.
+class Round:
+    """The same networks trained twice, one after the other, by two processes that are warm.
 
     Attributes
     ----------
-    each : list of float
-        Seconds from one's end to the next one's, or from the first one's begin.
-    beside : list of float
-        Seconds of these that were neither in a fit nor in scoring.
+    alone : float
+        Seconds a network without the queue, from one's end to the next one's.
+    queued : float
+        The same with it.
+    beside : float
+        Seconds a network of these that were neither in a fit nor in scoring.
     """
 
-    each: list[float]
-    beside: list[float]
+    alone: float
+    queued: float
+    beside: float
+
+    @property
+    def added(self) -> float:
+        """What the queue added, in percent."""
+        return 100 * (self.queued / self.alone - 1)
 
 
 def rates(trials: int) -> list[float]:
@@ -54,8 +64,11 @@ def rates(trials: int) -> list[float]:
     return [float(rate) for rate in np.geomspace(1e-4, 1e-2, trials)]
 
 
-def queued(trials: int) -> Run:
-    """Let the worker train them; every epoch's loss is in the database while it trains, as always."""
+def queued(trials: int) -> tuple[float, float]:
+    """Let the worker train them, and return the mean seconds of each and of these beside fit and score.
+
+    The first is left out, for the submission is in it. Every epoch's loss is in the database while it trains.
+    """
     X, y = load_digits(return_X_y=True)
     name = f"networks {uuid4().hex}"
     study = submit(NETWORK, {"learning_rate": rates(trials)}, X, y, cv=SPLITTER, name=name).wait(progress=False)
@@ -63,9 +76,9 @@ def queued(trials: int) -> Run:
     if (found["state"] != "COMPLETE").any():
         raise RuntimeError(f"networks failed: {found['error'].dropna().tolist()[:1]}")
     found = found.sort_values("finished_at")
-    each = [float(seconds) for seconds in found["finished_at"].diff().dt.total_seconds().iloc[1:]]
-    inside = (found["fit_seconds"] + found["score_seconds"]).iloc[1:]
-    return Run(each=each, beside=[one - float(trained) for one, trained in zip(each, inside, strict=True)])
+    whole = float(found["finished_at"].diff().dt.total_seconds().iloc[1:].mean())
+    inside = float((found["fit_seconds"] + found["score_seconds"]).iloc[1:].mean())
+    return whole, whole - inside
 
 
 def train_here(trials: int) -> list[float]:
@@ -81,55 +94,80 @@ def train_here(trials: int) -> list[float]:
     return each
 
 
-def alone(trials: int) -> Run:
-    """Train them in a process of their own, with a worker's threads and nothing else of a worker."""
-    command = [sys.executable, "-m", "benchmarks.bench_networks", "--alone", "--trials", str(trials)]
-    said = subprocess.run(command, env=os.environ | _ALONE, stdout=subprocess.PIPE, text=True, check=True).stdout
-    return Run(each=[float(one) for one in said.split()], beside=[])
+class Alone:
+    """A process that trains them with a worker's threads and nothing else of a worker, whenever it is asked."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdin
+        assert process.stdout
+        self._asks, self._says = process.stdin, process.stdout
+
+    def train(self, trials: int) -> float:
+        """Return the mean seconds of each but the first."""
+        print(trials, file=self._asks, flush=True)
+        return statistics.mean(float(one) for one in self._says.readline().split()[1:])
+
+
+@contextmanager
+def alone() -> Iterator[Alone]:
+    """Start the process, and end it with the block."""
+    command = [sys.executable, "-m", "benchmarks.bench_networks", "--alone"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, env=os.environ | _ALONE, stdin=pipe, stdout=pipe, text=True) as process:
+        yield Alone(process)
+        process.communicate()
+
+
+def compare(trials: int, rounds: int) -> list[Round]:
+    """Train the networks with and without the queue in turns, each first as often as the other."""
+    with workers(1), alone() as without:
+        queued(2)  # the worker imports TensorFlow
+        without.train(2)
+        found = []
+        for number in range(rounds):
+            if number % 2:
+                whole, beside = queued(trials)
+                plain = without.train(trials)
+            else:
+                plain = without.train(trials)
+                whole, beside = queued(trials)
+            found.append(Round(alone=plain, queued=whole, beside=beside))
+            print(f"  {plain:.3f} s without, {whole:.3f} s with the queue: {found[-1].added:+.1f} %", flush=True)
+    return found
 
 
 def main(arguments: Sequence[str] = ()) -> None:
     """Print what the queue adds, with and without a folder for checkpoints, which so short trainings never write to."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=TRIALS, help=f"of a study (default {TRIALS})")
-    parser.add_argument("--runs", type=int, default=RUNS, help=f"times each, in turns (default {RUNS})")
-    parser.add_argument("--alone", action="store_true", help="train here, and print the seconds")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"times each, in turns (default {ROUNDS})")
+    parser.add_argument("--alone", action="store_true", help="train as many as standard input says, and print seconds")
     chosen = parser.parse_args(arguments)
     if chosen.alone:
-        train_here(2)  # TensorFlow is imported
-        print(*train_here(chosen.trials))
+        for line in sys.stdin:
+            print(*train_here(int(line)), flush=True)
         return
-    plain: list[Run] = []
-    runs: dict[str, list[Run]] = {"without checkpoints": [], "WARREN_CHECKPOINTS is set": []}
     print(describe(), flush=True)
+    table = Table("10 epochs of 1,437 digits, one thread", "s alone", "s queued", "added, %", "95 %", "beside, ms")
     with tempfile.TemporaryDirectory() as folder:
-        for _ in range(chosen.runs):
-            plain.append(alone(chosen.trials))
-            print(f"  without the queue: {sum(plain[-1].each):.1f} s", flush=True)
-            for name, place in zip(runs, ("", folder), strict=True):
-                with patch.dict(os.environ, WARREN_CHECKPOINTS=place), workers(1):
-                    queued(2)  # the worker imports TensorFlow
-                    runs[name].append(queued(chosen.trials))
-                print(f"  {name}: {sum(runs[name][-1].each):.1f} s", flush=True)
-    table = Table(
-        "10 epochs of 1,437 digits, one thread", "s a network", "median", "added, %", "beside fit and score, ms"
-    )
-    least = _typical(plain)
-    table.add_row("without the queue", f"{least:.3f}", f"{_median(plain):.3f}", "", "")
-    for name, several in runs.items():
-        added = f"{100 * (_typical(several) / least - 1):.1f} (aim: below {AIM_PERCENT:g})"
-        beside = statistics.median(seconds for run in several for seconds in run.beside)
-        table.add_row(name, f"{_typical(several):.3f}", f"{_median(several):.3f}", added, f"{1000 * beside:.0f}")
+        for name, place in {"as it comes": "", "WARREN_CHECKPOINTS is set": folder}.items():
+            print(name)
+            with patch.dict(os.environ, WARREN_CHECKPOINTS=place):
+                table.add_row(name, *_figures(compare(chosen.trials, chosen.rounds)))
     Console(width=140).print(table)
 
 
-def _typical(runs: Sequence[Run]) -> float:
-    """Return the lower quartile of all networks' seconds: what other work on the machine adds is above it."""
-    return statistics.quantiles([seconds for run in runs for seconds in run.each], n=4)[0]
-
-
-def _median(runs: Sequence[Run]) -> float:
-    return statistics.median(seconds for run in runs for seconds in run.each)
+def _figures(rounds: Sequence[Round]) -> list[str]:
+    """Return medians, and between what the median of what the queue adds lies."""
+    added = [one.added for one in rounds]
+    between = bootstrap((added,), np.median, rng=0).confidence_interval
+    return [
+        f"{statistics.median(one.alone for one in rounds):.3f}",
+        f"{statistics.median(one.queued for one in rounds):.3f}",
+        f"{statistics.median(added):.1f} (aim: below {AIM_PERCENT:g})",
+        f"{between.low:.1f} to {between.high:.1f}",
+        f"{1000 * statistics.median(one.beside for one in rounds):.0f}",
+    ]
 
 
 if __name__ == "__main__":
