@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from servers import Urls, bring_back, empty_queues, keep_queues, private_stack, settings_of
 from shared_servers import SharedServers, shared_with
+from xdist.scheduler import LoadFileScheduling
 
 from producer.stack import LocalStack
 from tuning.settings import Settings
 from tuning.store import Store
 
 _SERVERS = pytest.StashKey[SharedServers]()
+# Tests that import TensorFlow, which takes six seconds.
+_NETWORKS = re.compile(r"/test_(networks\w*|export|export_networks|keras_trials)\.py")
+
+
+class _ByFile(LoadFileScheduling):
+    """Keeps the tests of a file in one process of ``pytest -n``, and all that import TensorFlow in the same one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "networks" if _NETWORKS.search(file) else file
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
+    """Import TensorFlow in one process instead of in all."""
+    return _ByFile(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.hookimpl(optionalhook=True)

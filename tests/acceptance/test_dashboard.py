@@ -155,17 +155,16 @@ def test_a_write_from_the_page_changes_nothing(study: Study, store: Store, page:
         assert "Traceback" not in served.end()
 
 
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_ends_it_without_a_word(study: Study, tmp_path: Path, ending: int) -> None:
+def test_ctrl_c_ends_it_without_a_word(study: Study, tmp_path: Path) -> None:
     with dashboard(tmp_path) as served, urllib.request.urlopen(served.url) as answer:
         assert answer.status == 200
-        said = served.end(ending)
+        said = served.end()
     assert served.url.endswith("/dashboard")
     assert len(said.splitlines()) == 1
     assert "read only; Ctrl-C ends it" in said
 
 
-def test_an_address_that_others_reach_is_warned_of(study: Study, tmp_path: Path) -> None:
+def test_an_address_that_others_reach_is_warned_of_and_sigterm_ends_it_too(study: Study, tmp_path: Path) -> None:
     errors = tmp_path / "log"
     with errors.open("w") as log:
         process = subprocess.Popen(
@@ -180,6 +179,9 @@ def test_an_address_that_others_reach_is_warned_of(study: Study, tmp_path: Path)
         until(lambda: "there is no password" in errors.read_text(), STUCK_SECONDS, "it warns")
         api = f"http://127.0.0.1:{host.rpartition(':')[2]}/api/{path.removeprefix('dashboard/')}"
         assert json.loads(urllib.request.urlopen(api).read())["name"] == study.id
+        process.terminate()
+        assert process.wait(STUCK_SECONDS) == 0
+        assert len(errors.read_text().splitlines()) == 2, "the warning, and how to end it"
     finally:
         process.kill()
         process.communicate()

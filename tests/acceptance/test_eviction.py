@@ -13,14 +13,15 @@ from acceptance.conftest import StartWorker, X, Y, diary_of, trainer_of, waiting
 from faulty import Sleeps
 from polling import until
 
-from producer import submit
+from producer import Study, submit
+from tuning.documents import Document
 from tuning.names import CHUNKS_QUEUE
 from tuning.settings import Settings
 from tuning.store import Store
 
 
 def test_sigterm_finishes_a_trial_that_fits_into_the_grace_and_gives_the_rest_back(
-    servers: Settings, start_worker: StartWorker, tmp_path: Path
+    store: Store, servers: Settings, start_worker: StartWorker, tmp_path: Path
 ) -> None:
     diary = tmp_path / "diary"
     worker = start_worker()
@@ -34,6 +35,8 @@ def test_sigterm_finishes_a_trial_that_fits_into_the_grace_and_gives_the_rest_ba
     start_worker()
     study.wait(timeout=60, progress=False)
     assert sorted(diary_of(diary)) == sorted([*range(8)] * 2), "no fold was trained twice"
+    trials = store.trials.of(study.id)
+    assert all("interrupted" not in trial for trial in trials), "a trial that nobody interrupted does not mention it"
 
 
 def test_sigterm_abandons_at_once_a_trial_that_does_not_fit_into_the_grace(
@@ -51,7 +54,7 @@ def test_sigterm_abandons_at_once_a_trial_that_does_not_fit_into_the_grace(
     assert worker.wait(5) == 0
 
 
-def test_the_next_worker_starts_at_the_first_missing_fold(
+def test_the_next_worker_starts_at_the_first_missing_fold_and_the_timeline_shows_where_it_was_interrupted(
     store: Store, start_worker: StartWorker, tmp_path: Path
 ) -> None:
     diary = tmp_path / "diary"
@@ -68,31 +71,42 @@ def test_the_next_worker_starts_at_the_first_missing_fold(
     assert (result["state"], result["attempts"]) == ("COMPLETE", 1), "an eviction is nobody's fault"
     assert result["fit_seconds"] == pytest.approx(4.0, abs=0.5)
     assert list(store.unfinished.of(study.id, [0])) == []
+    interrupted_at(result, study, "worker-0")
 
 
-@pytest.mark.parametrize("victims", ["worker", "training process", "both"])
-def test_sudden_death_costs_the_fold_in_hand_at_most(
-    victims: str, store: Store, start_worker: StartWorker, tmp_path: Path
-) -> None:
+def test_sudden_death_costs_the_fold_in_hand_at_most(store: Store, start_worker: StartWorker, tmp_path: Path) -> None:
     diary = tmp_path / "diary"
     worker = start_worker()
-    study = submit(Sleeps(seconds=1.0, diary=str(diary)), {"number": [7]}, X, Y, cv=4)
-    until(lambda: len(diary_of(diary)) == 4, what="the fourth fold has begun")
-    trainer = trainer_of(worker)
-    assert trainer is not None
-    # The third fold ended with the second before the last; what is told is written within a second.
-    until(lambda: len(folds_kept(store, study.id, 0)) >= 2, 5, "folds are kept")
-    if victims != "training process":
-        worker.send_signal(signal.SIGKILL)
-    if victims != "worker":
-        os.kill(trainer.pid, signal.SIGKILL)
-    if victims != "training process":
-        start_worker()
-    study.wait(timeout=30, progress=False)
-    assert Counter(diary_of(diary)) <= Counter({7: 6})
+    study = submit(Sleeps(seconds=1.0, diary=str(diary)), {"number": [7]}, X, Y, cv=10)
+    kept = 0
+    for victims in ("training process", "worker", "both"):
+        # Two more folds: what is told is written within a second.
+        until(lambda more=kept + 2: len(folds_kept(store, study.id, 0)) >= more, what="folds are kept")
+        kept = len(folds_kept(store, study.id, 0))
+        trainer = trainer_of(worker)
+        assert trainer is not None
+        if victims != "training process":
+            worker.send_signal(signal.SIGKILL)
+        if victims != "worker":
+            os.kill(trainer.pid, signal.SIGKILL)
+        if victims != "training process":
+            worker = start_worker()
+    study.wait(timeout=60, progress=False)
+    # Of each death the fold in hand, and one that had just ended.
+    assert Counter(diary_of(diary)) <= Counter({7: 10 + 3 * 2})
     [result] = store.trials.of(study.id)
     assert result["state"] == "COMPLETE"
-    assert result["attempts"] == (2 if victims == "training process" else 1)
+    assert result["attempts"] == 2, "only that the training process died alone may have been the trial's fault"
+    interrupted_at(result, study, "worker-0", "worker-1")
+
+
+def interrupted_at(trial: Document, study: Study, *workers: str) -> None:
+    """Compare who a trial was taken from with what it and the timeline say."""
+    assert [left["worker"] for left in trial["interrupted"]] == [*workers]
+    assert all(left["at"] <= trial["finished_at"] for left in trial["interrupted"])
+    assert trial["worker"] == f"worker-{len(workers)}"
+    marks = {trace.name: list(trace.y) for trace in study.plot.timeline().data if trace.type == "scatter"}
+    assert marks == {"interrupted here, went on later": [*workers]}
 
 
 def folds_kept(store: Store, study_id: str, number: int) -> dict[str, object]:

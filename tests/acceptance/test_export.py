@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import numpy as np
 import pytest
+from acceptance.conftest import StartWorker
 from catboost import CatBoostClassifier
 from lightgbm import LGBMClassifier
 from nets import CODES, NAMES, X, needs_tensorflow
@@ -68,8 +69,9 @@ def test_exported_boosters_and_pipelines_predict_in_their_own_libraries(stack: U
 
 @needs_tensorflow
 def test_an_exported_network_is_served_by_tensorflow_alone_in_versions_that_count_on(
-    stack: Urls, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    servers: Settings, start_worker: StartWorker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    start_worker()  # one, for each would import TensorFlow
     network = KerasModel(hidden_layers=(8,), epochs=2, scale="standard", random_state=0)
     study = study_of(network, {"learning_rate": [1e-2, 1e-3]}, NAMES)
     first = study.export(tmp_path / "models", timeout=PATIENCE)

@@ -91,7 +91,9 @@ def assert_same_scores(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
 
 
 @needs_tensorflow
-def test_a_mixed_study_waits_in_two_queues_and_scores_as_on_a_cpu(servers: Settings, start_worker: StartWorker) -> None:
+def test_a_mixed_study_waits_in_two_queues_scores_as_on_a_cpu_and_a_network_beyond_all_memory_fails_alone(
+    servers: Settings, start_worker: StartWorker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     plain = networks_and_trees(on_gpu=False)
     asking = networks_and_trees(on_gpu=True)
     ours = [{"estimator": [asking[name]], **axes} for name, axes in AXES.items()]
@@ -105,7 +107,10 @@ def test_a_mixed_study_waits_in_two_queues_and_scores_as_on_a_cpu(servers: Setti
     assert waiting(servers) == (8, 0), "a worker without a GPU leaves those for one alone"
     assert set(study.results().index) == set(range(8, 12))
 
-    start_worker(**ON_CPU)
+    # A package of this worker's image brings a builder.
+    install_builders(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    start_worker(**ON_CPU, PYTHONPATH=str(tmp_path))
     study.wait(timeout=PATIENCE, progress=False)
     assert_same_scores(study.cv_results_, scores_here([*theirs, *beside]))
     rows = study.results()
@@ -114,24 +119,22 @@ def test_a_mixed_study_waits_in_two_queues_and_scores_as_on_a_cpu(servers: Setti
     assert set(rows["worker"][:8]) == {"worker-1"}
     assert rows["params"][0]["max_depth"] == 2
 
+    network = KerasModel("wide", epochs=1, random_state=0, device="gpu")
+    # 24 terabytes of weights: no allocator tries.
+    grid = {"builder_params": [{"width": 10**12}, {"width": 3}]}
+    cv = ShuffleSplit(1, random_state=0)  # TensorFlow waits ten seconds for memory to become free
+    wide = submit(network, grid, X, CODES, cv=cv, n_chunks=1, name=uuid4().hex)
+    wide.wait(timeout=PATIENCE, progress=False)
+    rows = wide.results().sort_values("number")
+    assert rows["state"].tolist() == ["FAILED", "COMPLETE"], "the next one goes on, with the layers of the package"
+    assert rows["attempts"].tolist() == [1, 1], "no process was lost by it"
+    assert "ResourceExhaustedError" in rows["error"][0]
+    assert "OOM when allocating" in rows["error"][0]
 
-def test_a_worker_with_a_gpu_takes_what_waits_for_one_first_and_then_the_rest(
+
+def test_one_word_sends_a_study_its_model_and_a_search_to_a_gpu_where_they_go_before_the_rest(
     servers: Settings, start_worker: StartWorker
 ) -> None:
-    grid = {"max_depth": [1, 2, 3], "device": ["cpu", "cuda"]}
-    study = submit(XGBClassifier(n_estimators=3, n_jobs=1), grid, X, CODES, cv=2, n_chunks=6, name=uuid4().hex)
-    assert waiting(servers) == (3, 3)
-    start_worker(**ON_CPU)
-    study.wait(timeout=PATIENCE, progress=False)
-    rows = study.results().sort_values("started_at")
-    assert [params["device"] for params in rows["params"]] == ["cuda"] * 3 + ["cpu"] * 3
-    results = study.cv_results_
-    on_cpu, on_gpu = results["mean_test_score"].reshape(2, 3)
-    assert np.array_equal(on_cpu, on_gpu)
-    assert waiting(servers) == (0, 0)
-
-
-def test_one_word_sends_a_study_and_its_model_to_a_gpu(servers: Settings, start_worker: StartWorker) -> None:
     trees = Pipeline([("clf", XGBClassifier(n_estimators=3, n_jobs=1))])
 
     def submitted(device: Any) -> Study:
@@ -140,26 +143,23 @@ def test_one_word_sends_a_study_and_its_model_to_a_gpu(servers: Settings, start_
     study = submitted("gpu")
     assert waiting(servers) == (2, 0)
     other = submitted("cpu")
+    assert waiting(servers) == (2, 2)
     assert submitted(None).id == other.id != study.id
-    worker = start_worker(WARREN_DEVICE="cpu")
-    other.wait(timeout=PATIENCE, progress=False)
-    worker.terminate()
-    assert (study.status().done, waiting(servers)) == (0, (2, 0))
+    grid = {"max_depth": [1, 2, 3], "device": ["cpu", "cuda"]}
+    mixed = submit(XGBClassifier(n_estimators=3, n_jobs=1), grid, X, CODES, cv=2, n_chunks=6, name=uuid4().hex)
+    assert waiting(servers)[0] == 5
+
     worker = start_worker(**ON_CPU)
-    study.wait(timeout=PATIENCE, progress=False)
+    for one in (study, other, mixed):
+        one.wait(timeout=PATIENCE, progress=False)
     assert_same_scores(study.cv_results_, scores_here([{"estimator": [trees], "clf__max_depth": [1, 2]}]))
-    worker.terminate()
-    worker.wait(PATIENCE)
+    rows = mixed.results().sort_values("started_at")
+    assert [params["device"] for params in rows["params"]] == ["cuda"] * 3 + ["cpu"] * 3
+    assert max(study.results()["started_at"]) < min(other.results()["started_at"])
+    on_cpu, on_gpu = mixed.cv_results_["mean_test_score"].reshape(2, 3)
+    assert np.array_equal(on_cpu, on_gpu)
+    assert waiting(servers) == (0, 0)
 
-    with pytest.raises(TimeoutError):
-        study.best_model(timeout=0.5)
-    assert waiting(servers) == (1, 0)
-    start_worker(**ON_CPU)
-    assert study.best_model(timeout=PATIENCE).predict(X).shape == CODES.shape
-
-
-def test_a_search_takes_the_word_too(servers: Settings, start_worker: StartWorker) -> None:
-    start_worker(**ON_CPU)
     search = producer.GridSearchCV(
         LGBMClassifier(n_estimators=3, verbose=-1), {"num_leaves": [3, 5]}, cv=2, device="gpu", refit_on="here"
     ).fit(X, CODES)
@@ -167,28 +167,16 @@ def test_a_search_takes_the_word_too(servers: Settings, start_worker: StartWorke
     assert search.study_._objective.estimator["params"]["device_type"] == "gpu"
     assert trial is not None
     assert trial["worker"] == "worker-0"
+
+    worker.terminate()
+    worker.wait(PATIENCE)
+    with pytest.raises(TimeoutError):
+        study.best_model(timeout=0.5)
+    assert waiting(servers) == (1, 0)
+    start_worker(**ON_CPU)
+    assert study.best_model(timeout=PATIENCE).predict(X).shape == CODES.shape
+
+
+def test_a_search_of_which_nothing_can_use_a_gpu_says_so(servers: Settings) -> None:
     with pytest.raises(InputError, match="nothing in this study can use a GPU"):
         producer.GridSearchCV(LogisticRegression(), {"C": [1.0]}, device="gpu").fit(X, CODES)
-
-
-@needs_tensorflow
-def test_a_network_that_does_not_fit_into_memory_fails_and_the_next_trial_goes_on(
-    start_worker: StartWorker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    site = tmp_path / "site"
-    site.mkdir()
-    install_builders(site)
-    monkeypatch.syspath_prepend(str(site))
-    monkeypatch.setenv("PYTHONPATH", str(site))
-    network = KerasModel("wide", epochs=1, random_state=0, device="gpu")
-    # 24 terabytes of weights: no allocator tries.
-    grid = {"builder_params": [{"width": 10**12}, {"width": 3}]}
-    cv = ShuffleSplit(1, random_state=0)  # TensorFlow waits ten seconds for memory to become free
-    study = submit(network, grid, X, CODES, cv=cv, n_chunks=1, name=uuid4().hex)
-    start_worker(**ON_CPU)
-    study.wait(timeout=PATIENCE, progress=False)
-    rows = study.results().sort_values("number")
-    assert rows["state"].tolist() == ["FAILED", "COMPLETE"]
-    assert rows["attempts"].tolist() == [1, 1], "no process was lost by it"
-    assert "ResourceExhaustedError" in rows["error"][0]
-    assert "OOM when allocating" in rows["error"][0]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import runpy
-import subprocess
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -12,7 +11,9 @@ from uuid import uuid4
 import numpy as np
 import pytest
 from nets import CODES, DIGITS, IMAGES, NAMES, X, install_builders, needs_tensorflow, weights_of
+from one_worker import OneWorker, one_worker
 from searches import Search, assert_same_numbers, assert_same_results
+from servers import Urls
 from sklearn.model_selection import ShuffleSplit
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
@@ -24,8 +25,15 @@ from tuning.errors import InputError
 pytestmark = needs_tensorflow
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "mnist.py"
-# Seconds that two workers may take to import TensorFlow, on a machine that others use too.
+# Seconds that a worker may take to import TensorFlow, on a machine that others use too.
 PATIENCE = 120
+
+
+@pytest.fixture(scope="module")
+def worker(private_servers: Urls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OneWorker]:
+    """One for all, which imports TensorFlow once."""
+    with one_worker(private_servers, tmp_path_factory.mktemp("networks")) as found:
+        yield found
 
 
 def net(**params: Any) -> KerasModel:
@@ -33,7 +41,7 @@ def net(**params: Any) -> KerasModel:
     return KerasModel(**{**given, "deterministic": True, **params})
 
 
-@pytest.mark.usefixtures("stack")
+@pytest.mark.usefixtures("worker")
 def test_networks_trees_and_pipelines_make_one_study_with_the_scores_of_scikit_learn() -> None:
     def grids(prefix: str) -> list[dict[str, list[Any]]]:
         scaled = Pipeline([("scale", StandardScaler()), ("net", net(dropout=0.2))])
@@ -59,13 +67,13 @@ def test_networks_trees_and_pipelines_make_one_study_with_the_scores_of_scikit_l
     assert set(rows["estimator"]) == {"KerasModel", "XGBClassifier", "Pipeline"}
 
 
-@pytest.mark.usefixtures("stack")
+@pytest.mark.usefixtures("worker")
 def test_weights_and_labels_of_text_count_as_in_scikit_learn() -> None:
     weights = {"sample_weight": np.linspace(0.1, 2.0, len(X))}
     assert_same_numbers(Search(net(), {"batch_size": [16, 64]}, X, NAMES, weights, {"cv": 2}))
 
 
-@pytest.mark.usefixtures("stack")
+@pytest.mark.usefixtures("worker")
 def test_a_study_of_digits_searches_learning_rates_and_layers_and_brings_the_best_network_home() -> None:
     network = KerasModel(scale=16.0, epochs=12, random_state=0, deterministic=True)
     grid = {"learning_rate": [3e-3, 1e-6], "hidden_layers": [(32,), (16, 16)]}
@@ -84,7 +92,7 @@ def test_a_study_of_digits_searches_learning_rates_and_layers_and_brings_the_bes
     assert trial["library"] == "networks"
 
 
-@pytest.mark.usefixtures("stack")
+@pytest.mark.usefixtures("worker")
 def test_the_example_of_mnist_runs_with_scikit_learn_s_digits(capsys: pytest.CaptureFixture[str]) -> None:
     runpy.run_path(str(EXAMPLE))["main"](["--rows", "90", "--epochs", "1", "--folds", "2"])
     said = capsys.readouterr().out.splitlines()
@@ -93,7 +101,7 @@ def test_the_example_of_mnist_runs_with_scikit_learn_s_digits(capsys: pytest.Cap
     assert said[-1].endswith(" of the digits that were held out are right")
 
 
-@pytest.mark.usefixtures("stack")
+@pytest.mark.usefixtures("worker")
 def test_images_with_channels_are_convolved_as_in_scikit_learn() -> None:
     cnn = net(builder="cnn", scale="standard", epochs=1)
     grid = {"builder_params": [{"filters": [4]}, {"filters": [2, 2], "kernel_size": 2}]}
@@ -105,7 +113,7 @@ def test_images_with_channels_are_convolved_as_in_scikit_learn() -> None:
         submit(XGBClassifier(), {"max_depth": [2]}, colour, DIGITS[:100])
 
 
-@pytest.mark.usefixtures("stack")
+@pytest.mark.usefixtures("worker")
 def test_a_network_that_diverges_is_a_result_and_one_that_can_not_be_built_is_a_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -126,19 +134,3 @@ def test_a_network_that_diverges_is_a_result_and_one_that_can_not_be_built_is_a_
     assert rows.loc[0, "mean_test_score"] == pytest.approx(np.mean(CODES == 0), abs=0.05)  # NaN is the first class
     assert "InputError: builder = 'wide': no such builder here, there are cnn, mlp" in rows.loc[2, "error"]
     assert "InputError: builder='cnn' needs images" in rows.loc[3, "error"]
-
-
-def test_a_worker_builds_with_a_builder_of_a_package_in_its_image(
-    start_worker: Callable[..., subprocess.Popen[bytes]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    site = tmp_path / "site"
-    site.mkdir()
-    install_builders(site)
-    monkeypatch.syspath_prepend(str(site))
-    monkeypatch.setenv("PYTHONPATH", str(site))
-    start_worker()
-    study = submit(
-        net(builder="wide", hidden_layers=(64,)), {"builder_params": [{"width": 3}, {"width": 7}]}, X, CODES, cv=2
-    )
-    study.wait(timeout=PATIENCE, progress=False)
-    assert study.results()["state"].tolist() == ["COMPLETE"] * 2

@@ -8,6 +8,7 @@ from pathlib import Path
 from queue import Empty
 from typing import Any
 
+import faulty
 import pytest
 from acceptance.conftest import SUPPORT, StartWorker
 from jupyter_client.manager import KernelManager
@@ -95,10 +96,8 @@ class Kernel:
 
 
 @pytest.fixture
-def kernel(start_worker: StartWorker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kernel]:
-    """A kernel beside two workers."""
-    start_worker()
-    start_worker()
+def kernel(servers: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Kernel]:
+    monkeypatch.setenv("WARREN_ALLOW", faulty.ALLOW)
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}:{SUPPORT}")
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
     monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")
@@ -107,7 +106,8 @@ def kernel(start_worker: StartWorker, tmp_path: Path, monkeypatch: pytest.Monkey
     opened.close()
 
 
-def test_live_cards_do_not_block_the_kernel_and_leave_no_thread(servers: Settings, kernel: Kernel) -> None:
+def test_live_cards_do_not_block_the_kernel_and_leave_no_thread(kernel: Kernel, start_worker: StartWorker) -> None:
+    start_worker()
     kernel.run(BEGIN.format(seconds=0.2, trials=12))
     began = time.monotonic()
     kernel.run("first = study.live(0.1)\nfirst")
@@ -123,14 +123,15 @@ def test_live_cards_do_not_block_the_kernel_and_leave_no_thread(servers: Setting
     assert kernel.run("first._thread.join(5)\n" + THREADS) == "0\n"
 
 
-def test_a_kernel_with_a_live_card_ends_at_once(servers: Settings, kernel: Kernel) -> None:
+def test_a_kernel_with_a_live_card_ends_at_once(kernel: Kernel) -> None:
     kernel.run(BEGIN.format(seconds=5, trials=2))
     kernel.run("live = study.live(0.1)")
     kernel.send("exit")
     until(lambda: not kernel._manager.is_alive(), 5, "the kernel has ended")
 
 
-def test_an_interrupt_ends_the_waiting_and_says_how_to_come_back(servers: Settings, kernel: Kernel) -> None:
+def test_an_interrupt_ends_the_waiting_and_says_how_to_come_back(kernel: Kernel, start_worker: StartWorker) -> None:
+    start_worker()
     study_id = kernel.run(BEGIN.format(seconds=0.5, trials=6)).strip()
     kernel.send("study.wait()")
     kernel.hear_until(lambda: kernel.widgets, 30)
@@ -144,7 +145,8 @@ def test_an_interrupt_ends_the_waiting_and_says_how_to_come_back(servers: Settin
     assert kernel.run("print(study.status().state, study.status().complete)") == "COMPLETE 6\n"
 
 
-def test_a_notebook_without_widgets_has_a_bar_of_text_and_no_warning(servers: Settings, kernel: Kernel) -> None:
+def test_a_notebook_without_widgets_has_a_bar_of_text_and_no_warning(kernel: Kernel, start_worker: StartWorker) -> None:
+    start_worker()
     kernel.run("import sys; sys.modules['ipywidgets'] = None")
     kernel.run(BEGIN.format(seconds=0.1, trials=4))
     said = kernel.run("study.wait()")

@@ -314,12 +314,19 @@ def test_a_study_under_fire_holds(fleet: Processes, search: Search) -> None:
     assert len(fleet.gone) == 4, "two deleted, and two rolled"
 
 
-def test_what_went_wrong_is_said(fleet: Processes, search: Search, servers: Settings) -> None:
-    fleet.scale(2)
+def test_what_went_wrong_is_said(
+    fleet: Processes, search: Search, servers: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet.scale(1)
     study = search.there().wait(timeout=SECONDS, progress=False)
     over = SimpleNamespace(there=lambda: study, here=search.here)
-    (said,) = cluster_e2e.run(fleet, over, workers=2, deletions=0, seconds=SECONDS, seed=1)
+    (said,) = cluster_e2e.run(fleet, over, workers=1, deletions=0, seconds=SECONDS, seed=1)
     assert "over before the last worker was deleted" in said, "and nothing else"
+    with monkeypatch.context() as patch:
+        patch.setattr(cluster_e2e, "versions", lambda library: {"numpy": "1.0"})
+        (said,) = cluster_e2e.check(study, search)
+    assert said.startswith("other versions than the workers': "), "and not that scores differ"
+    assert "{'numpy': '1.0'} here" in said
     store = Store(servers)
     trials = store.trials._collection
     victim = trials.find_one({"study_id": study.id, "number": 3})
@@ -344,22 +351,11 @@ def test_the_search_of_the_cluster_is_one_that_both_sides_can_run(fleet: Process
     forests, boosters = whole.grid
     forests |= {"model__max_depth": [4], "model__min_samples_leaf": [1]}
     boosters |= {"model__n_estimators": [20]}
-    fleet.scale(2)
+    fleet.scale(1)
     search = replace(whole, grid=[forests, boosters])
     study = search.there().wait(timeout=SECONDS, progress=False)
     assert cluster_e2e.check(study, search) == []
     assert study.status().total == 18
-
-
-def test_other_versions_are_told_from_other_scores(
-    fleet: Processes, search: Search, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fleet.scale(2)
-    study = search.there().wait(timeout=SECONDS, progress=False)
-    monkeypatch.setattr(cluster_e2e, "versions", lambda library: {"numpy": "1.0"})
-    [said] = cluster_e2e.check(study, search)
-    assert said.startswith("other versions than the workers': ")
-    assert "{'numpy': '1.0'} here" in said
 
 
 def test_kubectl_is_asked_for_what_is_meant(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:

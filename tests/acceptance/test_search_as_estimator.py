@@ -136,40 +136,40 @@ def test_weights_go_where_they_are_requested(weigh: bool) -> None:
 # ---------------------------------------------------------------------------------- as a study
 
 
-def test_an_interrupt_ends_the_waiting_and_the_same_fit_goes_on(servers: Settings, start_worker: StartWorker) -> None:
-    waiting = search()
+def test_cancelling_and_interrupts_end_a_fit_and_the_same_fit_goes_on(
+    servers: Settings, start_worker: StartWorker
+) -> None:
+    cancelled, interrupted = search(name="goes on"), search(name="goes on")
+
+    def cancel() -> None:
+        until(lambda: hasattr(cancelled, "study_"), 60)
+        Study.attach(cancelled.study_.id).cancel()
+
+    other = threading.Thread(target=cancel)
+    other.start()
+    with pytest.raises(NoResultError, match=r"was cancelled when 0 of 6 trials had ended: the same fit\(...\) goes on"):
+        cancelled.fit(X, Y)
+    other.join()
+    assert not hasattr(cancelled, "best_params_")
 
     def interrupt() -> None:
-        until(lambda: hasattr(waiting, "study_"), 60)
+        until(lambda: hasattr(interrupted, "study_"), 60)
         os.kill(os.getpid(), signal.SIGINT)
 
     alarm = threading.Thread(target=interrupt)
     alarm.start()
     with pytest.raises(KeyboardInterrupt, match=r"study '.*' goes on without this cell.*Study.attach\('"):
-        waiting.fit(X, Y)
+        interrupted.fit(X, Y)
     alarm.join()
-    study = Study.attach(waiting.study_.id)
+    study = Study.attach(cancelled.study_.id)
+    assert interrupted.study_.id == study.id
     assert (study.status().state, study.status().done) == ("RUNNING", 0)
+
     start_worker()
-    assert waiting.fit(X, Y).study_.id == study.id
-    assert waiting.predict(X).tolist() == model_selection.GridSearchCV(TREE, GRID, cv=3).fit(X, Y).predict(X).tolist()
-
-
-def test_a_study_that_somebody_cancels_ends_the_fit(servers: Settings, start_worker: StartWorker) -> None:
-    waiting = search()
-
-    def cancel() -> None:
-        until(lambda: hasattr(waiting, "study_"), 60)
-        Study.attach(waiting.study_.id).cancel()
-
-    other = threading.Thread(target=cancel)
-    other.start()
-    with pytest.raises(NoResultError, match=r"was cancelled when 0 of 6 trials had ended: the same fit\(...\) goes on"):
-        waiting.fit(X, Y)
-    other.join()
-    assert not hasattr(waiting, "best_params_")
-    start_worker()
-    assert waiting.fit(X, Y).study_.status().state == "COMPLETE"
+    assert interrupted.fit(X, Y).study_.id == study.id
+    assert study.status().state == "COMPLETE"
+    theirs = model_selection.GridSearchCV(TREE, GRID, cv=3).fit(X, Y)
+    assert interrupted.predict(X).tolist() == theirs.predict(X).tolist()
 
 
 @pytest.mark.usefixtures("stack")

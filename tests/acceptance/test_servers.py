@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pika
 import psutil
@@ -12,17 +12,7 @@ from acceptance.conftest import StartWorker, X, Y
 from faulty import Sleeps
 from polling import until
 from proxy import Proxy
-from servers import (
-    Resource,
-    alarm,
-    bring_back,
-    rabbitmqctl,
-    restart_broker,
-    restart_database,
-    start_broker,
-    stop_broker,
-    stop_database,
-)
+from servers import alarm, bring_back, restart_broker, restart_database, start_broker, stop_broker, stop_database
 
 from producer import Study, submit
 from producer.stack import LocalStack
@@ -52,12 +42,6 @@ def every_trial_once(study: Study, trials: int = 40) -> None:
     assert study.status().complete == trials
 
 
-def both(stack: LocalStack) -> None:
-    stop_database(stack)
-    restart_broker(stack)
-    bring_back(stack)
-
-
 def listeners(settings: Settings) -> int:
     """Return how many workers wait for chunks."""
     with channel(settings) as open_channel:
@@ -70,41 +54,61 @@ def both_have(study: Study, trials: int) -> bool:
     return len(counts) == 2 and counts.min() >= trials
 
 
-@pytest.mark.parametrize("restart", [restart_broker, restart_database, both])
-def test_a_restart_loses_nothing_and_the_follower_rides_over_it(
-    restart: Callable[[LocalStack], None], fragile: LocalStack, start_worker: StartWorker
+def test_restarts_lose_nothing_nobody_spins_meanwhile_and_the_follower_rides_over_them(
+    fragile: LocalStack, start_worker: StartWorker
 ) -> None:
-    for _ in range(2):
-        start_worker()
-    study = sleeping(restart.__name__, 80)
-    until(lambda: study.status().done >= 8, what="it runs")
-    restart(fragile)
-    study.wait(timeout=90, progress=False)
-    every_trial_once(study, 80)
+    workers = [psutil.Process(start_worker().pid) for _ in range(2)]
+    trials = 160
+    study = sleeping("restarts", trials)
+
+    def runs(done: int) -> None:
+        until(lambda: study.status().done >= done, what="it runs")
+        assert study.status().done < trials - 8, "what comes now comes in its middle"
+
+    def spent() -> list[float]:
+        """Seconds of the processor that each worker has used, without its training process."""
+        return [sum(worker.cpu_times()[:2]) for worker in workers]
+
+    with ThreadPoolExecutor(1) as pool:
+        ended = pool.submit(study.wait, timeout=150, progress=False)
+        runs(8)
+        stop_broker(fragile)
+        before, began = spent(), time.monotonic()
+        until(lambda: time.monotonic() - began > 4.0, 10, "four seconds have gone by")
+        used = [now - then for now, then in zip(spent(), before, strict=True)]
+        start_broker(fragile)
+        assert max(used) < 1.0, f"{max(used):.1f} s of CPU time in four seconds of waiting for a broker"
+        runs(40)
+        restart_database(fragile)
+        runs(72)
+        stop_database(fragile)
+        restart_broker(fragile)
+        bring_back(fragile)
+        ended.result(150)
+    every_trial_once(study, trials)
 
 
-def test_a_worker_waits_for_a_broker_without_spinning(fragile: LocalStack, start_worker: StartWorker) -> None:
-    worker = start_worker()
-    study = sleeping("patience", 4)
-    study.wait(timeout=60, progress=False)
-    stop_broker(fragile)
-    process = psutil.Process(worker.pid)
-    before, began = process.cpu_times(), time.monotonic()
-    until(lambda: time.monotonic() - began > 4.0, 10, "four seconds have gone by")
-    used = sum(process.cpu_times()[:2]) - sum(before[:2])
-    start_broker(fragile)
-    assert used < 1.0, f"{used:.1f} s of CPU time in four seconds of waiting"
-    again = sleeping("afterwards", 8)
-    again.wait(timeout=60, progress=False)
-    every_trial_once(again, 8)
-
-
-def test_a_network_that_is_cut_and_mended_loses_nothing(servers: Settings, start_worker: StartWorker) -> None:
-    with Proxy.to(servers.amqp_url) as queue, Proxy.to(servers.mongo_url) as database:
-        # The way to the queue is cut for one worker, that to the database for another.
+def test_a_network_that_is_torn_cut_and_mended_loses_nothing(servers: Settings, start_worker: StartWorker) -> None:
+    with (
+        Proxy.to(servers.amqp_url) as queue,
+        Proxy.to(servers.mongo_url) as database,
+        Proxy.to(servers.mongo_url) as other_database,
+    ):
+        # The way to the queue is cut for one worker, that to the database for another; before, all of both are torn.
         quick = {"WARREN_HEARTBEAT_SECONDS": "5", "WARREN_CONNECT_SECONDS": "3"}
-        start_worker(AMQP_URL=queue.url(servers.amqp_url), **quick)
-        start_worker(MONGO_URL=database.url(servers.mongo_url), **quick)
+        urls = {"AMQP_URL": queue.url(servers.amqp_url), "MONGO_URL": database.url(servers.mongo_url)}
+        start_worker(**(urls | {"MONGO_URL": other_database.url(servers.mongo_url)}), **quick)
+        start_worker(MONGO_URL=urls["MONGO_URL"], **quick)
+        torn = sleeping("torn", 80)
+        until(lambda: both_have(torn, 4), what="both work on it")
+        begun = torn.status().done
+        for done in (2, 8, 14, 20):
+            until(lambda done=done: torn.status().done >= begun + done, what="it comes along")
+            for way in (queue, database, other_database):
+                way.drop()
+        torn.wait(timeout=60, progress=False)
+        every_trial_once(torn, 80)
+
         study = sleeping("cut", 80)
         until(lambda: both_have(study, 4), what="both work on it")
         queue.cut()
@@ -125,51 +129,20 @@ def test_a_network_that_is_cut_and_mended_loses_nothing(servers: Settings, start
     assert both_have(again, 4), "both work again"
 
 
-def test_connections_that_are_torn_down_again_and_again_lose_nothing(
-    servers: Settings, start_worker: StartWorker
-) -> None:
-    with Proxy.to(servers.amqp_url) as queue, Proxy.to(servers.mongo_url) as database:
-        start_worker(AMQP_URL=queue.url(servers.amqp_url), MONGO_URL=database.url(servers.mongo_url))
-        study = sleeping("torn")
-        for done in (2, 8, 14, 20):
-            until(lambda done=done: study.status().done >= done, what="it comes along")
-            queue.drop()
-            database.drop()
-        study.wait(timeout=60, progress=False)
-    every_trial_once(study)
-
-
-@pytest.mark.parametrize("resource", ["memory", "disk"])
 def test_a_broker_that_blocks_publishers_does_not_keep_workers_from_working(
-    resource: Resource, fragile: LocalStack, start_worker: StartWorker
+    fragile: LocalStack, start_worker: StartWorker
 ) -> None:
-    study = sleeping(f"alarm of {resource}", 12)
-    with alarm(fragile, resource):
+    """That of the memory blocks as that of the disk does: a submission is tried with it, in `test_faults.py`."""
+    study = sleeping("alarm of disk", 12)
+    with alarm(fragile, "disk"):
         start_worker()
         study.wait(timeout=60, progress=False)
     every_trial_once(study, 12)
 
 
-def test_a_consumer_that_the_broker_cancels_is_a_fault_that_heals(
-    fragile: LocalStack, start_worker: StartWorker
+def test_a_queue_that_is_declared_otherwise_or_deleted_is_a_fault_that_heals(
+    servers: Settings, start_worker: StartWorker
 ) -> None:
-    worker = start_worker()
-    study = sleeping("cancelled")
-    until(lambda: study.status().done >= 4, what="it runs")
-    study.pause()
-    rabbitmqctl(fragile, "delete_queue", CHUNKS_QUEUE)
-    study.resume()
-    study.wait(timeout=60, progress=False)
-    every_trial_once(study)
-    # Idle now, so that it listens.
-    rabbitmqctl(fragile, "delete_queue", CHUNKS_QUEUE)
-    again = sleeping("afterwards", 8)
-    again.wait(timeout=60, progress=False)
-    every_trial_once(again, 8)
-    assert worker.poll() is None
-
-
-def test_a_queue_of_other_arguments_is_said_and_not_hammered(servers: Settings, start_worker: StartWorker) -> None:
     with pika.BlockingConnection(parameters(servers, "test")) as connection:
         connection.channel().queue_delete(GPU_QUEUE)
         connection.channel().queue_declare(GPU_QUEUE, durable=True)
@@ -179,10 +152,25 @@ def test_a_queue_of_other_arguments_is_said_and_not_hammered(servers: Settings, 
     until(lambda: time.monotonic() - began > 4.0, 10, "four seconds have gone by")
     assert sum(process.cpu_times()[:2]) < 4.0, "it waits between its tries"
     assert worker.poll() is None
-    with pika.BlockingConnection(parameters(servers, "test")) as connection:
-        connection.channel().queue_delete(GPU_QUEUE)
+
+    def delete(queue: str) -> None:
+        with pika.BlockingConnection(parameters(servers, "test")) as connection:
+            connection.channel().queue_delete(queue)
+
+    delete(GPU_QUEUE)
     with channel(servers):
         pass
-    study = sleeping("healed", 8)
+    study = sleeping("healed")
+    until(lambda: study.status().done >= 4, what="it runs")
+    # The broker cancels the worker's consumer.
+    study.pause()
+    delete(CHUNKS_QUEUE)
+    study.resume()
     study.wait(timeout=60, progress=False)
-    every_trial_once(study, 8)
+    every_trial_once(study)
+    # Idle now, so that it listens.
+    delete(CHUNKS_QUEUE)
+    again = sleeping("afterwards", 8)
+    again.wait(timeout=60, progress=False)
+    every_trial_once(again, 8)
+    assert worker.poll() is None

@@ -84,26 +84,31 @@ def test_the_table_of_the_hparams_page_shows_the_study(study: Study, start_worke
             expect(page.get_by_text(text).locator("visible=true").first).to_be_visible()
 
 
-def test_a_trial_that_ends_comes_to_the_page(study: Study, store: Store, tmp_path: Path) -> None:
+def assert_ends(process: subprocess.Popen[str], ending: int, folder: Path) -> None:
+    """End the command by a signal; TensorBoard has to end with it."""
+    children = psutil.Process(process.pid).children(recursive=True)
+    assert children
+    process.send_signal(ending)
+    assert process.wait(STUCK_SECONDS) == 0
+    assert not psutil.wait_procs(children, STUCK_SECONDS)[1]
+    assert "Traceback" not in (folder / "tensorboard.log").read_text()
+
+
+def test_a_trial_that_ends_comes_to_the_page_and_ctrl_c_ends_it(study: Study, store: Store, tmp_path: Path) -> None:
     finish(store, study, range(3))
-    with tensorboard(tmp_path) as (url, _):
+    with tensorboard(tmp_path) as (url, process):
         runs = f"{url.partition('#')[0]}data/runs"
         until(lambda: len(ask(runs)) == 4, STUCK_SECONDS, "the columns and three runs are there")
         finish(store, study, [7])
         until(lambda: f"{study.id}/7" in ask(runs), STUCK_SECONDS, "the fourth is there")
         study.delete()
         until(lambda: not [run for run in ask(runs) if run != "."], STUCK_SECONDS, "they are gone")
+        assert_ends(process, signal.SIGINT, tmp_path)
 
 
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_ends_it_and_tensorboard_with_it(study: Study, tmp_path: Path, ending: int) -> None:
+def test_sigterm_ends_it_and_tensorboard_with_it(study: Study, tmp_path: Path) -> None:
     with tensorboard(tmp_path) as (_, process):
-        children = psutil.Process(process.pid).children(recursive=True)
-        assert children
-        process.send_signal(ending)
-        assert process.wait(STUCK_SECONDS) == 0
-        assert not psutil.wait_procs(children, STUCK_SECONDS)[1]
-    assert "Traceback" not in (tmp_path / "tensorboard.log").read_text()
+        assert_ends(process, signal.SIGTERM, tmp_path)
 
 
 def test_tensorboard_does_not_outlive_a_command_that_was_killed(study: Study, tmp_path: Path) -> None:

@@ -98,7 +98,9 @@ def network(servers: Settings) -> Iterator[Proxy]:
 # ----------------------------------------------------------------- metrics
 
 
-def test_the_counters_of_a_worker_are_those_of_its_study(watch_worker: WatchWorker) -> None:
+def test_the_counters_of_a_worker_are_those_of_its_study_and_a_chunk_that_comes_again_counts_where_it_arrives(
+    watch_worker: WatchWorker,
+) -> None:
     grid = [
         {"estimator": [XGBClassifier(max_depth=1)], "n_estimators": [2, 4, 8]},
         {"estimator": [Raises()], "fails": [True, False]},
@@ -127,47 +129,73 @@ def test_the_counters_of_a_worker_are_those_of_its_study(watch_worker: WatchWork
     assert worker.total("warren_chunk_seconds") == 0
     assert worker.total("warren_info") == 1
 
-
-def test_what_crashes_cost_is_counted(watch_worker: WatchWorker) -> None:
-    worker = watch_worker(WARREN_MAX_ATTEMPTS="2")
-    study = submit(Exits(seconds=0.2), {"when": [True, False]}, X, Y, cv=2, n_chunks=1)
-    study.wait(timeout=60, progress=False)
-    assert worker.total("warren_trials_total", state="FAILED") == 1
-    assert worker.total("warren_wasted_seconds_total", cause="crashed") > 0.3
-    assert worker.total("warren_trainer_restarts_total") == 2
-    assert worker.total("warren_wasted_seconds_total", cause="timed_out") == 0
-
-
-def test_what_a_time_out_costs_is_counted_apart(watch_worker: WatchWorker) -> None:
-    worker = watch_worker(WARREN_MAX_ATTEMPTS="1")
-    study = submit(Sleeps(), {"seconds": [60.0, 0.0]}, X, Y, cv=2, n_chunks=1, trial_timeout=1.0)
-    study.wait(timeout=60, progress=False)
-    assert worker.total("warren_wasted_seconds_total", cause="timed_out") >= 1
-    assert worker.total("warren_wasted_seconds_total", cause="crashed") == 0
-
-
-def test_a_chunk_that_comes_again_is_counted_where_it_arrives(watch_worker: WatchWorker) -> None:
-    victim = watch_worker()
-    study = submit(Sleeps(seconds=0.2), {"number": range(6)}, X, Y, cv=2, n_chunks=1)
-    until(lambda: study.status().done >= 1, what="a trial has ended")
-    victim.process.send_signal(signal.SIGKILL)
+    more = submit(Sleeps(seconds=0.2), {"number": range(6)}, X, Y, cv=2, n_chunks=1)
+    until(lambda: more.status().done >= 1, what="a trial has ended")
+    worker.process.send_signal(signal.SIGKILL)
     heir = watch_worker()
-    study.wait(timeout=60, progress=False)
+    more.wait(timeout=60, progress=False)
     until(lambda: heir.total("warren_chunks_total", outcome="acknowledged") == 1, what="the chunk is counted")
     assert heir.total("warren_redeliveries_total") == 1
     assert heir.total("warren_queue_wait_seconds_count") == 0
 
 
+def test_what_crashes_and_time_outs_cost_is_counted_apart_and_every_log_line_of_them_is_json(
+    servers: Settings, watch_worker: WatchWorker
+) -> None:
+    worker = watch_worker(WARREN_MAX_ATTEMPTS="1", WARREN_LOG_LEVEL="DEBUG")
+    crash = submit(Exits(seconds=0.4), {"when": [True, False]}, X, Y, cv=2, n_chunks=1)
+    crash.wait(timeout=60, progress=False)
+    assert worker.total("warren_trials_total", state="FAILED") == 1
+    crashed = worker.total("warren_wasted_seconds_total", cause="crashed")
+    assert crashed > 0.3
+    assert worker.total("warren_trainer_restarts_total") == 1
+    assert worker.total("warren_wasted_seconds_total", cause="timed_out") == 0
+
+    with channel(servers) as open_channel:
+        open_channel.basic_publish("", CHUNKS_QUEUE, b"two\nlines, and no chunk")
+    until(lambda: "dead-lettered a message" in worker.events(), what="what is no chunk is set aside")
+
+    hangs = submit(Sleeps(), {"seconds": [60.0, 0.0]}, X, Y, cv=2, n_chunks=1, trial_timeout=1.0)
+    hangs.wait(timeout=60, progress=False)
+    assert worker.total("warren_wasted_seconds_total", cause="timed_out") >= 1
+    assert worker.total("warren_wasted_seconds_total", cause="crashed") == crashed
+
+    worker.process.send_signal(signal.SIGTERM)
+    assert worker.process.wait(20) == 0
+    lines = worker.log()
+    for line in lines:
+        assert line.keys() >= {"time", "level", "logger", "process", "event"}
+        assert line["time"].endswith("Z")
+    ended = next(line for line in lines if line["event"] == "chunk ended")
+    assert (ended["study"], ended["trials"], ended["left"]) == (crash.id, 2, 0)
+    waits = next(line for line in lines if line["event"] == "waiting for chunks")
+    assert ":***@" in waits["broker"]
+    assert lines[-1]["event"] == "stopped"
+    password = servers.amqp_url.partition("@")[0].rpartition(":")[2]
+    assert password not in json.dumps(lines)
+
+
 # ----------------------------------------------------------------- health
 
 
-def test_a_worker_is_ready_while_it_listens_and_while_it_trains(watch_worker: WatchWorker) -> None:
-    worker = watch_worker()
+def test_a_worker_is_ready_while_it_listens_and_trains_until_it_is_told_to_stop(
+    servers: Settings, watch_worker: WatchWorker
+) -> None:
+    worker = watch_worker(WARREN_GRACE_SECONDS="60")
     until(worker.ready, what="the worker listens")
-    study = submit(Sleeps(seconds=0.5), {"number": range(2)}, X, Y, cv=2, n_chunks=1)
+    with channel(servers) as open_channel:
+        open_channel.queue_delete(CHUNKS_QUEUE)
+    until(lambda: worker.total("warren_reconnects_total", server="broker") == 1, what="the worker noticed")
+    until(worker.ready, what="the worker listens again")
+
+    study = submit(Sleeps(seconds=1.5), {"number": range(3)}, X, Y, cv=2, n_chunks=1)
     until(lambda: study.status().done >= 1, what="a trial has ended")
     assert worker.ready()
     assert worker.alive()
+    worker.process.send_signal(signal.SIGTERM)
+    until(lambda: "worker" in worker.reasons(), 2, "the worker is not ready")
+    assert worker.alive()
+    assert worker.process.wait(20) == 0
 
 
 def test_a_worker_whose_connection_is_cut_is_not_ready_until_it_is_back(
@@ -201,17 +229,6 @@ def test_a_worker_whose_connection_went_dead_without_a_word_is_not_ready(
     until(worker.ready, 40, what="the worker listens again")
 
 
-def test_a_worker_whose_queue_was_deleted_listens_again(servers: Settings, watch_worker: WatchWorker) -> None:
-    worker = watch_worker()
-    until(worker.ready, what="the worker listens")
-    with channel(servers) as open_channel:
-        open_channel.queue_delete(CHUNKS_QUEUE)
-    until(lambda: worker.total("warren_reconnects_total", server="broker") == 1, what="the worker noticed")
-    until(worker.ready, what="the worker listens again")
-    study = submit(Sleeps(), {"number": [1]}, X, Y, cv=2)
-    assert study.wait(timeout=30, progress=False).status().complete == 1
-
-
 def test_a_worker_that_the_broker_forgot_is_not_ready_until_it_listens_again(watch_worker: WatchWorker) -> None:
     """Connected, consumers in the driver's books, and not one at the broker; others listen, and nothing waits."""
     other = watch_worker()
@@ -235,16 +252,6 @@ def test_a_worker_is_not_ready_where_there_is_no_database(watch_worker: WatchWor
     assert worker.alive()
 
 
-def test_a_worker_that_was_told_to_stop_is_not_ready_and_says_why(watch_worker: WatchWorker) -> None:
-    worker = watch_worker(WARREN_GRACE_SECONDS="60")
-    study = submit(Sleeps(seconds=1.5), {"number": range(3)}, X, Y, cv=2, n_chunks=1)
-    until(lambda: study.status().done >= 1, what="a trial has ended")
-    worker.process.send_signal(signal.SIGTERM)
-    until(lambda: "worker" in worker.reasons(), 2, "the worker is not ready")
-    assert worker.alive()
-    assert worker.process.wait(20) == 0
-
-
 def test_a_port_in_use_ends_a_worker_with_one_line(start_worker: StartWorker, tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -265,28 +272,6 @@ def test_a_worker_that_was_not_asked_to_opens_no_port(start_worker: StartWorker,
 
 
 # ----------------------------------------------------------------- logs
-
-
-def test_every_log_line_that_is_not_for_a_terminal_is_json(servers: Settings, watch_worker: WatchWorker) -> None:
-    worker = watch_worker(WARREN_MAX_ATTEMPTS="1", WARREN_LOG_LEVEL="DEBUG")
-    study = submit(Exits(), {"when": [True, False]}, X, Y, cv=2, n_chunks=1)
-    with channel(servers) as open_channel:
-        open_channel.basic_publish("", CHUNKS_QUEUE, b"two\nlines, and no chunk")
-    study.wait(timeout=60, progress=False)
-    until(lambda: "dead-lettered a message" in worker.events(), what="what is no chunk is set aside")
-    worker.process.send_signal(signal.SIGTERM)
-    assert worker.process.wait(20) == 0
-    lines = worker.log()
-    for line in lines:
-        assert line.keys() >= {"time", "level", "logger", "process", "event"}
-        assert line["time"].endswith("Z")
-    ended = next(line for line in lines if line["event"] == "chunk ended")
-    assert (ended["study"], ended["trials"], ended["left"]) == (study.id, 2, 0)
-    waits = next(line for line in lines if line["event"] == "waiting for chunks")
-    assert ":***@" in waits["broker"]
-    assert lines[-1]["event"] == "stopped"
-    password = servers.amqp_url.partition("@")[0].rpartition(":")[2]
-    assert password not in json.dumps(lines)
 
 
 def test_text_is_written_where_it_is_asked_for(start_worker: StartWorker, tmp_path: Path) -> None:

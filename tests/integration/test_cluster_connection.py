@@ -95,7 +95,7 @@ def waiting_chunks() -> int:
         return int(opened.queue_declare(CHUNKS_QUEUE, passive=True).method.message_count)
 
 
-def test_a_study_is_submitted_and_followed_through_forwarded_ports(
+def test_a_study_is_followed_through_forwarded_ports_and_dropped_connections_cost_no_trial(
     fake: FakeCluster, servers: Settings, start_worker: Any
 ) -> None:
     before = {name: os.environ[name] for name in ("AMQP_URL", "MONGO_URL")}
@@ -106,23 +106,15 @@ def test_a_study_is_submitted_and_followed_through_forwarded_ports(
         study = submitted("through")
         assert waiting_chunks() == 12
         start_worker(load_settings())
-        study.wait(timeout=100, progress=False)
-        assert study.status().complete == 12
-        assert len(study.results()) == 12
-    assert {name: os.environ[name] for name in before} == before
-    assert {"rabbitmq-0", "mongodb-0"} == set(fake.dialled)
-
-
-def test_a_network_that_drops_every_connection_costs_no_trial(fake: FakeCluster, start_worker: Any) -> None:
-    with Cluster().connect():
-        study = submitted("dropped")
-        start_worker(load_settings())
         until(lambda: study.status().complete >= 1, 60)
         assert fake.drop_forwards() >= 1
         study.wait(timeout=100, progress=False)
+        assert study.status().complete == 12
         assert fake.drop_forwards() >= 1
         results = study.results()
         assert (len(results), set(results["state"]), set(results["attempts"])) == (12, {"COMPLETE"}, {1})
+    assert {name: os.environ[name] for name in before} == before
+    assert {"rabbitmq-0", "mongodb-0"} == set(fake.dialled)
 
 
 def test_a_pod_that_is_replaced_is_found_by_the_next_connection(fake: FakeCluster) -> None:

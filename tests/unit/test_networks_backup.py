@@ -22,6 +22,7 @@ pytestmark = needs_tensorflow
 
 EPOCHS = 6
 NAME = name_of("study", 0, 0, 0)
+WEIGHTS = np.linspace(0.1, 2, len(X))
 
 
 class CutShortError(Exception):
@@ -60,6 +61,24 @@ def place(tmp_path: Path) -> Place:
     return Place(str(tmp_path / "checkpoints"))
 
 
+@pytest.fixture(scope="module")
+def undisturbed() -> KerasModel:
+    """`net()`, without checkpoints: each fit takes a second, most of it to trace its steps."""
+    return net().fit(X, CODES)
+
+
+@pytest.fixture(scope="module")
+def cut_short(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The checkpoint of two epochs of `net()`."""
+    return checkpoint_of(net(), tmp_path_factory.mktemp("cut-short"))
+
+
+def checkpoint_of(model: KerasModel, folder: Path) -> bytes:
+    with pytest.raises(CutShortError):
+        fit_with(Watches(Place(str(folder)), 2), model)
+    return (folder / NAME).read_bytes()
+
+
 def fit_with(watch: Watch, model: KerasModel, y: Any = CODES, **more: Any) -> KerasModel:
     np.random.seed(3)
     with watching(watch):
@@ -68,12 +87,16 @@ def fit_with(watch: Watch, model: KerasModel, y: Any = CODES, **more: Any) -> Ke
 
 def cut_and_taken_up(place: Place, model: KerasModel, y: Any = CODES, after: int = 3, **more: Any) -> KerasModel:
     """Train up to an epoch, and in a fit of its own from there on."""
+    first, second = Watches(place, after), Watches(place)
     with pytest.raises(CutShortError):
-        fit_with(Watches(place, after), model, y, **more)
-    second = Watches(place)
+        fit_with(first, model, y, **more)
+    assert first.told == [(done, done) for done in range(1, after + 1)]
+    assert [one.file for one in place.found()] == [NAME]
     fitted = fit_with(second, model, y, **more)
     assert second.not_again == after
-    assert [done for done, _ in second.told] == list(range(after + 1, fitted.n_iter_ + 1))
+    # The last epoch ends the training, and is written no more.
+    end = fitted.n_iter_
+    assert second.told == [*((done, done) for done in range(after + 1, end)), (end, end - 1)]
     return fitted
 
 
@@ -84,26 +107,20 @@ def assert_the_same(one: KerasModel, other: KerasModel) -> None:
 
 
 @pytest.mark.parametrize(
-    ("params", "y"),
+    ("params", "y", "weight"),
     [
-        ({"dropout": 0.3, "batch_norm": True, "optimizer": "adam", "metrics": ("accuracy",)}, CODES),
-        ({"optimizer": "nadam", "validation_split": 0.3, "random_state": None, "dropout": 0.2}, CODES),
-        ({"optimizer": "ftrl", "task": "regression", "scale": "standard", "hidden_layers": ()}, NUMBERS),
+        ({"dropout": 0.3, "batch_norm": True, "optimizer": "adam", "metrics": ("accuracy",)}, CODES, None),
+        ({"optimizer": "nadam", "validation_split": 0.3, "random_state": None, "dropout": 0.2}, CODES, WEIGHTS),
+        ({"optimizer": "ftrl", "task": "regression", "scale": "standard", "hidden_layers": ()}, NUMBERS, None),
     ],
 )
 def test_a_training_that_is_taken_up_ends_with_the_same_weights_and_history(
-    params: dict[str, Any], y: Any, place: Place
+    params: dict[str, Any], y: Any, weight: Any, place: Place
 ) -> None:
     np.random.seed(3)
-    undisturbed = net(**params).fit(X, y)
+    undisturbed = net(**params).fit(X, y, weight)
     assert undisturbed.n_iter_ == EPOCHS
-    assert_the_same(undisturbed, cut_and_taken_up(place, net(**params), y))
-
-
-def test_weights_of_rows_count_in_a_training_that_is_taken_up(place: Place) -> None:
-    weight = np.linspace(0.1, 2, len(X))
-    undisturbed = net(dropout=0.1, validation_split=0.2).fit(X, CODES, weight)
-    assert_the_same(undisturbed, cut_and_taken_up(place, net(dropout=0.1, validation_split=0.2), sample_weight=weight))
+    assert_the_same(undisturbed, cut_and_taken_up(place, net(**params), y, sample_weight=weight))
 
 
 def test_early_stopping_goes_on_from_what_it_had_seen(place: Place) -> None:
@@ -144,27 +161,19 @@ def test_the_order_of_rows_is_another_each_epoch_and_each_seed_and_the_same_agai
     assert (steps_of(10, 4), steps_of(8, 4), steps_of(3, 4)) == (3, 2, 1)
 
 
-def test_a_checkpoint_is_written_only_where_the_last_is_old_enough(place: Place) -> None:
-    watch = Watches(place, seconds=3600)
-    fit_with(watch, net())
-    assert watch.told == [(done, 0) for done in range(1, EPOCHS + 1)]
-    assert place.found() == []
-    often = Watches(place)
-    fit_with(often, net())
-    # The last epoch ends the training, and is written no more.
-    assert often.told == [*((done, done) for done in range(1, EPOCHS)), (EPOCHS, EPOCHS - 1)]
-    assert [one.file for one in place.found()] == [NAME]
+def test_a_checkpoint_is_written_where_the_last_is_old_enough_or_somebody_wants_to_stop(place: Place) -> None:
+    found: list[int] = []
 
-
-def test_one_who_wants_to_stop_gets_a_checkpoint_first(place: Place) -> None:
     class Stops(Watches):
         def wants_to_stop(self) -> bool:
-            return len(self.told) == 1
+            found.append(len(place.found()))
+            return len(self.told) in {1, EPOCHS - 1}
 
-    watch = Stops(place, after=2, seconds=3600)
-    with pytest.raises(CutShortError):
-        fit_with(watch, net())
-    assert watch.told == [(1, 0), (2, 2)]
+    watch = Stops(place, seconds=3600)
+    fit_with(watch, net())
+    # The last epoch ends the training, and is written no more.
+    assert watch.told == [(1, 0), *((done, 2) for done in range(2, EPOCHS + 1))]
+    assert found == [0, 0, 1, 1, 1, 1]
 
 
 @contextmanager
@@ -175,36 +184,34 @@ def warned(caplog: pytest.LogCaptureFixture, text: str) -> Iterator[None]:
     assert [record.getMessage() for record in caplog.records] == [text]
 
 
-def test_a_checkpoint_of_something_else_is_not_used(place: Place, caplog: pytest.LogCaptureFixture) -> None:
-    with pytest.raises(CutShortError):
-        fit_with(Watches(place, 2), net())
-    others = [net(learning_rate=0.04), net(random_state=8), net(batch_size=49)]
-    for other in others:
-        content = {path: path.read_bytes() for path in Path(place.address).iterdir()}
-        watch = Watches(place, seconds=3600)
-        with warned(caplog, "a checkpoint is another training's, so this one begins anew"):
+def test_a_checkpoint_of_something_else_is_not_used(
+    place: Place, cut_short: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = Path(place.address) / NAME
+    path.write_bytes(cut_short)
+    for other in (net(learning_rate=0.04), net(random_state=8)):
+        watch = Watches(place, after=1, seconds=3600)
+        text = "a checkpoint is another training's, so this one begins anew"
+        with warned(caplog, text), pytest.raises(CutShortError):
             fit_with(watch, other)
-        assert watch.told[0] == (1, 0)
-        assert content == {path: path.read_bytes() for path in Path(place.address).iterdir()}
+        assert watch.told == [(1, 0)]
+        assert path.read_bytes() == cut_short
 
 
 @pytest.mark.parametrize("harm", ["cut off", "shapes", "epochs"])
 def test_a_checkpoint_that_is_damaged_is_not_used(
-    harm: str, place: Place, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    harm: str, place: Place, cut_short: bytes, undisturbed: KerasModel, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with pytest.raises(CutShortError):
-        fit_with(Watches(place, 2), net())
     path = Path(place.address) / NAME
-    if harm == "cut off":
-        path.write_bytes(path.read_bytes()[:-9])
-    else:  # whole, and yet nothing that can be used
+    path.write_bytes(cut_short[:-9] if harm == "cut off" else cut_short)
+    if harm != "cut off":  # whole, and yet nothing that can be used
         rewrite(place, tmp_path, harm)
     watch = Watches(place, seconds=3600)
     unfit = "a checkpoint does not fit its network, so the training begins anew"
     with warned(caplog, unfit if harm == "shapes" else "a checkpoint can't be used, so its training begins anew"):
         fitted = fit_with(watch, net())
     assert watch.not_again == 0
-    assert_the_same(fitted, net().fit(X, CODES))
+    assert_the_same(fitted, undisturbed)
 
 
 def rewrite(place: Place, tmp_path: Path, harm: str) -> None:
@@ -216,21 +223,22 @@ def rewrite(place: Place, tmp_path: Path, harm: str) -> None:
     if harm == "epochs":
         state["epoch"] = 1
     else:
-        other = Place(str(tmp_path / "other"))
-        with pytest.raises(CutShortError):
-            fit_with(Watches(other, 2), net(hidden_layers=(9,)))
+        other = tmp_path / "other"
+        checkpoint_of(net(hidden_layers=(9,)), other)
         shutil.rmtree(folder)
         folder.mkdir()
-        assert Slot(other, NAME, 0).load(folder)
+        assert Slot(Place(str(other)), NAME, 0).load(folder)
     (folder / "state.json").write_text(json.dumps(state))
     slot.save(sorted(folder.iterdir()))
 
 
-def test_a_folder_that_is_gone_is_no_fault_of_the_training(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_folder_that_is_gone_is_no_fault_of_the_training(
+    place: Place, undisturbed: KerasModel, caplog: pytest.LogCaptureFixture
+) -> None:
     Path(place.address).rmdir()
     watch = Watches(place)
     text = "a checkpoint can't be written: the training goes on without, and begins anew if it is cut short"
     with warned(caplog, text):
         fitted = fit_with(watch, net())
     assert watch.told == [(done, 0) for done in range(1, EPOCHS + 1)]
-    assert_the_same(fitted, net().fit(X, CODES))
+    assert_the_same(fitted, undisturbed)

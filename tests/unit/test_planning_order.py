@@ -118,7 +118,7 @@ def rounds(trial: tuple[Json, dict[str, Json]]) -> Json:
     return rounds_of(library, merged(estimator, params))
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(grids=GRIDS, base=st.sampled_from(ENCODED))
 def test_units_are_those_that_share_a_fit_and_the_longest_come_first(grids: list[dict[str, Any]], base: Json) -> None:
     space = Space(grids)
@@ -144,7 +144,7 @@ def test_units_are_those_that_share_a_fit_and_the_longest_come_first(grids: list
             )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     grids=GRIDS,
     base=st.sampled_from(ENCODED),

@@ -22,18 +22,28 @@ import worker
 from producer import GridSearchCV, RandomizedSearchCV, Study, local_stack, split_params, submit
 
 ROOT = Path(__file__).resolve().parents[2]
-LEARNERS = {"sklearn", "xgboost", "lightgbm", "catboost", "tensorflow", "keras"}
+BOOSTERS = {"xgboost", "lightgbm", "catboost"}
+LEARNERS = {"sklearn", "tensorflow", "keras"} | BOOSTERS
+# Modules that are run and never imported.
+RUN = {"__main__", "guard", "janitor"}
 
 
-def loaded_by(*statements: str) -> set[str]:
-    """Return the top-level packages that a fresh interpreter has loaded after some imports."""
-    code = "\n".join([*statements, "import json, sys", "print(json.dumps(sorted(sys.modules)))"])
-    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
-    return {name.partition(".")[0] for name in json.loads(ran.stdout.splitlines()[-1])}
+def loaded_by(*steps: str) -> list[set[str]]:
+    """Return the top-level packages that a fresh interpreter has loaded after each of some steps."""
+    look = "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
+    code = "\n".join(["import json, sys", *(f"{step}\n{look}" for step in steps)])
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=90)
+    return [set(json.loads(line)) for line in ran.stdout.splitlines()]
 
 
 def modules_of(package: ModuleType) -> list[str]:
     return [module.name for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")]
+
+
+def everything_of(package: ModuleType) -> str:
+    """Return a statement that imports all modules but those that are run."""
+    names = (name for name in modules_of(package) if name.rpartition(".")[2] not in RUN)
+    return f"import {', '.join([package.__name__, *names])}"
 
 
 # ------------------------------------------------------------------------------ names
@@ -68,7 +78,7 @@ def test_the_other_packages_offer_their_modules_only(package: ModuleType) -> Non
 @pytest.mark.parametrize("package", [networks, producer, tuning, worker], ids=lambda package: package.__name__)
 def test_every_listed_name_of_every_module_exists(package: ModuleType) -> None:
     for name in modules_of(package):
-        if name.rpartition(".")[2] in {"__main__", "guard", "janitor"}:  # run, never imported
+        if name.rpartition(".")[2] in RUN:
             continue
         module = importlib.import_module(name)
         assert module.__doc__, name
@@ -136,47 +146,30 @@ def test_a_study_has_the_attributes_of_a_search(name: str) -> None:
 # --------------------------------------------------------------------------- imports
 
 
-def test_a_worker_starts_without_learners_and_without_the_producer() -> None:
-    assert not loaded_by("import worker.__main__") & (LEARNERS | {"numpy", "pandas", "pyarrow", "scipy", "producer"})
-
-
-def test_a_training_process_imports_a_learner_only_for_its_estimators() -> None:
-    assert not loaded_by("import worker.child, worker.chunks, worker.fitting") & {"xgboost", "lightgbm", "catboost"}
-    found = loaded_by("import sklearn.dummy, worker.fitting as f", "f.learner_of(sklearn.dummy.DummyClassifier)")
-    assert not found & {"xgboost", "lightgbm", "catboost"}
+def test_a_worker_starts_without_learners_and_imports_one_only_for_its_estimators() -> None:
+    trains = "import worker.child, worker.chunks, worker.fitting, sklearn.dummy"
+    asked = "worker.fitting.learner_of(sklearn.dummy.DummyClassifier)"
+    start, training, whole = loaded_by("import worker.__main__", f"{trains}; {asked}", everything_of(worker))
+    assert not start & (LEARNERS | {"numpy", "pandas", "pyarrow", "scipy", "producer"})
+    assert not training & BOOSTERS
+    assert "producer" not in whole
 
 
 def test_the_contract_imports_neither_side_and_no_learner() -> None:
-    everything = [f"import {name}" for name in modules_of(tuning)]
-    assert not loaded_by("import tuning", *everything) & (LEARNERS | {"producer", "worker", "kubernetes", "pandas"})
+    [found] = loaded_by(everything_of(tuning))
+    assert not found & (LEARNERS | {"producer", "worker", "kubernetes", "pandas"})
 
 
-def test_the_command_line_starts_without_learners() -> None:
-    found = loaded_by("import producer.cli")
-    assert not found & (LEARNERS | {"numpy", "pandas", "pyarrow", "scipy", "worker", "kubernetes"})
-
-
-def test_the_producer_starts_with_nothing_heavy() -> None:
-    found = loaded_by("import producer", "dir(producer)", "producer.__all__")
-    assert not found & (LEARNERS | {"numpy", "pandas", "pika", "pymongo", "worker"})
+def test_the_producer_starts_with_nothing_heavy_and_never_imports_the_worker() -> None:
+    steps = ("import producer; dir(producer); producer.__all__", "import producer.cli", everything_of(producer))
+    start, command, whole = loaded_by(*steps)
+    assert not start & (LEARNERS | {"numpy", "pandas", "pika", "pymongo", "worker"})
+    assert not command & (LEARNERS | {"numpy", "pandas", "pyarrow", "scipy", "worker", "kubernetes"})
+    assert not whole & (BOOSTERS | {"worker"})
 
 
 def test_networks_are_described_without_tensorflow() -> None:
-    everything = [f"import {name}" for name in modules_of(networks)]
     described = "networks.KerasModel(hidden_layers=(8,)).get_params(), repr(networks.KerasModel(epochs=3))"
-    assert not loaded_by("import networks", "dir(networks)") & (LEARNERS | {"numpy"})
-    found = loaded_by("import networks", *everything, described)
+    start, found = loaded_by("import networks; dir(networks)", f"{everything_of(networks)}; {described}")
+    assert not start & (LEARNERS | {"numpy"})
     assert not found & (LEARNERS - {"sklearn"} | {"producer", "worker"})
-
-
-def test_the_producer_never_imports_the_worker_nor_the_worker_the_producer() -> None:
-    runs = {"__main__", "guard", "janitor"}
-    sides = {
-        package.__name__: loaded_by(
-            *(f"import {name}" for name in modules_of(package) if name.rpartition(".")[2] not in runs)
-        )
-        for package in (producer, worker)
-    }
-    assert "worker" not in sides["producer"]
-    assert "producer" not in sides["worker"]
-    assert not sides["producer"] & {"xgboost", "lightgbm", "catboost"}
