@@ -19,12 +19,13 @@ from sklearn.utils import get_tags
 
 from networks.hooks import watching
 from tuning.allowlist import resolve
-from tuning.boosting import shared_fit, stops_early
+from tuning.boosting import NETWORKS, library_of, shared_fit, stops_early
 from tuning.codec import Json, decode
 from tuning.dataset import Matrix
 from tuning.documents import Document, now, trial_id
 from tuning.errors import InputError
 from tuning.messages import Chunk, Trial, decode_chunk
+from tuning.pipelines import tail_of
 from tuning.seeds import seed_of
 from tuning.settings import Settings
 from tuning.store import Store
@@ -120,6 +121,8 @@ class Planned:
         Neighbours of one group share a fit on each fold.
     rounds : int
         Rounds of its own; 0 where it can't share.
+    by_epochs : bool
+        Whether these are a network's.
     stops_early : bool
         Whether it needs an evaluation set.
     attempt : int
@@ -130,6 +133,7 @@ class Planned:
     candidate: Candidate
     group: str
     rounds: int
+    by_epochs: bool
     stops_early: bool
     attempt: int
 
@@ -144,6 +148,7 @@ class Planned:
             candidate=candidate,
             group=shared.key if shared else f"trial {trial.number}",
             rounds=shared.rounds if shared else 0,
+            by_epochs=library_of(tail_of(encoded, trial.params).estimator) is NETWORKS,
             stops_early=stops_early(encoded, trial.params),
             attempt=attempt,
         )
@@ -349,7 +354,7 @@ class ChunkEvaluator:
         pairwise = candidate.pairwise(self._cache.dataset(objective.dataset).X)
         fold, derived = self._cache.fold(objective, number, pairwise=pairwise, watched=watched)
         rounds = [one.rounds for one in group] if len(group) > 1 else []
-        watch = self._watch(work.chunk, largest.trial, started_at, number, rounds)
+        watch = self._watch(work.chunk, largest.trial, started_at, number, rounds if largest.by_epochs else ())
         with watching(watch):
             results = fit_and_score(
                 candidate,
