@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 History: TypeAlias = dict[str, list[float]]
 """Loss and metrics by name, one number an epoch."""
+Weights: TypeAlias = dict[int, list[NDArray[Any]]]
+"""A network's weights by epoch, counted from 1."""
 
 _STATE, _ARRAYS = "state.json", "arrays.npz"
 # What early stopping goes by, beside its best weights.
@@ -50,6 +52,8 @@ class Backup:
     stopper : keras.callbacks.EarlyStopping or None
     history : dict
         Of the training, kept by whoever notes it; filled from the checkpoint.
+    earlier : dict
+        Weights of earlier epochs, kept by whoever wants them; filled likewise.
 
     Attributes
     ----------
@@ -62,7 +66,15 @@ class Backup:
     """
 
     def __init__(
-        self, slot: Slot, model: Any, folder: Path, fit: str, epochs: int, stopper: Any, history: History
+        self,
+        slot: Slot,
+        model: Any,
+        folder: Path,
+        fit: str,
+        epochs: int,
+        stopper: Any,
+        history: History,
+        earlier: Weights,
     ) -> None:
         self._slot = slot
         self._model = model
@@ -73,6 +85,7 @@ class Backup:
         self._epochs = epochs
         self._stopper = stopper
         self._history = history
+        self._earlier = earlier
         self._seen: dict[str, Any] = {}
         self._usable = True
         self._began = self._written = time.monotonic()
@@ -91,7 +104,7 @@ class Backup:
         try:
             if not self._slot.load(self._folder):
                 return
-            state, extra, best = self._read()
+            state, extra, best, earlier = self._read()
         except Exception as exc:  # noqa: BLE001 - whatever libraries raise of a file that is not as they left it
             logger.warning(
                 "a checkpoint can't be used, so its training begins anew",
@@ -110,12 +123,13 @@ class Backup:
             )
             return
         self._history.update(state["history"])
+        self._earlier.update(earlier)
         self._seen = state["stopper"] | ({"best_weights": best} if best else {}) if state["stopper"] else {}
         self.first = self.kept = state["epoch"]
         self.spent = state["seconds"]
         logger.info("took a training up from its checkpoint", extra=about | {"epochs": self.first})
 
-    def _read(self) -> tuple[dict[str, Any], list[NDArray[Any]], list[NDArray[Any]]]:
+    def _read(self) -> tuple[dict[str, Any], list[NDArray[Any]], list[NDArray[Any]], Weights]:
         """Return what lies beside Keras' own files, looked at as what a stranger may have written."""
         read: dict[str, Any] = json.loads((self._folder / _STATE).read_text())
         epoch, history, seen = int(read["epoch"]), read["history"], read["stopper"]
@@ -132,9 +146,14 @@ class Backup:
             raise ValueError(f"its history is not of {epoch} epochs")
         with np.load(self._folder / _ARRAYS, allow_pickle=False) as arrays:
             extra, best = ([arrays[name] for name in _numbered(kind, arrays.files)] for kind in ("extra", "best"))
-        if best and [one.shape for one in best] != [one.shape for one in self._model.get_weights()]:
-            raise ValueError("its best weights have other shapes than the network")
-        return state, extra, best
+            earlier = {
+                number: [arrays[name] for name in _numbered(_after(number), arrays.files)] for number in read["earlier"]
+            }
+        shapes = [one.shape for one in self._model.get_weights()]
+        for weights in [*([best] if best else []), *earlier.values()]:
+            if [one.shape for one in weights] != shapes:
+                raise ValueError("its weights of earlier epochs have other shapes than the network")
+        return state, extra, best, earlier
 
     def _restore(self, state: dict[str, Any], extra: list[NDArray[Any]]) -> None:
         """Give the model what the checkpoint holds, or leave it as it is."""
@@ -192,16 +211,21 @@ class Backup:
             "seconds": self.spent + time.monotonic() - self._began,
             "history": self._history,
             "stopper": None if stopper is None else {name: getattr(stopper, name) for name in _SEEN},
+            "earlier": sorted(self._earlier),
         }
         (self._folder / _STATE).write_text(json.dumps(state))
         arrays = {f"extra{position}": one.numpy() for position, one in enumerate(_not_saved(self._model))}
         if stopper is not None and stopper.best_weights is not None:
             arrays |= {f"best{position}": one for position, one in enumerate(stopper.best_weights)}
+        for number, weights in self._earlier.items():
+            arrays |= {f"{_after(number)}{position}": one for position, one in enumerate(weights)}
         np.savez(self._folder / _ARRAYS, **arrays)
 
 
 @contextmanager
-def backed_up(slot: Slot, model: Any, fit: str, epochs: int, stopper: Any, history: History) -> Iterator[Backup | None]:
+def backed_up(
+    slot: Slot, model: Any, fit: str, epochs: int, stopper: Any, history: History, earlier: Weights
+) -> Iterator[Backup | None]:
     """Return what backs a training up, with the model as the checkpoint has it; None where it can't be.
 
     Parameters
@@ -209,7 +233,7 @@ def backed_up(slot: Slot, model: Any, fit: str, epochs: int, stopper: Any, histo
     slot : Slot
     model : keras.Model
         Compiled.
-    fit, epochs, stopper, history
+    fit, epochs, stopper, history, earlier
         As for `Backup`.
     """
     try:
@@ -219,7 +243,7 @@ def backed_up(slot: Slot, model: Any, fit: str, epochs: int, stopper: Any, histo
         yield None
         return
     with scratch as folder:
-        backup = Backup(slot, model, Path(folder), fit, epochs, stopper, history)
+        backup = Backup(slot, model, Path(folder), fit, epochs, stopper, history, earlier)
         backup.resume()
         yield backup
 
@@ -236,6 +260,11 @@ def _not_saved(model: Any) -> list[Any]:
     """Return the variables that Keras does not save with the weights: the state of generators of random numbers."""
     saved = {id(one) for one in model.weights}
     return [one for one in model.variables if id(one) not in saved]
+
+
+def _after(epoch: int) -> str:
+    """Return what an epoch's weights are called; the end keeps those of 1 and 10 apart."""
+    return f"after {epoch}: "
 
 
 def _numbered(kind: str, names: list[str]) -> list[str]:

@@ -201,15 +201,14 @@ class KerasModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         keras.backend.clear_session()
         with on_device(self.device), seeded(keras, seed, deterministic=self.deterministic), freed():
             self._model = assembled(keras, params, head, self.input_shape_, self._scaling)
-            self.history_, self.best_epoch_ = train(
-                keras, self._model, params, head, rows, watched, callbacks, seed=seed
-            )
+            trained = train(keras, self._model, params, head, rows, watched, callbacks, seed=seed)
+        self.history_, self.best_epoch_, self._earlier = trained
         self.n_iter_ = len(self.history_["loss"])
         return self
 
     def _forget(self) -> None:
         """Take off what an earlier fit has left, with other parameters perhaps."""
-        for name in ("_model", "_weights", "classes_", "history_"):
+        for name in ("_model", "_weights", "_earlier", "classes_", "history_"):
             if hasattr(self, name):
                 delattr(self, name)
 
@@ -331,7 +330,7 @@ class KerasModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         return tags
 
     def __getstate__(self) -> dict[str, Any]:
-        state = {name: value for name, value in super().__getstate__().items() if name != "_model"}
+        state = {name: value for name, value in super().__getstate__().items() if name not in {"_model", "_earlier"}}
         if hasattr(self, "_model"):
             state["_weights"] = [np.array(one) for one in self._model.get_weights()]
         return state

@@ -12,10 +12,19 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from networks.checkpoints import Slot
+    from networks.estimator import KerasModel
 
 
 class Watch:
-    """Is told of every network that is trained in a block of `watching`. This one does nothing: derive from it."""
+    """Is told of every network that is trained in a block of `watching`. This one does nothing: derive from it.
+
+    Attributes
+    ----------
+    keeps : frozenset of int
+        Epochs, counted from 1, after which the network's weights are kept: it can be taken back to them.
+    """
+
+    keeps: frozenset[int] = frozenset()
 
     def begin(self) -> Slot | None:
         """Return where the training that begins is to be checkpointed; None is nowhere."""
@@ -38,6 +47,35 @@ class Watch:
     def wants_to_stop(self) -> bool:
         """Say whether a checkpoint shall be written now, for `epoch` will end the training by an exception."""
         return False
+
+
+def was_at(fitted: KerasModel, epoch: int) -> bool:
+    """Say whether `go_back` can make a network what it was after an epoch.
+
+    Parameters
+    ----------
+    fitted : KerasModel
+    epoch : int
+        Counted from 1.
+    """
+    return epoch in fitted._earlier or epoch >= fitted.n_iter_
+
+
+def go_back(fitted: KerasModel, epoch: int) -> None:
+    """Let a network be what it was after an epoch, as if it had been trained for no more.
+
+    Parameters
+    ----------
+    fitted : KerasModel
+        It does not come back from there.
+    epoch : int
+        Counted from 1; one that `was_at` affirms.
+    """
+    if epoch >= fitted.n_iter_:  # it may have been trained for less: its loss became NaN
+        return
+    fitted.model_.set_weights(fitted._earlier[epoch])
+    fitted.history_ = {name: values[:epoch] for name, values in fitted.history_.items()}
+    fitted.n_iter_ = epoch
 
 
 _watch: ContextVar[Watch | None] = ContextVar("watch over fits", default=None)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from networks.backend import compiles
-from networks.backup import backed_up
+from networks.backup import Weights, backed_up
 from networks.batches import batches, steps_of
 from networks.builders import SHARED, Shape, build
 from networks.heads import Head
@@ -23,8 +23,28 @@ from tuning.networks import METRICS, OPTIMIZERS
 Params = Mapping[str, Any]
 """Parameters of KerasModel by name."""
 
+# Bytes of weights that are kept of one training beside its last: of epochs beyond it has none.
+_MOST_KEPT = 2**28
 # Rows that are predicted at once: of images a convolution holds megabytes for each dozen.
 _PREDICTED_AT_ONCE = 256
+
+
+class Trained(NamedTuple):
+    """What there is of a training beside the model.
+
+    Attributes
+    ----------
+    history : dict of str to list of float
+        Loss and metrics, one number an epoch; ``val_loss`` and so on of what is held out.
+    best_epoch : int or None
+        The epoch whose weights early stopping has put back, counted from 1.
+    earlier : dict of int to list of ndarray
+        Weights after those epochs that the watch keeps, by epoch.
+    """
+
+    history: dict[str, list[float]]
+    best_epoch: int | None
+    earlier: Weights
 
 
 class Rows(NamedTuple):
@@ -142,7 +162,7 @@ def train(
     callbacks: Sequence[Any],
     *,
     seed: int,
-) -> tuple[dict[str, list[float]], int | None]:
+) -> Trained:
     """Compile and train a model; where a checkpoint of this training lies, from there on.
 
     Parameters
@@ -162,10 +182,7 @@ def train(
 
     Returns
     -------
-    history : dict of str to list of float
-        Loss and metrics, one number an epoch; ``val_loss`` and so on of what is held out.
-    best_epoch : int or None
-        The epoch whose weights early stopping has put back, counted from 1.
+    Trained
     """
     optimizer = getattr(keras.optimizers, OPTIMIZERS[params["optimizer"]])(learning_rate=float(params["learning_rate"]))
     metrics = [_metric(keras, name) for name in params["metrics"]]
@@ -195,11 +212,20 @@ def train(
     epochs, batch_size = int(params["epochs"]), int(params["batch_size"])
     watch = watch_in_force()
     slot = watch.begin()
+    earlier: Weights = {}
+
+    def keep(epoch: int, logs: Mapping[str, float]) -> None:  # noqa: ARG001 - Keras' signature
+        if epoch + 1 in watch.keeps:
+            weights = model.get_weights()
+            if (len(earlier) + 1) * sum(one.nbytes for one in weights) <= _MOST_KEPT:
+                earlier[epoch + 1] = weights
+
+    own.append(keras.callbacks.LambdaCallback(on_epoch_end=keep))
     with ExitStack() as stack:
         backup = None
         if slot is not None:
-            what = _what(params, head, rows, watched, seed)
-            backup = stack.enter_context(backed_up(slot, model, what, epochs, stopper, history))
+            what = _what(params, head, rows, watched, seed, watch.keeps)
+            backup = stack.enter_context(backed_up(slot, model, what, epochs, stopper, history, earlier))
         first = 0 if backup is None else backup.first
         if backup is not None and first:
             watch.resumed(first, backup.spent)
@@ -222,14 +248,14 @@ def train(
             verbose=0,
         )
     best = None if stopper is None or stopper.best_weights is None else int(stopper.best_epoch) + 1
-    return history, best
+    return Trained(history, best, earlier)
 
 
-def _what(params: Params, head: Head, rows: Rows, watched: Rows | None, seed: int) -> str:
+def _what(params: Params, head: Head, rows: Rows, watched: Rows | None, seed: int, keeps: frozenset[int]) -> str:
     """Return a digest of what is trained, wherever, by which a checkpoint of something else is told."""
     described = sorted((name, value) for name, value in params.items() if name != "device")
     shapes = [part.shape for one in (rows, watched) if one is not None for part in one.arrays]
-    return hashlib.sha256(repr((described, head, shapes, seed)).encode()).hexdigest()
+    return hashlib.sha256(repr((described, head, shapes, seed, sorted(keeps))).encode()).hexdigest()
 
 
 def _metric(keras: Any, name: str) -> Any:

@@ -1,7 +1,8 @@
-"""What both sides know of the boosting libraries: which trials may share a fit, and what their parameters are called.
+"""What both sides know of what is trained round by round: which trials may share a fit, and what parameters are called.
 
 A boosted model of 500 rounds contains the model of its first 100, so trials that differ in the number of rounds
-alone need one fit. That holds only where no parameter makes a round depend on how many there will be. The tables
+alone need one fit. A network of 20 epochs was that of 10 on its way, if somebody keeps its weights then. That holds
+only where no parameter makes a round depend on how many there will be. The tables
 below name the parameters, and the values of some, under which prefixes were compared with separate fits bit for
 bit; a trial with any other parameter is fitted alone. A pipeline is seen through to its last step (`tuning.pipelines`).
 """
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from tuning.devices import wants_gpu
+from tuning.networks import NETWORK, PARAMETERS
 from tuning.pipelines import tail_of, with_tail
 from tuning.reserved import KEYS
 
@@ -25,12 +27,12 @@ LibraryName: TypeAlias = Literal["xgboost", "lightgbm", "catboost"]
 
 @dataclass(frozen=True, kw_only=True)
 class Library:
-    """One boosting library's words.
+    """The words of one library for what it trains round by round.
 
     Attributes
     ----------
     classes : frozenset of str
-        Dotted names of the estimators that are boosted round by round.
+        Dotted names of the estimators that are trained so.
     rounds : tuple of str
         Names for the number of rounds; of several that are set, the first counts.
     default_rounds : int
@@ -162,6 +164,20 @@ LIBRARIES: dict[LibraryName, Library] = {
 }
 
 
+# The order of rows is a function of seed and epoch (`networks.batches`), and dropout draws one number after the other.
+# Without a seed each trial has its own; early stopping goes back to weights of its own choice.
+NETWORKS = Library(
+    classes=frozenset({NETWORK}),
+    rounds=("epochs",),
+    default_rounds=10,
+    threads=frozenset(),
+    free=frozenset(PARAMETERS) - {"epochs", "patience", "device"},
+    binning=frozenset(),
+    only={"patience": (None,), "device": ("cpu",)},
+    required=frozenset({"random_state"}),
+)
+
+
 class SharedFit(NamedTuple):
     """What a trial may share: trials of the same key differ in their rounds alone."""
 
@@ -170,8 +186,10 @@ class SharedFit(NamedTuple):
 
 
 def library_of(estimator: Json) -> Library | None:
-    """Return the library of an encoded estimator that boosts round by round, or None."""
+    """Return the library of an encoded estimator that is trained round by round, or None."""
     name = str(estimator.get("__estimator__", ""))
+    if name == NETWORK:
+        return NETWORKS
     library = LIBRARIES.get(name.partition(".")[0])  # type: ignore[call-overload]  # any name may be asked for
     return library if library and name in library.classes else None
 

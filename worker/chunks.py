@@ -7,7 +7,7 @@ import functools
 import inspect
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,12 +19,13 @@ from sklearn.utils import get_tags
 
 from networks.hooks import watching
 from tuning.allowlist import resolve
-from tuning.boosting import shared_fit, stops_early
+from tuning.boosting import NETWORKS, library_of, shared_fit, stops_early
 from tuning.codec import Json, decode
 from tuning.dataset import Matrix
 from tuning.documents import Document, now, trial_id
 from tuning.errors import InputError
 from tuning.messages import Chunk, Trial, decode_chunk
+from tuning.pipelines import tail_of
 from tuning.seeds import seed_of
 from tuning.settings import Settings
 from tuning.store import Store
@@ -120,6 +121,8 @@ class Planned:
         Neighbours of one group share a fit on each fold.
     rounds : int
         Rounds of its own; 0 where it can't share.
+    by_epochs : bool
+        Whether these are a network's.
     stops_early : bool
         Whether it needs an evaluation set.
     attempt : int
@@ -130,6 +133,7 @@ class Planned:
     candidate: Candidate
     group: str
     rounds: int
+    by_epochs: bool
     stops_early: bool
     attempt: int
 
@@ -144,6 +148,7 @@ class Planned:
             candidate=candidate,
             group=shared.key if shared else f"trial {trial.number}",
             rounds=shared.rounds if shared else 0,
+            by_epochs=library_of(tail_of(encoded, trial.params).estimator) is NETWORKS,
             stops_early=stops_early(encoded, trial.params),
             attempt=attempt,
         )
@@ -276,9 +281,11 @@ class ChunkEvaluator:
         outcome = summary([result], [*objective.scorers], objective.refit) | {"shared_by": 1, "model": model}
         return trial_document(chunk, one.trial, self._settings, outcome, started_at=started_at, attempts=one.attempt)
 
-    def _watch(self, chunk: Chunk, trial: Trial, started_at: datetime, fold: int) -> FoldWatch:
+    def _watch(
+        self, chunk: Chunk, trial: Trial, started_at: datetime, fold: int, shared_by: Sequence[int] = ()
+    ) -> FoldWatch:
         slots = self.checkpoints.slots(chunk, trial, fold)
-        return FoldWatch(chunk, trial, started_at, fold, slots, self._on_epoch, self._stopping)
+        return FoldWatch(chunk, trial, started_at, fold, slots, self._on_epoch, self._stopping, shared_by)
 
     def _documents(self, work: _Work, group: list[Planned]) -> Iterator[list[Document]]:
         """Evaluate trials that share a fit on each fold, or one that does not."""
@@ -346,7 +353,8 @@ class ChunkEvaluator:
             watched = "set apart" if objective.validation else "held out"
         pairwise = candidate.pairwise(self._cache.dataset(objective.dataset).X)
         fold, derived = self._cache.fold(objective, number, pairwise=pairwise, watched=watched)
-        watch = self._watch(work.chunk, largest.trial, started_at, number)
+        rounds = [one.rounds for one in group] if len(group) > 1 else []
+        watch = self._watch(work.chunk, largest.trial, started_at, number, rounds if largest.by_epochs else ())
         with watching(watch):
             results = fit_and_score(
                 candidate,
@@ -359,9 +367,9 @@ class ChunkEvaluator:
                 weigh_scores=objective.weigh_scores,
                 learner=candidate.learner,
                 derived=None if candidate.in_place else derived,
-                rounds=[one.rounds for one in group] if len(group) > 1 else (),
+                rounds=rounds,
             )
-        return [result and watch.noted(result) for result in results]
+        return [result and watch.noted(result, one.rounds) for one, result in zip(group, results, strict=True)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -64,6 +64,10 @@ class Epochs:
         """Epochs so far."""
         return _length(self.history)
 
+    def after(self, epochs: int) -> Epochs:
+        """Return what there was to tell after so many epochs."""
+        return replace(self, history={name: values[:epochs] for name, values in self.history.items()})
+
     @property
     def curve(self) -> Curve:
         """What is told of them. Of many it takes a moment, which not every epoch is worth."""
@@ -118,9 +122,13 @@ class FoldWatch(Watch):
         Is told of each epoch.
     stopping : callable
         Says whether the training shall end once a checkpoint is written; `tell` ends it.
+    shared_by : sequence of int, default=()
+        The trials that share the fit, by their epochs.
 
     Attributes
     ----------
+    keeps : frozenset of int
+        As of `Watch`.
     resumed_epochs : int
         Epochs that were not trained again.
     spared_seconds : float
@@ -136,10 +144,13 @@ class FoldWatch(Watch):
         slots: Callable[[int], Slot | None],
         tell: Callable[[Epochs], None],
         stopping: Callable[[], bool],
+        shared_by: Sequence[int] = (),
     ) -> None:
         self._n_folds = 1 if chunk.objective.keep_model else chunk.objective.n_splits
         self._chunk, self._trial, self._started_at, self._fold = chunk, trial, started_at, fold
         self._slots, self._tell, self._stopping = slots, tell, stopping
+        self.keeps = frozenset(shared_by) - {max(shared_by, default=0)}
+        self._shared_by = shared_by
         self._networks = 0
         self._checkpointed = False
         self._last: Epochs | None = None
@@ -177,14 +188,25 @@ class FoldWatch(Watch):
         )
         self._tell(self._last)
 
-    def noted(self, result: FoldResult) -> FoldResult:
-        """Return the fit's result with what was seen of its networks: the curve is that of the last."""
+    def noted(self, result: FoldResult, epochs: int = 0) -> FoldResult:
+        """Return a result of the fit with what was seen of its networks: the curve is that of the last.
+
+        Parameters
+        ----------
+        result : FoldResult
+        epochs : int, default=0
+            Those of its trial, one of several that share the fit.
+        """
         if self._last is None:
             return result
+        last, resumed, part = self._last, self.resumed_epochs, 1.0
+        if self._shared_by:
+            last, resumed = last.after(epochs), min(resumed, epochs)
+            part = epochs / sum(self._shared_by)
         return replace(
             result,
             # As of folds that an earlier worker fitted: whose seconds they are does not matter.
-            fit_seconds=result.fit_seconds + self.spared_seconds,
-            epochs=self._last.curve,
-            resumed_epochs=self.resumed_epochs,
+            fit_seconds=result.fit_seconds + self.spared_seconds * part,
+            epochs=last.curve,
+            resumed_epochs=resumed,
         )

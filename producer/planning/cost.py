@@ -176,7 +176,7 @@ def class_name(estimator: Json) -> str:
 
 def is_guess(estimator: Json) -> bool:
     """Say whether nothing is known of an encoded estimator's cost, or of the other steps of a pipeline."""
-    return library_of(estimator) is None and not is_network(estimator)
+    return library_of(estimator) is None
 
 
 def changes_cost(estimator: Json, name: str) -> bool:
@@ -215,15 +215,15 @@ def fit_cost(estimator: Json, params: Mapping[str, Json], shape: Shape) -> Cost:
     Returns
     -------
     Cost
-        Never less for more rows, columns, depth, leaves or classes. A network's is without rounds. For an estimator
-        that is neither that nor one of the boosting libraries' a plain guess (see `is_guess`), without rounds too.
+        Never less for more rows, columns, depth, leaves or classes. A network's rounds are its epochs. For an estimator
+        that is neither that nor one of the boosting libraries' a plain guess (see `is_guess`), without rounds.
     """
     tail = tail_of(estimator, params)
     rows, columns, classes = shape
     if is_network(tail.estimator):
-        seconds = network_seconds(merged(tail.estimator, tail.params), rows, columns, classes)
+        once, epoch = network_seconds(merged(tail.estimator, tail.params), rows, columns, classes)
         prepared = rows * columns * _GUESS_A_VALUE if tail.prefix else 0.0
-        return Cost(min(seconds + prepared, _LONGEST), 0.0)
+        return Cost(min(once + prepared, _LONGEST), min(epoch, _LONGEST))
     if library_of(tail.estimator) is None:
         together = merged(estimator, params)
         repeats = math.prod(

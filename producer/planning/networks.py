@@ -2,7 +2,8 @@
 
 ::
 
-    seconds = start + layers x layer + epochs x steps x (step + weights x update) + epochs x rows x products x product
+    fixed = start + layers x layer
+    per_epoch = steps x (step + weights x update) + rows x products x product
 
 `weights` is how many numbers a step changes, `products` how often a row is multiplied with one: the same in dense
 layers, far more in convolutions. The constants are of 13 fits with TensorFlow 2.21 on one thread of a cloud machine,
@@ -26,10 +27,10 @@ _STEP = 1.4e-3
 _UPDATE = 3e-9
 _PRODUCT = 1e-10
 
-_DEFAULTS: Mapping[str, float] = {"epochs": 10, "batch_size": 32, "validation_split": 0.0}
+_DEFAULTS: Mapping[str, float] = {"batch_size": 32, "validation_split": 0.0}
 _HIDDEN, _FILTERS, _KERNEL, _POOL = [64], [32, 64], 3, 2
 
-COSTLY = frozenset({"builder", "builder_params", "hidden_layers", "batch_norm", *_DEFAULTS})
+COSTLY = frozenset({"builder", "builder_params", "hidden_layers", "batch_norm", "epochs", *_DEFAULTS})
 """Parameters that change the cost."""
 
 
@@ -38,8 +39,8 @@ def is_network(estimator: Json) -> bool:
     return isinstance(estimator, dict) and estimator.get("__estimator__") == NETWORK
 
 
-def network_seconds(params: Mapping[str, Json], rows: int, columns: int, classes: int) -> float:
-    """Return the expected seconds of one fit.
+def network_seconds(params: Mapping[str, Json], rows: int, columns: int, classes: int) -> tuple[float, float]:
+    """Return the expected seconds of one fit: once, and for each epoch.
 
     Parameters
     ----------
@@ -52,14 +53,14 @@ def network_seconds(params: Mapping[str, Json], rows: int, columns: int, classes
     classes : int
         0 where there are none.
     """
-    epochs, batch, share = (_number(params.get(name), default) for name, default in _DEFAULTS.items())
+    batch, share = (_number(params.get(name), default) for name, default in _DEFAULTS.items())
     trained = rows * (1 - min(max(share, 0.0), 1.0))
     steps = math.ceil(trained / max(batch, 1))
     layers, weights, products = _layers(params, columns, classes if classes > 2 else 1)
     # What is held out is predicted, which is a third of training on it.
     seen = trained + (rows - trained) / 3
     start = _START + layers * _LAYER * (2 if params.get("batch_norm") is True else 1)
-    return start + max(epochs, 1) * (steps * (_STEP + weights * _UPDATE) + seen * products * _PRODUCT)
+    return start, steps * (_STEP + weights * _UPDATE) + seen * products * _PRODUCT
 
 
 def _layers(params: Mapping[str, Json], columns: int, outputs: int) -> tuple[int, float, float]:

@@ -1,0 +1,161 @@
+"""Networks that differ in their epochs alone: trained once, with the numbers of trainings of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from evaluating import Worker, X, Y, same_outcome, shared_by
+from nets import needs_tensorflow, weights_of
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+
+from networks import KerasModel, training
+from networks.checkpoints import Place, Slot, name_of
+from networks.hooks import Watch, go_back, was_at, watching
+from producer.planning.cost import rounds_of_fit
+from tuning.boosting import shared_fit
+from tuning.codec import encode_estimator
+from tuning.documents import Document
+
+EPOCHS = (1, 3, 2, 3)  # in no order, one of them twice
+
+
+def net(**params: Any) -> KerasModel:
+    given = {"hidden_layers": (6,), "learning_rate": 0.05, "batch_size": 16, "random_state": 3, "deterministic": True}
+    return KerasModel(**{**given, **params})
+
+
+def shared(estimator: Any, **params: Any) -> tuple[str, int] | None:
+    return shared_fit(encode_estimator(estimator, "estimator"), params)
+
+
+def of_each(*, name: str = "epochs") -> list[dict[str, Any]]:
+    return [{name: epochs} for epochs in EPOCHS]
+
+
+def curves(documents: list[Document]) -> list[Any]:
+    return [one["split_epochs"] for one in documents]
+
+
+# ------------------------------------------------------------------------------- who shares
+
+
+def test_networks_that_differ_in_their_epochs_alone_have_one_key() -> None:
+    first, second, third = shared(net(), epochs=2), shared(net(epochs=9)), shared(net(dropout=0.1), epochs=2)
+    assert first
+    assert second
+    assert third
+    assert first[0] == second[0] != third[0]
+    assert (first[1], second[1]) == (2, 9)
+    assert shared(net()) == (first[0], 10), "Keras' own ten, where nobody says"
+    assert rounds_of_fit(encode_estimator(net(), "estimator"), {"epochs": 4}) == 4
+
+
+@pytest.mark.parametrize(
+    "params", [{"random_state": None}, {"patience": 2}, {"device": "gpu"}, {"epochs": 0}, {"epochs": "2"}]
+)
+def test_a_network_that_may_end_otherwise_is_trained_alone(params: dict[str, Any]) -> None:
+    assert shared(net(), **{"epochs": 2, **params}) is None
+
+
+def test_the_last_step_of_a_pipeline_shares_too() -> None:
+    pipeline = Pipeline([("scale", StandardScaler()), ("net", net())])
+    first, second = shared(pipeline, net__epochs=2), shared(pipeline, net__epochs=3)
+    assert first
+    assert second
+    assert first[0] == second[0]
+    assert shared(pipeline, net__epochs=2, scale__with_mean=False) != first
+
+
+# ------------------------------------------------------------------------------- the same numbers
+
+
+@needs_tensorflow
+def test_shared_epochs_have_the_bits_of_trainings_of_their_own() -> None:
+    params = {
+        "dropout": 0.3,
+        "batch_norm": True,
+        "scale": "standard",
+        "validation_split": 0.25,
+        "metrics": ("accuracy",),
+    }
+    together = Worker().evaluate(net(**params), *of_each())
+    alone = Worker().evaluate(net(**params), *of_each(), share_fits=False)
+    assert shared_by(together) == [4] * 4
+    assert shared_by(alone) == [1] * 4
+    same_outcome(together, alone)
+    assert curves(together) == curves(alone)
+    assert [len(one["split_epochs"][0]["loss"]) for one in together] == [*EPOCHS]
+    assert len({one["mean_test_score"] for one in together}) == 3
+    assert all(one["saved_seconds"] > 0 for one in together if one["params"]["epochs"] < 3)
+
+
+@needs_tensorflow
+def test_a_network_behind_a_pipeline_s_steps_shares_its_epochs() -> None:
+    pipeline = Pipeline([("scale", StandardScaler()), ("net", net())])
+    together = Worker().evaluate(pipeline, *of_each(name="net__epochs"))
+    alone = Worker().evaluate(pipeline, *of_each(name="net__epochs"), share_fits=False)
+    assert shared_by(together) == [4] * 4
+    same_outcome(together, alone)
+
+
+@needs_tensorflow
+def test_a_loss_that_becomes_nan_ends_all_that_were_to_go_on() -> None:
+    wild = net(task="regression", learning_rate=0.1, optimizer="sgd")
+    scorers = {"score": "neg_mean_squared_error"}
+    trials = [{"epochs": epochs} for epochs in (1, 40, 60)]
+    worker = Worker(y=X[:, 0] * 10)
+    together = worker.evaluate(wild, *trials, scorers=scorers)
+    alone = Worker(y=X[:, 0] * 10).evaluate(wild, *trials, scorers=scorers, share_fits=False)
+    same_outcome(together, alone)
+    assert repr(curves(together)) == repr(curves(alone)), "NaN is no equal of NaN"
+    assert len(together[2]["split_epochs"][0]["loss"]) < 40, "it ends before"
+
+
+@needs_tensorflow
+def test_epochs_of_a_network_too_large_to_keep_are_trained_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Worker().evaluate(net(), *of_each())
+    size = sum(4 * number for number in (4 * 6, 6, 6, 1))
+    monkeypatch.setattr(training, "_MOST_KEPT", size)
+    some = Worker().evaluate(net(), *of_each())
+    same_outcome(sorted(some, key=itemgetter("number")), whole)
+    assert sorted(shared_by(some)) == [1, 3, 3, 3]
+
+
+class Watches(Watch):
+    """Keeps the weights after two epochs, checkpoints each, and cuts the training short after some."""
+
+    keeps = frozenset({2})
+
+    def __init__(self, place: Place, after: int | None) -> None:
+        self.slot = Slot(place, name_of("study", 0, 0, 0), 0.0)
+        self.after = after
+
+    def begin(self) -> Slot:
+        return self.slot
+
+    def epoch(self, history: Mapping[str, Sequence[float]], kept: int) -> None:
+        assert kept <= len(history["loss"])
+        if len(history["loss"]) == self.after:
+            raise InterruptedError
+
+
+@needs_tensorflow
+@pytest.mark.parametrize("after", [1, 3])
+def test_what_is_kept_of_earlier_epochs_is_in_the_checkpoint(tmp_path: Path, after: int) -> None:
+    place = Place(str(tmp_path))
+    with pytest.raises(InterruptedError), watching(Watches(place, after)):
+        net(epochs=4).fit(X, Y)
+    with watching(Watches(place, None)):
+        taken_up = net(epochs=4).fit(X, Y)
+    for epoch in (4, 2):
+        assert was_at(taken_up, epoch)
+        go_back(taken_up, epoch)
+        alone = net(epochs=epoch).fit(X, Y)
+        assert weights_of(taken_up) == weights_of(alone)
+        assert (taken_up.history_, taken_up.n_iter_) == (alone.history_, epoch)
+    assert not was_at(taken_up, 1)
