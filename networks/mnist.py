@@ -30,8 +30,13 @@ SHA256: Mapping[str, str] = {
     "train-labels-idx1-ubyte.gz": "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
     "t10k-images-idx3-ubyte.gz": "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
     "t10k-labels-idx1-ubyte.gz": "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
-"""Digests of the files as they were published, as TensorFlow Datasets checks them (``url_checksums/mnist.txt``)."""
+"""Digests of the files as they were published, as TensorFlow Datasets checks them (``url_checksums/mnist.txt``), and of
+what is in them."""
 
 # Bytes: the largest file has ten million, and 47 million once it is unpacked.
 _LARGEST_FILE, _LARGEST_CONTENT = 2**26, 2**28
@@ -67,7 +72,7 @@ def load_mnist(source: str | Path, *, checksums: Mapping[str, str] | None = SHA2
         ``t10k-images-idx3-ubyte`` and ``t10k-labels-idx1-ubyte``, each with ``.gz`` behind it or unpacked.
     checksums : mapping of str to str, default=SHA256
         SHA-256 of each file by its name, with ``.gz`` where it is packed. The default are those of MNIST as it was
-        published, packed. None checks nothing.
+        published, packed, and of these files unpacked. None checks nothing.
 
     Returns
     -------
