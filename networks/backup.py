@@ -147,7 +147,8 @@ class Backup:
         with np.load(self._folder / _ARRAYS, allow_pickle=False) as arrays:
             extra, best = ([arrays[name] for name in _numbered(kind, arrays.files)] for kind in ("extra", "best"))
             earlier = {
-                number: [arrays[name] for name in _numbered(_after(number), arrays.files)] for number in read["earlier"]
+                number: [arrays[name] for name in _numbered(_after(number), arrays.files)]
+                for number in map(int, read["earlier"])
             }
         shapes = [one.shape for one in self._model.get_weights()]
         for weights in [*([best] if best else []), *earlier.values()]:

@@ -24,7 +24,7 @@ Params = Mapping[str, Any]
 """Parameters of KerasModel by name."""
 
 # Bytes of weights that are kept of one training beside its last: of epochs beyond it has none.
-_MOST_KEPT = 2**28
+_MOST_KEPT = 2**26
 # Rows that are predicted at once: of images a convolution holds megabytes for each dozen.
 _PREDICTED_AT_ONCE = 256
 
@@ -224,7 +224,7 @@ def train(
     with ExitStack() as stack:
         backup = None
         if slot is not None:
-            what = _what(params, head, rows, watched, seed, watch.keeps)
+            what = _what(params, head, rows, watched, seed)
             backup = stack.enter_context(backed_up(slot, model, what, epochs, stopper, history, earlier))
         first = 0 if backup is None else backup.first
         if backup is not None and first:
@@ -248,14 +248,15 @@ def train(
             verbose=0,
         )
     best = None if stopper is None or stopper.best_weights is None else int(stopper.best_epoch) + 1
-    return Trained(history, best, earlier)
+    # A checkpoint may have brought more: those of others that shared the training when it was written.
+    return Trained(history, best, {epoch: weights for epoch, weights in earlier.items() if epoch in watch.keeps})
 
 
-def _what(params: Params, head: Head, rows: Rows, watched: Rows | None, seed: int, keeps: frozenset[int]) -> str:
+def _what(params: Params, head: Head, rows: Rows, watched: Rows | None, seed: int) -> str:
     """Return a digest of what is trained, wherever, by which a checkpoint of something else is told."""
     described = sorted((name, value) for name, value in params.items() if name != "device")
     shapes = [part.shape for one in (rows, watched) if one is not None for part in one.arrays]
-    return hashlib.sha256(repr((described, head, shapes, seed, sorted(keeps))).encode()).hexdigest()
+    return hashlib.sha256(repr((described, head, shapes, seed)).encode()).hexdigest()
 
 
 def _metric(keras: Any, name: str) -> Any:

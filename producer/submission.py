@@ -108,8 +108,9 @@ def submit(
         GPU beside others. None sizes messages by what their trials are expected
         to take: up to a minute, less towards the end, and trials that may share a fit stay together.
     share_fits : bool, default=True
-        Fit trials that differ in the number of boosting rounds, or of a network's epochs, alone once, with the most,
-        and score the model at each: the same scores, for less. False fits every trial by itself.
+        Fit trials that differ in the number of boosting rounds (or a network's epochs, if it has a ``random_state``)
+        alone once, with the most, and score the model at each: the same scores, for less. False fits every trial by
+        itself.
     name : str, default=None
         What you call the study; part of its identity. None is the estimator's class.
     error_score : float or "raise", default=nan

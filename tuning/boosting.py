@@ -165,15 +165,16 @@ LIBRARIES: dict[LibraryName, Library] = {
 
 
 # The order of rows is a function of seed and epoch (`networks.batches`), and dropout draws one number after the other.
-# Without a seed each trial has its own; early stopping goes back to weights of its own choice.
+# Without a seed each trial has its own; early stopping goes back to weights of its own choice; what a package builds
+# may keep more than weights.
 NETWORKS = Library(
     classes=frozenset({NETWORK}),
     rounds=("epochs",),
     default_rounds=10,
     threads=frozenset(),
-    free=frozenset(PARAMETERS) - {"epochs", "patience", "device"},
+    free=frozenset(PARAMETERS) - {"builder", "epochs", "patience", "device"},
     binning=frozenset(),
-    only={"patience": (None,), "device": ("cpu",)},
+    only={"builder": ("mlp", "cnn"), "patience": (None,), "device": ("cpu",)},
     required=frozenset({"random_state"}),
 )
 

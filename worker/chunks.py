@@ -7,7 +7,7 @@ import functools
 import inspect
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
@@ -282,10 +282,10 @@ class ChunkEvaluator:
         return trial_document(chunk, one.trial, self._settings, outcome, started_at=started_at, attempts=one.attempt)
 
     def _watch(
-        self, chunk: Chunk, trial: Trial, started_at: datetime, fold: int, shared_by: Sequence[int] = ()
+        self, chunk: Chunk, trial: Trial, started_at: datetime, fold: int, keeps: frozenset[int] = frozenset()
     ) -> FoldWatch:
         slots = self.checkpoints.slots(chunk, trial, fold)
-        return FoldWatch(chunk, trial, started_at, fold, slots, self._on_epoch, self._stopping, shared_by)
+        return FoldWatch(chunk, trial, started_at, fold, slots, self._on_epoch, self._stopping, keeps)
 
     def _documents(self, work: _Work, group: list[Planned]) -> Iterator[list[Document]]:
         """Evaluate trials that share a fit on each fold, or one that does not."""
@@ -354,7 +354,8 @@ class ChunkEvaluator:
         pairwise = candidate.pairwise(self._cache.dataset(objective.dataset).X)
         fold, derived = self._cache.fold(objective, number, pairwise=pairwise, watched=watched)
         rounds = [one.rounds for one in group] if len(group) > 1 else []
-        watch = self._watch(work.chunk, largest.trial, started_at, number, rounds if largest.by_epochs else ())
+        keeps = frozenset(rounds) - {largest.rounds} if largest.by_epochs else frozenset[int]()
+        watch = self._watch(work.chunk, largest.trial, started_at, number, keeps)
         with watching(watch):
             results = fit_and_score(
                 candidate,
@@ -369,7 +370,9 @@ class ChunkEvaluator:
                 derived=None if candidate.in_place else derived,
                 rounds=rounds,
             )
-        return [result and watch.noted(result, one.rounds) for one, result in zip(group, results, strict=True)]
+        found = [*zip(group, results, strict=True)]
+        of_all = sum(one.rounds for one, result in found if result) if rounds else 0
+        return [result and watch.noted(result, one.rounds, of_all) for one, result in found]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -122,13 +122,11 @@ class FoldWatch(Watch):
         Is told of each epoch.
     stopping : callable
         Says whether the training shall end once a checkpoint is written; `tell` ends it.
-    shared_by : sequence of int, default=()
-        The trials that share the fit, by their epochs.
+    keeps : frozenset of int, default={}
+        As of `Watch`.
 
     Attributes
     ----------
-    keeps : frozenset of int
-        As of `Watch`.
     resumed_epochs : int
         Epochs that were not trained again.
     spared_seconds : float
@@ -144,13 +142,12 @@ class FoldWatch(Watch):
         slots: Callable[[int], Slot | None],
         tell: Callable[[Epochs], None],
         stopping: Callable[[], bool],
-        shared_by: Sequence[int] = (),
+        keeps: frozenset[int] = frozenset(),
     ) -> None:
         self._n_folds = 1 if chunk.objective.keep_model else chunk.objective.n_splits
         self._chunk, self._trial, self._started_at, self._fold = chunk, trial, started_at, fold
         self._slots, self._tell, self._stopping = slots, tell, stopping
-        self.keeps = frozenset(shared_by) - {max(shared_by, default=0)}
-        self._shared_by = shared_by
+        self.keeps = keeps
         self._networks = 0
         self._checkpointed = False
         self._last: Epochs | None = None
@@ -188,21 +185,21 @@ class FoldWatch(Watch):
         )
         self._tell(self._last)
 
-    def noted(self, result: FoldResult, epochs: int = 0) -> FoldResult:
+    def noted(self, result: FoldResult, epochs: int = 0, of_all: int = 0) -> FoldResult:
         """Return a result of the fit with what was seen of its networks: the curve is that of the last.
 
         Parameters
         ----------
         result : FoldResult
-        epochs : int, default=0
-            Those of its trial, one of several that share the fit.
+        epochs, of_all : int, default=0
+            Those of its trial, one of several that share the fit, and the sum of theirs.
         """
         if self._last is None:
             return result
         last, resumed, part = self._last, self.resumed_epochs, 1.0
-        if self._shared_by:
+        if of_all:
             last, resumed = last.after(epochs), min(resumed, epochs)
-            part = epochs / sum(self._shared_by)
+            part = epochs / of_all
         return replace(
             result,
             # As of folds that an earlier worker fitted: whose seconds they are does not matter.

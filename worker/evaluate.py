@@ -12,7 +12,7 @@ import numbers
 import time
 import traceback
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import dropwhile
 from typing import Any, Protocol, TypeVar
 
@@ -171,8 +171,9 @@ def fit_and_score(
         learner.fit(estimator, inside.fold, inside.derived)
         contained: Sequence[int] = ()
         if rounds:
-            alone = inside.alone
-            contained = [max(rounds)] if alone else learner.contained(estimator, rounds, inside.fold, inside.derived)
+            contained = (
+                [max(rounds)] if inside.alone else learner.contained(estimator, rounds, inside.fold, inside.derived)
+            )
         fit_seconds = time.perf_counter() - started
         best_iteration = learner.best_iteration(estimator) if fold.evaluation is not None else None
         chosen = learner.chosen(estimator) if best_iteration is not None else {}
@@ -236,7 +237,10 @@ def fit_and_score(
     except Exception:  # a version of the library that we do not know; the others are fitted alone
         which = {"estimator": type(estimator).__name__}
         logger.warning("can't score the first rounds of a fit: its trials are fitted alone", extra=which, exc_info=True)
-        by_rounds = {max(rounds): scored(fit_seconds, kept.spared_seconds)}
+        # Not scored again where it was: it may be the model of fewer rounds by now.
+        whole = by_rounds.get(max(rounds))
+        alone = replace(whole, fit_seconds=fit_seconds, saved_seconds=kept.spared_seconds) if whole else None
+        by_rounds = {max(rounds): alone or scored(fit_seconds, kept.spared_seconds)}
     return [by_rounds.get(number) for number in rounds]
 
 

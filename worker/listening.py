@@ -103,6 +103,8 @@ class Listener:
     def turn(self) -> None:
         """Take a chunk if there is one; where all lanes are empty listen, and now and then make sure of it."""
         if not self._tags:
+            if time.monotonic() >= self._renew_at:
+                self._renew()  # one that always finds work is not spared what `_probe` tells of
             self._look_for_work()
         elif time.monotonic() >= self._look_at:
             self._probe()
@@ -112,10 +114,15 @@ class Listener:
         while self._tags:
             self._channel.basic_cancel(self._tags.popitem()[1])  # gives back what was on its way
 
+    def _renew(self) -> None:
+        self._channel.close()
+        self._channel = self._open()
+
     def _open(self) -> BlockingChannel:
         channel = self._connection.channel()
         channel.confirm_delivery()  # for dead letters
         channel.basic_qos(prefetch_count=1)
+        self._renew_at = time.monotonic() + _PROBE_SECONDS
         return channel
 
     def _look_for_work(self) -> None:
@@ -150,8 +157,7 @@ class Listener:
             del self._tags[lane]
             if self._listeners(lane) >= before:
                 forgotten.append(lane)
-        self._channel.close()
-        self._channel = self._open()
+        self._renew()
         self._lost = len(forgotten) == len(self._lanes.names) or not self._doubt.isdisjoint(forgotten)
         if self._lost:
             logger.warning(

@@ -30,9 +30,9 @@ SCORES = ("split_test_score", "split_train_score", "mean_test_score", "std_test_
 class Worker:
     """A worker's evaluator and the data that it reads, from nowhere but memory."""
 
-    def __init__(self, y: Any = Y) -> None:
+    def __init__(self, y: Any = Y, x: Any = X) -> None:
         self.blobs = Blobs()
-        self._dataset = self.blobs.keep_dataset(Dataset(X=X, y=y))
+        self._dataset = self.blobs.keep_dataset(Dataset(X=x, y=y))
         self._splits = self.blobs.keep_splits(SPLITS)
         self._apart = self.blobs.keep_splits(APART)
         self.evaluator = ChunkEvaluator(self.blobs.store, SETTINGS)

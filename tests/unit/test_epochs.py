@@ -90,6 +90,18 @@ def test_a_folds_result_has_the_curve_of_its_last_network_and_what_checkpoints_s
     assert not {"split_epochs", "resumed_epochs"} & summary([result], ["score"], "score").keys()
 
 
+def test_of_trials_that_share_a_training_each_has_its_part_of_it() -> None:
+    seen = watch([])
+    seen.begin()
+    seen.resumed(3, 6.0)
+    seen.epoch(history(6), kept=3)
+    result = FoldResult(test_scores={"score": 1.0}, train_scores={}, fit_seconds=2.0, score_seconds=0.0)
+    parts = [seen.noted(result, epochs, 12) for epochs in (6, 4, 2)]
+    assert [one.epochs for one in parts] == [thinned(history(epochs), 100) for epochs in (6, 4, 2)]
+    assert [one.resumed_epochs for one in parts] == [3, 3, 2]
+    assert [one.fit_seconds for one in parts] == [2.0 + 3.0, 2.0 + 2.0, 2.0 + 1.0]
+
+
 def test_of_very_many_folds_no_curves_are_kept() -> None:
     made = chunk()
     many = made.model_copy(update={"objective": made.objective.model_copy(update={"n_splits": 501})})

@@ -308,6 +308,32 @@ def test_one_fit_is_scored_as_each_of_its_prefixes_in_the_order_asked_for(monkey
     assert learner.fits == 1
 
 
+def test_the_largest_keeps_its_scores_where_it_can_not_be_taken_further_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Sticks(StepwiseLearner):
+        def prefixes(self, estimator: Any, rounds: Sequence[int]) -> Iterator[int]:
+            for number in super().prefixes(estimator, rounds):
+                if number == 10:
+                    raise MemoryError
+                yield number
+
+    learner = Sticks(Clock(monkeypatch), seconds=12.0)
+    found = fit_and_score(
+        Stepwise,
+        fold(),
+        make_scorer({"score": None}),
+        ["score"],
+        error_score=math.nan,
+        return_train_score=False,
+        seed=0,
+        learner=learner,
+        rounds=[10, 30, 20],
+    )
+    assert found[::2] == [None, None], "fitted alone"
+    assert found[1]
+    assert found[1].test_scores == {"score": -30.0}
+    assert (found[1].fit_seconds, found[1].saved_seconds) == (12.0, 0.0)
+
+
 def test_the_time_of_a_shared_fit_is_split_by_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
     learner = StepwiseLearner(Clock(monkeypatch), seconds=12.0)
     found = evaluate_all(Stepwise, fold(), {"score": None}, learner=learner, rounds=[10, 30, 20])

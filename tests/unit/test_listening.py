@@ -24,8 +24,10 @@ class Broker:
         self.consumers: dict[str, str] = {}
         self.others = dict.fromkeys(LANES, 5)
         self.newcomers: set[str] = set()
+        self.opened = self.closed = 0
 
     def channel(self) -> Broker:
+        self.opened += 1
         return self
 
     def confirm_delivery(self) -> None: ...
@@ -35,6 +37,7 @@ class Broker:
 
     def close(self) -> None:
         assert not self.consumers, "the channel that is given up listens"
+        self.closed += 1
 
     @property
     def consumer_tags(self) -> list[str]:
@@ -75,11 +78,22 @@ def listener(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> Listener:
 
 
 def test_a_worker_that_is_counted_is_known(listener: Listener, broker: Broker) -> None:
+    before = broker.opened
     for _ in range(3):
         listener.turn()
         assert listener.known
         assert not listener.cancelled
         assert sorted(broker.consumers.values()) == sorted(LANES)
+    assert broker.opened == broker.closed + 1 == before + 3, "each time over another channel"
+
+
+def test_a_worker_that_never_waits_changes_its_channel_too(listener: Listener, broker: Broker) -> None:
+    for _ in range(2):
+        before = broker.opened
+        listener.stop()  # a chunk is in hand
+        assert broker.opened == before
+        listener.turn()
+        assert broker.opened == broker.closed + 1 == before + 1
 
 
 def test_another_worker_that_comes_at_the_moment_of_counting_makes_none_unready(

@@ -7,11 +7,12 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from evaluating import Worker, X, Y, same_outcome, shared_by
 from nets import needs_tensorflow, weights_of
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from networks import KerasModel, training
 from networks.checkpoints import Place, Slot, name_of
@@ -56,7 +57,15 @@ def test_networks_that_differ_in_their_epochs_alone_have_one_key() -> None:
 
 
 @pytest.mark.parametrize(
-    "params", [{"random_state": None}, {"patience": 2}, {"device": "gpu"}, {"epochs": 0}, {"epochs": "2"}]
+    "params",
+    [
+        {"random_state": None},
+        {"patience": 2},
+        {"device": "gpu"},
+        {"epochs": 0},
+        {"epochs": "2"},
+        {"builder": "that of a package"},
+    ],
 )
 def test_a_network_that_may_end_otherwise_is_trained_alone(params: dict[str, Any]) -> None:
     assert shared(net(), **{"epochs": 2, **params}) is None
@@ -95,10 +104,11 @@ def test_shared_epochs_have_the_bits_of_trainings_of_their_own() -> None:
 
 
 @needs_tensorflow
-def test_a_network_behind_a_pipeline_s_steps_shares_its_epochs() -> None:
-    pipeline = Pipeline([("scale", StandardScaler()), ("net", net())])
-    together = Worker().evaluate(pipeline, *of_each(name="net__epochs"))
-    alone = Worker().evaluate(pipeline, *of_each(name="net__epochs"), share_fits=False)
+def test_a_network_behind_a_pipeline_s_steps_shares_its_epochs_with_images_too() -> None:
+    pipeline = Pipeline([("scale", FunctionTransformer(np.negative)), ("net", net(builder="cnn"))])
+    images = np.repeat(X[:, :, None], 4, axis=2)
+    together = Worker(x=images).evaluate(pipeline, *of_each(name="net__epochs"))
+    alone = Worker(x=images).evaluate(pipeline, *of_each(name="net__epochs"), share_fits=False)
     assert shared_by(together) == [4] * 4
     same_outcome(together, alone)
 
@@ -134,6 +144,11 @@ class Watches(Watch):
     def __init__(self, place: Place, after: int | None) -> None:
         self.slot = Slot(place, name_of("study", 0, 0, 0), 0.0)
         self.after = after
+        self.not_again = 0
+
+    def resumed(self, epochs: int, seconds: float) -> None:
+        assert seconds > 0
+        self.not_again = epochs
 
     def begin(self) -> Slot:
         return self.slot
@@ -146,10 +161,13 @@ class Watches(Watch):
 
 @needs_tensorflow
 @pytest.mark.parametrize("after", [1, 3])
-def test_what_is_kept_of_earlier_epochs_is_in_the_checkpoint(tmp_path: Path, after: int) -> None:
+def test_weights_of_earlier_epochs_are_in_the_checkpoint_and_nobody_has_to_want_them(
+    tmp_path: Path, after: int
+) -> None:
     place = Place(str(tmp_path))
     with pytest.raises(InterruptedError), watching(Watches(place, after)):
         net(epochs=4).fit(X, Y)
+    content = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
     with watching(Watches(place, None)):
         taken_up = net(epochs=4).fit(X, Y)
     for epoch in (4, 2):
@@ -159,3 +177,14 @@ def test_what_is_kept_of_earlier_epochs_is_in_the_checkpoint(tmp_path: Path, aft
         assert weights_of(taken_up) == weights_of(alone)
         assert (taken_up.history_, taken_up.n_iter_) == (alone.history_, epoch)
     assert not was_at(taken_up, 1)
+
+    # The same checkpoint, where the others train by themselves by now.
+    for name, written in content.items():
+        (tmp_path / name).write_bytes(written)
+    watch = Watches(place, None)
+    watch.keeps = frozenset()
+    with watching(watch):
+        by_itself = net(epochs=4).fit(X, Y)
+    assert watch.not_again == after
+    assert weights_of(by_itself) == weights_of(net(epochs=4).fit(X, Y))
+    assert not was_at(by_itself, 2)

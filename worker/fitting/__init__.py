@@ -12,8 +12,7 @@ from typing import Any
 from sklearn.pipeline import Pipeline
 
 from tuning.boosting import LIBRARIES
-from tuning.networks import NETWORK
-from worker.fitting.learner import Fold, Learner
+from worker.fitting.learner import Fold, Learner, is_network
 
 __all__ = ["Fold", "Learner", "learner_of"]
 
@@ -64,7 +63,7 @@ def learner_of(cls: type[Any], allow: tuple[str, ...] = (), *, in_place: bool = 
         opener = functools.partial(learner_of, allow=allow, in_place=in_place)
         return PipelineLearner(opener, allow, in_place=in_place)
     library = cls.__module__.partition(".")[0]
-    if f"{library}.{cls.__name__}" == NETWORK:
+    if is_network(cls):
         return _learner(library)
     words = LIBRARIES.get(library)  # type: ignore[call-overload]  # any name may be asked for
     return _learner(library if words and f"{library}.{cls.__name__}" in words.classes else "")

@@ -13,6 +13,7 @@ from sklearn.compose import TransformedTargetRegressor
 from sklearn.pipeline import Pipeline
 
 from tuning.dataset import Matrix
+from tuning.networks import NETWORK
 
 T = TypeVar("T")
 Which: TypeAlias = Literal["train", "test", "evaluation"]
@@ -172,6 +173,11 @@ class Learner:
     def chosen(self, estimator: Any) -> dict[str, Any]:  # noqa: ARG002 - nothing else chooses by the rounds
         """Return the parameters that a fitted estimator has chosen by itself, by the number of rounds."""
         return {}
+
+
+def is_network(cls: type[Any]) -> bool:
+    """Say whether a class is that of networks, which is not imported for it."""
+    return f"{cls.__module__.partition('.')[0]}.{cls.__name__}" == NETWORK
 
 
 def weights_for(estimator: Any, weight: Any) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from tuning.codec import encode_estimator
 from tuning.dataset import Matrix, matrix_bytes
 from tuning.errors import InputError
 from worker.fitting.dice import GLOBAL, Dice, held_by
-from worker.fitting.learner import Derived, Fold, Inside, Learner, Part, Which
+from worker.fitting.learner import Derived, Fold, Inside, Learner, Part, Which, is_network
 
 T = TypeVar("T")
 
@@ -76,8 +76,9 @@ class PipelineLearner(Learner):
             X = opened.transform(fold.evaluation.X, "test" if held_out else "evaluation")
             evaluation = fold.evaluation._replace(X=X)
             test = evaluation if held_out else test
+        # Boosters take tables only; what they do with anything else is theirs to say.
         known = hasattr(prepared.X, "shape") and len(prepared.X.shape) == 2
-        learner = self._learner_of(type(last)) if known else Learner()
+        learner = self._learner_of(type(last)) if known or is_network(type(last)) else Learner()
         kept: Derived = _Unkept() if prepared.key is None else _Within(derived, prepared.key)
         return opened.around(learner.inside(last, Fold(train=train, test=test, evaluation=evaluation), kept))
 
