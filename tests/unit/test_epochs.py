@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -143,15 +142,30 @@ def letters(ours: Connection) -> list[tuple[bytes, dict[str, Any]]]:
     return found
 
 
+class Clock:
+    """Time that passes only when a test says so."""
+
+    now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The training process's clock."""
+    made = Clock()
+    monkeypatch.setattr(child, "time", made)
+    return made
+
+
 def test_the_first_epoch_is_told_at_once_and_others_a_few_times_a_second(
-    line: tuple[Connection, child._Folds], monkeypatch: pytest.MonkeyPatch
+    line: tuple[Connection, child._Folds], clock: Clock
 ) -> None:
     ours, told = line
-    clock = 1000.0
-    monkeypatch.setattr(child, "time", SimpleNamespace(monotonic=lambda: clock))
     for n_epochs in range(1, 101):
         told.epoch(epochs(n_epochs))
-        clock += 0.01
+        clock.now += 0.01
     found = letters(ours)
     assert 4 <= len(found) <= 6
     letter, said = found[0]
@@ -169,18 +183,16 @@ def test_the_first_epoch_is_told_at_once_and_others_a_few_times_a_second(
 
 
 def test_a_trial_of_less_than_a_second_tells_nothing_before_its_result(
-    line: tuple[Connection, child._Folds], monkeypatch: pytest.MonkeyPatch
+    line: tuple[Connection, child._Folds], clock: Clock
 ) -> None:
     ours, told = line
-    clock = 1000.0
-    monkeypatch.setattr(child, "time", SimpleNamespace(monotonic=lambda: clock))
     for _ in range(2):
         told.begin()
         for n_epochs in range(1, 10):
-            clock += 0.1
+            clock.now += 0.1
             told.epoch(epochs(n_epochs))
     assert letters(ours) == []
-    clock += 0.2
+    clock.now += 0.2
     told.epoch(epochs(10))
     ((_, said),) = letters(ours)
     assert said["epochs"]["epoch"][-1] == 10

@@ -317,19 +317,8 @@ def test_the_largest_keeps_its_scores_where_it_can_not_be_taken_further_back(mon
                 yield number
 
     learner = Sticks(Clock(monkeypatch), seconds=12.0)
-    found = fit_and_score(
-        Stepwise,
-        fold(),
-        make_scorer({"score": None}),
-        ["score"],
-        error_score=math.nan,
-        return_train_score=False,
-        seed=0,
-        learner=learner,
-        rounds=[10, 30, 20],
-    )
+    found = evaluate_all(Stepwise, fold(), {"score": None}, learner=learner, rounds=[10, 30, 20])
     assert found[::2] == [None, None], "fitted alone"
-    assert found[1]
     assert found[1].test_scores == {"score": -30.0}
     assert (found[1].fit_seconds, found[1].saved_seconds) == (12.0, 0.0)
 
@@ -401,11 +390,8 @@ def test_where_nothing_is_kept_everything_is_made_anew() -> None:
 
 def test_an_estimator_that_lacks_what_one_of_several_metrics_asks_for_fails_as_data() -> None:
     """scikit-learn's scorer of several metrics asks all of them before it scores any, and raises."""
-    fold = Fold(train=Part(X[:30], Y[:30]), test=Part(X[30:], Y[30:]))
-    scorers = {"a": "accuracy", "l": "neg_log_loss", "r": "roc_auc"}
-    how: dict[str, Any] = {"error_score": math.nan, "return_train_score": True, "seed": 0}
-    [found] = fit_and_score(LinearSVC, fold, make_scorer(scorers), [*scorers], **how)
-    assert found is not None
+    scorers: dict[str, str | None] = {"a": "accuracy", "l": "neg_log_loss", "r": "roc_auc"}
+    found = evaluate(LinearSVC, fold(), scorers, return_train_score=True)
     assert found.error == "AttributeError: LinearSVC has none of the following attributes: predict_proba."
     assert found.fitted
     assert all(map(math.isnan, (*found.test_scores.values(), *found.train_scores.values())))
