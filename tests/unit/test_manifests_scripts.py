@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import shutil
 import subprocess
@@ -18,11 +19,23 @@ case "$*" in *"${FAKE_FAILS:-nothing fails}"*) echo "the cluster says no" >&2; e
 printf 'kubectl %s\n' "$*" >> "$FAKE_LOG"
 case "$*" in *--stdin*|*/dev/stdin*) sed 's/^/  /' >> "$FAKE_LOG"; echo >> "$FAKE_LOG" ;; esac
 """
+# Writes a file as mongodump does, names first, and like it repeats the URL of its configuration when it fails.
 MONGODUMP = r"""#!/bin/sh
-for one in "$@"; do case $one in --archive=*) echo dump > "${one#--archive=}" ;; esac; done
+for one in "$@"; do
+  case $one in
+    --archive=*) printf %s "${DUMP-db tuning studies}" | gzip | head -c "${DUMP_BYTES:-1000}" > "${one#--archive=}" ;;
+    --config=*) cat "${one#--config=}" >> "$TOLD"; grep uri: "${one#--config=}" >&2 ;;
+  esac
+done
+echo "mongodump $*"
 exit "${DUMP_STATUS:-0}"
 """
-MONGORESTORE = '#!/bin/sh\necho "mongorestore $*"\n'
+MONGORESTORE = r"""#!/bin/sh
+for one in "$@"; do
+  case $one in --config=*) cat "${one#--config=}" >> "$TOLD"; grep uri: "${one#--config=}" >&2 ;; esac
+done
+echo "mongorestore $*"
+"""
 
 
 def put(folder: Path, name: str, text: str) -> None:
@@ -96,13 +109,15 @@ def backup(tmp_path: Path) -> dict[str, str]:
     folder = tmp_path / "backup"
     folder.mkdir()
     for day in range(1, 10):
-        (folder / f"tuning-2026010{day}T031500Z.archive.gz").write_text("dump")
+        (folder / f"tuning-2026010{day}T031500Z.archive.gz").write_bytes(gzip.compress(b"\0db\0tuning\0studies\0"))
     (folder / "tuning-20260110T031500Z.archive.gz.part").write_text("half a dump")
     return {
         "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "TOLD": str(tmp_path / "told"),
         "BACKUP_FOLDER": str(folder),
         "BACKUP_KEEP": "7",
-        "MONGO_URL": "mongodb://warren:secret@mongodb/tuning",
+        "MONGO_URL": "mongodb://warren@mongodb:27017/tuning?authSource=admin",
+        "MONGO_PASSWORD": "5e55",
     }
 
 
@@ -114,20 +129,38 @@ def run(script: str, environment: dict[str, str], tmp_path: Path) -> subprocess.
     return subprocess.run(["sh", str(tmp_path / script)], env=environment, **how)
 
 
+def dumps(backup: dict[str, str]) -> list[str]:
+    return sorted(path.name for path in Path(backup["BACKUP_FOLDER"]).iterdir() if path.suffix != ".part")
+
+
 def test_a_backup_keeps_the_last_seven(backup: dict[str, str], tmp_path: Path) -> None:
     done = run("backup.sh", backup, tmp_path)
     assert done.returncode == 0, done.stderr
-    names = sorted(path.name for path in Path(backup["BACKUP_FOLDER"]).iterdir())
-    assert len(names) == 7
-    assert names[0] == "tuning-20260104T031500Z.archive.gz", "the oldest went first"
-    assert not any(name.endswith(".part") for name in names)
-    assert "secret" not in done.stdout + done.stderr
+    assert len(dumps(backup)) == 7
+    assert dumps(backup)[0] == "tuning-20260104T031500Z.archive.gz", "the oldest went first"
+    assert not list(Path(backup["BACKUP_FOLDER"]).glob("*.part"))
 
 
-def test_a_dump_that_fails_takes_no_other_away(backup: dict[str, str], tmp_path: Path) -> None:
-    done = run("backup.sh", backup | {"DUMP_STATUS": "1"}, tmp_path)
+@pytest.mark.parametrize(
+    ("trouble", "said"),
+    [
+        ({"DUMP_STATUS": "1"}, ""),
+        ({"DUMP_BYTES": "20"}, "unexpected end of file"),
+        ({"DUMP": ""}, "there are no studies in the database"),
+        ({"BACKUP_KEEP": "0"}, "BACKUP_KEEP=0: how many dumps are kept, 1 or more"),
+        ({"BACKUP_KEEP": ""}, "BACKUP_KEEP=: how many"),
+        ({"BACKUP_KEEP": "seven"}, "BACKUP_KEEP=seven: how many"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)
+def test_a_dump_that_fails_takes_no_other_away(
+    trouble: dict[str, str], said: str, backup: dict[str, str], tmp_path: Path
+) -> None:
+    before = dumps(backup)
+    done = run("backup.sh", backup | trouble, tmp_path)
     assert done.returncode != 0
-    assert len(list(Path(backup["BACKUP_FOLDER"]).glob("*.gz"))) == 9
+    assert said in done.stderr
+    assert dumps(backup) == before
 
 
 @pytest.mark.parametrize(
@@ -146,3 +179,35 @@ def test_a_restore_of_nothing_says_what_there_is(backup: dict[str, str], tmp_pat
     assert done.returncode == 1
     assert "no backup tuning-2025.archive.gz" in done.stderr
     assert "tuning-20260109T031500Z.archive.gz" in done.stderr
+
+
+def test_half_a_dump_is_refused_before_anything_is_dropped(backup: dict[str, str], tmp_path: Path) -> None:
+    half = Path(backup["BACKUP_FOLDER"]) / "tuning-20260109T031500Z.archive.gz"
+    half.write_bytes(half.read_bytes()[:-4])
+    done = run("restore.sh", backup, tmp_path)
+    assert done.returncode == 1
+    assert f"{half.name} is not whole: nothing was touched" in done.stderr
+    assert "mongorestore" not in done.stdout
+
+
+def test_a_dump_of_another_database_is_refused_and_not_passed_over(backup: dict[str, str], tmp_path: Path) -> None:
+    done = run("restore.sh", backup | {"MONGO_URL": "mongodb://warren@mongodb:27017/other"}, tmp_path)
+    assert done.returncode == 1
+    assert "holds no database other, which MONGO_URL names" in done.stderr
+    assert "mongorestore" not in done.stdout
+
+
+@pytest.mark.parametrize("script", ["backup.sh", "restore.sh"])
+def test_the_password_is_neither_an_argument_nor_in_the_url_that_errors_repeat(
+    script: str, backup: dict[str, str], tmp_path: Path
+) -> None:
+    done = run(script, backup, tmp_path)
+    assert "uri: " in done.stderr
+    assert backup["MONGO_PASSWORD"] not in done.stdout + done.stderr
+    # In quotes: YAML would take some hexadecimal ones for numbers.
+    told = Path(backup["TOLD"]).read_text().splitlines()
+    assert told == [f'uri: "{backup["MONGO_URL"]}"', f'password: "{backup["MONGO_PASSWORD"]}"']
+    assert (tmp_path / "tools.yaml").stat().st_mode & 0o077 == 0
+    manifest = (K8S / "overlays/backup/cronjob.yaml").read_text()
+    assert "name: MONGO_PASSWORD" in manifest
+    assert "$(MONGO_PASSWORD)" not in manifest, "it would be in the URL"

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Puts a dump back, in the place of what is there. ARCHIVE names it; the latest by default.
 set -eu
+umask 077
 cd "$BACKUP_FOLDER"
 name=${ARCHIVE:-latest}
 if [ "$name" = latest ]; then
@@ -11,6 +12,18 @@ if [ ! -f "$name" ]; then
   ls >&2
   exit 1
 fi
-printf 'uri: %s\n' "$MONGO_URL" > /tmp/tools.yaml
+# mongorestore drops a collection before it finds that the rest of the file is missing.
+if ! gzip -t "$name"; then
+  echo "$name is not whole: nothing was touched" >&2
+  exit 1
+fi
+# It passes over what belongs to another database, and calls that a success.
+database=${MONGO_URL##*/}
+database=${database%%\?*}
+if ! gzip -dc "$name" 2>/dev/null | head -c 4096 | grep -aqwF "$database"; then
+  echo "$name holds no database $database, which MONGO_URL names: nothing was touched" >&2
+  exit 1
+fi
+printf 'uri: "%s"\npassword: "%s"\n' "$MONGO_URL" "$MONGO_PASSWORD" > /tmp/tools.yaml # see backup.sh
 echo "restoring $name"
 exec mongorestore --config=/tmp/tools.yaml --gzip --archive="$name" --drop
