@@ -7,11 +7,15 @@ short leaves pieces that no file names, and never stands in the way of the next.
 Who deletes a blob can't know who is about to point to it. So the file first loses its name, and the question whether
 anybody needs it comes after. Who submits looks for the blob again after the study document is there: either the
 question finds that study, and the file gets its name back, or the look finds no file, and stores it again.
+
+A dump of a database that is in use may hold a file without its last pieces, which were stored after the dump had passed
+them. Such a file counts as none, and gives way to the next upload.
 """
 
 from __future__ import annotations
 
 import io
+import math
 import uuid
 from collections.abc import Callable
 from typing import IO, TYPE_CHECKING, Any
@@ -68,7 +72,7 @@ class Blobs:
     def has(self, digest: str) -> bool:
         """Say whether a blob with this digest is stored whole."""
         try:
-            return self._files.find_one({"filename": digest}, {"_id": 1}) is not None
+            return any(self._whole(file) for file in self._files.find({"filename": digest}))
         except PyMongoError as exc:
             raise StoreError(f"can't look into bucket {self.name!r}: {exc}") from exc
 
@@ -97,6 +101,8 @@ class Blobs:
         if self.has(digest):
             return False
         try:
+            if broken := [file["_id"] for file in self._files.find({"filename": digest}) if not self._whole(file)]:
+                self._remove(self._claim({"_id": {"$in": broken}}, digest))
             with (
                 self._bucket.open_upload_stream(digest, metadata=metadata) as grid,
                 io.BufferedWriter(_Upload(grid), _PIECE_BYTES) as stream,
@@ -182,6 +188,11 @@ class Blobs:
             self._remove_all({"metadata.study": study_id})
         except PyMongoError as exc:
             raise StoreError(f"can't delete what belongs to {study_id} from bucket {self.name!r}: {exc}") from exc
+
+    def _whole(self, file: dict[str, Any]) -> bool:
+        """Say whether a file has its pieces. They are stored one after the other: with the last there are all."""
+        last = math.ceil(file["length"] / file["chunkSize"]) - 1
+        return last < 0 or self._pieces.find_one({"files_id": file["_id"], "n": last}, {"_id": 1}) is not None
 
     def _claim(self, query: dict[str, Any], digest: str) -> str:
         """Take the name from files, and return the new one, which nobody else knows: so nobody else removes them."""

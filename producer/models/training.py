@@ -86,6 +86,10 @@ def trained(
     definition = _definition(store, settings, study_id, number, unfitted)
     own_id = definition["_id"]
     trial = store.trials.one(own_id, 0)
+    if trial is not None and trial["state"] == "COMPLETE" and not store.models.has(trial["model"]["file"]):
+        # Back from a dump that had passed the models when this one was stored.
+        store.delete_results(own_id)
+        trial = None
     if trial is None or trial["state"] == "FAILED":
         if trial is not None or not _under_way(store, own_id):
             broker.check(settings)

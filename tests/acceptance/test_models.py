@@ -163,6 +163,18 @@ def test_a_model_that_was_changed_is_refused(stack: Urls) -> None:
     store.close()
 
 
+def test_a_model_that_a_backup_has_missed_is_trained_again(stack: Urls) -> None:
+    study = submit(LogisticRegression(max_iter=500), {"C": [0.25]}, FRAME, NUMBERS, cv=2, name="missed")
+    first = study.wait(60, progress=False).best_model(timeout=60)
+    store = Store(load_settings())
+    (own,) = store.models_of(study.id)
+    store.models.delete_of(own)
+    again = study.best_model(timeout=60)
+    assert np.array_equal(first.coef_, again.coef_)
+    assert len(list(store.trials.of(own))) == 1
+    store.close()
+
+
 def test_a_study_without_a_result_has_no_model(servers: Settings) -> None:
     study = submit(LogisticRegression(), {"C": [0.5, 1.0]}, FRAME, NUMBERS, cv=2)
     with pytest.raises(NoResultError, match="no trial with a score yet"):

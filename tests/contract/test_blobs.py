@@ -88,6 +88,18 @@ def test_an_upload_cut_short_stands_in_nobody_s_way(store: Store, interruption: 
     assert store.datasets.get(DIGEST) == b"whole"
 
 
+def test_a_blob_whose_last_piece_is_missing_counts_as_none_and_is_stored_again(store: Store) -> None:
+    content = b"x" * 9_000_000
+    store.datasets.put(DIGEST, writes(content), {})
+    store.datasets._pieces.delete_one({"n": 2})
+    assert not store.datasets.has(DIGEST)
+    with pytest.raises(StudyError, match="is not whole in bucket 'datasets'"):
+        store.datasets.get(DIGEST)
+    assert store.datasets.put(DIGEST, writes(content), {}) is True
+    assert store.datasets.get(DIGEST) == content
+    assert (len(files(store)), pieces(store)) == (1, 3)
+
+
 def test_a_blob_that_is_missing_is_named(store: Store) -> None:
     with pytest.raises(StudyError, match="blob d{12} is not in bucket 'datasets': was the study's data"):
         store.datasets.get(DIGEST)
