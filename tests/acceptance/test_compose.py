@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from catboost import CatBoostClassifier
-from composed import BUILD_SECONDS, Project, docker
+from composed import BUILD_SECONDS, ROOT, Project, docker
 from lightgbm import LGBMClassifier
 from polling import until
 from searches import Search, assert_same_best, assert_same_results
@@ -149,6 +149,25 @@ def test_tables_pipelines_and_a_refit_on_workers_are_those_of_scikit_learn(proje
         assert_same_best(study, theirs)
         refitted = search.estimator.set_params(**theirs.best_params_).fit(search.X, search.y)
         assert np.array_equal(study.best_model().predict_proba(search.X), refitted.predict_proba(search.X))
+
+
+def test_the_documents_backup_brings_a_deleted_study_back(project: Project, tmp_path: Path) -> None:
+    (mongodb,) = project.containers("mongodb")
+    if not docker("exec", mongodb, "sh", "-c", "command -v mongodump mongorestore || true").strip():
+        pytest.skip("this image of MongoDB has no tools: the one that docker-compose.yml names has them")
+    document = (ROOT / "docs/docker.md").read_text().partition("Back up the results")[2]
+    there, back = document.partition("```sh\n")[2].partition("```")[0].split("\n\n")
+    study = Search(LogisticRegression(), {"C": [0.01, 0.1, 1.0]}, X, Y).there()
+    study.wait(timeout=STUDY_SECONDS, progress=False)
+    results, coefficients = study.results(), study.best_model(timeout=STUDY_SECONDS).coef_
+    project.shell(there, tmp_path)
+    study.delete()
+    said = project.shell(f"{there.splitlines()[0]}\n{back}", tmp_path)
+    assert "0 document(s) failed to restore" in said
+    again = Study.attach(study.id)
+    pd.testing.assert_frame_equal(again.results(), results, check_exact=True)
+    assert np.array_equal(again.best_model(timeout=STUDY_SECONDS).coef_, coefficients)
+    project.await_healthy("worker")
 
 
 def test_a_worker_that_ends_by_itself_is_started_again(project: Project) -> None:

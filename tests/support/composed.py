@@ -57,13 +57,24 @@ class Project:
         self.amqp_url = f"amqp://warren:{amqp}@127.0.0.1:{self.ports['AMQP_PORT']}/%2F"
         self.mongo_url = f"mongodb://warren:{mongo}@127.0.0.1:{self.ports['MONGO_PORT']}/tuning?authSource=admin"
 
+    def _environment(self) -> dict[str, str]:
+        """The environment without a shell's own settings, which go before those of the file."""
+        hidden = ("COMPOSE_", "AMQP_", "MONGO_U", "MONGO_P", "RABBITMQ_U", "RABBITMQ_P", "WORKER_", "NOTEBOOK_")
+        return {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
+
     def compose(self, *words: str, seconds: float = COMPOSE_SECONDS) -> str:
         """Run ``docker compose`` on this project; return what it prints."""
         own = ("compose", "--project-name", self.name, "--env-file", str(self._env))
-        # A shell's own settings go before those of the file.
-        hidden = ("COMPOSE_", "AMQP_", "MONGO_U", "MONGO_P", "RABBITMQ_U", "RABBITMQ_P", "WORKER_", "NOTEBOOK_")
-        env = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
-        return docker(*own, *words, seconds=seconds, env=env)
+        return docker(*own, *words, seconds=seconds, env=self._environment())
+
+    def shell(self, script: str, folder: Path) -> str:
+        """Run commands of a document in a folder, with this project as the one that ``docker compose`` means."""
+        own = {"COMPOSE_PROJECT_NAME": self.name, "COMPOSE_ENV_FILES": str(self._env)}
+        env = self._environment() | own | {"COMPOSE_FILE": str(ROOT / "docker-compose.yml")}
+        how = {"capture_output": True, "text": True, "timeout": COMPOSE_SECONDS}
+        done = subprocess.run(["bash", "-ec", script], cwd=folder, env=env, **how)
+        assert done.returncode == 0, f"{script}:\n{done.stdout}\n{done.stderr}"
+        return done.stdout + done.stderr
 
     def containers(self, service: str) -> list[str]:
         """Ids of a service's containers that run."""
