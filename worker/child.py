@@ -37,6 +37,7 @@ from typing import TYPE_CHECKING, Any
 from tuning.errors import WarrenError
 from tuning.logs import configure_logging
 from tuning.settings import Settings, load_settings
+from worker.frames import with_room
 
 if TYPE_CHECKING:
     from worker.epochs import Epochs
@@ -238,7 +239,7 @@ def main() -> None:
     # It warns of graphs that are traced anew, which they are for each network.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
-        _serve(Connection(int(sys.argv[1])), settings)
+        with_room(lambda: _serve(Connection(int(sys.argv[1])), settings))
     except (EOFError, ConnectionError):
         logger.debug("the worker is gone, its training process ends")
 
