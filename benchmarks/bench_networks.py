@@ -16,6 +16,7 @@ from unittest.mock import patch
 from uuid import uuid4
 
 import numpy as np
+import psutil
 from rich.console import Console
 from rich.table import Table
 from scipy.stats import bootstrap
@@ -47,16 +48,26 @@ class Round:
         The same with it.
     beside : float
         Seconds a network of these that were neither in a fit nor in scoring.
+    alone_cpu, queued_cpu : float
+        Seconds of a core that the process alone, and the worker's training process, spent a network: other work on the
+        machine makes these longer too, but not while it has the core.
     """
 
     alone: float
     queued: float
     beside: float
+    alone_cpu: float
+    queued_cpu: float
 
     @property
     def added(self) -> float:
         """What the queue added, in percent."""
         return 100 * (self.queued / self.alone - 1)
+
+    @property
+    def added_cpu(self) -> float:
+        """What the worker's training process spent more, in percent of the process alone."""
+        return 100 * (self.queued_cpu / self.alone_cpu - 1)
 
 
 def rates(trials: int) -> list[float]:
@@ -98,6 +109,7 @@ class Alone:
     """A process that trains them with a worker's threads and nothing else of a worker, whenever it is asked."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = psutil.Process(process.pid)
         assert process.stdin
         assert process.stdout
         self._asks, self._says = process.stdin, process.stdout
@@ -118,21 +130,47 @@ def alone() -> Iterator[Alone]:
         process.communicate()
 
 
+def cpu_seconds(process: psutil.Process) -> float:
+    """Return what a process has spent of a core so far, all its threads."""
+    spent = process.cpu_times()
+    return float(spent.user + spent.system)
+
+
+def training_process() -> psutil.Process:
+    """Return that of the one worker."""
+    (found,) = (one for one in psutil.Process().children(recursive=True) if "worker.child" in one.cmdline())
+    return found
+
+
 def compare(trials: int, rounds: int) -> list[Round]:
     """Train the networks with and without the queue in turns, each first as often as the other."""
     with workers(1), alone() as without:
         queued(2)  # the worker imports TensorFlow
         without.train(2)
+        child = training_process()
         found = []
         for number in range(rounds):
+            began = cpu_seconds(without.process), cpu_seconds(child)
             if number % 2:
                 whole, beside = queued(trials)
                 plain = without.train(trials)
             else:
                 plain = without.train(trials)
                 whole, beside = queued(trials)
-            found.append(Round(alone=plain, queued=whole, beside=beside))
-            print(f"  {plain:.3f} s without, {whole:.3f} s with the queue: {found[-1].added:+.1f} %", flush=True)
+            plain_cpu, whole_cpu = cpu_seconds(without.process) - began[0], cpu_seconds(child) - began[1]
+            one = Round(
+                alone=plain,
+                queued=whole,
+                beside=beside,
+                alone_cpu=plain_cpu / trials,
+                queued_cpu=whole_cpu / trials,
+            )
+            found.append(one)
+            print(
+                f"  {plain:.3f} s without, {whole:.3f} s with the queue: {one.added:+.1f} %; of a core "
+                f"{one.alone_cpu:.3f} and {one.queued_cpu:.3f} s: {one.added_cpu:+.1f} %",
+                flush=True,
+            )
     return found
 
 
@@ -148,7 +186,16 @@ def main(arguments: Sequence[str] = ()) -> None:
             print(*train_here(int(line)), flush=True)
         return
     print(describe(), flush=True)
-    table = Table("10 epochs of 1,437 digits, one thread", "s alone", "s queued", "added, %", "95 %", "beside, ms")
+    table = Table(
+        "10 epochs of 1,437 digits, one thread",
+        "s alone",
+        "s queued",
+        "added, %",
+        "95 %",
+        "beside, ms",
+        "core, %",
+        "95 %",
+    )
     with tempfile.TemporaryDirectory() as folder:
         for name, place in {"as it comes": "", "WARREN_CHECKPOINTS is set": folder}.items():
             print(name)
@@ -158,16 +205,19 @@ def main(arguments: Sequence[str] = ()) -> None:
 
 
 def _figures(rounds: Sequence[Round]) -> list[str]:
-    """Return medians, and between what the median of what the queue adds lies."""
-    added = [one.added for one in rounds]
-    between = bootstrap((added,), np.median, rng=0).confidence_interval
+    """Return medians, and between what the medians of what the queue adds lie."""
     return [
         f"{statistics.median(one.alone for one in rounds):.3f}",
         f"{statistics.median(one.queued for one in rounds):.3f}",
-        f"{statistics.median(added):.1f} (aim: below {AIM_PERCENT:g})",
-        f"{between.low:.1f} to {between.high:.1f}",
+        *_median([one.added for one in rounds], f" (aim: below {AIM_PERCENT:g})"),
         f"{1000 * statistics.median(one.beside for one in rounds):.0f}",
+        *_median([one.added_cpu for one in rounds]),
     ]
+
+
+def _median(values: Sequence[float], aim: str = "") -> tuple[str, str]:
+    between = bootstrap((values,), np.median, rng=0).confidence_interval
+    return f"{statistics.median(values):.1f}{aim}", f"{between.low:.1f} to {between.high:.1f}"
 
 
 if __name__ == "__main__":
