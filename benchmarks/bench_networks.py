@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import statistics
 import subprocess
@@ -26,6 +27,7 @@ from sklearn.model_selection import ShuffleSplit
 
 from benchmarks.machine import describe, workers
 from producer import KerasModel, submit
+from worker.frames import with_room
 
 TRIALS, ROUNDS, AIM_PERCENT = 5, 30, 2.0
 NETWORK = KerasModel(hidden_layers=(64, 32), epochs=10, batch_size=32, scale=16.0, random_state=0)
@@ -183,7 +185,8 @@ def main(arguments: Sequence[str] = ()) -> None:
     chosen = parser.parse_args(arguments)
     if chosen.alone:
         for line in sys.stdin:
-            print(*train_here(int(line)), flush=True)
+            # With a worker's room for frames: how deep it is called from shall make no difference.
+            print(*with_room(functools.partial(train_here, int(line))), flush=True)
         return
     print(describe(), flush=True)
     table = Table(

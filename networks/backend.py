@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import gc
 import logging
 import random
 import sys
@@ -13,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from networks.hooks import watch_in_force
 from tuning.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -47,9 +47,7 @@ def keras_library() -> Any:
             "Keras is imported"
         )
     if new:
-        # Each fit begins with a look for garbage: with the libraries' 400,000 objects, which stay, it took 0.3 seconds.
-        gc.collect()
-        gc.freeze()
+        watch_in_force().imported()
     return keras
 
 

@@ -31,6 +31,10 @@ Weights: TypeAlias = dict[int, list[NDArray[Any]]]
 """A network's weights by epoch, counted from 1."""
 
 _STATE, _ARRAYS = "state.json", "arrays.npz"
+# The training waits for a write: the next comes not before so many times what it took, unless all epochs are wanted.
+_WRITE_SHARE = 20.0
+# Seconds after a write that failed until the next is tried: each try may take seconds of the training.
+_AGAIN_SECONDS = 60.0
 # What early stopping goes by, beside its best weights.
 _SEEN = ("wait", "stopped_epoch", "best", "best_epoch")
 
@@ -87,8 +91,8 @@ class Backup:
         self._history = history
         self._earlier = earlier
         self._seen: dict[str, Any] = {}
-        self._usable = True
-        self._began = self._written = time.monotonic()
+        self._began = time.monotonic()
+        self._due = self._began + slot.seconds
         self.first = self.kept = 0
         self.spent = 0.0
 
@@ -178,31 +182,41 @@ class Backup:
 
     def _begin(self, logs: Any = None) -> None:  # noqa: ARG002 - Keras' signature
         """Let early stopping go on from what it had seen, now that it has begun."""
-        self._began = self._written = time.monotonic()
+        self._began = time.monotonic()
+        self._due = self._began + self._slot.seconds
         for name, value in self._seen.items():
             setattr(self._stopper, name, value)
 
     def _end_epoch(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002 - Keras' signature
-        if time.monotonic() - self._written >= self._slot.seconds:
+        if time.monotonic() >= self._due:
             self.save(epoch)
 
     def save(self, epoch: int) -> None:
         """Write a checkpoint of an epoch that has just ended, unless it is there or the training ends with it."""
-        if not self._usable or self.kept == epoch + 1 or self._model.stop_training or epoch + 1 >= self._epochs:
+        if self.kept == epoch + 1 or self._model.stop_training or epoch + 1 >= self._epochs:
             return
+        began = time.monotonic()
         try:
             with _quiet():
                 self._keras.on_epoch_end(epoch)
             self._write(epoch + 1)
             self._slot.save(sorted(self._folder.iterdir()))
         except Exception as exc:  # noqa: BLE001 - a disk that is full, a bucket out of reach: no fault of the trial
-            self._usable = False
+            pause = max(self._slot.seconds, _AGAIN_SECONDS)
             logger.warning(
-                "a checkpoint can't be written: the training goes on without, and begins anew if it is cut short",
-                extra={"checkpoint": self._slot.name, "reason": f"{type(exc).__name__}: {exc}"},
+                "a checkpoint can't be written: the training goes on, and if it is cut short, from the one before",
+                extra={
+                    "checkpoint": self._slot.name,
+                    "epochs_kept": self.kept,
+                    "again_in_seconds": pause,
+                    "reason": f"{type(exc).__name__}: {exc}",
+                },
             )
-            return
-        self.kept, self._written = epoch + 1, time.monotonic()
+        else:
+            self.kept = epoch + 1
+            seconds = self._slot.seconds
+            pause = max(seconds, _WRITE_SHARE * (time.monotonic() - began)) if seconds else 0.0
+        self._due = time.monotonic() + pause
 
     def _write(self, epoch: int) -> None:
         stopper = self._stopper

@@ -206,7 +206,7 @@ class Slot:
     name : str
         See `name_of`.
     seconds : float
-        Between two writes at least.
+        Between two writes at least; 0 is a write after each epoch, however long it takes.
     data : str, default=""
         What it is trained on, and is part of: a checkpoint that says something else is not used.
     """

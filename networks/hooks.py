@@ -26,6 +26,9 @@ class Watch:
 
     keeps: frozenset[int] = frozenset()
 
+    def imported(self) -> None:
+        """Be told that a fit has just imported TensorFlow: hundreds of thousands of objects that will stay."""
+
     def begin(self) -> Slot | None:
         """Return where the training that begins is to be checkpointed; None is nowhere."""
         return None

@@ -27,6 +27,9 @@ Params = Mapping[str, Any]
 _MOST_KEPT = 2**26
 # Rows that are predicted at once: of images a convolution holds megabytes for each dozen.
 _PREDICTED_AT_ONCE = 256
+# Each turn costs a millisecond: where layers hold nothing but what they put out, as many as fit into so many bytes.
+_PREDICTED_BYTES = 2**24
+_PLAIN = {"Activation", "BatchNormalization", "Dense", "Dropout", "Flatten", "Normalization", "Rescaling"}
 
 
 class Trained(NamedTuple):
@@ -267,8 +270,16 @@ def _metric(keras: Any, name: str) -> Any:
 def outputs(model: Any, X: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return what a model says of rows, an ndarray of shape (n_samples, units)."""
     # Called directly, for ``model.predict`` traces a graph first, which takes longer than most predictions.
-    parts = [
-        np.asarray(model(X[start : start + _PREDICTED_AT_ONCE], training=False))
-        for start in range(0, len(X), _PREDICTED_AT_ONCE)
-    ]
+    at_once = _predicted_at_once(model)
+    parts = [np.asarray(model(X[start : start + at_once], training=False)) for start in range(0, len(X), at_once)]
     return np.concatenate(parts)
+
+
+def _predicted_at_once(model: Any) -> int:
+    kinds = {type(layer) for layer in model.layers}
+    if any(kind.__name__ not in _PLAIN or not kind.__module__.startswith("keras.") for kind in kinds):
+        return _PREDICTED_AT_ONCE
+    largest: int = max(
+        math.prod(shape[1:]) for shape in [model.input_shape, *(one.output.shape for one in model.layers)]
+    )
+    return max(_PREDICTED_AT_ONCE, _PREDICTED_BYTES // (4 * largest))

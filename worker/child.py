@@ -146,6 +146,7 @@ class _Folds:
             "network": epochs.network,
             "kept": epochs.kept,
             "checkpointed": epochs.checkpointed,
+            "spared": epochs.spared,
             "about": described(epochs.chunk, epochs.trial) | {"started_at": epochs.started_at},
         }
         self._connection.send_bytes(b"p" + pack(said))

@@ -55,7 +55,8 @@ class Progress:
     since : float
         When the trial in hand began, on the monotonic clock.
     began : float or None
-        The same, as if its folds that are done had been fitted just before; None while data and libraries are loaded.
+        The same, as if its folds and epochs that were kept had been fitted just before; None while data and libraries
+        are loaded.
     """
 
     def __init__(
@@ -88,6 +89,8 @@ class Progress:
         self.alone: set[int] = set()
         self.since = 0.0
         self.began: float | None = None
+        # Seconds that checkpoints have spared, by fold of the trial in hand.
+        self._spared: dict[int, float] = {}
 
     @property
     def work_done(self) -> int:
@@ -99,8 +102,15 @@ class Progress:
         """Note that the next trial begins."""
         self.since = self.began = moment
         self.checkpointed = False
+        self._spared.clear()
         if self.folds and self.todo:
             self.began -= sum(_seconds(self.folds.get(trial.number, {}).values()) for trial in self.in_hand())
+
+    def spare(self, fold: int, seconds: float) -> None:
+        """Note the seconds of the fit in hand that checkpoints have spared so far: they count as if they were spent."""
+        if self.began is not None:
+            self.began -= seconds - self._spared.get(fold, 0.0)
+            self._spared[fold] = seconds
 
     def keep(self, fold: DoneFold) -> None:
         """Note that a fold of a trial is done."""

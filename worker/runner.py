@@ -315,6 +315,7 @@ class ChunkRunner:
     def _note_epochs(self, progress: Progress, said: Document) -> None:
         worker = self._settings.worker_name
         progress.checkpointed = said.pop("checkpointed")
+        progress.spare(said["fold"], said.pop("spared"))
         self._writer.add_epochs(SeenEpochs(study_id=progress.chunk.study_id, worker=worker, at=now(), **said))
 
     def _ends_in_time(self, progress: Progress, moment: float, asked: set[_Asked]) -> bool:

@@ -130,7 +130,7 @@ def line() -> Iterator[tuple[Connection, child._Folds]]:
 def epochs(n_epochs: int, kept: int = 0) -> Epochs:
     made = chunk()
     whose: Any = {"chunk": made, "trial": made.trials[1], "started_at": STARTED, "fold": 2}
-    whose |= {"network": 1, "checkpointed": True}
+    whose |= {"network": 1, "checkpointed": True, "spared": 7.5}
     return Epochs(history=history(n_epochs), most=1000, kept=kept, **whose)
 
 
@@ -171,6 +171,7 @@ def test_the_first_epoch_is_told_at_once_and_others_a_few_times_a_second(
     letter, said = found[0]
     assert letter == b"p"
     assert (said["number"], said["fold"], said["network"], said["kept"], said["checkpointed"]) == (1, 2, 1, 0, True)
+    assert said["spared"] == 7.5
     assert said["epochs"]["epoch"] == [1]
     assert math.isnan(said["epochs"]["val_loss"][0])
     assert said["about"] == {

@@ -21,8 +21,9 @@ from sklearn.metrics import accuracy_score, get_scorer, r2_score
 from sklearn.utils import get_tags
 
 from networks import KerasModel
+from networks.backend import keras_library
 from networks.hooks import Watch, watching
-from networks.training import Rows, held_out, scaling_of
+from networks.training import Rows, _predicted_at_once, held_out, scaling_of
 from tuning.errors import InputError
 
 # Adam's step takes twice as long to trace.
@@ -277,6 +278,20 @@ def test_rows_of_no_weight_count_for_nothing() -> None:
 
 
 @needs_tensorflow
+def test_many_rows_are_predicted_at_once_where_layers_are_small_and_few_where_they_are_not_or_nobody_knows() -> None:
+    keras = keras_library()
+
+    def at_once(*layers: Any) -> int:
+        return _predicted_at_once(keras.Sequential([keras.layers.Input((20,)), *layers]))
+
+    dense, own = keras.layers.Dense, keras.Sequential([keras.layers.Input((20,)), keras.layers.Dense(3)])
+    assert at_once(dense(64), dense(1)) == 2**24 // 4 // 64
+    assert at_once(dense(2**20), dense(1)) == at_once(own) == at_once(keras.layers.Reshape((20, 1))) == 256
+    model = KerasModel(hidden_layers=(8,), epochs=1, random_state=0).fit(X, CODES)
+    many = np.tile(X, (300, 1))
+    assert np.array_equal(model.predict_proba(many)[: len(X)], model.predict_proba(X))
+
+
 def test_a_fitted_network_is_its_weights() -> None:
     model = small(scale="standard", batch_norm=True).fit(X, NAMES)
     expected = model.predict_proba(X)

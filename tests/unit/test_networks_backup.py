@@ -8,13 +8,13 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pytest
 from nets import CODES, NUMBERS, X, install_builders, needs_tensorflow, weights_of
 
-from networks import KerasModel
+from networks import KerasModel, backup
 from networks.checkpoints import Place, Slot, name_of
 from networks.hooks import Watch, watching
 
@@ -22,6 +22,7 @@ pytestmark = needs_tensorflow
 
 EPOCHS = 6
 NAME = name_of("study", 0, 0, 0)
+NOT_WRITTEN = "a checkpoint can't be written: the training goes on, and if it is cut short, from the one before"
 WEIGHTS = np.linspace(0.1, 2, len(X))
 
 
@@ -237,8 +238,35 @@ def test_a_folder_that_is_gone_is_no_fault_of_the_training(
 ) -> None:
     Path(place.address).rmdir()
     watch = Watches(place)
-    text = "a checkpoint can't be written: the training goes on without, and begins anew if it is cut short"
-    with warned(caplog, text):
+    with warned(caplog, NOT_WRITTEN):
         fitted = fit_with(watch, net())
     assert watch.told == [(done, 0) for done in range(1, EPOCHS + 1)]
     assert_the_same(fitted, undisturbed)
+
+
+@pytest.mark.parametrize(("again", "last"), [(0.0, EPOCHS - 1), (3600.0, 2)])
+def test_a_write_that_failed_is_tried_again_after_a_while(
+    again: float, last: int, place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(backup, "_AGAIN_SECONDS", again)
+    watch = Watches(place)
+    put, asked = place.put, []
+
+    def sometimes(name: str, content: IO[bytes]) -> None:
+        asked.append(name)
+        if len(asked) == 3:
+            raise OSError("no room")
+        put(name, content)
+
+    monkeypatch.setattr(place, "put", sometimes)
+    with warned(caplog, NOT_WRITTEN):
+        fit_with(watch, net())
+    assert watch.told[2] == (3, 2)
+    assert watch.told[-1] == (EPOCHS, last), "of the last epoch there is a result"
+
+
+def test_writes_that_take_long_come_seldom(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backup, "_WRITE_SHARE", 1e9)
+    watch = Watches(place, seconds=1e-9)
+    fit_with(watch, net())
+    assert watch.told == [(1, 1), *((done, 1) for done in range(2, EPOCHS + 1))]

@@ -50,6 +50,20 @@ def test_time_that_folds_took_before_counts_against_the_limit() -> None:
     assert progress.began == 96.0
 
 
+def test_epochs_that_a_checkpoint_brings_back_count_against_the_limit_once_a_fold() -> None:
+    progress = Progress(chunk(*rounds(9), *rounds(9, max_depth=3)), set())
+    progress.spare(0, 5.0)
+    assert progress.began is None, "nothing has begun"
+    progress.begin(100.0)
+    for fold, seconds in ((0, 5.0), (0, 5.0), (0, 7.0), (1, 0.0), (1, 2.0)):
+        progress.spare(fold, seconds)
+    assert progress.began == 91.0
+    progress.end(0)
+    progress.begin(100.0)
+    progress.spare(0, 1.0)
+    assert progress.began == 99.0, "another trial's"
+
+
 def test_the_end_of_a_shared_fit_is_expected_by_all_its_trials_and_the_workers_pace() -> None:
     progress = Progress(estimated(chunk(*rounds(9, 5), *rounds(9, max_depth=3)), 4.0, 2.0, 50.0), set())
     assert progress.expected_end(1.0) == float("inf"), "its data is not even there"

@@ -18,8 +18,8 @@ from worker.watching.pulse import Pulse
 
 
 def epoch(*, checkpointed: bool) -> tuple[str, bytes]:
-    said = {"number": 0, "fold": 0, "network": 0, "epochs": {"epoch": [1]}, "kept": 0, "checkpointed": checkpointed}
-    return "p", pack(said | {"about": {"started_at": now()}})
+    said = {"number": 0, "fold": 0, "network": 0, "epochs": {"epoch": [1]}, "kept": 0, "spared": 0.0}
+    return "p", pack(said | {"checkpointed": checkpointed, "about": {"started_at": now()}})
 
 
 class Stops(Scripted):
