@@ -29,6 +29,7 @@ from manifests import (
 )
 
 from producer.cluster import autoscaling
+from producer.stack import docker
 from tuning.broker import CONSUMER_TIMEOUT_MS
 from tuning.names import DEAD_QUEUE, GPU_QUEUE, LANES
 from tuning.settings import Settings
@@ -132,6 +133,13 @@ def test_the_broker_gives_a_chunk_as_long_as_its_queues_say(rendered: dict[str, 
     config = next(one for one in rendered["base"] if one["kind"] == "ConfigMap" and "10-warren.conf" in one["data"])
     assert re.search(rf"^consumer_timeout = {CONSUMER_TIMEOUT_MS}$", config["data"]["10-warren.conf"], re.MULTILINE)
     assert config["data"]["enabled_plugins"].split() == ["[rabbitmq_management,rabbitmq_prometheus]."]
+
+
+def test_mongodb_starts_on_every_kernel(rendered: dict[str, list[Object]]) -> None:
+    for folder in ("base", "overlays/local", "overlays/gke"):
+        server = named(rendered[folder], "StatefulSet", "mongodb")["spec"]["template"]["spec"]["containers"][0]
+        said = {one["name"]: one.get("value") for one in server["env"]}
+        assert docker.MONGO_ENV.items() <= said.items()
 
 
 def test_applying_again_leaves_the_number_of_workers_alone(rendered: dict[str, list[Object]]) -> None:
