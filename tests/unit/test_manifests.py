@@ -135,6 +135,20 @@ def test_the_broker_gives_a_chunk_as_long_as_its_queues_say(rendered: dict[str, 
     assert config["data"]["enabled_plugins"].split() == ["[rabbitmq_management,rabbitmq_prometheus]."]
 
 
+def test_the_brokers_log_fills_neither_its_memory_nor_its_disk(rendered: dict[str, list[Object]]) -> None:
+    for folder in ("base", "overlays/local"):
+        config = next(one for one in rendered[folder] if one["kind"] == "ConfigMap" and "10-warren.conf" in one["data"])
+        said = dict(re.findall(r"^([\w.]+) = (\S+)$", config["data"]["10-warren.conf"], re.MULTILINE))
+        spec = named(rendered[folder], "StatefulSet", "rabbitmq")["spec"]
+        memory = quantity(spec["template"]["spec"]["containers"][0]["resources"]["limits"]["memory"])
+        (claim,) = spec["volumeClaimTemplates"]
+        disk = quantity(claim["spec"]["resources"]["requests"]["storage"])
+        # Three times: memory is given back late, and a log begins while the last one goes to the queues' files.
+        wanted = 3 * int(said["raft.wal_max_size_bytes"])
+        assert wanted <= float(said["vm_memory_high_watermark.relative"]) * memory
+        assert wanted <= disk - float(said["disk_free_limit.relative"]) * memory
+
+
 def test_mongodb_starts_on_every_kernel(rendered: dict[str, list[Object]]) -> None:
     for folder in ("base", "overlays/local", "overlays/gke"):
         server = named(rendered[folder], "StatefulSet", "mongodb")["spec"]["template"]["spec"]["containers"][0]
@@ -145,6 +159,12 @@ def test_mongodb_starts_on_every_kernel(rendered: dict[str, list[Object]]) -> No
 def test_applying_again_leaves_the_number_of_workers_alone(rendered: dict[str, list[Object]]) -> None:
     for folder, name in (("overlays/local", "worker"), ("overlays/gke", "worker"), ("overlays/gpu", "worker-gpu")):
         assert "replicas" not in named(rendered[folder], "Deployment", name)["spec"]
+
+
+def test_on_gke_every_image_is_an_exact_version(rendered: dict[str, list[Object]]) -> None:
+    for where, container in containers(rendered["overlays/gke"]):
+        exact = re.search(r":\d+\.\d+\.\d+(-[a-z]+)?$|@sha256:[0-9a-f]{64}$", container["image"])
+        assert exact, f"{where}: {container['image']} is another one next month: three numbers, or a digest"
 
 
 def test_on_gke_only_workers_stand_on_spot_nodes(rendered: dict[str, list[Object]]) -> None:
