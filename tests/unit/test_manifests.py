@@ -277,8 +277,18 @@ def test_the_command_in_the_readme_puts_the_registry_in(tmp_path: Path) -> None:
     (line,) = [line for line in (K8S / "overlays/gke/README.md").read_text().splitlines() if line.startswith("perl")]
     environment = {"PROJECT": "mine", "REGION": "here", "PATH": os.environ["PATH"]}
     subprocess.run(["bash", "-c", line], cwd=copy.parent, env=environment, check=True)
-    images = {container["image"] for _, container in containers(render(command, copy / "overlays/gke"))}
-    assert "here-docker.pkg.dev/mine/warren/warren-worker:0.1.0" in images
+    images = {
+        container["image"]
+        for name in ("gke", "gpu", "tensorboard")
+        for _, container in containers(render(command, copy / "overlays" / name))
+        if "warren" in container["image"]
+    }
+    registry = "here-docker.pkg.dev/mine/warren"
+    assert images == {
+        f"{registry}/warren-worker:0.1.0",
+        f"{registry}/warren-worker:0.1.0-gpu",
+        f"{registry}/warren-notebook:0.1.0",
+    }
 
 
 def test_a_scale_down_waits_longer_than_a_chunk_takes(rendered: dict[str, list[Object]]) -> None:
