@@ -161,6 +161,21 @@ def test_applying_again_leaves_the_number_of_workers_alone(rendered: dict[str, l
         assert "replicas" not in named(rendered[folder], "Deployment", name)["spec"]
 
 
+def test_a_restore_stops_every_worker_and_nothing_else(rendered: dict[str, list[Object]]) -> None:
+    readme = (K8S / "overlays/backup/README.md").read_text()
+    (label, value) = re.search(r"scale deployment -l (\S+)=(\S+) --replicas=0", readme).groups()
+    objects = deployed(rendered, "gke with everything that scales")
+    chosen = [one for one in objects if one["metadata"].get("labels", {}).get(label) == value]
+    workers = {one["metadata"]["name"] for one in chosen if one["kind"] == "Deployment"}
+    assert workers == {"worker", "worker-gpu"}
+    # As the pods that are waited for.
+    for name in workers:
+        assert named(objects, "Deployment", name)["spec"]["template"]["metadata"]["labels"][label] == value
+    # And no autoscaler holds another Deployment.
+    scaled = [one["spec"]["scaleTargetRef"]["name"] for one in objects if one["kind"] == "ScaledObject"]
+    assert set(scaled) == workers
+
+
 def test_on_gke_every_image_is_an_exact_version(rendered: dict[str, list[Object]]) -> None:
     for where, container in containers(rendered["overlays/gke"]):
         exact = re.search(r":\d+\.\d+\.\d+(-[a-z]+)?$|@sha256:[0-9a-f]{64}$", container["image"])
