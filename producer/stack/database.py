@@ -146,7 +146,7 @@ def container(site: Site) -> Server:
         name=docker.MONGO_IMAGE,
         port=27017,
         data="/data/db",
-        env={},
+        env=docker.MONGO_ENV,
         arguments=("--wiredTigerCacheSizeGB", str(CACHE_GB)),
     )
     return docker.serve(image, site, _url, _answers)

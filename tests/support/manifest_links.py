@@ -14,6 +14,8 @@ _DOORS = {
     ("rabbitmq", "management"): {"namespace keda"},
     ("mongodb", "mongodb"): {"worker", "backup", "tensorboard"},
 }
+# Who answers for a cluster's DNS, by its label in kube-system or its address.
+_DNS = {"kube-dns", "node-local-dns", "address 169.254.0.0/16"}
 # Where each of ours may go: (name, port); DNS is looked at apart.
 _WAYS = {
     "worker": {("rabbitmq", 5672), ("mongodb", 27017)},
@@ -52,6 +54,14 @@ def _peers(rule: dict[str, Any], word: str) -> set[str]:
     return found
 
 
+def _dns(rule: dict[str, Any]) -> set[str]:
+    """Return who may be asked for names, of a rule about port 53 in both protocols."""
+    if {(port["port"], port.get("protocol")) for port in rule.get("ports", [])} != {(53, "UDP"), (53, "TCP")}:
+        return set()
+    labels = (peer.get("podSelector", {}).get("matchLabels", {}).get("k8s-app") for peer in rule.get("to", []))
+    return {label for label in labels if label} | _peers(rule, "to")
+
+
 def _chosen(policy: Object, template: Object) -> bool:
     """Whether a policy is about a workload's pods."""
     selector, own = policy["spec"]["podSelector"], template["metadata"]["labels"]
@@ -87,6 +97,12 @@ def network(objects: list[Object]) -> Complaints:
                     wrong = {f"{one}:{port}" for one in to for port in ports if (one, port) not in ways}
                 if wrong:
                     yield f"{title(policy)}: lets {where} reach {sorted(wrong)}"
+        # The API server has its address in the environment, and servers look for nobody.
+        seeks = any(way[0] in SERVERS for way in _WAYS[component])
+        chosen = [one for one in policies if _chosen(one, template)]
+        asked = {peer for one in chosen for rule in one["spec"].get("egress", []) for peer in _dns(rule)}
+        for missing in sorted(_DNS - asked) if seeks else []:
+            yield f"{where}: no NetworkPolicy lets it ask {missing} for names, which is the DNS of some clusters"
         for way in _WAYS[component]:
             if not any(
                 way[0] in _peers(rule, "to") and way[1] in {port["port"] for port in rule.get("ports", [])}

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
+from producer.stack import docker
+
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docker-compose.yml").read_text()
 COMPOSE: dict[str, Any] = YAML(typ="safe", pure=True).load(TEXT)
@@ -59,6 +61,10 @@ def test_servers_keep_their_data_in_named_volumes() -> None:
     assert SERVICES["rabbitmq"]["hostname"] == "rabbitmq", "its data carry the node's name"
     assert SERVICES["mongodb"]["volumes"] == ["mongodb:/data/db"]
     assert {"rabbitmq", "mongodb", "checkpoints", "notebooks"} == set(COMPOSE["volumes"])
+
+
+def test_mongodb_starts_on_every_kernel() -> None:
+    assert docker.MONGO_ENV.items() <= SERVICES["mongodb"]["environment"].items()
 
 
 def test_workers_share_their_checkpoints() -> None:

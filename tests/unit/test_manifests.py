@@ -29,6 +29,7 @@ from manifests import (
 )
 
 from producer.cluster import autoscaling
+from producer.stack import docker
 from tuning.broker import CONSUMER_TIMEOUT_MS
 from tuning.names import DEAD_QUEUE, GPU_QUEUE, LANES
 from tuning.settings import Settings
@@ -134,9 +135,51 @@ def test_the_broker_gives_a_chunk_as_long_as_its_queues_say(rendered: dict[str, 
     assert config["data"]["enabled_plugins"].split() == ["[rabbitmq_management,rabbitmq_prometheus]."]
 
 
+def test_the_brokers_log_fills_neither_its_memory_nor_its_disk(rendered: dict[str, list[Object]]) -> None:
+    for folder in ("base", "overlays/local"):
+        config = next(one for one in rendered[folder] if one["kind"] == "ConfigMap" and "10-warren.conf" in one["data"])
+        said = dict(re.findall(r"^([\w.]+) = (\S+)$", config["data"]["10-warren.conf"], re.MULTILINE))
+        spec = named(rendered[folder], "StatefulSet", "rabbitmq")["spec"]
+        memory = quantity(spec["template"]["spec"]["containers"][0]["resources"]["limits"]["memory"])
+        (claim,) = spec["volumeClaimTemplates"]
+        disk = quantity(claim["spec"]["resources"]["requests"]["storage"])
+        # Three times: memory is given back late, and a log begins while the last one goes to the queues' files.
+        wanted = 3 * int(said["raft.wal_max_size_bytes"])
+        assert wanted <= float(said["vm_memory_high_watermark.relative"]) * memory
+        assert wanted <= disk - float(said["disk_free_limit.relative"]) * memory
+
+
+def test_mongodb_starts_on_every_kernel(rendered: dict[str, list[Object]]) -> None:
+    for folder in ("base", "overlays/local", "overlays/gke"):
+        server = named(rendered[folder], "StatefulSet", "mongodb")["spec"]["template"]["spec"]["containers"][0]
+        said = {one["name"]: one.get("value") for one in server["env"]}
+        assert docker.MONGO_ENV.items() <= said.items()
+
+
 def test_applying_again_leaves_the_number_of_workers_alone(rendered: dict[str, list[Object]]) -> None:
     for folder, name in (("overlays/local", "worker"), ("overlays/gke", "worker"), ("overlays/gpu", "worker-gpu")):
         assert "replicas" not in named(rendered[folder], "Deployment", name)["spec"]
+
+
+def test_a_restore_stops_every_worker_and_nothing_else(rendered: dict[str, list[Object]]) -> None:
+    readme = (K8S / "overlays/backup/README.md").read_text()
+    (label, value) = re.search(r"scale deployment -l (\S+)=(\S+) --replicas=0", readme).groups()
+    objects = deployed(rendered, "gke with everything that scales")
+    chosen = [one for one in objects if one["metadata"].get("labels", {}).get(label) == value]
+    workers = {one["metadata"]["name"] for one in chosen if one["kind"] == "Deployment"}
+    assert workers == {"worker", "worker-gpu"}
+    # As the pods that are waited for.
+    for name in workers:
+        assert named(objects, "Deployment", name)["spec"]["template"]["metadata"]["labels"][label] == value
+    # And no autoscaler holds another Deployment.
+    scaled = [one["spec"]["scaleTargetRef"]["name"] for one in objects if one["kind"] == "ScaledObject"]
+    assert set(scaled) == workers
+
+
+def test_on_gke_every_image_is_an_exact_version(rendered: dict[str, list[Object]]) -> None:
+    for where, container in containers(rendered["overlays/gke"]):
+        exact = re.search(r":\d+\.\d+\.\d+(-[a-z]+)?$|@sha256:[0-9a-f]{64}$", container["image"])
+        assert exact, f"{where}: {container['image']} is another one next month: three numbers, or a digest"
 
 
 def test_on_gke_only_workers_stand_on_spot_nodes(rendered: dict[str, list[Object]]) -> None:
@@ -249,8 +292,18 @@ def test_the_command_in_the_readme_puts_the_registry_in(tmp_path: Path) -> None:
     (line,) = [line for line in (K8S / "overlays/gke/README.md").read_text().splitlines() if line.startswith("perl")]
     environment = {"PROJECT": "mine", "REGION": "here", "PATH": os.environ["PATH"]}
     subprocess.run(["bash", "-c", line], cwd=copy.parent, env=environment, check=True)
-    images = {container["image"] for _, container in containers(render(command, copy / "overlays/gke"))}
-    assert "here-docker.pkg.dev/mine/warren/warren-worker:0.1.0" in images
+    images = {
+        container["image"]
+        for name in ("gke", "gpu", "tensorboard")
+        for _, container in containers(render(command, copy / "overlays" / name))
+        if "warren" in container["image"]
+    }
+    registry = "here-docker.pkg.dev/mine/warren"
+    assert images == {
+        f"{registry}/warren-worker:0.1.0",
+        f"{registry}/warren-worker:0.1.0-gpu",
+        f"{registry}/warren-notebook:0.1.0",
+    }
 
 
 def test_a_scale_down_waits_longer_than_a_chunk_takes(rendered: dict[str, list[Object]]) -> None:

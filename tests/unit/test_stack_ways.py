@@ -271,5 +271,14 @@ def test_a_policy_that_a_killed_installation_left_is_removed(tmp_path: Path) -> 
     assert not policy.exists()
 
 
+def test_mongodb_in_docker_is_told_what_lets_it_start_on_every_kernel(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images: list[docker.Image] = []
+    monkeypatch.setattr(docker, "serve", lambda image, *_: images.append(image))
+    database.container(site)
+    assert [image.env for image in images] == [{"GLIBC_TUNABLES": "glibc.pthread.rseq=1"}]
+
+
 def test_images_have_a_tag() -> None:
     assert (docker.RABBITMQ_IMAGE, docker.MONGO_IMAGE) == ("rabbitmq:4-management", "mongo:8")
