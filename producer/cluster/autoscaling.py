@@ -137,6 +137,7 @@ def fixed(api: Api, deployment: str) -> Autoscaling | None:
     """Delete what sets the number of workers; return what it was."""
     found = steering(api, deployment)
     if found is None:
+        api.autoscalers()  # refused where this account may not look: then nothing is known
         return None
     if found.kind == "ScaledObject":
         api.delete_keda("scaledobjects", found.name)

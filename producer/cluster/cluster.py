@@ -264,9 +264,13 @@ class Cluster:
         Raises
         ------
         ClusterError
-            This account may not (verb delete, resource horizontalpodautoscalers or scaledobjects).
+            There is no such Deployment, or this account may not (verbs list and delete, resource
+            horizontalpodautoscalers or scaledobjects).
         """
-        return self._in_namespace(lambda: autoscaling.fixed(self._api, DEPLOYMENT))
+        removed = self._in_namespace(lambda: autoscaling.fixed(self._api, DEPLOYMENT))
+        if removed is None:  # as in a namespace that is not there, whose lists are empty
+            self._deployment()
+        return removed
 
     # --------------------------------------------------------------------- what is missing
 

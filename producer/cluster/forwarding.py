@@ -45,7 +45,7 @@ _GOODBYE_SECONDS = 1.0
 # a broker that is out of memory stops reading, and its connection is alive all the same.
 _PING_SECONDS = 20.0
 # Seconds for TLS connections to end.
-_GOODBYE_SECONDS = 0.25
+_TLS_GOODBYE_SECONDS = 0.25
 # Seconds for the thread to end.
 _JOIN_SECONDS = 5.0
 
@@ -132,7 +132,7 @@ class Forwarding:
             self._up.set()
             await self._over.wait()
         # TLS connections end in the loop's next turns: https://docs.aiohttp.org/en/stable/client_advanced.html#graceful-shutdown
-        await asyncio.sleep(_GOODBYE_SECONDS)
+        await asyncio.sleep(_TLS_GOODBYE_SECONDS)
 
     async def _end_connections(self) -> None:
         for task in list(self._connections):
