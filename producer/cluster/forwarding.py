@@ -146,22 +146,21 @@ class Forwarding:
                 self._connections.add(task)
                 task.add_done_callback(self._connections.discard)
             try:
-                await self._bridge(session, service, reader, writer)
-            except (aiohttp.ClientError, ClusterError, OSError, TimeoutError) as exc:
-                logger.warning(
-                    "a forwarded connection ended; its client has to reconnect",
-                    extra={"service": service, "reason": str(exc) or type(exc).__name__},
-                )
-            except asyncio.CancelledError:
+                try:
+                    await self._bridge(session, service, reader, writer)
+                except (aiohttp.ClientError, ClusterError, OSError, TimeoutError) as exc:
+                    logger.warning(
+                        "a forwarded connection ended; its client has to reconnect",
+                        extra={"service": service, "reason": str(exc) or type(exc).__name__},
+                    )
+                writer.close()  # once the client has taken what came for it
+                with contextlib.suppress(OSError):
+                    await writer.wait_closed()
+            except asyncio.CancelledError:  # also while the client takes the rest
                 if self._over is None or not self._over.is_set():
                     raise
             finally:
-                if self._over is not None and self._over.is_set():
-                    writer.transport.abort()
-                else:
-                    writer.close()  # once the client has taken what came for it
-                with contextlib.suppress(OSError):
-                    await writer.wait_closed()
+                writer.transport.abort()
 
         return handle
 
