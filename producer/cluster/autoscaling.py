@@ -12,6 +12,8 @@ from tuning.errors import ClusterError, InputError
 
 # A ScaledObject that KEDA was told to leave alone: https://keda.sh/docs/latest/concepts/scaling-deployments/
 _PAUSED = ("autoscaling.keda.sh/paused", "autoscaling.keda.sh/paused-replicas")
+# Conditions of an autoscaler that works: of KEDA's, and of Kubernetes' own.
+_WORKS = {"Ready", "AbleToScale", "ScalingActive"}
 # Requests that an account without permission may be refused, and kinds that a cluster may not have.
 _UNSEEN = {403, 404}
 
@@ -29,6 +31,8 @@ class Autoscaling:
     """Workers that there are at least."""
     max: int
     """Workers that there are at most."""
+    trouble: str = ""
+    """Why it sets nothing, in Kubernetes' words; empty while it does."""
 
     @property
     def by(self) -> str:
@@ -53,7 +57,7 @@ def _keda(api: Api, deployment: str) -> Iterator[Autoscaling]:
         paused = any(notes.get(name, "false") != "false" for name in _PAUSED)
         if _targets(spec, deployment) and not paused:
             low, high = spec.get("minReplicaCount", 0), spec.get("maxReplicaCount", 100)
-            yield Autoscaling("ScaledObject", one["metadata"]["name"], int(low), int(high))
+            yield Autoscaling("ScaledObject", one["metadata"]["name"], int(low), int(high), _trouble(one))
 
 
 def _autoscalers(api: Api, deployment: str) -> Iterator[Autoscaling]:
@@ -61,12 +65,20 @@ def _autoscalers(api: Api, deployment: str) -> Iterator[Autoscaling]:
         spec = one["spec"]
         if _targets(spec, deployment):
             low, high = spec.get("minReplicas", 1), spec["maxReplicas"]
-            yield Autoscaling("HorizontalPodAutoscaler", one["metadata"]["name"], int(low), int(high))
+            yield Autoscaling("HorizontalPodAutoscaler", one["metadata"]["name"], int(low), int(high), _trouble(one))
 
 
 def _targets(spec: Json, deployment: str) -> bool:
     target = spec["scaleTargetRef"]
     return bool(target["name"] == deployment and target.get("kind", "Deployment") == "Deployment")
+
+
+def _trouble(thing: Json) -> str:
+    """Return what an autoscaler says of itself where it can't do its work, as without a metrics server."""
+    for one in (thing.get("status") or {}).get("conditions") or []:
+        if one.get("type") in _WORKS and one.get("status") == "False":
+            return str(one.get("message") or one.get("reason", ""))
+    return ""
 
 
 def _seen(ask: Any) -> list[Json]:
@@ -133,10 +145,17 @@ def autoscale(api: Api, deployment: str, low: int, high: int) -> Autoscaling:
     return Autoscaling("HorizontalPodAutoscaler", deployment, low, high)
 
 
+def awaken(api: Api, deployment: Json, made: Autoscaling) -> None:
+    """Give Kubernetes' own a first worker: it leaves a Deployment of none alone, whatever its bounds."""
+    if made.kind == "HorizontalPodAutoscaler" and deployment["spec"].get("replicas", 1) == 0:
+        api.scale(deployment["metadata"]["name"], made.min)
+
+
 def fixed(api: Api, deployment: str) -> Autoscaling | None:
     """Delete what sets the number of workers; return what it was."""
     found = steering(api, deployment)
     if found is None:
+        api.autoscalers()  # refused where this account may not look: then nothing is known
         return None
     if found.kind == "ScaledObject":
         api.delete_keda("scaledobjects", found.name)

@@ -164,7 +164,7 @@ class Cluster:
             pods=pods,
             nodes=_unless_forbidden(api.nodes),
             events=_unless_forbidden(api.pod_events),
-            steered_by=str(steered) if steered else None,
+            steered=steered,
             now=datetime.now(UTC),
         )
 
@@ -227,7 +227,8 @@ class Cluster:
         """Let the cluster set the number of workers; `fixed` ends that.
 
         With KEDA there are as many workers as chunks, waiting or in hand, and none without work. Without KEDA a
-        HorizontalPodAutoscaler goes by CPU, which needs a metrics server and keeps one worker at least.
+        HorizontalPodAutoscaler goes by CPU, which needs a metrics server and keeps one worker at least; `status` says
+        where it can't measure.
 
         Parameters
         ----------
@@ -247,11 +248,14 @@ class Cluster:
             The bounds are none.
         ClusterError
             There is no such Deployment, `min` is 0 without KEDA, or this account may not (verbs list, create and patch,
-            resource horizontalpodautoscalers, or scaledobjects and triggerauthentications).
+            resource horizontalpodautoscalers, or scaledobjects and triggerauthentications; without KEDA and without
+            workers, patch deployments/scale).
         """
         low, high = autoscaling.check_bounds(min, max)
-        self._deployment()
-        return autoscaling.autoscale(self._api, DEPLOYMENT, low, high)
+        deployment = self._deployment()
+        made = autoscaling.autoscale(self._api, DEPLOYMENT, low, high)
+        autoscaling.awaken(self._api, deployment, made)
+        return made
 
     def fixed(self) -> Autoscaling | None:
         """Set the number of workers by hand again: remove what sets it. The workers that there are stay.
@@ -264,9 +268,13 @@ class Cluster:
         Raises
         ------
         ClusterError
-            This account may not (verb delete, resource horizontalpodautoscalers or scaledobjects).
+            There is no such Deployment, or this account may not (verbs list and delete, resource
+            horizontalpodautoscalers or scaledobjects).
         """
-        return self._in_namespace(lambda: autoscaling.fixed(self._api, DEPLOYMENT))
+        removed = self._in_namespace(lambda: autoscaling.fixed(self._api, DEPLOYMENT))
+        if removed is None:  # as in a namespace that is not there, whose lists are empty
+            self._deployment()
+        return removed
 
     # --------------------------------------------------------------------- what is missing
 

@@ -45,7 +45,7 @@ _GOODBYE_SECONDS = 1.0
 # a broker that is out of memory stops reading, and its connection is alive all the same.
 _PING_SECONDS = 20.0
 # Seconds for TLS connections to end.
-_GOODBYE_SECONDS = 0.25
+_TLS_GOODBYE_SECONDS = 0.25
 # Seconds for the thread to end.
 _JOIN_SECONDS = 5.0
 
@@ -132,7 +132,7 @@ class Forwarding:
             self._up.set()
             await self._over.wait()
         # TLS connections end in the loop's next turns: https://docs.aiohttp.org/en/stable/client_advanced.html#graceful-shutdown
-        await asyncio.sleep(_GOODBYE_SECONDS)
+        await asyncio.sleep(_TLS_GOODBYE_SECONDS)
 
     async def _end_connections(self) -> None:
         for task in list(self._connections):
@@ -146,22 +146,21 @@ class Forwarding:
                 self._connections.add(task)
                 task.add_done_callback(self._connections.discard)
             try:
-                await self._bridge(session, service, reader, writer)
-            except (aiohttp.ClientError, ClusterError, OSError, TimeoutError) as exc:
-                logger.warning(
-                    "a forwarded connection ended; its client has to reconnect",
-                    extra={"service": service, "reason": str(exc) or type(exc).__name__},
-                )
-            except asyncio.CancelledError:
+                try:
+                    await self._bridge(session, service, reader, writer)
+                except (aiohttp.ClientError, ClusterError, OSError, TimeoutError) as exc:
+                    logger.warning(
+                        "a forwarded connection ended; its client has to reconnect",
+                        extra={"service": service, "reason": str(exc) or type(exc).__name__},
+                    )
+                writer.close()  # once the client has taken what came for it
+                with contextlib.suppress(OSError):
+                    await writer.wait_closed()
+            except asyncio.CancelledError:  # also while the client takes the rest
                 if self._over is None or not self._over.is_set():
                     raise
             finally:
-                if self._over is not None and self._over.is_set():
-                    writer.transport.abort()
-                else:
-                    writer.close()  # once the client has taken what came for it
-                with contextlib.suppress(OSError):
-                    await writer.wait_closed()
+                writer.transport.abort()
 
         return handle
 

@@ -1,4 +1,4 @@
-"""What keeps workers from running: images, quotas, nodes, crashes; each with what to do about it."""
+"""What keeps workers from running: images, quotas, nodes, crashes, autoscalers; each with what to do about it."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from producer.cluster.autoscaling import Autoscaling
 from producer.viewing.words import count, shorten
 
-Kind = Literal["image", "configuration", "crash", "refused", "quota", "unschedulable"]
+Kind = Literal["image", "configuration", "crash", "refused", "quota", "unschedulable", "autoscaler"]
 
 # Why a container waits: https://github.com/kubernetes/kubernetes/blob/master/pkg/kubelet/images/types.go
 _IMAGE = {
@@ -25,16 +26,18 @@ _REMEDIES: dict[Kind, str] = {
     "image": "is the name right, and may the nodes pull it? On kind, `kind load docker-image IMAGE`; "
     "else push it to a registry, and set it with `kustomize edit set image`",
     "configuration": "is every Secret and ConfigMap there that it names?",
-    "crash": 'what did it say? cluster.logs("{pod}")',
+    "crash": 'what did it say? cluster.logs("{name}")',
     "refused": "a rule of the cluster forbids these pods",
     "quota": "ask for more, or scale to what fits: kubectl -n {namespace} describe resourcequota",
+    "autoscaler": "by CPU it needs a metrics server and a worker to begin with, KEDA needs the broker: "
+    "kubectl -n {namespace} describe {name}",
     "unschedulable": "is the node pool at its limit, and does the overlay match the nodes' labels and taints?",
 }
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Why some pods don't run, and what to do."""
+    """Why some pods don't run, or an autoscaler does nothing, and what to do."""
 
     kind: Kind
     text: str
@@ -45,8 +48,10 @@ class Problem:
         return self.text
 
 
-def problems_of(deployment: Mapping[str, Any], pods: Sequence[Mapping[str, Any]]) -> tuple[Problem, ...]:
-    """Return what keeps pods from running.
+def problems_of(
+    deployment: Mapping[str, Any], pods: Sequence[Mapping[str, Any]], steered: Autoscaling | None = None
+) -> tuple[Problem, ...]:
+    """Return what keeps pods from running, and an autoscaler from its work.
 
     Parameters
     ----------
@@ -54,6 +59,8 @@ def problems_of(deployment: Mapping[str, Any], pods: Sequence[Mapping[str, Any]]
         The workers' Deployment.
     pods : list of dict
         Of the workers and the servers.
+    steered : Autoscaling, default=None
+        What sets the number of workers.
 
     Returns
     -------
@@ -83,11 +90,15 @@ def problems_of(deployment: Mapping[str, Any], pods: Sequence[Mapping[str, Any]]
         such = f" ({names[0]})" if len(names) == 1 else f" (such as {names[0]})"
         text = f"{count(len(names), 'pod')}{such} {said}: {shorten(message, _LONGEST).rstrip('.')}; {remedy}"
         found.append(Problem(kind, text, min(begun, default=None)))
+    if steered is not None and steered.trouble:
+        remedy = _remedy("autoscaler", deployment, f"{steered.kind.lower()} {steered.name}")
+        why = shorten(steered.trouble, _LONGEST).rstrip(".")
+        found.append(Problem("autoscaler", f"{steered} sets nothing: {why}; {remedy}"))
     return tuple(found)
 
 
-def _remedy(kind: Kind, deployment: Mapping[str, Any], pod: str) -> str:
-    return _REMEDIES[kind].format(pod=pod, namespace=deployment["metadata"]["namespace"])
+def _remedy(kind: Kind, deployment: Mapping[str, Any], name: str) -> str:
+    return _REMEDIES[kind].format(name=name, namespace=deployment["metadata"]["namespace"])
 
 
 def _of_deployment(deployment: Mapping[str, Any]) -> list[Problem]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from producer.cluster.autoscaling import Autoscaling
 from producer.cluster.problems import Problem, problems_of
 
 # What clouds write on a node that may be taken away at any time:
@@ -131,7 +132,7 @@ def read_status(
     pods: Sequence[Mapping[str, Any]],
     nodes: Sequence[Mapping[str, Any]] | None,
     events: Sequence[Mapping[str, Any]] | None,
-    steered_by: str | None,
+    steered: Autoscaling | None,
     now: datetime,
 ) -> ClusterStatus:
     """Put a status together from what the API says.
@@ -145,7 +146,7 @@ def read_status(
         All pods of the namespace.
     nodes, events : list of dict or None
         None where this account may not list them.
-    steered_by : str or None
+    steered : Autoscaling or None
         What sets the number of workers.
     now : datetime
         With a time zone.
@@ -178,8 +179,8 @@ def read_status(
         wanted=int(deployment["spec"].get("replicas", 1)),
         pods=tuple(read),
         evictions=len(_evicted(workers, events or [], name, shown)),
-        steered_by=steered_by,
-        problems=problems_of(deployment, [pod for pod in pods if _name(pod) in {one.name for one in read}]),
+        steered_by=str(steered) if steered else None,
+        problems=problems_of(deployment, [pod for pod in pods if _name(pod) in {one.name for one in read}], steered),
         nodes_known=nodes is not None,
         events_known=events is not None,
     )

@@ -311,6 +311,44 @@ def test_autoscale_makes_an_autoscaler_on_cpu_without_keda(fake: FakeCluster, cl
     assert (spec["minReplicas"], spec["maxReplicas"]) == (2, 9)
 
 
+def test_an_autoscaler_on_cpu_begins_with_a_worker(fake: FakeCluster, cluster: Cluster) -> None:
+    fake.keda = False
+    cluster.scale(0)
+    cluster.autoscale(2, 9)  # Kubernetes' own leaves a Deployment without pods as it is
+    assert fake.get("deployments", "worker")["spec"]["replicas"] == 2
+    fake.get("deployments", "worker")["spec"]["replicas"] = 7
+    cluster.autoscale(1, 9)
+    assert fake.get("deployments", "worker")["spec"]["replicas"] == 7
+
+
+def test_one_with_keda_begins_with_none(fake: FakeCluster, cluster: Cluster) -> None:
+    cluster.scale(0)
+    cluster.autoscale(1, 9)
+    assert fake.get("deployments", "worker")["spec"]["replicas"] == 0
+
+
+@pytest.mark.parametrize(
+    ("keda", "plural", "kind"),
+    [(True, "scaledobjects", "Ready"), (False, "horizontalpodautoscalers", "ScalingActive")],
+)
+def test_an_autoscaler_that_can_not_measure_is_a_problem(
+    fake: FakeCluster, cluster: Cluster, keda: bool, plural: str, kind: str
+) -> None:
+    fake.keda = keda
+    cluster.autoscale(1, 8)
+    assert cluster.status().problems == ()
+    condition = {"type": kind, "status": "False", "reason": "Failed", "message": "unable to get metrics."}
+    fake.get(plural, "worker")["status"] = {"conditions": [{"type": "Active", "status": "False"}, condition]}
+    (problem,) = cluster.status().problems
+    assert problem.kind == "autoscaler"
+    assert str(problem).startswith(
+        f"{cluster.status().steered_by} sets nothing: unable to get metrics; by CPU it needs"
+    )
+    assert str(problem).endswith(f"kubectl -n tuning describe {plural[:-1]} worker")
+    condition["status"] = "True"
+    assert cluster.status().problems == ()
+
+
 @pytest.mark.parametrize("keda", [True, False])
 def test_scale_refuses_what_an_autoscaler_would_undo(fake: FakeCluster, cluster: Cluster, keda: bool) -> None:
     fake.keda = keda

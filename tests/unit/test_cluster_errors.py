@@ -18,6 +18,7 @@ CALLS: dict[str, Callable[[Cluster], object]] = {
     "scale": lambda cluster: cluster.scale(3),
     "logs": lambda cluster: cluster.logs("worker-6d9f7c5b4-00000"),
     "autoscale": lambda cluster: cluster.autoscale(1, 4),
+    "fixed": lambda cluster: cluster.fixed(),
     "connect": lambda cluster: cluster.connect(),
 }
 EVERY_CALL = pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
@@ -143,6 +144,7 @@ def test_what_the_server_says_is_passed_on(fake: FakeCluster) -> None:
         ("status", "list", "pods", ""),
         ("logs", "get", "pods/log", ""),
         ("autoscale", "create", "scaledobjects", "keda.sh"),
+        ("fixed", "list", "horizontalpodautoscalers", "autoscaling"),
         ("connect", "get", "secrets", ""),
         ("connect", "get", "services", ""),
         ("connect", "get", "pods/portforward", ""),
@@ -175,7 +177,7 @@ def test_a_namespace_that_is_not_there_is_answered_with_those_that_are(
     assert said.startswith("no namespace 'tunning' in cluster 'here'. Deploy Warren there, ")
 
 
-@pytest.mark.parametrize("call", ["status", "scale", "autoscale"])
+@pytest.mark.parametrize("call", ["status", "scale", "autoscale", "fixed"])
 def test_a_deployment_that_is_not_there_is_answered_with_those_that_are(fake: FakeCluster, call: str) -> None:
     fake.remove("deployments", "worker")
     said = error_of(lambda: CALLS[call](Cluster()))

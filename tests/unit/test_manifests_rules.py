@@ -67,7 +67,7 @@ BROKEN: list[tuple[str, str, Break]] = [
     ("resources", "memory is requested as 1Gi", lambda all_: box(all_)["resources"]["requests"].update(memory="1Gi")),
     ("resources", "CPU is requested as 100m", lambda all_: box(all_)["resources"]["requests"].update(cpu="100m")),
     ("probes", "livenessProbe is missing", lambda all_: broker(all_).pop("livenessProbe")),
-    ("probes", "gives it 1 s", lambda all_: broker(all_)["readinessProbe"].pop("timeoutSeconds")),
+    ("probes", "gives it 1 s", lambda all_: broker(all_)["livenessProbe"].update(exec={}, timeoutSeconds=1)),
     ("probes", "less than a minute", lambda all_: box(all_)["livenessProbe"].update(periodSeconds=5)),
     ("security", "runAsNonRoot is not true", lambda all_: pod(all_)["securityContext"].pop("runAsNonRoot")),
     ("security", "runAsUser is 0", lambda all_: pod(all_)["securityContext"].update(runAsUser=0)),
