@@ -19,7 +19,7 @@ from networks.heads import Head
 from networks.inputs import dense_rows
 from networks.training import Rows, assembled, held_out, outputs, scaling_of, train
 from tuning.errors import InputError
-from tuning.networks import PARAMETERS, check_parameter
+from tuning.networks import PARAMETERS, check_optimizer, check_parameter
 
 _SEEDS = 2**31 - 1
 
@@ -53,6 +53,10 @@ class KerasModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         Penalty on squared weights.
     optimizer : str, default="adam"
         Keras' name, in lower case.
+    optimizer_params : dict, default=None
+        Numbers and bools that the optimizer takes beside its learning rate, by Keras' names: ``{"momentum": 0.9,
+        "nesterov": True}`` for ``"sgd"``, ``{"weight_decay": 0.01}`` for any. Those of another optimizer alone are an
+        error. None is Keras' defaults.
     learning_rate : float, default=1e-3
     loss : str, default=None
         Keras' name. None is cross entropy for classes and the squared error for numbers.
@@ -115,6 +119,7 @@ class KerasModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         batch_norm: bool = False,
         l2: float = 0.0,
         optimizer: str = "adam",
+        optimizer_params: Mapping[str, Any] | None = None,
         learning_rate: float = 1e-3,
         loss: str | None = None,
         metrics: Sequence[str] = (),
@@ -136,6 +141,7 @@ class KerasModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         self.batch_norm = batch_norm
         self.l2 = l2
         self.optimizer = optimizer
+        self.optimizer_params = optimizer_params
         self.learning_rate = learning_rate
         self.loss = loss
         self.metrics = metrics
@@ -172,13 +178,15 @@ class KerasModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         Raises
         ------
         InputError
-            A parameter is not what it may be, the builder does not exist here, or X can't be used; a ``ValueError``.
+            A parameter is not what it may be, the optimizer does not take one of `optimizer_params`, the builder does
+            not exist here, or X can't be used; a ``ValueError``.
         ImportError
             TensorFlow is not installed.
         """
         params = self.get_params(deep=False)
         for name in PARAMETERS:
             check_parameter(name, params[name], f"{type(self).__name__}({name}=...)")
+        check_optimizer(self.optimizer, self.optimizer_params, f"{type(self).__name__}(optimizer_params=...)")
         self._forget()
         X = dense_rows(self, X, first=True)
         labels, n_outputs = self._labels(X, y)
@@ -334,3 +342,7 @@ class KerasModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         if hasattr(self, "_model"):
             state["_weights"] = [np.array(one) for one in self._model.get_weights()]
         return state
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        # One that an earlier version has stored lacks the parameters that came later.
+        super().__setstate__({**KerasModel().get_params(deep=False), **state})

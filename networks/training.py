@@ -187,7 +187,7 @@ def train(
     -------
     Trained
     """
-    optimizer = getattr(keras.optimizers, OPTIMIZERS[params["optimizer"]])(learning_rate=float(params["learning_rate"]))
+    optimizer = _optimizer(keras, params)
     metrics = [_metric(keras, name) for name in params["metrics"]]
     model.compile(optimizer=optimizer, loss=head.loss, metrics=metrics, jit_compile=compiles(params["device"]))
 
@@ -260,6 +260,16 @@ def _what(params: Params, head: Head, rows: Rows, watched: Rows | None, seed: in
     described = sorted((name, value) for name, value in params.items() if name != "device")
     shapes = [part.shape for one in (rows, watched) if one is not None for part in one.arrays]
     return hashlib.sha256(repr((described, head, shapes, seed)).encode()).hexdigest()
+
+
+def _optimizer(keras: Any, params: Params) -> Any:
+    # Keras takes no whole number for some of them.
+    own = {
+        name: value if isinstance(value, bool) else float(value)
+        for name, value in {"learning_rate": params["learning_rate"], **(params["optimizer_params"] or {})}.items()
+    }
+    made, _ = OPTIMIZERS[params["optimizer"]]
+    return getattr(keras.optimizers, made)(**own)
 
 
 def _metric(keras: Any, name: str) -> Any:

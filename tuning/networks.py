@@ -28,17 +28,33 @@ ACTIVATIONS = frozenset(
         *("selu", "sigmoid", "silu", "softplus", "softsign", "swish", "tanh"),
     }
 )
-OPTIMIZERS: Mapping[str, str] = {
-    "adadelta": "Adadelta",
-    "adagrad": "Adagrad",
-    "adam": "Adam",
-    "adamax": "Adamax",
-    "adamw": "AdamW",
-    "ftrl": "Ftrl",
-    "lion": "Lion",
-    "nadam": "Nadam",
-    "rmsprop": "RMSprop",
-    "sgd": "SGD",
+_CLIPS = ("clipnorm", "clipvalue", "global_clipnorm")
+
+
+def _taken(names: str) -> frozenset[str]:
+    return frozenset({*names.split(), "weight_decay", *_CLIPS})
+
+
+# The class of each, and what it takes beside its learning rate. Left out: moving averages of weights and gradients of
+# several steps, under which the weights after an epoch are not those of a training that ends there; scaling for mixed
+# precision.
+OPTIMIZERS: Mapping[str, tuple[str, frozenset[str]]] = {
+    "adadelta": ("Adadelta", _taken("rho epsilon")),
+    "adagrad": ("Adagrad", _taken("initial_accumulator_value epsilon")),
+    "adam": ("Adam", _taken("beta_1 beta_2 epsilon amsgrad")),
+    "adamax": ("Adamax", _taken("beta_1 beta_2 epsilon")),
+    "adamw": ("AdamW", _taken("beta_1 beta_2 epsilon amsgrad")),
+    "ftrl": (
+        "Ftrl",
+        _taken("""
+            learning_rate_power initial_accumulator_value l1_regularization_strength l2_regularization_strength
+            l2_shrinkage_regularization_strength beta
+        """),
+    ),
+    "lion": ("Lion", _taken("beta_1 beta_2")),
+    "nadam": ("Nadam", _taken("beta_1 beta_2 epsilon")),
+    "rmsprop": ("RMSprop", _taken("rho momentum epsilon centered")),
+    "sgd": ("SGD", _taken("momentum nesterov")),
 }
 BINARY_LOSSES = frozenset({"binary_crossentropy", "binary_focal_crossentropy"})
 ONE_HOT_LOSSES = frozenset({"categorical_crossentropy", "categorical_focal_crossentropy"})
@@ -90,10 +106,13 @@ class _Kind:
         In words, for the error.
     fits : callable
         Says whether a value is one.
+    why_not : callable
+        Says what is wrong with a value that is none, where `expects` alone does not.
     """
 
     expects: str
     fits: Callable[[Any], bool]
+    why_not: Callable[[Any], str] = lambda _: ""
 
 
 def _is_number(value: Any) -> bool:
@@ -156,6 +175,49 @@ def _is_plain(value: Any) -> bool:
 
 _BOOL = _Kind(expects="True or False", fits=lambda value: isinstance(value, bool))
 
+
+def _number(low: float, high: float) -> _Kind:
+    return _Kind(
+        expects=f"a number from {low:g} to {high:g}", fits=lambda value: _is_number(value) and low <= value <= high
+    )
+
+
+def _above_0(high: float) -> _Kind:
+    return _Kind(
+        expects=f"a number above 0, at most {high:g}", fits=lambda value: _is_number(value) and 0 < value <= high
+    )
+
+
+_BELOW_1 = _Kind(expects="a number from 0 to below 1", fits=lambda value: _is_number(value) and 0 <= value < 1)
+
+_OF_OPTIMIZERS: Mapping[str, _Kind] = {
+    **dict.fromkeys(("beta_1", "beta_2", "momentum", "rho"), _BELOW_1),
+    **dict.fromkeys(("amsgrad", "centered", "nesterov"), _BOOL),
+    "epsilon": _above_0(1),  # of 0 comes NaN
+    **dict.fromkeys(_CLIPS, _above_0(1e6)),  # 0 would clip nothing
+    **dict.fromkeys(("weight_decay", "beta", "initial_accumulator_value"), _number(0, 100)),
+    **{f"{name}_regularization_strength": _number(0, 100) for name in ("l1", "l2", "l2_shrinkage")},
+    "learning_rate_power": _number(-1, 0),
+}
+
+
+def _wrong_of_optimizers(value: Any) -> str:
+    """Say what is wrong with parameters that no optimizer may have, whichever it is; nothing where all may be."""
+    if not isinstance(value, Mapping):
+        return ""
+    for name, one in value.items():
+        kind = _OF_OPTIMIZERS.get(name) if isinstance(name, str) else None
+        if kind is None:
+            return f"; {_shown(name)} is none of {', '.join(sorted(_OF_OPTIMIZERS))}"
+        if not kind.fits(one):
+            return f"; {name} is {kind.expects}"
+    if len(clips := [name for name in _CLIPS if name in value]) > 1:
+        return f"; {' and '.join(clips)} exclude each other"
+    if value.get("nesterov") and not value.get("momentum"):
+        return "; nesterov changes nothing without a momentum"
+    return ""
+
+
 PARAMETERS: Mapping[str, _Kind] = {
     "builder": _Kind(
         expects="the name of a builder: a letter, then letters, digits, '_', '-' and '.', at most 100",
@@ -169,14 +231,16 @@ PARAMETERS: Mapping[str, _Kind] = {
     ),
     "hidden_layers": _list_of(_whole(1, WIDEST), MOST_LAYERS),
     "activation": _one_of(ACTIVATIONS),
-    "dropout": _Kind(expects="a number from 0 to below 1", fits=lambda value: _is_number(value) and 0 <= value < 1),
+    "dropout": _BELOW_1,
     "batch_norm": _BOOL,
-    "l2": _Kind(expects="a number from 0 to 100", fits=lambda value: _is_number(value) and 0 <= value <= 100),
+    "l2": _number(0, 100),
     "optimizer": _one_of(OPTIMIZERS),
-    "learning_rate": _Kind(
-        expects=f"a number above 0, at most {_LARGEST_RATE:g}",
-        fits=lambda value: _is_number(value) and 0 < value <= _LARGEST_RATE,
+    "optimizer_params": _Kind(
+        expects="None, or a dict of numbers and bools that the optimizer takes",
+        fits=lambda value: value is None or (isinstance(value, Mapping) and not _wrong_of_optimizers(value)),
+        why_not=_wrong_of_optimizers,
     ),
+    "learning_rate": _above_0(_LARGEST_RATE),
     "loss": _or_none(_one_of(LOSSES)),
     "metrics": _list_of(_one_of(METRICS), _MOST_METRICS),
     "epochs": _whole(1, MOST_EPOCHS),
@@ -219,8 +283,33 @@ def check_parameter(name: str, value: Any, where: str, *, encoded: bool = False)
     kind = PARAMETERS.get(name)
     if kind is None:
         raise InputError(f"{where}: KerasModel has no parameter {_shown(name)}; it has {', '.join(PARAMETERS)}")
-    if not kind.fits(_plain(value) if encoded else value):
-        raise InputError(f"{where} = {_shown(value)}: {name} is {kind.expects}")
+    written = _plain(value) if encoded else value
+    if not kind.fits(written):
+        raise InputError(f"{where} = {_shown(value)}: {name} is {kind.expects}{kind.why_not(written)}")
+
+
+def check_optimizer(optimizer: str, params: Mapping[str, Any] | None, where: str) -> None:
+    """Refuse parameters that an optimizer does not take.
+
+    Parameters
+    ----------
+    optimizer : str
+    params : mapping or None
+        Each of the two may be, as `check_parameter` says.
+    where : str
+        What the parameters are, for the error: ``"KerasModel(optimizer_params=...)"``.
+
+    Raises
+    ------
+    InputError
+        Names the optimizer, and what it takes.
+    """
+    _, taken = OPTIMIZERS[optimizer]
+    if wrong := [name for name in params or () if name not in taken]:
+        raise InputError(
+            f"{where} = {_shown(params)}: optimizer {optimizer!r} has no {wrong[0]!r}; it takes "
+            f"{', '.join(sorted(taken))}"
+        )
 
 
 def _plain(value: Any) -> Any:

@@ -6,13 +6,14 @@ import inspect
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 from sklearn.base import is_classifier, is_regressor
 from sklearn.utils import get_tags
 
 from producer.inputs.ends import ends_of
-from producer.inputs.networks import check_builders
+from producer.inputs.networks import check_builders, check_optimizers
 from producer.inputs.parameters import THREADS, closest, known_names, overruled_by, set_by_user, synonyms
 from producer.inputs.text import short
 from producer.space import Space
@@ -117,6 +118,9 @@ def check_estimators(estimator: Any, space: Space, allow: Iterable[str] = ()) ->
         check_estimator(encoded, "estimator")
         check_builders((), "", encoded, "estimator")
     _check_values(encoded, own, space, allowed)
+    for number, grid in enumerate(space.grids):
+        for base in _bases(estimator, space, number, grid, own):
+            check_optimizers(base, grid, partial(space.where, number))
     return Candidates(
         encoded=encoded,
         own=own,

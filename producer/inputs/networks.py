@@ -1,12 +1,17 @@
-"""Networks among the estimators of a study: their builders exist, or nothing is published."""
+"""Networks among a study's estimators: builders exist, optimizers take their parameters, or nothing is published."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import product
+from typing import Any
 
+from networks import KerasModel
 from networks.builders import check_builder
+from producer.inputs.ends import ends_of
 from tuning.codec import Json
-from tuning.networks import NETWORK, PACKAGE
+from tuning.errors import InputError
+from tuning.networks import NETWORK, PACKAGE, check_optimizer, check_parameter
 
 
 def check_builders(packages: Iterable[str], name: str, value: Json, where: str) -> None:
@@ -31,6 +36,41 @@ def check_builders(packages: Iterable[str], name: str, value: Json, where: str) 
     if name.rpartition("__")[2] == "builder" and {*packages} == {PACKAGE}:
         check_builder(value, where)
     _check_inside(value, where)
+
+
+def check_optimizers(base: Any, grid: Mapping[str, Sequence[Any]], where: Callable[[str, int], str]) -> None:
+    """Refuse a grid of networks that brings an optimizer together with parameters which it does not take.
+
+    Parameters
+    ----------
+    base : estimator instance
+        What the grid's trials start from. A network that it neither is nor ends with fails its trial instead.
+    grid : mapping of str to sequence
+        Values by parameter name.
+    where : callable
+        Says of a name and a position where the value stands, for the error.
+
+    Raises
+    ------
+    InputError
+        Names the optimizer, and what it takes.
+    """
+    for end, prefix in ends_of(base, grid):
+        if type(end) is not KerasModel:
+            continue
+        columns = []
+        for name in ("optimizer", "optimizer_params"):
+            column = enumerate(grid.get(prefix + name, ()))
+            found = [(value, where(prefix + name, position)) for position, value in column]
+            columns.append(found or [(getattr(end, name), f"KerasModel({name}=...)")])
+            for value, place in columns[-1]:
+                check_parameter(name, value, place)
+        for (optimizer, _), (params, place) in product(*columns):
+            try:
+                check_optimizer(optimizer, params, place)
+            except InputError as exc:
+                several = "; in a list of grids each optimizer has its own" if len(columns[0]) > 1 else ""
+                raise InputError(f"{exc}{several}") from None
 
 
 def _check_inside(value: Json, where: str) -> None:

@@ -32,7 +32,7 @@ from tuning.store import Store
 # Runs of a study by default: TensorBoard reads them all into memory, and its table takes a second a thousand.
 MOST_RUNS = 1000
 # Another number gives every file another name, so that a folder is written anew once what stands in them has changed.
-_FORMAT = 2
+_FORMAT = 3
 # Seconds by which results may be late: workers write them up to a second after their end, and their clocks differ.
 _LATE_SECONDS = 15.0
 # Results that one look reads by their time; what is beyond is found by comparing numbers.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from itertools import accumulate, pairwise
 from typing import Any, TypeAlias
 
 from producer.epochs import Curves, ended_curves, live_curves
@@ -57,7 +58,7 @@ class StudyRuns:
         kinds = ("mean_test", "split_test", *(("mean_train",) if self.train else ()))
         scores = [f"{kind}_{metric}" for metric in self.scores for kind in kinds]
         told = ["number", "state", "params", "estimator", "error", "started_at", "finished_at", "fit_seconds"]
-        return [*told, "split_epochs", *scores]
+        return [*told, "split_epochs", "split_fit_seconds", *scores]
 
     @property
     def metrics(self) -> list[Metric]:
@@ -82,42 +83,58 @@ class StudyRuns:
             ended=ended,
             failed=document["state"] != "COMPLETE",
             parameters={**self.columns.row(document, kinds), STUDY: self.id},
-            points=list(self._points(document, ended)),
+            points=list(self._points(document, started, ended)),
             error=document.get("error"),
         )
 
     def running(self, note: Document, kinds: Mapping[str, Kind]) -> Run:
         """Return the run of a trial whose network is being trained, from what ``unfinished`` has of it."""
-        seen = (note.get("last_seen") or {}).get("at") or note["started_at"]
+        seen = ((note.get("last_seen") or {}).get("at") or note["started_at"]).timestamp()
+        curves = live_curves(note)
         return Run(
             name=f"{note['number']} {self.id}",
             started=note["started_at"].timestamp(),
             ended=None,
             failed=False,
             parameters={**self.columns.row(note, kinds), STUDY: self.id},
-            points=list(_curve_points(live_curves(note), seen.timestamp())),
+            # Nobody knows when each epoch ended: `Growing` spreads those that are new.
+            points=list(_curve_points(curves, dict.fromkeys(curves, (seen, seen)))),
         )
 
-    def _points(self, document: Document, moment: float) -> Iterator[Point]:
+    def _points(self, document: Document, started: Moment, ended: Moment) -> Iterator[Point]:
         """Yield the numbers of a trial."""
         for metric in self.metrics:
             if (value := document.get(metric.tag)) is not None:
-                yield Point(tag=metric.tag, value=value, moment=moment)
+                yield Point(tag=metric.tag, value=value, moment=ended)
         for metric_name in self.scores:
             tag = f"split_test_{metric_name}"
             for fold, score in enumerate(document.get(tag) or ()):
                 if score is not None:
-                    yield Point(tag=tag, value=score, step=fold, moment=moment)
-        yield from _curve_points(ended_curves(document), moment)
+                    yield Point(tag=tag, value=score, step=fold, moment=ended)
+        n_folds = len(document.get("split_epochs") or ())
+        spans = _spans(document.get("split_fit_seconds") or (), n_folds, started, ended)
+        yield from _curve_points(ended_curves(document), spans)
 
 
-def _curve_points(curves: Curves, moment: Moment) -> Iterator[Point]:
-    """Yield loss and metrics of each fold over its epochs."""
+def _spans(seconds: Sequence[float], n_folds: int, started: Moment, ended: Moment) -> dict[int, tuple[Moment, Moment]]:
+    """Return from when to when each fold of a trial was trained, one after the other, by the seconds of their fits."""
+    if len(seconds) != n_folds or not 0 < sum(seconds) < math.inf:
+        seconds = [1.0] * n_folds
+    # Scores take time too, and folds may have been taken over from an earlier worker: the shares are what counts.
+    share = (ended - started) / (sum(seconds) or 1.0)
+    ends = [started + share * part for part in accumulate(seconds, initial=0.0)]
+    return dict(enumerate(pairwise(ends)))
+
+
+def _curve_points(curves: Curves, spans: Mapping[int, tuple[Moment, Moment]]) -> Iterator[Point]:
+    """Yield loss and metrics of each fold, epoch by epoch, evenly over the time of the fold."""
     for fold, curve in curves.items():
-        for name, values in curve.items():
-            if name != "epoch":
-                for epoch, value in zip(curve["epoch"], values, strict=True):
-                    yield Point(tag=f"{name}/fold {fold}", value=value, step=int(epoch), moment=moment)
+        start, end = spans[fold]
+        for position, epoch in enumerate(curve["epoch"]):
+            moment = start + (end - start) * epoch / curve["epoch"][-1]
+            for name, values in curve.items():
+                if name != "epoch":
+                    yield Point(tag=f"{name}/fold {fold}", value=values[position], step=int(epoch), moment=moment)
 
 
 def rank_of(document: Document) -> Rank:
