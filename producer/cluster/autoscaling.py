@@ -51,11 +51,16 @@ def steering(api: Api, deployment: str) -> Autoscaling | None:
     return next(_keda(api, deployment), None) or next(_autoscalers(api, deployment), None)
 
 
-def _keda(api: Api, deployment: str) -> Iterator[Autoscaling]:
+def _there(api: Api, deployment: str) -> Autoscaling | None:
+    """Return the same, or a ScaledObject that would set it if it were not paused."""
+    return next(_keda(api, deployment, paused=True), None) or next(_autoscalers(api, deployment), None)
+
+
+def _keda(api: Api, deployment: str, *, paused: bool = False) -> Iterator[Autoscaling]:
     for one in _seen(lambda: api.keda("scaledobjects")):
         spec, notes = one["spec"], one["metadata"].get("annotations") or {}
-        paused = any(notes.get(name, "false") != "false" for name in _PAUSED)
-        if _targets(spec, deployment) and not paused:
+        works = all(notes.get(name, "false") == "false" for name in _PAUSED)
+        if _targets(spec, deployment) and (works or paused):
             low, high = spec.get("minReplicaCount", 0), spec.get("maxReplicaCount", 100)
             yield Autoscaling("ScaledObject", one["metadata"]["name"], int(low), int(high), _trouble(one))
 
@@ -119,7 +124,7 @@ def autoscale(api: Api, deployment: str, low: int, high: int) -> Autoscaling:
     Autoscaling
         What was made, or changed where there was one.
     """
-    found = steering(api, deployment)
+    found = _there(api, deployment)
     if found is None and _has_keda(api):
         for plural, body in (
             ("triggerauthentications", trigger_authentication()),
@@ -129,7 +134,11 @@ def autoscale(api: Api, deployment: str, low: int, high: int) -> Autoscaling:
             api.put_keda(plural, body, there=there)
         return Autoscaling("ScaledObject", deployment, low, high)
     if found is not None and found.kind == "ScaledObject":
-        body = {"metadata": {"name": found.name}, "spec": {"minReplicaCount": low, "maxReplicaCount": high}}
+        # None takes an annotation away, and with it a pause.
+        body = {
+            "metadata": {"name": found.name, "annotations": dict.fromkeys(_PAUSED)},
+            "spec": {"minReplicaCount": low, "maxReplicaCount": high},
+        }
         api.put_keda("scaledobjects", body, there=True)
         return Autoscaling(found.kind, found.name, low, high)
     if low < 1:
@@ -152,8 +161,8 @@ def awaken(api: Api, deployment: Json, made: Autoscaling) -> None:
 
 
 def fixed(api: Api, deployment: str) -> Autoscaling | None:
-    """Delete what sets the number of workers; return what it was."""
-    found = steering(api, deployment)
+    """Delete what sets the number of workers, or would if it were not paused; return what it was."""
+    found = _there(api, deployment)
     if found is None:
         api.autoscalers()  # refused where this account may not look: then nothing is known
         return None

@@ -370,6 +370,21 @@ def test_a_paused_scaled_object_steers_nothing(fake: FakeCluster, cluster: Clust
     cluster.scale(3)
 
 
+def test_a_paused_scaled_object_is_let_go_by_new_bounds_and_removed_by_a_fixed_number(
+    fake: FakeCluster, cluster: Cluster
+) -> None:
+    cluster.autoscale(0, 8)
+    paused = {"autoscaling.keda.sh/paused-replicas": "40", "team": "ours"}
+    fake.get("scaledobjects", "worker")["metadata"]["annotations"] = dict(paused)
+    cluster.autoscale(0, 4)
+    assert fake.get("scaledobjects", "worker")["metadata"]["annotations"] == {"team": "ours"}
+    with pytest.raises(ClusterError, match="ScaledObject worker"):
+        cluster.scale(3)
+    fake.get("scaledobjects", "worker")["metadata"]["annotations"] = dict(paused)
+    assert (removed := cluster.fixed()) is not None
+    assert removed.kind == "ScaledObject"
+
+
 @pytest.mark.parametrize(("low", "high"), [(-1, 4), (4, 3), (0, 0), (1.5, 3), (1, None), (None, 3), (True, 3)])
 def test_autoscale_takes_bounds(fake: FakeCluster, cluster: Cluster, low: object, high: object) -> None:
     with pytest.raises(InputError, match=r"autoscale\("):
