@@ -20,8 +20,9 @@ from tuning.errors import ClusterError, InputError
 DEPLOYMENT = "worker"
 # Seconds between two looks at pods that are awaited.
 _LOOK_SECONDS = 1.0
-# Seconds that pods may be without a node: a node pool takes a minute or two to grow.
+# Seconds that pods may be without a node, and a node without a word: a pool takes a minute or two to grow.
 _NODE_SECONDS = 180.0
+_PATIENCE = {"unschedulable", "node"}
 
 _Answer = TypeVar("_Answer")
 
@@ -131,7 +132,7 @@ class Cluster:
             now = datetime.now(UTC)
             for problem in status.problems:
                 early = problem.since is None or now - problem.since < timedelta(seconds=_NODE_SECONDS)
-                if problem.kind != "unschedulable" or not early:
+                if problem.kind not in _PATIENCE or not early:
                     raise ClusterError(f"{status.ready} of {count} workers are ready: {problem}")
             if time.monotonic() > deadline:
                 why = "".join(f"; {problem}" for problem in status.problems)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -10,7 +10,7 @@ from typing import Any, Literal
 from producer.cluster.autoscaling import Autoscaling
 from producer.viewing.words import count, shorten
 
-Kind = Literal["image", "configuration", "crash", "refused", "quota", "unschedulable", "autoscaler"]
+Kind = Literal["image", "configuration", "crash", "refused", "quota", "unschedulable", "node", "autoscaler"]
 
 # Why a container waits: https://github.com/kubernetes/kubernetes/blob/master/pkg/kubelet/images/types.go
 _IMAGE = {
@@ -29,6 +29,8 @@ _REMEDIES: dict[Kind, str] = {
     "crash": 'what did it say? cluster.logs("{name}")',
     "refused": "a rule of the cluster forbids these pods",
     "quota": "ask for more, or scale to what fits: kubectl -n {namespace} describe resourcequota",
+    "node": "Kubernetes replaces its workers after five minutes, and the broker gives their chunks to others before: "
+    "kubectl describe node {name}",
     "autoscaler": "by CPU it needs a metrics server and a worker to begin with, KEDA needs the broker: "
     "kubectl -n {namespace} describe {name}",
     "unschedulable": "is the node pool at its limit, and does the overlay match the nodes' labels and taints?",
@@ -49,9 +51,12 @@ class Problem:
 
 
 def problems_of(
-    deployment: Mapping[str, Any], pods: Sequence[Mapping[str, Any]], steered: Autoscaling | None = None
+    deployment: Mapping[str, Any],
+    pods: Sequence[Mapping[str, Any]],
+    nodes: Sequence[Mapping[str, Any]],
+    steered: Autoscaling | None,
 ) -> tuple[Problem, ...]:
-    """Return what keeps pods from running, and an autoscaler from its work.
+    """Return what keeps pods from running, nodes from answering, and an autoscaler from its work.
 
     Parameters
     ----------
@@ -59,7 +64,9 @@ def problems_of(
         The workers' Deployment.
     pods : list of dict
         Of the workers and the servers.
-    steered : Autoscaling, default=None
+    nodes : list of dict
+        Of the cluster, as far as they are known.
+    steered : Autoscaling or None
         What sets the number of workers.
 
     Returns
@@ -90,6 +97,7 @@ def problems_of(
         such = f" ({names[0]})" if len(names) == 1 else f" (such as {names[0]})"
         text = f"{count(len(names), 'pod')}{such} {said}: {shorten(message, _LONGEST).rstrip('.')}; {remedy}"
         found.append(Problem(kind, text, min(begun, default=None)))
+    found.extend(_of_nodes(deployment, pods, nodes))
     if steered is not None and steered.trouble:
         remedy = _remedy("autoscaler", deployment, f"{steered.kind.lower()} {steered.name}")
         why = shorten(steered.trouble, _LONGEST).rstrip(".")
@@ -99,6 +107,20 @@ def problems_of(
 
 def _remedy(kind: Kind, deployment: Mapping[str, Any], name: str) -> str:
     return _REMEDIES[kind].format(name=name, namespace=deployment["metadata"]["namespace"])
+
+
+def _of_nodes(
+    deployment: Mapping[str, Any], pods: Sequence[Mapping[str, Any]], nodes: Sequence[Mapping[str, Any]]
+) -> Iterator[Problem]:
+    """Nodes that say nothing any more, with pods on them."""
+    for node in nodes:
+        name = node["metadata"]["name"]
+        lost = sum((pod.get("spec") or {}).get("nodeName") == name for pod in pods)
+        for one in (node.get("status") or {}).get("conditions") or []:
+            if lost and one.get("type") == "Ready" and one.get("status") != "True":
+                why = shorten(str(one.get("message") or one.get("reason", "")), _LONGEST).rstrip(".")
+                text = f"node {name} with {count(lost, 'pod')} is not ready: {why}; {_remedy('node', deployment, name)}"
+                yield Problem("node", text, _moment(one.get("lastTransitionTime")))
 
 
 def _of_deployment(deployment: Mapping[str, Any]) -> list[Problem]:

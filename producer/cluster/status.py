@@ -172,6 +172,7 @@ def read_status(
         read.append(_pod(pod, role, labels if nodes is not None else None, now))
     read.sort(key=lambda pod: (pod.role != name, pod.role, pod.ready, pod.name))
     shown = {pod["metadata"]["name"] for pod in workers}
+    shown_pods = [pod for pod in pods if _name(pod) in {one.name for one in read}]
     return ClusterStatus(
         where=where,
         namespace=namespace,
@@ -180,7 +181,7 @@ def read_status(
         pods=tuple(read),
         evictions=len(_evicted(workers, events or [], name, shown)),
         steered_by=str(steered) if steered else None,
-        problems=problems_of(deployment, [pod for pod in pods if _name(pod) in {one.name for one in read}], steered),
+        problems=problems_of(deployment, shown_pods, nodes or [], steered),
         nodes_known=nodes is not None,
         events_known=events is not None,
     )

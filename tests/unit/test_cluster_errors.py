@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from cluster_api import FakeCluster
+from cluster_api import FakeCluster, now
 
 from producer import Cluster
 from producer.cluster import kubeconfig
@@ -202,6 +202,23 @@ def test_a_broker_that_is_not_there_is_named(fake: FakeCluster) -> None:
     assert error_of(lambda: Cluster().connect()) == "Secret mongodb in namespace tuning has no password"
     fake.remove("secrets", "rabbitmq")
     assert error_of(lambda: Cluster().connect()).startswith("no Secret rabbitmq in namespace tuning of cluster 'here'")
+
+
+def test_a_node_that_is_gone_with_its_pods_is_named(fake: FakeCluster) -> None:
+    def say(**more: str) -> None:
+        ready = {"type": "Ready", "status": "Unknown", "message": "Kubelet stopped posting node status.", **more}
+        fake.put("nodes", {"metadata": {"name": "spot-1"}, "status": {"conditions": [ready]}}, "")
+
+    say(lastTransitionTime=now(30))
+    (problem,) = Cluster().status().problems
+    assert str(problem).startswith("node spot-1 with 2 pods is not ready: Kubelet stopped posting node status; ")
+    assert problem.kind == "node"
+    with pytest.raises(TimeoutError, match="node spot-1 with 2 pods"):  # it may only be starting again
+        Cluster().scale(3, wait=True, timeout=0)
+    say(lastTransitionTime=now(400))
+    assert "node spot-1 with 2 pods" in error_of(lambda: Cluster().scale(3, wait=True, timeout=0))
+    say(status="True")
+    assert Cluster().status().problems == ()
 
 
 def test_an_environment_without_the_client_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
