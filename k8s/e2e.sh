@@ -84,7 +84,7 @@ finish() {
     else
       say "taking down"
       if ! timeout --foreground $((teardown_seconds + 30)) kubectl delete namespace "$namespace" --ignore-not-found --timeout="${teardown_seconds}s"; then
-        echo "e2e: namespace $namespace is not gone after $teardown_seconds s" >&2
+        echo "e2e: namespace $namespace is not gone: kubectl delete namespace $namespace" >&2
         [ "$status" -ne 0 ] || status=1
       fi
     fi
