@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import gc
 import os
 import statistics
 import subprocess
@@ -185,8 +186,11 @@ def main(arguments: Sequence[str] = ()) -> None:
     chosen = parser.parse_args(arguments)
     if chosen.alone:
         for line in sys.stdin:
-            # With a worker's room for frames: how deep it is called from shall make no difference.
+            # As in a worker, for the queue shall be the only difference: room for frames, and no look for garbage among
+            # what libraries hold.
             print(*with_room(functools.partial(train_here, int(line))), flush=True)
+            gc.collect()
+            gc.freeze()
         return
     print(describe(), flush=True)
     table = Table(
