@@ -99,7 +99,7 @@ def look_pause_and_delete(store: Store, folder: Path, log: Path) -> None:
     until(lambda: list(folder.iterdir()) == [], what="nobody waits for what is left")
 
 
-@pytest.mark.timeout(300)  # TensorFlow starts five times
+@pytest.mark.timeout(800)  # TensorFlow starts five times
 def test_a_network_that_is_cut_short_in_every_way_goes_on_at_its_epoch_and_ends_as_an_undisturbed_one(
     store: Store, start_worker: StartWorker, folder: Path, gate: Path, tmp_path: Path
 ) -> None:
