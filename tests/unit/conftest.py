@@ -1,17 +1,21 @@
-"""What several files share: a worker's evaluator, and a study for the commands."""
+"""What several files share: a worker's evaluator, a study for the commands, and a cluster."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from cluster_api import FakeCluster
 from commands import FakeStudy
 from evaluating import Worker
 from piped import Noted
 from xgboost import XGBClassifier
 
+from producer import Cluster
 from producer.cli import studies
 from producer.study import Study
 from tuning.errors import StudyError
@@ -62,3 +66,18 @@ def study(monkeypatch: pytest.MonkeyPatch) -> FakeStudy:
     monkeypatch.setattr(Study, "attach", attach)
     monkeypatch.setattr(studies, "_open_store", open_store)
     return fake
+
+
+@pytest.fixture
+def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCluster]:
+    """A cluster with workers, which the kubeconfig names."""
+    with FakeCluster() as server:
+        server.deploy()
+        monkeypatch.setenv("KUBECONFIG", str(server.kubeconfig(tmp_path / "config")))
+        yield server
+
+
+@pytest.fixture
+def cluster(fake: FakeCluster) -> Cluster:
+    """That cluster as a notebook has it."""
+    return Cluster()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,19 +17,6 @@ from tuning.errors import ClusterError, InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 FIRST = "worker-6d9f7c5b4-00000"
-
-
-@pytest.fixture
-def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCluster]:
-    with FakeCluster() as server:
-        server.deploy()
-        monkeypatch.setenv("KUBECONFIG", str(server.kubeconfig(tmp_path / "config")))
-        yield server
-
-
-@pytest.fixture
-def cluster(fake: FakeCluster) -> Cluster:
-    return Cluster()
 
 
 def error_of(call) -> str:

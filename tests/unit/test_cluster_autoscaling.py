@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,19 +13,6 @@ from producer.cluster.autoscaling import horizontal_pod_autoscaler, scaled_objec
 from tuning.errors import ClusterError, InputError
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCluster]:
-    with FakeCluster() as server:
-        server.deploy()
-        monkeypatch.setenv("KUBECONFIG", str(server.kubeconfig(tmp_path / "config")))
-        yield server
-
-
-@pytest.fixture
-def cluster(fake: FakeCluster) -> Cluster:
-    return Cluster()
 
 
 def test_autoscale_makes_what_the_overlay_makes_where_there_is_keda(fake: FakeCluster, cluster: Cluster) -> None:

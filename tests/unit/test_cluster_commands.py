@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,14 +14,6 @@ from cluster_api import FakeCluster
 from commands import run
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCluster]:
-    with FakeCluster() as server:
-        server.deploy()
-        monkeypatch.setenv("KUBECONFIG", str(server.kubeconfig(tmp_path / "config")))
-        yield server
 
 
 def test_scale_says_what_is_wanted(fake: FakeCluster, capsys: pytest.CaptureFixture[str]) -> None:
