@@ -64,13 +64,18 @@ def on_device(device: str) -> Iterator[None]:
     keras_library()
     import tensorflow as tf
 
-    with tf.device("/GPU:0" if device == "gpu" and _has_gpu() else "/CPU:0"):
+    with tf.device("/GPU:0" if uses_gpu(device) else "/CPU:0"):
         yield
 
 
 def compiles(device: str) -> bool | Literal["auto"]:
     """Return ``jit_compile`` of ``keras.Model.compile``: on the CPU what it is on a machine without a GPU."""
-    return "auto" if device == "gpu" and _has_gpu() else False
+    return "auto" if uses_gpu(device) else False
+
+
+def uses_gpu(device: str) -> bool:
+    """Return whether a network that is to be on a device is on a GPU here."""
+    return device == "gpu" and _has_gpu()
 
 
 @functools.cache
@@ -130,3 +135,23 @@ def freed() -> Iterator[None]:
         for name in set(table) - before:
             if name.startswith("CustomGradient-"):
                 del table[name]
+
+
+@contextmanager
+def unwarned() -> Iterator[None]:
+    """Keep TensorFlow from warning of steps that are traced too often: each fit traces its own, once.
+
+    It counts those of all models together, among the last few calls (``FrequentTracingDetector``), and a small network
+    has few.
+    """
+
+    def others(record: logging.LogRecord) -> bool:
+        said = record.getMessage()
+        return not ("triggered tf.function retracing" in said and "TensorFlowTrainer._make_function" in said)
+
+    tensorflow = logging.getLogger("tensorflow")
+    tensorflow.addFilter(others)
+    try:
+        yield
+    finally:
+        tensorflow.removeFilter(others)

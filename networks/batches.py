@@ -11,13 +11,41 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+# Steps of a training from which on a loop saves more than it costs; and of a loop, for more save no more.
+_WORTH_A_LOOP = 200
+_MOST_AT_ONCE = 64
+
 
 def steps_of(n_rows: int, batch_size: int) -> int:
     """Return the steps of an epoch; the last may have fewer rows."""
     return -(-n_rows // batch_size)
 
 
-def batches(arrays: Sequence[NDArray[Any]], batch_size: int, seed: int, first: int, epochs: int) -> Any:
+def steps_at_once(steps: int, epochs: int) -> int:
+    """Return how many steps one call of TensorFlow takes, as a loop of its own.
+
+    A call of one step costs a millisecond of Python and of hand-over between threads, more than the step of a small
+    network; the loop costs a tenth of a second to trace, once a fit.
+
+    Parameters
+    ----------
+    steps : int
+        Of an epoch, for no epoch ends within a call.
+    epochs : int
+
+    Returns
+    -------
+    int
+        ``steps_per_execution`` of ``keras.Model.compile``: the largest divisor up to 64; 1 for a short training.
+    """
+    if steps * epochs < _WORTH_A_LOOP:
+        return 1
+    return max(number for number in range(1, min(steps, _MOST_AT_ONCE) + 1) if steps % number == 0)
+
+
+def batches(
+    arrays: Sequence[NDArray[Any]], batch_size: int, seed: int, first: int, epochs: int, *, ahead: bool = False
+) -> Any:
     """Return the batches of several epochs, one after the other.
 
     Parameters
@@ -29,6 +57,9 @@ def batches(arrays: Sequence[NDArray[Any]], batch_size: int, seed: int, first: i
         Of 32 bits.
     first, epochs : int
         The first epoch, counted from 0, and the one after the last.
+    ahead : bool, default=False
+        Make batches ready while others are trained on, by threads of their own: a GPU would wait for them. On a CPU
+        they would take turns with the training.
 
     Returns
     -------
@@ -56,12 +87,17 @@ def batches(arrays: Sequence[NDArray[Any]], batch_size: int, seed: int, first: i
     def gather(indices: Any, data: Any) -> Any:
         return tuple(tf.gather(part, indices) for part in data)
 
-    # On the CPU, where it is made ready while a GPU trains.
     with tf.device("CPU:0"):
         parts = tuple(tf.convert_to_tensor(part) for part in arrays)
-        indices = tf.data.Dataset.range(first, epochs).map(order).prefetch(1).flat_map(cut)
+        indices = tf.data.Dataset.range(first, epochs).map(order).flat_map(cut)
         data = tf.data.Dataset.zip((indices, tf.data.Dataset.from_tensors(parts).repeat()))
         options = tf.data.Options()
         # A look for what could be faster takes longer than it saves.
         options.experimental_optimization.apply_default_optimizations = False
-        return data.map(gather, num_parallel_calls=tf.data.AUTOTUNE).with_options(options).prefetch(tf.data.AUTOTUNE)
+        if ahead:
+            return (
+                data.map(gather, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE).with_options(options)
+            )
+        options.autotune.enabled = False
+        options.threading.private_threadpool_size = 1
+        return data.map(gather).with_options(options)

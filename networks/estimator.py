@@ -14,7 +14,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_array, check_consistent_length, check_is_fitted
 
-from networks.backend import freed, keras_library, on_device, seeded
+from networks.backend import freed, keras_library, on_device, seeded, unwarned
 from networks.heads import Head
 from networks.inputs import dense_rows
 from networks.training import Rows, assembled, held_out, outputs, scaling_of, train
@@ -168,7 +168,7 @@ class KerasModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each row in the loss, of those held out too.
         callbacks : sequence of keras.callbacks.Callback, default=()
-            Beside our own.
+            Beside our own. Batches end for them after as many steps as one call of TensorFlow takes, up to 64.
 
         Returns
         -------
@@ -207,7 +207,7 @@ class KerasModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         self._described = params | {"units": head.units}
         # What earlier fits have left behind: names, and memory that no model in use holds.
         keras.backend.clear_session()
-        with on_device(self.device), seeded(keras, seed, deterministic=self.deterministic), freed():
+        with on_device(self.device), seeded(keras, seed, deterministic=self.deterministic), freed(), unwarned():
             self._model = assembled(keras, params, head, self.input_shape_, self._scaling)
             trained = train(keras, self._model, params, head, rows, watched, callbacks, seed=seed)
         self.history_, self.best_epoch_, self._earlier = trained

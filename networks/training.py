@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from networks.backend import compiles
+from networks.backend import compiles, uses_gpu
 from networks.backup import Weights, backed_up
-from networks.batches import batches, steps_of
+from networks.batches import batches, steps_at_once, steps_of
 from networks.builders import SHARED, Shape, build
 from networks.heads import Head
 from networks.hooks import watch_in_force
@@ -189,7 +189,15 @@ def train(
     """
     optimizer = _optimizer(keras, params)
     metrics = [_metric(keras, name) for name in params["metrics"]]
-    model.compile(optimizer=optimizer, loss=head.loss, metrics=metrics, jit_compile=compiles(params["device"]))
+    epochs, batch_size, device = int(params["epochs"]), int(params["batch_size"]), str(params["device"])
+    steps = steps_of(len(rows.X), batch_size)
+    model.compile(
+        optimizer=optimizer,
+        loss=head.loss,
+        metrics=metrics,
+        jit_compile=compiles(device),
+        steps_per_execution=steps_at_once(steps, epochs),
+    )
 
     def stop_at_nan(epoch: int, logs: Mapping[str, float]) -> None:  # noqa: ARG001 - Keras' signature
         # It never comes back from there, and is no failure: it scores as it predicts.
@@ -212,7 +220,6 @@ def train(
             restore_best_weights=True,
         )
         own.append(stopper)
-    epochs, batch_size = int(params["epochs"]), int(params["batch_size"])
     watch = watch_in_force()
     slot = watch.begin()
     earlier: Weights = {}
@@ -240,10 +247,10 @@ def train(
 
         last = [*([] if backup is None else [backup.callback]), keras.callbacks.LambdaCallback(on_epoch_end=tell)]
         model.fit(
-            batches(rows.arrays, batch_size, seed, first, epochs),
+            batches(rows.arrays, batch_size, seed, first, epochs, ahead=uses_gpu(device)),
             epochs=epochs,
             initial_epoch=first,
-            steps_per_epoch=steps_of(len(rows.X), batch_size),
+            steps_per_epoch=steps,
             validation_data=None if watched is None else watched.arrays,
             validation_batch_size=batch_size,
             callbacks=[*own, *callbacks, *last],

@@ -160,6 +160,11 @@ def test_the_order_of_rows_is_another_each_epoch_and_each_seed_and_the_same_agai
     assert [len(part) for (part,) in batches([np.arange(8)], 4, 0, 0, 1)] == [4, 4]
     assert [len(part) for (part,) in batches([np.arange(3)], 4, 0, 0, 1)] == [3]
     assert (steps_of(10, 4), steps_of(8, 4), steps_of(3, 4)) == (3, 2, 1)
+    # Made ready by threads of their own, for a GPU, they are the same ones.
+    told = [
+        [list(part.numpy()) for (part,) in batches([np.arange(10)], 4, 0, 0, 3, ahead=one)] for one in (False, True)
+    ]
+    assert told[0] == told[1]
 
 
 def test_a_checkpoint_is_written_where_the_last_is_old_enough_or_somebody_wants_to_stop(place: Place) -> None:
