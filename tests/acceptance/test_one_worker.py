@@ -72,12 +72,16 @@ def test_a_trial_that_hangs_is_timed_out(worker: OneWorker) -> None:
     assert study.results()["attempts"][1] == 2
 
 
-def test_a_killed_training_process_is_replaced(worker: OneWorker) -> None:
-    study = submit(Sleeps(seconds=0.2), {"number": range(6)}, X, Y, cv=2, n_chunks=1, name="replaced")
-    until(lambda: study.status().done >= 1, what="a trial has ended")
+def test_a_killed_training_process_is_replaced(worker: OneWorker, tmp_path: Path) -> None:
+    gate, diary = tmp_path / "gate", tmp_path / "diary"
+    gate.touch()
+    grid = [{"number": [0]}, {"number": range(1, 6), "gate": [str(gate)]}]
+    study = submit(Sleeps(diary=str(diary)), grid, X, Y, cv=2, n_chunks=1, name="replaced")
+    until(lambda: diary.exists() and "1" in diary.read_text().split(), what="a trial has ended, and the next one waits")
     trainer = trainer_of(worker.process)
     assert trainer is not None
     trainer.kill()
+    gate.unlink()
     study.wait(timeout=60, progress=False)
     frame = study.results()
     assert set(frame["state"]) == {"COMPLETE"}

@@ -99,7 +99,7 @@ def network(servers: Settings) -> Iterator[Proxy]:
 
 
 def test_the_counters_of_a_worker_are_those_of_its_study_and_a_chunk_that_comes_again_counts_where_it_arrives(
-    watch_worker: WatchWorker,
+    watch_worker: WatchWorker, tmp_path: Path
 ) -> None:
     grid = [
         {"estimator": [XGBClassifier(max_depth=1)], "n_estimators": [2, 4, 8]},
@@ -129,9 +129,12 @@ def test_the_counters_of_a_worker_are_those_of_its_study_and_a_chunk_that_comes_
     assert worker.total("warren_chunk_seconds") == 0
     assert worker.total("warren_info") == 1
 
-    more = submit(Sleeps(seconds=0.2), {"number": range(6)}, X, Y, cv=2, n_chunks=1)
-    until(lambda: more.status().done >= 1, what="a trial has ended")
+    gate = tmp_path / "gate"
+    gate.touch()
+    more = submit(Sleeps(), [{"number": [0]}, {"number": [1, 2], "gate": [str(gate)]}], X, Y, cv=2, n_chunks=1)
+    until(lambda: more.status().done == 1, what="a trial has ended, and the next one waits")
     worker.process.send_signal(signal.SIGKILL)
+    gate.unlink()
     heir = watch_worker()
     more.wait(timeout=60, progress=False)
     until(lambda: heir.total("warren_chunks_total", outcome="acknowledged") == 1, what="the chunk is counted")

@@ -43,9 +43,13 @@ def test_an_idle_worker_is_small_and_quick(servers: Settings, start_worker: Star
 
 def test_a_killed_worker_loses_no_trial(start_worker: StartWorker, tmp_path: Path) -> None:
     victim = start_worker()
-    study = submit(Sleeps(seconds=0.1), {"number": range(12)}, X, Y, cv=2, n_chunks=2)
-    until(lambda: study.status().done >= 2, what="two trials have ended")
+    gate = tmp_path / "gate"
+    gate.touch()
+    grid = [{"number": range(2)}, {"number": range(2, 12), "gate": [str(gate)]}]
+    study = submit(Sleeps(), grid, X, Y, cv=2, n_chunks=2)
+    until(lambda: study.status().done == 2, what="two trials have ended, and the next one waits")
     victim.send_signal(signal.SIGKILL)
+    gate.unlink()
     start_worker()
     study.wait(timeout=60, progress=False)
     frame = study.results()

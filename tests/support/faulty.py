@@ -24,18 +24,21 @@ class _Constant(ClassifierMixin, BaseEstimator):
 
 
 class Sleeps(_Constant):
-    """Takes `seconds` a fold, and leaves a line in the file `diary` for each fit, if one is given."""
+    """Takes `seconds` a fold, leaves a line in the file `diary` for each, and waits while there is a file `gate`."""
 
-    def __init__(self, seconds: float = 0.0, number: int = 0, diary: str = "") -> None:
+    def __init__(self, seconds: float = 0.0, number: int = 0, diary: str = "", gate: str = "") -> None:
         self.seconds = seconds
         self.number = number
         self.diary = diary
+        self.gate = gate
 
     def fit(self, X: Any, y: Any) -> Self:
         if self.diary:
             with Path(self.diary).open("a") as diary:
                 diary.write(f"{self.number}\n")
         time.sleep(self.seconds)
+        while self.gate and Path(self.gate).exists():
+            time.sleep(0.02)
         return super().fit(X, y)
 
 
