@@ -8,6 +8,7 @@ import random
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +17,9 @@ from networks.hooks import watch_in_force
 from tuning.errors import InputError
 
 logger = logging.getLogger(__name__)
+
+# Whether this thread fits a network.
+_fits: ContextVar[bool] = ContextVar("fits", default=False)
 
 
 def keras_library() -> Any:
@@ -139,19 +143,21 @@ def freed() -> Iterator[None]:
 
 @contextmanager
 def unwarned() -> Iterator[None]:
-    """Keep TensorFlow from warning of steps that are traced too often: each fit traces its own, once.
+    """Keep TensorFlow from warning, in this thread, of steps that are traced too often: each fit traces its own, once.
 
     It counts those of all models together, among the last few calls (``FrequentTracingDetector``), and a small network
     has few.
     """
-
-    def others(record: logging.LogRecord) -> bool:
-        said = record.getMessage()
-        return not ("triggered tf.function retracing" in said and "TensorFlowTrainer._make_function" in said)
-
-    tensorflow = logging.getLogger("tensorflow")
-    tensorflow.addFilter(others)
+    logging.getLogger("tensorflow").addFilter(_worth_saying)  # there once, however often it is added
+    token = _fits.set(True)
     try:
         yield
     finally:
-        tensorflow.removeFilter(others)
+        _fits.reset(token)
+
+
+def _worth_saying(record: logging.LogRecord) -> bool:
+    said = str(record.msg)
+    return not (
+        _fits.get() and "triggered tf.function retracing" in said and "TensorFlowTrainer._make_function" in said
+    )

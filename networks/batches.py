@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 # Steps of a training from which on a loop saves more than it costs; and of a loop, for more save no more.
 _WORTH_A_LOOP = 200
 _MOST_AT_ONCE = 64
+# Multiplications of a step that takes some hundredths of a second on one core.
+_LONG_STEP = 2**25
 
 
 def steps_of(n_rows: int, batch_size: int) -> int:
@@ -21,7 +23,7 @@ def steps_of(n_rows: int, batch_size: int) -> int:
     return -(-n_rows // batch_size)
 
 
-def steps_at_once(steps: int, epochs: int) -> int:
+def steps_at_once(steps: int, epochs: int, multiplications: int) -> int:
     """Return how many steps one call of TensorFlow takes, as a loop of its own.
 
     A call of one step costs a millisecond of Python and of hand-over between threads, more than the step of a small
@@ -32,13 +34,16 @@ def steps_at_once(steps: int, epochs: int) -> int:
     steps : int
         Of an epoch, for no epoch ends within a call.
     epochs : int
+    multiplications : int
+        Of a step, forwards, at most. Where steps take long a loop spares little, and Ctrl-C waits for its end.
 
     Returns
     -------
     int
-        ``steps_per_execution`` of ``keras.Model.compile``: the largest divisor up to 64; 1 for a short training.
+        ``steps_per_execution`` of ``keras.Model.compile``: the largest divisor up to 64, which is 1 for a larger prime;
+        1 for a short training and for long steps.
     """
-    if steps * epochs < _WORTH_A_LOOP:
+    if steps * epochs < _WORTH_A_LOOP or multiplications > _LONG_STEP:
         return 1
     return max(number for number in range(1, min(steps, _MOST_AT_ONCE) + 1) if steps % number == 0)
 
@@ -58,8 +63,8 @@ def batches(
     first, epochs : int
         The first epoch, counted from 0, and the one after the last.
     ahead : bool, default=False
-        Make batches ready while others are trained on, by threads of their own: a GPU would wait for them. On a CPU
-        they would take turns with the training.
+        Make batches ready while others are trained on: a GPU would wait for them. Where the CPU trains, each is made
+        when it is wanted, by one thread.
 
     Returns
     -------
@@ -89,7 +94,8 @@ def batches(
 
     with tf.device("CPU:0"):
         parts = tuple(tf.convert_to_tensor(part) for part in arrays)
-        indices = tf.data.Dataset.range(first, epochs).map(order).flat_map(cut)
+        orders = tf.data.Dataset.range(first, epochs).map(order)
+        indices = (orders.prefetch(1) if ahead else orders).flat_map(cut)
         data = tf.data.Dataset.zip((indices, tf.data.Dataset.from_tensors(parts).repeat()))
         options = tf.data.Options()
         # A look for what could be faster takes longer than it saves.

@@ -168,7 +168,7 @@ class KerasModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each row in the loss, of those held out too.
         callbacks : sequence of keras.callbacks.Callback, default=()
-            Beside our own. Batches end for them after as many steps as one call of TensorFlow takes, up to 64.
+            Beside our own.
 
         Returns
         -------

@@ -191,13 +191,21 @@ def train(
     metrics = [_metric(keras, name) for name in params["metrics"]]
     epochs, batch_size, device = int(params["epochs"]), int(params["batch_size"]), str(params["device"])
     steps = steps_of(len(rows.X), batch_size)
-    model.compile(
-        optimizer=optimizer,
-        loss=head.loss,
-        metrics=metrics,
-        jit_compile=compiles(device),
-        steps_per_execution=steps_at_once(steps, epochs),
-    )
+
+    def compile_model(at_once: int) -> None:
+        model.compile(
+            optimizer=optimizer,
+            loss=head.loss,
+            metrics=metrics,
+            jit_compile=compiles(device),
+            steps_per_execution=at_once,
+        )
+
+    at_once = 1
+    # Never measured on a GPU.
+    if not uses_gpu(device) and not any(map(_watches_batches, callbacks)):
+        at_once = steps_at_once(steps, epochs, _multiplications(model, rows.X, batch_size))
+    compile_model(at_once)
 
     def stop_at_nan(epoch: int, logs: Mapping[str, float]) -> None:  # noqa: ARG001 - Keras' signature
         # It never comes back from there, and is no failure: it scores as it predicts.
@@ -257,9 +265,24 @@ def train(
             shuffle=False,
             verbose=0,
         )
+    if at_once > 1:
+        # Whoever goes on with the model by himself has an ordinary one.
+        compile_model(1)
     best = None if stopper is None or stopper.best_weights is None else int(stopper.best_epoch) + 1
     # A checkpoint may have brought more: those of others that shared the training when it was written.
     return Trained(history, best, {epoch: weights for epoch, weights in earlier.items() if epoch in watch.keeps})
+
+
+def _watches_batches(callback: Any) -> bool:
+    # Keras marks methods that nobody has overridden.
+    names = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
+    return not all(getattr(getattr(callback, name, None), "_is_default", False) for name in names)
+
+
+def _multiplications(model: Any, X: NDArray[np.float32], batch_size: int) -> int:
+    # At most: each weight once a row, in convolutions once a pixel.
+    pixels = math.prod(X.shape[1:3]) if X.ndim > 2 else 1
+    return int(model.count_params()) * pixels * batch_size
 
 
 def _what(params: Params, head: Head, rows: Rows, watched: Rows | None, seed: int) -> str:

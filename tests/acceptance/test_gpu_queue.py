@@ -120,7 +120,7 @@ def test_a_mixed_study_waits_in_two_queues_scores_as_on_a_cpu_and_a_network_beyo
     assert rows["params"][0]["max_depth"] == 2
 
     network = KerasModel("wide", epochs=1, random_state=0, device="gpu")
-    # Petabytes of weights, more than a processor addresses. Less is no error on a machine with
+    # Petabytes of weights, and a process has addresses for 128 terabytes. Less is no error on a machine with
     # vm.overcommit_memory=1, as every Kubernetes node is: the system gives it, until a process is killed.
     grid = {"builder_params": [{"width": 10**14}, {"width": 3}]}
     cv = ShuffleSplit(1, random_state=0)  # TensorFlow waits ten seconds for memory to become free

@@ -22,7 +22,6 @@ from sklearn.utils import get_tags
 
 from networks import KerasModel, training
 from networks.backend import keras_library
-from networks.batches import steps_at_once
 from networks.hooks import Watch, watching
 from networks.training import Rows, _predicted_at_once, held_out, scaling_of
 from tuning.errors import InputError
@@ -346,8 +345,11 @@ def test_a_stored_network_is_looked_at_again_before_it_is_built(name: str, value
 
 
 @needs_tensorflow
-def test_a_fit_leaves_no_graph_behind() -> None:
+@pytest.mark.parametrize("at_once", [1, 8])
+def test_a_fit_leaves_no_graph_behind(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
     import gc
+
+    monkeypatch.setattr(training, "steps_at_once", lambda *_: at_once)
 
     def graphs() -> int:
         gc.collect()
@@ -358,31 +360,3 @@ def test_a_fit_leaves_no_graph_behind() -> None:
     for _ in range(2):
         small(epochs=1).fit(X, CODES)
     assert graphs() <= before
-
-
-@pytest.mark.parametrize(("steps", "epochs", "at_once"), [(45, 10, 45), (1500, 1, 60), (257, 9, 1), (10, 19, 1)])
-def test_a_call_takes_as_many_steps_as_an_epoch_can_be_cut_into_where_it_is_worth_it(
-    steps: int, epochs: int, at_once: int
-) -> None:
-    assert steps_at_once(steps, epochs) == at_once
-
-
-@needs_tensorflow
-def test_steps_that_are_taken_at_once_give_the_bits_of_steps_one_by_one_and_no_warning(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    taken: list[int] = []
-
-    def fitted(at_once: int) -> KerasModel:
-        monkeypatch.setattr(training, "steps_at_once", lambda *_: at_once)
-        model = small(optimizer="adam", dropout=0.3, batch_norm=True, validation_split=0.2, metrics=("accuracy",))
-        callback = keras_library().callbacks.LambdaCallback(on_train_batch_end=lambda step, logs: taken.append(step))
-        return model.fit(X, CODES, callbacks=[callback])
-
-    one_by_one, at_once = fitted(1), fitted(6)
-    assert taken == [*range(6), *range(6), 5, 5]
-    assert one_by_one.history_ == at_once.history_
-    assert weights_of(one_by_one) == weights_of(at_once)
-    for _ in range(5):  # as many as TensorFlow takes for one function that is traced anew each time
-        fitted(6)
-    assert caplog.records == []

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from nets import CODES, NUMBERS, X, install_builders, needs_tensorflow, weights_of
 
-from networks import KerasModel, backup
+from networks import KerasModel, backup, batches
 from networks.checkpoints import Place, Slot, name_of
 from networks.hooks import Watch, watching
 
@@ -55,6 +55,14 @@ class Watches(Watch):
 def net(**params: Any) -> KerasModel:
     given = {"hidden_layers": (8,), "epochs": EPOCHS, "learning_rate": 0.05, "random_state": 7, "batch_size": 50}
     return KerasModel(**{**given, "deterministic": True, **params})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loops() -> Iterator[None]:
+    """However short these trainings are, their steps are taken at once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batches, "_WORTH_A_LOOP", 0)
+        yield
 
 
 @pytest.fixture
@@ -144,10 +152,8 @@ def test_a_builder_of_ones_own_is_taken_up_too(place: Place, tmp_path: Path, mon
 
 
 def test_the_order_of_rows_is_another_each_epoch_and_each_seed_and_the_same_again() -> None:
-    from networks.batches import batches, steps_of
-
     def orders(seed: int, first: int = 0, epochs: int = 2) -> list[list[int]]:
-        found = [int(row) for (part,) in batches([np.arange(10)], 4, seed, first, epochs) for row in part]
+        found = [int(row) for (part,) in batches.batches([np.arange(10)], 4, seed, first, epochs) for row in part]
         return [found[start : start + 10] for start in range(0, len(found), 10)]
 
     one, two = orders(0)
@@ -156,15 +162,13 @@ def test_the_order_of_rows_is_another_each_epoch_and_each_seed_and_the_same_agai
     assert orders(0) == [one, two]
     assert orders(0, first=1) == [two]
     assert orders(2**32 - 1)[0] != one
-    assert [len(part) for (part,) in batches([np.arange(10)], 4, 0, 0, 1)] == [4, 4, 2]
-    assert [len(part) for (part,) in batches([np.arange(8)], 4, 0, 0, 1)] == [4, 4]
-    assert [len(part) for (part,) in batches([np.arange(3)], 4, 0, 0, 1)] == [3]
-    assert (steps_of(10, 4), steps_of(8, 4), steps_of(3, 4)) == (3, 2, 1)
+    assert [len(part) for (part,) in batches.batches([np.arange(10)], 4, 0, 0, 1)] == [4, 4, 2]
+    assert [len(part) for (part,) in batches.batches([np.arange(8)], 4, 0, 0, 1)] == [4, 4]
+    assert [len(part) for (part,) in batches.batches([np.arange(3)], 4, 0, 0, 1)] == [3]
+    assert (batches.steps_of(10, 4), batches.steps_of(8, 4), batches.steps_of(3, 4)) == (3, 2, 1)
     # Made ready by threads of their own, for a GPU, they are the same ones.
-    told = [
-        [list(part.numpy()) for (part,) in batches([np.arange(10)], 4, 0, 0, 3, ahead=one)] for one in (False, True)
-    ]
-    assert told[0] == told[1]
+    ahead = [int(row) for (part,) in batches.batches([np.arange(10)], 4, 0, 0, 2, ahead=True) for row in part]
+    assert ahead == [*one, *two]
 
 
 def test_a_checkpoint_is_written_where_the_last_is_old_enough_or_somebody_wants_to_stop(place: Place) -> None:

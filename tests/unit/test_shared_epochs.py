@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from nets import needs_tensorflow, weights_of
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from networks import KerasModel, training
+from networks import KerasModel, batches, training
 from networks.checkpoints import Place, Slot, name_of
 from networks.hooks import Watch, go_back, was_at, watching
 from producer.planning.cost import rounds_of_fit
@@ -23,6 +23,14 @@ from tuning.codec import encode_estimator
 from tuning.documents import Document
 
 EPOCHS = (1, 3, 2, 3)  # in no order, one of them twice
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loops() -> Iterator[None]:
+    """The longest of these trainings takes its steps at once, and the others, alone, one by one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batches, "_WORTH_A_LOOP", 3 * -(-len(X) // 2 // 16))
+        yield
 
 
 def net(**params: Any) -> KerasModel:
