@@ -68,8 +68,7 @@ fi
 
 say "installing what requirements-dev.txt pins: a minute or two the first time"
 rm -f "$stamp"
-# Python compiles what is imported, when it is: the rest, most of it, would take another minute or two.
-quietly "$venv/bin/python" -m pip install --no-compile --disable-pip-version-check -r requirements-dev.txt ||
+quietly "$venv/bin/python" -m pip install --disable-pip-version-check -r requirements-dev.txt ||
     fail "pip could not install requirements-dev.txt; is there a network?"
 quietly "$venv/bin/python" -m pip install --disable-pip-version-check --no-deps -e . ||
     fail "pip could not install this repository"
