@@ -129,10 +129,10 @@ def test_the_counters_of_a_worker_are_those_of_its_study_and_a_chunk_that_comes_
     assert worker.total("warren_chunk_seconds") == 0
     assert worker.total("warren_info") == 1
 
-    gate = tmp_path / "gate"
+    gate, diary = tmp_path / "gate", tmp_path / "diary"
     gate.touch()
-    more = submit(Sleeps(), [{"number": [0]}, {"number": [1, 2], "gate": [str(gate)]}], X, Y, cv=2, n_chunks=1)
-    until(lambda: more.status().done == 1, what="a trial has ended, and the next one waits")
+    more = submit(Sleeps(diary=str(diary), gate=str(gate)), {"number": range(3)}, X, Y, cv=2, n_chunks=1)
+    until(diary.exists, what="the first trial waits")
     worker.process.send_signal(signal.SIGKILL)
     gate.unlink()
     heir = watch_worker()
