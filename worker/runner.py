@@ -310,7 +310,8 @@ class ChunkRunner:
                 self._watch(progress, moment)
             if self._writer.seconds_left() <= 0:
                 self._writer.write()
-                self.settle()
+            # Each turn, for it may have been too early when they were written, and the next trial may take hours.
+            self.settle()
 
     def _note_epochs(self, progress: Progress, said: Document) -> None:
         worker = self._settings.worker_name

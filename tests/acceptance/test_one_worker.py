@@ -88,6 +88,17 @@ def test_a_killed_training_process_is_replaced(worker: OneWorker, tmp_path: Path
     assert sorted(frame["attempts"]) == [1, 1, 1, 1, 1, 2]
 
 
+def test_what_has_ended_counts_while_the_next_trial_takes_long(worker: OneWorker, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    gate.touch()
+    # The second is written less than a second after the first was counted: it is too early then to count again.
+    grid = [{"seconds": [0.0, 0.41]}, {"seconds": [0.0], "gate": [str(gate)]}]
+    study = submit(Sleeps(), grid, X, Y, cv=2, n_chunks=1, name="counted")
+    until(lambda: study.status().done == 2, 20, "two are counted, and the last one waits")
+    gate.unlink()
+    study.wait(timeout=60, progress=False)
+
+
 def test_a_trial_that_raises_is_a_result(worker: OneWorker) -> None:
     study = submit(Raises(), {"fails": [True, False]}, X, Y, cv=2)
     study.wait(timeout=60, progress=False)
