@@ -77,7 +77,7 @@ def test_a_killed_training_process_is_replaced(worker: OneWorker, tmp_path: Path
     gate.touch()
     grid = [{"number": [0]}, {"number": range(1, 6), "gate": [str(gate)]}]
     study = submit(Sleeps(diary=str(diary)), grid, X, Y, cv=2, n_chunks=1, name="replaced")
-    until(lambda: diary.exists() and "1" in diary.read_text().split(), what="the second trial waits")
+    until(lambda: 1 in diary_of(diary), what="the second trial waits")
     trainer = trainer_of(worker.process)
     assert trainer is not None
     trainer.kill()
