@@ -16,6 +16,10 @@
 Driver errors (pika, pymongo, kubernetes) stop at the module that talks to the driver and leave it as one of these.
 """
 
+from __future__ import annotations
+
+import reprlib
+
 
 class WarrenError(Exception):
     """Root of the tree: ``except WarrenError`` catches all that Warren raises on purpose."""
@@ -61,3 +65,18 @@ class StackError(WarrenError, RuntimeError):
 
 class ClusterError(WarrenError, RuntimeError):
     """Kubernetes can't be reached, refuses, or can't run what it was asked for. The text names what to do."""
+
+
+_repr = reprlib.Repr()
+_repr.maxstring = _repr.maxother = 60
+
+
+def short(value: object) -> str:
+    """Return a value as an error repeats it: ASCII, on one line, at most 60 characters, however large it is."""
+    text = _repr.repr(value).encode("ascii", "backslashreplace").decode()
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def plain(name: str) -> str:
+    """Return a name as an error repeats it where it is one, and what `short` makes of it where it is anything else."""
+    return name if name.isascii() and name.isidentifier() and len(name) <= 60 else short(name)

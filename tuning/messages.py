@@ -16,8 +16,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Discriminator, FailFast, Field, Tag, ValidationError
 from pydantic_core import from_json
 
-from tuning.errors import InputError, MessageError
-from tuning.parameters import LARGEST_INT, LARGEST_PARAMS, TrialCheck, check_estimator, plain, short
+from tuning.errors import InputError, MessageError, plain, short
+from tuning.parameters import LARGEST_INT, LARGEST_PARAMS, TrialCheck, check_estimator
 from tuning.scorers import check_keywords
 
 LARGEST_BODY = 15 * 2**20

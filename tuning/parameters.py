@@ -11,19 +11,25 @@ from __future__ import annotations
 
 import json
 import math
-import re
-import reprlib
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 
-from tuning import networks
-from tuning.encoded import is_estimator, items_of, package_of, packages_of
-from tuning.errors import InputError
+from tuning.encoded import (
+    SEARCHES,
+    UNKNOWN,
+    Assignments,
+    Finder,
+    Json,
+    class_of,
+    holds_estimator,
+    items_of,
+    package_of_class,
+)
+from tuning.errors import InputError, plain, short
 from tuning.names import ALLOWED_PACKAGES
-from tuning.refused import EVERYWHERE, FILE, LABELLED, REFUSED, SOCKET, SOUNDS_LIKE_A_FILE, SOUNDS_LIKE_A_SOCKET, Rule
+from tuning.refused import LABELLED
 from tuning.reserved import KEYS, is_output, problem_of
-
-Json: TypeAlias = Any  # as in tuning.codec, which brings NumPy: an idle worker does without
+from tuning.rules import BOOSTING, LONGEST_NAME, check_name, check_named, check_rules, has_rule, last_part
 
 LARGEST_INT = 2**63 - 1
 """BSON, and so a trial document, holds integers of 64 bits."""
@@ -31,31 +37,9 @@ DEEPEST = 32
 """Levels of a value: enough for any estimator of estimators, few enough for the interpreter's stack and for MongoDB."""
 LARGEST_PARAMS = 2**20
 """Bytes of one trial's parameters as JSON; as BSON they may take nine times as many, of the 16 MiB of a document."""
-_LONGEST_NAME = 200
-_BOOSTING = frozenset({"xgboost", "lightgbm", "catboost"})
-
-# What a boosting library reads as one of its names; LightGBM drops quotes around it, and splits at spaces.
-_IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*", re.ASCII)
-# A name becomes a field of a document; a part of it may be a pipeline's step, which people call what they like.
-_NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f.$\u2028\u2029]")
-# Distinct names that are looked up in an estimator, and its largest size in bytes of JSON, so that no message makes the
-# look-ups take hours. Beyond, a name counts as one of any library.
-_MOST_LOOKUPS = 200
-_LARGEST_LOOKUP = 2**14
-
-_repr = reprlib.Repr()
-_repr.maxstring = _repr.maxother = 60
-
-
-def short(value: object) -> str:
-    """Return a value as an error repeats it: ASCII, on one line, at most 60 characters, however large it is."""
-    text = _repr.repr(value).encode("ascii", "backslashreplace").decode()
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def plain(name: str) -> str:
-    """Return a name as an error repeats it where it is one, and what `short` makes of it where it is anything else."""
-    return name if name.isascii() and name.isidentifier() and len(name) <= 60 else short(name)
+# Bytes of JSON of a search's grid that is looked at again for each trial that puts something into its estimator: no
+# message makes that take hours.
+_LARGEST_GRID = 2**12
 
 
 def check_estimator(encoded: Json, where: str, depth: int = 0) -> None:
@@ -77,15 +61,133 @@ def check_estimator(encoded: Json, where: str, depth: int = 0) -> None:
     """
     match encoded:
         case {"__estimator__": str(name), "params": dict(params), **rest} if (
-            is_output(rest) and len(name) <= _LONGEST_NAME
+            is_output(rest) and len(name) <= LONGEST_NAME
         ):
-            package, kind = package_of(encoded), plain(name.rpartition(".")[2])
+            kind, shown = class_of(encoded), plain(name.rpartition(".")[2])
+            searched = Start([params.get("estimator", UNKNOWN)])
             for key, value in params.items():
-                check_parameter((package,), key, value, f"{where}: {kind}({plain(key)}=...)", depth + 1)
+                check_parameter((kind,), key, value, f"{where}: {shown}({plain(key)}=...)", depth + 1, searched)
         case _:
             raise InputError(
                 f"{where} = {short(encoded)} is no estimator: {{'__estimator__': name, 'params': {{...}}}}"
             )
+
+
+class Start:
+    """What parameters are set on: it finds out of which classes that is, and checks them by these.
+
+    Parameters
+    ----------
+    estimators : sequence of Json
+        Encoded estimators: any of them.
+    before : Assignments, default={}
+        What was set on them already.
+    """
+
+    def __init__(self, estimators: Sequence[Json], before: Assignments = MappingProxyType({})) -> None:
+        self._estimators = estimators
+        self._before = before
+        self._finder = Finder()
+        # Classes by name where no estimator is replaced, as in most trials.
+        self._known: dict[str, frozenset[str]] = {}
+
+    def check(self, given: Assignments, where: Callable[[str, int], str], depth: int = 0, *, deep: bool = True) -> None:
+        """Refuse parameters that reach what they must not.
+
+        Parameters
+        ----------
+        given : Assignments
+            ``a__b`` goes to what is called ``a``, once the value of ``a`` has taken its place.
+        where : callable
+            Says of a name and a position where the value stands, for the error.
+        depth : int, default=0
+            How deep the values lie.
+        deep : bool, default=True
+            Look into the values too; False where that was done.
+
+        Raises
+        ------
+        InputError
+            Names the parameter, its value and the way out.
+        """
+        replacing = [name for name, column in given.items() if _holds_estimator(column)]
+        together = _merged(self._before, given) if self._before else given
+        for name, column in given.items():
+            check_name(name, where(name, 0))
+            classes = self.classes(name, together) if replacing or self._before else self._usual_classes(name)
+            searched = self._searched(name.split("__")[:-1], together) if _is_grid(classes, name) else None
+            ruled = has_rule(classes, name)
+            # Integers between two that are harmless are harmless.
+            shown = (column[0], column[-1]) if isinstance(column, range) else column
+            for position, value in enumerate(shown):
+                if ruled or position == 0 or isinstance(value, (str, list, dict)):
+                    check_rules(classes, name, value, where(name, position))
+                    if deep:
+                        _check_inside(classes, name, value, where(name, position), depth, searched)
+        if replacing:
+            self._check_searches(replacing, together, where)
+
+    def check_grids(self, grids: Json, where: str, depth: int, *, deep: bool = True) -> None:
+        """Refuse what a search would set on its estimator that reaches what it must not.
+
+        Parameters
+        ----------
+        grids : Json
+            Its encoded grid, or a list of them.
+        where, depth, deep
+            As for `check`.
+
+        Raises
+        ------
+        InputError
+            Names the parameter, its value and the way out.
+        """
+        for grid in _listed(grids):
+            named = _grid_of(grid)
+            if named is None:
+                check_value(grid, where, depth + 1)
+            else:
+                columns = {name: _listed(values) for name, values in named.items()}
+                self.check(columns, lambda name, _: f"{where}[{short(name)}]", depth + 2, deep=deep)
+
+    def classes(self, name: str, given: Assignments) -> frozenset[str]:
+        """Return the classes that have a parameter, as `tuning.encoded.Finder.classes` names them."""
+        return self._finder.classes(self._estimators, name, given)
+
+    def _usual_classes(self, name: str) -> frozenset[str]:
+        if name not in self._known:
+            self._known[name] = self.classes(name, {})
+        return self._known[name]
+
+    def _searched(self, path: Sequence[str], given: Assignments) -> Start:
+        """Return what a search at a path sets the parameters of its grid on."""
+        path = [*path, "estimator"]
+        prefix = "".join(f"{part}__" for part in path)
+        inside = {
+            name.removeprefix(prefix): column
+            for name, column in given.items()
+            if name.startswith(prefix) and not isinstance(column, range)
+        }
+        return Start(self._finder.at(self._estimators, path, given), inside)
+
+    def _check_searches(self, names: Iterable[str], given: Assignments, where: Callable[[str, int], str]) -> None:
+        """Check the grids of searches again into whose estimator some parameters put another one."""
+        paths = {}
+        for name in names:
+            parts = name.split("__")
+            paths |= {tuple(parts[:position]): name for position, part in enumerate(parts) if part == "estimator"}
+        for path, name in paths.items():
+            for search in self._finder.at(self._estimators, path, given):
+                grid = SEARCHES.get(class_of(search), "")
+                params = search.get("params") if grid else None
+                if not isinstance(params, dict) or "__".join([*path, grid]) in given:  # then it is checked as it is set
+                    continue
+                if len(json.dumps(params.get(grid))) > _LARGEST_GRID:
+                    raise InputError(
+                        f"{where(name, 0)}: it goes into a search whose {grid} takes more than {_LARGEST_GRID:,} "
+                        "bytes; make whole searches values of the grid instead, one for each estimator"
+                    )
+                self._searched(path, given).check_grids(params.get(grid), f"{where(name, 0)}: {grid}", 0, deep=False)
 
 
 class TrialCheck:
@@ -98,10 +200,7 @@ class TrialCheck:
     """
 
     def __init__(self, estimator: Json) -> None:
-        self._estimator = estimator
-        self._own = (package_of(estimator),)
-        self._small = len(json.dumps(estimator)) <= _LARGEST_LOOKUP
-        self._looked_up: dict[str, frozenset[str]] = {}
+        self._start = Start([estimator])
 
     def __call__(self, params: Mapping[str, Json], where: str) -> None:
         """Refuse a trial's encoded parameters that reach what they must not.
@@ -118,17 +217,40 @@ class TrialCheck:
         InputError
             Names the parameter, its value and the way out.
         """
-        swaps = {name: (value,) for name, value in params.items() if is_estimator(value)}
-        small = self._small and len(json.dumps(swaps)) <= _LARGEST_LOOKUP
-        # What inner estimators a trial brings along differs from the next one's.
-        looked_up = {} if swaps else self._looked_up
-        for name, value in params.items():
-            packages: Iterable[str] = self._own
-            if "__" in name:
-                packages = looked_up.get(name, ALLOWED_PACKAGES)
-                if name not in looked_up and small and len(looked_up) < _MOST_LOOKUPS:
-                    packages = looked_up[name] = packages_of((self._estimator,), name, swaps)
-            check_parameter(packages, name, value, f"{where}[{short(name)}]")
+        columns = {name: (value,) for name, value in params.items()}
+        self._start.check(columns, lambda name, _: f"{where}[{short(name)}]")
+
+
+def _holds_estimator(column: Sequence[Json]) -> bool:
+    return not isinstance(column, range) and any(map(holds_estimator, column))
+
+
+def _merged(before: Assignments, given: Assignments) -> Assignments:
+    """Return what every name may be: what it was before, or what it is given."""
+    return {**before, **{name: [*before.get(name, ()), *column] for name, column in given.items()}}
+
+
+def _is_grid(classes: Iterable[str], name: str) -> bool:
+    """Say whether a parameter is what a search sets on its estimator, whichever of some classes has it."""
+    return all(SEARCHES.get(kind) == last_part(name) for kind in classes)
+
+
+def _listed(value: Json) -> list[Json]:
+    """Return the items of an encoded list or tuple; a list of anything else."""
+    if isinstance(value, list):
+        return value
+    return items_of(value) if isinstance(value, dict) and value.keys() == {"__tuple__"} else [value]
+
+
+def _grid_of(value: Json) -> Mapping[str, Json] | None:
+    """Return the values of an encoded grid by name; None of anything else."""
+    match value:
+        case {"__dict__": list(pairs), **rest} if not rest:
+            named = all(isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str) for pair in pairs)
+            return dict(pairs) if named else None
+        case dict() if not any(name.startswith("__") for name in value):
+            return value
+    return None
 
 
 def check_class(cls: type, params: Mapping[str, Json]) -> None:
@@ -146,29 +268,20 @@ def check_class(cls: type, params: Mapping[str, Json]) -> None:
     InputError
         Names the parameter, its value and the way out.
     """
-    packages = _BOOSTING.intersection(base.__module__.partition(".")[0] for base in cls.__mro__)
+    packages = BOOSTING.intersection(base.__module__.partition(".")[0] for base in cls.__mro__)
     for name, value in params.items() if packages else ():
         check_parameter(packages, name, value, f"{cls.__name__}({plain(name)}=...)")
 
 
-def _tables(packages: Iterable[str]) -> Iterator[Mapping[str, Rule]]:
-    """Yield what is refused of some packages, and of any."""
-    yield from (REFUSED[package] for package in packages if package)
-    yield EVERYWHERE
-
-
-def _last(name: str) -> str:
-    """Return the part of a name that an estimator of its own knows."""
-    return name.split("__")[-1]  # from the left, as set_params does: "a___b" is "_b" of "a"
-
-
-def check_parameter(packages: Iterable[str], name: str, value: Json, where: str, depth: int = 0) -> None:
+def check_parameter(
+    classes: Iterable[str], name: str, value: Json, where: str, depth: int = 0, searched: Start | None = None
+) -> None:
     """Refuse a parameter that reaches what it must not, by its name and its encoded value.
 
     Parameters
     ----------
-    packages : iterable of str
-        Of the estimators that it may be set on, as `packages_of` returns them.
+    classes : iterable of str
+        Of the estimators that it may be set on, as `tuning.encoded.Finder.classes` returns them.
     name : str
         The parameter; of ``a__b``, the last part decides.
     value : Json
@@ -177,90 +290,29 @@ def check_parameter(packages: Iterable[str], name: str, value: Json, where: str,
         What it is, for the error.
     depth : int, default=0
         How deep the value lies.
+    searched : Start, default=None
+        What a search sets the parameters on that the value names, if it is a search's grid.
 
     Raises
     ------
     InputError
         Names the parameter, its value and the way out.
     """
-    known = [package for package in packages if package]
-    check_name(name, where, identifier=not _BOOSTING.isdisjoint(known))
-    last = _last(name)
-    if known:
-        _check_named(known, last, value, where)
-    if known and _BOOSTING.issuperset(known) and isinstance(value, dict) and "__function__" in value:
-        raise InputError(
-            f"{where} = {short(value)}: a boosting library takes no function of a message; pass the name of a built-in "
-            "objective or metric"
-        )
-    if "lightgbm" in known:
-        _check_words(value, where)
-    check_value(value, where, depth, named=bool(known) and last not in LABELLED)
-    if known == [networks.PACKAGE]:
-        networks.check_parameter(last, value, where, encoded=True)
+    kinds = [*classes]
+    check_name(name, where)
+    check_rules(kinds, name, value, where)
+    _check_inside(kinds, name, value, where, depth, searched)
 
 
-def has_rule(packages: Collection[str], name: str) -> bool:
-    """Say whether there are numbers that a parameter may not have; other values are always looked at."""
-    return any(_last(name) in rules for rules in _tables(packages)) or networks.PACKAGE in packages
-
-
-def check_name(name: str, where: str, *, identifier: bool = False) -> None:
-    """Refuse a name that is no field of a document, or that a library would read as something else.
-
-    Raises
-    ------
-    InputError
-    """
-    wrong = not name or len(name) > _LONGEST_NAME or _NOT_IN_NAMES.search(name)
-    if wrong or any(not part or part.startswith("_") for part in name.split("__")):
-        raise InputError(
-            f"{where}: {short(name)} can't name a parameter, which becomes a field of its trial's document: at most "
-            f"{_LONGEST_NAME} characters, no '.', '$' or line break, and no '_' in front of it or of a part"
-        )
-    if identifier and not _IDENTIFIER.fullmatch(_last(name)):
-        raise InputError(f"{where}: {short(name)} is no parameter of a boosting library: use letters, digits and '_'")
-
-
-def _check_rule(rule: Rule | None, name: str, value: Json, where: str) -> None:
-    if rule is not None and not rule.allows(value):
-        raise InputError(f"{where} = {short(value)}: {name!r} {rule.reaches}; {rule.instead}")
-
-
-def _check_named(packages: Iterable[str], name: str, value: Json, where: str) -> None:
-    """Refuse what the tables of some packages refuse, and text where a name sounds like a file's in any version."""
-    for rules in _tables(packages):
-        _check_rule(rules.get(name), name, value, where)
-    if not value or not isinstance(value, (str, list, dict)):
-        return
-    if SOUNDS_LIKE_A_FILE.search(name):
-        _check_rule(FILE, name, value, where)
-    if SOUNDS_LIKE_A_SOCKET.match(name):
-        _check_rule(SOCKET, name, value, where)
-
-
-def _check_words(value: Json, where: str, *, inside: bool = False) -> None:
-    """Refuse text that LightGBM would read as further parameters: it gets all of them as one line, spaces between.
-
-    Python writes a dict or tuple in a list with spaces; of text in them, "a=b" would then stand alone.
-    """
-    if isinstance(value, str) and (any(letter.isspace() for letter in value) or (inside and "=" in value)):
-        raise InputError(
-            f"{where} = {short(value)}: LightGBM reads what follows a space as further parameters; write it without"
-        )
-    if isinstance(value, dict) and not KEYS.isdisjoint(value):
-        if "__array__" not in value:
-            raise InputError(f"{where} = {short(value)}: LightGBM takes numbers, text, and lists and arrays of them")
-        value = _flat(value["__array__"])
-    if inside and isinstance(value, dict) and "__float__" not in value:
-        raise InputError(f"{where} = {short(value)}: LightGBM takes numbers, text and lists of them in a list")
-    for item in items_of(value):
-        _check_words(item, where, inside=True)
-
-
-def _flat(array: Json) -> list[Json]:
-    """Return the items of an encoded array, whatever a message has in its place."""
-    return [item for part in items_of(array) for item in (items_of(part) or [part])]
+def _check_inside(
+    classes: Collection[str], name: str, value: Json, where: str, depth: int, searched: Start | None
+) -> None:
+    """Look into the value of a parameter."""
+    if classes and _is_grid(classes, name):
+        (searched or Start([UNKNOWN])).check_grids(value, where, depth)
+    else:
+        named = any(map(package_of_class, classes)) and last_part(name) not in LABELLED
+        check_value(value, where, depth, named=named)
 
 
 def check_value(value: Json, where: str, depth: int = 0, *, named: bool = True) -> None:
@@ -339,4 +391,4 @@ def _check_key(key: Json, value: Json, where: str, *, named: bool) -> None:
         if named:
             # Each of the values that a grid in a search gives a parameter.
             for item in items_of(value) or [value]:
-                _check_named(REFUSED, _last(key), item, f"{where}[{short(key)}]")
+                check_named(ALLOWED_PACKAGES, last_part(key), item, f"{where}[{short(key)}]")

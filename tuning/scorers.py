@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from tuning.allowlist import look_up
-from tuning.encoded import Json
-from tuning.errors import InputError
-from tuning.parameters import check_value, plain, short
+from tuning.encoded import Json, holds_estimator
+from tuning.errors import InputError, plain, short
+from tuning.parameters import check_value
 
 _METRICS = "sklearn.metrics"
 _KEYWORD = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}", re.ASCII)
@@ -49,14 +49,8 @@ def check_keywords(kwargs: Mapping[str, Json], where: str) -> None:
                 f"{place}: {short(name)} is no keyword of a metric: letters, digits and '_', none of make_scorer's own"
             )
         check_value(value, place, named=False)
-        if _holds_estimator(value):
+        if holds_estimator(value):
             raise InputError(f"{place} = {short(value)}: a metric takes numbers, text and lists of them, no estimator")
-
-
-def _holds_estimator(value: Json) -> bool:
-    if isinstance(value, dict):
-        return "__estimator__" in value or any(map(_holds_estimator, value.values()))
-    return isinstance(value, list) and any(map(_holds_estimator, value))
 
 
 def metric_function(name: str, kwargs: Iterable[str] = (), allow: Iterable[str] = ()) -> Callable[..., Any]:

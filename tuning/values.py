@@ -13,8 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from tuning.allowlist import look_up
-from tuning.errors import InputError
-from tuning.parameters import short
+from tuning.errors import InputError, short
 from tuning.reserved import ARRAYS, DTYPES, KEYS, PURE_FUNCTIONS, SCORE_FUNCTIONS, TYPES, is_function_name, problem_of
 
 Json: TypeAlias = Any

@@ -19,9 +19,9 @@ from producer.inputs.text import short
 from producer.space import Space
 from tuning.allowlist import dotted_name
 from tuning.codec import Json, encode_estimator
-from tuning.encoded import packages_of
 from tuning.errors import InputError
-from tuning.parameters import LARGEST_PARAMS, check_estimator, check_parameter, has_rule
+from tuning.networks import NETWORK
+from tuning.parameters import LARGEST_PARAMS, Start, check_estimator
 
 Kind: TypeAlias = Literal["classifier", "regressor", "other"]
 
@@ -116,7 +116,7 @@ def check_estimators(estimator: Any, space: Space, allow: Iterable[str] = ()) ->
     encoded = None if estimator is None else encode_estimator(estimator, "estimator", allowed)
     if encoded is not None:
         check_estimator(encoded, "estimator")
-        check_builders((), "", encoded, "estimator")
+        check_builders(encoded, "estimator")
     _check_values(encoded, own, space, allowed)
     for number, grid in enumerate(space.grids):
         for base in _bases(estimator, space, number, grid, own):
@@ -132,26 +132,22 @@ def check_estimators(estimator: Any, space: Space, allow: Iterable[str] = ()) ->
 
 def _check_values(encoded: Json | None, own: bool, space: Space, allow: tuple[str, ...]) -> None:
     """Refuse values that reach a file or code, or are too large for a trial's document."""
+    common = Start([encoded])
     for number, grid in enumerate(space.encoded_grids(allow)):
         columns = dict(zip(grid.names, grid.columns, strict=True))
-        bases = columns.get("estimator", ()) if own else ()
+        bases = columns.pop("estimator", ()) if own else ()
         for position, base in enumerate(bases):
             check_estimator(base, space.where(number, "estimator", position))
-            check_builders((), "", base, space.where(number, "estimator", position))
+            check_builders(base, space.where(number, "estimator", position))
+        start = Start(bases) if bases else common
+        where = partial(space.where, number)
+        start.check(columns, where)
         largest = 0
         for name, column in columns.items():
-            if own and name == "estimator":
-                continue
-            packages = packages_of(bases or (encoded,), name, columns)
-            # Integers between two that are harmless are harmless.
-            shown = (column[0], column[-1]) if isinstance(column, range) else column
-            ruled = has_rule(packages, name)
-            for position, value in enumerate(shown):
-                if position and not ruled and not isinstance(value, (str, list, dict)):
-                    continue
-                check_parameter(packages, name, value, space.where(number, name, position))
-                check_builders(packages, name, value, space.where(number, name, position))
-            largest += max(map(_size, shown))
+            builds = name.rpartition("__")[2] == "builder" and start.classes(name, columns) == {NETWORK}
+            for position, value in enumerate(() if isinstance(column, range) else column):
+                check_builders(value, where(name, position), builder=builds)
+            largest += max(map(_size, column[:1] if isinstance(column, range) else column))
         if largest > LARGEST_PARAMS:
             raise InputError(
                 f"param_grid: a trial's parameters take up to {largest:,} bytes, and its document holds "

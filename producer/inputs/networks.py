@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -11,31 +11,30 @@ from networks.builders import check_builder
 from producer.inputs.ends import ends_of
 from tuning.codec import Json
 from tuning.errors import InputError
-from tuning.networks import NETWORK, PACKAGE, check_optimizer, check_parameter
+from tuning.networks import NETWORK, check_optimizer, check_parameter
 
 
-def check_builders(packages: Iterable[str], name: str, value: Json, where: str) -> None:
+def check_builders(value: Json, where: str, *, builder: bool = False) -> None:
     """Refuse a builder that does not exist here, wherever in a parameter's value it is named.
 
     Parameters
     ----------
-    packages : iterable of str
-        Of the estimators that the parameter is set on.
-    name : str
-        The parameter.
     value : Json
         Encoded, and checked by `tuning.parameters`.
     where : str
         What it is, for the error.
+    builder : bool, default=False
+        The value is a network's ``builder`` itself.
 
     Raises
     ------
     InputError
         Lists the builders that exist.
     """
-    if name.rpartition("__")[2] == "builder" and {*packages} == {PACKAGE}:
+    if builder:
         check_builder(value, where)
-    _check_inside(value, where)
+    elif isinstance(value, (dict, list)):
+        _check_inside(value, where)
 
 
 def check_optimizers(base: Any, grid: Mapping[str, Sequence[Any]], where: Callable[[str, int], str]) -> None:
