@@ -134,11 +134,11 @@ def _leaderboard(study: Study, status: Status) -> None:
         raise StudyError(f"no trial of {status.id} completed")
     say()
     heading(f"The {len(best)} best of {plural(status.total, 'trial')}, by {METRICS[0]}")
-    print_trials(best)
+    print_trials(study, best)
     say()
     heading("The best of each library")
     classes = [type(grid["estimator"][0]).__name__ for grid in grids()]
-    print_trials([trial for name in classes for trial in study.best_trials(1, estimator=name)])
+    print_trials(study, [trial for name in classes for trial in study.best_trials(1, estimator=name)])
     if status.failed:
         print_failures(study, status)
 

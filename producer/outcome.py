@@ -66,6 +66,19 @@ class Outcome:
             raise gone(self.id)
         return Space.decode(document["space"], self._settings.allow)
 
+    @cached_property
+    def _estimator_in_grid(self) -> bool:
+        """Whether ``"estimator"`` in the grid is each trial's own estimator, and no parameter of the study's."""
+        document = self._store.study(self.id, ("estimator_in_grid",))
+        if document is None:
+            raise gone(self.id)
+        return bool(document["estimator_in_grid"])
+
+    def _own_params(self, trial: Document) -> dict[str, Any]:
+        """Return the parameters of a trial document without the trial's own estimator, which the document names."""
+        hidden = {"estimator"} if "estimator" in trial["params"] and self._estimator_in_grid else set[str]()
+        return {name: value for name, value in trial["params"].items() if name not in hidden}
+
     def results(self) -> pd.DataFrame:
         """Return one row a trial that has ended, also while the study runs.
 
@@ -197,11 +210,8 @@ class Outcome:
         from producer.refit import refit_estimator
 
         best = self._best() if index is None else self._ended(index)
-        document = self._store.study(self.id, ("estimator_in_grid",))
-        if document is None:
-            raise gone(self.id)
         [(_, params)] = self._space.encoded_points([best["number"]], self._settings.allow)
-        own = params.pop("estimator") if document["estimator_in_grid"] and "estimator" in params else None
+        own = params.pop("estimator") if "estimator" in params and self._estimator_in_grid else None
         return refit_estimator(
             own or self._objective.estimator,
             params,

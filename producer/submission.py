@@ -261,7 +261,7 @@ def submit_space(
     check_objective(objective)
     encoded_space = space.encode(settings.allow)
     study_name = check_name(name, candidates.estimators)
-    study_id = _study_id(study_name, objective, encoded_space)
+    study_id = _study_id(study_name, objective, encoded_space, member=candidates.estimator_is_member)
     about = _about(dataset)
     definition: Document = {
         "_id": study_id,
@@ -331,9 +331,14 @@ def _keep(store: Store, blobs: Iterable[_Blob], definition: Document, running: D
     return study
 
 
-def _study_id(name: str, objective: Objective, encoded_space: Json) -> str:
-    """Name a study by what it is: the same name, objective and space have the same id on every machine."""
-    content = json.dumps([name, objective.identity(), encoded_space], sort_keys=True)
+def _study_id(name: str, objective: Objective, encoded_space: Json, *, member: bool = False) -> str:
+    """Name a study by what it is: the same name, objective and space have the same id on every machine.
+
+    Earlier versions took a step called "estimator" in a grid for the trial's own estimator: what they found is not
+    this study (`member`).
+    """
+    what = [name, objective.identity(), encoded_space, *(["estimator is a member"] if member else [])]
+    content = json.dumps(what, sort_keys=True)
     if len(content) > _LARGEST_SPACE:
         raise InputError(
             f"param_grid takes {len(content) / 2**20:.0f} MiB as JSON, and a study document holds "

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from tuning.encoded import is_estimator, items_of, package_of
+from tuning.encoded import LEFT_OUT, is_estimator, items_of, package_of
 from tuning.pipelines import outermost
 
 Json: TypeAlias = Any  # as in tuning.codec, which brings NumPy: an idle worker does without
@@ -76,10 +76,14 @@ def asks_for_gpu(name: str, value: Json) -> bool:
     return word is not None and isinstance(value, str) and word.gpu.fullmatch(value) is not None
 
 
-def names_device(name: str, value: Json) -> bool:
-    """Say whether a parameter says where fits run, be it on the CPU."""
+def names_device(name: str, value: Any) -> bool:
+    """Say whether a parameter, by its name and its value or encoded value, says where fits run, be it on the CPU."""
     word = _WORDS.get(name.rpartition("__")[2])
-    return word is not None and (word.only or asks_for_gpu(name, value))
+    if word is None or (not word.only and not asks_for_gpu(name, value)):
+        return False
+    # A step or member may be called so.
+    member = is_estimator(value) or hasattr(value, "get_params") or (isinstance(value, str) and value in LEFT_OUT)
+    return not member
 
 
 def mentions_gpu(value: Json) -> bool:
@@ -174,9 +178,11 @@ def _unnumbered(value: Json) -> Json:
     if not isinstance(value, dict):
         return value
     last = {name: name.rpartition("__")[2] for name in value}
-    # A nested estimator called `devices` is none of them.
+    # A step called `devices` is none of them, and no word in its place.
     return {
-        name: _NUMBERS[last[name]] if last[name] in _NUMBERS and isinstance(item, (int, str)) else _unnumbered(item)
+        name: _NUMBERS[last[name]]
+        if last[name] in _NUMBERS and isinstance(item, (int, str)) and item not in LEFT_OUT
+        else _unnumbered(item)
         for name, item in value.items()
     }
 

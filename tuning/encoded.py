@@ -65,6 +65,10 @@ SEARCHES: Mapping[str, str] = {
 """Classes that set parameters on their ``estimator``, and which of their own says what."""
 
 
+LEFT_OUT = frozenset({"passthrough", "drop"})
+"""What stands for a step or member that does nothing."""
+
+
 def is_estimator(value: Json) -> bool:
     """Say whether a value is an encoded estimator."""
     return isinstance(value, dict) and "__estimator__" in value

@@ -48,6 +48,12 @@ def _constructor(cls: type) -> frozenset[str] | None:
     return None if any(one.kind is one.VAR_KEYWORD for one in taken) else frozenset(one.name for one in taken)
 
 
+def _jobs(name: str, value: Any) -> bool:
+    """Say whether a parameter is an inner estimator's number of threads, and no step that is called so."""
+    path, _, last = name.rpartition("__")
+    return bool(path) and last in THREAD_PARAMETERS and (value is None or isinstance(value, int))
+
+
 # A parameter that lets scikit-learn's estimators write into the data that they are given, set to what does.
 _IN_PLACE = re.compile(r'"([^"]*__)?copy(_[Xx]|_X_train)?": (false|null|0)\b')
 
@@ -95,8 +101,9 @@ class Candidate:
             estimator.set_params(**params)
         if self._nested and takes_threads(estimator):
             # The outer estimator has the threads already; its inner ones would multiply them.
-            inner = [name for name in estimator.get_params(deep=True) if "__" in name]
-            estimator.set_params(**{name: 1 for name in inner if name.rpartition("__")[2] in THREAD_PARAMETERS})
+            estimator.set_params(
+                **{name: 1 for name, value in estimator.get_params(deep=True).items() if _jobs(name, value)}
+            )
         return estimator
 
     def pairwise(self, X: Matrix) -> bool:

@@ -11,6 +11,7 @@ from producer.cli.output import Column, heading, plural, say, show_params, show_
 if TYPE_CHECKING:
     from producer.status import Status
     from producer.study import Study
+    from tuning.documents import Document
 
 # Different reasons that a summary of failures shows; the rest is counted.
 _REASONS = 3
@@ -23,8 +24,8 @@ def metrics_of(trial: Mapping[str, Any]) -> list[str]:
     return [name for name in names if name != "score"] or ["score"]
 
 
-def print_trials(trials: Sequence[Mapping[str, Any]]) -> None:
-    """Print trial documents, best first, as a table: number, model, scores, seconds of fitting, parameters."""
+def print_trials(study: Study, trials: Sequence[Document]) -> None:
+    """Print trial documents of a study, best first: number, model, scores, seconds of fitting, parameters."""
     metrics = metrics_of(trials[0])
     columns = [
         Column("trial", "right"),
@@ -36,10 +37,8 @@ def print_trials(trials: Sequence[Mapping[str, Any]]) -> None:
     rows = []
     for trial in trials:
         scores = [show_score(trial.get(f"mean_test_{name}"), trial.get(f"std_test_{name}")) for name in metrics]
-        params = {name: value for name, value in trial["params"].items() if name != "estimator"}
-        rows.append(
-            [str(trial["number"]), trial["estimator"], *scores, f"{trial['fit_seconds']:.2f}", show_params(params)]
-        )
+        params = show_params(study._own_params(trial))
+        rows.append([str(trial["number"]), trial["estimator"], *scores, f"{trial['fit_seconds']:.2f}", params])
     table(columns, rows)
 
 
@@ -57,7 +56,7 @@ def print_leaderboard(study: Study, status: Status, top: int) -> None:
     heading(summary(status))
     trials = study.best_trials(top or status.total)
     if trials:
-        print_trials(trials)
+        print_trials(study, trials)
     else:
         say("no trial is complete yet")
     if status.failed:

@@ -89,7 +89,7 @@ def make_search(study: StudyFile, allow: Iterable[str] = ()) -> tuple[Any, Any]:
     single = isinstance(study.grid, dict)
     grids = [study.grid] if isinstance(study.grid, dict) else study.grid
     places = ["grid"] if single else [f"grid[{position}]" for position in range(len(grids))]
-    values = [_values(grid, place) for grid, place in zip(grids, places, strict=True)]
+    values = [_values(grid, place, allow) for grid, place in zip(grids, places, strict=True)]
     if not any(_own(grid) for grid in grids):
         estimator = _build(study.estimator, study.params, "", allow)
         return estimator, values[0] if single else values
@@ -109,7 +109,7 @@ def _own(grid: dict[str, Any]) -> dict[str, Any]:
     return {name: grid[name] for name in _OWN if name in grid and not isinstance(grid[name], list)}
 
 
-def _values(grid: dict[str, Any], place: str) -> dict[str, Any]:
+def _values(grid: dict[str, Any], place: str, allow: Iterable[str]) -> dict[str, Any]:
     found = {}
     for name, values in grid.items():
         if name in _OWN and isinstance(values, _OWN[name]):
@@ -118,7 +118,7 @@ def _values(grid: dict[str, Any], place: str) -> dict[str, Any]:
             raise InputError(f"{place}.{name}: needs {_OWN_NEEDS[name]}, not {short(values)}")
         if not isinstance(values, list):
             raise InputError(f"{place}.{name}: {short(values)} is no list of values; for one value write [{values}]")
-        found[name] = decode(values)
+        found[name] = decode(values, allow)
     return found
 
 

@@ -122,7 +122,9 @@ def _submit(
     estimator, param_grid = make_search(written, load_settings().allow)
     cv = make_cv(written.cv)
     columns = read_data(written.data, file.parent)
-    first = estimator or (param_grid if isinstance(param_grid, dict) else param_grid[0])["estimator"][0]
+    first = estimator
+    if first is None:  # an ensemble that is not fitted has no truth value
+        first = (param_grid if isinstance(param_grid, dict) else param_grid[0])["estimator"][0]
     y, labels = encode_labels(columns.y) if is_classifier(first) else (columns.y, [])
     if labels:
         shown = listing([f"{label} = {code}" for code, label in enumerate(labels)])

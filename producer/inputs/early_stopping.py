@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import chain
 from typing import Any
 
-from producer.inputs.ends import ends_of
+from producer.inputs.ends import ends_of, without_own
 from producer.inputs.estimators import Candidates
 from producer.space import Space
 from tuning.allowlist import dotted_name
@@ -18,11 +18,12 @@ def _asks(estimator: Any, space: Space, own: bool, allow: tuple[str, ...]) -> bo
     for grid in space.grids:
         if own and not any(one is estimator for one in grid.get("estimator", (estimator,))):
             continue
-        for end, prefix in ends_of(estimator, grid):
+        given = without_own(grid, own)
+        for end, prefix in ends_of(estimator, given):
             library = _words_of(end, allow)
             params = end.get_params(deep=False)
             for name, off in library.early_stopping.items() if library else ():
-                if any(value not in (None, *off) for value in chain([params.get(name)], grid.get(prefix + name, ()))):
+                if any(value not in (None, *off) for value in chain([params.get(name)], given.get(prefix + name, ()))):
                     return True
     return False
 

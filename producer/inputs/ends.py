@@ -8,6 +8,11 @@ from typing import Any
 from sklearn.pipeline import Pipeline
 
 
+def without_own(grid: Mapping[str, Sequence[Any]], own: bool) -> Mapping[str, Sequence[Any]]:
+    """Return what a grid sets on estimators, also where it brings them itself."""
+    return {name: values for name, values in grid.items() if name != "estimator"} if own else grid
+
+
 def ends_of(estimator: Any, grid: Mapping[str, Sequence[Any]], prefix: str = "") -> Iterator[tuple[Any, str]]:
     """Yield what the trials of a grid end with.
 

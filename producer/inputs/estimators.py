@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,13 +13,14 @@ from typing import Any, Literal, TypeAlias
 from sklearn.base import is_classifier, is_regressor
 from sklearn.utils import get_tags
 
-from producer.inputs.ends import ends_of
+from producer.inputs.ends import ends_of, without_own
 from producer.inputs.networks import check_builders, check_optimizers
 from producer.inputs.parameters import THREADS, closest, known_names, overruled_by, set_by_user, synonyms
 from producer.inputs.text import short
 from producer.space import Space
 from tuning.allowlist import dotted_name
 from tuning.codec import Json, encode_estimator
+from tuning.encoded import COMPOSITIONS
 from tuning.errors import InputError
 from tuning.networks import NETWORK
 from tuning.parameters import LARGEST_PARAMS, Start, check_estimator
@@ -26,6 +28,8 @@ from tuning.parameters import LARGEST_PARAMS, Start, check_estimator
 Kind: TypeAlias = Literal["classifier", "regressor", "other"]
 
 _METHODS = ("fit", "get_params", "set_params")
+# Parameters that list steps or members by names that users give.
+_MEMBERS = frozenset(one.members for one in COMPOSITIONS.values())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +42,9 @@ class Candidates:
         The study's estimator (`tuning.codec`); None where every trial brings its own.
     own : bool
         Whether ``"estimator"`` in a grid is the trial's own estimator. It is not where the study's estimator has a
-        parameter of that name (``BaggingClassifier``), nor where no grid has it.
+        parameter (``BaggingClassifier``), step or member of that name, nor where no grid has it.
+    estimator_is_member : bool
+        Whether it is a step or member.
     estimators : tuple of estimator instances
         Every one that a trial may start from.
     ends : tuple of estimator instances
@@ -49,6 +55,7 @@ class Candidates:
 
     encoded: Json | None
     own: bool
+    estimator_is_member: bool
     estimators: tuple[Any, ...]
     ends: tuple[Any, ...]
     kind: Kind
@@ -82,32 +89,35 @@ def check_estimators(estimator: Any, space: Space, allow: Iterable[str] = ()) ->
         estimator does not have, has twice, that would change nothing, or that reaches a file or code.
     """
     allowed = tuple(allow)
-    inner = False
     if estimator is not None:
         _check_instance(estimator, "estimator", allowed)
-        inner = "estimator" in estimator.get_params(deep=False)
-    own = not inner and any("estimator" in grid for grid in space.grids)
+    asked = any("estimator" in grid for grid in space.grids)
+    own = asked and not takes_estimator(estimator, space.grids)
+    inner = asked and not own
     seen: dict[int, Any] = {}
     ends: dict[int, Any] = {}
     cache: dict[int, frozenset[str] | None] = {}
     passed: set[tuple[Any, ...]] = set()
     for number, grid in enumerate(space.grids):
         bases = _bases(estimator, space, number, grid, own)
+        given = without_own(grid, own)
         for position, base in enumerate(bases):
             if id(base) not in seen:
                 if own and "estimator" in grid:
                     _check_instance(base, space.where(number, "estimator", position), allowed)
                 seen[id(base)] = base
                 cache[id(base)] = known_names(base)
-            ends |= {id(end): end for end, _ in ends_of(base, grid)}
-            names = tuple(name for name in grid if not (own and name == "estimator"))
+            ends |= {id(end): end for end, _ in ends_of(base, given)}
+            names = tuple(given)
             # A random search has a grid a point: names that were checked on this estimator need no second look,
             # unless the grid swaps an inner estimator that it sets parameters of too.
-            swaps = any(other.startswith(f"{name}__") for name in names for other in names)
+            swaps = not _MEMBERS.isdisjoint(name.rpartition("__")[2] for name in names) or any(
+                other.startswith(f"{name}__") for name in names for other in names
+            )
             key = (id(base), names)
             if swaps or key not in passed:
                 for name in names:
-                    _check_name(base, name, grid, space.where(number, name), known=cache[id(base)])
+                    _check_name(base, name, given, space.where(number, name), known=cache[id(base)])
                 _check_synonyms(base, names, space, number)
                 passed.add(key)
     if estimator is not None and id(estimator) not in seen and not own:
@@ -120,14 +130,40 @@ def check_estimators(estimator: Any, space: Space, allow: Iterable[str] = ()) ->
     _check_values(encoded, own, space, allowed)
     for number, grid in enumerate(space.grids):
         for base in _bases(estimator, space, number, grid, own):
-            check_optimizers(base, grid, partial(space.where, number))
+            check_optimizers(base, without_own(grid, own), partial(space.where, number))
     return Candidates(
         encoded=encoded,
         own=own,
+        estimator_is_member=inner and "estimator" not in estimator.get_params(deep=False),
         estimators=tuple(seen.values()),
         ends=tuple(ends.values()),
         kind=_one_kind(list(seen.values())),
     )
+
+
+def takes_estimator(estimator: Any, grids: Iterable[Mapping[str, Sequence[Any]]]) -> bool:
+    """Say whether ``"estimator"`` in a grid is a parameter, step or member of a search's estimator.
+
+    Parameters
+    ----------
+    estimator : estimator instance or None
+    grids : iterable of mapping of str to sequence
+        They may replace all steps at once.
+    """
+    if estimator is None:
+        return False
+    if "estimator" in estimator.get_params(deep=True):
+        return True
+    members = (one for grid in grids if "estimator" in grid for one in _with_members(estimator, grid, ""))
+    return any(one is not estimator and "estimator" in one.get_params(deep=True) for one in members)
+
+
+def _with_members(estimator: Any, grid: Mapping[str, Sequence[Any]], prefix: str) -> list[Any]:
+    """Return what an estimator is once a grid has replaced all its steps or members: one a value, itself without."""
+    for name in _MEMBERS:
+        if prefix + name in grid and name in estimator.get_params(deep=False):
+            return [copy.copy(estimator).set_params(**{name: value}) for value in grid[prefix + name]]
+    return [estimator]
 
 
 def _check_values(encoded: Json | None, own: bool, space: Space, allow: tuple[str, ...]) -> None:
@@ -196,28 +232,36 @@ def _check_name(
     """Check that an estimator has a parameter, into nested ones as ``set_params`` would go."""
     kind = type(estimator).__name__
     key, nested, rest = name.partition("__")
-    if name in THREADS:
-        raise InputError(
-            f"{where}: the number of threads is each worker's own setting (WARREN_THREADS), so a grid over {name!r} "
-            "would repeat one and the same fit; leave it out"
-        )
-    if known is not None and key not in known:
-        raise InputError(
-            f"{where}: {kind} has no parameter {key!r}; the nearest that exists is {prefix + closest(key, known)!r}"
-        )
-    if not nested:
-        if winner := overruled_by(estimator, name):
+    for whole in _with_members(estimator, grid, prefix):
+        if whole is not estimator:
+            known = known_names(whole)
+        if name in THREADS and not _is_member(whole, name):
             raise InputError(
-                f"{where}: {kind} ignores {name!r} in favour of {winner!r}, which it always passes; "
-                f"use {prefix + winner!r}"
+                f"{where}: the number of threads is each worker's own setting (WARREN_THREADS), so a grid over "
+                f"{name!r} would repeat one and the same fit; leave it out"
             )
-        return
-    # The grid may replace the inner estimator before it sets a parameter of it.
-    inner = grid.get(prefix + key) or [estimator.get_params(deep=True).get(key)]
-    for value in inner:
-        if isinstance(value, type) or not callable(getattr(value, "get_params", None)):
-            raise InputError(f"{where}: {prefix + key!r} is {short(value)}, which has no parameter {rest!r}")
-        _check_name(value, rest, grid, where, known=known_names(value), prefix=f"{prefix}{key}__")
+        if known is not None and key not in known:
+            raise InputError(
+                f"{where}: {kind} has no parameter {key!r}; the nearest that exists is {prefix + closest(key, known)!r}"
+            )
+        if not nested:
+            if winner := overruled_by(whole, name):
+                raise InputError(
+                    f"{where}: {kind} ignores {name!r} in favour of {winner!r}, which it always passes; "
+                    f"use {prefix + winner!r}"
+                )
+            continue
+        # The grid may replace the inner estimator before it sets a parameter of it.
+        inner = grid.get(prefix + key) or [whole.get_params(deep=True).get(key)]
+        for value in inner:
+            if isinstance(value, type) or not callable(getattr(value, "get_params", None)):
+                raise InputError(f"{where}: {prefix + key!r} is {short(value)}, which has no parameter {rest!r}")
+            _check_name(value, rest, grid, where, known=known_names(value), prefix=f"{prefix}{key}__")
+
+
+def _is_member(estimator: Any, name: str) -> bool:
+    """Say whether a name is what a user calls a step or member of an estimator."""
+    return name in estimator.get_params(deep=True) and name not in estimator.get_params(deep=False)
 
 
 def _check_synonyms(estimator: Any, names: Sequence[str], space: Space, number: int) -> None:

@@ -20,6 +20,7 @@ from sklearn.utils.metadata_routing import _routing_enabled
 from sklearn.utils.validation import _check_method_params
 
 from producer.following import Follower
+from producer.inputs.estimators import takes_estimator
 from producer.inputs.options import HIGHEST_PRIORITY
 from producer.progress import Progress
 from producer.results import read_cv_results
@@ -111,7 +112,7 @@ class SearchOnWorkers(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has n
         split = routed.splitter.split
         self.n_splits_ = cv.get_n_splits(X, y, **split)
         base_estimator = clone(self.estimator)
-        space, candidates = self._checked_space()
+        space, candidates = self._checked_space(base_estimator)
         _check_kernel(base_estimator, X)
         folds = self._drawn(cv.split(X, y, **split))
         several = hasattr(scorers, "_scorers")
@@ -158,12 +159,11 @@ class SearchOnWorkers(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has n
         self.cv_results_ = results
         return self
 
-    def _checked_space(self) -> tuple[Space, Sequence[Mapping[str, Any]] | None]:
+    def _checked_space(self, estimator: Any) -> tuple[Space, Sequence[Mapping[str, Any]] | None]:
         grids, candidates = self._search_space()
         if not grids:
             _no_fits()
-        own = "estimator" in self.estimator.get_params(deep=False)
-        if not own and any("estimator" in grid for grid in grids):
+        if any("estimator" in grid for grid in grids) and not takes_estimator(estimator, grids):
             raise InputError(
                 f"Invalid parameter 'estimator' for estimator {self.estimator!r}: to search over estimators make them "
                 "values of a pipeline's step, GridSearchCV(Pipeline([('clf', SVC())]), {'clf': [SVC(), Ridge()]}) for "

@@ -166,7 +166,7 @@ def read(study: Study) -> Facts:
     if status.best_number is not None:
         best = next(store.trials.at(study.id, [status.best_number], ("estimator", "params")), {})
         found["best_estimator"] = best.get("estimator", "")
-        found["best_params"] = {name: value for name, value in best.get("params", {}).items() if name != "estimator"}
+        found["best_params"] = study._own_params({"params": {}} | best)
     if status.failed:
         failed = _failed(store, status)
         found |= {"reasons": tuple(_reasons(failed)), "failures_read": len(failed)}

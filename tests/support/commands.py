@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from producer.cli import main
+from producer.outcome import Outcome
 from producer.status import Status
 
 WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -41,6 +42,8 @@ class FakeStudy:
 
     id, name = "cancer-0a1b2c", "cancer"
     refit = "auc"
+    _estimator_in_grid = True
+    _own_params = Outcome._own_params
 
     def __init__(self, **fields: Any) -> None:
         self.fields = fields
