@@ -6,9 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sklearn.ensemble import RandomForestClassifier
 
 from producer import submission
 from producer.cli import main
+from producer.inputs import check_estimators
+from producer.inputs.estimators import Candidates
+from producer.space import Space
 from tuning.errors import InputError
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "study.yaml"
@@ -64,3 +68,48 @@ def test_a_device_that_is_none_is_refused(tmp_path: Path, capsys: pytest.Capture
     path.write_text(f"{EXAMPLE.read_text()}\ndevice: cuda\n")
     assert main(["submit", str(path)]) == 1
     assert "device: needs cpu or gpu, not 'cuda'" in capsys.readouterr().err
+
+
+STEPS = """
+name: steps
+data: {path: breast_cancer.csv, target: diagnosis}
+estimator: sklearn.pipeline.Pipeline
+params:
+  steps:
+    - __tuple__: [scale, {__estimator__: sklearn.preprocessing.StandardScaler, params: {}}]
+    - __tuple__: [estimator, {__estimator__: sklearn.svm.SVC, params: {}}]
+grid:
+  estimator: [{__estimator__: sklearn.svm.SVC, params: {C: 0.1}}, {__estimator__: sklearn.svm.LinearSVC, params: {}}]
+"""
+ENSEMBLE = """
+name: forest
+data: {path: breast_cancer.csv, target: diagnosis}
+estimator: sklearn.ensemble.RandomForestClassifier
+grid: {max_depth: [2, 3]}
+"""
+
+
+def taken_of(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Candidates:
+    """Return what a study's file asks for."""
+    found: list[Candidates] = []
+
+    def submit(estimator: Any, param_grid: Any, *_: object, **__: Any) -> None:
+        found.append(check_estimators(estimator, Space(param_grid)))
+        raise InputError("enough")
+
+    monkeypatch.setattr(submission, "submit", submit)
+    path = tmp_path / "study.yaml"
+    path.write_text(text)
+    assert main(["submit", str(path), "--data", str(EXAMPLE.parent / "breast_cancer.csv")]) == 1
+    return found[0]
+
+
+def test_a_file_sets_a_step_that_is_called_estimator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = taken_of(STEPS, tmp_path, monkeypatch)
+    assert [type(one).__name__ for one in taken.estimators] == ["Pipeline"]
+    assert (taken.own, taken.estimator_is_member) == (False, True)
+
+
+def test_a_file_names_an_ensemble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which has a length, and so no truth value, once it is fitted."""
+    assert [type(one) for one in taken_of(ENSEMBLE, tmp_path, monkeypatch).estimators] == [RandomForestClassifier]

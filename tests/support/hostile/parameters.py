@@ -109,6 +109,65 @@ case(
     "'forcedsplits_filename' names a file or folder",
     trial_with(params={"estimator__forcedsplits_filename": "/etc/passwd"}),
 )
+# Names that users may give to steps, where they are parameters after all.
+_SEARCH = "sklearn.model_selection.GridSearchCV"
+_META = _steps(("meta", TREE))
+case(
+    "a folder of a pipeline with a step of that name",
+    "'memory' names a folder",
+    lambda m: trial_with(params={"memory": NOWHERE})(objective_with(estimator=_steps(("memory", TREE)))(m)),
+)
+case(
+    "files for a step called as the parameter",
+    "'input' reads the files",
+    lambda m: trial_with(params={"input": {"__estimator__": TEXT, "params": {}}, "input__input": "filename"})(
+        objective_with(estimator=_steps(("input", TREE)))(m)
+    ),
+)
+case(
+    "files for steps that a trial brings",
+    "'input' reads the files",
+    lambda m: trial_with(
+        params={
+            "steps": [{"__tuple__": ["input", {"__estimator__": TEXT, "params": {}}]}],
+            "input__input": "filename",
+        }
+    )(objective_with(estimator=_steps(("input", TREE)))(m)),
+)
+case(
+    "a list that is none of steps",
+    "'input' reads the files",
+    with_params(TEXT, vocabulary=[{"__tuple__": ["input", TREE]}], input="filename"),
+)
+case(
+    "a folder in the grid of a search",
+    "'meta' names a file or folder",
+    with_estimator(_SEARCH, estimator={"__estimator__": CAT, "params": {}}, param_grid={"meta": [NOWHERE]}),
+)
+case(
+    "a folder in the grid of a search that gets another estimator",
+    "'meta' names a file or folder",
+    lambda m: trial_with(params={"estimator": {"__estimator__": CAT, "params": {}}})(
+        with_estimator(_SEARCH, estimator=_META, param_grid={"meta": [NOWHERE]})(m)
+    ),
+)
+case(
+    "a folder in the grid that a trial gives a search",
+    "'meta' names a file or folder",
+    lambda m: trial_with(
+        params={"estimator": {"__estimator__": CAT, "params": {}}, "param_grid": [{"meta": [NOWHERE]}]}
+    )(with_estimator(_SEARCH, estimator=_META, param_grid={})(m)),
+)
+case(
+    "a second parameter in a grid's name",
+    "is no parameter of a boosting library",
+    with_estimator(_SEARCH, estimator={"__estimator__": LGB, "params": {}}, param_grid={"max_bin=5 fs": ["/etc/x"]}),
+)
+case(
+    "a grid in a tuple with more",
+    "misuses the reserved key",
+    with_estimator(_SEARCH, estimator=TREE, param_grid={"__tuple__": [{}], "__x": 1}),
+)
 case(
     "a second parameter behind a space",
     "LightGBM reads what follows",
