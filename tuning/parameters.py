@@ -21,7 +21,7 @@ from tuning.encoded import is_estimator, items_of, package_of, packages_of
 from tuning.errors import InputError
 from tuning.names import ALLOWED_PACKAGES
 from tuning.refused import EVERYWHERE, FILE, LABELLED, REFUSED, SOCKET, SOUNDS_LIKE_A_FILE, SOUNDS_LIKE_A_SOCKET, Rule
-from tuning.reserved import KEYS, is_output, problem_of
+from tuning.reserved import KEYS, is_state, problem_of
 
 Json: TypeAlias = Any  # as in tuning.codec, which brings NumPy: an idle worker does without
 
@@ -77,7 +77,7 @@ def check_estimator(encoded: Json, where: str, depth: int = 0) -> None:
     """
     match encoded:
         case {"__estimator__": str(name), "params": dict(params), **rest} if (
-            is_output(rest) and len(name) <= _LONGEST_NAME
+            is_state(rest) and len(name) <= _LONGEST_NAME
         ):
             package, kind = package_of(encoded), plain(name.rpartition(".")[2])
             for key, value in params.items():

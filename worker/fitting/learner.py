@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
+import sklearn
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.pipeline import Pipeline
 
@@ -186,11 +187,14 @@ def weights_for(estimator: Any, weight: Any) -> dict[str, Any]:
     Parameters
     ----------
     estimator : estimator instance
-        A pipeline hands them to its last step, which is how it is told to: ``clf__sample_weight``.
+        A pipeline hands them to its last step, which is how it is told to: ``clf__sample_weight``. Where metadata is
+        routed, it is told what there is, and hands it to whoever asks.
     weight : ndarray of shape (n_samples,) or None
     """
     if weight is None:
         return {}
+    if sklearn.get_config().get("enable_metadata_routing"):
+        return {"sample_weight": weight}
     path = []
     while isinstance(estimator, (Pipeline, TransformedTargetRegressor)):
         if isinstance(estimator, Pipeline):
