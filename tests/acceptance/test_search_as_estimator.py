@@ -20,7 +20,7 @@ from polling import until
 from servers import Urls
 from sklearn import config_context, get_config, model_selection
 from sklearn.base import clone, is_classifier
-from sklearn.compose import make_column_selector, make_column_transformer
+from sklearn.compose import make_column_transformer
 from sklearn.datasets import make_classification
 from sklearn.feature_selection import SelectKBest
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -150,7 +150,7 @@ def test_weights_go_through_a_pipeline_to_the_step_that_requests_them() -> None:
 @pytest.mark.usefixtures("stack")
 def test_what_is_set_in_scikit_learn_is_set_on_the_workers_and_nowhere_else() -> None:
     frame = pd.DataFrame(X, columns=list("abcdef"))
-    named = make_column_transformer((SelectKBest(k=2), make_column_selector("^[a-d]$")), remainder="passthrough")
+    named = make_column_transformer((SelectKBest(k=2), list("abcd")), remainder="passthrough")
     model = Pipeline([("scale", StandardScaler()), ("names", named), ("clf", LogisticRegression())])
     with config_context(transform_output="pandas", assume_finite=True):
         before = get_config()
