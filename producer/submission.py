@@ -19,6 +19,7 @@ from producer.inputs import (
     check_estimators,
     check_scoring,
     choose_device,
+    configuration_here,
     make_splits,
     make_validation,
     prepare,
@@ -257,6 +258,7 @@ def submit_space(
         error_score=check_error_score(error_score),
         return_train_score=bool(return_train_score),
         weigh_scores=weigh_scores,
+        configuration=configuration_here(),
     )
     check_objective(objective)
     encoded_space = space.encode(settings.allow)

@@ -8,6 +8,7 @@ as an object with one reserved key::
     {0: 1.5}              {"__dict__": [[0, 1.5]]}
     LGBMClassifier(...)   {"__estimator__": "lightgbm.LGBMClassifier", "params": {...}}
     ... .set_output(transform="pandas")   the same with "output": "pandas"
+    ... .set_fit_request(sample_weight=True)   the same with "requests": {"fit": {"sample_weight": true}}
 
 `tuning.reserved` lists those of functions, selectors of columns, arrays and dtypes. Kernels of Gaussian processes
 travel like estimators. Everything else is plain JSON. Floats keep every bit: Python writes the shortest text that reads
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import sys
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from typing import Any, TypeAlias
 
@@ -26,7 +28,7 @@ import numpy as np
 from tuning.allowlist import dotted_name, resolve
 from tuning.errors import InputError
 from tuning.parameters import DEEPEST, LARGEST_INT, check_class
-from tuning.reserved import KEYS, OUTPUTS, is_output
+from tuning.reserved import KEYS, OUTPUTS, REQUESTED, is_state
 from tuning.values import decode_value, encode_value, readable_value
 
 Json: TypeAlias = Any
@@ -138,7 +140,8 @@ def encode_estimator(estimator: Any, where: str, allow: Iterable[str] = (), dept
     Returns
     -------
     dict
-        ``{"__estimator__": name, "params": {...}}``, with ``"output"`` where ``set_output`` was called.
+        ``{"__estimator__": name, "params": {...}}``, with ``"output"`` where ``set_output`` was called, and
+        ``"requests"`` where metadata was requested and routing is enabled.
 
     Raises
     ------
@@ -155,7 +158,7 @@ def encode_estimator(estimator: Any, where: str, allow: Iterable[str] = (), dept
         for key, value in estimator.get_params(deep=False).items()
         if key not in defaults or not _same(value, defaults[key])
     }
-    return {"__estimator__": name, "params": params} | _output(estimator, where)
+    return {"__estimator__": name, "params": params} | _output(estimator, where) | _requests(estimator)
 
 
 def _output(estimator: Any, where: str) -> dict[str, Json]:
@@ -167,6 +170,31 @@ def _output(estimator: Any, where: str) -> dict[str, Json]:
             f"use transform= one of {', '.join(sorted(OUTPUTS))}"
         )
     return {"output": config["transform"]} if config else {}
+
+
+def _requests(estimator: Any) -> dict[str, Json]:
+    """Return what ``set_fit_request`` and the like have set, which ``clone`` copies too."""
+    requests, sklearn = vars(estimator).get("_metadata_request"), sys.modules.get("sklearn")
+    if requests is None or sklearn is None or not sklearn.get_config().get("enable_metadata_routing"):
+        return {}
+    asked = {
+        method: {name: alias for name, alias in getattr(requests, method).requests.items() if alias is not None}
+        for method in sorted(REQUESTED)
+        if hasattr(requests, method)
+    }
+    return {"requests": {method: one for method, one in asked.items() if one}} if any(asked.values()) else {}
+
+
+def _set_requests(estimator: Any, asked: Mapping[str, Mapping[str, bool | str]]) -> None:
+    """Let an estimator ask for metadata, whether or not routing is enabled where it is made."""
+    requests = estimator._get_metadata_request()
+    for part in (requests, *vars(requests).values()):
+        if hasattr(part, "owner"):  # its name, as before scikit-learn 1.8: no file holds an estimator inside itself
+            part.owner = type(estimator).__name__
+    for method, one in asked.items():
+        for name, alias in one.items():
+            getattr(requests, method).add_request(param=name, alias=alias)
+    estimator._metadata_request = requests
 
 
 def _same(value: Any, default: Any) -> bool:
@@ -216,13 +244,15 @@ def decode(
             if not all(isinstance(key, Hashable) for key in keys):
                 raise InputError("a list or dict can't be the key of a dict; use text, a number or a tuple of them")
             return {key: decode(item, allow, build=build) for key, (_, item) in zip(keys, pairs, strict=True)}
-        case {"__estimator__": str(name), "params": dict(params), **rest} if is_output(rest):
+        case {"__estimator__": str(name), "params": dict(params), **rest} if is_state(rest):
             cls = resolve(name, allow, inner=True)
             check_class(cls, params)
             values = {key: decode(item, allow, build=build) for key, item in params.items()}
             made = build(cls, values) if build else cls(**values)
-            if rest and not isinstance(made, type):
+            if "output" in rest and not isinstance(made, type):
                 made._sklearn_output_config = {"transform": rest["output"]}  # as clone() does it
+            if "requests" in rest and hasattr(made, "_get_metadata_request") and not isinstance(made, type):
+                _set_requests(made, rest["requests"])
             return made
         case _ if len(encoded) == 1 and not KEYS.isdisjoint(encoded):
             return decode_value(encoded, lambda inside: decode(inside, allow, build=build))

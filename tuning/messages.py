@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Discriminator, FailFast, Field, Tag, ValidationError
 from pydantic_core import from_json
 
+from tuning.configuration import Configuration
 from tuning.errors import InputError, MessageError, plain, short
 from tuning.parameters import LARGEST_INT, LARGEST_PARAMS, TrialCheck, check_estimator
 from tuning.scorers import check_keywords
@@ -45,7 +46,7 @@ ResponseMethod = Literal["predict", "predict_proba", "decision_function"]
 
 
 # Fields of an objective that earlier studies did not have, and without which their ids stay as they are.
-_LATER_FIELDS = ("validation", "weigh_scores", "keep_model")
+_LATER_FIELDS = ("validation", "weigh_scores", "keep_model", "configuration")
 
 
 class Record(BaseModel):
@@ -117,6 +118,8 @@ class Objective(Record):
         Hand the data's weights to the scorers that take some, beside the fits.
     keep_model : bool
         Fit on all rows, score nothing, and keep the fitted model in the bucket ``models``.
+    configuration : Configuration
+        scikit-learn's, around everything that is fitted, scored and kept.
     """
 
     estimator: dict[str, Any] | None
@@ -130,6 +133,7 @@ class Objective(Record):
     return_train_score: Flag
     weigh_scores: Flag = True
     keep_model: Flag = False
+    configuration: Configuration = Configuration()
 
     def identity(self) -> dict[str, Any]:
         """Return what the objective is made of; a field that came later is no part of it until it is asked for."""

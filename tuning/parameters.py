@@ -28,7 +28,7 @@ from tuning.encoded import (
 from tuning.errors import InputError, plain, short
 from tuning.names import ALLOWED_PACKAGES
 from tuning.refused import LABELLED
-from tuning.reserved import KEYS, is_output, problem_of
+from tuning.reserved import KEYS, is_state, problem_of
 from tuning.rules import BOOSTING, LONGEST_NAME, check_name, check_named, check_rules, has_rule, last_part
 
 LARGEST_INT = 2**63 - 1
@@ -61,7 +61,7 @@ def check_estimator(encoded: Json, where: str, depth: int = 0) -> None:
     """
     match encoded:
         case {"__estimator__": str(name), "params": dict(params), **rest} if (
-            is_output(rest) and len(name) <= LONGEST_NAME
+            is_state(rest) and len(name) <= LONGEST_NAME
         ):
             kind, shown = class_of(encoded), plain(name.rpartition(".")[2])
             searched = Start([params.get("estimator", UNKNOWN)])

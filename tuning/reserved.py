@@ -49,6 +49,15 @@ PURE_FUNCTIONS = frozenset({"clip", "max", "mean", "median", "min", "nan_to_num"
 OUTPUTS = frozenset({"default", "pandas", "polars"})
 """What ``set_output`` takes."""
 
+REQUESTED = frozenset(
+    {
+        *("fit", "partial_fit", "predict", "predict_proba", "predict_log_proba", "decision_function", "score", "split"),
+        *("transform", "inverse_transform"),
+    }
+)
+"""Methods that metadata can be requested for (``sklearn.utils._metadata_requests.SIMPLE_METHODS``)."""
+
+_METADATA = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}", re.ASCII)
 _FUNCTION = re.compile(
     rf"(numpy|scipy\.special)\.[a-z][a-z0-9_]{{0,40}}|sklearn\.feature_selection\.({'|'.join(sorted(SCORE_FUNCTIONS))})",
     re.ASCII,
@@ -60,9 +69,30 @@ _MOST_PADDING = 32
 _LONGEST_PATTERN = 1000
 
 
-def is_output(rest: Mapping[Any, Json]) -> bool:
-    """Say whether what an encoded estimator has beside its name and parameters is what ``set_output`` takes, if any."""
-    return not rest or (rest.keys() == {"output"} and isinstance(rest["output"], str) and rest["output"] in OUTPUTS)
+def is_state(rest: Mapping[Any, Json]) -> bool:
+    """Say whether what an encoded estimator has beside its name and parameters is what may be set on it, if anything.
+
+    That is what ``set_output`` takes, and what ``set_fit_request`` and the like take, by method.
+    """
+    output, requests = rest.get("output", "default"), rest.get("requests", {})
+    return (
+        rest.keys() <= {"output", "requests"}
+        and isinstance(output, str)
+        and output in OUTPUTS
+        and isinstance(requests, dict)
+        and all(method in REQUESTED and _is_request(asked) for method, asked in requests.items())
+    )
+
+
+def _is_request(asked: Json) -> bool:
+    """Say whether a value is what a method asks for: a name of metadata, and whether, or under which name, it does."""
+    return isinstance(asked, dict) and all(
+        _is_metadata(name) and (isinstance(alias, bool) or _is_metadata(alias)) for name, alias in asked.items()
+    )
+
+
+def _is_metadata(name: Json) -> bool:
+    return isinstance(name, str) and _METADATA.fullmatch(name) is not None
 
 
 def is_function_name(name: Json) -> bool:

@@ -220,4 +220,5 @@ def _data(chunk: Chunk, trial: Trial, fold: int) -> str:
     """Return a digest of what a fold's networks are trained on, and of the estimator that they are part of."""
     one = chunk.objective
     what = [one.dataset, one.splits, one.validation, fold, trial.estimator or one.estimator, trial.params]
+    what += [changed] if (changed := one.configuration.changed()) else []
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()

@@ -30,6 +30,7 @@ from tuning.seeds import seed_of
 from tuning.settings import Settings
 from tuning.store import Store
 from worker.checkpoints import Checkpoints
+from worker.configuration import configured
 from worker.data import DataCache, Watched
 from worker.documents import trial_document
 from worker.epochs import Epochs, FoldWatch
@@ -247,10 +248,11 @@ class ChunkEvaluator:
         """
         chunk = decode_chunk(body)
         objective = chunk.objective
-        try:
-            scorer = make_scorer(objective.scorers, self._settings.allow)
-        except ValueError as exc:
-            raise InputError(f"scorers {list(objective.scorers.values())}: {' '.join(str(exc).split())}") from exc
+        with configured(objective.configuration):
+            try:
+                scorer = make_scorer(objective.scorers, self._settings.allow)
+            except ValueError as exc:
+                raise InputError(f"scorers {list(objective.scorers.values())}: {' '.join(str(exc).split())}") from exc
         planned = [
             Planned.of(
                 chunk,
@@ -276,7 +278,7 @@ class ChunkEvaluator:
         data = self._cache.dataset(objective.dataset)
         part = Part(data.X, data.y, data.sample_weight)
         watch = self._watch(chunk, one.trial, started_at, 0)
-        with watching(watch):
+        with configured(objective.configuration), watching(watch):
             result, model = self._models.fit(
                 one.candidate,
                 copy.deepcopy(part) if one.candidate.in_place else part,
@@ -358,12 +360,13 @@ class ChunkEvaluator:
         watched: Watched = "nothing"
         if largest.stops_early:
             watched = "set apart" if objective.validation else "held out"
-        pairwise = candidate.pairwise(self._cache.dataset(objective.dataset).X)
+        with configured(objective.configuration):
+            pairwise = candidate.pairwise(self._cache.dataset(objective.dataset).X)
         fold, derived = self._cache.fold(objective, number, pairwise=pairwise, watched=watched)
         rounds = [one.rounds for one in group] if len(group) > 1 else []
         keeps = frozenset(rounds) - {largest.rounds} if largest.by_epochs else frozenset[int]()
         watch = self._watch(work.chunk, largest.trial, started_at, number, keeps)
-        with watching(watch):
+        with configured(objective.configuration), watching(watch):
             results = fit_and_score(
                 candidate,
                 fold.copied() if candidate.in_place else fold,

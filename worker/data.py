@@ -154,7 +154,8 @@ class DataCache:
             _keep(self._entries, key, fold)
         if watched == "held out":
             fold = replace(fold, evaluation=fold.test)
-        return fold, KeptDerived(self._entries, key)
+        # What a transformer returns, and so what is made of it, depends on scikit-learn's configuration.
+        return fold, KeptDerived(self._entries, (*key, objective.configuration))
 
     def _cut(self, objective: Objective, apart: str | None, number: int, *, pairwise: bool) -> Fold:
         data, splits = self.dataset(objective.dataset), self.splits(objective.splits)

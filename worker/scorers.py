@@ -7,8 +7,10 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import sklearn
 from sklearn.metrics import check_scoring, get_scorer
 from sklearn.metrics import make_scorer as scorer_of
+from sklearn.utils.metadata_routing import MetadataRequest
 
 from tuning.codec import decode
 from tuning.dataset import Matrix
@@ -33,6 +35,20 @@ class _OwnScore:
     def _accept_sample_weight(self) -> bool:
         """Answer what scikit-learn asks its scorers; the estimator, which knows, comes with the call."""
         return True
+
+    def get_metadata_routing(self) -> MetadataRequest:
+        """Ask for weights where metadata is routed; who asks for none is not given any."""
+        asked = MetadataRequest(owner=self)
+        asked.score.add_request(param="sample_weight", alias=True)
+        return asked
+
+
+def _weighed(scorer: Any) -> Any:
+    """Return a scorer that asks for weights where metadata is routed; the objective says whether it is given any."""
+    if isinstance(scorer, _OwnScore) or not sklearn.get_config().get("enable_metadata_routing"):
+        return scorer
+    takes_some = getattr(scorer, "_accept_sample_weight", bool)()  # scikit-learn 1.6 asks no scorer
+    return scorer.set_score_request(sample_weight=True) if takes_some else scorer
 
 
 def _made(scorer: Scoring, allow: tuple[str, ...]) -> Any:
@@ -80,7 +96,7 @@ def make_scorer(scorers: Mapping[str, Scoring], allow: Iterable[str] = ()) -> Sc
         A scorer that scikit-learn does not have; an `InputError` for a metric function that is not allowed.
     """
     allowed = tuple(allow)
-    found = {metric: _made(scorer, allowed) for metric, scorer in scorers.items()}
+    found = {metric: _weighed(_made(scorer, allowed)) for metric, scorer in scorers.items()}
     if len(found) == 1:
         [(metric, single)] = found.items()
 
@@ -92,5 +108,12 @@ def make_scorer(scorers: Mapping[str, Scoring], allow: Iterable[str] = ()) -> Sc
                 return {metric: traceback.format_exc()}
 
         return score_one
-    together: Scorer = check_scoring(scoring=found, raise_exc=False)
-    return together
+    together = check_scoring(scoring=found, raise_exc=False)
+
+    def score_all(estimator: Any, X: Matrix, y: Any, **weights: Any) -> Mapping[str, Any]:
+        # Routing refuses what nobody asks for.
+        taken = weights if weights and together._accept_sample_weight() else {}
+        scores: Mapping[str, Any] = together(estimator, X, y, **taken)
+        return scores
+
+    return score_all

@@ -3,6 +3,7 @@
 Every refusal is an `tuning.errors.InputError` that names the offence, its value and the way out.
 """
 
+from producer.inputs.configuration import configuration_here
 from producer.inputs.data import prepare
 from producer.inputs.devices import choose_device
 from producer.inputs.early_stopping import check_early_stopping
@@ -16,6 +17,7 @@ __all__ = [
     "check_estimators",
     "check_scoring",
     "choose_device",
+    "configuration_here",
     "make_splits",
     "make_validation",
     "prepare",

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.pipeline import Pipeline
-from sklearn.utils.metadata_routing import MetadataRouter, get_routing_for_object, process_routing
+from sklearn.utils.metadata_routing import process_routing
 
 from producer.inputs.text import listing, short
 from tuning.errors import InputError
@@ -41,12 +41,7 @@ def weights_of(
         Something else than weights, or weights that differ from fit to scores.
     """
     given = {name: value for name, value in for_fit.items() if value is not None}
-    if routed and given and isinstance(get_routing_for_object(estimator), MetadataRouter):
-        raise InputError(
-            f"fit got {listing(given)}: with metadata routing, what {type(estimator).__name__} hands to its inner "
-            "estimators is not known to the workers; disable routing, or search over the inner estimator itself"
-        )
-    path = _last_step(estimator)
+    path = "" if routed else _last_step(estimator)
     if path and _WEIGHT in given:
         raise InputError(
             f"sample_weight: a pipeline hands a fit parameter to the step that its name says; pass "

@@ -12,19 +12,22 @@ from uuid import uuid4
 
 import joblib
 import numpy as np
+import pandas as pd
 import pytest
 from acceptance.conftest import StartWorker
 from fitted import assert_same, both
 from polling import until
 from servers import Urls
-from sklearn import config_context, model_selection
+from sklearn import config_context, get_config, model_selection
 from sklearn.base import clone, is_classifier
+from sklearn.compose import make_column_transformer
 from sklearn.datasets import make_classification
 from sklearn.feature_selection import SelectKBest
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import fbeta_score, make_scorer
 from sklearn.model_selection import cross_val_score, cross_validate
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 from xgboost import XGBClassifier
@@ -131,6 +134,35 @@ def test_weights_go_where_they_are_requested(weigh: bool) -> None:
         scoring = {"f2": scorer, "f2_again": scorer}
         for options in ({"scoring": scorer}, {"scoring": scoring, "refit": "f2"}):
             assert_same(both(tree, GRID, X, Y, fit={"sample_weight": WEIGHTS}, **options), X, Y)
+
+
+@pytest.mark.usefixtures("stack")
+def test_weights_go_through_a_pipeline_to_the_step_that_requests_them() -> None:
+    with config_context(enable_metadata_routing=True):
+        last = LogisticRegression().set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
+        model = Pipeline([("scale", StandardScaler().set_fit_request(sample_weight=False)), ("clf", last)])
+        assert_same(both(model, {"clf__C": [0.1, 1.0]}, X, Y, fit={"sample_weight": WEIGHTS}), X, Y)
+
+
+# ------------------------------------------------------------------- scikit-learn's configuration
+
+
+@pytest.mark.usefixtures("stack")
+def test_what_is_set_in_scikit_learn_is_set_on_the_workers_and_nowhere_else() -> None:
+    frame = pd.DataFrame(X, columns=list("abcdef"))
+    named = make_column_transformer((SelectKBest(k=2), list("abcd")), remainder="passthrough")
+    model = Pipeline([("scale", StandardScaler()), ("names", named), ("clf", LogisticRegression())])
+    with config_context(transform_output="pandas", assume_finite=True):
+        before = get_config()
+        pair = both(model, {"clf__C": [0.1, 1.0]}, frame, Y)
+        assert get_config() == before
+        assert_same(pair, frame, Y)
+        found, expected = (one.best_estimator_[:-1].transform(frame) for one in (pair.ours, pair.theirs))
+        pd.testing.assert_frame_equal(found, expected)
+        assert pair.ours.best_estimator_["clf"].feature_names_in_.tolist() == found.columns.tolist()
+    # The next study on the same data is evaluated without.
+    array_named = make_column_transformer((SelectKBest(k=2), [0, 1, 2, 3]), remainder="passthrough")
+    assert_same(both(clone(model).set_params(names=array_named), {"clf__C": [0.1, 1.0]}, frame, Y), frame, Y)
 
 
 # ---------------------------------------------------------------------------------- as a study

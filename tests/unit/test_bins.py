@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import numpy as np
@@ -205,12 +205,49 @@ def test_labels_may_be_text(library: str) -> None:
 
 
 def test_a_fingerprint_tells_contents_types_and_shapes_apart() -> None:
-    assert fingerprint(None) is None
-    same = [np.arange(6), np.arange(12)[::2] // 2, pd.Series(range(6), dtype=np.arange(6).dtype)]
-    assert len({fingerprint(one) for one in same}) == 1
-    others = [np.arange(6), np.arange(6)[::-1], np.arange(6.0), np.arange(6).reshape(2, 3), np.arange(6).reshape(3, 2)]
-    text = [np.array(["a", "b"]), np.array(["b", "a"]), np.array(["a", "bb"]), np.array([b"a", b"b"])]
-    assert len({fingerprint(one) for one in [*others, *text]}) == 9
+    assert len({fingerprint(one) for one in (np.arange(6), np.arange(6).copy(), np.arange(12)[::2] // 2)}) == 1
+    others = [None, np.arange(6), np.arange(6)[::-1], np.arange(6.0), np.arange(6).reshape(2, 3), [*range(6)]]
+    text = [np.array(["a", "b"]), np.array(["b", "a"]), np.array(["a", "bb"]), np.array([b"a", b"b"]), ["a", "b"]]
+    objects = [np.array(["a", "b"], dtype=object), np.array(["b", "a"], dtype=object), np.array([1, "b"], dtype=object)]
+    frames = [pd.Series(["a", "b"]), pd.Series(["a", "c"]), pd.DataFrame({"y": ["a", "b"]}), pd.Categorical(["a", "b"])]
+    plain = [True, 1, 1.0, "1", (1,), [1], {"a": 1}, {"a": True}, {1: "a"}]
+    several = [*others, *text, *objects, *frames, *plain]
+    assert len({fingerprint(one) for one in several}) == len(several)
+    assert fingerprint({"a": 1, "b": [np.arange(2)]}) == fingerprint({"b": [np.arange(2)], "a": 1})
+
+
+def long_arrays() -> list[Any]:
+    """Two arrays that are shown alike: they differ in the middle, which ``repr`` leaves out."""
+    arrays = [np.delete(np.arange(1200), range(start, start + 100)) for start in (400, 500)]
+    assert repr(arrays[0]) == repr(arrays[1])
+    return arrays
+
+
+def marked(columns: Any) -> Any:
+    """A number for each of 1,200 columns."""
+    return 4 + 4 * np.isin(np.arange(1200), columns) + 4 * (np.arange(1200) > 600)
+
+
+WIDE = np.random.default_rng(5).normal(size=(240, 1200))
+LONG: dict[str, Callable[[Any], Any]] = {
+    "xgboost": lambda long: XGBClassifier(
+        n_estimators=4, colsample_bytree=0.05, feature_weights=marked(long) - 4, random_state=0, n_jobs=1
+    ),
+    "lightgbm": lambda long: LGBMClassifier(n_estimators=4, max_bin_by_feature=marked(long), n_jobs=1, verbosity=-1),
+    "catboost": lambda long: CatBoostClassifier(
+        iterations=2, depth=2, cat_features=long, thread_count=1, logging_level="Silent"
+    ),
+}
+
+
+@pytest.mark.parametrize("library", LONG)
+def test_parameters_that_are_shown_alike_and_differ_have_bins_of_their_own(library: str) -> None:
+    make, kept = LONG[library], Kept()
+    of = fold(data=pd.DataFrame(np.round(WIDE).astype(int)) if library == "catboost" else WIDE)
+    results = [with_bins(lambda long=long: make(long), of, kept) for long in long_arrays()]
+    assert kept.number == 2
+    assert results == [plain(lambda long=long: make(long), of) for long in long_arrays()]
+    assert results[0] != results[1]
 
 
 # ---------------------------------------------------------------------------- the bound

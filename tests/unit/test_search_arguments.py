@@ -10,7 +10,6 @@ import pytest
 from scipy.stats import uniform
 from sklearn import config_context, model_selection
 from sklearn.base import clone
-from sklearn.compose import TransformedTargetRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import accuracy_score, make_scorer
 from sklearn.model_selection import GroupKFold, KFold
@@ -218,12 +217,6 @@ def test_routes_that_a_worker_does_not_know_are_refused() -> None:
     ):
         with pytest.raises(InputError, match=message):
             GridSearchCV(asks, GRID, scoring=scoring, refit=False).fit(X, Y, **given)
-    for composite in (
-        make_pipeline(StandardScaler(), clone(asks)),
-        TransformedTargetRegressor(Ridge().set_fit_request(sample_weight=True)),
-    ):
-        with pytest.raises(InputError, match="is not known to the workers; disable routing"):
-            GridSearchCV(composite, [{}], scoring=unweighed).fit(X, Y, sample_weight=WEIGHTS)
 
 
 def test_a_search_has_the_tags_of_its_estimator() -> None:

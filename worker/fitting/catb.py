@@ -39,17 +39,11 @@ class CatBoostLearner(Learner):
         """Fit; the pool is made once for all fits with the same columns and quantisation."""
         params = estimator.get_params()
         columns = {name: params[name] for name in _COLUMNS if params.get(name) is not None}
-        key: tuple[Any, ...] = (
-            "catboost",
-            fingerprint(fold.train.y),
-            fingerprint(fold.train.weight),
-            repr(sorted(columns.items())),
-        )
         quantisation = {name: params[name] for name in _QUANTISATION if params.get(name) is not None}
         small = fold.train.X.shape[0] <= _MOST_QUANTISED_ROWS
         quantised = small and not columns and fold.evaluation is None and self._only_known(params)
-        if quantised:
-            key = (*key, repr(sorted(quantisation.items())))
+        made_with = (columns, quantisation if quantised else None)
+        key = ("catboost", fingerprint(fold.train.y, fold.train.weight, *made_with))
 
         def make() -> catboost.Pool:
             pool = _pool(fold.train, columns)

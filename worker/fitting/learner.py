@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
-import numpy as np
+import joblib
+import sklearn
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.pipeline import Pipeline
 
@@ -186,11 +186,14 @@ def weights_for(estimator: Any, weight: Any) -> dict[str, Any]:
     Parameters
     ----------
     estimator : estimator instance
-        A pipeline hands them to its last step, which is how it is told to: ``clf__sample_weight``.
+        A pipeline hands them to its last step, which is how it is told to: ``clf__sample_weight``. Where metadata is
+        routed, it is told what there is, and hands it to whoever asks.
     weight : ndarray of shape (n_samples,) or None
     """
     if weight is None:
         return {}
+    if sklearn.get_config().get("enable_metadata_routing"):
+        return {"sample_weight": weight}
     path = []
     while isinstance(estimator, (Pipeline, TransformedTargetRegressor)):
         if isinstance(estimator, Pipeline):
@@ -201,9 +204,15 @@ def weights_for(estimator: Any, weight: Any) -> dict[str, Any]:
     return {"__".join([*path, "sample_weight"]): weight}
 
 
-def fingerprint(values: Any) -> str | None:
-    """Return a digest of labels or weights, part of the key of what is derived from them; None for None."""
-    if values is None:
-        return None
-    array = np.ascontiguousarray(values)
-    return f"{array.dtype}{array.shape}{hashlib.blake2b(array.data, digest_size=16).hexdigest()}"
+def fingerprint(*values: Any) -> str:
+    """Return a digest of the content of values: keys of what is derived are made of it, and of nothing shorter.
+
+    What shows a value, its ``repr`` for one, leaves out the middle of a long array. joblib's digest looks at every
+    entry, at types and shapes, and into lists, dicts, frames and objects; nothing is ever read back.
+
+    Parameters
+    ----------
+    *values : any
+        Labels, weights, parameters.
+    """
+    return str(joblib.hash(values))

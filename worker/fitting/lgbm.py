@@ -54,14 +54,9 @@ class LightGBMLearner(Learner):
                 # What comes after the training data are evaluation sets, and what a GPU bins is not kept.
                 trained_on.append(lightgbm.Dataset(**parts))
                 return trained_on[-1]
-            binning = {name: repr(value) for name, value in parts["params"].items() if name not in _NOT_BINNING}
-            key = (
-                "lightgbm",
-                fingerprint(parts["label"]),
-                fingerprint(parts["weight"]),
-                repr((parts["categorical_feature"], parts["feature_name"])),
-                tuple(sorted(binning.items())),
-            )
+            binning = {name: value for name, value in parts["params"].items() if name not in _NOT_BINNING}
+            columns = (parts["categorical_feature"], parts["feature_name"])
+            key = ("lightgbm", fingerprint(parts["label"], parts["weight"], columns, binning))
             found = derived.get(key, lambda: lightgbm.Dataset(**parts).construct(), _size)
             trained_on.append(found)
             return found

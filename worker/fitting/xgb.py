@@ -11,9 +11,6 @@ import xgboost
 from tuning.devices import asks_for_gpu
 from worker.fitting.learner import Derived, Fold, Learner, fingerprint
 
-# What `XGBModel._create_dmatrix` is given, and what of it is no part of the key: the data are those of the fold.
-_BY_CONTENT = ("data", "label", "weight")
-
 
 class XGBoostLearner(Learner):
     """Fits with XGBoost's scikit-learn classes."""
@@ -31,14 +28,9 @@ class XGBoostLearner(Learner):
         def create(ref: Any, **given: Any) -> Any:
             if ref is not None:  # an evaluation set
                 return make(ref, **given)
-            binning = {name: repr(value) for name, value in given.items() if name not in _BY_CONTENT}
-            binning |= {name: repr(getattr(estimator, name)) for name in ("max_bin", "tree_method", "device")}
-            key = (
-                "xgboost",
-                fingerprint(given["label"]),
-                fingerprint(given["weight"]),
-                tuple(sorted(binning.items())),
-            )
+            binning = {name: value for name, value in given.items() if name != "data"}
+            of_class = [getattr(estimator, name) for name in ("max_bin", "tree_method", "device")]
+            key = ("xgboost", fingerprint(binning, of_class))
             return derived.get(key, lambda: make(ref, **given), _size)
 
         # Only quantised data stay as they are: other tree methods sort or sketch theirs again as they go. What a GPU

@@ -1,0 +1,41 @@
+"""scikit-learn's configuration on a worker: a study's own, for as long as something of it is evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import sklearn
+
+from tuning.configuration import Configuration
+from tuning.errors import InputError
+
+
+@contextmanager
+def configured(configuration: Configuration) -> Iterator[None]:
+    """Set scikit-learn's configuration as it is where the study was submitted, and put it back.
+
+    Parameters
+    ----------
+    configuration : Configuration
+        All of it is set: what this process's environment says counts for no study.
+
+    Raises
+    ------
+    InputError
+        A setting can't be used here: scikit-learn is too old for it, or SciPy is not set up.
+    """
+    known, changed = sklearn.get_config().keys(), configuration.changed()
+    if unknown := changed.keys() - known:
+        raise InputError(
+            f"scikit-learn {sklearn.__version__} on this worker has no setting {min(unknown)}="
+            f"{changed[min(unknown)]!r}: update it, or submit without"
+        )
+    context = sklearn.config_context(**{name: value for name, value in configuration if name in known})
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(context)
+        except (ImportError, RuntimeError) as exc:  # array_api_dispatch, of which SciPy must know when it is loaded
+            why = " ".join(str(exc).split())
+            raise InputError(f"{changed} can't be set on this worker: {why}") from exc
+        yield
