@@ -16,7 +16,7 @@ _STATES = ("COMPLETE", "FAILED")
 
 def no_counts() -> dict[str, Any]:
     """Return the count of a study without a result."""
-    return {"complete": 0, "failed": 0, "dead": 0, **dict.fromkeys(_SECONDS, 0.0), "estimators": {}}
+    return {"complete": 0, "failed": 0, "dead": 0, **dict.fromkeys(_SECONDS, 0.0), "estimators": {}, "versions": {}}
 
 
 def increments(documents: Sequence[Mapping[str, Any]]) -> dict[str, float]:
@@ -89,5 +89,5 @@ def totals(groups: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], dict[st
         if group["_id"]["state"] == "COMPLETE" and not math.isnan(group["best"]["score"]):
             best.append((group["best"]["score"], group["best"]["minus_number"]))
     found["estimators"] = estimators
-    found["versions"] = seen_in({"versions": one} for group in groups for one in group["versions"])
+    found["versions"] = seen_in({"versions": one} for group in groups for one in group.get("versions", ()))
     return found, dict(zip(("score", "minus_number"), max(best), strict=True)) if best else None
