@@ -3,13 +3,16 @@
 SHELL := /bin/bash
 BIN := .venv/bin
 
-.PHONY: help setup demo test test-docker test-compose test-sklearn chaos fuzz lint format bench peers pictures images image-tensorflow image-gpu lock clean
+.PHONY: help setup demo test test-docker test-compose test-sklearn chaos fuzz test-debian13 lint format bench peers pictures images image-tensorflow image-gpu lock clean
 
 help: ## Show this list.
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: ## Make .venv with everything pinned; quick when nothing changed.
-	@scripts/setup.sh
+	@scripts/setup.sh $(SETUP)
+
+# These bring up servers: what a broker needs is looked for before anything is installed.
+demo test test-sklearn chaos fuzz bench pictures: SETUP = --servers
 
 demo: setup ## Bring up a broker, a database and two workers, and tune three libraries on real data.
 	@$(BIN)/warren demo
@@ -28,6 +31,9 @@ test-sklearn: setup ## Run scikit-learn's own tests of its searches on ours; som
 
 chaos: setup ## Kill workers and restart servers under a study of 540 trials, and compare every score; ten minutes.
 	PYTHONPATH=tests/support $(BIN)/python tests/chaos
+
+test-debian13: ## Run demo, lint and the tests in a chroot of Debian 13: root and debootstrap; an hour.
+	@scripts/debian13.sh
 
 fuzz: setup ## Put 100,000 mutated messages through the decoder and 10,000 through a worker; some minutes.
 	PYTHONPATH=tests:tests/support $(BIN)/python -m fuzz
@@ -52,13 +58,18 @@ peers: ## Install Ray Tune, Optuna, Dask and Celery into .venv-peers, for `make 
 # The version in pyproject.toml is the tag.
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-images: ## Build the images warren-worker and warren-notebook.
-	docker build -f worker/Dockerfile --target worker -t warren-worker:$(VERSION) .
-	docker build -f worker/Dockerfile --target notebook --build-arg REQUIREMENTS=requirements.txt -t warren-notebook:$(VERSION) .
+# The images' Python. That of the notebook that submits: versions of libraries differ between Pythons.
+PYTHON_VERSION = 3.11
+
+images: ## Build the images warren-worker and warren-notebook; PYTHON_VERSION=3.13 for another Python.
+	docker build -f worker/Dockerfile --target worker --build-arg PYTHON_VERSION=$(PYTHON_VERSION) \
+	  -t warren-worker:$(VERSION) .
+	docker build -f worker/Dockerfile --target notebook --build-arg PYTHON_VERSION=$(PYTHON_VERSION) \
+	  --build-arg REQUIREMENTS=requirements.txt -t warren-notebook:$(VERSION) .
 
 image-tensorflow: ## Build the image of a worker that trains networks too.
 	docker build -f worker/Dockerfile --target tensorflow -t warren-worker:$(VERSION)-tensorflow \
-	  --build-arg REQUIREMENTS=requirements-tensorflow.txt .
+	  --build-arg PYTHON_VERSION=$(PYTHON_VERSION) --build-arg REQUIREMENTS=requirements-tensorflow.txt .
 
 # CUDA 12, as the pinned learners. It brings no Python: Ubuntu's is 3.12, and comes in parts.
 image-gpu: ## Build the image of a worker that trains on NVIDIA GPUs.

@@ -16,10 +16,11 @@ from producer import Study
 from producer.space import Space
 from tuning.counts import no_counts
 from tuning.documents import Document, now, pack, trial_id
-from tuning.machine import cpu_model, versions
+from tuning.machine import cpu_model
 from tuning.messages import Objective
 from tuning.settings import load_settings
 from tuning.store import Store
+from tuning.versions import versions
 
 TRIALS, AIM_SECONDS = 100_000, 5.0
 FOLDS, GRID_AIM_SECONDS = 5, 2.0

@@ -91,6 +91,7 @@ class Follower:
         self._patience = _STALL_SECONDS
         # What was told of trials in messages that no worker can use, and of a submission that was cut short.
         self._told_dead = 0
+        self._told_versions = False
         self._told_cut = False
         # When the last trial ended, as far as it was seen, and whether it was told that nobody takes what wants a GPU.
         self._moved_at = self._changed_at
@@ -134,6 +135,7 @@ class Follower:
             except StoreError as exc:
                 raise self._time_over() from exc
             self._show(status)
+            self._tell_versions(status)
             if status.state in _ENDED:
                 return
             self._tell(status)
@@ -170,6 +172,12 @@ class Follower:
         if status.dead > self._told_dead:
             logger.warning("study %s: %s. The others go on", self._id, status.dead_text)
         self._told_dead = status.dead
+
+    def _tell_versions(self, status: Status) -> None:
+        """Say once that notebook and workers differ in what makes numbers and reads models."""
+        if status.versions_text and not self._told_versions:
+            self._told_versions = True
+            logger.warning("study %s: %s", self._id, status.versions_text)
 
     def _tell_cut(self, status: Status) -> None:
         """Say that a part may never have been published, when nothing moves."""

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from producer.planning.measured import work_left
 from tuning.documents import Document
+from tuning.versions import differences
 
 # What a status is read from.
 STATUS_FIELDS = (
@@ -20,6 +21,7 @@ STATUS_FIELDS = (
     "finished_at",
     "dead_letters",
     "estimates",
+    "versions",
 )
 # Trials that a sentence names before it counts the others.
 _NAMED = 3
@@ -53,6 +55,9 @@ class Status:
         The trials in messages that no worker can use.
     dead_reasons : tuple of str
         Why not.
+    versions : tuple of str
+        In what the notebook that submitted it differs from the workers, and they from it; empty texts where nothing
+        does.
     """
 
     id: str
@@ -73,6 +78,7 @@ class Status:
     finished_at: datetime | None
     dead_numbers: tuple[int, ...] = ()
     dead_reasons: tuple[str, ...] = ()
+    versions: tuple[str, str] = ("", "")
 
     @property
     def done(self) -> int:
@@ -102,6 +108,15 @@ class Status:
             f"study.retry_failed() or `warren retry {self.id}`"
         )
 
+    @property
+    def versions_text(self) -> str:
+        """What notebook and workers have in different versions, and what comes of it; empty where nothing differs."""
+        submitted, trained = self.versions
+        return submitted and (
+            f"it was submitted with {submitted}, and workers have {trained}: scores can differ from those that the "
+            "notebook computes, and models may not load there. Give both sides the same Python and requirements"
+        )
+
     @classmethod
     def of(cls, study: Document) -> Status:
         """Read a study document."""
@@ -127,6 +142,7 @@ class Status:
             finished_at=study.get("finished_at"),
             dead_numbers=tuple(sorted({number for letter in letters for number in letter["numbers"]})),
             dead_reasons=tuple(dict.fromkeys(letter["reason"] for letter in letters)),
+            versions=differences(study.get("versions", {}), progress.get("versions", {})),
         )
 
 

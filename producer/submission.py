@@ -41,6 +41,7 @@ from tuning.messages import Objective, check_objective
 from tuning.seeds import seed_of
 from tuning.settings import load_settings
 from tuning.store import Store
+from tuning.versions import relevant
 
 logger = logging.getLogger(__name__)
 
@@ -292,6 +293,7 @@ def submit_space(
         "share_fits": bool(share_fits),
         "trial_timeout": check_timeout(trial_timeout),
         "priority": check_priority(priority),
+        "versions": relevant([candidates.encoded, encoded_space], about["X"]),
     }
     about_splits = {"kind": "splits", "n_splits": len(splits), "n_samples": about["n_samples"]}
     blobs: list[_Blob] = [

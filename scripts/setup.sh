@@ -1,6 +1,7 @@
 #!/bin/sh
 # Makes .venv with everything pinned: what `make setup` runs. Returns at once when nothing has changed.
-# Needs Python 3.11 or newer; on Debian and Ubuntu, root gets missing system packages by apt-get, others are told.
+# Needs Python 3.11 or newer. Looks at the whole machine before it does anything: on Debian and Ubuntu, root gets missing
+# system packages by apt-get, others are told one command. `--servers` is for what brings up a broker: it is looked for too.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -26,16 +27,43 @@ quietly() {
     fi
 }
 
-# Installs a Debian package, or says how to: package, what for.
-need_package() {
-    command -v apt-get > /dev/null || fail "$2 is missing; install it as your system does (Debian calls it $1)"
-    [ "$(id -u)" -eq 0 ] || fail "$2 is missing; run: sudo apt-get install -y $1"
-    say "installing $1 with apt-get ($2)"
+# The first Python 3.11 or newer on the PATH.
+find_python() {
+    for candidate in python3 python3.14 python3.13 python3.12 python3.11; do
+        "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null || continue
+        echo "$candidate"
+        break
+    done
+}
+
+# Whether the stack can have a broker here: a RabbitMQ, a Docker engine, or one that the user named.
+has_broker() {
+    [ -n "${AMQP_URL:-}" ] || command -v rabbitmq-server > /dev/null || docker version > /dev/null 2>&1 && return
+    # As in producer/stack/broker.py: not everybody has them on the PATH.
+    for place in /usr/lib /usr/local/lib; do
+        [ ! -x $place/rabbitmq/bin/rabbitmq-server ] || return 0
+    done
+    for place in /opt/homebrew /usr/local /home/linuxbrew/.linuxbrew; do
+        [ ! -x $place/opt/rabbitmq/sbin/rabbitmq-server ] || return 0
+    done
+    return 1
+}
+
+# Installs Debian packages.
+apt_install() {
+    say "installing $* with apt-get"
     # The package lists may be missing, as in a fresh image, or old.
-    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$1" > /dev/null 2>&1 && return
-    quietly apt-get update -qq &&
-        DEBIAN_FRONTEND=noninteractive quietly apt-get install -qq -y --no-install-recommends "$1" ||
-        fail "apt-get could not install $1"
+    DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" > /dev/null 2>&1 && return
+    quietly apt-get update -qq || fail "apt-get could not fetch the lists of packages"
+    DEBIAN_FRONTEND=noninteractive quietly apt-get install -qq -y --no-install-recommends "$@" ||
+        fail "apt-get could not install $*"
+}
+
+# The command with which a user who is not root gets Debian packages.
+apt_command() {
+    # A fresh machine has no package lists yet.
+    apt-cache show "$@" > /dev/null 2>&1 || printf 'sudo apt-get update && '
+    echo "sudo apt-get install -y $*"
 }
 
 # What the installation depends on. The folder too: a virtual environment can't be moved.
@@ -45,25 +73,51 @@ if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$(fingerprint)" ] && "$venv/bin/pyt
     exit 0
 fi
 
-if ! "$venv/bin/python" -c 'import pip' 2> /dev/null; then
-    python=
-    for candidate in python3 python3.14 python3.13 python3.12 python3.11; do
-        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null; then
-            python=$candidate
-            break
-        fi
-    done
-    [ -n "$python" ] || fail "no Python 3.11 or newer on the PATH (python3 is $(python3 --version 2>&1 || true));" \
-        "install one, on Debian 12 or Ubuntu 24.04: apt-get install -y python3 python3-venv"
-    version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-    # Debian keeps ensurepip, without which a virtual environment has no pip, in a package of its own.
-    "$python" -c 'import ensurepip' 2> /dev/null || need_package "python$version-venv" "Python's venv module"
-    say "making $venv with Python $version"
-    quietly "$python" -m venv --clear "$venv" || fail "$python can't make $venv"
-fi
+# All that the machine lacks, before anything that takes long. First as Debian's packages, then in words.
+packages=
+lacking=
+lack() {
+    packages="$packages $1"
+    lacking="${lacking:+$lacking; }$2"
+}
 
-if [ "$(uname -s)" = Linux ] && ! "$venv/bin/python" -c 'import ctypes; ctypes.CDLL("libgomp.so.1")' 2> /dev/null; then
-    need_package libgomp1 "libgomp.so.1, which LightGBM needs"
+python=$(find_python)
+if [ -z "$python" ]; then
+    found=$(python3 --version 2> /dev/null) && fail "Python 3.11 or newer is needed, and python3 is $found"
+    lack "python3 python3-venv" "Python 3.11 or newer"
+# Debian keeps ensurepip, without which a virtual environment has no pip, in a package of its own.
+elif ! "$venv/bin/python" -c 'import pip' 2> /dev/null && ! "$python" -c 'import ensurepip' 2> /dev/null; then
+    lack "$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')" "Python's venv module"
+fi
+if [ "$(uname -s)" = Linux ] && ! "${python:-false}" -c 'import ctypes; ctypes.CDLL("libgomp.so.1")' 2> /dev/null; then
+    lack libgomp1 "libgomp.so.1, which LightGBM needs"
+fi
+needed=$packages
+# Root's stack installs RabbitMQ itself when it first needs one, without its service.
+if [ "$(id -u)" -ne 0 ] && ! has_broker; then
+    lack rabbitmq-server "RabbitMQ, which the demo and the tests need"
+    [ "${1:-}" != --servers ] || needed=$packages
+fi
+# shellcheck disable=SC2086 # $packages are words
+if [ -z "$packages" ]; then
+    :
+elif ! command -v apt-get > /dev/null; then
+    way="install them as your system does (Debian's packages:$packages)"
+elif [ "$(id -u)" -ne 0 ]; then
+    way="run: $(apt_command $packages)"
+else
+    apt_install $packages
+    python=$(find_python)
+    [ -n "$python" ] || fail "Python 3.11 or newer is needed, and apt-get has $(python3 --version 2>&1)"
+    needed=
+    packages=
+fi
+[ -z "$needed" ] || fail "missing: $lacking; $way"
+[ -z "$packages" ] || say "missing: $lacking; $way"
+
+if ! "$venv/bin/python" -c 'import pip' 2> /dev/null; then
+    say "making $venv with $("$python" --version)"
+    quietly "$python" -m venv --clear "$venv" || fail "$python can't make $venv"
 fi
 
 say "installing what requirements-dev.txt pins: a minute or two the first time"

@@ -7,6 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from tuning.versions import seen_in
+
 # Seconds of a trial that its study sums up: spent on fits, on scoring, and not spent for a fit was shared.
 _SECONDS = ("fit_seconds", "score_seconds", "saved_seconds")
 _STATES = ("COMPLETE", "FAILED")
@@ -14,7 +16,7 @@ _STATES = ("COMPLETE", "FAILED")
 
 def no_counts() -> dict[str, Any]:
     """Return the count of a study without a result."""
-    return {"complete": 0, "failed": 0, "dead": 0, **dict.fromkeys(_SECONDS, 0.0), "estimators": {}}
+    return {"complete": 0, "failed": 0, "dead": 0, **dict.fromkeys(_SECONDS, 0.0), "estimators": {}, "versions": {}}
 
 
 def increments(documents: Sequence[Mapping[str, Any]]) -> dict[str, float]:
@@ -63,6 +65,7 @@ GROUP: dict[str, Any] = {
     "count": {"$sum": 1},
     "estimated_seconds": {"$sum": "$estimated_seconds"},
     **{seconds: {"$sum": f"${seconds}"} for seconds in _SECONDS},
+    "versions": {"$addToSet": "$versions"},
     "best": {"$max": {"score": "$mean_test_score", "minus_number": {"$multiply": [-1, "$number"]}}},
 }
 
@@ -86,4 +89,5 @@ def totals(groups: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], dict[st
         if group["_id"]["state"] == "COMPLETE" and not math.isnan(group["best"]["score"]):
             best.append((group["best"]["score"], group["best"]["minus_number"]))
     found["estimators"] = estimators
+    found["versions"] = seen_in({"versions": one} for group in groups for one in group.get("versions", ()))
     return found, dict(zip(("score", "minus_number"), max(best), strict=True)) if best else None

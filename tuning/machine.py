@@ -1,4 +1,4 @@
-"""What the machine under a process is: the CPUs and the memory it may use, and the versions of the libraries."""
+"""What the machine under a process is: the CPUs and the memory it may use."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import functools
 import os
 import platform
 import re
-from importlib import metadata
 from pathlib import Path
 
 # Where the kernel shows the CPU quota of this process's control group.
@@ -98,38 +97,3 @@ def cpu_model() -> str:
     info = Path("/proc/cpuinfo")
     found = re.search(r"^model name\s*:\s*(.+)$", info.read_text(), re.MULTILINE) if info.exists() else None
     return found[1] if found else platform.processor() or platform.machine()
-
-
-# Libraries whose version can change a number, each with the distributions that may bring it, by the package that an
-# estimator comes from.
-_DISTRIBUTIONS: dict[str, dict[str, tuple[str, ...]]] = {
-    "sklearn": {},
-    "xgboost": {"xgboost": ("xgboost", "xgboost-cpu")},
-    "networks": {"tensorflow": ("tensorflow", "tensorflow-cpu"), "keras": ("keras",)},
-}
-
-
-@functools.cache
-def versions(package: str) -> dict[str, str]:
-    """Versions that made a result.
-
-    Parameters
-    ----------
-    package : str
-        Top-level package of the estimator, ``xgboost`` for one.
-
-    Returns
-    -------
-    dict of str to str
-        ``python``, ``numpy``, ``scikit-learn``, ``warren`` and the estimator's own package; of a network TensorFlow
-        and Keras.
-    """
-    found = {"python": platform.python_version()}
-    for name in ("warren", "numpy", "scikit-learn"):
-        found[name] = metadata.version(name)
-    for library, distributions in _DISTRIBUTIONS.get(package, {package: (package,)}).items():
-        for name in distributions:
-            with contextlib.suppress(metadata.PackageNotFoundError):
-                found[library] = metadata.version(name)
-                break
-    return found

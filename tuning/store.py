@@ -35,6 +35,7 @@ from tuning.tables import Tables
 from tuning.tls import advice, mongo_options
 from tuning.trials import Trials
 from tuning.unfinished import Unfinished
+from tuning.versions import seen_in
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -264,6 +265,8 @@ class Store:
             update["$max"] = {"progress.last_result_at": max(document["finished_at"] for document in documents)}
         if best := best_of(documents):
             update["$max"]["progress.best"] = best
+        if seen := seen_in(documents):
+            update["$addToSet"] = {f"progress.versions.{name}": {"$each": found} for name, found in seen.items()}
         study = self.update_study(study_id, update)
         if study and study["progress"]["complete"] + study["progress"]["failed"] >= study["n_trials"]:
             return self.recount(study_id)

@@ -6,10 +6,11 @@ from datetime import datetime, timedelta
 
 from tuning.devices import wants_gpu
 from tuning.documents import Document, now, trial_id
-from tuning.machine import cpu_model, versions
+from tuning.machine import cpu_model
 from tuning.messages import Chunk, Trial
 from tuning.seeds import seed_of
 from tuning.settings import Settings
+from tuning.versions import packages_in, versions
 
 
 def trial_document(
@@ -36,7 +37,6 @@ def trial_document(
     """
     objective = chunk.objective
     estimator = trial.estimator or objective.estimator or {}
-    name = str(estimator.get("__estimator__", ""))
     return {
         "_id": trial_id(chunk.study_id, trial.number),
         "study_id": chunk.study_id,
@@ -55,7 +55,7 @@ def trial_document(
         "dataset": objective.dataset,
         "splits": objective.splits,
         "cpu": cpu_model(),
-        "versions": versions(name.partition(".")[0]),
+        "versions": versions(*packages_in([estimator, trial.params])),
     }
 
 

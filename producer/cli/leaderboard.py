@@ -54,6 +54,8 @@ def print_leaderboard(study: Study, status: Status, top: int) -> None:
         How many trials; 0 is all.
     """
     heading(summary(status))
+    if status.versions_text:
+        say(f"Versions differ: {status.versions_text}")
     trials = study.best_trials(top or status.total)
     if trials:
         print_trials(study, trials)

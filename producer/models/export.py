@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Callable
 from importlib import metadata
 from os import PathLike
@@ -20,10 +18,10 @@ from tuning.codec import encode_estimator, readable
 from tuning.dataset import read_dataset
 from tuning.documents import Document, now
 from tuning.errors import InputError
-from tuning.machine import versions
 from tuning.messages import Objective
 from tuning.settings import Settings
 from tuning.store import Store
+from tuning.versions import packages_in, versions
 
 __all__ = ["export_model", "verify"]
 
@@ -149,9 +147,7 @@ def _need_tensorflow() -> None:
 
 def _versions(encoded: Any, *, skops: bool) -> dict[str, str]:
     """Return the versions here of every library that an encoded estimator is of, those of a pipeline's steps too."""
-    packages = set(re.findall(r'"__estimator__": "(\w+)\.', json.dumps(encoded)))
-    found = {name: version for package in sorted(packages) for name, version in versions(package).items()}
-    return found | ({"skops": metadata.version("skops")} if skops else {})
+    return versions(*packages_in(encoded)) | ({"skops": metadata.version("skops")} if skops else {})
 
 
 def _serving_name(study_id: str) -> str:

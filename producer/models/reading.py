@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
+from sklearn.exceptions import InconsistentVersionWarning
 
 from producer.inputs.parameters import THREADS
 from producer.models.trust import refused_types
@@ -97,7 +99,10 @@ def _skops(content: bytes, unfitted: Any, allow: tuple[str, ...]) -> Any:
             f"the model holds {', '.join(refused[:5])}, which nobody vouches for: name the class in WARREN_ALLOW if "
             "it is yours, or train here with study.refit_estimator().fit(X, y)"
         )
-    fitted = skops.io.loads(content, trusted=unknown)
+    with warnings.catch_warnings():
+        # One for every estimator in it, and `producer.models.training` has told which versions differ.
+        warnings.simplefilter("ignore", InconsistentVersionWarning)
+        fitted = skops.io.loads(content, trusted=unknown)
     if type(fitted) is not type(unfitted):
         raise StudyError(f"the stored model is a {type(fitted).__name__}, and no {type(unfitted).__name__}")
     _give_back(fitted, unfitted)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 import time
 from typing import Any
@@ -21,6 +22,9 @@ from tuning.messages import Objective, check_objective
 from tuning.seeds import seed_of
 from tuning.settings import Settings
 from tuning.store import Store
+from tuning.versions import differences, relevant
+
+logger = logging.getLogger(__name__)
 
 # Of a study, what its model's study takes over.
 _SAME = ("n_splits", "train_rows", "n_classes", "data", "priority", "trial_timeout")
@@ -104,7 +108,23 @@ def trained(
         raise StudyError(f"study {own_id}, which trains a model for {study_id}, was cancelled or deleted")
     if trial["state"] == "FAILED":
         raise TrialError(f"study {study_id}: training trial {number} on all data failed: {trial['error']}")
+    _tell_versions(definition, trial)
     return trial
+
+
+def _tell_versions(definition: Document, trial: Document) -> None:
+    """Say in what the process that trained a model differs from this one, which reads it."""
+    here, there = differences(
+        relevant(definition["objective"]["estimator"], definition["data"]["X"]),
+        {name: (version,) for name, version in trial.get("versions", {}).items()},
+    )
+    if here:
+        logger.warning(
+            "%s was trained with %s, and is read with %s: it may not load, or predict otherwise",
+            definition["name"],
+            there,
+            here,
+        )
 
 
 def _under_way(store: Store, own_id: str) -> bool:

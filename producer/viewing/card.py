@@ -201,6 +201,7 @@ def html_of(facts: Facts, *, live: str = "", notice: str = "", below: str = "") 
         below,
         *_failures(facts),
         f'<div class="w-dead">{escape(status.dead_text)}</div>' if status.dead else "",
+        f'<div class="w-dead">{escape(status.versions_text)}</div>' if status.versions_text else "",
         *_foot(facts, live=bool(live)),
     ]
     return _wrap("".join(parts), stale=bool(notice))

@@ -53,6 +53,8 @@ def _rows(facts: Facts) -> Iterator[tuple[str, str]]:
             yield "", more
     if status.dead:
         yield "dead", status.dead_text
+    if status.versions_text:
+        yield "versions", status.versions_text
     for position, step in enumerate(steps(facts)):
         yield "" if position else "next", f"{step.code}  {step.purpose}"
 

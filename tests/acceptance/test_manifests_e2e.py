@@ -22,7 +22,6 @@ from searches import Search
 from sklearn.datasets import load_breast_cancer
 from sklearn.ensemble import RandomForestClassifier
 
-from tuning.machine import versions
 from tuning.settings import Settings
 from tuning.store import Store
 
@@ -324,16 +323,15 @@ def test_what_went_wrong_is_said(
     over = SimpleNamespace(there=lambda: study, here=search.here)
     (said,) = cluster_e2e.run(fleet, over, workers=1, deletions=0, seconds=SECONDS, seed=1)
     assert "over before the last worker was deleted" in said, "and nothing else"
-    with monkeypatch.context() as patch:
-        patch.setattr(cluster_e2e, "versions", lambda library: {"numpy": "1.0"})
-        (said,) = cluster_e2e.check(study, search)
-    assert said.startswith("other versions than the workers': "), "and not that scores differ"
-    assert "{'numpy': '1.0'} here" in said
-    with monkeypatch.context() as patch:
-        other = {"python": f"3.{sys.version_info.minor}.99"}
-        patch.setattr(cluster_e2e, "versions", lambda library: versions(library) | other)
-        assert cluster_e2e.check(study, search) == [], "the image may have another of Python's last numbers"
     store = Store(servers)
+    here = store.study(study.id, ("versions",))["versions"]
+    store.update_study(study.id, {"$set": {"versions.numpy": "1.0"}})
+    (said,) = cluster_e2e.check(study, search)
+    assert said.startswith("other versions than the workers': "), "and not that scores differ"
+    assert "submitted with NumPy 1.0, and workers have NumPy " in said
+    other = {"python": f"3.{sys.version_info.minor}.99"}
+    store.update_study(study.id, {"$set": {"versions": here | other}})
+    assert cluster_e2e.check(study, search) == [], "the image may have another of Python's last numbers"
     trials = store.trials._collection
     victim = trials.find_one({"study_id": study.id, "number": 3})
     trials.update_one({"_id": victim["_id"]}, {"$set": {"split_test_roc_auc.1": 0.5}})

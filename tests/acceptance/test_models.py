@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import timedelta
 from typing import IO, Any
 
@@ -212,3 +213,24 @@ def test_a_model_whose_message_got_lost_or_that_was_cancelled_is_published_again
         (model,) = store.models_of(study.id)
         assert (store.study(model) or {})["publications"] == publications
     store.close()
+
+
+def test_a_model_of_other_versions_is_read_with_one_word_of_ours(
+    stack: Urls, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    study = submit(LogisticRegression(), {"C": [0.5, 1.0]}, FRAME, NUMBERS, name="read by other versions", cv=3)
+    model = study.wait(timeout=120, progress=False).best_model(timeout=120)
+    assert not caplog.records
+    store = Store(load_settings())
+    [own] = store.models_of(study.id)
+    store.trials._collection.update_one(
+        {"_id": trial_id(own, 0)}, {"$set": {"versions.scikit-learn": "1.0", "versions.python": "3.1.4"}}
+    )
+    store.close()
+    # What scikit-learn would say of every estimator in it, an error here.
+    monkeypatch.setattr("sklearn.base.__version__", "99")
+    assert (study.best_model(timeout=120).coef_ == model.coef_).all()
+    [said] = [record.getMessage() for record in caplog.records]
+    assert re.search(
+        r"was trained with Python 3\.1, scikit-learn 1\.0, and is read with Python 3\.\d+, scikit-learn", said
+    )

@@ -252,6 +252,17 @@ def test_a_recount_puts_counts_right_that_are_wrong(store: Store) -> None:
     assert progress(store) == right
 
 
+def test_versions_that_workers_had_are_kept_while_a_study_runs_and_counted_again(store: Store) -> None:
+    store.create_study(study(n_trials=100))
+    for number, numpy in enumerate(["2.5.1", "2.4.6", "2.5.1"]):
+        add(store, trial(number, versions={"python": "3.11.2", "numpy": numpy}))
+    seen = progress(store)["versions"]
+    assert {name: sorted(found) for name, found in seen.items()} == {"python": ["3.11.2"], "numpy": ["2.4.6", "2.5.1"]}
+    add(store, trial(3))  # of a worker that told none
+    store.recount(STUDY)
+    assert progress(store)["versions"] == {"numpy": ["2.4.6", "2.5.1"], "python": ["3.11.2"]}
+
+
 def test_no_new_result_counts_nothing_and_returns_the_study(store: Store) -> None:
     store.create_study(study(state="PAUSED"))
     before = progress(store)

@@ -24,7 +24,7 @@ from sklearn.pipeline import Pipeline
 from xgboost import XGBClassifier
 
 from producer import Study
-from tuning.machine import cpu_model, versions
+from tuning.machine import cpu_model
 from tuning.settings import load_settings
 from tuning.store import Store
 
@@ -177,14 +177,8 @@ def check(study: Study, search: Search) -> list[str]:
         wrong.append(f"documents of trials that there are not: {stray[:10]}")
     if failed := [f"{one['number']}: {one['error']}" for one in documents if one["state"] != "COMPLETE"]:
         wrong.append(f"{len(failed)} trials failed: {failed[:3]}")
-    here = {one["library"]: versions(one["library"]) for one in documents}
-    differ = [
-        f"{one['versions']} there, {here[one['library']]} here"
-        for one in documents
-        if _comparable(one["versions"]) != _comparable(here[one["library"]])
-    ]
-    if differ:
-        wrong.append(f"other versions than the workers': {min(differ)}; compare with the image's Python and pins")
+    if differ := study.status().versions_text:
+        wrong.append(f"other versions than the workers': {differ}")
     if not wrong:
         say(f"{len(documents)} trials, a document each; now the same {total} in this process")
         try:
@@ -197,11 +191,6 @@ def check(study: Study, search: Search) -> list[str]:
     again = sum(document["attempts"] > 1 for document in documents)
     say(f"{len(workers)} workers wrote results, {again} trials were tried more than once")
     return wrong
-
-
-def _comparable(found: dict[str, str]) -> dict[str, str]:
-    """Return versions without Python's last number, which changes with the image's base and no score."""
-    return {name: text.rpartition(".")[0] if name == "python" else text for name, text in found.items()}
 
 
 def run(fleet: Fleet, search: Search, *, workers: int, deletions: int, seconds: float, seed: int) -> list[str]:

@@ -250,3 +250,10 @@ def test_a_span_is_said_as_people_say_it(seconds: float, shown: str) -> None:
 )
 def test_a_score_is_shown_with_digits_that_tell_trials_apart(score: float, shown: str) -> None:
     assert show_score(score) == shown
+
+
+def test_a_card_names_versions_of_notebook_and_workers_that_differ() -> None:
+    differ = facts(status(versions=("NumPy 2.5.1", "NumPy 2.4.6")))
+    for said in (" ".join(Read(html_of(differ)).said), " ".join(text_of(differ).replace("│", " ").split())):
+        assert "submitted with NumPy 2.5.1, and workers have NumPy 2.4.6: scores can differ" in said
+    assert "submitted with" not in html_of(facts()) + text_of(facts())

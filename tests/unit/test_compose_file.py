@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,14 @@ SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 DOCKERFILE = (ROOT / "worker" / "Dockerfile").read_text()
 VERSION = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
 # ${NAME}, ${NAME:-default}, ${NAME:?message}
-VARIABLE = re.compile(r"\$\{([A-Z_]+)(:[-?])?([^}]*)\}")
+VARIABLE = re.compile(r"\$\{([A-Z_]+)(:[-?])?([^${}]*)\}")
+
+
+def variables(text: str) -> Iterator[tuple[str, str, str]]:
+    """Yield name, kind and default of what Compose puts into a text; a default may have variables in it."""
+    while found := VARIABLE.search(text):
+        yield found[1], found[2], found[3]
+        text = text[: found.start()] + (found[3] if found[2] == ":-" else "") + text[found.end() :]
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -81,7 +90,7 @@ def test_a_worker_is_left_more_than_its_grace() -> None:
 
 
 def test_no_password_has_a_default() -> None:
-    for name, how, _ in VARIABLE.findall(TEXT):
+    for name, how, _ in variables(TEXT):
         if name.endswith(("_USER", "_PASSWORD")):
             assert how == ":?", name
     for line in (ROOT / ".env.example").read_text().splitlines():
@@ -92,7 +101,7 @@ def test_no_password_has_a_default() -> None:
 
 def test_the_example_names_every_variable_with_its_default() -> None:
     example = dict(re.findall(r"^#? ?([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
-    used = {name: default if how == ":-" else None for name, how, default in VARIABLE.findall(TEXT)}
+    used = {name: default if how == ":-" else None for name, how, default in variables(TEXT)}
     assert set(example) == set(used)
     for name, default in used.items():
         if default:
@@ -149,3 +158,17 @@ def test_an_image_has_the_versions_that_a_notebook_has(name: str) -> None:
     assert {package: theirs[package] for package in set(theirs) & set(notebook)} == {
         package: notebook[package] for package in set(theirs) & set(notebook)
     }
+
+
+def test_one_argument_builds_every_image_on_another_python() -> None:
+    before = re.findall(r"^ARG (\w+)=(\S+)$", DOCKERFILE[: DOCKERFILE.index("FROM ")], re.MULTILINE)
+    assert before == [("PYTHON_VERSION", "3.11"), ("BASE_IMAGE", "python:${PYTHON_VERSION}-slim")]
+    built = {name: service["build"]["args"]["BASE_IMAGE"] for name, service in SERVICES.items() if "build" in service}
+    assert set(built.values()) == {"${PYTHON_IMAGE:-python:${PYTHON_VERSION:-3.11}-slim}"}
+    assert "PYTHON_VERSION=3.11\n" in (ROOT / ".env.example").read_text()
+    if (make := shutil.which("make")) is None:
+        pytest.skip("no make on this machine")
+    for target in ("images", "image-tensorflow"):
+        command = [make, "-n", target, "PYTHON_VERSION=3.13"]
+        said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        assert said.count("docker build ") == said.count("--build-arg PYTHON_VERSION=3.13") >= 1

@@ -87,6 +87,7 @@ def test_a_study_without_a_result_counts_nought() -> None:
         "score_seconds": 0.0,
         "saved_seconds": 0.0,
         "estimators": {},
+        "versions": {},
     }
     no_counts()["estimators"]["Ridge"] = {}
     assert no_counts()["estimators"] == {}

@@ -122,6 +122,21 @@ def test_a_study_of_which_only_those_are_left_is_not_waited_for() -> None:
         follow(Looks(document(3), document(8, dead=2, dead_letters=letters)))
 
 
+def test_versions_that_differ_are_told_once_with_both(caplog: pytest.LogCaptureFixture) -> None:
+    first, later, last = (document(done, versions={"numpy": "2.5.1", "scipy": "1.18.0"}) for done in (1, 2, 10))
+    later["progress"]["versions"] = last["progress"]["versions"] = {"numpy": ["2.4.6"], "scipy": ["1.18.0"]}
+    follow(Looks(first, later, later, last))
+    [said] = [record.getMessage() for record in caplog.records]
+    assert said.startswith("study trees: it was submitted with NumPy 2.5.1, and workers have NumPy 2.4.6: scores can")
+
+
+def test_versions_that_differ_are_told_also_of_a_study_that_has_ended(caplog: pytest.LogCaptureFixture) -> None:
+    ended = document(10, versions={"numpy": "2.5.1"})
+    ended["progress"]["versions"] = {"numpy": ["2.4.6"]}
+    follow(Looks(ended))
+    assert "NumPy 2.4.6" in caplog.text
+
+
 def test_a_submission_that_was_cut_short_is_said_once_nothing_moves(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

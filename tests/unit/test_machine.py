@@ -1,16 +1,13 @@
-"""The machine under a process: its CPUs, as the kernel grants them, and what made a result."""
+"""The machine under a process: its CPUs and its memory, as the kernel grants them."""
 
 from __future__ import annotations
 
 import os
-import platform
-from importlib import metadata
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from tuning.machine import available_memory, available_threads, cpu_model, versions
+from tuning.machine import available_memory, available_threads, cpu_model
 
 V2 = "0::/kubepods/pod7/worker"
 V1 = "12:pids:/docker/abc\n4:cpu,cpuacct:/docker/abc\n1:name=systemd:/docker/abc"
@@ -122,34 +119,6 @@ def test_this_machine_has_threads() -> None:
 def test_the_cpu_has_a_model_of_one_line() -> None:
     assert cpu_model()
     assert "\n" not in cpu_model()
-
-
-@pytest.mark.parametrize(
-    ("package", "distribution"),
-    [("xgboost", "xgboost-cpu"), ("lightgbm", "lightgbm"), ("catboost", "catboost"), ("sklearn", "scikit-learn")],
-)
-def test_versions_are_those_of_what_made_a_result(package: str, distribution: str) -> None:
-    if package == "xgboost" and distribution not in metadata.packages_distributions()["xgboost"]:
-        distribution = "xgboost"  # the build for graphics processors
-    found = versions(package)
-    assert found["python"] == platform.python_version()
-    for name in ("warren", "numpy", "scikit-learn"):
-        assert found[name] == metadata.version(name)
-    expected = {"python", "warren", "numpy", "scikit-learn"} | ({package} if package != "sklearn" else set())
-    assert set(found) == expected
-    assert found.get(package, metadata.version(distribution)) == metadata.version(distribution)
-
-
-def test_of_a_network_keras_and_tensorflow_are_named() -> None:
-    found = versions("networks")
-    assert set(found) - {"keras", "tensorflow"} == {"python", "warren", "numpy", "scikit-learn"}
-    if find_spec("tensorflow") is not None:  # which has no build for the newest Python
-        assert found["keras"] == metadata.version("keras")
-        assert found["tensorflow"].startswith("2.")
-
-
-def test_a_package_without_a_distribution_has_no_version() -> None:
-    assert set(versions("faulty")) == {"python", "warren", "numpy", "scikit-learn"}
 
 
 def test_most_of_the_tightest_memory_limit_is_a_trials(tmp_path: Path) -> None:

@@ -1,0 +1,128 @@
+#!/usr/bin/env bash
+# Runs `make demo`, `make lint` and the tests as a newcomer on a fresh Debian 13: what `make test-debian13` runs.
+#
+#   scripts/debian13.sh                      all of it: half an hour and more
+#   scripts/debian13.sh make lint            one command in the same place
+#   DEBIAN=bookworm DEBIAN_ROOT=/srv/debian12 scripts/debian13.sh make demo     another release, another folder
+#
+# Needs root and debootstrap. The chroot is kept in DEBIAN_ROOT (.debian13 in this folder) for the next run; delete it to
+# begin again. What is mounted in it goes when this script ends, whatever ends it, and so does every process in it.
+# Mirrors, proxies and certificates are this machine's own, as apt and pip have them.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+release=${DEBIAN:-trixie}
+root=${DEBIAN_ROOT:-$PWD/.debian13}
+user=newcomer
+home=/home/$user/warren
+
+say() { echo "debian13: $*"; }
+
+fail() {
+  echo "debian13: $*" >&2
+  exit 1
+}
+
+[ "$(id -u)" -eq 0 ] || fail "only root can make a chroot: sudo make test-debian13"
+command -v debootstrap >/dev/null || fail "debootstrap is missing: apt-get install -y debootstrap"
+
+# Mount points and processes of a namespace of our own, which the kernel clears away with its last process.
+if [ -z "${DEBIAN_INSIDE:-}" ]; then
+  exec env DEBIAN_INSIDE=1 unshare --mount --pid --fork --kill-child "$0" "$@"
+fi
+
+# Where this machine's apt gets Debian from; debootstrap has a default for machines that are no Debian.
+mirror=$(apt-get indextargets --format "\$(LABEL) \$(REPO_URI)" 'Created-By: Packages' 2>/dev/null |
+  awk '$1 == "Debian" { print $2; exit }' || true)
+
+bootstrap() {
+  say "making a Debian ($release) in $root: a few minutes, once"
+  rm -rf "$root"
+  mkdir -p "$root"
+  # shellcheck disable=SC2086 # without a mirror there is one argument less
+  debootstrap --variant=minbase --include=ca-certificates "$release" "$root" $mirror >"$root.log" 2>&1 ||
+    { tail -5 "$root.log" >&2 && fail "debootstrap failed; $root.log has all that it wrote"; }
+  rm "$root.log"
+}
+
+furnish() {
+  apt-config dump Acquire | grep -i '::proxy' >"$root/etc/apt/apt.conf.d/50host" || true
+  # apt's words to a terminal that is none, and services that have nothing to run in.
+  echo 'DPkg::Use-Pty "0";' >>"$root/etc/apt/apt.conf.d/50host"
+  printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
+  chmod 755 "$root/usr/sbin/policy-rc.d"
+  # Certificates that this machine trusts, for pip and for a proxy that looks into TLS.
+  cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
+  # What a newcomer has who got as far as cloning this repository. The last two are for tests that are skipped without.
+  as_root apt-get update -qq
+  as_root apt-get install -qq -y --no-install-recommends git make procps python3 shellcheck chromium >/dev/null
+  as_root useradd --create-home --shell /bin/bash "$user"
+  touch "$root/.complete"
+}
+
+as_root() { LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive HOME=/root TMPDIR=/tmp chroot "$root" "$@"; }
+
+# As the newcomer, in the copy of this repository. Settings of this machine's pip travel as environment.
+as_newcomer() {
+  chroot --userspec="$user" "$root" env -i "${environment[@]}" HOME="/home/$user" USER="$user" LOGNAME="$user" \
+    PATH=/usr/local/bin:/usr/bin:/bin LC_ALL=C.UTF-8 env --chdir="$home" "$@"
+}
+
+# Variables that say how the network is reached, and pip's configuration files as variables. Folders of this machine are not there.
+environment=()
+while IFS= read -r line; do
+  environment+=("$line")
+done < <(
+  env | grep -iE '^((https?|no|all)_proxy|pip_(index_url|extra_index_url|trusted_host|default_timeout))=' || true
+  python3 -m pip config list 2>/dev/null |
+    sed -nE "s/^global\.(index-url|extra-index-url|trusted-host|proxy)='(.*)'$/\1 \2/p" |
+    while read -r name value; do
+      case $value in *file:*) ;; *) echo "PIP_$(echo "$name" | tr 'a-z-' 'A-Z_')=$value" ;; esac
+    done
+)
+
+mount_in() {
+  mount -t proc proc "$root/proc"
+  mount --rbind /dev "$root/dev"
+  mount -t tmpfs -o mode=1777 shm "$root/dev/shm"
+  cp -L /etc/resolv.conf "$root/etc/resolv.conf"
+  cp /etc/hosts "$root/etc/hosts"
+}
+
+# What git knows here and what is new; .venv and the like stay from the last run, and what is gone here goes there.
+copy() {
+  mkdir -p "$root$home"
+  find "$root$home" -mindepth 1 -maxdepth 1 ! -name .venv ! -name .warren ! -name .mypy_cache -exec rm -rf {} +
+  git ls-files -z --cached --others --exclude-standard |
+    while IFS= read -r -d '' file; do [ ! -e "$file" ] || printf '%s\0' "$file"; done |
+    tar -c --null -T - | tar -x -C "$root$home"
+  git rev-parse HEAD >"$root$home/.copied-from"
+  as_root chown -R "$user:" "$home"
+  # Some tests ask git which files belong to the repository.
+  as_newcomer sh -c 'git init -q . && git add -A && git -c user.name=n -c user.email=n commit -q -m copy'
+}
+
+[ -e "$root/.complete" ] || bootstrap
+mount_in
+[ -e "$root/.complete" ] || furnish
+copy
+
+# As a newcomer does it: what setup asks for is given to it, once.
+set_up() {
+  local answer needed
+  answer=$(as_newcomer scripts/setup.sh --servers 2>&1) && return
+  needed=$(sed -n 's/^setup: missing: .*; run: //p' <<<"$answer")
+  [ -n "$needed" ] || { echo "$answer" >&2 && fail "set-up failed, and said no command that helps"; }
+  say "set-up asked for: $needed"
+  as_root sh -c "${needed//sudo /}" >/dev/null
+  as_newcomer scripts/setup.sh --servers
+}
+set_up
+
+as_newcomer .venv/bin/python -c 'import sys, platform; print("debian13: Python", platform.python_version())'
+if [ $# -gt 0 ]; then
+  as_newcomer "$@"
+else
+  as_newcomer make demo
+  as_newcomer make lint
+  as_newcomer make test
+fi
