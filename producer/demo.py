@@ -80,21 +80,27 @@ def run(*, workers: int, data_dir: Path) -> None:
     """
     from producer import local_stack
 
-    given = [name for name in ("AMQP_URL", "MONGO_URL") if os.environ.get(name)]
+    # Servers that were there: no stack mixes them with its own.
+    given = bool(os.environ.get("MONGO_URL"))
     started = time.monotonic()
     with local_stack(workers, data_dir=data_dir, log=note) as stack:
-        note(f"Ready after {time.monotonic() - started:.1f} s; logs in {stack.logs}.")
+        logs = f"; logs in {stack.logs}" if workers or not given else ""
+        note(f"Ready after {time.monotonic() - started:.1f} s{logs}.")
         # In a function of its own: the study's connection ends before its server does.
         status = _search(stack, given, started)
     _next(status, data_dir, given)
 
 
-def _search(stack: LocalStack, given: list[str], started: float) -> Status:
+def _search(stack: LocalStack, given: bool, started: float) -> Status:
     from sklearn.datasets import load_breast_cancer
     from sklearn.model_selection import StratifiedKFold
 
     from producer import submit
+    from producer.lanes import somebody_listens
+    from tuning.settings import load_settings
 
+    # Asked now: a worker that has taken one of our chunks listens no more.
+    unheard = not (stack.workers or somebody_listens(load_settings()))
     X, y = load_breast_cancer(return_X_y=True, as_frame=True)
     study = submit(
         None,
@@ -108,6 +114,11 @@ def _search(stack: LocalStack, given: list[str], started: float) -> Status:
     )
     before = study.status()
     _introduce(before)
+    if unheard and before.done < before.total:
+        note(
+            "No worker listens, unless all are busy: the trials wait for one. `warren worker` is one, and "
+            "`docker compose up -d` starts those of Compose."
+        )
     study.wait()
     status = study.status()
     _leaderboard(study, status)
@@ -143,14 +154,17 @@ def _leaderboard(study: Study, status: Status) -> None:
         print_failures(study, status)
 
 
-def _where(status: Status, mongo_url: str, data_dir: object, given: list[str]) -> None:
-    url = redact(mongo_url) if "MONGO_URL" in given else mongo_url
+def _where(status: Status, mongo_url: str, data_dir: object, given: bool) -> None:
+    url = redact(mongo_url) if given else f"{mongo_url} (while the servers run, see below)"
     say()
     heading("Where the results lie")
-    say(f"  MongoDB Compass  {url}" + ("" if "MONGO_URL" in given else " (while the servers run, see below)"))
+    say(f"  MongoDB Compass  {url}")
     say("  collections      trials (a document each, best first by index), studies; data in bucket datasets")
     say(f"  study            {status.id}")
-    say(f"  files            {data_dir} (delete it to begin anew)")
+    if given:
+        say(f"  to begin anew    {_command()} delete {status.id}")
+    else:
+        say(f"  files            {data_dir} (delete it to begin anew)")
 
 
 def _summary(before: Status, status: Status, seconds: float) -> None:
@@ -165,12 +179,12 @@ def _summary(before: Status, status: Status, seconds: float) -> None:
     )
 
 
-def _next(status: Status, data_dir: Path, given: list[str]) -> None:
+def _next(status: Status, data_dir: Path, given: bool) -> None:
     warren = _command()
     place = "" if data_dir == Path(".warren") else f" --data-dir {shlex.quote(str(data_dir))}"
     say()
     heading("Next")
-    if len(given) < 2:
+    if not given:
         say("The servers end with the demo, the results stay. Bring the servers back, and leave them running:")
         say(f"  {warren} up{place}")
         say("It prints the URL for Compass and two lines to export; then, in another terminal:")

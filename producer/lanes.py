@@ -59,10 +59,26 @@ def unheard_gpu_chunks(settings: Settings) -> int:
     A worker with a chunk in hand listens nowhere: that nobody does may also mean that all are busy.
     """
     try:
-        quick = settings.model_copy(update={"connect_seconds": min(settings.connect_seconds, _INTEREST_SECONDS)})
-        with broker.channel(quick, "warren status") as channel:
+        with broker.channel(_quick(settings), "warren status") as channel:
             declared = channel.queue_declare(GPU_QUEUE, passive=True).method
     except BrokerError as exc:
         logger.debug("can't see who waits for a GPU", extra={"reason": str(exc)})
         return 0
     return 0 if declared.consumer_count else int(declared.message_count)
+
+
+def somebody_listens(settings: Settings) -> bool:
+    """Return whether a worker waits for chunks now; one with a chunk in hand does not.
+
+    Raises
+    ------
+    BrokerError
+        The broker is unreachable.
+    """
+    with broker.channel(_quick(settings), "warren status") as channel:
+        return any(channel.queue_declare(name, passive=True).method.consumer_count for name in (*LANES, GPU_QUEUE))
+
+
+def _quick(settings: Settings) -> Settings:
+    """Return settings that ask a broker out of interest."""
+    return settings.model_copy(update={"connect_seconds": min(settings.connect_seconds, _INTEREST_SECONDS)})

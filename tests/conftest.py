@@ -93,7 +93,8 @@ def fragile(fragile_servers: LocalStack, monkeypatch: pytest.MonkeyPatch) -> Ite
 def stack(private_workers: Urls, monkeypatch: pytest.MonkeyPatch) -> Urls:
     """A broker, a database and two workers of one thread, shared by the tests: name your studies apart."""
     monkeypatch.setenv("AMQP_URL", private_workers.amqp_url)
-    monkeypatch.setenv("MONGO_URL", private_workers.mongo_url)
+    # As somebody's who knows them; under its own name a stack of this process would be nobody's to build on.
+    monkeypatch.setenv("MONGO_URL", f"{private_workers.mongo_url}?appName=tests")
     return private_workers
 
 

@@ -109,8 +109,8 @@ def up(
 ) -> None:
     """Run a broker, a database and workers on this machine until Ctrl-C.
 
-    Servers named by AMQP_URL or MONGO_URL are used as they are. Everything started here is gone at the end;
-    queue and results stay in the folder for the next time.
+    Servers that AMQP_URL and MONGO_URL name are used as they are; one alone is refused. Everything started here is
+    gone at the end; queue and results stay in the folder for the next time.
 
     Example:
       warren up --workers 4
@@ -119,8 +119,8 @@ def up(
     """
     from producer import local_stack
 
-    # Servers that were there keep their passwords to themselves.
-    given = {name for name in ("AMQP_URL", "MONGO_URL") if os.environ.get(name)}
+    # Servers that were there keep their passwords to themselves; no stack mixes them with its own.
+    given = bool(os.environ.get("MONGO_URL"))
     with (
         ended_by_signals(),
         on_interrupt("stopped; the next `warren up` goes on from here"),
@@ -128,7 +128,7 @@ def up(
     ):
         urls = {"AMQP_URL": stack.amqp_url, "MONGO_URL": stack.mongo_url}
         if json_:
-            shown = {name.lower(): redact(url) if name in given else url for name, url in urls.items()}
+            shown = {name.lower(): redact(url) if given else url for name, url in urls.items()}
             print_json(
                 {
                     **shown,
@@ -140,7 +140,7 @@ def up(
         else:
             say("\nIn every other terminal that is to find them:\n")
             for name, url in urls.items():
-                say(f"  {name} as it is set here" if name in given else f"  export {name}={shlex.quote(url)}")
+                say(f"  {name} as it is set here" if given else f"  export {name}={shlex.quote(url)}")
             say("")
             say("MongoDB Compass opens the second of the two.")
         sys.stdout.flush()

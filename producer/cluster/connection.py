@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import logging
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote
@@ -12,7 +13,10 @@ from producer.cluster.api import Api
 from producer.cluster.explain import RefusedError
 from producer.cluster.forwarding import HOST, Forwarding
 from producer.environment import named_servers
+from producer.lasting import Lasting
 from tuning.errors import ClusterError
+
+logger = logging.getLogger(__name__)
 
 BROKER, BROKER_PORT = "rabbitmq", 5672
 DATABASE, DATABASE_PORT = "mongodb", 27017
@@ -22,7 +26,7 @@ class Connection:
     """Broker and database of a cluster on ports of this machine; made by `Cluster.connect`.
 
     While it lasts, ``AMQP_URL`` and ``MONGO_URL`` in ``os.environ`` name these ports, and afterwards
-    what they named before.
+    what they named before. It lasts until `close`, and not longer than this object.
 
     Parameters
     ----------
@@ -41,7 +45,8 @@ class Connection:
             self._mongo_url = f"mongodb://{secrets[DATABASE]}@{HOST}:{forwarding.ports[DATABASE]}/tuning?{query}"
             self._where = f"namespace {api.namespace} of {api.where}"
             undo.enter_context(named_servers(self._amqp_url, self._mongo_url))
-            self._undo = undo.pop_all()
+            say = logger.warning
+            self._lasting = Lasting(self, undo.pop_all(), say, "a connection that no variable holds any more ends")
 
     @property
     def amqp_url(self) -> str:
@@ -55,7 +60,7 @@ class Connection:
 
     def close(self) -> None:
         """End the connection, and set the environment as it was. Harmless when it is over."""
-        self._undo.close()
+        self._lasting.end()
 
     def __enter__(self) -> Self:
         return self

@@ -22,6 +22,20 @@ REMOVE_SECONDS = 30.0
 _JANITOR = Path(__file__).with_name("janitor.py")
 
 
+def path_of(named: str | Path) -> Path:
+    """Return where a folder lies that somebody named.
+
+    Raises
+    ------
+    StackError
+        It begins with ``~``, and nobody knows whose home that is.
+    """
+    try:
+        return Path(named).expanduser().resolve()
+    except RuntimeError:
+        raise StackError(f"data_dir={str(named)!r}: that home folder is not known. Name the whole path") from None
+
+
 class Folder:
     """A stack's folder, locked while this object is open.
 
@@ -50,7 +64,7 @@ class Folder:
                 start_new_session=True,
             )
         else:
-            self.path = Path(named).expanduser().absolute()
+            self.path = path_of(named)
         # Not thread_local: a stack may be stopped from another thread than the one that started it.
         self._lock = FileLock(self.path / "stack.lock", thread_local=False)
         try:

@@ -6,20 +6,20 @@ import contextlib
 import itertools
 import logging
 import operator
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from producer.environment import named_servers
+from producer.environment import named_by_others, named_servers
+from producer.lasting import Lasting
 from producer.stack.broker import start_broker
 from producer.stack.database import start_database
-from producer.stack.folder import Folder
+from producer.stack.folder import Folder, path_of
 from producer.stack.site import Server, Site
 from producer.stack.workers import WorkerHandle, start_worker
 from tuning.errors import InputError, StackError
@@ -28,6 +28,9 @@ logger = logging.getLogger(__name__)
 
 # Seconds between two looks at whether the workers are still there.
 WATCH_SECONDS = 1.0
+
+# Stacks of this process that `LocalStack.start` brought up, by folder: another `start` takes their place.
+_started: dict[Path, Lasting] = {}
 
 
 def local_stack(
@@ -43,7 +46,8 @@ def local_stack(
     data_dir : str or Path, default=None
         Folder that keeps the queue and the results: a later stack on the same folder finds them again.
         None means a temporary folder, and **everything in it, results too, goes with the stack**. (Data of
-        servers that run in Docker is in volumes, whose names the folder keeps.)
+        servers that run in Docker is in volumes, whose names the folder keeps.) A folder serves one stack at a
+        time.
     log : callable, default=None
         Takes lines of text on what is being done, ``print`` for one. None logs them.
 
@@ -51,7 +55,8 @@ def local_stack(
     -------
     LocalStack
         A context manager. Inside, ``AMQP_URL`` and ``MONGO_URL`` are set in ``os.environ``, and afterwards
-        as they were before. Where they are set already, those servers are used, and left alone at the end.
+        as they were before, in whatever order several stacks end. Where both are set already, those servers are
+        used, and left alone at the end; one alone is refused. A stack beside another has servers of its own.
 
     Raises
     ------
@@ -92,8 +97,7 @@ class LocalStack:
         self._log = log or logger.info
         self._warn = log or logger.warning
         self._up: _Up | None = None
-        self._undo = contextlib.ExitStack()
-        self._numbers = itertools.count()
+        self._lasting: Lasting | None = None
         self.workers: list[WorkerHandle] = []
 
     @property
@@ -125,38 +129,56 @@ class LocalStack:
     def start(self) -> Self:
         """Bring everything up; `stop` takes it down. ``with`` does both.
 
+        The stack lasts until `stop`, and not longer than this object or this process. So a notebook's cell may be run
+        again: a stack that `start` brought up in this process on the same folder ends first, and the new one finds
+        its queue, its results and its ports.
+
         Returns
         -------
         LocalStack
-            Itself.
+            Itself: keep it in a variable.
 
         Raises
         ------
         StackError
-            It is up already, the folder is in use, or a server can't be had.
+            It is up already, the folder is in use, one of ``AMQP_URL`` and ``MONGO_URL`` is set without the other,
+            or a server can't be had.
         """
-        if self._up is not None:
+        return self._start(takes_over=True)
+
+    def _start(self, *, takes_over: bool) -> Self:
+        if self._lasting is not None and not self._lasting.over:
             raise StackError("this stack is up already: stop it first, or make another one")
+        environ = named_by_others()
+        _refuse_half(environ)
+        path = None if self._named is None else path_of(self._named)
+        earlier = _started.get(path) if path else None
+        if earlier is not None and (takes_over or not earlier.has_owner):
+            self._log(f"This stack takes the place of the one that is up on {path}, which ends first")
+            earlier.end()
         with contextlib.ExitStack() as undo:
-            folder = Folder(self._named)
+            folder = Folder(path)
+            if takes_over:  # forgotten last: who takes over waits for all the rest
+                undo.callback(_started.pop, folder.path, None)
             undo.callback(folder.close)
             site = Site(folder=folder.path, temporary=folder.temporary, log=self._log)
-            broker, database = _start_servers(site, undo)
-            self._up = _Up(site=site, broker=broker, database=database)
-            undo.callback(self._forget)
-            undo.enter_context(named_servers(self._up.broker.url, self._up.database.url))
-            self.workers = []
-            self._numbers = itertools.count()
-            undo.callback(self._stop_workers)
+            broker, database = _start_servers(site, environ, undo)
+            undo.enter_context(named_servers(broker.url, database.url, private=broker.guarded is not None))
+            up = _Up(site=site, broker=broker, database=database, count=self._count)
+            undo.callback(_stop_workers, up.workers)
             for _ in range(self._count):
-                self.start_worker()
-            undo.enter_context(_watched(self.workers, self._warn))
-            self._undo = undo.pop_all()
+                up.start_worker()
+            undo.enter_context(_watched(up.workers, self._warn))
+            self._up, self.workers = up, up.workers
+            self._lasting = Lasting(self, undo.pop_all(), self._warn, "A stack that no variable holds any more ends")
+            if takes_over:
+                _started[folder.path] = self._lasting
         return self
 
     def stop(self) -> None:
         """Take everything down: workers first, then the servers. Harmless when it is down."""
-        self._undo.close()
+        if self._lasting is not None:
+            self._lasting.end()
 
     def start_worker(self) -> WorkerHandle:
         """Start one more worker.
@@ -170,10 +192,7 @@ class LocalStack:
         StackError
             The stack isn't up, or the process can't be started.
         """
-        up = self._require_up()
-        handle = start_worker(next(self._numbers), self._count, up.urls, up.site)
-        self.workers.append(handle)
-        return handle
+        return self._require_up().start_worker()
 
     def stop_worker(self, handle: WorkerHandle) -> None:
         """Stop one worker, as a preempted node does: it gets SIGTERM and some seconds.
@@ -188,7 +207,7 @@ class LocalStack:
         handle.stop()
 
     def __enter__(self) -> Self:
-        return self.start()
+        return self._start(takes_over=False)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -196,31 +215,54 @@ class LocalStack:
         self.stop()
 
     def _require_up(self) -> _Up:
-        if self._up is None:
+        if self._up is None or self._lasting is None or self._lasting.over:
             raise StackError("this stack isn't up: use it inside `with local_stack() as stack:`")
         return self._up
-
-    def _forget(self) -> None:
-        self._up = None
-
-    def _stop_workers(self) -> None:
-        for worker in self.workers:
-            worker.release()
-        for worker in self.workers:
-            worker.stop()
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Up:
-    """What a stack that is up consists of, besides its workers."""
+    """What a stack that is up consists of."""
 
     site: Site
     broker: Server
     database: Server
+    count: int
+    """Workers that share the machine."""
+    workers: list[WorkerHandle] = field(default_factory=list)
+    numbers: Iterator[int] = field(default_factory=itertools.count)
 
-    @property
-    def urls(self) -> dict[str, str]:
-        return {"AMQP_URL": self.broker.url, "MONGO_URL": self.database.url}
+    def start_worker(self) -> WorkerHandle:
+        urls = {"AMQP_URL": self.broker.url, "MONGO_URL": self.database.url}
+        handle = start_worker(next(self.numbers), self.count, urls, self.site)
+        self.workers.append(handle)
+        return handle
+
+
+def _refuse_half(environ: Mapping[str, str]) -> None:
+    """Refuse a broker that is somebody's with a database that is new, or the reverse.
+
+    The workers would take chunks of studies that their database does not know, and keep those of ours waiting.
+    """
+    named = [name for name in ("AMQP_URL", "MONGO_URL") if environ.get(name)]
+    if len(named) != 1:
+        return
+    (given,) = named
+    missing, what = ("MONGO_URL", "database") if given == "AMQP_URL" else ("AMQP_URL", "broker")
+    raise StackError(
+        f"{given} is set and {missing} is not: a stack with a {what} of its own would mix up its studies with those of "
+        f"others there. Unset {given} to have both servers to yourself, or set {missing} to the {what} that belongs to "
+        f"it; where it has none and is yours alone, start one and name it in {missing}"
+    )
+
+
+def _stop_workers(workers: Iterable[WorkerHandle]) -> None:
+    """Stop workers side by side."""
+    running = list(workers)
+    for worker in running:
+        worker.release()
+    for worker in running:
+        worker.stop()
 
 
 def _stop_servers(servers: Iterable[Server]) -> None:
@@ -232,9 +274,8 @@ def _stop_servers(servers: Iterable[Server]) -> None:
         process.stop()
 
 
-def _start_servers(site: Site, undo: contextlib.ExitStack) -> tuple[Server, Server]:
+def _start_servers(site: Site, environ: Mapping[str, str], undo: contextlib.ExitStack) -> tuple[Server, Server]:
     """Start broker and database side by side; `undo` learns how to stop them."""
-    environ = dict(os.environ)
     up: list[Server] = []
     undo.callback(lambda: _stop_servers(up))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from producer import demo
+from producer import Study, demo
 from producer.cli import main
 
 
@@ -50,12 +50,27 @@ def test_the_demo_searches_and_a_second_run_repeats_nothing(
     assert main(["demo", "--data-dir", folder, "--workers", "0"]) == 0
     out, err = capsys.readouterr()
     assert "All of them ended in an earlier run: nothing is repeated." in err
+    assert "No worker listens" not in err, "nothing waits for one"
     assert any(line.startswith("0 trials ran now. ") for line in out.splitlines())
     assert out.splitlines()[first : best + 5] == lines[first : best + 5]
 
 
 @pytest.mark.usefixtures("stack", "few_points")
-def test_the_demo_uses_servers_that_are_there(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_the_demo_uses_servers_that_are_there_and_says_what_begins_anew(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     assert main(["demo", "--data-dir", str(tmp_path), "--workers", "0"]) == 0
-    out, _ = capsys.readouterr()
+    out, err = capsys.readouterr()
     assert " up --data-dir" not in out
+    assert str(tmp_path) not in out + err, "nothing of the study lies there"
+    (study,) = [line.split()[1] for line in out.splitlines() if line.startswith("  study ")]
+    assert any(line.endswith(f" delete {study}") for line in out.splitlines() if line.startswith("  to begin anew "))
+
+
+@pytest.mark.usefixtures("few_points", "servers")
+def test_the_demo_says_when_no_worker_listens(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(Study, "wait", lambda study: study.cancel())
+    assert main(["demo", "--data-dir", str(tmp_path), "--workers", "0"]) == 1
+    assert "No worker listens, unless all are busy: the trials wait for one." in capsys.readouterr().err

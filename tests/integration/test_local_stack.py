@@ -210,12 +210,13 @@ def test_a_named_folder_keeps_queue_and_results_over_ends_and_kills_and_serves_o
 def test_a_stack_uses_servers_that_the_environment_names(
     private_servers: Urls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("AMQP_URL", private_servers.amqp_url)
-    monkeypatch.setenv("MONGO_URL", private_servers.mongo_url)
+    theirs = (private_servers.amqp_url, f"{private_servers.mongo_url}?appName=theirs")
+    for name, url in zip(("AMQP_URL", "MONGO_URL"), theirs, strict=True):
+        monkeypatch.setenv(name, url)
     before = below(os.getpid())
     with local_stack(workers=0) as stack:
-        assert (stack.amqp_url, stack.mongo_url) == private_servers
-        assert (os.environ["AMQP_URL"], os.environ["MONGO_URL"]) == private_servers
+        assert (stack.amqp_url, stack.mongo_url) == theirs
+        assert (os.environ["AMQP_URL"], os.environ["MONGO_URL"]) == theirs
         assert not {"beam.smp", "epmd"} & {process.name() for process in below(os.getpid()) if process not in before}
     assert all(map(is_open, private_servers)), "they are left alone"
 

@@ -22,6 +22,8 @@ from tuning.errors import InputError, StackError
 from tuning.machine import available_threads
 
 ROOT = Path(producer.__file__).parents[1]
+BEFORE = {"AMQP_URL": "amqp://before", "MONGO_URL": "mongodb://before"}
+PRIVATE = {"AMQP_URL": "amqp://private", "MONGO_URL": "mongodb://private"}
 
 
 @pytest.fixture
@@ -39,11 +41,15 @@ def no_servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Guarded]]:
 
     monkeypatch.setattr(stack, "start_broker", start("broker", "amqp://private"))
     monkeypatch.setattr(stack, "start_database", start("database", "mongodb://private"))
-    monkeypatch.delenv("AMQP_URL", raising=False)
-    monkeypatch.setenv("MONGO_URL", "mongodb://before")
+    for name, url in BEFORE.items():
+        monkeypatch.setenv(name, url)
     yield processes
     for process in processes:
         process.stop()
+
+
+def named() -> dict[str, str]:
+    return {name: os.environ[name] for name in BEFORE if name in os.environ}
 
 
 def running(processes: list[Guarded]) -> list[bool]:
@@ -63,18 +69,16 @@ def test_the_package_exports_what_users_need() -> None:
 
 def test_the_environment_is_set_inside_and_restored_after(no_servers: list[Guarded]) -> None:
     with local_stack(workers=0) as up:
-        assert os.environ["AMQP_URL"] == up.amqp_url == "amqp://private"
-        assert os.environ["MONGO_URL"] == up.mongo_url == "mongodb://private"
+        assert named() == {"AMQP_URL": up.amqp_url, "MONGO_URL": up.mongo_url} == PRIVATE
         assert running(no_servers) == [True, True]
-    assert "AMQP_URL" not in os.environ
-    assert os.environ["MONGO_URL"] == "mongodb://before"
+    assert named() == BEFORE
     assert running(no_servers) == [False, False]
 
 
 def test_an_exception_inside_takes_everything_down_and_goes_on(no_servers: list[Guarded]) -> None:
     with pytest.raises(ZeroDivisionError), local_stack(workers=0):
         _ = 1 / 0
-    assert os.environ["MONGO_URL"] == "mongodb://before"
+    assert named() == BEFORE
     assert running(no_servers) == [False, False]
 
 
@@ -147,7 +151,7 @@ def test_one_server_missing_takes_the_other_down(
     with pytest.raises(StackError, match="no RabbitMQ on this machine"):
         local_stack(workers=0, data_dir=tmp_path).start()
     assert running(no_servers) == [False]
-    assert os.environ["MONGO_URL"] == "mongodb://before"
+    assert named() == BEFORE
 
 
 def test_an_unforeseen_error_is_not_dressed_up(no_servers: list[Guarded], monkeypatch: pytest.MonkeyPatch) -> None:
