@@ -8,7 +8,7 @@ import numbers
 import sys
 import time
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, NoReturn, Self, TypeAlias
 
 from sklearn.base import _fit_context, clone, is_classifier
@@ -29,7 +29,7 @@ from producer.space import Space
 from producer.status import Status
 from producer.study import Study
 from producer.submission import submit_space
-from tuning.errors import InputError, NoResultError, StudyError, TrialError
+from tuning.errors import InputError, NoResultError, StudyError, TrialError, WarrenError
 
 Grids: TypeAlias = list[Mapping[str, Sequence[Any]]]
 
@@ -44,6 +44,10 @@ _CONSTRAINTS: dict[str, Any] = {
     "device": [StrOptions({"cpu", "gpu"}), None],
     "refit_on": [StrOptions({"workers", "here"})],
 }
+
+
+# What only some fits leave behind.
+_OF_A_FIT = ("best_index_", "best_score_", "best_params_", "best_estimator_", "refit_time_", "feature_names_in_")
 
 
 class SearchOnWorkers(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
@@ -115,7 +119,6 @@ class SearchOnWorkers(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has n
         space, candidates = self._checked_space(base_estimator)
         _check_kernel(base_estimator, X)
         folds = self._drawn(cv.split(X, y, **split))
-        several = hasattr(scorers, "_scorers")
         if self.verbose > 0:
             fits = space.size * len(folds)
             sys.stdout.write(f"Fitting {len(folds)} folds for each of {space.size} candidates, totalling {fits} fits\n")
@@ -130,7 +133,7 @@ class SearchOnWorkers(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has n
             groups=split.get("groups") if self.validation_fraction is not None else None,
             sample_weight=weights,
             weigh_scores=weigh_scores,
-            refit=self.refit if several and isinstance(self.refit, str) else None,
+            refit=self.refit if hasattr(scorers, "_scorers") and isinstance(self.refit, str) else None,
             n_chunks=self.n_chunks,
             share_fits=self.share_fits,
             name=self.name,
@@ -142,22 +145,33 @@ class SearchOnWorkers(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has n
             device=self.device,
         )
         self._wait(self.study_)
-        results = read_cv_results(self.study_._store, self.study_.id, space, self.study_._objective, candidates)
+        self._set_results(
+            read_cv_results(self.study_._store, self.study_.id, space, self.study_._objective, candidates),
+            scorers,
+            best_by,
+        )
+        if self.refit:
+            began = time.time()
+            with _keeping_results(self.study_):
+                self.best_estimator_ = self._refitted(base_estimator, X, y, routed.estimator.fit)
+            self.refit_time_ = time.time() - began
+            if hasattr(self.best_estimator_, "feature_names_in_"):
+                self.feature_names_in_ = self.best_estimator_.feature_names_in_
+        return self
+
+    def _set_results(self, results: Mapping[str, Any], scorers: Any, best_by: str) -> None:
+        """Set what the search has found, and take away what an earlier `fit` found: a refit may yet fail."""
+        for name in _OF_A_FIT:
+            vars(self).pop(name, None)
+        several = hasattr(scorers, "_scorers")
         self.multimetric_ = several
+        self.scorer_ = scorers._scorers if several else scorers
+        self.cv_results_ = results
         if self.refit or not several:
             self.best_index_ = self._select_best_index(self.refit, best_by, results)
             if not callable(self.refit):
                 self.best_score_ = results[f"mean_test_{best_by}"][self.best_index_]
             self.best_params_ = results["params"][self.best_index_]
-        if self.refit:
-            began = time.time()
-            self.best_estimator_ = self._refitted(base_estimator, X, y, routed.estimator.fit)
-            self.refit_time_ = time.time() - began
-            if hasattr(self.best_estimator_, "feature_names_in_"):
-                self.feature_names_in_ = self.best_estimator_.feature_names_in_
-        self.scorer_ = scorers._scorers if several else scorers
-        self.cv_results_ = results
-        return self
 
     def _checked_space(self, estimator: Any) -> tuple[Space, Sequence[Mapping[str, Any]] | None]:
         grids, candidates = self._search_space()
@@ -214,10 +228,7 @@ class SearchOnWorkers(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has n
         """Return the best candidate, fitted on all rows."""
         index = int(self.best_index_)
         if self.refit_on == "workers":
-            try:
-                return self.study_.best_model(index)
-            except KeyboardInterrupt:
-                raise _interrupted(self.study_) from None
+            return self.study_.best_model(index)
         trial = self.study_._store.trials.one(self.study_.id, index) or {}
         if trial.get("mean_best_iteration") is None:
             # Cloned, the parameters too, for they may be estimators.
@@ -250,6 +261,24 @@ def _interrupted(study: Study) -> KeyboardInterrupt:
         f"study {study.id!r} goes on without this cell: fit(...) with the same data goes on waiting, and "
         f"Study.attach({study.id!r}) follows, steers and reads it from anywhere; its cancel() ends it"
     )
+
+
+@contextlib.contextmanager
+def _keeping_results(study: Study) -> Iterator[None]:
+    """Say, whatever ends a refit, that the results of the search are there."""
+    there = f"cv_results_ and best_params_ are set, and study {study.id!r} keeps them"
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"{there}; a model that a worker trains goes on without this cell: fit(...) with the same data goes on "
+            f"waiting, and so does Study.attach({study.id!r}).best_model()"
+        ) from None
+    except WarrenError as exc:
+        raise type(exc)(f"{str(exc).rstrip('.')}. The search itself is done: {there}") from exc
+    except Exception as exc:  # the estimator's own, with refit_on="here"
+        exc.add_note(f"The search itself is done: {there}")
+        raise
 
 
 def _no_fits() -> NoReturn:
