@@ -20,6 +20,8 @@ STATUS_FIELDS = (
     "finished_at",
     "dead_letters",
     "estimates",
+    "publications",
+    "missing",
 )
 # Trials that a sentence names before it counts the others.
 _NAMED = 3
@@ -53,6 +55,9 @@ class Status:
         The trials in messages that no worker can use.
     dead_reasons : tuple of str
         Why not.
+    lost : int
+        Trials that are neither done, nor in the queue, nor with a worker: the broker has removed them
+        (`producer.missing`).
     """
 
     id: str
@@ -73,6 +78,7 @@ class Status:
     finished_at: datetime | None
     dead_numbers: tuple[int, ...] = ()
     dead_reasons: tuple[str, ...] = ()
+    lost: int = 0
 
     @property
     def done(self) -> int:
@@ -102,6 +108,18 @@ class Status:
             f"study.retry_failed() or `warren retry {self.id}`"
         )
 
+    @property
+    def lost_text(self) -> str:
+        """What the broker has removed, and the way out; empty where it has removed nothing."""
+        if not self.lost:
+            return ""
+        are = "1 trial is" if self.lost == 1 else f"{self.lost:,} trials are"
+        return (
+            f"{are} neither done, nor in the queue, nor with a worker: the broker has removed them (a purge, a queue "
+            f"that was deleted, a policy, or a volume that it lost). study.resume() or `warren resume {self.id}` "
+            "publishes them again"
+        )
+
     @classmethod
     def of(cls, study: Document) -> Status:
         """Read a study document."""
@@ -127,7 +145,18 @@ class Status:
             finished_at=study.get("finished_at"),
             dead_numbers=tuple(sorted({number for letter in letters for number in letter["numbers"]})),
             dead_reasons=tuple(dict.fromkeys(letter["reason"] for letter in letters)),
+            lost=_lost(study),
         )
+
+
+def _lost(study: Document) -> int:
+    """Count the trials of which nothing is seen any more, where that was noted and still holds."""
+    progress, missing = study["progress"], study.get("missing") or {}
+    done = progress["complete"] + progress["failed"]
+    holds = missing.get("publication") == study.get("publications") and missing.get("done") == done
+    if not (study["state"] == "RUNNING" and missing.get("sure") and holds):
+        return 0
+    return max(0, int(study["n_trials"] - done - progress["dead"]))
 
 
 def name_trials(numbers: Sequence[int]) -> str:

@@ -133,3 +133,18 @@ def versions(package: str) -> dict[str, str]:
                 found[library] = metadata.version(name)
                 break
     return found
+
+
+def oom_kills() -> int | None:
+    """Return how many processes the kernel has ended for want of memory, in any control group, since it booted.
+
+    Returns
+    -------
+    int or None
+        None where it does not say: before Linux 4.13, or elsewhere (``oom_kill`` in proc_vmstat(5)).
+    """
+    try:
+        lines = Path("/proc/vmstat").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(count) for name, _, count in (line.partition(" ") for line in lines) if name == "oom_kill"), None)
