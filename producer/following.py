@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from producer.lanes import unheard_gpu_chunks
+from producer.missing import LOOK_SECONDS, STILL_SECONDS, look_closely, stands_still
 from producer.outage import Outage, bounded
 from producer.status import STATUS_FIELDS, Status
 from tuning.errors import StoreError, StudyError
@@ -36,8 +37,10 @@ _UNHEARD_SECONDS = 15.0
 _ENDED = ("COMPLETE", "CANCELLED")
 
 
-def look(store: Store, study_id: str) -> Status:
+def look(store: Store, study_id: str, settings: Settings | None = None) -> Status:
     """Return how far a study is: one read, whatever its size.
+
+    Of a study that stands still the broker is asked now and then what is left of it, where `settings` name one.
 
     Raises
     ------
@@ -49,6 +52,8 @@ def look(store: Store, study_id: str) -> Status:
     document = store.study(study_id, STATUS_FIELDS)
     if document is None:
         raise gone(study_id)
+    if settings is not None and stands_still(document) and look_closely(store, settings, study_id):
+        return look(store, study_id)
     return Status.of(document)
 
 
@@ -96,6 +101,7 @@ class Follower:
         # When the last trial ended, as far as it was seen, and whether it was told that nobody takes what wants a GPU.
         self._moved_at = self._changed_at
         self._told_unheard = False
+        self._look_closely_at = self._changed_at + STILL_SECONDS
 
     def run(self) -> None:
         """Return when every trial has ended or the study is cancelled.
@@ -105,7 +111,7 @@ class Follower:
         TimeoutError
             The time is over.
         StudyError
-            No worker can use what is left, or the study was deleted.
+            No worker can use what is left, the broker has removed it, or the study was deleted.
         KeyboardInterrupt
             It was interrupted; a note to it says how to come back.
         """
@@ -145,9 +151,14 @@ class Follower:
             poll = min(_LONGEST_POLL, poll * 1.2)
 
     def _see(self) -> Status:
-        """Return the status; counted anew where a count may have been missed."""
+        """Return the status; counted anew where a count may have been missed, and what is left of it looked for."""
         status = self._look()
         moment = time.monotonic()
+        if self._settings is not None and status.state == "RUNNING" and moment >= self._look_closely_at:
+            self._look_closely_at = moment + LOOK_SECONDS
+            with self._store.within(max(_LEAST_LOOK_SECONDS, min(_RECOUNT_SECONDS, self._left()))):
+                look_closely(self._store, self._settings, self._id)
+            status = self._look()
         if status.done != self._done:
             self._done, self._changed_at, self._moved_at = status.done, moment, moment
         elif status.state == "RUNNING" and moment - self._changed_at > self._patience:
@@ -166,7 +177,9 @@ class Follower:
             return look(self._store, self._id)
 
     def _tell(self, status: Status) -> None:
-        """Say which trials no worker can use; raise where no others are left."""
+        """Say which trials no worker can use; raise where no others are left, or nothing is left of them."""
+        if status.lost:
+            raise StudyError(f"study {self._id}: {status.lost_text}")
         if status.dead and status.done + status.dead >= status.total:
             raise StudyError(f"study {self._id}: {status.dead_text}")
         if status.dead > self._told_dead:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from producer.lanes import choose_lane
 from producer.outage import Outage, ride_over
@@ -16,6 +16,7 @@ from producer.planning.order import Plan
 from producer.planning.sizes import Planned, cut
 from producer.publisher import publish
 from producer.space import Space
+from tuning.broker import DATABASE_HEADER, URL_HEADER
 from tuning.devices import wants_gpu
 from tuning.documents import Document, now
 from tuning.errors import BrokerError, InputError, StoreError, StudyError
@@ -136,6 +137,7 @@ def publish_missing(store: Store, settings: Settings, study_id: str, objective: 
     ride = ride_over(settings, Outage(logger, "the database"), f"publishing study {study_id} waits for the database")
     try:
         begun = _begin(store, settings, study_id, ride)
+        headers = {DATABASE_HEADER: ride(store.identity), URL_HEADER: store.url}
         generation: int = begun["publications"]
         finished = ride(store.trials.finished_numbers, study_id)
         if finished or begun["progress"]["complete"] or begun["progress"]["failed"]:
@@ -171,7 +173,7 @@ def publish_missing(store: Store, settings: Settings, study_id: str, objective: 
             share_fits=begun.get("share_fits", True),
             allow=settings.allow,
         )
-        on_gpu = _publish(settings, begun, _messages(made, planned), missing)
+        on_gpu = _publish(settings, begun, _messages(made, planned), missing, headers)
     # Only now do workers drop what earlier publications left in the queue: one cut short takes nothing away.
     ended = {
         "$max": {"generation": generation},
@@ -210,7 +212,9 @@ def _begin(store: Store, settings: Settings, study_id: str, ride: Patience) -> D
     return begun
 
 
-def _publish(settings: Settings, study: Document, messages: Iterable[Message], missing: int) -> int:
+def _publish(
+    settings: Settings, study: Document, messages: Iterable[Message], missing: int, headers: Mapping[str, str]
+) -> int:
     """Publish messages to where they say or else a study's lane, and return how many trials wait for a GPU.
 
     An error says how many trials are in the queue.
@@ -223,7 +227,7 @@ def _publish(settings: Settings, study: Document, messages: Iterable[Message], m
         on_gpu += message.n_trials if message.queue == GPU_QUEUE else 0
 
     try:
-        publish(settings, study["queue"], messages, priority=study.get("priority", 1), on_safe=count)
+        publish(settings, study["queue"], messages, priority=study.get("priority", 1), headers=headers, on_safe=count)
     except BrokerError as exc:
         raise BrokerError(
             f"{exc}. {safe:,} of {missing:,} trials of study {study['_id']!r} are in the queue; study.resume() "

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import pika
@@ -60,11 +61,13 @@ class _Session:
         queue: str,
         outbox: Outbox,
         priority: int | None,
+        headers: Mapping[str, str],
         on_blocked: Callable[[str], None],
     ) -> None:
         self._queue = queue
         self._outbox = outbox
         self._priority = priority
+        self._headers = dict(headers)
         self._on_blocked = on_blocked
         self._patience = settings.patience_seconds
         self._url = redact(settings.amqp_url)
@@ -132,6 +135,7 @@ class _Session:
                 app_id="warren",
                 message_id=message.id,
                 priority=self._priority,
+                headers=self._headers,
                 timestamp=int(time.time()),
             )
             queue = message.queue or self._queue
@@ -191,6 +195,7 @@ def publish(
     messages: Iterable[Message],
     *,
     priority: int | None = None,
+    headers: Mapping[str, str] = MappingProxyType({}),
     on_safe: Callable[[Message], None] = lambda _: None,
 ) -> int:
     """Publish messages to a queue, and return when the broker has all of them safe.
@@ -208,6 +213,8 @@ def publish(
         Walked lazily.
     priority : int, default=None
         AMQP's property of that name.
+    headers : mapping of str to str, default={}
+        Of each message.
     on_safe : callable, default=nothing
         Called with each message that the broker has safe.
 
@@ -244,7 +251,7 @@ def publish(
         wait=bounded(time.sleep),
         on_away=begin_outage,
     )
-    connect = partial(_Session, settings, queue, box, priority, begin_outage)
+    connect = partial(_Session, settings, queue, box, priority, headers, begin_outage)
     with _quiet_driver():
         broker.check(settings)  # every queue is declared now, and the common faults are reported
         box.prime()

@@ -22,6 +22,8 @@ STATUS_FIELDS = (
     "dead_letters",
     "estimates",
     "versions",
+    "publications",
+    "missing",
 )
 # Trials that a sentence names before it counts the others.
 _NAMED = 3
@@ -58,6 +60,9 @@ class Status:
     versions : tuple of str
         In what the notebook that submitted it differs from the workers, and they from it; empty texts where nothing
         does.
+    lost : int
+        Trials that are neither done, nor in the queue, nor with a worker: the broker has removed them
+        (`producer.missing`).
     """
 
     id: str
@@ -79,6 +84,7 @@ class Status:
     dead_numbers: tuple[int, ...] = ()
     dead_reasons: tuple[str, ...] = ()
     versions: tuple[str, str] = ("", "")
+    lost: int = 0
 
     @property
     def done(self) -> int:
@@ -117,6 +123,18 @@ class Status:
             "notebook computes, and models may not load there. Give both sides the same Python and requirements"
         )
 
+    @property
+    def lost_text(self) -> str:
+        """What the broker has removed, and the way out; empty where it has removed nothing."""
+        if not self.lost:
+            return ""
+        are = "1 trial is" if self.lost == 1 else f"{self.lost:,} trials are"
+        return (
+            f"{are} neither done, nor in the queue, nor with a worker: the broker has removed them (a purge, a queue "
+            f"that was deleted, a policy, or a volume that it lost). study.resume() or `warren resume {self.id}` "
+            "publishes them again"
+        )
+
     @classmethod
     def of(cls, study: Document) -> Status:
         """Read a study document."""
@@ -143,7 +161,18 @@ class Status:
             dead_numbers=tuple(sorted({number for letter in letters for number in letter["numbers"]})),
             dead_reasons=tuple(dict.fromkeys(letter["reason"] for letter in letters)),
             versions=differences(study.get("versions", {}), progress.get("versions", {})),
+            lost=_lost(study),
         )
+
+
+def _lost(study: Document) -> int:
+    """Count the trials of which nothing is seen any more, where that was noted and still holds."""
+    progress, missing = study["progress"], study.get("missing") or {}
+    done = progress["complete"] + progress["failed"]
+    holds = missing.get("publication") == study.get("publications") and missing.get("done") == done
+    if not (study["state"] == "RUNNING" and missing.get("sure") and holds):
+        return 0
+    return max(0, int(study["n_trials"] - done - progress["dead"]))
 
 
 def name_trials(numbers: Sequence[int]) -> str:

@@ -105,14 +105,17 @@ class Study(Outcome):
             return f"<Study {self.id}: deleted>"
         best = "" if status.best_score is None else f", best {status.best_score:.4f}"
         failed = f", {status.failed:,} failed" if status.failed else ""
-        dead = f"; {status.dead_text}" if status.dead else ""
+        dead = "".join(f"; {text}" for text in (status.dead_text, status.lost_text) if text)
         return f"<Study {self.id}: {status.state}, {status.done:,}/{status.total:,} trials{failed}{best}{dead}>"
 
     # ----------------------------------------------------------------- following
 
     def status(self) -> Status:
-        """Return how far the study is: one read, whatever its size."""
-        return look(self._store, self.id)
+        """Return how far the study is: one read, whatever its size.
+
+        Of a study that stands still the broker is asked now and then whether its trials are still there.
+        """
+        return look(self._store, self.id, self._settings)
 
     def wait(self, timeout: float | None = None, progress: bool = True) -> Study:
         """Follow the study until every trial has ended or it is cancelled.
@@ -136,8 +139,8 @@ class Study(Outcome):
         TimeoutError
             The time is over; the study goes on.
         StudyError
-            What is left lies in messages that no worker can use; the text names the trials, and says why and what to
-            do. Or the study was deleted.
+            What is left lies in messages that no worker can use, or was removed by the broker; the text says which and
+            why, and what to do. Or the study was deleted.
         """
         status = self.status()
         deadline = time.monotonic() + timeout if timeout is not None else float("inf")

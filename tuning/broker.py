@@ -5,8 +5,12 @@ Both sides declare the same topology from here: a queue declared with other argu
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
 import pika
@@ -17,6 +21,7 @@ from pika.adapters.utils.connection_workflow import AMQPConnectorException
 from tuning import tls
 from tuning.errors import BrokerError, InputError
 from tuning.names import DEAD_QUEUE, GPU_QUEUE, LANES
+from tuning.parameters import plain
 from tuning.settings import Settings, redact
 
 # A chunk may be delivered this often before the broker itself dead-letters it. Evictions count here
@@ -35,7 +40,31 @@ QUEUE_ARGUMENTS = {
     "x-dead-letter-exchange": "",
     "x-dead-letter-routing-key": DEAD_QUEUE,
 }
-DEAD_ARGUMENTS = {"x-queue-type": "quorum"}
+# What lies here has nowhere else to go: RabbitMQ 4 would drop what was looked at, and given back, 20 times.
+DEAD_ARGUMENTS = {"x-queue-type": "quorum", "x-delivery-limit": 1_000_000}
+
+# Headers of a message: the database that its study lies in (`tuning.identity`) and that database's URL without its
+# password; why it is among the dead letters; and that somebody had it before, which the broker does not say of a copy.
+DATABASE_HEADER = "x-warren-database"
+URL_HEADER = "x-warren-database-url"
+REASON_HEADER = "x-warren-reason"
+AGAIN_HEADER = "x-warren-again"
+_LONGEST_URL = 300
+_JSON = "application/json"
+# Dead letters that are read in one go, and bytes of them: they are in memory meanwhile.
+_MOST_READ = 5_000
+_MOST_BYTES = 64 * 2**20
+# One that came back so often is published afresh instead of given back: RabbitMQ 4 drops it after 20 returns where the
+# queue was declared by an earlier version of ours, without a limit of its own.
+_MOST_RETURNS = 10
+# Why RabbitMQ moves a message among the dead letters (https://www.rabbitmq.com/docs/dlx).
+_DEATHS = {
+    "maxlen": "its queue was full (max-length)",
+    "expired": "it waited longer than it may (message-ttl)",
+    "delivery_limit": "it was given back more often than it may (delivery-limit)",
+    "rejected": "somebody rejected it",
+}
+_NOT_FOUND = 404
 
 
 def parameters(settings: Settings, connection_name: str) -> pika.URLParameters:
@@ -84,9 +113,114 @@ def parameters(settings: Settings, connection_name: str) -> pika.URLParameters:
 
 def declare(channel: BlockingChannel) -> None:
     """Declare all queues, durable and replicated; harmless when they are there."""
-    channel.queue_declare(DEAD_QUEUE, durable=True, arguments=DEAD_ARGUMENTS)
+    if not _is_there(channel, DEAD_QUEUE):
+        channel.queue_declare(DEAD_QUEUE, durable=True, arguments=DEAD_ARGUMENTS)
     for queue in (*LANES, GPU_QUEUE):
         channel.queue_declare(queue, durable=True, arguments=QUEUE_ARGUMENTS)
+
+
+def _is_there(channel: BlockingChannel, queue: str) -> bool:
+    """Say whether a queue exists, whatever its arguments: those of an older version had no limit, and can't change."""
+    try:
+        with _silent_driver(), channel.connection.channel() as asking:  # an answer of no closes it
+            asking.queue_declare(queue, passive=True)
+    except pika.exceptions.ChannelClosedByBroker as exc:
+        if exc.reply_code != _NOT_FOUND:
+            raise
+        return False
+    return True
+
+
+@contextmanager
+def _silent_driver() -> Iterator[None]:
+    """Keep pika from warning of a channel that the broker closes: that is an answer."""
+    driver = logging.getLogger("pika.channel")
+    before, driver.disabled = driver.disabled, True
+    try:
+        yield
+    finally:
+        driver.disabled = before
+
+
+def database_of(properties: pika.BasicProperties) -> tuple[str | None, str]:
+    """Return the id of the database that a message names, or None, and its URL as far as it can be shown."""
+    headers = properties.headers or {}
+    database, url = headers.get(DATABASE_HEADER), headers.get(URL_HEADER)
+    if not isinstance(database, str) or not re.fullmatch("[0-9a-f]{32}", database):
+        return None, ""
+    return database, url if isinstance(url, str) and url.isprintable() and len(url) <= _LONGEST_URL else ""
+
+
+def copied(properties: pika.BasicProperties, **headers: Any) -> pika.BasicProperties:
+    """Return the properties of a fresh copy of a message: what it says of itself, and further headers.
+
+    Of a message's headers only ours are copied, which are short: anybody may have written the others.
+    """
+    database, url = database_of(properties)
+    own = {} if database is None else {DATABASE_HEADER: database, URL_HEADER: url}
+    return pika.BasicProperties(
+        delivery_mode=2,
+        content_type=_JSON,
+        priority=properties.priority,
+        message_id=properties.message_id,
+        headers=own | headers,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeadLetter:
+    """What lies in ``chunks.dead``.
+
+    Attributes
+    ----------
+    body : bytes
+    database : str or None
+        The id of the database that it belongs to, if it says so.
+    reason : str
+        Why it lies there.
+    told : bool
+        Whether a worker put it there, which has told its study.
+    """
+
+    body: bytes
+    database: str | None
+    reason: str
+    told: bool
+
+
+def dead_letters(channel: BlockingChannel) -> Iterator[DeadLetter]:
+    """Read the dead letters, each once; they are there again, in their order, when this ends, however it does."""
+    with channel.connection.channel() as reading:
+        reading.confirm_delivery()
+        left, size = 1, 0
+        for number in range(_MOST_READ):
+            method, properties, body = reading.basic_get(DEAD_QUEUE) if left else (None, None, b"")
+            if method is None or properties is None:
+                break
+            # Copies of those before lie behind them.
+            left = left - 1 if number else method.message_count
+            headers = dict(properties.headers or {})
+            told = headers.get(REASON_HEADER)
+            reason = str(told) if told else _death(headers.get("x-death"))
+            yield DeadLetter(body=body, database=database_of(properties)[0], reason=reason, told=bool(told))
+            returns = headers.pop("x-delivery-count", 0)
+            if isinstance(returns, int) and returns >= _MOST_RETURNS:
+                properties.headers, properties.delivery_mode = headers, 2
+                reading.basic_publish("", DEAD_QUEUE, body, properties, mandatory=True)
+                reading.basic_ack(method.delivery_tag)
+            elif (size := size + len(body)) > _MOST_BYTES:
+                break
+        reading.basic_nack(0, multiple=True, requeue=True)
+
+
+def _death(deaths: object) -> str:
+    """Say why the broker set a message aside, by its header ``x-death``."""
+    last = deaths[0] if isinstance(deaths, list) and deaths else None
+    if not isinstance(last, dict) or "reason" not in last:
+        return f"somebody put it into {DEAD_QUEUE}"
+    why = _DEATHS.get(str(last["reason"]), f"its reason is {plain(str(last['reason']))}")
+    queue = last.get("queue")
+    return f"RabbitMQ took it from {queue if queue in {*LANES, GPU_QUEUE} else 'a queue'}: {why}"
 
 
 def explain(settings: Settings, exc: BaseException) -> BrokerError:

@@ -97,3 +97,18 @@ def cpu_model() -> str:
     info = Path("/proc/cpuinfo")
     found = re.search(r"^model name\s*:\s*(.+)$", info.read_text(), re.MULTILINE) if info.exists() else None
     return found[1] if found else platform.processor() or platform.machine()
+
+
+def oom_kills() -> int | None:
+    """Return how many processes the kernel has ended for want of memory, in any control group, since it booted.
+
+    Returns
+    -------
+    int or None
+        None where it does not say: before Linux 4.13, or elsewhere (``oom_kill`` in proc_vmstat(5)).
+    """
+    try:
+        lines = Path("/proc/vmstat").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(count) for name, _, count in (line.partition(" ") for line in lines) if name == "oom_kill"), None)

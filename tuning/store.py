@@ -17,7 +17,7 @@ from datetime import UTC
 from typing import TYPE_CHECKING
 
 import pymongo
-from pymongo import MongoClient, ReturnDocument, WriteConcern
+from pymongo import MongoClient, ReadPreference, ReturnDocument, WriteConcern
 from pymongo.errors import (
     ConfigurationError,
     DuplicateKeyError,
@@ -25,11 +25,13 @@ from pymongo.errors import (
     OperationFailure,
     PyMongoError,
 )
+from pymongo.read_concern import ReadConcern
 
 from tuning.blobs import Blobs
 from tuning.counts import best_of, increments
 from tuning.documents import Document, now
 from tuning.errors import InputError, StoreError
+from tuning.identity import Identity
 from tuning.settings import Settings, redact
 from tuning.tables import Tables
 from tuning.tls import advice, mongo_options
@@ -97,13 +99,25 @@ class Store:
                 f"MONGO_URL {self.url!r} can't be used: write mongodb://user:password@host:27017/tuning; "
                 "the path names the database, and files that its options name must be there"
             ) from None
-        self._studies = database.get_collection("studies", write_concern=_DURABLE)
-        self.trials = Trials(database.get_collection("trials", write_concern=_DURABLE), self._explain)
-        self.unfinished = Unfinished(database.get_collection("unfinished", write_concern=_DURABLE), self._explain)
+        # What is read decides what is trained, dropped and deleted: it comes from the primary, whatever the URL says,
+        # for a secondary that lags knows neither the newest study nor its newest state.
+        database = database.with_options(
+            read_preference=ReadPreference.PRIMARY, read_concern=ReadConcern("majority"), write_concern=_DURABLE
+        )
+        self._studies = database["studies"]
+        # What says of a study that it was deleted, and not lost.
+        self._deleted = database["deleted"]
+        self._identity = Identity(database["identity"], self._explain)
+        self.trials = Trials(database["trials"], self._explain)
+        self.unfinished = Unfinished(database["unfinished"], self._explain)
         self.database = database.name
-        self.datasets = Blobs(database.with_options(write_concern=_DURABLE), "datasets")
-        self.models = Blobs(database.with_options(write_concern=_DURABLE), "models")
-        self.tables = Tables(self.trials, Blobs(database.with_options(write_concern=_DURABLE), "results"))
+        self.datasets = Blobs(database, "datasets")
+        self.models = Blobs(database, "models")
+        self.tables = Tables(self.trials, Blobs(database, "results"))
+
+    def identity(self) -> str:
+        """Return the id of this database, which every message of its studies carries."""
+        return self._identity.read()
 
     def why_not(self) -> str | None:
         """Return why the database can't be used, as its driver last saw it, or None. Waits for nothing."""
@@ -161,6 +175,7 @@ class Store:
             The study document; ``_id`` is its id.
         """
         try:
+            self._deleted.delete_one({"_id": definition["_id"]})
             self._studies.insert_one(definition)
         except DuplicateKeyError:
             return False
@@ -187,14 +202,44 @@ class Store:
     def delete_study(self, study_id: str) -> Document | None:
         """Delete a study with its trials; return its document, or None where there was none.
 
-        The study goes first: from then on workers drop its chunks, and what they still write of it.
+        The study goes first, but for a note that it was deleted: from then on workers drop its chunks, and what they
+        still write of it.
         """
         try:
+            self._deleted.update_one({"_id": study_id}, {"$set": {"deleted_at": now()}}, upsert=True)
             study = self._studies.find_one_and_delete({"_id": study_id})
         except PyMongoError as exc:
             raise self._explain(exc) from exc
         self.delete_results(study_id)
         return study
+
+    def surely_unwanted(self, study_id: str, generation: int) -> bool:
+        """Say whether it is certain that nobody wants a chunk: only then may a worker drop it.
+
+        Asked by a write that a majority must have: no server can give that answer that lags, or that others have voted
+        out meanwhile.
+
+        Parameters
+        ----------
+        study_id : str
+        generation : int
+            The chunk's.
+
+        Returns
+        -------
+        bool
+            Whether the study was deleted, does not run, or was published anew. False for a study of which nothing is
+            known.
+        """
+        unwanted = {"$or": [{"state": {"$ne": "RUNNING"}}, {"generation": {"$gt": generation}}]}
+        asked = {"$set": {"dropped_at": now()}}
+        try:
+            deleted = self._deleted.update_one({"_id": study_id}, asked).matched_count
+            if deleted and self._studies.find_one({"_id": study_id}, {"_id": 1}) is None:
+                return True
+            return bool(self._studies.update_one({"_id": study_id, **unwanted}, asked).matched_count)
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc
 
     def models_of(self, study_id: str) -> list[str]:
         """Return the ids of the studies whose one trial fits a model for a study."""

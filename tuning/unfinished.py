@@ -4,19 +4,21 @@ One document a trial, under the trial's own id, in the collection ``unfinished``
 So whoever takes a chunk over starts at the first missing fold, and a trial that kills its process is told from one that
 was at the wrong place: tries are counted here, evictions are not.
 
-Beside them lies one document for each chunk that was delivered again, under ``<study>/<generation>/<index>``: how often
-in a row its workers have vanished with nothing done.
+Beside them lies one document for each chunk that a worker has in hand, under ``<study>/<generation>/<index>``: who
+that is, when it was last seen, and how many in a row have begun it with nothing done. One more, under that name and
+``/lost``, says which workers have lost their training process with it before a trial began.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
 import pymongo
+from pymongo import WriteConcern
 from pymongo.collection import Collection
 from pymongo.errors import PyMongoError
 
@@ -25,6 +27,8 @@ from tuning.errors import StoreError
 
 # Ids in a question: a server takes 16 MiB, and an id has up to two hundred bytes.
 _PAGE = 10_000
+# By the server's clock: those of workers differ.
+_SEEN: Document = {"$currentDate": {"seen_at": True}}
 
 
 def pages(numbers: Iterable[int]) -> Iterator[list[int]]:
@@ -120,6 +124,25 @@ class Try:
     at: datetime
 
 
+@dataclass(frozen=True, kw_only=True)
+class Losses:
+    """Training processes that were lost with a chunk before a trial began, since its study last got on.
+
+    Attributes
+    ----------
+    workers : frozenset of str
+        Who lost one for which the chunk may be to blame.
+    times : int
+        How many of those were lost.
+    killed : int
+        How many were killed by somebody.
+    """
+
+    workers: frozenset[str]
+    times: int
+    killed: int
+
+
 class Unfinished:
     """The collection ``unfinished`` of one database.
 
@@ -137,6 +160,8 @@ class Unfinished:
 
     def __init__(self, collection: Collection[Document], explain: Callable[[PyMongoError], StoreError]) -> None:
         self._collection = collection
+        # Who holds what is written often, and is worth no wait for a disk: what is lost of it is written again.
+        self._held = collection.with_options(write_concern=WriteConcern(w=1))
         self._explain = explain
 
     def keep_folds(self, folds: Iterable[DoneFold]) -> None:
@@ -263,8 +288,8 @@ class Unfinished:
 
     # ------------------------------------------------------------------- chunks
 
-    def chunk_begins_again(self, chunk: str, done: int) -> int:
-        """Note that a worker begins a chunk that was delivered before.
+    def chunk_begins(self, chunk: str, done: int, worker: str, held_seconds: float, *, again: bool) -> int:
+        """Note that a worker begins a chunk, and has it in hand.
 
         Parameters
         ----------
@@ -272,23 +297,92 @@ class Unfinished:
             ``<study>/<generation>/<index>``.
         done : int
             Folds and trials of it that are there by now.
+        worker : str
+        held_seconds : float
+            How long it may not be heard of, and the chunk is still its own.
+        again : bool
+            Whether somebody may have had it before.
 
         Returns
         -------
         int
-            How many workers before this one have begun so, and vanished with nothing more done.
+            How many workers before this one have begun it, one after the other, and vanished with nothing more done.
         """
         try:
-            before = self._collection.find_one({"_id": chunk})
+            before = self._collection.find_one({"_id": chunk}) if again else None
             vanished = before["begun"] if before and before["done"] == done else 0
-            self._collection.replace_one({"_id": chunk}, {"begun": vanished + 1, "done": done}, upsert=True)
+            note = {"begun": vanished + 1, "done": done, "worker": worker, "held_seconds": held_seconds}
+            self._held.update_one({"_id": chunk}, {"$set": note, **_SEEN}, upsert=True)
         except PyMongoError as exc:
             raise self._explain(exc) from exc
         return int(vanished)
 
-    def chunk_ends(self, chunk: str) -> None:
-        """Note that a worker has ended its work on a chunk in good order, or gave it back."""
+    def chunk_held(self, chunk: str, worker: str) -> None:
+        """Note that a worker still has a chunk in hand."""
         try:
-            self._collection.delete_one({"_id": chunk})
+            self._held.update_one({"_id": chunk, "worker": worker}, _SEEN)
         except PyMongoError as exc:
             raise self._explain(exc) from exc
+
+    def chunk_ends(self, chunk: str, worker: str) -> None:
+        """Note that a worker has ended its work on a chunk in good order, or gave it back."""
+        try:
+            self._held.delete_one({"_id": chunk, "worker": worker})
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc
+
+    def holders(self, study_id: str = "") -> set[str]:
+        """Return the workers that have a chunk of a study in hand; of any study by default.
+
+        A worker that vanished counts until it has not been heard of for so long that its broker has taken its chunk
+        back.
+        """
+        mine = {"_id": {"$gte": f"{study_id}/", "$lt": f"{study_id}0"}} if study_id else {}
+        try:
+            found = list(self._collection.find({**mine, "held_seconds": {"$gt": 0}}))
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc
+        moment = self.moment()  # by the clock that has noted it
+        return {
+            one["worker"] for one in found if (moment - one["seen_at"]).total_seconds() < float(one["held_seconds"])
+        }
+
+    def moment(self) -> datetime:
+        """Return the time by the server's clock, UTC."""
+        try:
+            moment: datetime = self._collection.database.command("hello")["localTime"]
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+    def chunk_lost(self, chunk: str, worker: str, last_result_at: datetime | None, *, blamed: bool) -> Losses:
+        """Note that a worker has lost its training process with a chunk before a trial began.
+
+        Parameters
+        ----------
+        chunk, worker : str
+        last_result_at : datetime or None
+            When a trial of its study last ended: what was lost before that is forgotten, for where a study gets on its
+            data and libraries are well.
+        blamed : bool
+            Whether the chunk may be at fault; not where somebody killed the process.
+
+        Returns
+        -------
+        Losses
+            With this one.
+        """
+        name = {"_id": f"{chunk}/lost"}
+        try:
+            found = self._collection.find_one(name) or {}
+            known = found if found.get("last_result_at") == last_result_at else {}
+            losses = Losses(
+                workers=frozenset({*known.get("workers", ()), *([worker] if blamed else [])}),
+                times=known.get("times", 0) + blamed,
+                killed=known.get("killed", 0) + (not blamed),
+            )
+            note = vars(losses) | {"workers": sorted(losses.workers), "last_result_at": last_result_at}
+            self._collection.replace_one(name, note, upsert=True)
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc
+        return losses

@@ -13,14 +13,26 @@ from collections.abc import Callable, Sequence
 
 import pika
 
-from tuning.broker import DELIVERY_LIMIT, DRIVER_ERRORS, declare, explain, parameters
+from tuning.broker import (
+    AGAIN_HEADER,
+    DELIVERY_LIMIT,
+    DRIVER_ERRORS,
+    REASON_HEADER,
+    copied,
+    database_of,
+    declare,
+    explain,
+    parameters,
+)
 from tuning.errors import BrokerError
 from tuning.names import CHUNKS_QUEUE, DEAD_QUEUE, GPU_QUEUE, LANES
 from tuning.retry import patiently
 from tuning.settings import Settings, redact
+from worker.foreign import Foreign
 from worker.lanes import Lanes
 from worker.listening import Delivery, Listener
-from worker.runner import ChunkRunner, Outcome, Verdict
+from worker.runner import ChunkRunner
+from worker.verdicts import Outcome, Verdict
 from worker.watching.metrics import Metrics, queue_wait
 from worker.watching.pulse import Pulse
 
@@ -32,8 +44,6 @@ _TICK_SECONDS = 0.5
 _IDLE_SECONDS = 0.1
 # A chunk that came back this often less than the broker's limit is published afresh instead of given back.
 _SPARE_RETURNS = 20
-# A fresh copy says so, for the broker does not: somebody had it before.
-_AGAIN = "x-warren-again"
 # Seconds that a connection must have lasted to be a good one; after bad ones in a row the next waits, seconds at most.
 _STEADY_SECONDS = 15.0
 _LONGEST_WAIT = 15.0
@@ -80,6 +90,7 @@ class Consumer:
         # Whether a chunk waits for its acknowledgement; the connection's thread alone reads and writes it.
         self._unsettled = False
         self._lanes = Lanes(lanes, before={GPU_QUEUE})
+        self._foreign = Foreign(settings, pulse)
         self._jobs: queue.SimpleQueue[tuple[Delivery, Callable[[Outcome], None]] | None] = queue.SimpleQueue()
         self._crash: BaseException | None = None
         self._connected_before = False
@@ -232,7 +243,11 @@ class Consumer:
             """Hand the outcome to the connection's thread; runs on the runner's."""
 
             def settle() -> None:
-                self._lanes.end(delivery.lane, time.monotonic() - began)
+                moment = time.monotonic()
+                if outcome.verdict in {Verdict.FOREIGN, Verdict.HAND_ON}:
+                    self._lanes.pass_over(delivery.lane, delivery.behind, moment)
+                else:
+                    self._lanes.end(delivery.lane, moment - began)
                 self._settle(delivery, outcome)
 
             try:
@@ -244,8 +259,9 @@ class Consumer:
 
     def _settle(self, delivery: Delivery, outcome: Outcome) -> None:
         """Acknowledge, give back or dead-letter; runs on the connection's thread."""
-        self._metrics.chunk_ended(outcome.verdict)
         channel = delivery.channel
+        handed_on = outcome.verdict is Verdict.HAND_ON
+        self._metrics.chunk_ended(Verdict.REQUEUE if handed_on else outcome.verdict)
         match outcome.verdict:
             case Verdict.ACKNOWLEDGE | Verdict.DROP:
                 channel.basic_ack(delivery.tag)
@@ -254,21 +270,25 @@ class Consumer:
                 channel.basic_nack(delivery.tag, requeue=True)
             case Verdict.REQUEUE:
                 # The broker would set it aside soon, for it counts evictions: a fresh copy starts anew.
-                fresh = pika.BasicProperties(
-                    delivery_mode=2,
-                    priority=delivery.properties.priority,
-                    message_id=delivery.properties.message_id,
-                    headers={_AGAIN: True},
-                )
-                channel.basic_publish("", delivery.lane, delivery.body, fresh, mandatory=True)
-                channel.basic_ack(delivery.tag)
+                self._publish_copy(delivery, delivery.lane, **{AGAIN_HEADER: True})
+            case Verdict.HAND_ON:
+                self._publish_copy(delivery, delivery.lane, **{AGAIN_HEADER: True})
+            case Verdict.FOREIGN:
+                # At the end of the lane, so that chunks of our own behind it are not held up, and what the broker
+                # counts as returns is none of the chunk's.
+                self._foreign.tell(delivery.lane, outcome.reason)
+                self._publish_copy(delivery, delivery.lane, **({AGAIN_HEADER: True} if _again(delivery) else {}))
             case Verdict.DEAD_LETTER:
                 logger.error("dead-lettered a message", extra={"reason": outcome.reason})
-                reason = pika.BasicProperties(delivery_mode=2, headers={"x-warren-reason": outcome.reason[:1000]})
-                channel.basic_publish("", DEAD_QUEUE, delivery.body, reason, mandatory=True)
-                # Acknowledge after the broker has the copy: a crash in between leaves two, never none.
-                channel.basic_ack(delivery.tag)
+                self._publish_copy(delivery, DEAD_QUEUE, **{REASON_HEADER: outcome.reason[:1000]})
         self._unsettled = False
+
+    def _publish_copy(self, delivery: Delivery, queue: str, **headers: object) -> None:
+        """Put a copy of a message into a queue, in its place."""
+        copy = copied(delivery.properties, **headers)
+        delivery.channel.basic_publish("", queue, delivery.body, copy, mandatory=True)
+        # Acknowledge after the broker has the copy: a crash in between leaves two, never none.
+        delivery.channel.basic_ack(delivery.tag)
 
     def _work(self) -> None:
         """Run chunks until there are no more to come; the runner's thread."""
@@ -292,11 +312,16 @@ class Consumer:
             self._runner.settle(idle=True)
             return False
         delivery, finish = job
-        again = delivery.redelivered or bool((delivery.properties.headers or {}).get(_AGAIN))
-        outcome = self._runner.run(delivery.body, again=again)
+        database, url = database_of(delivery.properties)
+        outcome = self._runner.run(delivery.body, again=_again(delivery), database=database, database_url=url)
         self._runner.settle()
         self._metrics.has_chunk(False)
         # Free before the outcome leaves: with the acknowledgement the next chunk may be here, and take it again.
         self._free.set()
         finish(outcome)
         return True
+
+
+def _again(delivery: Delivery) -> bool:
+    """Say whether somebody may have had a message in hand before."""
+    return delivery.redelivered or bool((delivery.properties.headers or {}).get(AGAIN_HEADER))

@@ -13,6 +13,13 @@ from dataclasses import dataclass
 
 # Seconds that a lane which was found empty is looked at last.
 _EMPTY_SECONDS = 0.5
+# Messages of other databases that a worker passes over in one go to get to its own behind them.
+_MOST_PASSED = 200
+# Seconds that a lane rests after it: at first, and where nothing but such messages is found again and again; and times
+# as long as the passing took, for forty workers that pass the same messages over must not keep a broker busy.
+_FIRST_REST = 1.0
+_LONGEST_REST = 30.0
+_REST_SHARE = 10.0
 
 
 @dataclass
@@ -23,6 +30,12 @@ class _Lane:
     had: float = 0.0
     priority: int = 1
     empty_at: float = float("-inf")
+    # Messages of other databases that are still to be passed over, and since when; until when the lane rests after it,
+    # and how long it will the next time.
+    to_pass: int | None = None
+    passing_since: float = 0.0
+    rests_until: float = float("-inf")
+    rest: float = _FIRST_REST
 
 
 class Lanes:
@@ -48,7 +61,7 @@ class Lanes:
         return list(self._lanes)
 
     def order(self, moment: float) -> list[str]:
-        """Return the lanes in the order in which to look for a chunk.
+        """Return the lanes in the order in which to look for a chunk, without those that rest.
 
         Parameters
         ----------
@@ -60,7 +73,7 @@ class Lanes:
             lane = self._lanes[name]
             return moment - lane.empty_at < _EMPTY_SECONDS, name not in self._before, lane.had
 
-        return sorted(self._lanes, key=turn)
+        return sorted((name for name in self._lanes if moment >= self._lanes[name].rests_until), key=turn)
 
     def empty(self, name: str, moment: float) -> None:
         """Note that a lane was found empty."""
@@ -74,8 +87,35 @@ class Lanes:
             return
         self._clock = lane.had = max(lane.had, self._clock)
 
+    def pass_over(self, name: str, behind: int, moment: float) -> None:
+        """Note that what a lane gave is for other workers, of another database most often, and lies at its end now.
+
+        Others may follow, or chunks of our own: all that were there are looked at, as far as that is not too many. Then
+        the lane rests.
+
+        Parameters
+        ----------
+        name : str
+        behind : int
+            Messages that wait in the lane, so far as it is known.
+        moment : float
+        """
+        lane = self._lanes[name]
+        if lane.to_pass is None:
+            lane.to_pass, lane.passing_since = min(behind, _MOST_PASSED), moment
+        else:
+            lane.to_pass -= 1
+        if lane.to_pass > 0:
+            return
+        spent = _REST_SHARE * (moment - lane.passing_since)
+        lane.rests_until = moment + min(max(lane.rest, spent), _LONGEST_REST)
+        # Where more wait than were looked at, ours may be among them.
+        lane.rest = _FIRST_REST if behind > _MOST_PASSED else min(2 * lane.rest, _LONGEST_REST)
+        lane.to_pass = None
+
     def end(self, name: str, seconds: float) -> None:
         """Note how long the chunk took that was begun last."""
         lane = self._lanes[name]
+        lane.to_pass, lane.rest = None, _FIRST_REST
         if name not in self._before:
             lane.had += seconds / lane.priority

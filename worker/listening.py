@@ -40,6 +40,8 @@ class Delivery:
     properties : pika.BasicProperties
     redelivered : bool
         Somebody had it before, as the broker says.
+    behind : int, default=0
+        Messages that waited behind it, where that is known.
     """
 
     channel: BlockingChannel
@@ -48,6 +50,7 @@ class Delivery:
     body: bytes
     properties: pika.BasicProperties
     redelivered: bool
+    behind: int = 0
 
     @property
     def priority(self) -> int:
@@ -102,12 +105,15 @@ class Listener:
 
     def turn(self) -> None:
         """Take a chunk if there is one; where all lanes are empty listen, and now and then make sure of it."""
-        if not self._tags:
-            if time.monotonic() >= self._renew_at:
+        moment = time.monotonic()
+        if self._tags and moment >= self._look_at:
+            self._probe()
+            return
+        if not self._tags.keys() >= set(self._lanes.order(moment)):  # none is listened to, or one has rested
+            self.stop()
+            if moment >= self._renew_at:
                 self._renew()  # one that always finds work is not spared what `_probe` tells of
             self._look_for_work()
-        elif time.monotonic() >= self._look_at:
-            self._probe()
 
     def stop(self) -> None:
         """Listen no more: while a chunk is in hand, or for good. The next one's lane is chosen when it is wanted."""
@@ -132,7 +138,7 @@ class Listener:
                 self._on_message(lane, self._channel, method, properties, body)
                 return
             self._lanes.empty(lane, time.monotonic())
-        for lane in self._lanes.names:
+        for lane in self._lanes.order(time.monotonic()):
             self._tags[lane] = self._channel.basic_consume(lane, functools.partial(self._on_message, lane))
         # Workers that fell idle together do not look together: they would see each other come and go.
         pause = _DOUBT_SECONDS if self._doubt else _PROBE_SECONDS * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
@@ -150,7 +156,7 @@ class Listener:
         forty idle workers one does so several times a minute. So it counts where all lanes say so, or one does again a
         second later.
         """
-        forgotten = []
+        forgotten, asked = [], len(self._tags)
         for lane, tag in list(self._tags.items()):
             before = self._listeners(lane)
             self._channel.basic_cancel(tag)
@@ -158,7 +164,7 @@ class Listener:
             if self._listeners(lane) >= before:
                 forgotten.append(lane)
         self._renew()
-        self._lost = len(forgotten) == len(self._lanes.names) or not self._doubt.isdisjoint(forgotten)
+        self._lost = len(forgotten) == asked or not self._doubt.isdisjoint(forgotten)
         if self._lost:
             logger.warning(
                 "the broker does not count this worker among its listeners: it looks for itself and listens anew",
@@ -181,5 +187,13 @@ class Listener:
         self._doubt, self._lost = frozenset(), False
         tag, redelivered = method.delivery_tag, bool(method.redelivered)
         self._take(
-            Delivery(channel=channel, lane=lane, tag=tag, body=body, properties=properties, redelivered=redelivered)
+            Delivery(
+                channel=channel,
+                lane=lane,
+                tag=tag,
+                body=body,
+                properties=properties,
+                redelivered=redelivered,
+                behind=int(getattr(method, "message_count", 0)),  # of one that was asked for alone
+            )
         )

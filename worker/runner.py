@@ -10,8 +10,6 @@ import logging
 import threading
 import time
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Literal, TypeAlias
 
 from tenacity import RetryCallState
@@ -19,16 +17,20 @@ from tenacity.stop import stop_base
 
 from tuning.documents import Document, now, pack, unpack
 from tuning.errors import MessageError, StoreError
+from tuning.letters import letter_of
 from tuning.messages import Address, Chunk, address_of, decode_chunk
 from tuning.settings import Settings
 from tuning.store import Store
 from tuning.unfinished import DoneFold, SeenEpochs
-from worker.letters import letter_of
+from worker.hold import Hold
+from worker.losses import Losses
 from worker.pace import Pace
 from worker.progress import Progress
 from worker.results import ResultWriter
 from worker.trainer import ChildLostError, Order, Trainer
 from worker.tries import Tries, which
+from worker.verdicts import Outcome, Verdict
+from worker.wanted import Wanted, wanted
 from worker.watching.metrics import Metrics
 from worker.watching.pulse import Pulse
 
@@ -37,30 +39,10 @@ logger = logging.getLogger(__name__)
 _Asked: TypeAlias = Literal["trial", "fold"]
 """After what the training process is asked to stop."""
 
-# Seconds between looks at the study while a long trial runs: a pause takes effect within one trial.
-_CONTROL_SECONDS = 1.0
 # Seconds that the last writes of a worker which was told to stop may take.
 _LAST_WRITE_SECONDS = 2.0
 # Seconds between looks at the stop flag; forty workers on a laptop wake up often enough.
 _TICK_SECONDS = 0.25
-
-
-class Verdict(StrEnum):
-    """What becomes of a message."""
-
-    ACKNOWLEDGE = "acknowledged"
-    # Acknowledged too, and nothing was trained: nobody wants it any more.
-    DROP = "dropped"
-    REQUEUE = "requeued"
-    DEAD_LETTER = "dead_lettered"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """A verdict, and the reason where it is a dead letter."""
-
-    verdict: Verdict
-    reason: str = ""
 
 
 class _StopAsked(stop_base):
@@ -97,12 +79,13 @@ class ChunkRunner:
         # The chunk in hand is somebody else's by now.
         self._let_go = threading.Event()
         self._writer = ResultWriter(store, settings, metrics, pulse, _StopAsked(self))
+        self._wanted = Wanted(store, self._writer.retry)
+        self._hold = Hold(store.unfinished, self._writer.retry, settings)
+        self._losses = Losses(store, self._hold, settings, self._writer.retry)
         self._tries = Tries(self._writer, settings, metrics)
         self._pace = Pace()
         # Studies of which this worker took chunks over: whoever had them may have died between a result and its count.
         self._doubtful: set[str] = set()
-        # The study as last seen, and when: a look a second is enough.
-        self._seen: tuple[float, Document | None] = (0.0, None)
 
     def stop(self, grace_seconds: float) -> None:
         """Stop after the trial in hand, if it ends within `grace_seconds`. Called from another thread."""
@@ -117,7 +100,7 @@ class ChunkRunner:
         """Be ready for the next chunk after `let_go`."""
         self._let_go.clear()
 
-    def run(self, body: bytes, *, again: bool = False) -> Outcome:
+    def run(self, body: bytes, *, again: bool = False, database: str | None = None, database_url: str = "") -> Outcome:
         """Evaluate a chunk and write its results.
 
         Parameters
@@ -126,6 +109,10 @@ class ChunkRunner:
             The message.
         again : bool, default=False
             It was delivered before: whoever had it may have left folds, or vanished.
+        database : str, default=None
+            The id of the database that it belongs to; None where it does not say, as those of earlier versions.
+        database_url : str, default=""
+            Where that is, as the message says.
 
         Returns
         -------
@@ -133,36 +120,36 @@ class ChunkRunner:
             ``ACKNOWLEDGE`` only when every result that is due is durable.
         """
         try:
-            return self._run(body, again=again)
+            foreign = self._wanted.foreign(database, database_url)
+            return foreign or self._run(body, again=again, named=database is not None)
         except StoreError as exc:  # only after the grace is over
             logger.warning("gave a chunk back with results unwritten", extra={"reason": str(exc)})
             self._trainer.kill()
             self._writer.forget()
             return Outcome(verdict=Verdict.REQUEUE)
 
-    def _run(self, body: bytes, *, again: bool) -> Outcome:
+    def _run(self, body: bytes, *, again: bool, named: bool) -> Outcome:
         try:
             chunk = decode_chunk(body)
         except MessageError as exc:
             return self._refuse(body, str(exc))
-        # Never dropped on what was seen before: the study may have been resumed, or deleted and submitted anew.
-        if not (_wanted(self._look(chunk), chunk) or _wanted(self._look(chunk, afresh=True), chunk)):
-            logger.info("dropped a chunk that is not wanted any more", extra=which(chunk))
-            return Outcome(verdict=Verdict.DROP)
+        if (unwanted := self._wanted.unwanted(chunk, named=named)) is not None:
+            return unwanted
+        if self._losses.leaves_to_others(chunk):
+            return Outcome(verdict=Verdict.HAND_ON)
         progress = self._progress(chunk, again=again)
         if again:
             self._doubtful.add(chunk.study_id)
-        if again and progress.todo:
-            vanished = self._writer.retry(self._store.unfinished.chunk_begins_again, _name(chunk), progress.work_done)
-            if vanished >= self._settings.max_lost_workers:
-                reason = (
-                    f"{vanished} workers in a row vanished with this chunk and left nothing done; "
-                    f"trial {progress.todo[0].number} is the first without a result"
-                )
-                return self._dead_letter(progress, reason)
-        outcome = self._train(body, progress)
-        if again:
-            self._writer.retry(self._store.unfinished.chunk_ends, _name(chunk))
+        vanished = self._hold.begin(progress, again=again) if progress.todo else 0
+        if vanished >= self._settings.max_lost_workers:
+            reason = (
+                f"{vanished} workers in a row vanished with this chunk and left nothing done; "
+                f"trial {progress.todo[0].number} is the first without a result"
+            )
+            outcome = self._dead_letter(progress, reason)
+        else:
+            outcome = self._train(body, progress)
+        self._hold.end(chunk)
         return outcome
 
     def _progress(self, chunk: Chunk, *, again: bool) -> Progress:
@@ -188,7 +175,7 @@ class ChunkRunner:
         """Count written results now and then, and when the worker is `idle`: no acknowledgement waits for it."""
         if idle or self._writer.count_due():
             try:
-                self._see(self._writer.count())
+                self._wanted.see(self._writer.count())
                 if idle:
                     self._count_anew()
             except StoreError as exc:  # the grace is over; whoever follows the study counts the documents
@@ -203,21 +190,8 @@ class ChunkRunner:
                 self._writer.retry(self._store.recount, study_id)
             self._doubtful.discard(study_id)
 
-    def _see(self, studies: list[Document | None]) -> None:
-        if studies:
-            self._seen = (time.monotonic(), studies[-1])
-
-    def _look(self, chunk: Chunk, *, afresh: bool = False) -> Document | None:
-        """Return the study's state and generation, at most a moment old, or as they are now."""
-        seen_at, study = self._seen
-        old = afresh or time.monotonic() - seen_at > _CONTROL_SECONDS
-        if old or study is None or study["_id"] != chunk.study_id:
-            study = self._writer.retry(self._store.study, chunk.study_id, ("state", "generation"))
-            self._seen = (time.monotonic(), study)
-        return study
-
     def _train(self, body: bytes, progress: Progress) -> Outcome:
-        chunk, began, lost = progress.chunk, time.monotonic(), 0
+        began = time.monotonic()
         self._tries.give_up(progress)
         while progress.todo and not (self._stopping.is_set() or self._let_go.is_set()):
             progress.began = None
@@ -238,13 +212,10 @@ class ChunkRunner:
                 if self._stopping.is_set():  # whoever told the worker to go may have told its process too
                     break
                 if progress.began is None:
-                    # No trial had begun: its data or its libraries are to blame, or this machine.
-                    lost += 1
-                    logger.warning("lost the training process before a trial began", extra=which(chunk) | {"try": lost})
-                    if lost >= self._settings.max_attempts:
-                        reason = f"the training process was lost {lost} times before a trial began: {exc}"
-                        return self._dead_letter(progress, reason)
-                elif progress.todo:
+                    self._writer.write()
+                    reason = self._losses.count(progress.chunk, exc)
+                    return self._dead_letter(progress, reason) if reason else Outcome(verdict=Verdict.HAND_ON)
+                if progress.todo:
                     self._tries.count(progress, exc)
                 continue
             if outcome is not None:
@@ -259,14 +230,14 @@ class ChunkRunner:
         self._writer.write()
         about = {"trials": len(chunk.trials), "left": left, "seconds": round(seconds, 1)}
         logger.info("chunk ended", extra=which(chunk) | about)
-        study = self._look(chunk, afresh=bool(left))
+        study = self._wanted.look(chunk, afresh=bool(left))
         given_up = bool(left) and (study is None or study["state"] == "COMPLETE")
         if progress.keeps_checkpoints:
             self._trainer.results_durable(given_up=given_up)
         if given_up:
             # Deleted, or ended by others, while a trial was in hand: nobody else clears up what was just written of it.
             (self._store.delete_results if study is None else self._store.unfinished.drop_study)(chunk.study_id)
-        return Outcome(verdict=Verdict.REQUEUE if left and _wanted(study, chunk) else Verdict.ACKNOWLEDGE)
+        return Outcome(verdict=Verdict.REQUEUE if left and wanted(study, chunk) else Verdict.ACKNOWLEDGE)
 
     def _in_time(self) -> AbstractContextManager[object]:
         """Return a block that the database can't hold up for much longer than the grace, once the worker is to stop."""
@@ -298,10 +269,11 @@ class ChunkRunner:
                 case ("e", reason):
                     return self._dead_letter(progress, reason.decode())
             moment = time.monotonic()
+            self._hold.keep(chunk)
             if self._stopping.is_set() and not self._ends_in_time(progress, moment, asked):
                 self._abandon(progress, moment)
                 return None
-            if self._let_go.is_set() or not _wanted(self._look(chunk), chunk):
+            if self._let_go.is_set() or not wanted(self._wanted.look(chunk), chunk):
                 if progress.began is None:  # it loads data, and hears nothing meanwhile
                     self._trainer.kill()
                     return None
@@ -386,13 +358,3 @@ class ChunkRunner:
 
     def _tell(self, address: Address, reason: str) -> None:
         self._writer.retry(self._store.update_study, address.study_id, *letter_of(address, reason))
-
-
-def _wanted(study: Document | None, chunk: Chunk) -> bool:
-    """Say whether a chunk still has to be evaluated: its study runs, and this is its latest publication."""
-    return study is not None and study["state"] == "RUNNING" and study["generation"] <= chunk.generation
-
-
-def _name(chunk: Chunk) -> str:
-    """Return the name under which `tuning.unfinished` counts a chunk's workers."""
-    return f"{chunk.study_id}/{chunk.generation}/{chunk.index}"

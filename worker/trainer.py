@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import psutil
 
 from tuning.documents import pack
 from tuning.errors import WarrenError
+from tuning.machine import oom_kills
 from worker.gpus import Place
 from worker.scratch import prefix, remove_abandoned
 from worker.watching.metrics import Metrics
@@ -47,12 +49,17 @@ class ChildLostError(WarrenError):
         The most that it held, as far as it is known.
     timed_out : bool, default=False
         It was ended because the trial in hand took too long.
+    killed : bool, default=False
+        Somebody killed it: it was SIGKILL, and not for want of memory.
     """
 
-    def __init__(self, how: str, memory_bytes: int | None = None, *, timed_out: bool = False) -> None:
+    def __init__(
+        self, how: str, memory_bytes: int | None = None, *, timed_out: bool = False, killed: bool = False
+    ) -> None:
         super().__init__(how)
         self.memory_bytes = memory_bytes
         self.timed_out = timed_out
+        self.killed = killed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +121,8 @@ class Trainer:
         self._metrics = metrics
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
+        # Processes that the kernel had ended for want of memory when this one started.
+        self._oom_kills: int | None = None
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
 
     @property
@@ -143,6 +152,7 @@ class Trainer:
                 },
             )
         self._connection = Connection(ours.detach())
+        self._oom_kills = oom_kills()
         self._metrics.trainer_started()
         logger.info("started a training process", extra={"pid": self._process.pid})
         return self._connection
@@ -231,8 +241,9 @@ class Trainer:
         if code is None:
             return ChildLostError("the training process closed its connection and hung")
         if code < 0:
-            unasked = " (out of memory, most likely)" if code == -9 else ""
-            return ChildLostError(f"the training process was killed by signal {-code}{unasked}", most)
+            killed = code == -signal.SIGKILL and self._oom_kills is not None and oom_kills() == self._oom_kills
+            unasked = " (out of memory, most likely)" if code == -signal.SIGKILL and not killed else ""
+            return ChildLostError(f"the training process was killed by signal {-code}{unasked}", most, killed=killed)
         return ChildLostError(f"the training process exited with code {code}", most)
 
     def kill(self) -> int | None:

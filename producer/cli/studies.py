@@ -151,7 +151,7 @@ def _report(study: Study, as_json: bool, queued: int = 0) -> None:
         print_json(status_fields(status))
         return
     failed = f", {status.failed:,} failed" if status.failed else ""
-    dead = f"; {status.dead_text}" if status.dead else ""
+    dead = "".join(f"; {text}" for text in (status.dead_text, status.lost_text) if text)
     again = f"; {plural(queued, 'trial')} queued" if queued else ""
     say(f"study {status.id}: {status.state}, {_done(status)}{failed}{again}{dead}")
 

@@ -102,6 +102,8 @@ def remarks(facts: Facts) -> list[str]:
     said = [f"{status.failed:,} failed"] if status.failed else []
     if status.dead:
         said.append(f"{status.dead:,} in messages that no worker can use")
+    if status.lost:
+        said.append(f"{status.lost:,} neither queued nor with a worker: the broker has removed them")
     if facts.quiet_seconds:
         said.append(f"no result for {show_span(facts.quiet_seconds)}")
     elif facts.running and not facts.began_anew:
@@ -134,6 +136,8 @@ def steps(facts: Facts, *, live: bool = False) -> list[Step]:
         found.append(Step("study.retry_failed()", "tries failed trials again"))
     if status.state in {"PAUSED", "CANCELLED"}:
         found.append(Step("study.resume()", "goes on"))
+    elif status.lost:
+        found.append(Step("study.resume()", "publishes again what the broker has removed"))
     elif facts.quiet_seconds or facts.waiting_seconds > _PATIENCE_SECONDS:
         found.append(Step("warren worker --count 4", "in a terminal starts workers"))
     elif facts.running and status.submitted_at is None:

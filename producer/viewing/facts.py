@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from producer.following import gone
+from producer.missing import look_closely, stands_still
 from producer.status import STATUS_FIELDS, Status
 from tuning.documents import Document, now
 from tuning.store import Store
@@ -150,6 +151,8 @@ class Facts:
 def read(study: Study) -> Facts:
     """Ask the database what a card says; four small questions, whatever the study's size.
 
+    Of a study that stands still the broker is asked now and then whether its trials are still there.
+
     Raises
     ------
     StudyError
@@ -161,6 +164,8 @@ def read(study: Study) -> Facts:
     document = store.study(study.id, STATUS_FIELDS)
     if document is None:
         raise gone(study.id)
+    if stands_still(document) and look_closely(store, study._settings, study.id):
+        document = store.study(study.id, STATUS_FIELDS) or document
     status = Status.of(document)
     found: dict[str, Any] = {"best_params": {}}
     if status.best_number is not None:

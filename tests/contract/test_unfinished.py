@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 import pytest
 from contract.documents import STUDY, study, trial
+from polling import until
 
 from tuning import unfinished
 from tuning.documents import now, pack
@@ -22,6 +24,10 @@ def fold(number: int, which: int, score: float = 0.5) -> DoneFold:
 
 def a_try(reason: str = "killed by signal 9") -> Try:
     return Try(reason=reason, seconds=1.5, memory_bytes=2**31, worker="worker-0", at=now())
+
+
+def begins(store: Store, chunk: str, done: int, worker: str = "worker-0", *, again: bool = True) -> int:
+    return store.unfinished.chunk_begins(chunk, done, worker, 60.0, again=again)
 
 
 def test_folds_that_are_done_are_there_for_the_next_worker(store: Store) -> None:
@@ -53,11 +59,44 @@ def test_trials_that_have_ended_are_forgotten(store: Store) -> None:
 
 def test_a_chunk_whose_workers_vanish_is_counted_until_something_is_done(store: Store) -> None:
     chunk = f"{STUDY}/1/0"
-    assert [store.unfinished.chunk_begins_again(chunk, 0) for _ in range(3)] == [0, 1, 2]
-    assert store.unfinished.chunk_begins_again(f"{STUDY}/1/1", 0) == 0, "each chunk by itself"
-    assert [store.unfinished.chunk_begins_again(chunk, 1) for _ in range(2)] == [0, 1], "a fold was done"
-    store.unfinished.chunk_ends(chunk)
-    assert store.unfinished.chunk_begins_again(chunk, 1) == 0, "it was given back in good order"
+    assert begins(store, chunk, 0, again=False) == 0
+    assert [begins(store, chunk, 0) for _ in range(3)] == [1, 2, 3], "with the first, who had it when it was new"
+    assert begins(store, f"{STUDY}/1/1", 0) == 0, "each chunk by itself"
+    assert [begins(store, chunk, 1) for _ in range(2)] == [0, 1], "a fold was done"
+    store.unfinished.chunk_ends(chunk, "worker-0")
+    assert begins(store, chunk, 1) == 0, "it was given back in good order"
+
+
+def test_a_chunk_is_held_by_whoever_began_it_last_until_that_ends_or_is_not_heard_of(store: Store) -> None:
+    chunk = f"{STUDY}/1/0"
+    begins(store, chunk, 0, "first", again=False)
+    begins(store, f"{STUDY}-too/1/0", 0, "another study's", again=False)
+    assert store.unfinished.holders(STUDY) == {"first"}
+    assert store.unfinished.holders() == {"first", "another study's"}
+    begins(store, chunk, 0, "second")
+    store.unfinished.chunk_held(chunk, "first")
+    store.unfinished.chunk_ends(chunk, "first")
+    assert store.unfinished.holders(STUDY) == {"second"}, "the first has lost it, whatever it says since"
+    store.unfinished.chunk_ends(chunk, "second")
+    assert store.unfinished.holders(STUDY) == set()
+    store.unfinished.chunk_begins(chunk, 0, "vanished", 0.001, again=False)
+    until(lambda: not store.unfinished.holders(STUDY), what="it is not heard of")
+
+
+def test_losses_before_a_trial_are_counted_by_worker_until_the_study_gets_on(store: Store) -> None:
+    chunk, before, later = f"{STUDY}/1/0", None, now()
+
+    def lost(worker: str, at: datetime | None, *, blamed: bool = True) -> tuple[set[str], int, int]:
+        found = store.unfinished.chunk_lost(chunk, worker, at, blamed=blamed)
+        return set(found.workers), found.times, found.killed
+
+    assert lost("a", before) == ({"a"}, 1, 0)
+    assert lost("a", before) == ({"a"}, 2, 0)
+    assert lost("b", before, blamed=False) == ({"a"}, 2, 1), "it was killed by somebody"
+    assert lost("b", before) == ({"a", "b"}, 3, 1)
+    assert lost("c", later) == ({"c"}, 1, 0)
+    assert lost("a", later) == ({"a", "c"}, 2, 0)
+    assert store.unfinished.holders() == set()
 
 
 def test_a_study_takes_what_is_unfinished_along(store: Store) -> None:
@@ -65,15 +104,15 @@ def test_a_study_takes_what_is_unfinished_along(store: Store) -> None:
     for one in (STUDY, other):
         store.create_study(study() | {"_id": one})
         store.unfinished.add_try(one, 3, a_try())
-        store.unfinished.chunk_begins_again(f"{one}/1/0", 0)
+        begins(store, f"{one}/1/0", 0)
     store.trials.insert([pack(trial(1)), pack(trial(2))])
     assert (store.delete_study(STUDY) or {})["_id"] == STUDY
     assert store.study(STUDY) is None
     assert list(store.trials.of(STUDY)) == []
     assert store.unfinished.of(STUDY, [3]) == {}
-    assert store.unfinished.chunk_begins_again(f"{STUDY}/1/0", 0) == 0
+    assert begins(store, f"{STUDY}/1/0", 0) == 0
     assert set(store.unfinished.of(other, [3])) == {3}
-    assert store.unfinished.chunk_begins_again(f"{other}/1/0", 0) == 1
+    assert begins(store, f"{other}/1/0", 0) == 1
     assert store.delete_study(STUDY) is None
 
 

@@ -7,15 +7,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import cast
 
+import pika
 import pytest
 from polling import until
 
-from tuning.broker import DELIVERY_LIMIT, channel
+from tuning.broker import DELIVERY_LIMIT, channel, declare
 from tuning.names import CHUNKS_QUEUE, DEAD_QUEUE, LANES
 from tuning.settings import Settings
 from worker import consumer as consumer_module
 from worker.consumer import Consumer
-from worker.runner import ChunkRunner, Outcome, Verdict
+from worker.runner import ChunkRunner
+from worker.verdicts import Outcome, Verdict
 from worker.watching.metrics import Metrics
 from worker.watching.pulse import Pulse
 
@@ -29,7 +31,7 @@ class Answers:
         self._verdict = verdict
         self.seen: list[tuple[bytes, bool]] = []
 
-    def run(self, body: bytes, *, again: bool = False) -> Outcome:
+    def run(self, body: bytes, *, again: bool = False, **_: object) -> Outcome:
         self.seen.append((body, again))
         return Outcome(verdict=self._verdict(body, again), reason="no chunk")
 
@@ -47,9 +49,9 @@ class Answers:
 
 
 @contextmanager
-def consuming(settings: Settings, answers: Answers) -> Iterator[Consumer]:
+def consuming(settings: Settings, answers: Answers, pulse: Pulse | None = None) -> Iterator[Consumer]:
     """Run a consumer in this process; it ends in good order."""
-    consumer = Consumer(settings, cast("ChunkRunner", answers), Metrics(), Pulse(settings))
+    consumer = Consumer(settings, cast("ChunkRunner", answers), Metrics(), pulse or Pulse(settings))
     thread = threading.Thread(target=consumer.run)
     thread.start()
     try:
@@ -60,10 +62,11 @@ def consuming(settings: Settings, answers: Answers) -> Iterator[Consumer]:
         assert not thread.is_alive()
 
 
-def publish(settings: Settings, *bodies: bytes, queue: str = CHUNKS_QUEUE) -> None:
+def publish(settings: Settings, *bodies: bytes, queue: str = CHUNKS_QUEUE, **headers: str) -> None:
+    properties = pika.BasicProperties(headers={name.replace("_", "-"): value for name, value in headers.items()})
     with channel(settings) as opened:
         for body in bodies:
-            opened.basic_publish("", queue, body)
+            opened.basic_publish("", queue, body, properties)
 
 
 def waiting(settings: Settings, queue: str) -> int:
@@ -131,3 +134,80 @@ def test_what_no_worker_can_use_is_kept_with_its_reason(servers: Settings) -> No
     with channel(servers) as opened:
         _, properties, body = opened.basic_get(DEAD_QUEUE, auto_ack=True)
     assert (body, properties.headers["x-warren-reason"]) == (b"nonsense", "no chunk")
+
+
+OURS, THEIRS = "a" * 32, "b" * 32
+FOREIGN = {"x_warren_database": THEIRS, "x_warren_database_url": "mongodb://ann:***@there/tuning"}
+
+
+class Reads(Answers):
+    """A runner that gives back what names another database."""
+
+    def run(self, body: bytes, *, again: bool = False, **named: object) -> Outcome:
+        self.seen.append((body, again))
+        if named["database"] == THEIRS:
+            return Outcome(verdict=Verdict.FOREIGN, reason=f"of database {THEIRS} ({named['database_url']})")
+        return Outcome(verdict=Verdict.ACKNOWLEDGE)
+
+
+def test_messages_of_another_database_are_given_back_and_do_not_hold_up_what_lies_behind_them(
+    servers: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    theirs = [f"theirs {number}".encode() for number in range(30)]
+    publish(servers, *theirs, **FOREIGN)
+    publish(servers, b"ours 0", b"ours 1", x_warren_database=OURS)
+    answers, pulse = Reads(lambda *_: Verdict.ACKNOWLEDGE), Pulse(servers)
+    with consuming(servers, answers, pulse):
+        until(lambda: {b"ours 0", b"ours 1"} <= {body for body, _ in answers.seen}, what="ours have their turn")
+        publish(servers, b"later", x_warren_database=OURS)
+        until(lambda: answers.seen[-1][0] == b"later" or (b"later", False) in answers.seen, 40, "one that comes later")
+    assert len(answers.seen) < 300, "it spins not"
+    [line] = [one for one in caplog.records if one.message == "gave back messages of another database"]
+    assert THEIRS in vars(line)["whose"]
+    assert "virtual host" in vars(line)["what_to_do"]
+    assert "ann:***@there" in pulse.notes()["foreign"]
+    found = {}
+    with channel(servers) as opened:
+        while (method := opened.basic_get(CHUNKS_QUEUE, auto_ack=True))[0]:
+            _, properties, body = method
+            found[body] = properties.headers
+    assert sorted(found) == sorted(theirs), "every one of them, once"
+    assert all(one["x-warren-database"] == THEIRS for one in found.values())
+    assert all(one["x-warren-database-url"] == FOREIGN["x_warren_database_url"] for one in found.values())
+    assert all(one.get("x-delivery-count", 0) <= 1 for one in found.values()), "the broker counts nearly no return"
+
+
+@pytest.mark.parametrize("verdict", [Verdict.DEAD_LETTER, Verdict.HAND_ON])
+def test_a_copy_says_whose_it_is(servers: Settings, verdict: Verdict) -> None:
+    publish(servers, b"chunk", x_warren_database=OURS)
+    queue = DEAD_QUEUE if verdict == Verdict.DEAD_LETTER else CHUNKS_QUEUE
+    answers = Answers(lambda *_: verdict)
+    with consuming(servers, answers):
+        until(lambda: answers.seen, what="it was delivered")
+    with channel(servers) as opened:
+        _, properties, body = opened.basic_get(queue, auto_ack=True)
+    assert (body, properties.headers["x-warren-database"]) == (b"chunk", OURS)
+
+
+def test_dead_letters_that_somebody_looks_at_stay(servers: Settings) -> None:
+    with channel(servers) as opened:
+        opened.queue_delete(DEAD_QUEUE)
+        declare(opened)
+        with pytest.raises(pika.exceptions.ChannelClosedByBroker, match="x-delivery-limit"):
+            opened.queue_declare(DEAD_QUEUE, durable=True, arguments={"x-queue-type": "quorum"})
+    publish(servers, b"dead", queue=DEAD_QUEUE)
+    for _ in range(25):
+        with channel(servers) as opened:
+            assert opened.basic_get(DEAD_QUEUE)[2] == b"dead"
+
+
+def test_a_queue_of_dead_letters_that_an_older_version_has_declared_is_used_as_it_is(servers: Settings) -> None:
+    with channel(servers) as opened:
+        opened.queue_delete(DEAD_QUEUE)
+        opened.queue_declare(DEAD_QUEUE, durable=True, arguments={"x-queue-type": "quorum"})
+    try:
+        publish(servers, b"dead", queue=DEAD_QUEUE)
+        assert waiting(servers, DEAD_QUEUE) == 1
+    finally:
+        with channel(servers) as opened:
+            opened.queue_delete(DEAD_QUEUE)

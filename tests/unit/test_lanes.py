@@ -80,3 +80,37 @@ def test_time_for_gpu_trials_changes_nothing_between_the_others() -> None:
     lanes.begin("b", 1)
     lanes.end("b", 10.0)
     assert lanes.order(0.0) == ["g", "b", "a"], "b has had less"
+
+
+def test_messages_for_others_are_passed_over_as_many_as_there_are_and_then_the_lane_rests() -> None:
+    lanes = Lanes("ab")
+    for left in (2, 2):
+        lanes.pass_over("a", left, 10.0)
+        assert "a" in lanes.order(10.0), "ours may lie behind it"
+    lanes.pass_over("a", 2, 10.0)
+    assert lanes.order(10.9) == ["b"], "all that were there are seen"
+    assert "a" in lanes.order(11.0)
+
+
+def test_a_lane_of_nothing_but_messages_for_others_rests_longer_and_longer_until_one_of_ours_is_there() -> None:
+    lanes, moment, rests = Lanes("a"), 0.0, []
+    for _ in range(8):
+        lanes.pass_over("a", 0, moment)
+        began = moment
+        while not lanes.order(moment):
+            moment += 0.5
+        rests.append(moment - began)
+    assert rests == [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
+    lanes.begin("a", 1)
+    lanes.end("a", 5.0)
+    lanes.pass_over("a", 0, moment)
+    assert lanes.order(moment + 1.0) == ["a"]
+
+
+def test_passing_over_takes_a_small_part_of_the_time() -> None:
+    lanes = Lanes("a")
+    for number in range(201):
+        assert lanes.order(number * 0.01), "no rest before two hundred are passed"
+        lanes.pass_over("a", 10_000, number * 0.01)
+    assert lanes.order(2.0 + 19.9) == []
+    assert lanes.order(2.0 + 20.0) == ["a"]

@@ -15,8 +15,10 @@ from tuning.errors import StoreError
 from tuning.messages import Chunk, encode_chunk
 from tuning.settings import Settings
 from tuning.store import Store
-from worker.runner import ChunkRunner, Verdict
+from tuning.unfinished import Losses
+from worker.runner import ChunkRunner
 from worker.trainer import ChildLostError, Order, Trainer
+from worker.verdicts import Verdict
 from worker.watching.metrics import Metrics
 from worker.watching.pulse import Pulse
 
@@ -65,6 +67,13 @@ class Kept:
         self.looks = 0
         self.tries: list[int] = []
         self.recounted: list[str] = []
+        self.busy: set[str] = set()
+        self.lost: list[str] = []
+        self.killed = 0
+        self.url = "mongodb://here/tuning"
+        self.database = "tuning"
+        self.id = "a" * 32
+        self.deleted = False
         self.unfinished = SimpleNamespace(
             of=lambda *_: {},
             add_try=lambda _study, number, _one: self.tries.append(number),
@@ -72,9 +81,24 @@ class Kept:
             drop_study=lambda _: None,
             keep_folds=lambda _: None,
             abandon=lambda *_: None,
-            chunk_begins_again=lambda *_: 0,
-            chunk_ends=lambda _: None,
+            chunk_begins=lambda *_, **__: 0,
+            chunk_held=lambda *_: None,
+            chunk_ends=lambda *_: None,
+            chunk_lost=self.lose,
+            holders=lambda: set(self.busy),
         )
+
+    def lose(self, _chunk: str, worker: str, _at: Any, *, blamed: bool) -> Losses:
+        self.lost += [worker] if blamed else []
+        self.killed += not blamed
+        return Losses(workers=frozenset(self.lost), times=len(self.lost), killed=self.killed)
+
+    def identity(self) -> str:
+        return self.id
+
+    def surely_unwanted(self, _study: str, generation: int) -> bool:
+        one = self.document
+        return self.deleted if one is None else one["state"] != "RUNNING" or one["generation"] > generation
 
     def within(self, seconds: float) -> AbstractContextManager[None]:
         return nullcontext()
@@ -157,13 +181,85 @@ def test_a_worker_that_stops_after_the_last_result_ends_in_good_order(chunk: Chu
     assert set(store.kept) == {0, 1}
 
 
-def test_a_process_lost_before_a_trial_began_is_the_chunks_fault_in_the_end(chunk: Chunk) -> None:
+BEFORE = ChildLostError("exited with code 1")
+
+
+def test_a_chunk_that_loses_its_process_before_a_trial_began_is_tried_by_others_first(chunk: Chunk) -> None:
     store = Kept()
-    outcome = runner(store, Scripted(*[ChildLostError("exited with code 1")] * 2)).run(encode_chunk(chunk))
+    store.busy = {"another"}
+    one = runner(store, Scripted(BEFORE, ("r", b""), ended(0), ended(1)))
+    assert one.run(encode_chunk(chunk)).verdict == Verdict.HAND_ON
+    assert one.run(encode_chunk(chunk), again=True).verdict == Verdict.HAND_ON, "it came back at once: others first"
+    assert (len(store.lost), store.letters, store.kept) == (1, [], {})
+    one._losses._left.clear()  # a minute later nobody has taken it
+    assert one.run(encode_chunk(chunk), again=True).verdict == Verdict.ACKNOWLEDGE
+
+
+def test_a_chunk_that_loses_its_process_on_several_workers_is_set_aside(chunk: Chunk) -> None:
+    store = Kept()
+    store.lost, store.busy = ["another"], {"another", "a third"}
+    outcome = runner(store, Scripted(BEFORE)).run(encode_chunk(chunk), again=True)
     assert outcome.verdict == Verdict.DEAD_LETTER
-    assert outcome.reason == "the training process was lost 2 times before a trial began: exited with code 1"
+    assert outcome.reason == (
+        "the training process was lost 2 times before a trial began on 2 workers: exited with code 1"
+    )
     assert store.letters[0]["numbers"] == [0, 1]
     assert (store.tries, store.kept) == ([], {})
+
+
+def test_a_chunk_that_loses_its_process_is_set_aside_by_the_only_worker_too(chunk: Chunk) -> None:
+    store = Kept()
+    one = runner(store, Scripted(BEFORE, BEFORE))
+    assert one.run(encode_chunk(chunk)).verdict == Verdict.HAND_ON
+    outcome = one.run(encode_chunk(chunk), again=True)
+    assert outcome.verdict == Verdict.DEAD_LETTER
+    assert outcome.reason == "the training process was lost 2 times before a trial began: exited with code 1"
+
+
+def test_a_process_that_somebody_kills_before_a_trial_began_is_not_the_chunks_fault(chunk: Chunk) -> None:
+    store = Kept()
+    killed = ChildLostError("the training process was killed by signal 9", killed=True)
+    one = runner(store, Scripted(*[killed] * 9, ("r", b""), ended(0), ended(1)))
+    assert [one.run(encode_chunk(chunk), again=True).verdict for _ in range(9)] == [Verdict.HAND_ON] * 9
+    assert one.run(encode_chunk(chunk), again=True).verdict == Verdict.ACKNOWLEDGE
+    store.killed = 49
+    one._trainer = cast("Trainer", Scripted(killed))
+    store.kept.clear()
+    assert one.run(encode_chunk(chunk), again=True).verdict == Verdict.DEAD_LETTER, "that has an end"
+
+
+def test_a_chunk_of_another_database_is_given_back_unread(chunk: Chunk) -> None:
+    store = Kept()
+    outcome = runner(store, Scripted()).run(b"not even JSON", database="b" * 32, database_url="mongodb://there/tuning")
+    assert outcome.verdict == Verdict.FOREIGN
+    assert outcome.reason == (
+        f"of database {'b' * 32} (mongodb://there/tuning); this worker's is {'a' * 32} (mongodb://here/tuning)"
+    )
+
+
+def test_a_database_that_was_made_anew_is_known_by_its_new_id(chunk: Chunk) -> None:
+    store = Kept()
+    one = runner(store, Scripted(("r", b""), ended(0), ended(1)))
+    assert one.run(b"x", database="b" * 32).verdict == Verdict.FOREIGN
+    store.id = "b" * 32
+    assert one.run(encode_chunk(chunk), database="b" * 32).verdict == Verdict.ACKNOWLEDGE
+
+
+@pytest.mark.parametrize(
+    ("database", "deleted", "verdict"),
+    [
+        ("a" * 32, True, Verdict.DROP),
+        ("a" * 32, False, Verdict.DEAD_LETTER),
+        (None, True, Verdict.DROP),
+        (None, False, Verdict.FOREIGN),
+    ],
+)
+def test_a_chunk_of_a_study_that_is_not_there_is_dropped_only_if_that_was_deleted(
+    database: str | None, deleted: bool, verdict: Verdict, chunk: Chunk
+) -> None:
+    store = Kept()
+    store.document, store.deleted = None, deleted
+    assert runner(store, Scripted()).run(encode_chunk(chunk), database=database).verdict == verdict
 
 
 def test_a_process_lost_with_a_trial_in_hand_counts_against_it(chunk: Chunk) -> None:
@@ -230,7 +326,7 @@ def test_what_is_written_of_a_study_that_is_deleted_meanwhile_goes_with_it(chunk
         def receive(self, seconds: float) -> tuple[str, bytes]:
             if not self._says:
                 store.document = None
-                one._seen = (float("-inf"), None)
+                one._wanted._seen = (float("-inf"), None)
             return super().receive(seconds)
 
     one = runner(store, Deletes(("r", b""), ended(0)))

@@ -65,7 +65,7 @@ class _Pages(BaseHTTPRequestHandler):
             case "/healthz":
                 return _verdict("alive", self.server.pulse.faults())
             case "/readyz":
-                return _verdict("ready", self.server.pulse.missing())
+                return _verdict("ready", self.server.pulse.missing(), self.server.pulse.notes())
             case "/metrics":
                 return HTTPStatus.OK, CONTENT_TYPE_PLAIN_0_0_4, self.server.metrics.text()
         return _json(HTTPStatus.NOT_FOUND, {"error": "there are /healthz, /readyz and /metrics"})
@@ -79,10 +79,11 @@ def _json(status: HTTPStatus, content: dict[str, object]) -> tuple[HTTPStatus, s
     return status, "application/json", json.dumps(content).encode() + b"\n"
 
 
-def _verdict(word: str, reasons: dict[str, str]) -> tuple[HTTPStatus, str, bytes]:
+def _verdict(word: str, reasons: dict[str, str], notes: dict[str, str] | None = None) -> tuple[HTTPStatus, str, bytes]:
+    more: dict[str, object] = {"notes": notes} if notes else {}
     if reasons:
-        return _json(HTTPStatus.SERVICE_UNAVAILABLE, {word: False, "reasons": reasons})
-    return _json(HTTPStatus.OK, {word: True})
+        return _json(HTTPStatus.SERVICE_UNAVAILABLE, {word: False, "reasons": reasons} | more)
+    return _json(HTTPStatus.OK, {word: True} | more)
 
 
 class HealthServer(ThreadingTCPServer):

@@ -30,6 +30,8 @@ _LONGEST_WAIT = 366 * 24 * 3600.0
 
 STATES = ("COMPLETE", "FAILED")
 OUTCOMES = ("acknowledged", "requeued", "dead_lettered", "dropped")
+# Beside them, for it is no outcome of a chunk: what belongs to another database is given back as it came.
+FOREIGN = "foreign"
 CAUSES = ("abandoned", "crashed", "timed_out")
 SERVERS = ("broker", "database")
 
@@ -98,7 +100,9 @@ class Metrics:
         self._wasted = counter(
             "warren_wasted_seconds_total", "Seconds of training that ended without a result.", "cause", CAUSES
         )
-        self._chunks = counter("warren_chunks_total", "Chunks that this worker is done with.", "outcome", OUTCOMES)
+        self._chunks = counter(
+            "warren_chunks_total", "Chunks that this worker is done with.", "outcome", (*OUTCOMES, FOREIGN)
+        )
         self._redeliveries = counter("warren_redeliveries_total", "Chunks that some worker had in hand before.")
         self._reconnects = counter("warren_reconnects_total", "Outages of a server that are over.", "server", SERVERS)
         self._queue_wait = Histogram(
@@ -154,8 +158,9 @@ class Metrics:
 
         Parameters
         ----------
-        outcome : {"acknowledged", "requeued", "dead_lettered", "dropped"}
-            ``dropped``: acknowledged without training, for nobody wants it any more.
+        outcome : {"acknowledged", "requeued", "dead_lettered", "dropped", "foreign"}
+            ``dropped``: acknowledged without training, for nobody wants it any more. ``foreign``: given back, for it
+            belongs to another database.
         """
         self._chunks.labels(outcome).inc()
 

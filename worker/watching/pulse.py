@@ -37,6 +37,7 @@ class Pulse:
         self._threads: list[threading.Thread] = []
         self._missing = {"broker": "not connected yet"}
         self._checks: dict[str, Callable[[], str | None]] = {}
+        self._notes: dict[str, tuple[str, float]] = {}
 
     def beat(self) -> None:
         """Say that the connection's thread turns. Called at each turn, and while it waits for the broker."""
@@ -67,6 +68,25 @@ class Pulse:
             For people, without passwords.
         """
         self._missing[what] = reason
+
+    def note(self, what: str, text: str, seconds: float) -> None:
+        """Say something that a person should know of a worker which takes chunks all the same.
+
+        Parameters
+        ----------
+        what : str
+            As for `ready`; a second note takes the place of the first.
+        text : str
+            Without passwords.
+        seconds : float
+            How long it holds.
+        """
+        self._notes[what] = (text, self._clock() + seconds)
+
+    def notes(self) -> dict[str, str]:
+        """Return what was noted and still holds."""
+        moment = self._clock()
+        return {what: text for what, (text, until) in list(self._notes.items()) if moment < until}
 
     def ask(self, what: str, why_not: Callable[[], str | None]) -> None:
         """Name somebody who knows about something chunks need.

@@ -1,13 +1,46 @@
-"""What a study is told of chunks that no worker can evaluate, so that nobody waits for their trials."""
+"""Dead letters: what lies in ``chunks.dead``, whoever put it there, and what its study is told of it.
+
+A worker tells the study before it sets a chunk aside. The broker tells nobody: what its limits and policies remove is
+found here by whoever follows a study.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+
+from tuning.broker import DeadLetter
 from tuning.documents import Document
-from tuning.messages import Address
+from tuning.messages import Address, address_of
+from tuning.store import Store
 
 # Letters that a study keeps, and trial numbers that each names: two megabytes of a document that holds sixteen.
 _MOST_LETTERS = 200
 _MOST_NUMBERS = 1000
+
+
+def tell_studies(letters: Iterable[DeadLetter], store: Store) -> None:
+    """Tell the studies of a database which of their trials lie among the dead letters, where nobody has.
+
+    Parameters
+    ----------
+    letters : iterable of DeadLetter
+    store : Store
+
+    Raises
+    ------
+    StoreError
+    """
+    own = store.identity()
+    for letter in letters:
+        if letter.told or letter.database not in {own, None} or (address := address_of(letter.body)) is None:
+            continue
+        done = store.trials.finished_numbers(address.study_id, address.numbers)
+        left = replace(address, numbers=[number for number in address.numbers if number not in done])
+        if left.numbers:
+            update, only_if = letter_of(left, letter.reason)
+            # One that has been published again since is of no interest.
+            store.update_study(left.study_id, update, only_if | {"publications": left.generation})
 
 
 def letter_of(address: Address, reason: str) -> tuple[Document, Document]:

@@ -1,0 +1,109 @@
+"""Trials that are neither done, nor in the queue, nor with a worker: a broker has removed them, and nobody was told.
+
+The evidence is exact, as far as there is any. What is done, the trials' documents say; what is in the queue, the
+broker; what a worker has in hand, its note in the database (`tuning.unfinished`), which outlives a worker that vanished
+until its broker must have taken the chunk back. A chunk on its way between the two shows in neither for a moment: so a
+study lacks trials only where nothing was seen of them twice, half a minute apart, and none ended in between.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from datetime import datetime, timedelta
+
+from tuning import broker
+from tuning.documents import Document, now
+from tuning.errors import BrokerError
+from tuning.letters import tell_studies
+from tuning.names import DEAD_QUEUE, GPU_QUEUE, LANES
+from tuning.settings import Settings
+from tuning.store import Store
+
+logger = logging.getLogger(__name__)
+
+# Seconds without a new result after which a study seems to stand still, and between two looks at why.
+STILL_SECONDS = 10.0
+LOOK_SECONDS = 10.0
+# Seconds that nothing is seen of trials before they count as lost.
+SURE_SECONDS = 25.0
+# Seconds to wait for a broker that is asked out of interest, and until one that was away is asked again.
+_INTEREST_SECONDS = 2.0
+_AWAY_SECONDS = 60.0
+
+_FIELDS = ("state", "n_trials", "submitted_at", "publications", "generation", "queue", "gpu_trials", "progress")
+# When the next look at a study is due in this process: whoever asks for its status every second asks the broker rarely.
+_due: dict[str, float] = {}
+
+
+def stands_still(study: Document) -> bool:
+    """Say whether no trial of a study that runs has ended for a while."""
+    if study["state"] != "RUNNING" or study.get("submitted_at") is None:
+        return False
+    moved: datetime = max(study["submitted_at"], study["progress"].get("last_result_at") or study["submitted_at"])
+    return now() - moved > timedelta(seconds=STILL_SECONDS)
+
+
+def look_closely(store: Store, settings: Settings, study_id: str) -> bool:
+    """Find out whether trials of a study are lost, and note it in its document; now and then, however often called.
+
+    A broker that is away is no evidence: nothing is noted.
+
+    Parameters
+    ----------
+    store : Store
+    settings : Settings
+        Name the broker.
+    study_id : str
+
+    Returns
+    -------
+    bool
+        Whether there was a look.
+
+    Raises
+    ------
+    StoreError
+        The database is unreachable.
+    """
+    moment = time.monotonic()
+    if moment < _due.get(study_id, float("-inf")):
+        return False
+    _due[study_id] = moment + LOOK_SECONDS
+    try:
+        _look(store, settings, study_id)
+    except BrokerError as exc:
+        _due[study_id] = moment + _AWAY_SECONDS
+        logger.debug("can't see what is in the queue", extra={"reason": str(exc)})
+    return True
+
+
+def _look(store: Store, settings: Settings, study_id: str) -> None:
+    study = store.study(study_id, (*_FIELDS, "missing"))
+    if study is None or study["state"] != "RUNNING" or study.get("queue") not in LANES:
+        return
+    quick = settings.model_copy(update={"connect_seconds": min(settings.connect_seconds, _INTEREST_SECONDS)})
+    with broker.channel(quick, "warren status") as channel:
+
+        def waiting(queue: str) -> int:
+            return int(channel.queue_declare(queue, passive=True).method.message_count)
+
+        if waiting(DEAD_QUEUE):
+            tell_studies(broker.dead_letters(channel), store)
+        queued = any(waiting(queue) for queue in {study["queue"], *([GPU_QUEUE] if study.get("gpu_trials") else [])})
+    published = study.get("submitted_at") is not None and study["publications"] == study["generation"]
+    seen = queued or not published or bool(store.unfinished.holders(study_id))
+    # The documents, not the count, which a worker that vanished may have left too low.
+    counted = None if seen else store.recount(study_id)
+    if counted is None or counted["state"] != "RUNNING":
+        if study.get("missing"):
+            store.update_study(study_id, {"$unset": {"missing": ""}})
+        return
+    progress, moment = counted["progress"], store.unfinished.moment()
+    found = {"publication": study["publications"], "done": progress["complete"] + progress["failed"]}
+    before = study.get("missing") or {}
+    same = {name: before.get(name) for name in found} == found
+    since = before["since"] if same else moment
+    sure = (moment - since).total_seconds() >= SURE_SECONDS
+    note = {"missing": found | {"since": since, "sure": sure}}
+    store.update_study(study_id, {"$set": note}, {"publications": study["publications"], "state": "RUNNING"})

@@ -1,0 +1,70 @@
+"""Training processes that are lost before a trial begins: the chunk's fault, or this machine's, or somebody's."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from tuning.messages import Chunk
+from tuning.retry import Patience
+from tuning.settings import Settings
+from tuning.store import Store
+from worker.hold import Hold, name_of
+from worker.trainer import ChildLostError
+from worker.tries import which
+
+logger = logging.getLogger(__name__)
+
+# Seconds that a worker leaves a chunk to others with which it has lost its training process.
+_OTHERS_FIRST_SECONDS = 60.0
+# Training processes that somebody may kill in a row with one chunk: who does so for longer means it.
+_MOST_KILLED = 50
+
+
+class Losses:
+    """Says when a chunk is to blame for training processes that were lost with it before a trial began.
+
+    Its data may not fit into memory, or a library be broken: then it is so on every worker. Or this machine is ill:
+    then others go on with it. So the chunk is handed on, and set aside after as many losses in a row as a trial has
+    tries, each on another worker; on the same ones where no other is at work. In a row means that no trial of its study
+    has ended in between. What somebody has killed is nobody's fault, as long as that has an end.
+
+    Parameters
+    ----------
+    store : Store
+    hold : Hold
+    settings : Settings
+    retry : Patience
+        Calls the store again while that is away.
+    """
+
+    def __init__(self, store: Store, hold: Hold, settings: Settings, retry: Patience) -> None:
+        self._store = store
+        self._hold = hold
+        self._settings = settings
+        self._retry = retry
+        # Chunks that are left to others, by name, and until when.
+        self._left: dict[str, float] = {}
+
+    def leaves_to_others(self, chunk: Chunk) -> bool:
+        """Say whether others shall try a chunk first."""
+        moment = time.monotonic()
+        self._left = {name: until for name, until in self._left.items() if until > moment}
+        return name_of(chunk) in self._left
+
+    def count(self, chunk: Chunk, lost: ChildLostError) -> str:
+        """Count a loss; return why the chunk is to be set aside, or nothing where others shall try it."""
+        study = self._retry(self._store.study, chunk.study_id, ("progress.last_result_at",)) or {}
+        last_result_at = study.get("progress", {}).get("last_result_at")
+        losses = self._hold.lose(chunk, last_result_at, blamed=not lost.killed)
+        about = which(chunk) | {"reason": str(lost), "times": losses.times, "killed": losses.killed}
+        logger.warning("lost the training process before a trial began", extra=about)
+        untried = self._hold.others() - losses.workers
+        most = self._settings.max_attempts
+        if losses.killed < _MOST_KILLED and len(losses.workers) < most and (untried or losses.times < most):
+            if untried and not lost.killed:
+                self._left[name_of(chunk)] = time.monotonic() + _OTHERS_FIRST_SECONDS
+            return ""
+        times, workers = losses.times + losses.killed, len(losses.workers)
+        where = f" on {workers} workers" if workers > 1 else ""
+        return f"the training process was lost {times} times before a trial began{where}: {lost}"
