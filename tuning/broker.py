@@ -19,9 +19,8 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pika.adapters.utils.connection_workflow import AMQPConnectorException
 
 from tuning import tls
-from tuning.errors import BrokerError, InputError
+from tuning.errors import BrokerError, InputError, plain
 from tuning.names import DEAD_QUEUE, GPU_QUEUE, LANES
-from tuning.parameters import plain
 from tuning.settings import Settings, redact
 
 # A chunk may be delivered this often before the broker itself dead-letters it. Evictions count here
