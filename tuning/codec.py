@@ -10,9 +10,9 @@ as an object with one reserved key::
     ... .set_output(transform="pandas")   the same with "output": "pandas"
     ... .set_fit_request(sample_weight=True)   the same with "requests": {"fit": {"sample_weight": true}}
 
-`tuning.reserved` lists those of functions, selectors of columns, arrays and dtypes. Kernels of Gaussian processes
-travel like estimators. Everything else is plain JSON. Floats keep every bit: Python writes the shortest text that reads
-back equal.
+`tuning.reserved` lists those of functions, selectors of columns, arrays, dtypes, sets, splitters, scorers,
+distributions and generators. Kernels of Gaussian processes travel like estimators. Everything else is plain JSON.
+Floats keep every bit: Python writes the shortest text that reads back equal.
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ def encode(value: Any, where: str, allow: Iterable[str] = (), depth: int = 0) ->
         return {"__dict__": [list(pair) for pair in pairs]}
     if hasattr(value, "get_params") and not isinstance(value, type):
         return encode_estimator(value, where, allow, depth + 1)
-    if (found := encode_value(value, lambda inside: encode(inside, where, allow, depth + 1))) is not None:
+    found = encode_value(value, where, lambda inside: encode(inside, where, allow, depth + 1), allow)
+    if found is not None:
         return found
     raise InputError(f"{where} = {_short(value)}: {_way_out(value)}")
 
@@ -118,6 +119,11 @@ def _way_out(value: Any) -> str:
         )
     if isinstance(value, type):
         return f"a class can't travel; pass an instance, {value.__name__}(), or its name where the library takes one"
+    if callable(getattr(value, "split", None)) and hasattr(value, "get_n_splits"):
+        return (
+            "a splitter of one's own can't travel; pass one of sklearn.model_selection, or its splits as a list of "
+            "(train, test) indices"
+        )
     if callable(value):
         return (
             "a callable can't travel, for a message must not run code; pass the name of a built-in objective or "
@@ -255,7 +261,7 @@ def decode(
                 _set_requests(made, rest["requests"])
             return made
         case _ if len(encoded) == 1 and not KEYS.isdisjoint(encoded):
-            return decode_value(encoded, lambda inside: decode(inside, allow, build=build))
+            return decode_value(encoded, lambda inside: decode(inside, allow, build=build), allow)
     if reserved := [key for key in encoded if key.startswith("__")]:
         raise InputError(f"a parameter value misuses the reserved key {reserved[0]!r}")
     return {key: decode(item, allow, build=build) for key, item in encoded.items()}
@@ -272,8 +278,9 @@ def readable(encoded: Json) -> Json:
     Returns
     -------
     Json
-        Tuples and arrays as lists, estimators as text (``LGBMClassifier(max_depth=3)``), functions and types by name,
-        other keys as text. A dict with a key that no document has ("a.b", "$a") is a list of pairs.
+        Tuples, sets and arrays as lists, estimators and what else is made by a call as text
+        (``LGBMClassifier(max_depth=3)``), functions and types by name, other keys as text. A dict with a key that no
+        document has ("a.b", "$a") is a list of pairs.
     """
     if isinstance(encoded, list):
         return [readable(item) for item in encoded]

@@ -178,3 +178,21 @@ def items_of(value: Json) -> list[Json]:
     if isinstance(value, dict):
         value = next((value[key] for key in ("__tuple__", "__set__", "__frozenset__") if key in value), None)
     return value if isinstance(value, list) else []
+
+
+def listed(value: Json) -> list[Json]:
+    """Return the items of an encoded list or tuple; a list of anything else."""
+    if isinstance(value, list):
+        return value
+    return items_of(value) if isinstance(value, dict) and value.keys() == {"__tuple__"} else [value]
+
+
+def grid_of(value: Json) -> Mapping[str, Json] | None:
+    """Return the values of an encoded grid by name; None of anything else."""
+    match value:
+        case {"__dict__": list(pairs), **rest} if not rest:
+            named = all(isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str) for pair in pairs)
+            return dict(pairs) if named else None
+        case dict() if not any(name.startswith("__") for name in value):
+            return value
+    return None

@@ -21,8 +21,10 @@ from tuning.encoded import (
     Finder,
     Json,
     class_of,
+    grid_of,
     holds_estimator,
     items_of,
+    listed,
     package_of_class,
 )
 from tuning.errors import InputError, plain, short
@@ -91,7 +93,15 @@ class Start:
         # Classes by name where no estimator is replaced, as in most trials.
         self._known: dict[str, frozenset[str]] = {}
 
-    def check(self, given: Assignments, where: Callable[[str, int], str], depth: int = 0, *, deep: bool = True) -> None:
+    def check(
+        self,
+        given: Assignments,
+        where: Callable[[str, int], str],
+        depth: int = 0,
+        *,
+        grid: bool = False,
+        deep: bool = True,
+    ) -> None:
         """Refuse parameters that reach what they must not.
 
         Parameters
@@ -102,6 +112,8 @@ class Start:
             Says of a name and a position where the value stands, for the error.
         depth : int, default=0
             How deep the values lie.
+        grid : bool, default=False
+            A search sets them: of a distribution, what it draws.
         deep : bool, default=True
             Look into the values too; False where that was done.
 
@@ -121,7 +133,8 @@ class Start:
             shown = (column[0], column[-1]) if isinstance(column, range) else column
             for position, value in enumerate(shown):
                 if ruled or position == 0 or isinstance(value, (str, list, dict)):
-                    check_rules(classes, name, value, where(name, position))
+                    drawn = grid and isinstance(value, dict) and "__distribution__" in value
+                    check_rules(classes, name, value, where(name, position), drawn=drawn)
                     if deep:
                         _check_inside(classes, name, value, where(name, position), depth, searched)
         if replacing:
@@ -142,13 +155,13 @@ class Start:
         InputError
             Names the parameter, its value and the way out.
         """
-        for grid in _listed(grids):
-            named = _grid_of(grid)
+        for grid in listed(grids):
+            named = grid_of(grid)
             if named is None:
                 check_value(grid, where, depth + 1)
             else:
-                columns = {name: _listed(values) for name, values in named.items()}
-                self.check(columns, lambda name, _: f"{where}[{short(name)}]", depth + 2, deep=deep)
+                columns = {name: listed(values) for name, values in named.items()}
+                self.check(columns, lambda name, _: f"{where}[{short(name)}]", depth + 2, grid=True, deep=deep)
 
     def classes(self, name: str, given: Assignments) -> frozenset[str]:
         """Return the classes that have a parameter, as `tuning.encoded.Finder.classes` names them."""
@@ -172,7 +185,7 @@ class Start:
 
     def _check_searches(self, names: Iterable[str], given: Assignments, where: Callable[[str, int], str]) -> None:
         """Check the grids of searches again into whose estimator some parameters put another one."""
-        paths = {}
+        paths: dict[tuple[str, ...], str] = {}
         for name in names:
             parts = name.split("__")
             paths |= {tuple(parts[:position]): name for position, part in enumerate(parts) if part == "estimator"}
@@ -233,24 +246,6 @@ def _merged(before: Assignments, given: Assignments) -> Assignments:
 def _is_grid(classes: Iterable[str], name: str) -> bool:
     """Say whether a parameter is what a search sets on its estimator, whichever of some classes has it."""
     return all(SEARCHES.get(kind) == last_part(name) for kind in classes)
-
-
-def _listed(value: Json) -> list[Json]:
-    """Return the items of an encoded list or tuple; a list of anything else."""
-    if isinstance(value, list):
-        return value
-    return items_of(value) if isinstance(value, dict) and value.keys() == {"__tuple__"} else [value]
-
-
-def _grid_of(value: Json) -> Mapping[str, Json] | None:
-    """Return the values of an encoded grid by name; None of anything else."""
-    match value:
-        case {"__dict__": list(pairs), **rest} if not rest:
-            named = all(isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str) for pair in pairs)
-            return dict(pairs) if named else None
-        case dict() if not any(name.startswith("__") for name in value):
-            return value
-    return None
 
 
 def check_class(cls: type, params: Mapping[str, Json]) -> None:

@@ -6,9 +6,16 @@
     make_column_selector(dtype_include=object)  {"__selector__": {"dtype_include": {"__type__": "object"}}}
     slice(0, 5)                                 {"__slice__": [0, 5, null]}
     np.array([1, 2])                            {"__array__": ["int64", [1, 2]]}
+    {0, 1}, frozenset({0, 1})                   {"__set__": [0, 1]}, {"__frozenset__": [0, 1]}
     pd.Index(["a", "b"])                        {"__index__": ["a", "b"]}
+    pd.Index(["a", "b"], name="c")              {"__index__": {"labels": ["a", "b"], "name": "c"}}
     np.float32, float                           {"__type__": "numpy.float32"}, {"__type__": "float"}
     np.dtype("float32")                         {"__dtype__": "float32"}
+    KFold(3)                                    {"__splitter__": ["KFold", {"n_splits": 3}]}
+    make_scorer(fbeta_score, beta=2)            {"__scorer__": {"function": "sklearn.metrics.fbeta_score", ...}}
+    get_scorer("roc_auc")                       {"__scorer__": "roc_auc"}
+    scipy.stats.loguniform(0.1, 10)             {"__distribution__": ["loguniform", [0.1, 10], {}]}
+    np.random.RandomState(0)                    {"__random_state__": [key, pos, has_gauss, cached_gaussian]}
 """
 
 from __future__ import annotations
@@ -17,9 +24,11 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
+from tuning.objects import OBJECTS, problem_of_object
+
 Json: TypeAlias = Any  # as in tuning.codec, which brings NumPy: an idle worker does without
 
-KEYS = frozenset({"__function__", "__selector__", "__slice__", "__array__", "__index__", "__dtype__", "__type__"})
+KEYS = OBJECTS | {"__function__", "__selector__", "__slice__", "__array__", "__index__", "__dtype__", "__type__"}
 """Each is the one key of an object."""
 
 _WIDTHS = {"int": (8, 16, 32, 64), "uint": (8, 16, 32, 64), "float": (16, 32, 64)}
@@ -63,6 +72,7 @@ _FUNCTION = re.compile(
     re.ASCII,
 )
 _SELECTOR = frozenset({"pattern", "dtype_include", "dtype_exclude"})
+_NO_INDEX = "is no index of columns: their names are text or integers"
 # Times that an array of text may be larger than its text: each item takes as much memory as the longest.
 _MOST_PADDING = 32
 # Bytes of a pattern that columns are chosen by.
@@ -140,11 +150,16 @@ def problem_of(value: dict[str, Json], check: Callable[[Json], None]) -> str | N
             return "is an array of text of which one is far too long" if dtype == "str" and _padded(items) else None
         case "__index__", list(items):
             check(items)
-            return None if all(map(_is_label, items)) else "is no index of columns: their names are text or integers"
+            return None if all(map(_is_label, items)) else _NO_INDEX
+        case "__index__", {"labels": list(items), "name": name, **rest} if not rest:
+            check(items)
+            return None if all(map(_is_label, [name, *items])) else _NO_INDEX
         case "__dtype__", str(name) if name in DTYPES:
             return None
         case "__type__", str(name) if name in TYPES:
             return None
+        case _ if key in OBJECTS:
+            return problem_of_object(key, inside, check)
         case "__dtype__" | "__type__", _:
             return f"is no type that may travel: pass one of {', '.join(sorted(DTYPES))}"
     return f"misuses the reserved key {key or min(value)!r}"

@@ -22,6 +22,10 @@ LONGEST_NAME = 200
 
 # What a boosting library reads as one of its names; LightGBM drops quotes around it, and splits at spaces.
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*", re.ASCII)
+# One that no rule lists as harmless.
+_SOME_NUMBER = 0.5
+# Values that Python calls.
+_CALLABLE = frozenset({"__function__", "__scorer__"})
 # A name becomes a field of a document; a part of it may be a pipeline's step, which people call what they like.
 _NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f.$\u2028\u2029]")
 
@@ -46,8 +50,21 @@ def _tables(owners: Iterable[str]) -> Iterator[Mapping[str, Rule]]:
     yield EVERYWHERE
 
 
-def check_rules(classes: Iterable[str], name: str, value: Json, where: str) -> None:
-    """Refuse what the tables say of a parameter, without a look into its value's values."""
+def check_rules(classes: Iterable[str], name: str, value: Json, where: str, *, drawn: bool = False) -> None:
+    """Refuse what the tables say of a parameter, without a look into its value's values.
+
+    Parameters
+    ----------
+    classes, name, value, where
+        As for `tuning.parameters.check_parameter`.
+    drawn : bool, default=False
+        The value is a distribution, and what is set are numbers of it.
+
+    Raises
+    ------
+    InputError
+        Names the parameter, its value and the way out.
+    """
     last = last_part(name)
     owners = _owners(classes, last)
     packages = {package_of_class(kind) for kind in owners}
@@ -55,8 +72,11 @@ def check_rules(classes: Iterable[str], name: str, value: Json, where: str) -> N
         raise InputError(f"{where}: {short(name)} is no parameter of a boosting library: use letters, digits and '_'")
     if not owners:
         return
+    if drawn:
+        check_named(owners, last, _SOME_NUMBER, where)
+        return
     check_named(owners, last, value, where)
-    if BOOSTING.issuperset(packages) and isinstance(value, dict) and "__function__" in value:
+    if BOOSTING.issuperset(packages) and isinstance(value, dict) and not _CALLABLE.isdisjoint(value):
         raise InputError(
             f"{where} = {short(value)}: a boosting library takes no function of a message; pass the name of a built-in "
             "objective or metric"
@@ -117,9 +137,12 @@ def _check_words(value: Json, where: str, *, inside: bool = False) -> None:
             f"{where} = {short(value)}: LightGBM reads what follows a space as further parameters; write it without"
         )
     if isinstance(value, dict) and not KEYS.isdisjoint(value):
-        if "__array__" not in value:
+        if not inside and not value.keys().isdisjoint({"__random_state__", "__set__"}):
+            pass  # of the first it draws a number, the second is a list to it
+        elif "__array__" not in value:
             raise InputError(f"{where} = {short(value)}: LightGBM takes numbers, text, and lists and arrays of them")
-        value = _flat(value["__array__"])
+        else:
+            value = _flat(value["__array__"])
     if inside and isinstance(value, dict) and "__float__" not in value:
         raise InputError(f"{where} = {short(value)}: LightGBM takes numbers, text and lists of them in a list")
     for item in items_of(value):

@@ -8,19 +8,17 @@ the setting ``WARREN_ALLOW``.
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from tuning.allowlist import look_up
 from tuning.encoded import Json, holds_estimator
 from tuning.errors import InputError, plain, short
+from tuning.objects import KEYWORD, MAKE_SCORERS_OWN
 from tuning.parameters import check_value
 
 _METRICS = "sklearn.metrics"
-_KEYWORD = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}", re.ASCII)
-# What `sklearn.metrics.make_scorer` takes itself, and hands to no metric.
-_MAKE_SCORERS_OWN = frozenset({"score_func", "response_method", "greater_is_better"})
 # What scikit-learn calls the first argument of a function that compares: labels, clusters, ratings of one person.
 _TRUE = frozenset({"y_true", "labels_true", "y1"})
 # The true and the predicted values come first; what follows may be keywords.
@@ -44,7 +42,7 @@ def check_keywords(kwargs: Mapping[str, Json], where: str) -> None:
     """
     for name, value in kwargs.items():
         place = f"{where}[{short(name)}]"
-        if not _KEYWORD.fullmatch(name) or name in _MAKE_SCORERS_OWN:
+        if not KEYWORD.fullmatch(name) or name in MAKE_SCORERS_OWN:
             raise InputError(
                 f"{place}: {short(name)} is no keyword of a metric: letters, digits and '_', none of make_scorer's own"
             )
@@ -130,3 +128,75 @@ def metric_name(function: Any, allow: Iterable[str] = ()) -> str:
         )
     metric_function(public)
     return public
+
+
+def is_scorer(value: Any) -> bool:
+    """Say whether a value is what `sklearn.metrics.make_scorer` makes; its class has no public name."""
+    return hasattr(value, "_score_func") and type(value) is type(look_up(f"{_METRICS}.get_scorer")("accuracy"))
+
+
+def scorer_parts(scorer: Any, allow: Iterable[str] = ()) -> str | dict[str, Any]:
+    """Say what `sklearn.metrics.make_scorer` was given.
+
+    Parameters
+    ----------
+    scorer : scorer
+        What it made.
+    allow : iterable of str, default=()
+        Further metric functions.
+
+    Returns
+    -------
+    str or dict
+        A name where scikit-learn has this very scorer under one; or ``function``, its allowed name,
+        ``greater_is_better``, ``response_method``, a name or a list, and ``kwargs``, as the user wrote them.
+
+    Raises
+    ------
+    InputError
+        Its metric may not travel.
+    """
+    function: Any = scorer._score_func
+    keywords: dict[str, Any] = dict(scorer._kwargs)
+    while isinstance(function, partial) and not function.args:
+        function, keywords = function.func, function.keywords | keywords
+    response, sign = scorer._response_method, scorer._sign
+    methods = (response,) if isinstance(response, str) else tuple(response)
+    get_scorer = look_up(f"{_METRICS}.get_scorer")
+    for name in look_up(f"{_METRICS}.get_scorer_names")():
+        other = get_scorer(name)
+        same = other._score_func is function and other._sign == sign and other._response_method in (response, methods)
+        if same and other._kwargs == keywords:
+            return str(name)
+    known = metric_name(function, allow)
+    metric_function(known, keywords, allow)
+    return {
+        "function": known,
+        "greater_is_better": sign > 0,
+        "response_method": methods[0] if len(methods) == 1 else list(methods),
+        "kwargs": keywords,
+    }
+
+
+def scorer_of(parts: str | Mapping[str, Any], allow: Iterable[str] = ()) -> Any:
+    """Return the scorer that `scorer_parts` took apart.
+
+    Raises
+    ------
+    InputError
+        scikit-learn has none of this name, or the metric function is not allowed.
+    """
+    if isinstance(parts, str):
+        try:
+            return look_up(f"{_METRICS}.get_scorer")(parts)
+        except ValueError as exc:
+            raise InputError(
+                f"no scorer is called {parts!r} here: scikit-learn's get_scorer_names() lists them"
+            ) from exc
+    method = parts["response_method"]
+    return look_up(f"{_METRICS}.make_scorer")(
+        metric_function(parts["function"], parts["kwargs"], allow),
+        response_method=method if isinstance(method, str) else tuple(method),
+        greater_is_better=parts["greater_is_better"],
+        **parts["kwargs"],
+    )

@@ -9,14 +9,13 @@ from typing import Any
 
 import sklearn
 from sklearn.metrics import check_scoring, get_scorer
-from sklearn.metrics import make_scorer as scorer_of
 from sklearn.utils.metadata_routing import MetadataRequest
 
 from tuning.codec import decode
 from tuning.dataset import Matrix
 from tuning.errors import InputError
 from tuning.messages import MetricScorer, Scoring
-from tuning.scorers import metric_function
+from tuning.scorers import scorer_of
 
 Scorer = Callable[..., Mapping[str, Any]]
 """Takes a fitted estimator, X, y and, if there are weights, `sample_weight`, which it hands to scorers that take them.
@@ -63,12 +62,8 @@ def _made(scorer: Scoring, allow: tuple[str, ...]) -> Any:
         return _OwnScore()
     if not isinstance(scorer, MetricScorer):
         return get_scorer(scorer)
-    return scorer_of(
-        metric_function(scorer.function, scorer.kwargs, allow),
-        response_method=scorer.response_method,
-        greater_is_better=scorer.greater_is_better,
-        **{name: decode(value, build=_no_estimator) for name, value in scorer.kwargs.items()},
-    )
+    kwargs = {name: decode(value, build=_no_estimator) for name, value in scorer.kwargs.items()}
+    return scorer_of(scorer.model_dump() | {"kwargs": kwargs}, allow)
 
 
 def _no_estimator(cls: type, _: dict[str, Any]) -> Any:

@@ -5,21 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from functools import partial
 from typing import Any
 
-from sklearn.metrics import get_scorer, get_scorer_names
+from sklearn.metrics import get_scorer_names
 
 from producer.inputs.text import nearest, short
 from tuning.codec import encode
 from tuning.errors import InputError
 from tuning.messages import MetricScorer, Scoring
-from tuning.scorers import check_keywords, metric_function, metric_name
+from tuning.scorers import check_keywords, is_scorer, scorer_parts
 
 # A metric becomes a field of a trial document and a column, mean_test_<metric>.
 _METRIC = re.compile(r"(?!__)[A-Za-z0-9_-]{1,100}", re.ASCII)
-# What make_scorer makes; its class has no public name.
-_MADE = type(get_scorer("accuracy"))
 _WAY_OUT = (
     "pass a scorer's name, 'roc_auc' for one, or make_scorer(...) of a function of sklearn.metrics, "
     "make_scorer(fbeta_score, beta=2) for one"
@@ -116,7 +113,7 @@ def _known(scorer: Any, where: str, allow: tuple[str, ...]) -> Scoring:
         return _named(scorer, where)
     if not callable(scorer):
         raise InputError(f"{where}={short(scorer)}: {type(scorer).__name__} is no scorer; {_WAY_OUT}")
-    if type(scorer) is not _MADE:
+    if not is_scorer(scorer):
         raise InputError(
             f"{where}={short(scorer)}: a callable can't travel, for a message must not run code; {_WAY_OUT}"
         )
@@ -125,30 +122,15 @@ def _known(scorer: Any, where: str, allow: tuple[str, ...]) -> Scoring:
 
 def _of_parts(scorer: Any, where: str, allow: tuple[str, ...]) -> Scoring:
     """Say what `make_scorer` was given; the name where scikit-learn has this very scorer under one."""
-    function: Any = scorer._score_func
-    keywords: dict[str, Any] = dict(scorer._kwargs)
-    while isinstance(function, partial) and not function.args:
-        function, keywords = function.func, function.keywords | keywords
-    response, sign = scorer._response_method, scorer._sign
-    methods = (response,) if isinstance(response, str) else tuple(response)
-    for name in get_scorer_names():
-        other = get_scorer(name)
-        same = other._score_func is function and other._sign == sign and other._response_method in (response, methods)
-        if same and other._kwargs == keywords:
-            return str(name)
     try:
-        known = metric_name(function, allow)
-        metric_function(known, keywords, allow)
+        parts = scorer_parts(scorer, allow)
     except InputError as exc:
         raise InputError(f"{where}={short(scorer)}: {exc}") from None
-    encoded = {name: encode(value, f"{where}: {name}") for name, value in keywords.items()}
+    if isinstance(parts, str):
+        return parts
+    encoded = {name: encode(value, f"{where}: {name}") for name, value in parts["kwargs"].items()}
     check_keywords(encoded, where)
-    return MetricScorer(
-        function=known,
-        greater_is_better=sign > 0,
-        response_method=methods[0] if len(methods) == 1 else methods,
-        kwargs=encoded,
-    )
+    return MetricScorer.model_validate(parts | {"kwargs": encoded})
 
 
 def _metric(name: Any) -> str:

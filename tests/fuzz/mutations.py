@@ -66,6 +66,31 @@ _PREPARED = {
 }
 
 
+_OBJECTS = {
+    "__estimator__": "sklearn.model_selection.RandomizedSearchCV",
+    "params": {
+        "estimator": _PIPELINE,
+        "param_distributions": [
+            {"clf__depth": {"__distribution__": ["randint", [1, 9], {}]}, "scale": ["passthrough", None]},
+            {"clf": [_LGB], "clf__num_leaves": [3, 7], "clf__metric": {"__set__": ["auc", "l2"]}},
+        ],
+        "cv": {"__splitter__": ["KFold", {"n_splits": 3, "shuffle": True, "random_state": 0}]},
+        "scoring": {
+            "a": {
+                "__scorer__": {
+                    "function": "sklearn.metrics.fbeta_score",
+                    "greater_is_better": True,
+                    "response_method": ["predict"],
+                    "kwargs": {"beta": 2},
+                }
+            },
+            "b": {"__scorer__": "roc_auc"},
+        },
+        "random_state": {"__random_state__": ["AQ" + "A" * 3326, 624, 0, 0.0]},
+    },
+}
+
+
 def _message(estimator: Json, *params: Json, **changes: Any) -> Json:
     made = good(**changes)
     made["objective"]["estimator"] = estimator
@@ -92,6 +117,15 @@ def _corpus() -> list[Json]:
         _message(_XGB, {"eta": 0.1, "monotone_constraints": {"__tuple__": [1, 0]}}),
         _message(_PIPELINE, {"clf__depth": 3}, {"clf": _LGB, "clf__num_leaves": 7}, {"scale": None}),
         _message(_PREPARED, {"clf__n_estimators": 5}, {"clf": _PIPELINE, "prepare": "passthrough"}),
+        _message(
+            _OBJECTS,
+            {
+                "cv": {"__splitter__": ["TimeSeriesSplit", {}]},
+                "estimator__scale": {"__index__": {"labels": [1], "name": "a"}},
+            },
+            {"estimator": _PREPARED, "estimator__clf": _LGB, "estimator__clf__num_leaves": 7},
+            {"estimator__clf": _XGB, "param_distributions": {"clf__eta": [0.1]}},
+        ),
         _message({"__estimator__": "own.Estimator", "params": {"data": "x", "layers": [[1, 2], [3]]}}, {"memory": "y"}),
     ]
 
@@ -182,6 +216,16 @@ VALUES: tuple[Callable[[], Json], ...] = tuple(
             {"__type__": "float"},
             {"__selector__": {"dtype_include": {"__type__": "object"}}},
             {"__selector__": 1},
+            {"__set__": [1, {"__tuple__": ["a"]}]},
+            {"__frozenset__": [[]]},
+            {"__splitter__": ["KFold", {"n_splits": 3}]},
+            {"__splitter__": ["KFold", {"n_splits": {}}]},
+            {"__scorer__": "accuracy"},
+            {"__scorer__": {"function": "os.system", "kwargs": {}}},
+            {"__distribution__": ["norm", [], {"loc": 1.5}]},
+            {"__distribution__": ["os", [], {}]},
+            {"__random_state__": ["", 0, 0, 0.0]},
+            {"__index__": {"labels": ["a"], "name": "b"}},
             {"__estimator__": "sklearn.svm.SVC", "params": {}, "output": "pandas"},
             {"__estimator__": "sklearn.gaussian_process.kernels.RBF", "params": {}},
         ),

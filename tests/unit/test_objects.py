@@ -1,0 +1,445 @@
+"""Sets, splitters, scorers, distributions and generators inside estimators: there and back, and the same numbers."""
+
+from __future__ import annotations
+
+import base64
+import inspect
+import json
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.stats
+from beside import X, Y, assert_as_scikit_learn, on_worker
+from lightgbm import LGBMClassifier
+from sklearn import model_selection
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import (
+    BaggingClassifier,
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+    StackingClassifier,
+)
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.feature_selection import RFECV
+from sklearn.linear_model import LassoCV, LogisticRegression
+from sklearn.metrics import accuracy_score, fbeta_score, get_scorer, log_loss, make_scorer, roc_auc_score
+from sklearn.model_selection import (
+    GridSearchCV,
+    KFold,
+    PredefinedSplit,
+    RandomizedSearchCV,
+    RepeatedStratifiedKFold,
+    ShuffleSplit,
+    StratifiedKFold,
+    TimeSeriesSplit,
+    TunedThresholdClassifierCV,
+)
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVC
+from sklearn.tree import DecisionTreeClassifier
+from xgboost import XGBClassifier
+
+from networks import KerasModel
+from tuning.codec import decode, encode, encode_estimator, readable
+from tuning.errors import InputError
+from tuning.objects import SPLITTERS
+from tuning.parameters import check_estimator, check_value
+
+TREE = DecisionTreeClassifier(max_depth=3, random_state=0)
+FRAME = pd.DataFrame(X, columns=list("abcde")).rename_axis(columns="sensor")
+
+
+def there_and_back(value: Any) -> Any:
+    encoded = json.loads(json.dumps(encode(value, "value"), allow_nan=False))
+    check_value(encoded, "value")
+    back = decode(encoded)
+    assert encode(back, "value") == encoded
+    return back
+
+
+def used(draws: int) -> np.random.RandomState:
+    """Return a generator that has drawn, an odd number of Gaussians, so that it keeps one."""
+    made = np.random.RandomState(7)
+    made.normal(size=draws)
+    return made
+
+
+# --------------------------------------------------------------------- there and back
+
+
+@pytest.mark.parametrize(
+    "value", [{0, 1}, set(), {"b", "a"}, {(0, "x"), None, 1.5, True}, frozenset({2, 3}), frozenset()], ids=repr
+)
+def test_a_set_comes_back_as_it_was(value: Any) -> None:
+    back = there_and_back(value)
+    assert (type(back), back) == (type(value), value)
+    assert isinstance(readable(encode(value, "value")), list)
+
+
+def test_a_set_of_text_is_written_alike_in_every_process() -> None:
+    """Whose hashes of text differ; the name of a study must not."""
+    code = (
+        "from tuning.codec import encode; print(encode({'a', 'b', 'c', 'd', 'e', 'f', 'g', (1, 'x'), 2.5, None}, 'x'))"
+    )
+    told = {subprocess.check_output([sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}) for seed in "123"}
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize("name", ["sensor", 3])
+def test_an_index_with_a_name_comes_back_as_it_was(name: Any) -> None:
+    value = pd.Index(["a", "b"], name=name)
+    back = there_and_back(value)
+    assert back.equals(value)
+    assert back.name == name
+    assert readable(encode(value, "value")) == ["a", "b"]
+    # Without one it is written as ever, and so names the same study.
+    assert encode(value.rename(None), "value") == {"__index__": ["a", "b"]}
+
+
+SPLITS: list[Any] = [
+    KFold(3),
+    KFold(3, shuffle=True, random_state=4),
+    KFold(shuffle=True, random_state=used(3)),
+    StratifiedKFold(3),
+    model_selection.GroupKFold(4),
+    model_selection.StratifiedGroupKFold(3, shuffle=True, random_state=1),
+    model_selection.RepeatedKFold(n_splits=3, n_repeats=2, random_state=0),
+    RepeatedStratifiedKFold(n_splits=2, n_repeats=3, random_state=0),
+    ShuffleSplit(3, test_size=0.2, random_state=0),
+    model_selection.StratifiedShuffleSplit(2, train_size=4, random_state=0),
+    model_selection.GroupShuffleSplit(2, random_state=0),
+    TimeSeriesSplit(3, max_train_size=20, gap=1),
+    model_selection.LeaveOneOut(),
+    model_selection.LeavePOut(2),
+    model_selection.LeaveOneGroupOut(),
+    model_selection.LeavePGroupsOut(2),
+    PredefinedSplit([0, 1, -1, 0, 1]),
+]
+
+
+@pytest.mark.parametrize("splitter", SPLITS, ids=lambda one: type(one).__name__)
+def test_a_splitter_splits_as_it_did(splitter: Any) -> None:
+    back = there_and_back(splitter)
+    assert type(back) is type(splitter)
+    assert readable(encode(splitter, "value")).startswith(f"{type(splitter).__name__}(")
+    n = 5 if isinstance(splitter, PredefinedSplit) else 12
+    x, y = np.arange(n * 2.0).reshape(n, 2), np.arange(n) % 2
+    groups = np.arange(n) // 2 if "Group" in type(splitter).__name__ else None
+    expected = [*clone(splitter, safe=False).split(x, y, groups)]
+    for (train, test), (wanted, held) in zip(back.split(x, y, groups), expected, strict=True):
+        np.testing.assert_array_equal(train, wanted)
+        np.testing.assert_array_equal(test, held)
+
+
+def test_the_list_of_splitters_is_that_of_scikit_learn() -> None:
+    for name, params in SPLITTERS.items():
+        assert {*inspect.signature(getattr(model_selection, name)).parameters} == params, name
+    others = {
+        name
+        for name, found in vars(model_selection).items()
+        if hasattr(found, "get_n_splits") and not name.startswith("_") and not inspect.isabstract(found)
+    }
+    assert others == {*SPLITTERS} | {"BaseCrossValidator", "BaseShuffleSplit"} & others
+
+
+@pytest.mark.parametrize(
+    "scorer",
+    [
+        get_scorer("roc_auc"),
+        make_scorer(accuracy_score),
+        make_scorer(fbeta_score, beta=2),
+        make_scorer(log_loss, greater_is_better=False, response_method="predict_proba", labels=[0, 1]),
+        make_scorer(roc_auc_score, response_method=("decision_function", "predict_proba"), max_fpr=0.5),
+    ],
+    ids=repr,
+)
+def test_a_scorer_scores_as_it_did(scorer: Any) -> None:
+    back = there_and_back(scorer)
+    assert repr(back) == repr(scorer)
+    model = LogisticRegression().fit(X, Y)
+    assert back(model, X, Y) == scorer(model, X, Y)
+    assert isinstance(readable(encode(scorer, "value")), str)
+
+
+def profit(y_true: Any, y_pred: Any) -> float:
+    return float(np.sum(y_true == y_pred))
+
+
+def test_a_scorer_of_one_s_own_travels_where_it_is_named() -> None:
+    name = f"{__name__}.profit"
+    encoded = encode(make_scorer(profit), "x", [name])
+    assert decode(encoded, [name])._score_func is profit
+    with pytest.raises(InputError, match="not on the allow-list"):
+        decode(encoded)
+    with pytest.raises(InputError, match=r"^estimator: RFECV\(scoring=\.\.\.\) = .*profit can't travel"):
+        encode_estimator(RFECV(TREE, scoring=make_scorer(profit)), "estimator")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        scipy.stats.loguniform(0.01, 10),
+        scipy.stats.randint(1, 9),
+        scipy.stats.uniform(loc=-1, scale=3.5),
+        scipy.stats.norm(),
+        scipy.stats.truncnorm(-np.inf, 2, loc=1),
+        scipy.stats.reciprocal(1, 2),
+    ],
+    ids=lambda one: one.dist.name,
+)
+def test_a_distribution_draws_as_it_did(value: Any) -> None:
+    back = there_and_back(value)
+    assert type(back) is type(value)
+    np.testing.assert_array_equal(back.rvs(9, random_state=0), value.rvs(9, random_state=0))
+    assert readable(encode(value, "value")).startswith(f"{value.dist.name}(")
+
+
+@pytest.mark.parametrize("draws", [0, 1, 2, 5, 700])
+def test_a_generator_draws_on_where_it_was(draws: int) -> None:
+    value = used(draws)
+    before = value.get_state(legacy=True)
+    back = there_and_back(value)
+    # It was looked at, and not asked: as if a copy had been made.
+    assert all(np.array_equal(one, other) for one, other in zip(before, value.get_state(legacy=True), strict=True))
+    np.testing.assert_array_equal(back.normal(size=9), value.normal(size=9))
+    np.testing.assert_array_equal(back.randint(99, size=700), value.randint(99, size=700))
+
+
+def test_generators_are_told_apart_where_people_read() -> None:
+    one, other = (readable(encode(np.random.RandomState(seed), "x")) for seed in (0, 1))
+    assert one != other
+    assert one.startswith("RandomState(")
+
+
+class _OwnSplitter(KFold):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("value", "way_out"),
+    [
+        (_OwnSplitter(3), r"a splitter of one's own can't travel; pass one of sklearn\.model_selection"),
+        (np.random.RandomState(np.random.PCG64(0)), "a RandomState can't travel"),
+        (scipy.stats.rv_discrete(values=([1, 2], [0.5, 0.5]))(), "can't travel"),
+        ({frozenset({1})}, "a set can't travel"),
+        (get_scorer, "a callable can't travel"),
+    ],
+    ids=lambda one: type(one).__name__,
+)
+def test_another_object_does_not_travel(value: Any, way_out: str) -> None:
+    with pytest.raises(InputError, match=way_out):
+        encode(value, "value")
+
+
+# -------------------------------------------------------------------- the same numbers
+
+
+def members() -> list[tuple[str, Any]]:
+    return [("tree", TREE), ("svc", SVC(C=0.5))]
+
+
+RECALL = make_scorer(fbeta_score, beta=3)
+ONE = np.random.RandomState(5)
+SEARCHES: dict[str, tuple[Any, Any]] = {
+    "a stack's splitter": (
+        StackingClassifier(members(), LogisticRegression(), cv=StratifiedKFold(3)),
+        {"tree__max_depth": [1, 3]},
+    ),
+    "splitters in a grid": (
+        StackingClassifier(members(), LogisticRegression()),
+        {"cv": [StratifiedKFold(3), KFold(3, shuffle=True, random_state=0), 2]},
+    ),
+    "a calibration's splits": (CalibratedClassifierCV(TREE), {"cv": [ShuffleSplit(3, random_state=1), KFold(2)]}),
+    "an elimination's scorer": (
+        RFECV(TREE, cv=3, scoring=make_scorer(fbeta_score, beta=2)),
+        {"step": [1, 2], "scoring": [make_scorer(fbeta_score, beta=0.5), "accuracy", get_scorer("roc_auc")]},
+    ),
+    "a threshold's scorer": (
+        TunedThresholdClassifierCV(SVC(), scoring=RECALL, cv=StratifiedKFold(2), thresholds=5),
+        {"estimator__C": [0.1, 1.0]},
+    ),
+    "distributions of a search inside": (
+        RandomizedSearchCV(SVC(), {"C": scipy.stats.loguniform(0.1, 10)}, n_iter=3, cv=2, random_state=3),
+        {"param_distributions": [{"C": scipy.stats.uniform(0.1, 5)}, {"gamma": scipy.stats.loguniform(0.01, 1)}]},
+    ),
+    "scorers and splits of a search inside": (
+        GridSearchCV(SVC(), {"C": [0.1, 1]}, scoring={"f": make_scorer(fbeta_score, beta=2)}, refit="f", cv=KFold(2)),
+        {"cv": [KFold(2), TimeSeriesSplit(2)]},
+    ),
+    "sets of features": (
+        HistGradientBoostingClassifier(max_iter=5, random_state=0, interaction_cst=[{0, 1}, {2, 3, 4}]),
+        {"interaction_cst": [None, [{0, 1, 2}, {3}], "pairwise"]},
+    ),
+    "a forest's generator": (
+        RandomForestClassifier(5, random_state=np.random.RandomState(3)),
+        {"max_depth": [2, 3], "max_features": [1, 2]},
+    ),
+    "generators in a grid": (
+        RandomForestClassifier(5),
+        {"random_state": [np.random.RandomState(3), used(3), 7], "max_depth": [2, 3]},
+    ),
+    "a generator of steps": (
+        Pipeline(
+            [
+                ("bag", ColumnTransformer([("all", StandardScaler(), [0, 1, 2])])),
+                ("clf", BaggingClassifier(TREE, 4, random_state=used(1))),
+            ]
+        ),
+        {"clf__max_samples": [0.5, 0.9]},
+    ),
+    "a generator of splits": (
+        StackingClassifier(members(), TREE, cv=KFold(2, shuffle=True, random_state=np.random.RandomState(0))),
+        {"tree__max_depth": [1, 2], "svc__C": [0.1, 2.0]},
+    ),
+    "one generator in two steps": (
+        StackingClassifier(
+            [(name, RandomForestClassifier(3, random_state=ONE)) for name in ("a", "b")], TREE, cv=2
+        ),
+        {"a__max_depth": [1, 2]},
+    ),
+    "LightGBM's generator": (
+        LGBMClassifier(n_estimators=4, subsample=0.5, subsample_freq=1, verbosity=-1, n_jobs=1, random_state=used(2)),
+        {"num_leaves": [3, 5], "n_estimators": [2, 4]},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_what_is_inside_an_estimator_gives_the_numbers_of_scikit_learn(name: str) -> None:
+    estimator, grid = SEARCHES[name]
+    assert_as_scikit_learn(estimator, grid)
+
+
+def test_a_regressor_s_own_splits_give_the_numbers_of_scikit_learn() -> None:
+    y = X[:, 0] * 3 + X[:, 1]
+    shuffled, listed = KFold(4, shuffle=True, random_state=2), PredefinedSplit(np.arange(60) % 3)
+    assert_as_scikit_learn(LassoCV(cv=shuffled, eps=0.1), {"cv": [3, TimeSeriesSplit(3)]}, y=y)
+    # For the sixty rows of a fold: the whole of the data has more.
+    _, _, documents = on_worker(LassoCV(cv=listed, eps=0.1), {"tol": [0.1, 0.01]}, y=y)
+    assert [document["error"] for document in documents] == [None, None]
+
+
+def test_an_index_with_a_name_chooses_columns() -> None:
+    columns = FRAME.select_dtypes("number").columns[:3]
+    assert columns.name == "sensor"
+    prepare = ColumnTransformer([("num", StandardScaler(), columns)])
+    assert_as_scikit_learn(Pipeline([("prepare", prepare), ("clf", SVC())]), {"clf__C": [0.1, 1.0]}, x=FRAME)
+
+
+def test_words_may_be_a_set() -> None:
+    texts = np.array(["the ash and the oak", "an oak or a beech", "elm"] * 10, dtype=object)
+    model = Pipeline([("words", CountVectorizer(vocabulary={"oak", "ash", "elm"})), ("clf", SVC())])
+    encoded = encode_estimator(model, "estimator")
+    check_estimator(encoded, "estimator")
+    again = decode(encoded).fit(texts, np.arange(30) % 3)
+    assert again["words"].get_feature_names_out().tolist() == ["ash", "elm", "oak"]
+
+
+# ---------------------------------------------------------------- what nobody has sent
+
+STATE = encode(np.random.RandomState(0), "x")["__random_state__"]
+SCORER = encode(make_scorer(fbeta_score, beta=2), "x")["__scorer__"]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"__set__": [[1]]},
+        {"__set__": [{"a": 1}]},
+        {"__set__": [{"__estimator__": "sklearn.svm.SVC", "params": {}}]},
+        {"__frozenset__": {"a": 1}},
+        {"__index__": {"labels": ["a"]}},
+        {"__index__": {"labels": ["a"], "name": ["b"]}},
+        {"__index__": {"labels": [1.5], "name": "b"}},
+        {"__splitter__": ["os.system", {}]},
+        {"__splitter__": ["KFold", {"n_splits": "3"}]},
+        {"__splitter__": ["KFold", {"splits": 3}]},
+        {"__splitter__": ["KFold", {"n_splits": {"__estimator__": "sklearn.svm.SVC", "params": {}}}]},
+        {"__splitter__": ["BaseCrossValidator", {}]},
+        {"__splitter__": "KFold"},
+        {"__scorer__": "roc auc"},
+        {"__scorer__": {"function": "os.system"}},
+        {"__scorer__": SCORER | {"response_method": "fit"}},
+        {"__scorer__": SCORER | {"response_method": []}},
+        {"__scorer__": SCORER | {"kwargs": {"score_func": 1}}},
+        {"__scorer__": SCORER | {"kwargs": {"a b": 1}}},
+        {"__scorer__": SCORER | {"function": "system"}},
+        {"__scorer__": SCORER | {"kwargs": {"a": {"__random_state__": STATE}}}},
+        {"__distribution__": ["norm", ["0"], {}]},
+        {"__distribution__": ["norm.__class__", [], {}]},
+        {"__distribution__": ["norm", [], {"a b": 1}]},
+        {"__distribution__": ["norm", [True], {}]},
+        {"__random_state__": [STATE[0][:-8], *STATE[1:]]},
+        {"__random_state__": ["é", *STATE[1:]]},
+        {"__random_state__": [base64.b64encode(bytes(2496)).decode(), *STATE[1:]]},
+        {"__random_state__": [STATE[0], 625, 0, 0.0]},
+        {"__random_state__": [STATE[0], -1, 0, 0.0]},
+        {"__random_state__": [STATE[0], 1, 2, 0.0]},
+        {"__random_state__": [STATE[0], 1, 0, "x"]},
+        {"__random_state__": 0},
+    ],
+    ids=lambda one: str(one)[:70],
+)  # fmt: skip
+def test_an_object_that_nobody_has_sent_is_refused(value: Any) -> None:
+    for refuse in (lambda: check_value(value, "x"), lambda: decode(value)):
+        with pytest.raises(InputError, match=r"is no |misuses the reserved key"):
+            refuse()
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"__splitter__": ["KFold", {"n_splits": -1}]}, "can't be made here: k-fold cross-validation requires"),
+        ({"__splitter__": ["LeavePOut", {}]}, "can't be made here: .*missing 1 required"),
+        ({"__scorer__": "no_such_scorer"}, "no scorer is called 'no_such_scorer' here"),
+        (
+            {"__scorer__": SCORER | {"function": "os.system"}},
+            "is not on the allow-list",
+        ),
+        ({"__distribution__": ["no_such", [], {}]}, "is no distribution of scipy.stats here"),
+        ({"__distribution__": ["gaussian_kde", [1, 2], {}]}, "is no distribution of scipy.stats here"),
+        ({"__distribution__": ["norm", [], {"no_such": 1}]}, "can't be made here"),
+    ],
+)  # fmt: skip
+def test_an_object_that_a_library_does_not_make_is_refused_where_it_is_made(value: Any, message: str) -> None:
+    check_value(value, "x")
+    with pytest.raises(InputError, match=message):
+        decode(value)
+
+
+def test_an_object_is_no_way_around_a_rule() -> None:
+    scorer = encode(make_scorer(fbeta_score, beta=2), "x")
+    for name, params in {
+        "sklearn.feature_extraction.text.CountVectorizer": {"tokenizer": scorer},
+        "sklearn.preprocessing.FunctionTransformer": {"func": scorer},
+        "sklearn.pipeline.Pipeline": {"memory": {"__set__": ["/x"]}},
+        "xgboost.XGBClassifier": {"eval_metric": scorer},
+        "lightgbm.LGBMClassifier": {"metric": {"__set__": ["auc fs=/x"]}},
+        "catboost.CatBoostClassifier": {"train_dir": {"__frozenset__": ["/x"]}},
+    }.items():
+        with pytest.raises(InputError):
+            check_estimator({"__estimator__": name, "params": params}, "x")
+
+
+def test_what_a_search_inside_draws_is_held_to_the_rules_of_its_estimator() -> None:
+    drawn = scipy.stats.uniform(0.1, 0.5)
+    for grid in ({"learning_rate": drawn}, {"num_leaves": scipy.stats.randint(3, 9), "metric": ["auc"]}):
+        check_estimator(encode_estimator(RandomizedSearchCV(LGBMClassifier(), grid), "x"), "x")
+    check_estimator(encode_estimator(RandomizedSearchCV(KerasModel(), {"epochs": scipy.stats.randint(1, 3)}), "x"), "x")
+    for grid in ({"snapshot_freq": drawn}, {"num_machines": drawn}):
+        with pytest.raises(InputError, match=r"\['(snapshot_freq|num_machines)'\] = 0.5"):
+            check_estimator(encode_estimator(RandomizedSearchCV(LGBMClassifier(), grid), "x"), "x")
+    with pytest.raises(InputError, match="LightGBM takes numbers"):
+        check_estimator(encode_estimator(LGBMClassifier(learning_rate=drawn), "x"), "x")
+
+
+def test_xgboost_s_generator_becomes_a_number_as_scikit_learn_clones_it() -> None:
+    ours, theirs = (XGBClassifier(random_state=np.random.RandomState(0)) for _ in range(2))
+    assert encode_estimator(clone(ours), "x")["params"]["random_state"] == clone(theirs).get_params()["random_state"]
