@@ -7,7 +7,7 @@ import json
 import logging
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import IO, Any, Literal, TypeAlias
 
@@ -235,22 +235,22 @@ def submit_space(
         split_sizes(space.size, n_chunks)
     estimator, space = choose_device(device, estimator, space, settings.allow)
     candidates = check_estimators(estimator, space, settings.allow)
-    dataset, checked_groups = prepare(X, y, sample_weight=sample_weight, groups=groups, candidates=candidates)
+    prepared = prepare(X, y, sample_weight=sample_weight, groups=groups, candidates=candidates)
+    dataset, target = prepared.dataset, prepared.y
     scorers, best_by = check_scoring(scoring, refit, candidates.estimators, settings.allow)
     drawn = cv if folds is None else folds
-    splits = make_splits(drawn, dataset.X, dataset.y, checked_groups, classifier=candidates.classifier)
+    splits = make_splits(drawn, dataset.X, target, prepared.groups, classifier=candidates.classifier)
     check_early_stopping(validation_fraction, candidates, space, settings.allow)
     data_parts, index_parts = dataset_parts(dataset), splits_parts(splits)
     validation_parts = None
     if validation_fraction is not None:
         validation_parts = splits_parts(
-            make_validation(
-                validation_fraction, splits, cv, dataset.y, checked_groups, classifier=candidates.classifier
-            )
+            make_validation(validation_fraction, splits, cv, target, prepared.groups, classifier=candidates.classifier)
         )
     objective = Objective(
         estimator=candidates.encoded,
         dataset=digest(data_parts),
+        dataset_values=prepared.values_digest(data_parts),
         splits=digest(index_parts),
         validation=digest(validation_parts) if validation_parts else None,
         n_splits=len(splits),
@@ -275,7 +275,7 @@ def submit_space(
         "n_trials": space.size,
         "n_splits": len(splits),
         "train_rows": round(sum(len(train) for train, _ in splits) / len(splits)),
-        "n_classes": len(np.unique(dataset.y)) if candidates.classifier and dataset.y is not None else 0,
+        "n_classes": len(np.unique(target)) if candidates.classifier and target is not None else 0,
         "objective": objective.model_dump(),
         "space": packed(encoded_space),
         "estimator_in_grid": candidates.own,
@@ -314,16 +314,23 @@ def submit_space(
         except StoreError as exc:
             raise StoreError(f"{exc}. Nothing was published: the same submit() goes on from here") from exc
         if study["state"] != "COMPLETE":
-            publish_missing(store, settings, study_id, objective, space)
+            publish_missing(store, settings, study_id, Objective.model_validate(study["objective"]), space)
     except BaseException:  # Ctrl-C too: nobody else closes the store
         store.close()
         raise
     return Study(study, settings, Lent(store))
 
 
-def _keep(store: Store, blobs: Iterable[_Blob], definition: Document, running: Document) -> Document:
+def _keep(store: Store, blobs: Sequence[_Blob], definition: Document, running: Document) -> Document:
     """Store a study and its data, as far as they are not there; return the study's document."""
     store.prepare()
+    if (earlier := store.study(definition["_id"], ("objective",))) is not None:
+        # The same data may have come in another container, or with other numbers of rows: those that are there count.
+        kept, sent = earlier["objective"]["dataset"], definition["objective"]["dataset"]
+        if kept != sent and store.datasets.has(kept):
+            blobs = [blob for blob in blobs if blob[0] != sent]
+        else:
+            running = running | {"objective": definition["objective"]}
     # Data before the study that points to it, the study before the messages that name it.
     for blob in blobs:
         store.datasets.put(*blob)

@@ -46,7 +46,7 @@ ResponseMethod = Literal["predict", "predict_proba", "decision_function"]
 
 
 # Fields of an objective that earlier studies did not have, and without which their ids stay as they are.
-_LATER_FIELDS = ("validation", "weigh_scores", "keep_model", "configuration")
+_LATER_FIELDS = ("validation", "weigh_scores", "keep_model", "configuration", "dataset_values")
 
 
 class Record(BaseModel):
@@ -98,6 +98,9 @@ class Objective(Record):
         Encoded estimator (`tuning.codec`); None when each trial brings its own.
     dataset : str
         Digest of X, y and sample weights in the bucket ``datasets``.
+    dataset_values : str or None
+        Digest of the same without what says nothing: mere numbers of rows, a Series or list around labels. It stands
+        for the dataset in the study's identity; None where there is nothing such.
     splits : str
         Digest of the train and test indices, in the same bucket.
     validation : str or None
@@ -124,6 +127,7 @@ class Objective(Record):
 
     estimator: dict[str, Any] | None
     dataset: Digest
+    dataset_values: Digest | None = None
     splits: Digest
     validation: Digest | None = None
     n_splits: Annotated[int, Field(ge=1, strict=True)]
@@ -138,7 +142,8 @@ class Objective(Record):
     def identity(self) -> dict[str, Any]:
         """Return what the objective is made of; a field that came later is no part of it until it is asked for."""
         usual = {name for name in _LATER_FIELDS if getattr(self, name) == type(self).model_fields[name].default}
-        return self.model_dump(exclude=usual)
+        found = self.model_dump(exclude=usual | {"dataset_values"})
+        return found | {"dataset": self.dataset_values or self.dataset}
 
     @property
     def parts(self) -> list[str]:

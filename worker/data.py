@@ -184,13 +184,13 @@ def _read(read: Callable[[bytes], T], blob: bytes, digest: str) -> T:
     """Read a blob as what a message calls it, which may be wrong."""
     try:
         return read(blob)
-    except (KeyError, ValueError, OSError, zipfile.BadZipFile) as exc:
+    except (LookupError, TypeError, ValueError, OSError, zipfile.BadZipFile) as exc:
         raise InputError(f"blob {digest[:12]} can't be read as what the chunk calls it ({type(exc).__name__})") from exc
 
 
 def _part(data: Dataset, rows: Indices, columns: Indices | None) -> Part:
     return Part(
         X=_safe_indexing(data.X, rows) if columns is None else data.X[np.ix_(rows, columns)],
-        y=None if data.y is None else data.y[rows],
+        y=None if data.y is None else _safe_indexing(data.y, rows),
         weight=None if data.sample_weight is None else data.sample_weight[rows],
     )

@@ -77,7 +77,8 @@ def pack(estimator: Any) -> Packed:
                 "best_iteration": int(estimator.best_iteration_ or 0),
                 "classes": None if classes is None else {"dtype": classes.dtype.str, "values": classes.tolist()},
             }
-            if isinstance(facts["objective"], str) and (classes is None or classes.dtype.kind in "biufU"):
+            plain = classes is None or classes.dtype.kind in "biufU" or all(isinstance(one, str) for one in classes)
+            if isinstance(facts["objective"], str) and plain:
                 text = estimator.booster_.model_to_string(num_iteration=-1)
                 return Packed(format="lightgbm-text", content=text.encode(), facts=facts)
         case "catboost" if hasattr(estimator, "save_model"):

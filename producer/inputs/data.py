@@ -1,13 +1,14 @@
 """X, y, sample weights and groups: turned into what travels exactly, or refused.
 
-Nothing is changed that an estimator could tell apart: dtypes, memory order, categories and missing values stay.
+Nothing is changed that an estimator could tell apart: types, dtypes, memory order, categories, missing values and row
+labels stay. What an estimator can't use is for the estimator to say.
 """
 
 from __future__ import annotations
 
-import io
 import numbers
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,31 +16,77 @@ import scipy.sparse
 from numpy.typing import NDArray
 from sklearn.utils.multiclass import type_of_target
 
+from producer.inputs.columns import check_carried, check_column, check_labels, checked_frame, is_long
 from producer.inputs.estimators import Candidates, needs_y, takes_weights
 from producer.inputs.parameters import LIBRARIES, library
 from producer.inputs.text import listing, short
-from tuning.dataset import Dataset, Matrix, dataset_parts, read_dataset, write_parts
+from tuning.cells import UnfitObjectError, to_text
+from tuning.dataset import Dataset, Matrix, Target, digest
 from tuning.errors import InputError
 
-# NumPy's letters for bool, int, unsigned int, float; 8 bytes, for longer ones differ between machines.
-_NUMBERS, _LARGEST_ITEM = "biuf", 8
+# NumPy's letters for bool, int, unsigned int, float, and for moments, spans of time, complex numbers and bytes.
+_NUMBERS, _OTHERS = "biuf", "mMcS"
 # Rows of images, their height, width and channels.
 _MOST_DIMENSIONS = 4
 # Letters that an array of texts may have more than the texts themselves, by a factor, and letters that are few anyway.
 _WASTED, _SMALL_TEXTS = 4, 2**20
 
 
-def prepare(
-    X: Any, y: Any, *, sample_weight: Any = None, groups: Any = None, candidates: Candidates
-) -> tuple[Dataset, NDArray[Any] | None]:
+class Prepared(NamedTuple):
+    """Data that were checked.
+
+    Attributes
+    ----------
+    dataset : Dataset
+        What travels.
+    y : ndarray of shape (n_samples,) or (n_samples, n_outputs), or None
+        The labels as an array that is not of dtype object, for splits and counts.
+    groups : ndarray of shape (n_samples,) or None
+    """
+
+    dataset: Dataset
+    y: NDArray[Any] | None
+    groups: NDArray[Any] | None
+
+    def values_digest(self, parts: Mapping[str, NDArray[Any]]) -> str | None:
+        """Return the digest of the data without what says nothing, or None where there is nothing such.
+
+        Rows that are numbered somehow, and labels in a Series or list instead of an array, make no study another one.
+
+        Parameters
+        ----------
+        parts : mapping of str to ndarray
+            What `tuning.dataset.dataset_parts` made of the dataset.
+        """
+        rows = self.dataset.X.index if isinstance(self.dataset.X, pd.DataFrame) else None
+        kept = {name: part for name, part in parts.items() if name != "X_index" or not _is_count(rows)}
+        if self.y is not None and _is_flat(self.dataset.y, self.y, rows):
+            kept = {name: part for name, part in kept.items() if not name.startswith("y")} | {"y": self.y}
+        return None if kept.keys() == parts.keys() else digest(kept)
+
+
+def _is_count(index: pd.Index[Any] | None) -> bool:
+    """Say whether row labels are mere numbers, as ``train_test_split`` leaves them behind."""
+    return index is not None and index.nlevels == 1 and isinstance(index.dtype, np.dtype) and index.dtype.kind in "iu"
+
+
+def _is_flat(y: Any, target: NDArray[Any], rows: pd.Index[Any] | None) -> bool:
+    """Say whether labels hold what their array holds, and no more."""
+    if isinstance(y, pd.Series):
+        plain = y.dtype == target.dtype or (target.dtype.kind == "U" and not isinstance(y.dtype, pd.CategoricalDtype))
+        return plain and (_is_count(y.index) or (rows is not None and y.index.equals(rows)))
+    return isinstance(y, list) or (isinstance(y, np.ndarray) and target.dtype.kind == "U")
+
+
+def prepare(X: Any, y: Any, *, sample_weight: Any = None, groups: Any = None, candidates: Candidates) -> Prepared:
     """Check data and turn it into what travels.
 
     Parameters
     ----------
     X : array-like, DataFrame or sparse matrix of shape (n_samples, n_features), documents of shape (n_samples,), or \
             images of shape (n_samples, height, width) or (n_samples, height, width, channels)
-        Documents are a list, Series or array of text, with None or NaN where one is missing. A frame may hold missing
-        values, text, categories and bools; sparse formats become CSR.
+        Documents are a list, Series or array of text, with None or NaN where one is missing. Columns of a frame may
+        hold whatever pandas has a dtype for, and plain objects; sparse formats become CSR.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs), or None
         Numbers or labels.
     sample_weight : array-like of shape (n_samples,), default=None
@@ -51,8 +98,7 @@ def prepare(
 
     Returns
     -------
-    dataset : Dataset
-    groups : ndarray of shape (n_samples,) or None
+    Prepared
 
     Raises
     ------
@@ -77,7 +123,9 @@ def prepare(
         for estimator in candidates.ends:
             if not takes_weights(estimator):
                 raise InputError(f"sample_weight: {type(estimator).__name__}.fit takes none; leave them out")
-    return Dataset(X=matrix, y=target, sample_weight=weights), kept
+    dataset = Dataset(X=matrix, y=None if target is None else _as_sent(y, target), sample_weight=weights)
+    check_carried(dataset)
+    return Prepared(dataset, target, kept)
 
 
 # ---------------------------------------------------------------------------------- X
@@ -103,15 +151,14 @@ def _array(X: Any) -> NDArray[Any]:
     if (texts := _texts(X)) is not None:
         return texts
     array = _to_array(X, "X")
-    if array.dtype == object:
-        if not all(isinstance(value, (numbers.Real, np.bool_)) for value in array.ravel()):
-            raise InputError(
-                "X is an array of dtype object: pass X.astype(float) if it holds numbers, or a DataFrame whose columns "
-                "have a type each"
-            )
+    if array.dtype == object and all(isinstance(value, (numbers.Real, np.bool_)) for value in array.ravel()):
         array = array.astype(np.float64)
-    if array.dtype.kind not in _NUMBERS + "U" or (array.dtype.kind == "f" and array.dtype.itemsize > _LARGEST_ITEM):
-        raise InputError(f"X is an array of dtype {array.dtype}: pass real numbers, X.astype(float) for one")
+    if array.dtype == object and array.ndim == 2:
+        for position in range(array.shape[1]):
+            check_column(pd.Series(array[:, position], dtype=object), f"column {position} of X", "X.astype(float)")
+        return array
+    if array.dtype.kind not in _NUMBERS + _OTHERS + "U" or is_long(array.dtype):
+        raise InputError(f"X is an array of dtype {array.dtype}: pass numbers, X.astype(float) for one")
     if array.ndim == 1 and array.dtype.kind == "U":  # documents, for a pipeline that begins with a vectoriser
         return array
     if not 2 <= array.ndim <= _MOST_DIMENSIONS:
@@ -139,7 +186,6 @@ def _texts(X: Any) -> NDArray[Any] | None:
     small = max(lengths) * len(array) <= max(_WASTED * sum(lengths), _SMALL_TEXTS)
     if whole and small:
         return array.astype(str)
-    _check_texts(pd.Series(array, dtype=object), "X", "fill in '' for one")
     found = np.empty(len(array), dtype=object)
     found[:] = [str(one) if isinstance(one, str) else one for one in array]
     return found
@@ -152,7 +198,7 @@ def _is_text_or_missing(value: Any) -> bool:
 def _sparse(X: Any) -> Matrix:
     if len(X.shape) != 2:
         raise InputError(f"X is sparse with {len(X.shape)} dimension(s): it needs 2, rows and features")
-    if X.dtype.kind not in _NUMBERS or X.dtype.itemsize > _LARGEST_ITEM:
+    if X.dtype.kind not in _NUMBERS + "c" or is_long(X.dtype):
         raise InputError(f"X is sparse with dtype {X.dtype}: pass real numbers, X.astype(float) for one")
     return X.tocsr()
 
@@ -178,109 +224,7 @@ def _to_array(values: Any, name: str) -> NDArray[Any]:
 def _frame(frame: pd.DataFrame) -> pd.DataFrame:
     if not len(frame):
         raise InputError("X has no rows")
-    names = list(frame.columns)
-    if unfit := [name for name in names if isinstance(name, bool) or not isinstance(name, (str, numbers.Integral))]:
-        raise InputError(f"X has columns named {listing(map(repr, unfit))}: a column's name is text or an integer")
-    if len({isinstance(name, str) for name in names}) > 1:
-        raise InputError("X has names of columns that are text and others that are integers: X.columns.astype(str)")
-    if twice := sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []:
-        raise InputError(f"X has several columns named {listing(map(repr, twice))}: give each its own name")
-    for position, name in enumerate(names):
-        _check_column(frame.iloc[:, position], name)
-    # Row labels and notes say nothing to an estimator, and would make two of one dataset.
-    bare = frame.reset_index(drop=True)
-    bare.attrs = {}
-    if any(not isinstance(name, (str, int)) for name in names):
-        bare = bare.set_axis([int(name) for name in names], axis=1)
-    _check_carried(bare)
-    return bare
-
-
-def _check_column(column: pd.Series[Any], name: Any) -> None:
-    where, dtype = f"column {name!r} of X", column.dtype
-    if isinstance(dtype, pd.CategoricalDtype):
-        categories = dtype.categories
-        if not (pd.api.types.is_numeric_dtype(categories.dtype) or _is_text(categories)):
-            raise InputError(
-                f"{where} has categories of type {_kind(categories)}: make them text, "
-                f"X[{name!r}].cat.rename_categories(str) for one"
-            )
-    elif isinstance(dtype, pd.SparseDtype):
-        raise InputError(f"{where} is sparse: pass X.sparse.to_dense(), or all of X as a CSR matrix")
-    elif dtype == np.dtype(object):
-        _check_object(column, name, where)
-    elif getattr(dtype, "kind", "O") in "mM" or isinstance(dtype, (pd.PeriodDtype, pd.IntervalDtype)):
-        raise InputError(
-            f"{where} holds {dtype}, which no estimator takes as it is: make numbers or text of it, "
-            f"X[{name!r}].dt.year or .astype(str) for one"
-        )
-    elif not (pd.api.types.is_numeric_dtype(dtype) or isinstance(dtype, pd.StringDtype)) or (
-        isinstance(dtype, np.dtype) and (dtype.kind == "c" or dtype.itemsize > _LARGEST_ITEM)
-    ):
-        raise InputError(
-            f"{where} has dtype {dtype}: make numbers, bools, text or categories of it, astype('str') for one"
-        )
-
-
-def _is_text(categories: pd.Index[Any]) -> bool:
-    return all(isinstance(value, str) for value in categories)
-
-
-def _kind(values: Any) -> str:
-    return listing(sorted({type(value).__name__ for value in values}))
-
-
-def _check_object(column: pd.Series[Any], name: Any, where: str) -> None:
-    missing = column.isna()
-    present = column[~missing]
-    if not all(isinstance(value, str) for value in present):
-        raise InputError(
-            f"{where} is of dtype object and holds {_kind(present)}: it may hold text alone; X.infer_objects(), "
-            f"X[{name!r}].astype(float), .astype('category') or .astype(str) give it a type"
-        )
-    _check_texts(column, where, f"X[{name!r}].astype('category') does")
-
-
-def _check_texts(column: pd.Series[Any], where: str, way_out: str) -> None:
-    """Refuse texts that Arrow could not bring back: marked as missing in two ways, or no Unicode."""
-    missing = column.isna()
-    kinds = {
-        "None" if value is None else "NaN" if isinstance(value, float) else str(value) for value in column[missing]
-    }
-    if not kinds <= {"None", "NaN"} or len(kinds) > 1:
-        raise InputError(
-            f"{where} marks missing values as {' and '.join(sorted(kinds))}: use one mark, None or NaN; {way_out}"
-        )
-    try:
-        "".join(column[~missing]).encode()
-    except UnicodeEncodeError as exc:
-        raise InputError(f"{where} holds text that is no Unicode: {exc.reason}") from exc
-
-
-def _check_carried(frame: pd.DataFrame) -> None:
-    """Send the first row there and back: a type that does not return as it left would train another model."""
-    there = io.BytesIO()
-    try:
-        write_parts(dataset_parts(Dataset(X=frame.iloc[:1])), there)
-        back = read_dataset(there.getvalue()).X
-    except (ValueError, TypeError, NotImplementedError) as exc:  # pyarrow's errors are of these
-        raise InputError(f"X can't travel: {exc}") from exc
-    for position, (left, returned) in enumerate(zip(frame.dtypes, back.dtypes, strict=True)):
-        if not _same_type(left, returned):
-            raise InputError(
-                f"column {frame.columns[position]!r} of X has dtype {left!r}, which would arrive as {returned!r}: "
-                "pass it as that"
-            )
-
-
-def _same_type(left: Any, returned: Any) -> bool:
-    if isinstance(left, pd.StringDtype) and isinstance(returned, pd.StringDtype):
-        # Where the text is kept is no matter; which missing value it has is.
-        return (left.na_value is pd.NA) == (returned.na_value is pd.NA)
-    if isinstance(left, pd.CategoricalDtype) and isinstance(returned, pd.CategoricalDtype):
-        mine, theirs = left.categories, returned.categories
-        return left.ordered == returned.ordered and list(mine) == list(theirs) and _same_type(mine.dtype, theirs.dtype)
-    return bool(left == returned)
+    return checked_frame(frame, "X")
 
 
 def _check_images(matrix: Matrix, candidates: Candidates) -> None:
@@ -319,9 +263,29 @@ def _labels(values: Any, name: str, *, most_dimensions: int) -> NDArray[Any]:
         _check_whole(array, name)
     if array.dtype == object:
         array = _typed(array, name)
-    if array.dtype.kind not in _NUMBERS + "U" or (array.dtype.kind == "f" and array.dtype.itemsize > _LARGEST_ITEM):
+    if array.dtype.kind not in _NUMBERS + "U" or is_long(array.dtype):
         raise InputError(f"{name} has dtype {array.dtype}: pass numbers, or labels as text with astype(str)")
     return array
+
+
+def _as_sent(y: Any, target: NDArray[Any]) -> Target:
+    """Return labels in what the user passed them in: learners tell a frame from an array, and text from objects."""
+    if isinstance(y, pd.DataFrame):
+        return checked_frame(y, "y")
+    if isinstance(y, pd.Series):
+        check_column(y, "y", "y.astype(str)")
+        check_labels(y.index, "y")
+        try:
+            to_text(y.name)
+        except UnfitObjectError as exc:
+            raise InputError(f"y has a name of type {exc}: y.rename(None) has none") from None
+        return y
+    if isinstance(y, pd.api.extensions.ExtensionArray):
+        return y
+    if isinstance(y, (list, tuple)):
+        return target.tolist()
+    array = np.asarray(y)
+    return array if array.dtype == object else target
 
 
 def _check_whole(array: NDArray[Any], name: str) -> None:
@@ -338,7 +302,8 @@ def _typed(array: NDArray[Any], name: str) -> NDArray[Any]:
     if all(isinstance(value, str) for value in flat):
         return array.astype(str)
     if not all(isinstance(value, (numbers.Real, np.bool_)) for value in flat):
-        raise InputError(f"{name} mixes or holds {_kind(flat)}: pass numbers, or labels as text")
+        kinds = listing(sorted({type(value).__name__ for value in flat}))
+        raise InputError(f"{name} mixes or holds {kinds}: pass numbers, or labels as text")
     found = np.array(flat).reshape(array.shape)
     if found.dtype.kind not in _NUMBERS:  # integers over 64 bits, fractions
         found = array.astype(np.float64)

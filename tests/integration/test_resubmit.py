@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
-from submitting import TWELVE, X, Y, drain, finish, numbers, stored, submit_trees, waiting
+from sklearn.tree import DecisionTreeClassifier
+from submitting import GRID, TWELVE, X, Y, drain, files, finish, numbers, stored, submit_trees, waiting
 from xgboost import XGBClassifier
 
 from producer import submit
@@ -111,3 +113,21 @@ def test_failed_trials_are_published_again_on_demand(servers: Settings, store: S
     assert study.retry_failed() == 2
     assert numbers(drain(servers)) == [10, 11]
     assert (study.status().state, study.status().complete, study.status().failed) == ("RUNNING", 10, 0)
+
+
+def test_the_same_labels_in_another_container_resume_the_study_on_the_data_that_are_there(
+    servers: Settings, store: Store
+) -> None:
+    study = submit_trees(name="labels")
+    sent = {chunk.objective.dataset for chunk in drain(servers)}
+    again = submit(DecisionTreeClassifier(random_state=0), GRID, X, pd.Series(Y, name="y"), cv=3, name="labels")
+    assert again.id == study.id
+    assert {chunk.objective.dataset for chunk in drain(servers)} == sent
+    assert [file["filename"] for file in files(store) if file["metadata"]["kind"] == "dataset"] == [*sent]
+    # Where they are lost, those that come with the next submission take their place.
+    assert store.datasets.delete(*sent, lambda: False)
+    submit(DecisionTreeClassifier(random_state=0), GRID, X, pd.Series(Y, name="y"), cv=3, name="labels")
+    [other] = {chunk.objective.dataset for chunk in drain(servers)}
+    assert other not in sent
+    assert stored(store, study)["objective"]["dataset"] == other
+    assert store.datasets.has(other)

@@ -40,7 +40,7 @@ class Store(SimpleNamespace):
 
     def __init__(self, files: Files) -> None:
         super().__init__(datasets=files, models=files, studies=[])
-        self.update_study = self.close = self.ping = self.prepare = lambda *_: None
+        self.study = self.update_study = self.close = self.ping = self.prepare = lambda *_: None
 
     def create_study(self, definition: Document) -> None:
         self.studies.append(definition)

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hypothesis_numpy
 
+from tuning.cells import from_text
 from tuning.dataset import (
     Dataset,
     dataset_parts,
@@ -23,6 +24,7 @@ from tuning.dataset import (
     splits_parts,
     write_parts,
 )
+from tuning.frames import UnfitColumnError
 
 ONE = np.array([[1.0, 2.0], [3.0, np.nan], [-0.0, np.inf]])
 
@@ -91,13 +93,35 @@ def test_a_column_of_documents_comes_back() -> None:
     assert_same_array(there_and_back(Dataset(X=X)).X, X)
 
 
-def test_an_array_of_objects_is_never_pickled() -> None:
-    with pytest.raises(ValueError, match="allow_pickle=False"):
-        there_and_back(Dataset(X=np.array([[1, "a"]], dtype=object)))
+def test_objects_are_never_pickled() -> None:
+    with pytest.raises(UnfitColumnError, match="holds dict"):
+        there_and_back(Dataset(X=np.array([[{}, "a"]], dtype=object)))
     stream = io.BytesIO()
     np.savez(stream, X=np.array([{}]))
     with pytest.raises(ValueError, match="allow_pickle=False"):
         read_dataset(stream.getvalue())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"call": 1}',
+        '{"date": 5}',
+        '{"date": "x"}',
+        '{"numpy": ["O", 1]}',
+        '{"a": 1, "b": 2}',
+        "[1]",
+        "{}",
+        "",
+        "{",
+        '{"datetime": ["2020-01-01", "/etc/passwd", 0]}',
+        '{"decimal": "x"}',
+        '{"missing": "?"}',
+    ],
+)
+def test_text_that_is_no_plain_object_is_one_error(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        from_text(text)
 
 
 def test_equal_content_has_an_equal_digest() -> None:
