@@ -29,6 +29,7 @@ import os
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -237,6 +238,9 @@ def main() -> None:
         os.environ[variable] = str(settings.threads)
     for variable, value in _QUIET.items():
         os.environ.setdefault(variable, value)
+    # XGBoost warns of what it deprecates at every fit, with the time in the text: no two are alike for a filter.
+    # Whoever submits such a study is told, by `producer.inputs.deprecated`.
+    warnings.filterwarnings("ignore", message=".* is deprecated", module=r"xgboost\.")
     # It warns of graphs that are traced anew, which they are for each network.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
