@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 
 from producer.inputs import deprecated
 from producer.inputs.deprecated import tell_deprecated
+from worker import child
 
 
 def estimator(name: str, **params: Any) -> dict[str, Any]:
@@ -83,3 +86,24 @@ def test_nothing_is_said_without_xgboost(monkeypatch: pytest.MonkeyPatch, caplog
     monkeypatch.setattr(deprecated, "versions", lambda package: {})
     tell_deprecated(DART)
     assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("text", "category", "silent"),
+    [
+        ("[22:33:23] WARNING: /workspace/src/learner.cc:343: `booster=dart` is deprecated. Use ...", UserWarning, True),
+        ("`XGBRFClassifier` is deprecated and will be removed in a future release. The ...", FutureWarning, True),
+        ("[22:33:23] WARNING: Parameters: { max_dept } are not used.", UserWarning, False),
+    ],
+)
+def test_a_training_process_is_silent_on_what_xgboost_deprecates_and_on_nothing_else(
+    text: str, category: type[Warning], silent: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.environ", {})
+    monkeypatch.setattr(logging.getLogger("tensorflow"), "setLevel", lambda _: None)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        child._quiet_libraries()
+        warnings.warn_explicit(text, category, "training.py", 200, module="xgboost.training")
+        warnings.warn_explicit(text, category, "own.py", 1, module="own")
+    assert [one.filename for one in seen] == (["own.py"] if silent else ["training.py", "own.py"])
