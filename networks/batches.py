@@ -92,18 +92,20 @@ def batches(
     def gather(indices: Any, data: Any) -> Any:
         return tuple(tf.gather(part, indices) for part in data)
 
+    # They are graphs as they stand. To look for Python's own branches in them takes time, and on Python 3.13 words that
+    # its syntax trees warn of.
+    as_it_is = tf.autograph.experimental.do_not_convert
     with tf.device("CPU:0"):
         parts = tuple(tf.convert_to_tensor(part) for part in arrays)
-        orders = tf.data.Dataset.range(first, epochs).map(order)
-        indices = (orders.prefetch(1) if ahead else orders).flat_map(cut)
+        orders = tf.data.Dataset.range(first, epochs).map(as_it_is(order))
+        indices = (orders.prefetch(1) if ahead else orders).flat_map(as_it_is(cut))
         data = tf.data.Dataset.zip((indices, tf.data.Dataset.from_tensors(parts).repeat()))
         options = tf.data.Options()
         # A look for what could be faster takes longer than it saves.
         options.experimental_optimization.apply_default_optimizations = False
         if ahead:
-            return (
-                data.map(gather, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE).with_options(options)
-            )
+            made = data.map(as_it_is(gather), num_parallel_calls=tf.data.AUTOTUNE)
+            return made.prefetch(tf.data.AUTOTUNE).with_options(options)
         options.autotune.enabled = False
         options.threading.private_threadpool_size = 1
-        return data.map(gather).with_options(options)
+        return data.map(as_it_is(gather)).with_options(options)

@@ -23,6 +23,7 @@ from producer.inputs import (
     make_splits,
     make_validation,
     prepare,
+    tell_deprecated,
 )
 from producer.inputs.options import LONGEST_NAME, check_error_score, check_name, check_priority, check_timeout
 from producer.outage import Outage, ride_over
@@ -263,6 +264,7 @@ def submit_space(
     )
     check_objective(objective)
     encoded_space = space.encode(settings.allow)
+    tell_deprecated([candidates.encoded, encoded_space])
     study_name = check_name(name, candidates.estimators)
     study_id = _study_id(study_name, objective, encoded_space, member=candidates.estimator_is_member)
     about = _about(dataset)

@@ -25,8 +25,11 @@ fail() {
 [ "$(id -u)" -eq 0 ] || fail "only root can make a chroot: sudo make test-debian13"
 command -v debootstrap >/dev/null || fail "debootstrap is missing: apt-get install -y debootstrap"
 
-# Mount points and processes of a namespace of our own, which the kernel clears away with its last process.
+# Mount points and processes of a namespace of our own, which the kernel clears away with its last process. One at a time.
 if [ -z "${DEBIAN_INSIDE:-}" ]; then
+  mkdir -p "$(dirname "$root")"
+  exec 9>"$root.lock"
+  flock --nonblock 9 || fail "$root is in use by another run"
   exec env DEBIAN_INSIDE=1 unshare --mount --pid --fork --kill-child "$0" "$@"
 fi
 
@@ -64,7 +67,7 @@ as_root() { LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive HOME=/root TMPDIR=/tmp
 # As the newcomer, in the copy of this repository. Settings of this machine's pip travel as environment.
 as_newcomer() {
   chroot --userspec="$user" "$root" env -i "${environment[@]}" HOME="/home/$user" USER="$user" LOGNAME="$user" \
-    PATH=/usr/local/bin:/usr/bin:/bin LC_ALL=C.UTF-8 env --chdir="$home" "$@"
+    PATH=/usr/local/bin:/usr/bin:/bin LC_ALL=C.UTF-8 env --chdir="$home" "$@" 9>&-
 }
 
 # Variables that say how the network is reached, and pip's configuration files as variables. Folders of this machine are not there.
@@ -82,6 +85,7 @@ done < <(
 
 mount_in() {
   mount -t proc proc "$root/proc"
+  mount --rbind /sys "$root/sys"
   mount --rbind /dev "$root/dev"
   mount -t tmpfs -o mode=1777 shm "$root/dev/shm"
   cp -L /etc/resolv.conf "$root/etc/resolv.conf"

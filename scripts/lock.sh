@@ -28,3 +28,12 @@ lock requirements-gpu.txt "The same with learners that train on an NVIDIA GPU, T
   pyproject.toml --extra gpu --constraint requirements.txt --override "$unneeded"
 lock requirements-tensorflow.txt "The same with TensorFlow, for workers that train networks." \
   pyproject.toml --extra learners --extra tensorflow --constraint requirements.txt --override "$unneeded"
+# Pins differ between Pythons. Each can be installed on all of them, and as wheels, for images compile nothing.
+for python in 3.11 3.12 3.13 3.14; do
+  for file in requirements.txt requirements-worker.txt requirements-gpu.txt requirements-tensorflow.txt; do
+    "$uv" pip install --quiet --dry-run --only-binary :all: --target "$unneeded.none" --python-version "$python" -r "$file" ||
+      { echo "lock: Python $python can't install $file" >&2 && exit 1; }
+  done
+  "$uv" pip install --quiet --dry-run --target "$unneeded.none" --python-version "$python" -r requirements-dev.txt ||
+    { echo "lock: Python $python can't install requirements-dev.txt" >&2 && exit 1; }
+done

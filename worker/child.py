@@ -29,6 +29,7 @@ import os
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -83,6 +84,17 @@ def _die_first() -> None:
         _OOM_SCORE.write_text(_DIES_FIRST)
     except OSError as exc:  # not Linux, or not allowed
         logger.debug("can't say that this process dies first when memory runs out", extra={"reason": str(exc)})
+
+
+def _quiet_libraries() -> None:
+    """Let libraries keep to themselves what nobody who reads a worker's log can act on."""
+    for variable, value in _QUIET.items():
+        os.environ.setdefault(variable, value)
+    # XGBoost warns of what it deprecates at every fit, with the time in the text: no two are alike for a filter.
+    # Whoever submits such a study is told, by `producer.inputs.deprecated`.
+    warnings.filterwarnings("ignore", message=".* is deprecated", module=r"xgboost\.")
+    # It warns of graphs that are traced anew, which they are for each network.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
 class _StopAskedError(BaseException):
@@ -235,10 +247,7 @@ def main() -> None:
     configure_logging(settings.log_level, settings.log_format)
     for variable in _POOL_VARIABLES:
         os.environ[variable] = str(settings.threads)
-    for variable, value in _QUIET.items():
-        os.environ.setdefault(variable, value)
-    # It warns of graphs that are traced anew, which they are for each network.
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    _quiet_libraries()
     try:
         with_room(lambda: _serve(Connection(int(sys.argv[1])), settings))
     except (EOFError, ConnectionError):

@@ -5,6 +5,7 @@ Every refusal is an `tuning.errors.InputError` that names the offence, its value
 
 from producer.inputs.configuration import configuration_here
 from producer.inputs.data import prepare
+from producer.inputs.deprecated import tell_deprecated
 from producer.inputs.devices import choose_device
 from producer.inputs.early_stopping import check_early_stopping
 from producer.inputs.estimators import Candidates, check_estimators
@@ -21,4 +22,5 @@ __all__ = [
     "make_splits",
     "make_validation",
     "prepare",
+    "tell_deprecated",
 ]

@@ -99,7 +99,7 @@ def test_every_problem_is_named_at_once(tmp_path: Path) -> None:
     ("name", "content", "said"),
     [
         ("study.yaml", b"a: [1", "study.yaml:1:"),
-        ("study.json", b'{"a": 1,}', "study.json:1:9: no JSON"),
+        ("study.json", b'{"a" 1}', "study.json:1:6: no JSON: Expecting ':'"),
         ("study.yaml", b"- a", "a study is a mapping with the keys name, data"),
         ("study.yaml", b"", "a study is a mapping with the keys name, data"),
         ("study.yaml", b"a: \xff\xfe", "is no UTF-8 text"),
