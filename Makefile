@@ -26,8 +26,8 @@ test-compose: setup ## Build the images, bring docker-compose.yml up, and kill w
 test-sklearn: setup ## Run scikit-learn's own tests of its searches on ours; some minutes.
 	$(BIN)/python tests/theirs
 
-chaos: setup ## Kill workers and restart servers under a study of 540 trials, and compare every score; ten minutes.
-	PYTHONPATH=tests/support $(BIN)/python tests/chaos
+chaos: setup ## Kill workers and restart servers under a study of 540 trials, and compare every score; ten minutes. CASE=steady strikes every two seconds.
+	PYTHONPATH=tests/support $(BIN)/python tests/chaos $(CASE)
 
 fuzz: setup ## Put 100,000 mutated messages through the decoder and 10,000 through a worker; some minutes.
 	PYTHONPATH=tests:tests/support $(BIN)/python -m fuzz
