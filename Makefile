@@ -29,8 +29,8 @@ test-compose: setup ## Build the images, bring docker-compose.yml up, and kill w
 test-sklearn: setup ## Run scikit-learn's own tests of its searches on ours; some minutes.
 	$(BIN)/python tests/theirs
 
-chaos: setup ## Kill workers and restart servers under a study of 540 trials, and compare every score; ten minutes.
-	PYTHONPATH=tests/support $(BIN)/python tests/chaos
+chaos: setup ## Kill workers and restart servers under a study of 540 trials, and compare every score; ten minutes. CASE=steady strikes every two seconds.
+	PYTHONPATH=tests/support $(BIN)/python tests/chaos $(CASE)
 
 test-debian13: ## Run demo, lint and the tests in a chroot of Debian 13: root and debootstrap; an hour.
 	@scripts/debian13.sh

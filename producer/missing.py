@@ -33,7 +33,7 @@ _AWAY_SECONDS = 60.0
 
 _FIELDS = ("state", "n_trials", "submitted_at", "publications", "generation", "queue", "gpu_trials", "progress")
 # When the next look at a study is due in this process: whoever asks for its status every second asks the broker rarely.
-_due: dict[str, float] = {}
+_due: dict[tuple[str, str, str], float] = {}
 
 
 def stands_still(study: Document) -> bool:
@@ -66,14 +66,14 @@ def look_closely(store: Store, settings: Settings, study_id: str) -> bool:
     StoreError
         The database is unreachable.
     """
-    moment = time.monotonic()
-    if moment < _due.get(study_id, float("-inf")):
+    moment, which = time.monotonic(), (settings.amqp_url, store.url, study_id)
+    if moment < _due.get(which, float("-inf")):
         return False
-    _due[study_id] = moment + LOOK_SECONDS
+    _due[which] = moment + LOOK_SECONDS
     try:
         _look(store, settings, study_id)
     except BrokerError as exc:
-        _due[study_id] = moment + _AWAY_SECONDS
+        _due[which] = moment + _AWAY_SECONDS
         logger.debug("can't see what is in the queue", extra={"reason": str(exc)})
     return True
 

@@ -244,7 +244,7 @@ class Consumer:
 
             def settle() -> None:
                 moment = time.monotonic()
-                if outcome.verdict in {Verdict.FOREIGN, Verdict.HAND_ON}:
+                if outcome.others_first:
                     self._lanes.pass_over(delivery.lane, delivery.behind, moment)
                 else:
                     self._lanes.end(delivery.lane, moment - began)

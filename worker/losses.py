@@ -12,6 +12,7 @@ from tuning.store import Store
 from worker.hold import Hold, name_of
 from worker.trainer import ChildLostError
 from worker.tries import which
+from worker.verdicts import Outcome, Verdict
 
 logger = logging.getLogger(__name__)
 
@@ -46,14 +47,14 @@ class Losses:
         # Chunks that are left to others, by name, and until when.
         self._left: dict[str, float] = {}
 
-    def leaves_to_others(self, chunk: Chunk) -> bool:
-        """Say whether others shall try a chunk first."""
+    def left_to_others(self, chunk: Chunk) -> Outcome | None:
+        """Say what becomes of a chunk that others shall try first; None for any other."""
         moment = time.monotonic()
         self._left = {name: until for name, until in self._left.items() if until > moment}
-        return name_of(chunk) in self._left
+        return Outcome(verdict=Verdict.HAND_ON, others_first=True) if name_of(chunk) in self._left else None
 
-    def count(self, chunk: Chunk, lost: ChildLostError) -> str:
-        """Count a loss; return why the chunk is to be set aside, or nothing where others shall try it."""
+    def count(self, chunk: Chunk, lost: ChildLostError) -> Outcome:
+        """Count a loss, and say what becomes of the chunk."""
         study = self._retry(self._store.study, chunk.study_id, ("progress.last_result_at",)) or {}
         last_result_at = study.get("progress", {}).get("last_result_at")
         losses = self._hold.lose(chunk, last_result_at, blamed=not lost.killed)
@@ -64,7 +65,8 @@ class Losses:
         if losses.killed < _MOST_KILLED and len(losses.workers) < most and (untried or losses.times < most):
             if untried and not lost.killed:
                 self._left[name_of(chunk)] = time.monotonic() + _OTHERS_FIRST_SECONDS
-            return ""
+            return Outcome(verdict=Verdict.HAND_ON, others_first=not lost.killed)
         times, workers = losses.times + losses.killed, len(losses.workers)
         where = f" on {workers} workers" if workers > 1 else ""
-        return f"the training process was lost {times} times before a trial began{where}: {lost}"
+        reason = f"the training process was lost {times} times before a trial began{where}: {lost}"
+        return Outcome(verdict=Verdict.DEAD_LETTER, reason=reason)

@@ -135,8 +135,8 @@ class ChunkRunner:
             return self._refuse(body, str(exc))
         if (unwanted := self._wanted.unwanted(chunk, named=named)) is not None:
             return unwanted
-        if self._losses.leaves_to_others(chunk):
-            return Outcome(verdict=Verdict.HAND_ON)
+        if (left := self._losses.left_to_others(chunk)) is not None:
+            return left
         progress = self._progress(chunk, again=again)
         if again:
             self._doubtful.add(chunk.study_id)
@@ -213,8 +213,9 @@ class ChunkRunner:
                     break
                 if progress.began is None:
                     self._writer.write()
-                    reason = self._losses.count(progress.chunk, exc)
-                    return self._dead_letter(progress, reason) if reason else Outcome(verdict=Verdict.HAND_ON)
+                    lost = self._losses.count(progress.chunk, exc)
+                    dead = lost.verdict is Verdict.DEAD_LETTER
+                    return self._dead_letter(progress, lost.reason) if dead else lost
                 if progress.todo:
                     self._tries.count(progress, exc)
                 continue

@@ -22,7 +22,17 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """A verdict, and the reason where it is a dead letter or foreign."""
+    """A verdict.
+
+    Attributes
+    ----------
+    verdict : Verdict
+    reason : str, default=""
+        Why, where it is a dead letter or foreign.
+    others_first : bool, default=False
+        Whether this worker looks for something else in the lane, and leaves it alone for a while if there is nothing.
+    """
 
     verdict: Verdict
     reason: str = ""
+    others_first: bool = False

@@ -68,7 +68,8 @@ class Wanted:
 
     def _give_back(self, whose: str) -> Outcome:
         own = self._retry(self._store.identity)
-        return Outcome(verdict=Verdict.FOREIGN, reason=f"{whose}; this worker's is {own} ({self._store.url})")
+        reason = f"{whose}; this worker's is {own} ({self._store.url})"
+        return Outcome(verdict=Verdict.FOREIGN, reason=reason, others_first=True)
 
     def unwanted(self, chunk: Chunk, *, named: bool) -> Outcome | None:
         """Say what becomes of a chunk that nobody wants; None where somebody does.

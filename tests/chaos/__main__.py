@@ -1,6 +1,8 @@
 """A study under fire: workers and training processes are killed, servers restarted, and nothing may be lost or change.
 
-``make chaos``. Six workers take 500 and more real trials of four kinds. Every few seconds a worker or training process
+``make chaos``; ``make chaos CASE=steady`` is another case, in `steady`.
+
+Six workers take 500 and more real trials of four kinds. Every few seconds a worker or training process
 dies by SIGKILL, or a worker is evicted by SIGTERM; in the middle the broker and the database are restarted, twice
 each. Then the same study runs undisturbed, and every score is compared bit for bit.
 """
@@ -9,20 +11,18 @@ from __future__ import annotations
 
 import os
 import random
-import signal
 import struct
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import counted
-import psutil
+import steady
 from catboost import CatBoostClassifier
+from fleet import Fleet
 from lightgbm import LGBMClassifier
 from servers import restart_broker, restart_database
 from sklearn.datasets import load_breast_cancer
@@ -60,50 +60,6 @@ def submit_study(name: str, diary: Path) -> Study:
     return submit(None, grid, X, y, cv=FOLDS, name=name)
 
 
-@dataclass
-class Fleet:
-    """Worker processes, each replaced when it is gone."""
-
-    folder: Path
-    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
-    started: int = 0
-
-    def fill(self) -> None:
-        """Start what is missing of six."""
-        self.workers = [worker for worker in self.workers if worker.poll() is None]
-        while len(self.workers) < WORKERS:
-            name = f"worker-{self.started}"
-            self.started += 1
-            with (self.folder / f"{name}.log").open("wb") as log:
-                self.workers.append(
-                    subprocess.Popen(
-                        [sys.executable, "-m", "worker"],
-                        env={**os.environ, "WARREN_WORKER_NAME": name},
-                        stdout=log,
-                        stderr=log,
-                    )
-                )
-
-    def strike(self, chance: random.Random) -> str:
-        """Kill or evict somebody; say what."""
-        victim = chance.choice(self.workers)
-        what = chance.choice(STROKES)
-        if what == "training process killed":
-            children = psutil.Process(victim.pid).children() if victim.poll() is None else []
-            if not children:
-                return "nobody trained"
-            children[0].kill()
-        else:
-            victim.send_signal(signal.SIGKILL if what == "worker killed" else signal.SIGTERM)
-        return what
-
-    def end(self) -> None:
-        """Kill everybody."""
-        for worker in self.workers:
-            worker.kill()
-            worker.wait(10)
-
-
 def disturb(study: Study, fleet: Fleet, stack: LocalStack, chance: random.Random) -> Counter[str]:
     """Strike until the study is complete; restart the servers at a fifth, two, three and four of its trials."""
     blows: Counter[str] = Counter()
@@ -122,7 +78,7 @@ def disturb(study: Study, fleet: Fleet, stack: LocalStack, chance: random.Random
             blows[f"{what} restarted"] += 1
             print(f"{status.done:>5} of {status.total} trials: {what} restarted", flush=True)
         else:
-            blows[fleet.strike(chance)] += 1
+            blows[fleet.strike(chance, STROKES)] += 1
         time.sleep(chance.uniform(*BETWEEN))  # nothing is waited for: the blows come at random moments
 
 
@@ -136,9 +92,17 @@ def bits(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> int:
+    """Run the case and the seed that the arguments name: ``steady 4711``, or ``4711`` for the great one."""
+    names = [argument for argument in sys.argv[1:] if not argument.isdigit()]
+    if names not in ([], ["storm"], ["steady"]):
+        raise SystemExit(f"CASE={' '.join(names)}: there are storm, which is the default, and steady")
+    seed = next((int(argument) for argument in sys.argv[1:] if argument.isdigit()), random.randrange(10**6))
+    print(f"seed {seed} (python tests/chaos {' '.join([*names, str(seed)])} strikes in the same order)", flush=True)
+    return steady.run(seed) if names == ["steady"] else storm(seed)
+
+
+def storm(seed: int) -> int:
     """Run both studies, and print what came of it."""
-    seed = int(sys.argv[1]) if len(sys.argv) > 1 else random.randrange(10**6)
-    print(f"seed {seed} (python tests/chaos {seed} strikes in the same order)", flush=True)
     os.environ |= {
         "WARREN_ALLOW": counted.ALLOW,
         "PYTHONPATH": str(SUPPORT),
@@ -147,7 +111,7 @@ def main() -> int:
     }
     folder = Path(tempfile.mkdtemp(prefix="warren-chaos-"))
     with local_stack(workers=0) as stack:
-        fleet = Fleet(folder)
+        fleet = Fleet(folder, WORKERS)
         try:
             began = time.monotonic()
             diary = folder / "disturbed"

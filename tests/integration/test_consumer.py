@@ -146,7 +146,8 @@ class Reads(Answers):
     def run(self, body: bytes, *, again: bool = False, **named: object) -> Outcome:
         self.seen.append((body, again))
         if named["database"] == THEIRS:
-            return Outcome(verdict=Verdict.FOREIGN, reason=f"of database {THEIRS} ({named['database_url']})")
+            reason = f"of database {THEIRS} ({named['database_url']})"
+            return Outcome(verdict=Verdict.FOREIGN, reason=reason, others_first=True)
         return Outcome(verdict=Verdict.ACKNOWLEDGE)
 
 

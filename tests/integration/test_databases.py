@@ -8,7 +8,7 @@ from servers import Urls, settings_of
 from sklearn.dummy import DummyClassifier
 
 from producer import submit
-from tuning.broker import DATABASE_HEADER, URL_HEADER, channel
+from tuning.broker import channel, database_of
 from tuning.documents import now
 from tuning.names import CHUNKS_QUEUE, LANES
 from tuning.settings import Settings
@@ -19,7 +19,9 @@ Y = np.arange(10) % 2
 
 
 def test_a_database_keeps_one_id_of_its_own(store: Store, servers: Settings, private_servers: Urls) -> None:
-    assert len({store.identity(), store.identity(), Store(servers).identity()}) == 1
+    twin = Store(servers)
+    assert len({store.identity(), store.identity(), twin.identity()}) == 1
+    twin.close()
     with pytest.MonkeyPatch.context() as patch:
         other = Store(settings_of(private_servers, patch))
     assert other.identity() != store.identity()
@@ -71,8 +73,8 @@ def test_a_deleted_study_is_surely_unwanted_and_one_that_is_lost_is_not(store: S
 def test_every_message_names_its_database(servers: Settings, store: Store) -> None:
     submit(DummyClassifier(), {"random_state": [1, 2]}, X, Y, cv=2, n_chunks=2)
     with channel(servers) as opened:
-        found = [opened.basic_get(CHUNKS_QUEUE, auto_ack=True)[1].headers for _ in range(2)]
-    assert found == [{DATABASE_HEADER: store.identity(), URL_HEADER: store.url}] * 2
+        found = [opened.basic_get(CHUNKS_QUEUE, auto_ack=True)[1] for _ in range(2)]
+    assert [database_of(properties) for properties in found] == [(store.identity(), store.url)] * 2
     assert ":***@" in store.url or "@" not in store.url
     assert sum(_waiting(servers, lane) for lane in LANES) == 0
 

@@ -121,8 +121,10 @@ def test_chunks_that_the_broker_sets_aside_are_told_with_its_reason_and_come_bac
     assert study.retry_failed() == 6
     time.sleep(1.0)
     assert study.status().dead == 0, "what is there of the publication before is of no interest"
-    with policy(fragile, {"message-ttl": 1}), pytest.raises(StudyError, match="message-ttl"):
-        study.wait(timeout=30, progress=False)
+    with policy(fragile, {"message-ttl": 1}):
+        study.resume()
+        with pytest.raises(StudyError, match="message-ttl"):
+            study.wait(timeout=30, progress=False)
 
 
 @contextmanager
