@@ -111,6 +111,8 @@ class Try:
         Where.
     at : datetime
         When it ended, UTC.
+    output : str, default=""
+        The end of what it printed.
     """
 
     reason: str
@@ -118,6 +120,7 @@ class Try:
     memory_bytes: int | None
     worker: str
     at: datetime
+    output: str = ""
 
 
 class Unfinished:
