@@ -237,7 +237,9 @@ class Trainer:
             raise ChildLostError("the training process was stopped")
         try:
             if not self._connection.poll(max(0.0, seconds)):
-                return None
+                if self._process is None or self._process.poll() is None or self.has_more():
+                    return None
+                raise EOFError  # a process that it left has the connection open
             message = self._connection.recv_bytes()
         except (EOFError, ConnectionError) as exc:
             raise self._lost() from exc

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import signal
@@ -15,7 +16,8 @@ from acceptance.conftest import SUPPORT, StartWorker, X, Y
 from faulty import Odd, Prints, Spawns
 from polling import until
 
-from producer import submit
+from producer import Study, submit
+from tuning.errors import StudyError
 from tuning.settings import Settings
 from tuning.store import Store
 
@@ -54,9 +56,10 @@ def test_whatever_a_training_process_started_ends_with_it(how: str, start_worker
         os.kill(min(started), signal.SIGKILL)
     elif how == "keeper killed":
         [keeper] = psutil.Process(worker.pid).children()
-        keeper.send_signal(signal.SIGKILL)
         # Nobody is left to find those that chose a session of their own.
-        started = [pid for pid in started if _lives(pid) and os.getsid(pid) == keeper.pid]
+        alone = [pid for pid in started if _lives(pid) and os.getsid(pid) != keeper.pid]
+        started = [pid for pid in started if pid not in alone]
+        keeper.send_signal(signal.SIGKILL)
     until(lambda: not any(map(_lives, started)), 20, "all are gone")
     if how != "worker killed":
         assert not [one for one in psutil.Process(worker.pid).children() if one.status() == psutil.STATUS_ZOMBIE]
@@ -102,10 +105,11 @@ def test_fits_that_print_complete_whoever_reads_it(
     if lost == "full disk":
         os.dup2(os.open("/dev/full", os.O_WRONLY), writer)
     # A log that nobody reads holds up any program, so that this one has room.
-    errors = (tmp_path / "log").open("wb") if lost == "stuck pipe" else writer
+    errors = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT) if lost == "stuck pipe" else os.dup(writer)
     worker = subprocess.Popen(command, stdout=writer, stderr=errors, cwd=tmp_path)
     try:
         os.close(writer)
+        os.close(errors)
         if lost == "closed pipe":
             os.close(reader)
         study = submit(Prints(text="much", megabytes=20), {"text": ["a", "b"]}, X, Y, cv=2)
@@ -144,6 +148,49 @@ def test_whatever_a_fit_raises_or_scores_is_a_failed_trial_with_its_reason(
     found = sorted(store.trials.of(study.id), key=lambda one: int(one["number"]))
     for document, (what, reason) in zip(found, reasons.items(), strict=False):
         assert document["state"] == "FAILED", what
-        assert re.match(f"fold 0: {reason}", document["error"]), what
+        assert re.match(f"fold 0: (scorer score: )?{reason}", document["error"]), what
         assert document["attempts"] == 1, "no process was lost"
     assert [document["mean_test_score"] for document in found[len(reasons) :]] == list(fine.values())
+
+
+# What people call their files, in the folder where they start a worker.
+_THEIRS = ("worker", "tuning", "random", "queue", "select", "json", "numpy", "sklearn", "dask")
+_MINE = """
+import joblib
+from sklearn.dummy import DummyClassifier
+
+class Mine(DummyClassifier):
+    def fit(self, X, y):
+        self.two_ = joblib.Parallel(n_jobs=2)(joblib.delayed(abs)(n) for n in (-1, 1))
+        return super().fit(X, y)
+"""
+
+
+def test_a_worker_imports_from_its_folder_only_what_it_is_told_to(
+    servers: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in _THEIRS:
+        (tmp_path / f"{name}.py").write_text("import os\nos._exit(99)\n")
+    (tmp_path / "mine.py").write_text(_MINE)
+    monkeypatch.syspath_prepend(SUPPORT)
+    monkeypatch.setenv("WARREN_ALLOW", "mine.Mine")
+    spec = importlib.util.spec_from_file_location("mine", tmp_path / "mine.py")
+    assert spec is not None
+    assert spec.loader is not None
+    mine = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "mine", mine)
+    spec.loader.exec_module(mine)
+
+    def run(estimator: object, **environment: str) -> Study:
+        command = [str(Path(sys.executable).with_name("warren")), "worker"]
+        worker = subprocess.Popen(command, env=os.environ | environment, cwd=tmp_path)
+        try:
+            study = submit(estimator, {"strategy": ["prior"]}, X, Y, cv=2, name=f"{len(environment)}")
+            return study.wait(timeout=60, progress=False)
+        finally:
+            worker.terminate()
+            worker.wait(30)
+
+    with pytest.raises(StudyError, match=r"mine.Mine.*can't be imported here.*name its folder in WARREN_PATH"):
+        run(mine.Mine())
+    assert run(mine.Mine(), WARREN_PATH=".").status().complete == 1
