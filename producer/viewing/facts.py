@@ -172,11 +172,9 @@ def read(study: Study) -> Facts:
         found |= {"reasons": tuple(_reasons(failed)), "failures_read": len(failed)}
     last: datetime | None = document["progress"].get("last_result_at")
     since = status.submitted_at or status.created_at
-    # By the count too: a worker's clock may be behind that of whoever submitted the study.
-    ended = _ended_anew(document)
-    found["began_anew"] = last is not None and (last >= since or ended > 0)
-    if status.state == "RUNNING" and last is not None and found["began_anew"]:
-        found["tempo"] = _tempo(store, status.id, max(ended, 1), since, last)
+    found["began_anew"] = last is not None and last >= since
+    if status.state == "RUNNING" and last is not None and last >= since:
+        found["tempo"] = _tempo(store, document, since, last)
     return Facts(status=status, metric=study.refit, at=now(), last_result_at=last, **found)
 
 
@@ -203,20 +201,16 @@ def _reasons(failed: Sequence[Document]) -> list[Reason]:
     ]
 
 
-def _ended_anew(study: Document) -> int:
-    """Return how many trials have ended since the study was last published, as far as it is known."""
-    before = sum(one["before"]["trials"] for one in (study.get("estimates") or {}).values())
-    return int(study["progress"]["complete"] + study["progress"]["failed"] - before)
-
-
-def _tempo(store: Store, study_id: str, ended: int, since: datetime, last: datetime) -> Tempo | None:
+def _tempo(store: Store, study: Document, since: datetime, last: datetime) -> Tempo | None:
     """Take the pace of the last results: workers that came late and pauses are none of theirs."""
+    before = sum(one["before"]["trials"] for one in (study.get("estimates") or {}).values())
+    ended = max(study["progress"]["complete"] + study["progress"]["failed"] - before, 1)
     seconds = (last - since).total_seconds()
     # As far back as the average lets expect enough results: few documents match, whatever the size of the study.
     back = max(_PACE_SECONDS, _PACE_RESULTS * seconds / ended)
     found = store.trials.ended_since(
-        study_id,
-        max(since, last - timedelta(seconds=back)) if seconds > 0 else last - timedelta(seconds=back),
+        study["_id"],
+        max(since, last - timedelta(seconds=back)),
         _MOST_RESULTS,
         ("finished_at", "fit_seconds", "score_seconds", "worker"),
         newest=True,
@@ -227,8 +221,6 @@ def _tempo(store: Store, study_id: str, ended: int, since: datetime, last: datet
     if lasted > 0:
         # What ended first began before these seconds did.
         counted = found[1:]
-    elif seconds < 0:  # clocks differ, and one moment tells no pace
-        return None
     else:
         counted, lasted = found, max((found[-1]["finished_at"] - since).total_seconds(), 1e-3)
     return Tempo(
