@@ -90,8 +90,8 @@ class Outcome:
             ``rank_test_<metric>`` (``score`` for a single metric; train scores if asked for), ``fit_seconds``
             (its share of them, where ``shared_by`` trials had one fit a fold), ``score_seconds`` and
             ``saved_seconds`` over all folds, ``mean_best_iteration`` where early stopping chose the rounds,
-            ``error``, ``worker``, ``device`` (``cpu`` or ``gpu``), ``attempts``, ``started_at`` and ``finished_at``
-            (UTC).
+            ``error``, ``output`` (the end of what a failed trial printed), ``worker``, ``device`` (``cpu`` or ``gpu``),
+            ``attempts``, ``started_at`` and ``finished_at`` (UTC).
         """
         from producer.results import results_frame
 

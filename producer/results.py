@@ -33,6 +33,7 @@ _LAST_COLUMNS = (
     "shared_by",
     "mean_best_iteration",
     "error",
+    "output",
     "worker",
     "device",
     "attempts",

@@ -98,7 +98,9 @@ def look_up(name: str) -> Any:
             importlib.import_module(_ENABLED_BY[name])
         return getattr(importlib.import_module(module_name), last, None)
     except Exception as exc:  # a library that lacks a system library raises OSError, or an error of its own
-        raise InputError(f"{name!r}: its module can't be imported here ({exc})") from exc
+        own = name.partition(".")[0] not in ALLOWED_PACKAGES
+        remedy = "; name its folder in WARREN_PATH where workers and producers run" if own else ""
+        raise InputError(f"{name!r}: its module can't be imported here ({exc}){remedy}") from exc
 
 
 @functools.cache

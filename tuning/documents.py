@@ -11,6 +11,9 @@ from bson.codec_options import CodecOptions
 
 Document = dict[str, Any]
 
+OUTPUT_LINES = 3
+"""Last lines of a failed trial's output that an error or a summary shows; its document has more."""
+
 _UTC: CodecOptions[Document] = CodecOptions(tz_aware=True, tzinfo=UTC)
 
 
@@ -33,3 +36,18 @@ def pack(document: Mapping[str, Any]) -> bytes:
 def unpack(packed: bytes) -> Document:
     """Return the document that `pack` packed."""
     return bson.decode(packed, codec_options=_UTC)
+
+
+def end_of_output(trial: Mapping[str, Any], lines: int) -> list[str]:
+    """Return the last lines that a failed trial's fit printed.
+
+    Parameters
+    ----------
+    trial : mapping
+        With ``output``, where there is some.
+    lines : int
+        How many at most.
+    """
+    output = trial.get("output")
+    # A table has NaN where there is none.
+    return [line for line in output.splitlines() if line.strip()][-lines:] if isinstance(output, str) else []

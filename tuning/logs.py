@@ -39,7 +39,8 @@ _OURS = {"asctime": "time", "levelname": "level", "name": "logger", "process": "
 _URL = re.compile(r"\b(?:amqps?|mongodb(?:\+srv)?)://\S+")
 
 
-def _without_passwords(text: str) -> str:
+def without_passwords(text: str) -> str:
+    """Return a text without the passwords of the servers' addresses in it."""
     return _URL.sub(lambda found: redact(found[0]), text)
 
 
@@ -63,7 +64,7 @@ class TextLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line, and below it the traceback if there is one."""
-        return _without_passwords(super().format(record))
+        return without_passwords(super().format(record))
 
 
 class JsonLines(JsonFormatter):
@@ -87,9 +88,7 @@ class JsonLines(JsonFormatter):
 
     def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
         """Return the fields, without a password."""
-        return {
-            name: _without_passwords(value) if isinstance(value, str) else value for name, value in log_data.items()
-        }
+        return {name: without_passwords(value) if isinstance(value, str) else value for name, value in log_data.items()}
 
     def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
         """Return the fields as JSON; what JSON has no word for becomes its text."""
@@ -119,8 +118,14 @@ def formatter(form: LogFormat, stream: TextIO) -> logging.Formatter:
     -------
     logging.Formatter
     """
-    text = stream.isatty() if form == "auto" else form == "text"
-    return TextLines() if text else JsonLines()
+    return TextLines() if stream_form(form, stream) == "text" else JsonLines()
+
+
+def stream_form(form: LogFormat, stream: TextIO) -> Literal["text", "json"]:
+    """Return what ``auto`` means for a stream: text where it is a terminal, JSON elsewhere."""
+    if form == "auto":
+        return "text" if stream.isatty() else "json"
+    return form
 
 
 def configure_logging(level: str, form: LogFormat = "auto") -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+import sys
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError
@@ -23,6 +24,17 @@ def _split_names(value: object) -> object:
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
     return value
+
+
+def whole_folders(written: str) -> tuple[str, ...]:
+    """Return the whole paths of folders that are written as in ``PATH``."""
+    # A user that is not there stays as it is written.
+    folders = (os.path.expanduser(part.strip()) for part in written.split(os.pathsep))  # noqa: PTH111 - pathlib's raises
+    return tuple(os.path.abspath(folder) for folder in folders if folder)  # noqa: PTH100 - links stay as they are
+
+
+def _split_folders(value: object) -> object:
+    return whole_folders(value) if isinstance(value, str) else value
 
 
 def _place_of_checkpoints(value: object) -> object:
@@ -171,6 +183,12 @@ class Settings(LogSettings):
         description="Further estimator classes that a message may name, as dotted names with commas between. "
         "None: only scikit-learn and the three boosting libraries.",
     )
+    path: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_folders)] = Field(
+        default=(),
+        alias="WARREN_PATH",
+        description="Folders with the modules of the classes that WARREN_ALLOW names, written as in PATH, with colons "
+        "between; . is the working folder. They are looked into last. None: what is installed.",
+    )
     checkpoints: Annotated[str, BeforeValidator(_place_of_checkpoints)] = Field(
         default="",
         alias="WARREN_CHECKPOINTS",
@@ -211,7 +229,7 @@ class Settings(LogSettings):
 
 
 def load_settings() -> Settings:
-    """Read the settings from the environment.
+    """Read the settings from the environment; modules are found in the folders of ``WARREN_PATH`` from here on.
 
     Returns
     -------
@@ -223,10 +241,13 @@ def load_settings() -> Settings:
         A variable has a value that its setting can't take. Values are not repeated: a URL may hold a password.
     """
     try:
-        return Settings()
+        settings = Settings()
     except ValidationError as exc:
         lines = [f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}" for error in exc.errors()]
         raise InputError("a setting in the environment can't be used: " + "; ".join(lines)) from None
+    # Last, so that no module there stands in the way of one that is installed.
+    sys.path += [folder for folder in settings.path if folder not in sys.path]
+    return settings
 
 
 def redact(url: str) -> str:

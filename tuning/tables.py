@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 _TABLE_TRIALS = 2_000
 # By what they hold; every trial document has them, or lacks them where they say nothing.
 _INTEGERS = ("number", "failed_fits", "shared_by", "attempts")
-_TEXTS = ("state", "estimator", "error", "worker", "device")
+_TEXTS = ("state", "estimator", "error", "output", "worker", "device")
 _NUMBERS = ("fit_seconds", "score_seconds", "saved_seconds", "mean_best_iteration")
 _MOMENTS = ("started_at", "finished_at")
 # A number a fold.

@@ -115,6 +115,8 @@ class Try:
         Where.
     at : datetime
         When it ended, UTC.
+    output : str, default=""
+        The end of what it printed.
     """
 
     reason: str
@@ -122,6 +124,7 @@ class Try:
     memory_bytes: int | None
     worker: str
     at: datetime
+    output: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

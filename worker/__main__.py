@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import sys
+from importlib.util import find_spec
+
+if __name__ == "__main__" and not sys.flags.safe_path:
+    # `python -m` imports from the working folder first, where a random.py is the user's. Only a clone that is not
+    # installed needs it.
+    _folder = sys.path.pop(0)
+    _found = find_spec("tuning")
+    if _found is None or f"{_found.origin}".rpartition("tuning")[0] != __file__.rpartition("worker")[0]:
+        sys.path.insert(0, _folder)
+
 import logging
 import os
 import signal
-import sys
 from types import FrameType
 
 from tuning.broker import parameters
 from tuning.errors import WarrenError
-from tuning.logs import configure_logging
+from tuning.logs import configure_logging, stream_form
 from tuning.settings import load_settings
 from tuning.store import Store
+from tuning.streams import open_standard_streams
 from worker.consumer import Consumer
 from worker.gpus import take_place
 from worker.runner import ChunkRunner
@@ -26,6 +37,7 @@ logger = logging.getLogger("worker")
 
 def main() -> int:
     """Run a worker; return its exit code."""
+    open_standard_streams()
     try:
         settings = load_settings()
     except WarrenError as exc:
@@ -47,7 +59,7 @@ def main() -> int:
         logger.info("owns a GPU", extra={"gpu": place.gpu})
     # From here on it says where fits that ask for a GPU run.
     settings = settings.model_copy(update={"device": place.device})
-    trainer = Trainer(settings.worker_name, metrics, place)
+    trainer = Trainer(settings.worker_name, metrics, place, stream_form(settings.log_format, sys.stderr))
     metrics.watch_memory(trainer.memory_bytes)
     consumer = Consumer(settings, ChunkRunner(store, settings, trainer, metrics, pulse), metrics, pulse, place.lanes)
 

@@ -16,6 +16,7 @@ from the child
 ``f``  BSON ``{folds: [...]}``     folds of the trials in hand that are done: number, fold, result
 ``p``  BSON ``{number, fold, ...}`` a network's epochs so far, how many of them a checkpoint holds, and if one can
 ``t``  number, trial document       a trial ended: 8 bytes, the least first, and BSON
+``x``  number, part, document       a trial failed: the same, and between them in which part of the output it printed
 ``d``  ``k`` or nothing            all trials ended, or stopped; ``k``: there are checkpoints, so say ``K``
 ``e``  text                        the chunk can't be evaluated at all: the reason
 ====  ==========================  =============================================
@@ -23,7 +24,6 @@ from the child
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import signal
@@ -39,6 +39,8 @@ from tuning.errors import WarrenError
 from tuning.logs import configure_logging
 from tuning.settings import Settings, load_settings
 from worker.frames import with_room
+from worker.printing import Printing
+from worker.scratch import make_again
 
 if TYPE_CHECKING:
     from worker.epochs import Epochs
@@ -46,8 +48,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Linux: the kernel sends this process a signal when its parent dies (prctl(2)).
-_PR_SET_PDEATHSIG = 1
 # Seconds of work that are worth keeping when the trial in hand ends without a result.
 _KEEP_SECONDS = 0.5
 # Seconds between two letters about epochs; with those that the worker waits for others it stays below one.
@@ -68,14 +68,6 @@ _POOL_VARIABLES = (
 )
 # TensorFlow writes past our log, and an error that matters is raised too: its core shall be silent.
 _QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3"}
-
-
-def _die_with_parent(parent: int) -> None:
-    """Let a worker's sudden death end its fit too; elsewhere the broken socket does, after the trial in hand."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:  # it died before the call
-            os._exit(1)
 
 
 def _die_first() -> None:
@@ -186,7 +178,7 @@ class _Folds:
         self._forget()
 
 
-def _serve(connection: Connection, settings: Settings) -> None:
+def _serve(connection: Connection, settings: Settings, scratch: str) -> None:
     # Libraries are imported only now that there is work.
     from tuning.documents import pack, unpack
     from tuning.store import Store
@@ -195,8 +187,16 @@ def _serve(connection: Connection, settings: Settings) -> None:
 
     store = Store(settings)
     told = _Folds(connection)
+    printing = Printing()
     evaluator = ChunkEvaluator(store, settings, told.add, told.epoch, told.stopping)
     checkpoints = evaluator.checkpoints
+
+    def begin() -> None:
+        """Turn to the next trial, or to what comes before the first."""
+        printing.begin()
+        if scratch:
+            make_again(scratch)
+
     while True:
         message = connection.recv_bytes()
         if message[:1] == b"K":
@@ -206,6 +206,7 @@ def _serve(connection: Connection, settings: Settings) -> None:
         if message[:1] != b"C":
             continue  # perhaps a stop that crossed the last result
         order = unpack(message[1:])
+        begin()
         checkpoints.begin(left_behind=order["left_behind"])
         try:
             trials = evaluator.evaluate(
@@ -220,28 +221,36 @@ def _serve(connection: Connection, settings: Settings) -> None:
             )
             connection.send_bytes(b"r")
             told.begin_chunk()
+            begin()
             for documents in trials:
+                printing.flush()
                 for document in documents:
-                    connection.send_bytes(b"t" + document["number"].to_bytes(8, "little") + pack(document))
+                    failed = document["state"] == "FAILED"
+                    numbers = (document["number"], printing.part) if failed else (document["number"],)
+                    head = b"".join(number.to_bytes(8, "little") for number in numbers)
+                    connection.send_bytes((b"x" if failed else b"t") + head + pack(document))
                 checkpoints.ended()
                 told.begin()
+                begin()
                 told.listen()
                 if told.stop_asked:
                     break
         except _StopAskedError:
             told.tell()
         except WarrenError as exc:
-            connection.send_bytes(b"e" + str(exc).encode())
+            connection.send_bytes(b"e" + str(exc).encode(errors="backslashreplace"))
             continue
         connection.send_bytes(b"dk" if checkpoints.any else b"d")
 
 
 def main() -> None:
-    """Serve the worker at the other end of the file descriptor named by the first argument."""
+    """Serve the worker at the other end of the file descriptor named by the first argument.
+
+    The second is the folder of temporary files that is this process's own, or empty.
+    """
     # Ctrl-C reaches the whole terminal, and systemd tells a whole control group to end; the worker decides.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    _die_with_parent(int(sys.argv[2]))
     _die_first()
     settings = load_settings()
     configure_logging(settings.log_level, settings.log_format)
@@ -249,7 +258,7 @@ def main() -> None:
         os.environ[variable] = str(settings.threads)
     _quiet_libraries()
     try:
-        with_room(lambda: _serve(Connection(int(sys.argv[1])), settings))
+        with_room(lambda: _serve(Connection(int(sys.argv[1])), settings, sys.argv[2]))
     except (EOFError, ConnectionError):
         logger.debug("the worker is gone, its training process ends")
 

@@ -72,7 +72,7 @@ def described(chunk: Chunk, trial: Trial) -> Document:
     }
 
 
-def crash_outcome(chunk: Chunk, error: str, seconds: float, memory_bytes: int | None) -> Document:
+def crash_outcome(chunk: Chunk, error: str, seconds: float, memory_bytes: int | None, output: str = "") -> Document:
     """Return the outcome of a trial that took its process down: every score is the study's ``error_score``.
 
     Parameters
@@ -84,6 +84,8 @@ def crash_outcome(chunk: Chunk, error: str, seconds: float, memory_bytes: int | 
         Seconds that the last try took.
     memory_bytes : int or None
         The most that its process held.
+    output : str, default=""
+        The end of what it printed.
 
     Returns
     -------
@@ -110,6 +112,7 @@ def crash_outcome(chunk: Chunk, error: str, seconds: float, memory_bytes: int | 
         "split_score_seconds": [0.0] * objective.n_splits,
         "shared_by": 1,
         "peak_memory_bytes": memory_bytes,
+        **({"output": output} if output else {}),
     }
 
 

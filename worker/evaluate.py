@@ -10,8 +10,8 @@ import logging
 import math
 import numbers
 import time
-import traceback
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import dropwhile
 from typing import Any, Protocol, TypeVar
@@ -19,15 +19,14 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 import sklearn
 
+from worker.failures import end_of, line, line_of, trace_of
 from worker.fitting.learner import Derived, Fold, Learner, Part, Which
-from worker.scorers import Scorer
+from worker.scorers import Failed, Scorer
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# Characters of a traceback that a failed trial keeps: its end tells, a document stays small.
-_TRACEBACK_CHARS = 4000
 # From scikit-learn 1.7 on, a search hands sample weights to the scorers that take them too (its pull request 30743).
 _WEIGHTED_SCORES = tuple(int(part) for part in sklearn.__version__.split(".")[:2]) >= (1, 7)
 
@@ -102,15 +101,37 @@ def _checked(scores: Mapping[str, Any], error_score: float) -> tuple[dict[str, f
     """Numbers of a scorer's answer, `error_score` for those that failed, and the first failure's traceback."""
     checked, trace = {}, ""
     for metric, score in scores.items():
-        if isinstance(score, np.generic):
-            score = score.item()
-        if isinstance(score, numbers.Number) and not isinstance(score, complex):
-            checked[metric] = float(score)  # type: ignore[arg-type]  # typeshed's Number has no __float__
-            continue
+        problem: str
+        if isinstance(score, Failed):
+            problem = score
+        else:
+            try:
+                checked[metric] = _number(score)
+                continue
+            except (TypeError, ValueError, OverflowError) as exc:
+                problem = line_of(exc)
         checked[metric] = error_score
-        problem = score if isinstance(score, str) else f"TypeError: the score is a {type(score).__name__}, not a number"
         trace = trace or f"scorer {metric}: {problem}"
     return checked, trace
+
+
+def _number(score: Any) -> float:
+    """Return a score as `sklearn.model_selection` takes it.
+
+    Raises
+    ------
+    TypeError, OverflowError
+        It is no number, or none that fits into eight bytes.
+    """
+    if hasattr(score, "item"):
+        with suppress(ValueError):  # of several numbers
+            score = score.item()
+    if not isinstance(score, numbers.Number) or isinstance(score, complex):
+        raise TypeError(f"the score is a {type(score).__name__}, not a number")
+    try:
+        return float(score)  # type: ignore[arg-type]  # typeshed's Number has no __float__
+    except OverflowError:
+        raise OverflowError("the score is too large for a floating-point number, which ends at 1.8e308") from None
 
 
 def fit_and_score(
@@ -183,8 +204,8 @@ def fit_and_score(
             train_scores=failed if return_train_score else {},
             fit_seconds=(time.perf_counter() - started) / max(1, len(rounds)),
             score_seconds=0.0,
-            error=_line(f"{type(exc).__name__}: {exc}"),
-            trace=traceback.format_exc()[-_TRACEBACK_CHARS:],
+            error=line_of(exc),
+            trace=trace_of(exc),
             fitted=False,
         )
         return [lost] * max(1, len(rounds))
@@ -195,8 +216,8 @@ def fit_and_score(
         weights = {"sample_weight": data.weight} if given else {}
         try:
             found = score(asked, data.X, data.y, **weights)
-        except Exception:  # noqa: BLE001 - with several metrics, an estimator that lacks what one of them asks for
-            found = dict.fromkeys(metrics, traceback.format_exc())
+        except Exception as exc:  # noqa: BLE001 - with several metrics, an estimator that lacks what one asks for
+            found = dict.fromkeys(metrics, Failed(trace_of(exc)))
         return _checked(found, error_score)
 
     # Seconds of preparing what is scored, which each trial would spend alone.
@@ -219,8 +240,8 @@ def fit_and_score(
             fit_seconds=share,
             score_seconds=score_seconds,
             saved_seconds=saved,
-            error=_line(_said(trace)) if trace else None,
-            trace=trace[-_TRACEBACK_CHARS:],
+            error=line(_said(trace)) if trace else None,
+            trace=end_of(trace),
             best_iteration=best_iteration,
             chosen=chosen,
         )
@@ -249,11 +270,6 @@ def _said(trace: str) -> str:
     lines = trace.rpartition("Traceback (most recent call last):")[2].splitlines()
     said = "\n".join(dropwhile(lambda line: not line.strip() or line.startswith(" "), lines))
     return said or trace.strip().rpartition("\n")[2]
-
-
-def _line(text: str) -> str:
-    """Text on one line, of a length that a table shows."""
-    return " ".join(text.split())[:500]
 
 
 def summary(folds: Sequence[FoldResult], metrics: Sequence[str], refit: str) -> dict[str, Any]:

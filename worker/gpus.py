@@ -147,20 +147,39 @@ def lock_folder() -> Path:
     return folder
 
 
+# Held for this process's life.
+_spared: list[int] = []
+
+
+def _spare(folder: Path) -> None:
+    """Keep cleaners of old files away from the locks: who has a deleted one does not know of who takes a new one.
+
+    systemd-tmpfiles leaves folders alone that somebody has locked (https://systemd.io/TEMPORARY_DIRECTORIES).
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    _spared.append(descriptor)
+
+
 def _lock(folder: Path, identity: str) -> int | None:
     """Return the descriptor of a GPU's lock, or None where somebody holds it."""
-    name = re.sub(r"[^0-9A-Za-z-]", "_", identity)
+    path = folder / (re.sub(r"[^0-9A-Za-z-]", "_", identity) + ".lock")
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    descriptor = os.open(folder / f"{name}.lock", flags, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    while True:
+        descriptor = os.open(path, flags, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.samestat(os.fstat(descriptor), path.lstat()):
+                return descriptor
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        except FileNotFoundError:  # a cleaner has just taken it
+            pass
+        except BaseException:
+            os.close(descriptor)
+            raise
         os.close(descriptor)
-        return None
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
 
 
 def take_place(device: str, environ: Mapping[str, str], driver: Path = _DRIVER, nodes: Path = _NODES) -> Place:
@@ -190,6 +209,7 @@ def take_place(device: str, environ: Mapping[str, str], driver: Path = _DRIVER, 
         return Place(takes_gpu_trials=device == "gpu")
     try:
         folder = lock_folder()
+        _spare(folder)
         for gpu, identity in found.items():
             if (lock := _lock(folder, identity)) is not None:
                 return Place(gpu=gpu, takes_gpu_trials=True, lock=lock)

@@ -7,7 +7,6 @@ import logging
 import math
 import tempfile
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,12 +20,10 @@ from tuning.errors import InputError, StoreError
 from tuning.retry import patiently
 from tuning.store import Store
 from worker.evaluate import FoldResult
+from worker.failures import line_of, trace_of
 from worker.fitting.learner import Part, weights_for
 
 logger = logging.getLogger(__name__)
-
-# Characters of an error and of a traceback that a trial keeps, as of a fold that fails.
-_ERROR_CHARS, _TRACEBACK_CHARS = 500, 4000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,6 +173,5 @@ def _result(seconds: float, **what: Any) -> FoldResult:
     return FoldResult(test_scores={"score": math.nan}, train_scores={}, fit_seconds=seconds, score_seconds=0.0, **what)
 
 
-def _failed(exc: Exception, seconds: float) -> FoldResult:
-    line = " ".join(f"{type(exc).__name__}: {exc}".split())[:_ERROR_CHARS]
-    return _result(seconds, error=line, trace=traceback.format_exc()[-_TRACEBACK_CHARS:], fitted=False)
+def _failed(exc: BaseException, seconds: float) -> FoldResult:
+    return _result(seconds, error=line_of(exc), trace=trace_of(exc), fitted=False)

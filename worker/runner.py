@@ -262,6 +262,10 @@ class ChunkRunner:
                         self._writer.add_fold(done)
                 case ("t", ended):
                     self._take(progress, int.from_bytes(ended[:8], "little"), ended[8:])
+                case ("x", ended):
+                    number, part = (int.from_bytes(ended[at : at + 8], "little") for at in (0, 8))
+                    printed = {"output": output} if (output := self._trainer.output(part)) else {}
+                    self._take(progress, number, pack(unpack(ended[16:]) | printed))
                 case ("p", packed):
                     self._note_epochs(progress, unpack(packed))
                 case ("d", keeps):
@@ -337,10 +341,15 @@ class ChunkRunner:
             return
         timeout, most = progress.chunk.trial_timeout, self._settings.trial_memory_bytes
         if timeout and moment - progress.began > timeout:
-            raise ChildLostError(f"timed out after {timeout:g} seconds", self._trainer.kill(), timed_out=True)
+            output = self._trainer.output()
+            raise ChildLostError(
+                f"timed out after {timeout:g} seconds", self._trainer.kill(), timed_out=True, output=output
+            )
         if most and (taken := self._trainer.memory_bytes() or 0) > most:
+            output = self._trainer.output()
             self._trainer.kill()
-            raise ChildLostError(f"took more memory than the {most / 1e6:,.0f} MB that a trial may", taken)
+            reason = f"took more memory than the {most / 1e6:,.0f} MB that a trial may"
+            raise ChildLostError(reason, taken, output=output)
 
     def _refuse(self, body: bytes, reason: str) -> Outcome:
         """Dead-letter what is no chunk of this version; tell its study, if it says which."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import traceback
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -16,12 +15,22 @@ from tuning.dataset import Matrix
 from tuning.errors import InputError
 from tuning.messages import MetricScorer, Scoring
 from tuning.scorers import scorer_of
+from worker.failures import trace_of
+
+# How scikit-learn tells a scorer that failed among several.
+_TRACEBACK = "Traceback (most recent call last):"
 
 Scorer = Callable[..., Mapping[str, Any]]
 """Takes a fitted estimator, X, y and, if there are weights, `sample_weight`, which it hands to scorers that take them.
 
-Returns a number a metric, or the traceback of a scorer that failed.
+Returns a number a metric, or `Failed`.
 """
+
+
+class Failed(str):
+    """The traceback of a scorer that failed: a text that a scorer returns is none."""
+
+    __slots__ = ()
 
 
 class _OwnScore:
@@ -99,8 +108,8 @@ def make_scorer(scorers: Mapping[str, Scoring], allow: Iterable[str] = ()) -> Sc
             try:
                 taken = weights if weights and single._accept_sample_weight() else {}
                 return {metric: single(estimator, X, y, **taken)}
-            except Exception:  # noqa: BLE001 - a scorer that fails is a result, as in scikit-learn
-                return {metric: traceback.format_exc()}
+            except Exception as exc:  # noqa: BLE001 - a scorer that fails is a result, as in scikit-learn
+                return {metric: Failed(trace_of(exc))}
 
         return score_one
     together = check_scoring(scoring=found, raise_exc=False)
@@ -109,6 +118,9 @@ def make_scorer(scorers: Mapping[str, Scoring], allow: Iterable[str] = ()) -> Sc
         # Routing refuses what nobody asks for.
         taken = weights if weights and together._accept_sample_weight() else {}
         scores: Mapping[str, Any] = together(estimator, X, y, **taken)
-        return scores
+        return {
+            metric: Failed(score) if isinstance(score, str) and score.startswith(_TRACEBACK) else score
+            for metric, score in scores.items()
+        }
 
     return score_all

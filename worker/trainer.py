@@ -8,25 +8,34 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, Literal
 
 import psutil
 
 from tuning.documents import pack
 from tuning.errors import WarrenError
+from tuning.launch import module_command, module_environment
 from tuning.machine import oom_kills
 from worker.gpus import Place
-from worker.scratch import prefix, remove_abandoned
+from worker.output import TAIL_BYTES, Output, Sink
+from worker.scratch import Scratch, remove_abandoned
 from worker.watching.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
-# Seconds that a stopped process gets to be reaped; SIGKILL can't be refused.
+# Seconds that a stopped process gets to be reaped, and all below it; SIGKILL can't be refused.
 _REAP_SECONDS = 10.0
+# Ends whatever a training process started.
+_KEEPER = Path(__file__).with_name("keeper.py")
+# Standard output and error: where what a fit writes to its own goes.
+_PRINTED = (1, 2)
+# Bytes of the first word on a new connection: the process id.
+_PID_BYTES = 8
 
 
 # Seconds between two looks at a process that is about to end.
@@ -51,15 +60,24 @@ class ChildLostError(WarrenError):
         It was ended because the trial in hand took too long.
     killed : bool, default=False
         Somebody killed it: it was SIGKILL, and not for want of memory.
+    output : str, default=""
+        The end of what it printed.
     """
 
     def __init__(
-        self, how: str, memory_bytes: int | None = None, *, timed_out: bool = False, killed: bool = False
+        self,
+        how: str,
+        memory_bytes: int | None = None,
+        *,
+        timed_out: bool = False,
+        killed: bool = False,
+        output: str = "",
     ) -> None:
         super().__init__(how)
         self.memory_bytes = memory_bytes
         self.timed_out = timed_out
         self.killed = killed
+        self.output = output
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,49 +131,85 @@ class Trainer:
     metrics : Metrics
     place : Place, default=Place()
         Where it fits.
+    log_format : {"text", "json"}, default="json"
+        How it logs; its lines go where the worker's go.
     """
 
-    def __init__(self, worker_name: str, metrics: Metrics, place: Place = _ON_CPU) -> None:
+    def __init__(
+        self,
+        worker_name: str,
+        metrics: Metrics,
+        place: Place = _ON_CPU,
+        log_format: Literal["text", "json"] = "json",
+    ) -> None:
         self._worker_name = worker_name
+        self._log_format = log_format
         self._place = place
         self._metrics = metrics
+        # The keeper, which has standard input open for as long as its training process is to live.
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
         # Processes that the kernel had ended for want of memory when this one started.
         self._oom_kills: int | None = None
-        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        self._pid: int | None = None
+        self._scratch: Scratch | None = None
+        self._sinks: list[Sink] = []
+        self._outputs: list[Output] = []
 
     @property
     def pid(self) -> int | None:
         """Process id of the training process, or None while there is none."""
-        return self._process.pid if self._process else None
+        return self._pid
 
     def _start(self) -> Connection:
         ours, theirs = socket.socketpair()
         # What it leaves there goes with it, however it ends.
         try:
             remove_abandoned()
-            self._scratch = tempfile.TemporaryDirectory(prefix=prefix(), ignore_cleanup_errors=True)
+            self._scratch = Scratch()
         except OSError as exc:
             logger.warning("no folder for temporary files of a training process", extra={"reason": str(exc)})
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "worker.child", str(theirs.fileno()), str(os.getpid())],
-                # The GPU is another's only when this process is gone too, and its memory with it.
-                pass_fds=[theirs.fileno(), *([] if self._place.lock is None else [self._place.lock])],
-                stdin=subprocess.DEVNULL,
-                env={
-                    **os.environ,
-                    **self._place.environment(os.environ),
-                    "WARREN_WORKER_NAME": self._worker_name,
-                    **({} if self._scratch is None else {"TMPDIR": self._scratch.name}),
-                },
-            )
-        self._connection = Connection(ours.detach())
+        pipes = [os.pipe() for _ in _PRINTED]
+        try:
+            with theirs:
+                # The GPU and the folder are another's only when all that use them are gone.
+                locks = [self._place.lock, self._scratch.lock if self._scratch else None]
+                number = str(theirs.fileno())
+                scratch = self._scratch.path if self._scratch else ""
+                command = [sys.executable, "-I", "-S", str(_KEEPER), number]
+                self._process = subprocess.Popen(
+                    [*command, *module_command("worker.child", number, scratch)],
+                    pass_fds=[theirs.fileno(), *(lock for lock in locks if lock is not None)],
+                    stdin=subprocess.PIPE,
+                    stdout=pipes[0][1],
+                    stderr=pipes[1][1],
+                    env=self._environment(),
+                    # Ctrl-C reaches the whole terminal, and a kill of this group all that outlived its keeper.
+                    start_new_session=True,
+                )
+        finally:
+            for _, writer in pipes:
+                os.close(writer)
+        self._sinks = self._sinks or [Sink(descriptor) for descriptor in _PRINTED]
+        self._outputs = [Output(source, sink) for (source, _), sink in zip(pipes, self._sinks, strict=True)]
+        try:
+            self._pid = int.from_bytes(ours.recv(_PID_BYTES, socket.MSG_WAITALL), "little") or None
+        finally:
+            self._connection = Connection(ours.detach())
         self._oom_kills = oom_kills()
         self._metrics.trainer_started()
-        logger.info("started a training process", extra={"pid": self._process.pid})
+        logger.info("started a training process", extra={"pid": self._pid})
         return self._connection
+
+    def _environment(self) -> dict[str, str]:
+        """Return the environment of a training process."""
+        return {
+            **module_environment(os.environ),
+            **self._place.environment(os.environ),
+            "WARREN_WORKER_NAME": self._worker_name,
+            "WARREN_LOG_FORMAT": self._log_format,
+            **({} if self._scratch is None else {"TMPDIR": self._scratch.path}),
+        }
 
     def begin(self, order: Order) -> None:
         """Hand a chunk to the training process, starting one if need be.
@@ -178,11 +232,11 @@ class Trainer:
 
     def memory_bytes(self) -> int | None:
         """Return the memory that the process holds now; None while there is none. Safe in any thread."""
-        process = self._process
-        if process is None:
+        pid = self._pid
+        if pid is None:
             return None
         try:
-            return int(psutil.Process(process.pid).memory_info().rss)
+            return int(psutil.Process(pid).memory_info().rss)
         except psutil.Error:  # it has just ended
             return None
 
@@ -198,7 +252,9 @@ class Trainer:
             raise ChildLostError("the training process was stopped")
         try:
             if not self._connection.poll(max(0.0, seconds)):
-                return None
+                if self._process is None or self._process.poll() is None or self.has_more():
+                    return None
+                raise EOFError  # a process that it left has the connection open
             message = self._connection.recv_bytes()
         except (EOFError, ConnectionError) as exc:
             raise self._lost() from exc
@@ -230,6 +286,11 @@ class Trainer:
             except ConnectionError:
                 logger.debug("the training process is gone already")
 
+    def output(self, part: int | None = None) -> str:
+        """Return the end of what was printed in a part of the training process's work; None is the one in hand."""
+        ends = [output.tail(part) for output in self._outputs]
+        return "\n".join(end for end in ends if end)[-TAIL_BYTES:]
+
     def _lost(self) -> ChildLostError:
         """Say how the process ended, and clear up."""
         process, most = self._process, None
@@ -237,17 +298,19 @@ class Trainer:
             # One that closed its socket is about to end; one that hangs there gets no more time.
             most = _reap(process, _REAP_SECONDS)
         code = process.returncode if process else None
+        output = self.output()
         self.kill()
         if code is None:
-            return ChildLostError("the training process closed its connection and hung")
+            return ChildLostError("the training process closed its connection and hung", output=output)
         if code < 0:
             killed = code == -signal.SIGKILL and self._oom_kills is not None and oom_kills() == self._oom_kills
             unasked = " (out of memory, most likely)" if code == -signal.SIGKILL and not killed else ""
-            return ChildLostError(f"the training process was killed by signal {-code}{unasked}", most, killed=killed)
-        return ChildLostError(f"the training process exited with code {code}", most)
+            how = f"the training process was killed by signal {-code}{unasked}"
+            return ChildLostError(how, most, killed=killed, output=output)
+        return ChildLostError(f"the training process exited with code {code}", most, output=output)
 
     def kill(self) -> int | None:
-        """End the process at once, whatever it does; harmless when there is none.
+        """End the process and all that it started at once, whatever they do; harmless when there is none.
 
         Returns
         -------
@@ -258,12 +321,17 @@ class Trainer:
             self._connection.close()
             self._connection = None
         process, self._process = self._process, None
+        self._pid, self._outputs = None, []
         most = None
-        if process is not None and process.returncode is None:
-            process.kill()
-            most = _reap(process, _REAP_SECONDS)
+        if process is not None and process.stdin is not None:
+            process.stdin.close()
+            if process.returncode is None:
+                most = _reap(process, _REAP_SECONDS)
+            # Nothing, unless the keeper hangs, or was killed and left somebody.
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
         if self._scratch is not None:
-            self._scratch.cleanup()
+            self._scratch.remove()
             self._scratch = None
         return most
 

@@ -59,6 +59,7 @@ class Tries:
             memory_bytes=lost.memory_bytes,
             worker=self._settings.worker_name,
             at=now(),
+            output=lost.output,
         )
         self._writer.add_try(number, one)
         tries = progress.tries.setdefault(number, [])
@@ -79,7 +80,7 @@ class Tries:
                 chunk,
                 trial,
                 self._settings,
-                crash_outcome(chunk, last["reason"], last["seconds"], last["memory_bytes"]),
+                crash_outcome(chunk, last["reason"], last["seconds"], last["memory_bytes"], last.get("output", "")),
                 started_at=started(last["seconds"]),
                 attempts=len(tries),
             )

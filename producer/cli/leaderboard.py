@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from producer.cli.output import Column, heading, plural, say, show_params, show_score, table
+from tuning.documents import OUTPUT_LINES, end_of_output
 
 if TYPE_CHECKING:
     from producer.status import Status
@@ -84,8 +85,10 @@ def print_failures(study: Study, status: Status) -> None:
     reasons = Counter(str(error) for error in failed["error"])
     say(f"{plural(status.failed, 'trial')} failed:")
     for reason, count in reasons.most_common(_REASONS):
-        example = failed.loc[failed["error"] == reason, "number"].iloc[0]
-        say(f"  {count:,} x, trial {example} for one: {reason}")
+        example = failed[failed["error"] == reason].iloc[0]
+        say(f"  {count:,} x, trial {example['number']} for one: {reason}")
+        for line in end_of_output(example.to_dict(), OUTPUT_LINES):
+            say(f"    it printed: {line}")
     if len(reasons) > _REASONS:
         say(f"  and {plural(len(reasons) - _REASONS, 'more reason')}: warren results {status.id} --json")
     say(f"try them again with: warren retry {status.id}")

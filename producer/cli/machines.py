@@ -52,16 +52,16 @@ def worker(
       export AMQP_URL=... MONGO_URL=...       # `warren up` prints both
       warren worker --count 4 --threads 2
     """
+    from tuning.launch import module_command, module_environment
     from tuning.settings import load_settings
 
     settings = load_settings()
-    environment = dict(os.environ)
+    environment = module_environment(os.environ)
     if threads is not None:
         environment["WARREN_THREADS"] = str(threads)
     elif "WARREN_THREADS" not in environment:
         environment["WARREN_THREADS"] = str(max(1, settings.threads // count))
-    # -P: a worker.py in the working directory is not ours.
-    command = [sys.executable, "-P", "-m", "worker"]
+    command = module_command("worker")
     if count == 1:
         sys.stdout.flush()
         os.execve(sys.executable, command, environment)  # noqa: S606 - this very interpreter

@@ -16,7 +16,7 @@ from producer.space import Space
 from tuning import broker
 from tuning.codec import encode_estimator
 from tuning.counts import no_counts
-from tuning.documents import Document, now
+from tuning.documents import OUTPUT_LINES, Document, end_of_output, now
 from tuning.errors import StudyError, TrialError
 from tuning.messages import Objective, check_objective
 from tuning.seeds import seed_of
@@ -107,7 +107,10 @@ def trained(
     if trial is None:
         raise StudyError(f"study {own_id}, which trains a model for {study_id}, was cancelled or deleted")
     if trial["state"] == "FAILED":
-        raise TrialError(f"study {study_id}: training trial {number} on all data failed: {trial['error']}")
+        raise TrialError(
+            f"study {study_id}: training trial {number} on all data failed: {trial['error']}"
+            + "".join(f"\n  it printed: {line}" for line in end_of_output(trial, OUTPUT_LINES))
+        )
     _tell_versions(definition, trial)
     return trial
 

@@ -29,6 +29,7 @@ from producer.space import Space
 from producer.status import Status
 from producer.study import Study
 from producer.submission import submit_space
+from tuning.documents import OUTPUT_LINES, end_of_output
 from tuning.errors import InputError, NoResultError, StudyError, TrialError, WarrenError
 
 Grids: TypeAlias = list[Mapping[str, Sequence[Any]]]
@@ -246,13 +247,14 @@ def _raise_failure(study: Study) -> NoReturn:
     """Cancel a study that can have no result any more, and say what failed first."""
     with contextlib.suppress(StudyError):  # it has ended meanwhile
         study.cancel()
-    found = study._store.trials.failed(study.id, study._space.size, 1, ("number", "error"))
+    found = study._store.trials.failed(study.id, study._space.size, 1, ("number", "error", "output"))
     if not found:  # taken back meanwhile, to be tried again
         raise NoResultError(f"study {study.id} was changed while it was waited for: fit again goes on with it")
     number, why = found[0]["number"], str(found[0]["error"]).rstrip(".")
     raise TrialError(
         f"trial {number} with {study._space[number]} failed: {why}. "
         f'error_score="raise" ends the search with the first failure, and study {study.id} is cancelled'
+        + "".join(f"\n  it printed: {line}" for line in end_of_output(found[0], OUTPUT_LINES))
     )
 
 

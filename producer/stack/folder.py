@@ -55,7 +55,13 @@ class Folder:
         self.temporary = named is None
         self._janitor: subprocess.Popen[bytes] | None = None
         if named is None:
-            self.path = Path(tempfile.mkdtemp(prefix="warren-"))
+            try:
+                self.path = Path(tempfile.mkdtemp(prefix="warren-"))
+            except OSError as exc:
+                raise StackError(
+                    f"no temporary folder can be made: {exc.strerror or exc}. Name a data_dir, or a folder with room "
+                    "in TMPDIR"
+                ) from exc
             self._janitor = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(_JANITOR), str(self.path)],
                 stdin=subprocess.PIPE,

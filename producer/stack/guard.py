@@ -1,7 +1,7 @@
 """Runs one command and ends it when the process that asked for it is gone, however that went.
 
-Run by path, as ``python -I -S guard.py [options] -- command``: standard library only, so that it is up in
-a few hundredths of a second, and so that nothing of Warren has to be importable.
+Run by path, as ``python -I -S guard.py [options] -- command``: the standard library and `tuning.processes` only, so
+that it is up in a few hundredths of a second, and so that nothing has to be installed.
 
 The guard's standard input is a pipe whose other end only the parent holds. End of file there, another
 parent process, or SIGTERM means: end the command. It gets SIGTERM and a grace, then it and everything that
@@ -25,7 +25,6 @@ Options, each followed by its value:
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import json
 import os
@@ -34,20 +33,19 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
+
+# Isolated, this interpreter finds nothing beside the standard library. Behind that, so that it never stands in its way.
+sys.path.append(str(Path(__file__).resolve().parents[2]))
+
+from tuning.processes import adopt_orphans, end_with, kill_descendants, reap
 
 # Seconds between two looks at the parent's process id. The pipe tells at once, unless a forked copy of the
 # parent holds it open too: then this is how long its servers outlive it.
 PARENT_POLL_SECONDS = 1.0
-# Seconds between two looks at processes that were killed and are not gone yet.
-REAP_SECONDS = 0.02
-# Seconds that killed processes may take to vanish. Only one in uninterruptible sleep takes any.
-KILL_SECONDS = 5.0
 # Seconds for the command of --finally, which asks a Docker engine.
 FINALLY_SECONDS = 30.0
-# linux/prctl.h
-PR_SET_PDEATHSIG = 1
-PR_SET_CHILD_SUBREAPER = 36
 
 
 class Options:
@@ -64,12 +62,6 @@ class Options:
         self.last: list[str] = json.loads(given.get("--finally", "[]"))
 
 
-def _prctl(option: int, value: int) -> None:
-    """Set a property of this process; only Linux has it, and elsewhere less is covered."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
-
-
 def _spawn(command: list[str]) -> int:
     """Start a command in a session of its own and return its process id."""
     process = subprocess.Popen(
@@ -77,72 +69,17 @@ def _spawn(command: list[str]) -> int:
         stdin=subprocess.DEVNULL,
         start_new_session=True,
         # Should the guard itself be killed, the command still gets a signal.
-        preexec_fn=lambda: _prctl(PR_SET_PDEATHSIG, signal.SIGTERM),
+        preexec_fn=partial(end_with, os.getpid(), signal.SIGTERM),
     )
     process.returncode = 0  # the guard waits for all its children itself, adopted ones too
     return process.pid
-
-
-def _reap() -> dict[int, int]:
-    """Exit codes of the children that have ended since the last call, by process id."""
-    ended: dict[int, int] = {}
-    with contextlib.suppress(ChildProcessError):
-        while True:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-            if pid == 0:
-                break
-            ended[pid] = os.waitstatus_to_exitcode(status)
-    return ended
-
-
-def descendants(root: int) -> set[int]:
-    """Process ids of everything below a process, where ``/proc`` shows it.
-
-    Parameters
-    ----------
-    root : int
-        Process id at the top, not part of the answer.
-
-    Returns
-    -------
-    set of int
-    """
-    parent_of: dict[int, int] = {}
-    for entry in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):
-            # "pid (name) state ppid ...": the name may hold spaces and brackets.
-            parent_of[int(entry.parent.name)] = int(entry.read_text(errors="replace").rpartition(")")[2].split()[1])
-    found: set[int] = set()
-    frontier = {root}
-    while frontier:
-        frontier = {pid for pid, parent in parent_of.items() if parent in frontier and pid not in found}
-        found |= frontier
-    return found
-
-
-def _kill_everything(groups: list[int]) -> None:
-    """SIGKILL all that is left of the commands: on Linux whatever descends from here, elsewhere their groups."""
-    deadline = time.monotonic() + KILL_SECONDS
-    if sys.platform != "linux":
-        for group in groups:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(group, signal.SIGKILL)
-    while left := descendants(os.getpid()):
-        for pid in left:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
-        _reap()
-        if time.monotonic() > deadline:
-            sys.stderr.write(f"guard: still there after SIGKILL: {sorted(left)}\n")
-            return
-        time.sleep(REAP_SECONDS)
 
 
 def _wait(pid: int, wake: int, seconds: float | None, parent: int | None) -> int | None:
     """Wait until the command ends (its exit code), the parent is gone or a signal or the time ends it (None)."""
     deadline = None if seconds is None else time.monotonic() + seconds
     while True:
-        code = _reap().get(pid)
+        code = reap().get(pid)
         if code is not None:
             return code
         if parent is not None and os.getppid() != parent:
@@ -174,7 +111,7 @@ def main(argv: list[str]) -> int:
     options = Options(argv)
     parent = os.getppid()
     # Orphans of the command become children of the guard, instead of escaping to process 1.
-    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+    adopt_orphans()
     wake, wake_writer = os.pipe()
     os.set_blocking(wake_writer, False)
     signal.set_wakeup_fd(wake_writer)
@@ -202,7 +139,8 @@ def main(argv: list[str]) -> int:
     except OSError as exc:
         sys.stderr.write(f"guard: {options.command[0]} can't be started: {exc}\n")
     finally:
-        _kill_everything(groups)
+        if left := kill_descendants(groups):
+            sys.stderr.write(f"guard: still there after SIGKILL: {sorted(left)}\n")
         if options.last:
             with contextlib.suppress(OSError, subprocess.TimeoutExpired):
                 subprocess.run(

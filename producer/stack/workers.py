@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
-import sysconfig
 from collections.abc import Mapping
 from pathlib import Path
 
 from producer.stack.process import Guarded
 from producer.stack.site import Site
+from tuning.launch import module_command, module_environment
 from tuning.machine import available_threads
-from tuning.settings import load_settings
+from tuning.settings import load_settings, whole_folders
 
 # Seconds that a trial in hand may still take when a stack ends, unless WARREN_GRACE_SECONDS says otherwise. The
 # chunk goes back to the queue, so nothing is lost, and nobody likes to wait for a notebook's cell.
 TRIAL_GRACE_SECONDS = 4.0
 # Seconds that a worker needs beyond that: to write what it has, and to hand the chunk back.
 WRITE_SECONDS = 1.0
-
-# The folder that `python -m worker` is found in.
-_ROOT = Path(__file__).resolve().parents[2]
 
 
 class WorkerHandle:
@@ -84,24 +80,20 @@ def worker_environment(index: int, workers: int, urls: Mapping[str, str], enviro
     urls : mapping of str to str
         ``AMQP_URL`` and ``MONGO_URL``.
     environ : mapping of str to str
-        The caller's environment. What it sets of threads and grace stays.
+        The caller's environment. What it sets of threads and grace stays, and so do the folders of ``WARREN_PATH``.
 
     Returns
     -------
     dict of str to str
     """
-    # Our own folder first, lest a worker.py beside the notebook is taken for ours; not when it is
-    # site-packages, whose modules must not come before the standard library's. The notebook's folder is
-    # there so that estimators of one's own (WARREN_ALLOW) are found where the notebook finds them.
-    installed = _ROOT in {Path(sysconfig.get_path("purelib")), Path(sysconfig.get_path("platlib"))}
-    folders = [*([] if installed else [str(_ROOT)]), *environ.get("PYTHONPATH", "").split(os.pathsep), str(Path.cwd())]
+    folders = whole_folders(environ.get("WARREN_PATH", ""))
     return {
         "WARREN_THREADS": str(max(1, available_threads() // max(1, workers))),
         "WARREN_GRACE_SECONDS": str(TRIAL_GRACE_SECONDS),
-        **environ,
+        **module_environment(environ),
+        **({"WARREN_PATH": os.pathsep.join(folders)} if folders else {}),
         **urls,
         "WARREN_WORKER_NAME": f"{socket.gethostname()}-{index}",
-        "PYTHONPATH": os.pathsep.join(folder for folder in folders if folder),
         # The log is followed while the worker runs.
         "PYTHONUNBUFFERED": "1",
     }
@@ -133,8 +125,7 @@ def start_worker(index: int, workers: int, urls: Mapping[str, str], site: Site) 
     env = worker_environment(index, workers, urls, os.environ)
     grace = load_settings().grace_seconds if "WARREN_GRACE_SECONDS" in os.environ else TRIAL_GRACE_SECONDS
     guarded = Guarded(
-        # -P: the working directory isn't where modules come from first.
-        [sys.executable, "-P", "-m", "worker"],
+        module_command("worker"),
         log=site.logs / f"worker-{index}.log",
         env=env,
         grace=grace + WRITE_SECONDS,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 _FIELDS = ("number", "finished_at", "mean_test_score", "failed_fits")
 # Seconds before the newest result that are read again: a worker writes within one, and clocks differ.
 _OVERLAP_SECONDS = 3.0
+# Comparing what is seen with what is there takes this part of the time at most.
+_COMPARE_SHARE = 0.1
 # Before any trial ended.
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)
 # Results read at a look; what is left waits for the next.
@@ -57,6 +60,7 @@ class Curve:
     def _forget(self) -> None:
         self._seen: set[int] = set()
         self._newest: datetime | None = None
+        self._may_compare_at = 0.0
         self.points: list[Point] = []
 
     def look(self, status: Status) -> None:
@@ -73,11 +77,22 @@ class Curve:
             self._add(self._store.trials.ended_since(self._id, _EVER, 0, _FIELDS))
             return
         since = self._newest - timedelta(seconds=_OVERLAP_SECONDS)
-        self._add(self._store.trials.ended_since(self._id, since, _PAGE, _FIELDS))
+        found = self._store.trials.ended_since(self._id, since, _PAGE, _FIELDS)
+        self._add(found)
+        if len(found) < _PAGE and len(self._seen) < status.done and time.monotonic() >= self._may_compare_at:
+            self._compare()
         if status.state == "COMPLETE" and len(self._seen) != status.done:
-            # Of a worker whose clock is slow, or that waited for the database.
+            # In the order in which they ended, as far as clocks agree.
             self._forget()
             self._add(self._store.trials.ended_since(self._id, _EVER, 0, _FIELDS))
+
+    def _compare(self) -> None:
+        """Read what has ended by a clock that is behind another worker's, or was written late."""
+        began = time.monotonic()
+        missing = self._store.trials.finished_numbers(self._id) - self._seen
+        self._add(self._store.trials.at(self._id, missing, _FIELDS))
+        ended = time.monotonic()
+        self._may_compare_at = ended + (ended - began) / _COMPARE_SHARE
 
     def _add(self, documents: Iterable[Document]) -> None:
         new = [document for document in documents if document["number"] not in self._seen]

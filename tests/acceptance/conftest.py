@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import faulty
@@ -54,9 +55,11 @@ def start_worker(servers: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 
 def trainer_of(worker: subprocess.Popen[bytes]) -> psutil.Process | None:
-    """Return a worker's training process, or None while it has none."""
-    children = psutil.Process(worker.pid).children()
-    return children[0] if children else None
+    """Return a worker's training process, which its keeper started first, or None while it has none."""
+    for keeper in psutil.Process(worker.pid).children():
+        with suppress(psutil.NoSuchProcess):
+            return min(keeper.children(), key=psutil.Process.create_time, default=None)
+    return None
 
 
 def waiting(settings: Settings, queue: str) -> int:

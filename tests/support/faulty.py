@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import ctypes
+import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Self
 
+import joblib
 import numpy as np
+import psutil
 from sklearn.base import BaseEstimator, ClassifierMixin
 
-ALLOW = "faulty.Sleeps,faulty.Exits,faulty.Raises,faulty.Draws,faulty.Grows,faulty.KillsItsWorker"
+ALLOW = ",".join(
+    f"faulty.{name}"
+    for name in ("Sleeps", "Exits", "Raises", "Draws", "Grows", "KillsItsWorker", "Prints", "Spawns", "Odd")
+)
 
 
 class _Constant(ClassifierMixin, BaseEstimator):
@@ -87,8 +97,65 @@ class KillsItsWorker(_Constant):
 
     def fit(self, X: Any, y: Any) -> Self:
         if self.when:
-            os.kill(os.getppid(), signal.SIGKILL)
+            keeper = psutil.Process().parent()
+            assert keeper is not None
+            os.kill(keeper.ppid(), signal.SIGKILL)
             time.sleep(60)  # it ends with its worker
+        return super().fit(X, y)
+
+
+class Prints(_Constant):
+    """Prints `text` from Python and C, then `megabytes` of lines; `ends` well, by an error or a crash."""
+
+    def __init__(self, text: str = "", megabytes: int = 0, ends: str = "well") -> None:
+        self.text = text
+        self.megabytes = megabytes
+        self.ends = ends
+
+    def fit(self, X: Any, y: Any) -> Self:
+        print(f"Python says {self.text}")  # noqa: T201
+        libc = ctypes.CDLL(None)
+        libc.puts(f"C says {self.text}".encode(errors="replace"))
+        subprocess.run(["echo", "a program says", self.text.encode(errors="replace")], check=True)
+        line = b"x" * 1023 + b"\n"
+        for _ in range(self.megabytes):
+            os.write(1, line * 1024)
+        sys.stderr.write("the end, without a new line")
+        if self.ends == "error":
+            raise RuntimeError("it can't be fitted")
+        if self.ends == "crash":
+            ctypes.string_at(0)
+        return super().fit(X, y)
+
+
+def _sleep(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+class Spawns(_Constant):
+    """Starts processes of every kind, writes their numbers into the file `family`, and ends or sleeps."""
+
+    def __init__(self, family: str = "", seconds: float = 0.0, code: int | None = None, number: int = 0) -> None:
+        self.family = family
+        self.seconds = seconds
+        self.code = code
+        self.number = number
+
+    def fit(self, X: Any, y: Any) -> Self:
+        joblib.Parallel(n_jobs=2, backend="loky")(joblib.delayed(time.sleep)(0.1) for _ in range(2))
+        for method in ("fork", "spawn"):
+            multiprocessing.get_context(method).Process(target=_sleep, args=(600,), daemon=True).start()
+        subprocess.Popen(["sleep", "600"], start_new_session=True)
+        # An orphan of another session.
+        subprocess.run(["sh", "-c", "setsid sleep 600 &"], check=True)
+        mine = psutil.Process()
+        keeper = mine.parent()
+        assert keeper is not None
+        below = {process.pid for process in keeper.children(recursive=True)}
+        Path(self.family).write_text(" ".join(map(str, sorted(below))))
+        time.sleep(self.seconds)
+        if self.code is not None:
+            os._exit(self.code)
         return super().fit(X, y)
 
 
@@ -117,3 +184,48 @@ class Draws(_Constant):
 
     def score(self, X: Any, y: Any) -> float:
         return self.drawn_
+
+
+class _UnspeakableError(Exception):
+    """An error that can't be told."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+    __repr__ = __str__
+
+
+class Odd(_Constant):
+    """Raises or scores what nobody expects; `what` says which."""
+
+    def __init__(self, what: str = "") -> None:
+        self.what = what
+
+    def fit(self, X: Any, y: Any) -> Self:
+        match self.what:
+            case "surrogates":
+                raise RuntimeError("no \udcff text \ud800\x00")
+            case "unspeakable":
+                raise _UnspeakableError
+            case "lambda":
+                raise RuntimeError(lambda: 0)
+            case "deep":
+                self.fit(X, y)
+            case "long":
+                raise RuntimeError("long " * 10_000_000)
+        return super().fit(X, y)
+
+    def score(self, X: Any, y: Any) -> Any:
+        odd = {
+            "huge": 10**400,
+            "complex": 1j,
+            "none": None,
+            "text": "good",
+            "surrogate text": "\udcff",
+            "list": [1.0],
+            "array": np.array([0.25, 0.75]),
+            "one": np.array([0.5]),
+            "fraction": Fraction(1, 2),
+            "unspeakable score": _UnspeakableError(),
+        }
+        return odd.get(self.what, 1.0)

@@ -89,6 +89,16 @@ def test_a_worker_is_left_more_than_its_grace() -> None:
     assert int(worker["stop_grace_period"].removesuffix("s")) >= 2 * worker["environment"]["WARREN_GRACE_SECONDS"]
 
 
+def test_process_1_of_an_image_waits_for_orphans_and_a_worker_imports_nothing_from_its_folder() -> None:
+    stages = dict(re.findall(r"^FROM \S+ AS (\w+)\n(.*?)(?=^FROM|\Z)", DOCKERFILE, re.MULTILINE | re.DOTALL))
+    assert re.search(r"apt-get install .* tini ", stages["base"])
+    assert 'ENTRYPOINT ["tini", "--"]' in stages["runtime"]
+    assert "PYTHONSAFEPATH=1" in stages["runtime"]
+    assert "ENV PYTHONSAFEPATH=\n" in stages["notebook"], "a notebook imports what lies beside it"
+    assert not any("ENTRYPOINT" in text for name, text in stages.items() if name != "runtime")
+    assert not any("entrypoint" in service for service in SERVICES.values())
+
+
 def test_no_password_has_a_default() -> None:
     for name, how, _ in variables(TEXT):
         if name.endswith(("_USER", "_PASSWORD")):

@@ -35,6 +35,14 @@ class Results:
         self.read += len(found)
         return found
 
+    def finished_numbers(self, study_id: str) -> set[int]:
+        return {one["number"] for one in self.documents}
+
+    def at(self, study_id: str, numbers: set[int], fields: object) -> list[Document]:
+        found = [one for one in self.documents if one["number"] in numbers]
+        self.read += len(found)
+        return found
+
 
 class Seen:
     def __init__(self, done: int, state: str = "RUNNING") -> None:
@@ -73,12 +81,40 @@ def test_a_result_that_was_written_late_is_seen(curve: Curve, results: Results) 
     assert look(curve, results)[-1] == (3, 0.7)
 
 
-def test_a_result_of_a_slow_clock_is_seen_at_the_end(curve: Curve, results: Results) -> None:
-    results.documents = [ended(0, 0.5, 0), ended(2, 0.6, 100)]
+def test_a_clock_that_is_minutes_ahead_freezes_nothing(curve: Curve, results: Results) -> None:
+    results.documents = [ended(0, 0.5, 0), ended(1, 0.6, 300)]
     look(curve, results)
-    results.documents.append(ended(1, 0.7, 5))
-    assert look(curve, results) == [(1, 0.5), (2, 0.6)]
-    assert look(curve, results, "COMPLETE") == [(1, 0.5), (2, 0.7), (3, 0.6)]
+    curve._may_compare_at = 0.0
+    for number in range(2, 5):
+        results.documents.append(ended(number, 0.5 + number / 10, number))
+        assert look(curve, results)[-1] == (number + 1, 0.5 + number / 10)
+        curve._may_compare_at = 0.0
+    assert results.read < 20
+    expected = [(1, 0.5), (2, 0.6), (3, 0.7), (4, 0.8), (5, 0.9)]
+    assert look(curve, results, "COMPLETE") == expected
+
+
+def test_comparing_has_a_small_part_of_the_time(
+    curve: Curve, results: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moment = 0.0
+    monkeypatch.setattr("producer.viewing.curve.time.monotonic", lambda: moment)
+    numbers = results.finished_numbers
+
+    def slow(study_id: str) -> set[int]:
+        nonlocal moment
+        moment += 2.0
+        return numbers(study_id)
+
+    monkeypatch.setattr(results, "finished_numbers", slow)
+    results.documents = [ended(0, 0.5, 0), ended(1, 0.6, 300)]
+    look(curve, results)
+    results.documents.append(ended(2, 0.7, 5))
+    assert len(look(curve, results)) == 3
+    results.documents.append(ended(3, 0.7, 6))
+    assert len(look(curve, results)) == 3
+    moment += 20.0
+    assert len(look(curve, results)) == 4
 
 
 def test_failures_count_as_ended_and_have_no_score(curve: Curve, results: Results) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import signal
@@ -161,6 +162,32 @@ def test_a_lock_outlives_its_worker_with_the_training_process_that_has_it_too(tm
     child.kill()
     child.wait(10)
     until(lambda: machine.take().gpu == UUIDS[0], what="both are gone")
+
+
+def test_a_lock_that_is_removed_while_it_is_taken_is_taken_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Machine(tmp_path, 1)
+    path = lock_folder() / f"{UUIDS[0]}.lock"
+    flock, removed = fcntl.flock, []
+
+    def removed_first(descriptor: int, how: int) -> None:
+        flock(descriptor, how)
+        if path.exists() and not removed and os.path.samestat(os.fstat(descriptor), path.stat()):
+            removed.append(path.unlink())
+
+    monkeypatch.setattr(fcntl, "flock", removed_first)
+    assert machine.take().gpu == UUIDS[0]
+    assert removed
+    assert machine.take() == Place(), "the lock that is there is held"
+
+
+def test_the_folder_of_locks_is_held_so_that_cleaners_leave_it_alone(tmp_path: Path) -> None:
+    Machine(tmp_path, 1).take()
+    folder = os.open(lock_folder(), os.O_RDONLY)
+    with pytest.raises(BlockingIOError):
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(folder)
 
 
 def test_a_worker_that_is_to_use_none_claims_none(two: Machine) -> None:

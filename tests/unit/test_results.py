@@ -307,7 +307,7 @@ def test_a_frame_has_one_row_a_trial_by_number() -> None:
     assert list(frame.columns) == [
         *("number", "state", "estimator", "params", "param_a", "param_b", "param_c"),
         *("split0_test_score", "split1_test_score", "mean_test_score", "std_test_score", "rank_test_score"),
-        *("fit_seconds", "score_seconds", "saved_seconds", "shared_by", "mean_best_iteration", "error"),
+        *("fit_seconds", "score_seconds", "saved_seconds", "shared_by", "mean_best_iteration", "error", "output"),
         *("worker", "device", "attempts", "started_at", "finished_at"),
     ]
     assert frame.index.tolist() == frame["number"].tolist() == [0, 2]

@@ -49,6 +49,9 @@ class Scripted:
     def memory_bytes(self) -> int:
         return self._memory
 
+    def output(self, part: int | None = None) -> str:
+        return f"printed in part {part}"
+
     def stop_soon(self, after: str) -> None:
         pass
 

@@ -1,8 +1,10 @@
-"""Temporary files of workers that were killed go, and nobody else's."""
+"""Temporary files of workers that were killed go, and nobody else's: locks tell, not process ids."""
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -10,58 +12,105 @@ from pathlib import Path
 
 import pytest
 
-from worker.scratch import prefix, remove_abandoned
+from worker.scratch import Scratch, make_again, remove_abandoned
+
+# Holds a lock on the folder that it names, until it is killed.
+HOLDS = """
+import sys, time
+sys.path.append(sys.argv[1])
+from worker.scratch import Scratch
+print(Scratch().path, flush=True)
+time.sleep(600)
+"""
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "temporary"
+    folder = tmp_path / "it's a temporary földer"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     return folder
 
 
 def test_folders_of_workers_that_are_gone_are_removed_and_nothing_else(folder: Path, tmp_path: Path) -> None:
-    killed = subprocess.Popen([sys.executable, "-c", ""])
-    killed.wait()
-    dead = f"{prefix(killed.pid)}"
+    ours = Scratch()
     theirs = tmp_path / "theirs"
     theirs.mkdir()
     (theirs / "file").touch()
-    stays = [
-        f"{prefix()}abc",  # ours
-        f"{prefix(os.getppid())}abc",
-        f"warren-training-{killed.pid}-another-machine-abc",
-        f"warren-training-{killed.pid}-abc",
-        f"x{dead}abc",
-        "warren-training-abc",
-    ]
-    for name in [f"{dead}abc", f"{dead}def_9", *stays]:
+    for name in ("warren-fits-dead", "warren-training-1-host-abc", "others"):
         (folder / name / "more").mkdir(parents=True)
         (folder / name / "more" / "file").touch()
-    (folder / f"{dead}link").symlink_to(theirs)
-    (folder / f"{dead}abc" / "link").symlink_to(theirs)
-    (folder / f"{dead}file").touch()
+    (folder / "warren-fits-link").symlink_to(theirs)
+    (folder / "warren-fits-dead" / "link").symlink_to(theirs)
+    (folder / "warren-fits-file").touch()
     remove_abandoned()
-    assert {path.name for path in folder.iterdir()} == {*stays, f"{dead}link", f"{dead}file"}
+    assert {path.name for path in folder.iterdir()} == {
+        Path(ours.path).name,
+        "warren-training-1-host-abc",
+        "others",
+        "warren-fits-link",
+        "warren-fits-file",
+    }
     assert (theirs / "file").exists()
+    ours.remove()
+    assert not Path(ours.path).exists()
 
 
-def test_a_worker_that_is_dead_and_not_buried_is_gone_too(folder: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", ""]) as killed:
-        os.waitid(os.P_PID, killed.pid, os.WEXITED | os.WNOWAIT)
-        (folder / f"{prefix(killed.pid)}abc").mkdir()
+def test_a_folder_lives_as_long_as_its_worker_whatever_its_number(folder: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDS, str(ROOT)], stdout=subprocess.PIPE, env=os.environ | {"TMPDIR": str(folder)}
+    ) as other:
+        assert other.stdout is not None
+        held = Path(other.stdout.readline().decode().strip())
+        # As in another container that shares the folder, where nobody has its process id.
         remove_abandoned()
-        assert list(folder.iterdir()) == []
-
-
-def test_what_a_container_left_whose_first_process_had_our_number_is_removed(folder: Path) -> None:
-    before, now = (folder / f"{prefix()}{name}" for name in ("before", "now"))
-    for path in (before, now):
-        path.mkdir()
-    os.utime(before, (0, 0))
+        assert held.exists()
+        other.kill()
     remove_abandoned()
-    assert list(folder.iterdir()) == [now]
+    assert not held.exists()
+
+
+def test_a_folder_is_held_by_whoever_inherits_its_lock(folder: Path) -> None:
+    scratch = Scratch()
+    with subprocess.Popen(["sleep", "600"], pass_fds=[scratch.lock]) as heir:
+        os.close(scratch.lock)
+        remove_abandoned()
+        assert Path(scratch.path).exists()
+        heir.kill()
+    remove_abandoned()
+    assert not Path(scratch.path).exists()
+
+
+def test_a_folder_that_a_cleaner_has_taken_is_made_again_and_held(folder: Path) -> None:
+    scratch = Scratch()
+    shutil.rmtree(scratch.path)
+    make_again(scratch.path)
+    make_again(scratch.path)
+    remove_abandoned()
+    assert Path(scratch.path).is_dir()
+    assert Path(scratch.path).stat().st_mode & 0o777 == 0o700
+
+
+def test_a_folder_that_somebody_takes_before_it_is_locked_is_made_anew(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    mkdtemp = tempfile.mkdtemp
+
+    def taken_at_once(**how: str) -> str:
+        made.append(mkdtemp(**how))
+        if len(made) == 1:
+            shutil.rmtree(made[0])
+        return made[-1]
+
+    monkeypatch.setattr(tempfile, "mkdtemp", taken_at_once)
+    scratch = Scratch()
+    assert scratch.path == made[1]
+    other = os.open(scratch.path, os.O_RDONLY)
+    with pytest.raises(BlockingIOError):
+        fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(other)
 
 
 def test_a_folder_that_can_not_be_listed_is_no_reason_not_to_train(
@@ -69,4 +118,5 @@ def test_a_folder_that_can_not_be_listed_is_no_reason_not_to_train(
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(folder / "missing"))
     remove_abandoned()
+    make_again(str(folder / "missing" / "more"))
     assert list(folder.iterdir()) == []

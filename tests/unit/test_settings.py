@@ -67,6 +67,7 @@ GOOD: dict[str, tuple[str, Any]] = {
     "WARREN_MAX_ATTEMPTS": ("1", 1),
     "WARREN_CACHE_BYTES": ("0", 0),
     "WARREN_ALLOW": (" a.B, c.D ,,", ("a.B", "c.D")),
+    "WARREN_PATH": (":/a/b/../c:: /d", ("/a/c", "/d")),
     "WARREN_WORKER_NAME": ("w", "w"),
     "WARREN_TRIAL_MEMORY_BYTES": ("1000", 1000),
     "WARREN_MAX_LOST_WORKERS": ("2", 2),

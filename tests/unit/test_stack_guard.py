@@ -17,6 +17,7 @@ from polling import until
 from producer.stack import guard
 from producer.stack.process import Guarded
 from tuning.errors import StackError
+from tuning.processes import descendants
 
 # A command that has a child, a grandchild in a session of its own, and an orphan: all must go.
 FAMILY = """
@@ -191,7 +192,7 @@ def test_descendants_are_found_at_any_depth() -> None:
         assert shell.stdout is not None
         shell.stdout.readline()
         below = {process.pid for process in psutil.Process(shell.pid).children(recursive=True)}
-        assert guard.descendants(shell.pid) == below
+        assert descendants(shell.pid) == below
         assert len(below) == 3
         for pid in below:
             with suppress(ProcessLookupError):  # a shell ends with the last one that it waits for

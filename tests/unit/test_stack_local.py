@@ -232,16 +232,23 @@ def test_each_worker_gets_its_share_of_the_cores_and_a_name() -> None:
     assert (told["WARREN_THREADS"], told["WARREN_GRACE_SECONDS"]) == ("7", "60")
 
 
-def test_workers_find_estimators_beside_the_notebook_but_no_other_worker(
+def test_workers_find_modules_of_ones_own_where_they_are_told_and_nowhere_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "worker.py").write_text("raise SystemExit('not this one')")
+    for name in ("worker", "random", "tuning"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('not this one')")
     (tmp_path / "mine.py").write_text("")
-    environment = workers.worker_environment(0, 1, {}, {**os.environ, "PYTHONPATH": "/elsewhere"})
-    script = "import sys, worker, mine; print(worker.__file__); print('/elsewhere' in sys.path)"
-    found = subprocess.run([sys.executable, "-P", "-c", script], env=environment, capture_output=True, check=True)
-    assert found.stdout.decode().split() == [str(ROOT / "worker" / "__init__.py"), "True"]
+    own = {name: value for name, value in os.environ.items() if name != "WARREN_PATH"} | {"PYTHONPATH": ":/elsewhere"}
+    script = (
+        "import random, sys, worker, importlib.util\n"
+        "from tuning.settings import load_settings\nload_settings()\n"
+        "print(worker.__file__, '/elsewhere' in sys.path, importlib.util.find_spec('mine') is not None)"
+    )
+    for told, found in ((own, False), (own | {"WARREN_PATH": "nowhere:."}, True)):
+        environment = workers.worker_environment(0, 1, {}, told)
+        said = subprocess.run([sys.executable, "-c", script], env=environment, cwd="/", capture_output=True, check=True)
+        assert said.stdout.decode().split() == [str(ROOT / "worker" / "__init__.py"), "True", str(found)]
 
 
 def test_a_killed_process_leaves_no_temporary_folder(tmp_path: Path) -> None:

@@ -1,0 +1,81 @@
+"""Programs of ours import nothing from the folder that they are started in."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tuning.launch import module_command, module_environment
+
+ROOT = Path(__file__).resolve().parents[2]
+# What people call their files; modules of the standard library, of libraries and of ours.
+NAMES = (
+    "random",
+    "queue",
+    "select",
+    "json",
+    "logging",
+    "signal",
+    "numpy",
+    "pika",
+    "tuning",
+    "producer",
+    "faulthandler",
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A working folder whose modules end whoever imports them."""
+    for name in NAMES:
+        (tmp_path / f"{name}.py").write_text("import os\nos._exit(99)\n")
+    return tmp_path
+
+
+def ended(command: list[str], folder: Path, **environment: str) -> tuple[int, str]:
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    ran = subprocess.run(command, cwd=folder, env=own | environment, capture_output=True, text=True, timeout=60)
+    return ran.returncode, ran.stdout + ran.stderr
+
+
+def test_python_m_worker_takes_nothing_from_the_working_folder(folder: Path) -> None:
+    code, said = ended([sys.executable, "-m", "worker"], folder, AMQP_URL="amqp://bob:hunter2/x@host")
+    assert code == 2, said
+    assert "can't be read" in said
+
+
+def test_python_m_producer_takes_nothing_from_the_working_folder(folder: Path) -> None:
+    (folder / "producer.py").unlink()  # with that there, `python -m producer` is that
+    code, said = ended([sys.executable, "-m", "producer", "--version"], folder)
+    assert (code, said.split()[0]) == (0, "warren"), said
+
+
+def test_what_we_start_takes_nothing_from_the_working_folder_nor_do_its_pools(folder: Path) -> None:
+    (folder / "worker.py").write_text("import os\nos._exit(99)\n")
+    pools = folder / "elsewhere"
+    pools.mkdir()
+    (pools / "pools.py").write_text(
+        "import joblib, multiprocessing, os, time\n"
+        "if __name__ == '__main__':\n"
+        "    assert joblib.Parallel(n_jobs=2)(joblib.delayed(abs)(n) for n in (-1, -2)) == [1, 2]\n"
+        "    with multiprocessing.get_context('spawn').Pool(1) as pool:\n"
+        "        print(pool.map(abs, [-1]))\n"
+    )
+    environment = module_environment({**os.environ, "PYTHONPATH": f":{pools}:"})
+    code, said = ended(module_command("pools"), folder, **environment)
+    assert (code, said) == (0, "[1]\n"), said
+    code, said = ended(module_command("worker"), folder, **(environment | {"AMQP_URL": "amqp://bob:hunter2/x@host"}))
+    assert code == 2, said
+
+
+def test_a_clone_that_is_not_installed_finds_itself(tmp_path: Path) -> None:
+    copy = tmp_path / "clone"
+    copy.mkdir()
+    for name in ("tuning", "networks", "producer", "worker"):
+        (copy / name).symlink_to(ROOT / name)
+    code, said = ended([sys.executable, "-m", "worker"], copy, AMQP_URL="amqp://bob:hunter2/x@host")
+    assert code == 2, said

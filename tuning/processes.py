@@ -1,0 +1,111 @@
+"""Processes below this one: adopted, reaped and ended. Standard library only, for programs that are run by path."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+# Seconds between two looks at processes that were killed and are not gone yet.
+REAP_SECONDS = 0.02
+# Seconds that killed processes may take to vanish. Only one in uninterruptible sleep takes any.
+KILL_SECONDS = 5.0
+# linux/prctl.h
+_PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
+
+
+def _prctl(option: int, value: int) -> None:
+    """Set a property of this process; only Linux has it, and elsewhere less is covered."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of whatever below this process loses its own, instead of process 1."""
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def end_with(parent: int, number: int) -> None:
+    """Let the kernel send this process a signal when its parent dies; end it now if that has happened already.
+
+    Parameters
+    ----------
+    parent : int
+        The parent's process id.
+    number : int
+        The signal.
+    """
+    _prctl(_PR_SET_PDEATHSIG, number)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
+def reap() -> dict[int, int]:
+    """Return the exit codes of the children that have ended since the last call, by process id."""
+    ended: dict[int, int] = {}
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                break
+            ended[pid] = os.waitstatus_to_exitcode(status)
+    return ended
+
+
+def descendants(root: int) -> set[int]:
+    """Return the process ids of everything below a process, where ``/proc`` shows it.
+
+    Parameters
+    ----------
+    root : int
+        Process id at the top, not part of the answer.
+
+    Returns
+    -------
+    set of int
+    """
+    parent_of: dict[int, int] = {}
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            # "pid (name) state ppid ...": the name may hold spaces and brackets.
+            parent_of[int(entry.parent.name)] = int(entry.read_text(errors="replace").rpartition(")")[2].split()[1])
+    found: set[int] = set()
+    frontier = {root}
+    while frontier:
+        frontier = {pid for pid, parent in parent_of.items() if parent in frontier and pid not in found}
+        found |= frontier
+    return found
+
+
+def kill_descendants(groups: list[int]) -> set[int]:
+    """Kill and reap everything below this process, which has called `adopt_orphans`.
+
+    Parameters
+    ----------
+    groups : list of int
+        Process groups, which are killed instead where there is no ``/proc``.
+
+    Returns
+    -------
+    set of int
+        What is still there after `KILL_SECONDS`.
+    """
+    deadline = time.monotonic() + KILL_SECONDS
+    if sys.platform != "linux":
+        for group in groups:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(group, signal.SIGKILL)
+    while left := descendants(os.getpid()):
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)
+        reap()
+        if time.monotonic() > deadline:
+            return left
+        time.sleep(REAP_SECONDS)
+    return set()
