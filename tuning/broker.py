@@ -22,6 +22,7 @@ from tuning import tls
 from tuning.errors import BrokerError, InputError, plain
 from tuning.names import DEAD_QUEUE, GPU_QUEUE, LANES
 from tuning.settings import Settings, redact
+from tuning.urls import problem_of
 
 # A chunk may be delivered this often before the broker itself dead-letters it. Evictions count here
 # (before RabbitMQ 4.3 every requeue does), and a trial's guilt is counted apart, so it only stops a
@@ -65,6 +66,9 @@ _DEATHS = {
 }
 _NOT_FOUND = 404
 
+# How RabbitMQ words that a limit on connections, channels or queues is reached; it names user and virtual host.
+_LIMIT = re.compile(r"(?:NOT_ALLOWED|PRECONDITION_FAILED) - ([^\n]*\blimit\b[^\n]*\(\d+\)(?: is reached)?)")
+
 
 def parameters(settings: Settings, connection_name: str) -> pika.URLParameters:
     """Return pika's connection parameters.
@@ -87,6 +91,10 @@ def parameters(settings: Settings, connection_name: str) -> pika.URLParameters:
     BrokerError
         The URL can't be read, or switches verification off; the file of authorities can't be read.
     """
+    url = redact(settings.amqp_url)
+    written = "write amqp://user:password@host:5672/%2F, or amqps:// and port 5671 for TLS"
+    if problem := problem_of(settings.amqp_url, "amqp", "amqps"):
+        raise BrokerError(f"AMQP_URL {url!r} can't be read: {problem}. So {written}")
     try:
         found = pika.URLParameters(settings.amqp_url)
         if found.ssl_options is not None:
@@ -95,13 +103,10 @@ def parameters(settings: Settings, connection_name: str) -> pika.URLParameters:
                 found.ssl_options = pika.SSLOptions(tls.context(settings))
             tls.check_verifies(found.ssl_options.context)
     except InputError as exc:
-        raise BrokerError(f"RabbitMQ at {redact(settings.amqp_url)}: {exc}") from None
+        raise BrokerError(f"RabbitMQ at {url}: {exc}") from None
     except (ValueError, TypeError, KeyError, SyntaxError, OSError):
         # Without its cause: that repeats parts of the URL, and a traceback is shown in a notebook.
-        raise BrokerError(
-            f"AMQP_URL {redact(settings.amqp_url)!r} can't be read: write amqp://user:password@host:5672/%2F, or "
-            "amqps:// and port 5671 for TLS"
-        ) from None
+        raise BrokerError(f"AMQP_URL {url!r} can't be read, perhaps for an option behind its ?: {written}") from None
     found.heartbeat = settings.heartbeat_seconds
     found.blocked_connection_timeout = settings.blocked_seconds
     found.socket_timeout = found.stack_timeout = settings.connect_seconds
@@ -224,28 +229,40 @@ def _death(deaths: object) -> str:
 
 def explain(settings: Settings, exc: BaseException) -> BrokerError:
     """Return the error that a person reads for a driver's exception, without the password."""
-    url = redact(settings.amqp_url)
+    where = f"RabbitMQ at {redact(settings.amqp_url)}"
+    if limit := _LIMIT.search(str(exc)):
+        return BrokerError(
+            f"{where} takes no more: {limit[1]}. End connections that nobody needs, or raise the limit "
+            "(rabbitmqctl set_vhost_limits or set_user_limits)"
+        )
     match exc:
         case BrokerError():  # said already; it is an OSError too
             return BrokerError(str(exc))
         case pika.exceptions.ProbableAuthenticationError() | pika.exceptions.AuthenticationError():
-            return BrokerError(f"RabbitMQ at {url} refused the user or password: check AMQP_URL")
+            return BrokerError(f"{where} refused the user or password: check AMQP_URL")
+        case pika.exceptions.ProbableAccessDeniedError() if "not found" in str(exc):
+            return BrokerError(f"{where} has no such virtual host: check the path of AMQP_URL (%2F is the default)")
         case pika.exceptions.ProbableAccessDeniedError():
             return BrokerError(
-                f"RabbitMQ at {url} has no such virtual host, or the user may not use it: "
-                "check the path of AMQP_URL (%2F is the default)"
+                f"{where} knows the user, who may not use the virtual host: check the path of AMQP_URL (%2F is the "
+                "default), or grant it (rabbitmqctl set_permissions)"
+            )
+        case pika.exceptions.ChannelClosedByBroker(reply_code=403, reply_text=text):
+            return BrokerError(
+                f"{where} knows the user, who may not do all that is needed ({text.partition(' - ')[2]}): grant it "
+                "configure, write and read (rabbitmqctl set_permissions)"
             )
         case pika.exceptions.ChannelClosedByBroker(reply_code=code, reply_text=text):
-            return BrokerError(f"RabbitMQ at {url} refused ({code}): {text}")
-        case pika.exceptions.IncompatibleProtocolError() if not url.startswith("amqps:"):
+            return BrokerError(f"{where} refused ({code}): {text}")
+        case pika.exceptions.IncompatibleProtocolError() if not settings.amqp_url.lower().startswith("amqps:"):
             return BrokerError(
-                f"RabbitMQ at {url} closed the connection before it spoke AMQP: it is starting or stopping, or that is "
+                f"{where} closed the connection before it spoke AMQP: it is starting or stopping, or that is "
                 "its port for TLS, which needs amqps://"
             )
     if advice := tls.advice(exc, settings):
-        return BrokerError(f"RabbitMQ at {url}: {advice}")
+        return BrokerError(f"{where}: {advice}")
     return BrokerError(
-        f"RabbitMQ at {url} can't be reached ({type(exc).__name__}): is it running, and is AMQP_URL right? "
+        f"{where} can't be reached ({type(exc).__name__}): is it running, and is AMQP_URL right? "
         "On a laptop, `warren up` or local_stack() starts one"
     )
 

@@ -271,7 +271,9 @@ def redact(url: str) -> str:
     where = re.split("[?#]", rest[end + 1 :], maxsplit=1)[0]
     user, colon, after = rest[: max(end, 0)].partition(":")
     if end < 0:
-        return f"{scheme}{mark}{where}"
+        # What is no port may be the password of a URL that lost its host.
+        plain = re.match(r"(\[[^\]]*\]|[^:\[\]/]*)(:\d{1,5})?([/,]|$)", where)
+        return f"{scheme}{mark}{where if plain else where.partition(':')[0] + ':***'}"
     if re.search("[/?#]", user):  # the @ was a query's, or the password has no name before it
         return f"{scheme}{mark}***@{where}"
     if re.fullmatch(r"\d*(/[^?]*)?\?.*", after):  # host:port/path?query with an @, or a password that looks like it

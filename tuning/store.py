@@ -10,31 +10,22 @@ low, and `Store.recount` sets them right from the documents.
 
 from __future__ import annotations
 
-import warnings
+import functools
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from datetime import UTC
 from typing import TYPE_CHECKING
 
 import pymongo
-from pymongo import MongoClient, ReadPreference, ReturnDocument, WriteConcern
-from pymongo.errors import (
-    ConfigurationError,
-    DuplicateKeyError,
-    InvalidURI,
-    OperationFailure,
-    PyMongoError,
-)
-from pymongo.read_concern import ReadConcern
+from pymongo import ReturnDocument
+from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from tuning.blobs import Blobs
 from tuning.counts import best_of, increments
 from tuning.documents import Document, now
-from tuning.errors import InputError, StoreError
 from tuning.identity import Identity
+from tuning.mongo import explain, open_database
 from tuning.settings import Settings, redact
 from tuning.tables import Tables
-from tuning.tls import advice, mongo_options
 from tuning.trials import Trials
 from tuning.unfinished import Unfinished
 from tuning.versions import seen_in
@@ -42,15 +33,10 @@ from tuning.versions import seen_in
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# Seconds after which a server that has not answered is taken for away: a network that was cut says nothing. The longest
-# question, a count of a study of 100,000 trials, took 4 s on a slow server.
-_ANSWER_SECONDS = 60.0
 # Seconds to say goodbye to a server.
 _CLOSE_SECONDS = 1.0
 # Seconds that making a table of results may take, for a study ends after it: 100,000 trials on a slow server.
 _TABLE_SECONDS = 20.0
-# A standalone server acknowledges from memory unless the journal is asked for; "majority" is the word for both kinds.
-_DURABLE = WriteConcern(w="majority", j=True)
 
 
 class Store:
@@ -71,46 +57,16 @@ class Store:
 
     def __init__(self, settings: Settings) -> None:
         self.url = redact(settings.mongo_url)
-        self._settings = settings
-        wait = int(settings.connect_seconds * 1000)
-        options = mongo_options(settings)
-        try:
-            with warnings.catch_warnings():
-                # They repeat what pymongo can't read of a URL, which may be a piece of the password.
-                warnings.simplefilter("error", UserWarning)
-                self._client: MongoClient[Document] = MongoClient(
-                    settings.mongo_url,
-                    serverSelectionTimeoutMS=wait,
-                    connectTimeoutMS=wait,
-                    socketTimeoutMS=int(_ANSWER_SECONDS * 1000),
-                    appname="warren",
-                    tz_aware=True,
-                    tzinfo=UTC,
-                    **options,
-                )
-            try:
-                database = self._client.get_default_database()
-            except ConfigurationError:
-                self._client.close()
-                raise
-        except (InvalidURI, ConfigurationError, ValueError, UserWarning, OSError):
-            # Without its cause: that repeats parts of the URL, and a traceback is shown in a notebook.
-            raise InputError(
-                f"MONGO_URL {self.url!r} can't be used: write mongodb://user:password@host:27017/tuning; "
-                "the path names the database, and files that its options name must be there"
-            ) from None
-        # What is read decides what is trained, dropped and deleted: it comes from the primary, whatever the URL says,
-        # for a secondary that lags knows neither the newest study nor its newest state.
-        database = database.with_options(
-            read_preference=ReadPreference.PRIMARY, read_concern=ReadConcern("majority"), write_concern=_DURABLE
-        )
+        self._explain = functools.partial(explain, settings)
+        database = open_database(settings)
+        self._client = database.client
+        self.database = database.name
         self._studies = database["studies"]
         # What says of a study that it was deleted, and not lost.
         self._deleted = database["deleted"]
         self._identity = Identity(database["identity"], self._explain)
         self.trials = Trials(database["trials"], self._explain)
         self.unfinished = Unfinished(database["unfinished"], self._explain)
-        self.database = database.name
         self.datasets = Blobs(database, "datasets")
         self.models = Blobs(database, "models")
         self.tables = Tables(self.trials, Blobs(database, "results"))
@@ -129,20 +85,6 @@ class Store:
         """Close the connections; a server that is gone is not waited for."""
         with pymongo.timeout(_CLOSE_SECONDS):
             self._client.close()
-
-    def _explain(self, exc: PyMongoError) -> StoreError:
-        if isinstance(exc, OperationFailure) and exc.code in {13, 18}:
-            return StoreError(
-                f"MongoDB at {self.url} refused the user or password: check MONGO_URL (and its authSource)"
-            )
-        if said := advice(exc, self._settings):
-            return StoreError(f"MongoDB at {self.url}: {said}")
-        if isinstance(exc, pymongo.errors.ConnectionFailure):
-            return StoreError(
-                f"MongoDB at {self.url} can't be reached ({type(exc).__name__}): is it running, and is MONGO_URL "
-                "right? On a laptop, `warren up` or local_stack() starts one"
-            )
-        return StoreError(f"MongoDB at {self.url} refused: {exc}")
 
     def within(self, seconds: float) -> AbstractContextManager[None]:
         """Return a block in which every call ends, with a `StoreError` if need be, once so many seconds are over."""

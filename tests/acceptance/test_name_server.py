@@ -1,0 +1,47 @@
+"""``mongodb+srv://`` while the name server is away: waited for like a server, by a worker and its training process."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+from acceptance.conftest import SUPPORT, StartWorker, X, Y, trainer_of
+from faulty import Sleeps
+from polling import until
+
+from producer import submit
+from tuning.settings import Settings
+
+
+def test_a_worker_and_its_training_process_wait_for_the_name_server(
+    servers: Settings, start_worker: StartWorker, tmp_path: Path
+) -> None:
+    database, log, names = urlsplit(servers.mongo_url), tmp_path / "worker-0.log", tmp_path / "names"
+    study = submit(Sleeps(), {"number": [1, 2, 3]}, X, Y, cv=2)
+    worker = start_worker(
+        MONGO_URL=f"mongodb+srv://cluster.example.test{database.path}?tls=false",
+        PYTHONPATH=os.pathsep.join([str(SUPPORT / "resolver"), str(SUPPORT)]),
+        NAMES=str(names),
+        WARREN_CONNECT_SECONDS="2",
+    )
+    until(lambda: "the name server does not say where that is" in log.read_text(), what="the worker says what is away")
+    assert worker.poll() is None
+    names.write_text(f"{database.hostname}:{database.port}")
+    study.wait(timeout=60, progress=False)
+    # Another training process, which finds the name server away.
+    first = trainer_of(worker)
+    assert first is not None
+    names.rename(tmp_path / "away")
+    first.kill()
+    again = submit(Sleeps(), {"number": [4, 5, 6]}, X[:, ::-1], Y, cv=2)
+    until(lambda: "a chunk's data waits for the database" in log.read_text(), what="the training process waits")
+    second = trainer_of(worker)
+    assert second is not None
+    assert second.pid != first.pid
+    (tmp_path / "away").rename(names)
+    again.wait(timeout=60, progress=False)
+    assert second.is_running(), "it was not lost for a name that it could not look up"
+    assert second.status() != psutil.STATUS_ZOMBIE
+    assert set(again.results()["state"]) | set(study.results()["state"]) == {"COMPLETE"}
