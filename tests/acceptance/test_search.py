@@ -48,6 +48,8 @@ TREE_GRID = {"max_depth": [1, 3, None], "min_samples_leaf": [1, 5]}
 # ---------------------------------------------------- names that users give, and what is inside
 
 SCALED = Pipeline([("preprocessor", StandardScaler()), ("estimator", SVC())])
+# Without a state of its own, a stack gives a splitter another one at each fit.
+FOLDS = KFold(2, shuffle=True, random_state=0)
 STACK = StackingClassifier(
     [("log", SVC()), ("memory_of_mine", TREE)],
     LogisticRegression(),
@@ -64,7 +66,11 @@ STACK = StackingClassifier(
             SCALED,
             [{"estimator": [SVC(), TREE]}, {"estimator": [SVC()], "estimator__C": loguniform(0.1, 10)}],
         ),
-        ("GridSearchCV", STACK, {"log": [SVC(C=0.1), "drop"], "cv": [KFold(2, shuffle=True, random_state=0), STACK.cv]}),
+        (
+            "GridSearchCV",
+            STACK,
+            {"log": [SVC(C=0.1), "drop"], "cv": [KFold(2, shuffle=True, random_state=0), STACK.cv]},
+        ),
         (
             "GridSearchCV",
             RandomForestClassifier(4, n_jobs=1, random_state=np.random.RandomState(3)),
