@@ -25,6 +25,7 @@ from producer.inputs import (
     prepare,
     tell_deprecated,
 )
+from producer.inputs.estimators import settled
 from producer.inputs.options import LONGEST_NAME, check_error_score, check_name, check_priority, check_timeout
 from producer.outage import Outage, ride_over
 from producer.outcome import Lent
@@ -234,7 +235,7 @@ def submit_space(
         )
     if n_chunks is not None:
         split_sizes(space.size, n_chunks)
-    estimator, space = choose_device(device, estimator, space, settings.allow)
+    estimator, space = choose_device(device, settled(estimator), space, settings.allow)
     candidates = check_estimators(estimator, space, settings.allow)
     prepared = prepare(X, y, sample_weight=sample_weight, groups=groups, candidates=candidates)
     dataset, target = prepared.dataset, prepared.y

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
-from sklearn.base import is_classifier, is_regressor
+import numpy as np
+from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.utils import get_tags
 
 from producer.inputs.ends import ends_of, without_own
 from producer.inputs.networks import check_builders, check_optimizers
-from producer.inputs.parameters import THREADS, closest, known_names, overruled_by, set_by_user, synonyms
+from producer.inputs.parameters import THREADS, closest, known_names, library, overruled_by, set_by_user, synonyms
 from producer.inputs.text import short
 from producer.space import Space
 from tuning.allowlist import dotted_name
@@ -23,7 +24,7 @@ from tuning.codec import Json, encode_estimator
 from tuning.encoded import COMPOSITIONS
 from tuning.errors import InputError
 from tuning.networks import NETWORK
-from tuning.parameters import LARGEST_PARAMS, Start, check_estimator
+from tuning.parameters import DEEPEST, LARGEST_PARAMS, Start, check_estimator
 
 Kind: TypeAlias = Literal["classifier", "regressor", "other"]
 
@@ -139,6 +140,28 @@ def check_estimators(estimator: Any, space: Space, allow: Iterable[str] = ()) ->
         ends=tuple(ends.values()),
         kind=_one_kind(list(seen.values())),
     )
+
+
+def settled(estimator: Any) -> Any:
+    """Return an estimator that has the same parameters whenever it is asked: what scikit-learn's searches work with.
+
+    XGBoost's classes draw a number each time from a generator that is their ``random_state``; scikit-learn asks once,
+    for a clone.
+    """
+    return clone(estimator) if _draws(estimator) else estimator
+
+
+def _draws(value: Any, depth: int = 0) -> bool:
+    if isinstance(value, (list, tuple)):
+        return depth < DEEPEST and any(_draws(item, depth + 1) for item in value)
+    if isinstance(value, type) or not hasattr(value, "get_params") or depth > DEEPEST:
+        return False
+    own = vars(value)
+    if library(value) == "xgboost" and isinstance(
+        own.get("random_state"), (np.random.RandomState, np.random.Generator)
+    ):
+        return True
+    return any(_draws(item, depth + 1) for item in own.values())
 
 
 def takes_estimator(estimator: Any, grids: Iterable[Mapping[str, Sequence[Any]]]) -> bool:

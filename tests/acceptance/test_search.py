@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import pandas as pd
@@ -13,9 +14,12 @@ from catboost import CatBoostClassifier
 from fitted import Pair, assert_same, both
 from lightgbm import LGBMRegressor
 from scipy.stats import loguniform, randint, uniform
+from sklearn import model_selection
+from sklearn.base import clone
 from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs, make_classification, make_multilabel_classification
 from sklearn.decomposition import PCA
+from sklearn.ensemble import RandomForestClassifier, StackingClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.metrics import fbeta_score, make_scorer, mean_pinball_loss, roc_auc_score
@@ -23,10 +27,12 @@ from sklearn.model_selection import GroupKFold, KFold, ShuffleSplit, StratifiedK
 from sklearn.naive_bayes import ComplementNB
 from sklearn.neighbors import KernelDensity, LocalOutlierFactor
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from xgboost import XGBClassifier
+
+from producer import GridSearchCV
 
 pytestmark = pytest.mark.usefixtures("stack")
 
@@ -37,6 +43,52 @@ WEIGHTS = np.random.default_rng(4).uniform(0.1, 3.0, 120)
 GROUPS = np.random.default_rng(5).integers(0, 9, 120)
 TREE = DecisionTreeClassifier(random_state=0)
 TREE_GRID = {"max_depth": [1, 3, None], "min_samples_leaf": [1, 5]}
+
+
+# ---------------------------------------------------- names that users give, and what is inside
+
+SCALED = Pipeline([("preprocessor", StandardScaler()), ("estimator", SVC())])
+# Without a state of its own, a stack gives a splitter another one at each fit.
+FOLDS = KFold(2, shuffle=True, random_state=0)
+STACK = StackingClassifier(
+    [("log", SVC()), ("memory_of_mine", TREE)],
+    LogisticRegression(),
+    cv=StratifiedKFold(3, shuffle=True, random_state=np.random.RandomState(4)),
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "estimator", "candidates"),
+    [
+        ("GridSearchCV", SCALED, {"estimator": [SVC(), SVC(C=0.1)], "preprocessor": [MinMaxScaler(), "passthrough"]}),
+        (
+            "RandomizedSearchCV",
+            SCALED,
+            [{"estimator": [SVC(), TREE]}, {"estimator": [SVC()], "estimator__C": loguniform(0.1, 10)}],
+        ),
+        (
+            "GridSearchCV",
+            STACK,
+            {"log": [SVC(C=0.1), "drop"], "cv": [KFold(2, shuffle=True, random_state=0), STACK.cv]},
+        ),
+        (
+            "GridSearchCV",
+            RandomForestClassifier(4, n_jobs=1, random_state=np.random.RandomState(3)),
+            {"max_depth": [2, 3], "random_state": [np.random.RandomState(1), 5]},
+        ),
+        ("GridSearchCV", XGBClassifier(n_estimators=3, n_jobs=1, subsample=0.5), {"max_depth": [2, 3]}),
+    ],
+    ids=["a step", "a step that is drawn", "a stack", "a forest's generator", "XGBoost's generator"],
+)
+def test_what_users_name_and_nest_is_as_in_scikit_learn(kind: Any, estimator: Any, candidates: Any) -> None:
+    if isinstance(estimator, XGBClassifier):  # it draws when it is asked for its parameters, so each side has its own
+        ours, theirs = (clone(estimator).set_params(random_state=np.random.RandomState(0)) for _ in range(2))
+        mine = GridSearchCV(ours, candidates, cv=3, name=uuid4().hex).fit(X, Y)
+        other = model_selection.GridSearchCV(theirs, candidates, cv=3).fit(X, Y)
+        np.testing.assert_array_equal(mine.cv_results_["mean_test_score"], other.cv_results_["mean_test_score"])
+        return
+    options = {"n_iter": 4, "random_state": 0} if kind == "RandomizedSearchCV" else {}
+    assert_same(both(estimator, candidates, X, Y, kind=kind, **options), X, Y)
 
 
 # ------------------------------------------------------------------- estimators and data

@@ -102,4 +102,8 @@ def plain(value: Any) -> Any:
         return type(value)(plain(one) for one in value)
     if isinstance(value, np.ndarray):
         return value.tolist()
+    if isinstance(value, np.random.RandomState):
+        return plain(value.get_state(legacy=True))
+    if hasattr(value, "get_n_splits"):
+        return type(value).__name__, plain(vars(value))
     return repr(value) if value != value else value

@@ -47,6 +47,7 @@ from sklearn.tree import DecisionTreeClassifier
 from xgboost import XGBClassifier
 
 from networks import KerasModel
+from producer.inputs.estimators import settled
 from tuning.codec import decode, encode, encode_estimator, readable
 from tuning.errors import InputError
 from tuning.objects import SPLITTERS
@@ -441,5 +442,12 @@ def test_what_a_search_inside_draws_is_held_to_the_rules_of_its_estimator() -> N
 
 
 def test_xgboost_s_generator_becomes_a_number_as_scikit_learn_clones_it() -> None:
-    ours, theirs = (XGBClassifier(random_state=np.random.RandomState(0)) for _ in range(2))
-    assert encode_estimator(clone(ours), "x")["params"]["random_state"] == clone(theirs).get_params()["random_state"]
+    def made() -> Any:
+        one = XGBClassifier(random_state=np.random.RandomState(0))
+        return Pipeline([("scale", StandardScaler()), ("clf", one)])
+
+    expected = clone(made())["clf"].get_params()["random_state"]
+    encoded = encode_estimator(settled(made()), "x")
+    assert encoded["params"]["steps"][1]["__tuple__"][1]["params"]["random_state"] == expected
+    for other in (None, TREE, RandomForestClassifier(random_state=np.random.RandomState(0)), XGBClassifier):
+        assert settled(other) is other
