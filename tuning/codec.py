@@ -28,6 +28,7 @@ import numpy as np
 from tuning.allowlist import dotted_name, resolve
 from tuning.errors import InputError
 from tuning.parameters import DEEPEST, LARGEST_INT, check_class
+from tuning.prefit import check_holds_no_fit
 from tuning.reserved import KEYS, OUTPUTS, REQUESTED, is_state
 from tuning.values import decode_value, encode_value, readable_value
 
@@ -152,9 +153,10 @@ def encode_estimator(estimator: Any, where: str, allow: Iterable[str] = (), dept
     Raises
     ------
     InputError
-        Its class is not allowed, or a parameter can't travel.
+        Its class is not allowed, it is made to keep an earlier fit, or a parameter can't travel.
     """
     name = dotted_name(type(estimator), allow)
+    check_holds_no_fit(estimator, where)
     try:
         defaults = type(estimator)().get_params(deep=False)
     except TypeError:  # a class with required parameters has no defaults to compare with

@@ -82,11 +82,20 @@ def pack(estimator: Any) -> Packed:
             return Packed(
                 format="catboost-cbm",
                 content=_by_file(estimator.save_model, "model.cbm"),
-                facts={"n_features": int(estimator.n_features_in_)},
+                facts={"n_features": int(estimator.n_features_in_)} | _importances(estimator),
             )
-    import skops.io
+    from worker.archive import dumps
 
-    return Packed(format="skops", content=skops.io.dumps(estimator))
+    return Packed(format="skops", content=dumps(estimator))
+
+
+def _importances(estimator: Any) -> Document:
+    """Return what CatBoost computes with the training data, and leaves out of its files."""
+    return {
+        name.removeprefix("_"): [float(value) for value in getattr(estimator, name)]
+        for name in ("_prediction_values_change", "_loss_value_change")
+        if getattr(estimator, name, None) is not None
+    }
 
 
 def _by_file(save: Callable[[str], None], name: str) -> bytes:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import warnings
+from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 from sklearn.exceptions import InconsistentVersionWarning
 
-from producer.inputs.parameters import THREADS
-from producer.models.trust import refused_types
+from producer.models.restoring import restore
+from producer.models.trust import trusted_types, unreadable
 from tuning.documents import Document
 from tuning.errors import InputError, StudyError
 
@@ -56,17 +57,21 @@ def load(content: bytes, model: Document, unfitted: Any, allow: Iterable[str] = 
 
 
 def _xgboost(content: bytes, unfitted: Any) -> Any:
-    given = unfitted.get_params()
+    given = dict(vars(unfitted))
     unfitted.load_model(bytearray(content))
     # It takes what the model knows for parameters; the objective alone is what `fit` would have left there too.
-    for name in given.keys() - {"objective"}:
-        setattr(unfitted, name, given[name])
+    vars(unfitted).update({name: value for name, value in given.items() if name != "objective"})
     return unfitted
 
 
 def _catboost(content: bytes, facts: Document, unfitted: Any) -> Any:
+    given = dict(unfitted._init_params)
     unfitted.load_model(blob=content)
+    unfitted._init_params = given  # it takes what the model knows for parameters
     unfitted._n_features_in = facts["n_features"]
+    for name in ("prediction_values_change", "loss_value_change"):
+        if name in facts:
+            setattr(unfitted, f"_{name}", [np.float64(value) for value in facts[name]])
     return unfitted
 
 
@@ -76,16 +81,21 @@ def _lightgbm(content: bytes, facts: Document, unfitted: Any) -> Any:
     from sklearn.preprocessing import LabelEncoder
 
     unfitted._Booster = Booster(model_str=content.decode())
+    unfitted._Booster.best_iteration = facts["best_iteration"]
     unfitted._objective = facts["objective"]
     unfitted._n_features = unfitted._n_features_in = facts["n_features"]
     unfitted._fitted_with_feature_names = facts["named"]
     unfitted._best_iteration = facts["best_iteration"]
+    unfitted._best_score = defaultdict(OrderedDict)
     unfitted._other_params = getattr(unfitted, "_other_params", {})
     if facts["classes"] is not None:
         classes = np.array(facts["classes"]["values"], dtype=facts["classes"]["dtype"])
         unfitted._classes, unfitted._n_classes = classes, len(classes)
         unfitted._le = LabelEncoder().fit(classes)
-        unfitted._class_map = dict(zip(classes, range(len(classes)), strict=True))
+        unfitted._class_map = dict(zip(classes, unfitted._le.transform(classes), strict=True))
+        unfitted._class_weight = unfitted.class_weight
+        if isinstance(unfitted.class_weight, dict):
+            unfitted._class_weight = {unfitted._class_map[one]: value for one, value in unfitted.class_weight.items()}
     unfitted.fitted_ = True
     return unfitted
 
@@ -93,38 +103,15 @@ def _lightgbm(content: bytes, facts: Document, unfitted: Any) -> Any:
 def _skops(content: bytes, unfitted: Any, allow: tuple[str, ...]) -> Any:
     import skops.io
 
-    unknown = skops.io.get_untrusted_types(data=content)
-    if refused := refused_types(content, unknown, allow):
-        raise InputError(
-            f"the model holds {', '.join(refused[:5])}, which nobody vouches for: name the class in WARREN_ALLOW if "
-            "it is yours, or train here with study.refit_estimator().fit(X, y)"
-        )
+    trusted = trusted_types(content, allow)
     with warnings.catch_warnings():
         # One for every estimator in it, and `producer.models.training` has told which versions differ.
         warnings.simplefilter("ignore", InconsistentVersionWarning)
-        fitted = skops.io.loads(content, trusted=unknown)
+        try:
+            fitted = skops.io.loads(content, trusted=trusted)
+        except Exception as exc:  # whatever a class raises that is given what it does not expect
+            raise unreadable(exc) from exc
     if type(fitted) is not type(unfitted):
         raise StudyError(f"the stored model is a {type(fitted).__name__}, and no {type(unfitted).__name__}")
-    _give_back(fitted, unfitted)
+    restore(fitted, unfitted)
     return fitted
-
-
-def _give_back(fitted: Any, unfitted: Any) -> None:
-    """Put back the parameters that a worker sets: its threads, and what keeps libraries quiet."""
-    owners = [(fitted, unfitted)]
-    found = fitted.get_params(deep=True)
-    owners += [(found[name], value) for name, value in unfitted.get_params(deep=True).items() if name in found]
-    for ours, users in owners:
-        if type(ours) is not type(users) or not hasattr(ours, "get_params") or isinstance(ours, type):
-            continue
-        match type(ours).__module__.partition(".")[0]:
-            case "catboost":  # it lets nobody set parameters once it is fitted
-                ours._init_params = dict(users._init_params)
-                continue
-            case "lightgbm":
-                for name in ours._other_params.keys() - users._other_params.keys():
-                    del ours._other_params[name]
-                    vars(ours).pop(name, None)
-        wanted = users.get_params(deep=False)
-        if threads := {name: value for name, value in wanted.items() if name in THREADS}:
-            ours.set_params(**threads)

@@ -1,4 +1,10 @@
-"""What a stored model may be made of: nothing that does more than hold numbers and predict."""
+"""What a stored model may be made of: nothing that does more than hold numbers and predict.
+
+An archive is somebody else's file. skops asks for the names that it may use, and then makes of a name whatever the
+archive says: it calls a class with any arguments, or a function with a list. So each node of the archive is looked at,
+by what it would do: containers and arrays are exactly those, functions are known ones, objects are made without a call
+and are parts of estimators, and what is called is one of a few classes that hold what they are given.
+"""
 
 from __future__ import annotations
 
@@ -6,86 +12,270 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+from scipy.stats import rv_continuous, rv_discrete
+from sklearn.base import BaseEstimator
+from sklearn.gaussian_process.kernels import Kernel
+from skops.io._audit import Node, get_tree
+from skops.io._protocol import PROTOCOL
+from skops.io._utils import read_schema
 
 from tuning.allowlist import look_up
-from tuning.errors import InputError
+from tuning.errors import InputError, StudyError
 from tuning.names import ALLOWED_PACKAGES
+from tuning.scorers import metric_name
 from tuning.values import function_name
 
-# Types beside the allowed packages' that fitted estimators hold, and that do nothing when they are made.
-_PLAIN_TYPES = frozenset(
-    {"collections.OrderedDict", "collections.defaultdict", "collections.Counter", "builtins.slice"}
+# By the loader of a node, what it may make: the classes whose data it reads, and no other by their names.
+_MADE = {
+    "ListNode": r"builtins\.list",
+    "SetNode": r"builtins\.set",
+    "TupleNode": r"builtins\.tuple|sklearn\.impute\._iterative\._ImputerTriplet",
+    "DictNode": r"builtins\.dict|collections\.(OrderedDict|Counter)|sklearn\.utils\._bunch\.Bunch",
+    "DefaultDictNode": r"collections\.defaultdict",
+    "BytesNode": r"builtins\.bytes",
+    "BytearrayNode": r"builtins\.bytearray",
+    "SliceNode": r"builtins\.slice",
+    "MaskedArrayNode": r"numpy\.ma(\.core)?\.MaskedArray",
+    "DTypeNode": r"numpy\.dtype",
+    "RandomStateNode": r"numpy\.random\.mtrand\.RandomState",
+    "RandomGeneratorNode": r"numpy\.random\._generator\.Generator",
+    "SparseMatrixNode": r"scipy\.sparse\._\w+\.(bsr|coo|csc|csr|dia)_(array|matrix)",
+    "TreeNode": r"sklearn\.tree\._tree\.Tree",
+    "LossNode": r"sklearn\._loss\._loss\.Cy\w+|sklearn\.linear_model\._sgd_fast\.\w+",
+    # Called with arguments from the archive: `worker.archive` writes these.
+    "ConstructorFromReduceNode": r"builtins\.(dict|frozenset|range)|collections\.OrderedDict|pandas\.Index"
+    r"|scipy\.interpolate\.BSpline",
+    # Of a function that is looked at itself.
+    "PartialNode": r"functools\.partial",
+}
+_TYPES = re.compile(
+    rf"builtins\.(bool|int|float|str|bytes|list|tuple|set|dict|object)|collections\.OrderedDict"
+    rf"|{_MADE['TreeNode']}|{_MADE['LossNode']}",
+    re.ASCII,
 )
-# What the boosting libraries' estimators hold. Their other classes that do not fit free memory by an address.
-_BOOSTERS = frozenset({"xgboost.core.Booster", "lightgbm.basic.Booster"})
-# Curves that a transformer has fitted, and the function that they keep, wherever a version of SciPy has it.
-_CURVE = re.compile(r"scipy\.interpolate\._\w+\.(BSpline|PPoly|interp1d)", re.ASCII)
-_AS_ARRAY = re.compile(r"scipy\._lib\.(\w+\.)*asarray", re.ASCII)
+# Types of the keys of a dict: they are called with text.
+_KEY_TYPES = re.compile(r"builtins\.(int|float|str)|numpy\.(str_|u?int\d+|float\d+|bool_?)", re.ASCII)
+# Parts of fitted estimators that are no estimators themselves.
+_PARTS = re.compile(
+    r"""sklearn\.(
+        _loss\.(link|loss)\.\w+
+        | calibration\._\w+
+        | compose\._column_transformer\.make_column_selector
+        | ensemble\._hist_gradient_boosting\.predictor\.TreePredictor
+        | metrics\._dist_metrics\.\w+Distance(32|64)?
+        | metrics\._scorer\._\w*Scorer
+        | model_selection\._split\.\w+
+        | neighbors\._(kd|ball)_tree\.(KD|Ball)Tree(32|64)?
+        | neural_network\._stochastic_optimizers\.\w+Optimizer
+        | utils\._metadata_requests\.(Method)?MetadataRequest
+    )
+    | (xgboost\.core|lightgbm\.basic)\.Booster
+    | scipy\.interpolate\._bsplines\.BSpline  # as earlier versions wrote it
+    """,
+    re.ASCII | re.VERBOSE,
+)
+_FUNCTIONS = re.compile(
+    r"""sklearn\.(cluster\._kmeans\._kmeans_single_(lloyd|elkan) | utils\.validation\.check_array)
+    | scipy\._lib\.(\w+\.)*asarray  # of a BSpline as earlier versions wrote it
+    """,
+    re.ASCII | re.VERBOSE,
+)
+# Modules that functions of NumPy and SciPy are found in.
+_OF_FUNCTIONS = re.compile(r"numpy(\._core(\.\w+)?)?|scipy\.special(\._\w+)?|scipy\._lib(\.\w+)*", re.ASCII)
 # Modules that hold tests, other people's code, servers and downloads, and no part of a model.
 _NO_MODELS = frozenset(
-    {"callback", "conftest", "dask", "datasets", "externals", "federated", "spark", "tracker", "widget"}
+    {
+        *("callback", "conftest", "dask", "datasets", "experimental", "externals", "federated", "spark", "tests"),
+        *("tracker", "widget"),
+    }
 )
 
 
-def refused_types(content: bytes, unknown: Iterable[str], allow: tuple[str, ...]) -> list[str]:
-    """Return which types of a skops archive nobody vouches for.
+def trusted_types(content: bytes, allow: tuple[str, ...]) -> list[str]:
+    """Return what skops has to trust to read an archive, once every node of it was looked at.
 
     Parameters
     ----------
     content : bytes
         The archive.
-    unknown : iterable of str
-        The types in it that skops itself does not trust.
     allow : tuple of str
-        Further names.
+        Further names of classes and functions (the setting ``WARREN_ALLOW``).
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    InputError
+        It holds something that nobody vouches for.
+    StudyError
+        It is no archive as skops writes one.
     """
-    names = [*unknown]
-    return [name for name in names if not _trusted(name, allow)] or _called(content, {*names}.difference(allow))
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > len(content):
+                raise StudyError("the stored model is packed more densely than any that a worker writes")
+            schema, context = read_schema(archive)
+            if context.protocol != PROTOCOL:
+                raise InputError(
+                    f"the stored model is of skops' protocol {context.protocol}, and this version reads {PROTOCOL}: "
+                    "train it again, or install the same skops as the worker's"
+                )
+            tree = get_tree(schema, context, trusted=None)
+            refused = sorted({_name(node) for node in _nodes(tree) if not _is_harmless(node, allow)})
+            if refused:
+                raise InputError(
+                    f"the model holds {', '.join(refused[:5])}, which nobody vouches for: name the class in "
+                    "WARREN_ALLOW if it is yours, or train here with study.refit_estimator().fit(X, y)"
+                )
+            return sorted(tree.get_unsafe_set())
+    except (AttributeError, ImportError, KeyError, LookupError, RecursionError, TypeError, ValueError) as exc:
+        if isinstance(exc, InputError):
+            raise
+        raise unreadable(exc) from exc
+    except (OSError, zipfile.BadZipFile) as exc:
+        raise unreadable(exc) from exc
 
 
-def _called(content: bytes, unknown: Iterable[str]) -> list[str]:
-    """Return what of some types an archive would not only make but call, with arguments of its own; no model needs it.
-
-    Its nodes are objects in skops' ``schema.json``, each with the module, the name and the loader of what it makes.
-    """
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        nodes = [json.loads(archive.read("schema.json"))]
-    found = set()
-    while nodes:
-        node = nodes.pop()
-        if isinstance(node, dict):
-            if node.get("__loader__") == "ConstructorFromReduceNode":
-                found.add(f"{node.get('__module__')}.{node.get('__class__')}")
-            nodes += node.values()
-        elif isinstance(node, list):
-            nodes += node
-    return sorted(found.intersection(unknown))
+def unreadable(exc: Exception) -> StudyError:
+    """Return the error of an archive that skops does not read."""
+    return StudyError(f"the stored model can't be read: {type(exc).__name__}: {' '.join(str(exc).split())[:200]}")
 
 
-def _trusted(name: str, allow: tuple[str, ...]) -> bool:
-    """Say whether a type may be made: a class that models of the allowed packages consist of, or a known function."""
-    if name in allow or name in _PLAIN_TYPES or name in _BOOSTERS:
-        return True
+def _name(node: Node) -> str:
+    return f"{node.module_name}.{node.class_name}"
+
+
+def _loader(node: Node) -> str:
+    return type(node).__name__
+
+
+def _nodes(tree: Node) -> Iterator[Node]:
+    """Yield every node of an archive once, as skops would make it: two with one number are one for it."""
+    waiting: list[Any] = [tree]
+    seen = set()
+    while waiting:
+        found = waiting.pop()
+        if isinstance(found, dict):
+            waiting += found.values()
+        elif isinstance(found, (list, tuple)):
+            waiting += found
+        elif isinstance(found, Node) and id(found) not in seen:
+            seen.add(id(found))
+            yield found
+            waiting += [*found.children.values(), getattr(found, "cached", None)]
+
+
+def _is_harmless(node: Node, allow: tuple[str, ...]) -> bool:
+    """Say whether making what a node stands for does nothing beside making it."""
+    name, loader = _name(node), _loader(node)
+    if loader in _MADE and re.fullmatch(_MADE[loader], name, re.ASCII):
+        return _is_sound(node)
+    match loader:
+        case "JsonNode" | "CachedNode":
+            return True
+        case "NdArrayNode":
+            return name in ("numpy.ndarray", "numpy.matrix") or _is_scalar_type(name)
+        case "TypeNode":
+            return name in allow or _TYPES.fullmatch(name) is not None or _is_scalar_type(name)
+        case "FunctionNode":
+            return name in allow or _is_known_function(name)
+        case "ObjectNode":
+            return name in allow or _is_part(name)
+        case "ConstructorFromReduceNode":
+            return name in allow or _is_distribution(name) or (name == "numpy.ndarray" and _is_array_of_numbers(node))
+    return False
+
+
+def _is_sound(node: Node) -> bool:
+    """Say whether what is inside a node is of the kind that it takes, where it would call what is inside."""
+    inside = node.children
+    match _loader(node):
+        case "DictNode":
+            types = inside["key_types"]
+            return isinstance(types, Node) and all(
+                _loader(key) == "TypeNode" and _KEY_TYPES.fullmatch(_name(key)) for key in types.children["content"]
+            )
+        case "DefaultDictNode":
+            return _loader(inside["default_factory"]) in ("TypeNode", "JsonNode")
+        case "PartialNode":
+            return _name(inside["func"]) == "sklearn.utils.validation.check_array"
+    return True
+
+
+def _is_array_of_numbers(node: Node) -> bool:
+    """Say whether an array is made over numbers in memory of its own: NumPy checks that it does not leave them."""
+    arguments = node.children["content"]
+    if not isinstance(arguments, Node) or _loader(arguments) != "TupleNode":
+        return False
+    match arguments.children["content"]:
+        case [_, Node() as dtype, Node() as memory, _, _]:
+            kind = json.loads(dtype.content) if _loader(dtype) == "JsonNode" else None
+            is_number = isinstance(kind, str) and re.fullmatch(r"[<>|=][biufc]\d{1,2}", kind, re.ASCII) is not None
+            # Memory of objects would be read as addresses, and the other way round.
+            in_file = _loader(memory) == "NdArrayNode" and getattr(memory, "type", None) == "numpy"
+            return is_number and in_file and _name(memory) == "numpy.ndarray"
+    return False
+
+
+def _found(name: str) -> Any:
+    """Return what a name leads to, in modules that may hold parts of models; None of any other."""
     module = name.rpartition(".")[0]
     package, *modules = module.split(".")
     if package not in (*ALLOWED_PACKAGES, "numpy", "scipy") or not _NO_MODELS.isdisjoint(modules):
-        return False
+        return None
     if "__" in name or "test" in name:
-        return False
+        return None
     try:
-        found = look_up(name)
+        return look_up(name)
     except InputError:  # nothing that this machine has
+        return None
+
+
+def _is_scalar_type(name: str) -> bool:
+    if name.rpartition(".")[0] not in ("numpy", "numpy._core.multiarray"):
         return False
-    if not isinstance(found, type):
-        return callable(found) and (function_name(found) is not None or _AS_ARRAY.fullmatch(name) is not None)
-    match package:
-        case "numpy":
-            return issubclass(found, (np.generic, np.dtype))
-        case "scipy":
-            return _CURVE.fullmatch(name) is not None
+    found = _found(name)
+    return isinstance(found, type) and issubclass(found, np.generic)
+
+
+def _is_known_function(name: str) -> bool:
+    module = name.rpartition(".")[0]
+    if not module.startswith("sklearn.") and not _OF_FUNCTIONS.fullmatch(module):
+        return False
+    found = _found(name)
+    if not callable(found) or isinstance(found, type):
+        return False
+    return _FUNCTIONS.fullmatch(name) is not None or function_name(found) is not None or _is_metric(found)
+
+
+def _is_metric(function: Any) -> bool:
+    try:
+        return bool(metric_name(function))
+    except InputError:
+        return False
+
+
+def _is_distribution(name: str) -> bool:
+    return name.rpartition(".")[0] == "scipy.stats" and isinstance(_found(name), (rv_continuous, rv_discrete))
+
+
+def _is_part(name: str) -> bool:
+    """Say whether a class is one that fitted estimators of the allowed packages consist of."""
+    found = _found(name)
     # Not what a module has only imported: a socket, a temporary folder.
-    own = found.__module__ == module
-    return own and (package == "sklearn" or (hasattr(found, "fit") and hasattr(found, "get_params")))
+    if not isinstance(found, type) or found.__module__ != name.rpartition(".")[0]:
+        return False
+    if _PARTS.fullmatch(name) is not None:
+        return True
+    match name.partition(".")[0]:
+        case "sklearn":
+            return issubclass(found, (BaseEstimator, Kernel))
+        case "numpy" | "scipy":
+            return False
+    return hasattr(found, "fit") and hasattr(found, "get_params")

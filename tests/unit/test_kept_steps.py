@@ -16,7 +16,7 @@ from piped import Draws, DrawsLater, Noted, Sparse, as_scikit_learn, opened, pip
 from sklearn.kernel_approximation import RBFSampler
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, SplineTransformer, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 from xgboost import XGBClassifier
 
@@ -176,12 +176,19 @@ def test_time_that_preparing_did_not_take_is_saved(monkeypatch: pytest.MonkeyPat
 
 def test_bytes_of_fitted_steps_are_about_what_they_take() -> None:
     big = np.zeros(10**6)
-    step = FunctionTransformer(kw_args={"where": [big], "deep": {"a": (big, {"b": big})}})
+    step = FunctionTransformer(kw_args={"where": [big], "deep": {"a": (big.copy(), {"b": big.copy(), "again": big})}})
     assert 3 * big.nbytes <= _bytes(step) < 3.1 * big.nbytes
     assert _bytes(StandardScaler().fit(X)) < 10_000
     words = {f"word{number}": number for number in range(50_000)}
     assert 10**6 < _bytes(words) < 10**8
+    assert _bytes(FunctionTransformer(np.sin, kw_args={"modules": [np, pd], "classes": {"a": Pipeline}})) < 10_000
     assert _bytes({"index": pd.Index(["a", "b"]), "series": pd.Series([1, 2])}) < 10_000
+
+
+def test_bytes_of_splines_are_those_of_their_knots() -> None:
+    """What SciPy's splines refer to beside them, NumPy itself for one, is everybody's."""
+    splines = SplineTransformer().fit(np.random.default_rng(0).random((200, 10)))
+    assert _bytes(splines) < 100_000
 
 
 # ------------------------------------------------------------------------- in the worker

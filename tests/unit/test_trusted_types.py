@@ -11,18 +11,23 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sklearn
+import skops.io
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.cluster import Birch
+from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.gaussian_process import GaussianProcessClassifier
 from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, SplineTransformer
 
 from producer.models import load
-from producer.models.trust import _trusted
+from producer.models.trust import trusted_types
 from tuning.errors import InputError, StudyError
+from worker.archive import LINKED
 from worker.models import pack
 
 X = np.random.default_rng(0).normal(size=(60, 3))
@@ -49,6 +54,37 @@ def archive(node: dict[str, Any]) -> bytes:
     return content.getvalue()
 
 
+def text(value: Any) -> dict[str, Any]:
+    """What JSON holds."""
+    return {"__class__": "str", "__module__": "builtins", "__loader__": "JsonNode", "content": json.dumps(value)}
+
+
+def made(name: str, loader: str, **more: Any) -> dict[str, Any]:
+    """A node that makes something of a name."""
+    module, _, last = name.rpartition(".")
+    return {"__class__": last, "__module__": module, "__loader__": loader, **more}
+
+
+def listed(*items: Any) -> dict[str, Any]:
+    return made("builtins.list", "ListNode", content=[*items])
+
+
+def tupled(*items: Any) -> dict[str, Any]:
+    return made("builtins.tuple", "TupleNode", content=[*items])
+
+
+def holding(value: dict[str, Any]) -> dict[str, Any]:
+    """An estimator with an attribute."""
+    types = listed(*[made("builtins.str", "TypeNode")] * 2)
+    content = {"held": value, "_sklearn_version": text(sklearn.__version__)}
+    attributes = made("builtins.dict", "DictNode", key_types=types, content=content)
+    return made("sklearn.linear_model._ridge.Ridge", "ObjectNode", content=attributes)
+
+
+def read(content: bytes) -> Any:
+    return load(content, about(content), Ridge())
+
+
 def calls(module: str, name: str, *arguments: Any) -> bytes:
     """An archive whose object is made by calling something."""
     items = [
@@ -69,27 +105,155 @@ def test_what_models_consist_of_comes_back(estimator: Any) -> None:
     assert np.array_equal(found.predict(X), fitted.predict(X))
 
 
+SPLITTER = "sklearn.model_selection._split.KFold"
+NUMBERS = made("numpy.ndarray", "NdArrayNode", type="json", content=[text("x")] * 4, shape=tupled(text(4)))
+ATTACKS: dict[str, dict[str, Any]] = {
+    "a function of a class that is imported somewhere": made(
+        "sklearn.datasets._openml.TemporaryDirectory", "ObjectNode"
+    ),
+    "a pool of threads": made("xgboost.sklearn.ThreadPoolExecutor", "ObjectNode"),
+    "a path": made("lightgbm.basic.Path", "ObjectNode"),
+    "what reads files and frees memory": made("xgboost.core.DMatrix", "ObjectNode"),
+    "a tracker": made("xgboost.tracker.RabitTracker", "ObjectNode"),
+    "a module that runs when it is imported": made("numpy.f2py.__main__.main", "FunctionNode"),
+    "a function that reads files": made("numpy.load", "FunctionNode"),
+    "a function of Python": made("builtins.eval", "FunctionNode"),
+    "a command": made("os.system", "FunctionNode"),
+    "a function that only looks like a metric": made("sklearn.metrics._plot.confusion_matrix.plt", "FunctionNode"),
+    "a class of a later version": made("sklearn.of_a_later_version.Model", "ObjectNode"),
+    "a type that is called elsewhere": made("subprocess.Popen", "TypeNode"),
+    "a list that is a function": made("sklearn.utils.validation.check_array", "ListNode", content=[text("x")]),
+    "a list that is a class": made("sklearn.pipeline.Pipeline", "ListNode", content=[text("x")]),
+    "a set that is a class": made(SPLITTER, "SetNode", content=[text(3)]),
+    "a tuple that is a class": made("sklearn.utils._bunch.Bunch", "TupleNode", content=[]),
+    "a dict that is a class": made(SPLITTER, "DictNode", key_types=listed(), content={}),
+    "an array that is a class": made(SPLITTER, "NdArrayNode", type="json", content=[], shape=tupled(text(0))),
+    "an array in a file of its own": made(
+        "numpy.memmap", "NdArrayNode", type="json", content=[], shape=tupled(text(0))
+    ),
+    "a loss that is a class": made(SPLITTER, "LossNode", __reduce__={"args": tupled(text(3))}, content=tupled()),
+    "a random state that is a class": made(SPLITTER, "RandomStateNode", content=tupled()),
+    "a class that is called": made(SPLITTER, "ConstructorFromReduceNode", content=tupled(text(3))),
+    "a file that is opened": made("numpy.lib.npyio.NpzFile", "ConstructorFromReduceNode", content=tupled(text("x"))),
+    "keys that are calls": made(
+        "builtins.dict",
+        "DictNode",
+        key_types=listed(made("sklearn.utils.validation.check_array", "FunctionNode")),
+        content={"x": text(1)},
+    ),
+    "keys of a class": made(
+        "builtins.dict", "DictNode", key_types=listed(made("builtins.object", "TypeNode")), content={"x": text(1)}
+    ),
+    "a factory that is a function": made(
+        "collections.defaultdict",
+        "DefaultDictNode",
+        content={
+            "main": made("builtins.dict", "DictNode", key_types=listed(), content={}),
+            "default_factory": made("sklearn.utils.validation.check_array", "FunctionNode"),
+        },
+    ),
+    "a function with arguments": made(
+        "functools.partial",
+        "PartialNode",
+        content={
+            "func": made("numpy.clip", "FunctionNode"),
+            "args": tupled(),
+            "kwds": made("builtins.dict", "DictNode", key_types=listed(), content={}),
+            "namespace": text(None),
+        },
+    ),
+    "a method": made(SPLITTER, "MethodNode", content={"func": "split", "obj": made(SPLITTER, "ObjectNode")}),
+    "an operator": made("operator.attrgetter", "OperatorFuncNode", attrs=tupled(text("__class__"))),
+    "numbers that are addresses": made(
+        "numpy.ndarray",
+        "ConstructorFromReduceNode",
+        content=tupled(tupled(text(1)), text("|O"), NUMBERS, text(0), tupled(text(8))),
+    ),
+    "addresses that are numbers": made(
+        "numpy.ndarray",
+        "ConstructorFromReduceNode",
+        content=tupled(tupled(text(1)), text("<f8"), NUMBERS, text(0), tupled(text(8))),
+    ),
+}
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_what_no_model_consists_of_is_refused(attack: str) -> None:
+    with pytest.raises(InputError, match="which nobody vouches for"):
+        read(archive(holding(ATTACKS[attack])))
+
+
+def test_a_class_of_ones_own_is_taken_where_it_is_named() -> None:
+    content = archive(holding(made("fractions.Fraction", "ObjectNode")))
+    with pytest.raises(InputError, match=r"fractions\.Fraction, which nobody vouches for"):
+        read(content)
+    assert "fractions.Fraction" in trusted_types(content, ("fractions.Fraction",))
+
+
+def test_a_node_that_stands_in_for_another_is_looked_at() -> None:
+    """skops makes one object of two nodes with one number: the first, whatever the second says."""
+    function = made("sklearn.utils.validation.check_array", "FunctionNode") | {"__id__": 7}
+    types = listed(made("builtins.str", "TypeNode") | {"__id__": 7})
+    hidden = made("builtins.dict", "DictNode", key_types=types, content={"x": text(1)})
+    with pytest.raises(InputError, match="which nobody vouches for"):
+        read(archive(holding(listed(function, hidden))))
+
+
 @pytest.mark.parametrize(
-    "name",
-    [
-        "sklearn.datasets._openml.TemporaryDirectory",  # only imported there
-        "xgboost.sklearn.ThreadPoolExecutor",
-        "lightgbm.basic.Path",
-        "xgboost.core.DMatrix",  # reads files, and frees what is at an address
-        "xgboost.tracker.RabitTracker",
-        "sklearn.feature_selection._base.warn",
-        "sklearn.feature_selection._from_model.deepcopy",
-        "numpy.f2py.__main__.main",  # runs when it is imported
-        "numpy.load",
-        "sklearn.of_a_later_version.Model",
-        "sklearn.pipeline.Pipeline.fit",
-        "builtins.eval",
-        "os.system",
-    ],
+    "params", [{"memory": "/tmp/pickles"}, {"input": "filename"}], ids=["a folder of pickles", "files to read"]
 )
-def test_what_no_model_consists_of_is_refused(name: str) -> None:
-    assert not _trusted(name, ())
-    assert _trusted(name, (name,))
+def test_a_model_has_no_parameter_that_no_message_could_set(params: dict[str, Any]) -> None:
+    cls = Pipeline if "memory" in params else CountVectorizer
+    steps = {"steps": [("clf", Ridge())]} if cls is Pipeline else {}
+    packed = pack(cls(**steps, **params))
+    with pytest.raises(InputError, match=f"{next(iter(params))}=...*reaches|{next(iter(params))}=...*names|reads"):
+        load(packed.content, about(packed.content), cls(**steps))
+
+
+def test_an_archive_that_unpacks_to_much_more_is_refused() -> None:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as made_of:
+        made_of.writestr("schema.json", json.dumps(holding(text("0" * 10**6)) | {"protocol": 2}))
+    with pytest.raises(StudyError, match="packed more densely"):
+        read(content.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"no archive", "can't be read: BadZipFile"),
+        (archive({"protocol": 2}), "can't be read: KeyError"),
+        (archive(holding(made("a.b", "NoSuchNode"))), "can't be read: TypeError"),
+        (archive(holding(made("sklearn.neighbors._kd_tree.KDTree64", "ObjectNode", content=text(3)))), "can't be read"),
+    ],
+    ids=["no archive", "nothing in it", "a later skops", "a state of another kind"],
+)
+def test_an_archive_that_is_none_is_called_that(content: bytes, message: str) -> None:
+    with pytest.raises(StudyError, match=message):
+        read(content)
+
+
+def test_an_archive_of_another_protocol_is_not_read() -> None:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as made_of:
+        made_of.writestr("schema.json", json.dumps(holding(text(1)) | {"protocol": 0}))
+    with pytest.raises(InputError, match="protocol 0, and this version reads 2"):
+        read(content.getvalue())
+
+
+def test_objects_that_refer_to_each_other_are_those_of_scikit_learn() -> None:
+    birch = Birch(n_clusters=2).fit(X)
+    vars(birch).update({LINKED: {"roots": {}, "rows": [{"class": "Popen", "values": {}, "links": {}}]}})
+    content = skops.io.dumps(holding_as(birch))
+    with pytest.raises(StudyError, match="can't be put together: KeyError"):
+        load(content, about(content), Ridge())
+
+
+def holding_as(birch: Any) -> Any:
+    """An estimator of another class with the attributes of this one."""
+    ridge = Ridge()
+    vars(ridge).update({LINKED: vars(birch)[LINKED]})
+    return ridge
 
 
 def test_an_archive_opens_no_socket() -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import functools
 import json
 import sys
-from collections.abc import Callable, Hashable, Sequence
+import types
+from collections.abc import Callable, Collection, Hashable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -31,6 +32,8 @@ T = TypeVar("T")
 _DEEPEST, _MOST_ITEMS = 6, 1000
 # Bytes of a word or number in a dict or list, about.
 _AN_ITEM = 100
+# Loaded once for everybody, however many steps refer to it: a spline of SciPy's refers to NumPy itself.
+_NO_DATA = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type)
 # More than any cache holds: used, and not kept.
 _UNKEPT = sys.maxsize
 
@@ -261,20 +264,35 @@ def _matrix(X: Matrix) -> int:
     return matrix_bytes(X) if hasattr(X, "nbytes") or hasattr(X, "memory_usage") or hasattr(X, "indptr") else _UNKEPT
 
 
-def _bytes(value: Any, depth: int = 0) -> int:
-    """Return the bytes that a fitted step takes, about."""
-    if isinstance(value, (np.ndarray, csr_array, csr_matrix)):
-        return matrix_bytes(value)
-    if type(value).__module__.startswith("pandas.") and hasattr(value, "memory_usage"):
-        return int(np.sum(value.memory_usage(deep=True)))
-    if depth > _DEEPEST:
-        return 0
-    if isinstance(value, (dict, list, tuple, set)):
-        if len(value) > _MOST_ITEMS:
-            return len(value) * _AN_ITEM
-        items = [*value, *value.values()] if isinstance(value, dict) else value
-        return sys.getsizeof(value) + sum(_bytes(item, depth + 1) for item in items)
+def _bytes(value: Any) -> int:
+    """Return the bytes that a fitted step takes, about: of what it holds, each thing once."""
+    total, seen = 0, set()
+    waiting = [(value, 0)]
+    while waiting:
+        found, depth = waiting.pop()
+        if id(found) in seen or isinstance(found, _NO_DATA):
+            continue
+        seen.add(id(found))
+        if isinstance(found, (np.ndarray, csr_array, csr_matrix)):
+            total += matrix_bytes(found)
+            continue
+        if type(found).__module__.startswith("pandas.") and hasattr(found, "memory_usage"):
+            total += int(np.sum(found.memory_usage(deep=True)))
+            continue
+        total += sys.getsizeof(found)
+        inside = _inside(found)
+        if len(inside) > _MOST_ITEMS:
+            total += len(inside) * _AN_ITEM
+        elif depth < _DEEPEST:
+            waiting += [(one, depth + 1) for one in inside]
+    return total
+
+
+def _inside(value: Any) -> Collection[Any]:
+    """Return what an object holds."""
+    if isinstance(value, dict):
+        return [*value, *value.values()]
+    if isinstance(value, (list, tuple, set)):
+        return value
     inside = getattr(value, "__dict__", None)
-    if isinstance(inside, dict) and not isinstance(value, type):
-        return sum(_bytes(item, depth + 1) for item in inside.values())
-    return sys.getsizeof(value)
+    return inside.values() if isinstance(inside, dict) else ()

@@ -1,0 +1,159 @@
+"""What skops has read, made what ``fit`` would leave here: rings tied, boosters complete, the user's own settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from producer.inputs.parameters import THREADS
+from tuning.allowlist import dotted_name, look_up
+from tuning.errors import InputError, StudyError
+from tuning.names import ALLOWED_PACKAGES
+from tuning.parameters import check_estimator
+
+# Where `worker.archive` has written objects that refer to each other, and what these may be.
+_LINKED = "_linked"
+_LINKED_CLASSES = {
+    "_CFNode": "sklearn.cluster._birch._CFNode",
+    "_CFSubcluster": "sklearn.cluster._birch._CFSubcluster",
+    "_BisectingTree": "sklearn.cluster._bisect_k_means._BisectingTree",
+}
+# What a worker sets on CatBoost.
+_SET_ON_CATBOOST = THREADS | {"logging_level", "allow_writing_files"}
+
+
+def restore(fitted: Any, unfitted: Any) -> None:
+    """Complete what skops has read, in place.
+
+    Parameters
+    ----------
+    fitted : estimator instance
+        As it came from an archive.
+    unfitted : estimator instance
+        With the parameters that the user wrote.
+
+    Raises
+    ------
+    StudyError
+        It is not made as a worker makes it.
+    InputError
+        A parameter in it reaches a file or code: no message could have set it.
+    """
+    for part in _parts(fitted):
+        if _LINKED in vars(part):
+            _tie(part)
+    estimators = [part for part in _parts(fitted) if _is_estimator(part)]
+    for one in estimators:
+        _check(one)
+        if _package(one) == "catboost" and one.is_fitted() and not one.n_features_in_:
+            one._n_features_in = len(one.feature_names_)  # what it loses when it is copied
+    _give_back(fitted, unfitted, estimators)
+
+
+def _parts(fitted: Any) -> Iterator[Any]:
+    """Yield everything in an estimator that has attributes, once."""
+    waiting, seen = [fitted], set()
+    while waiting:
+        found = waiting.pop()
+        if id(found) in seen or isinstance(found, (str, bytes, type)):
+            continue
+        seen.add(id(found))
+        if isinstance(found, Mapping):
+            waiting += found.values()
+        elif isinstance(found, (list, tuple, set)):
+            waiting += found
+        elif isinstance(found, np.ndarray):
+            waiting += found.ravel().tolist() if found.dtype == object else []
+        elif _package(found) not in ("pandas", "numpy", "scipy") and hasattr(found, "__dict__"):
+            yield found
+            waiting += vars(found).values()
+
+
+def _is_estimator(part: Any) -> bool:
+    return hasattr(part, "fit") and hasattr(part, "get_params")
+
+
+def _package(part: Any) -> str:
+    return type(part).__module__.partition(".")[0]
+
+
+def _tie(holder: Any) -> None:
+    """Put objects together that refer to each other; `worker.archive` has written them as rows."""
+    try:
+        written = vars(holder).pop(_LINKED)
+        rows = written["rows"]
+        made = [_blank(row["class"]) for row in rows]
+        for one, row in zip(made, rows, strict=True):
+            vars(one).update(row["values"])
+            for name, link in row["links"].items():
+                vars(one)[name] = [made[number] for number in link] if isinstance(link, list) else made[link]
+            if "centroids_" in row["values"]:  # a node writes through these
+                taken = len(one.subclusters_)
+                one.centroids_, one.squared_norm_ = one.init_centroids_[:taken], one.init_sq_norm_[:taken]
+        vars(holder).update({name: made[number] for name, number in written["roots"].items()})
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as exc:
+        raise StudyError(f"the stored {type(holder).__name__} can't be put together: {exc!r}") from exc
+
+
+def _blank(name: str) -> Any:
+    cls = look_up(_LINKED_CLASSES[name])
+    return cls.__new__(cls)
+
+
+def _check(estimator: Any) -> None:
+    """Refuse parameters that no message may set: a model holds what was submitted, or it is not the worker's."""
+    if _package(estimator) not in ALLOWED_PACKAGES:
+        return  # of a class that the operator named
+    try:
+        name = dotted_name(type(estimator))
+    except InputError:  # a part that no user makes
+        return
+    params = estimator.get_params(deep=False)
+    plain = {key: value for key, value in params.items() if isinstance(value, (str, bool, int))}
+    check_estimator({"__estimator__": name, "params": plain}, "the stored model")
+
+
+def _give_back(fitted: Any, unfitted: Any, estimators: Sequence[Any]) -> None:
+    """Put back the parameters that a worker sets: its threads, and what keeps libraries quiet."""
+    users = [unfitted, *(value for value in unfitted.get_params(deep=True).values() if _is_estimator(value))]
+    found = fitted.get_params(deep=True)
+    whose = {id(fitted): unfitted}
+    whose |= {id(found[name]): value for name, value in unfitted.get_params(deep=True).items() if name in found}
+    for ours in estimators:
+        own = whose.get(id(ours))
+        if type(own) is not type(ours):  # a copy that another estimator has fitted
+            alike = [one for one in users if type(one) is type(ours)]
+            own = max(alike, key=lambda one: _likeness(one, ours), default=None)
+        if own is not None:
+            _set_back(ours, own)
+
+
+def _likeness(user: Any, ours: Any) -> int:
+    """Return how many parameters two estimators of a class have in common."""
+    theirs = ours.get_params(deep=False)
+    return sum(repr(theirs.get(name)) == repr(value) for name, value in user.get_params(deep=False).items())
+
+
+def _set_back(ours: Any, users: Any) -> None:
+    # By attributes: set_params of XGBoost tells the booster all parameters anew, some of which it does not take.
+    package = _package(ours)
+    if package == "catboost":  # it lets nobody set parameters once it is fitted
+        made = {name: value for name, value in ours._init_params.items() if name not in _SET_ON_CATBOOST}
+        theirs = {name: made.get(name, value) for name, value in users._init_params.items()}
+        ours._init_params = theirs | made
+        return
+    wanted = users.get_params(deep=False)
+    for name in THREADS & wanted.keys() & vars(ours).keys():
+        setattr(ours, name, wanted[name])
+    if package == "lightgbm":
+        for name in ours._other_params.keys() - users._other_params.keys():
+            vars(ours).pop(name, None)
+        ours._other_params = dict(users._other_params)
+        vars(ours).update(users._other_params)
+    if package == "xgboost":
+        if hasattr(users, "kwargs"):
+            ours.kwargs = users.kwargs
+        if ours.__sklearn_is_fitted__():
+            ours.get_booster().set_param({"nthread": wanted.get("n_jobs") or 0})
