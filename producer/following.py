@@ -95,7 +95,7 @@ class Follower:
         self._changed_at = time.monotonic()
         self._patience = _STALL_SECONDS
         # What was told of trials in messages that no worker can use, and of a submission that was cut short.
-        self._told_dead = 0
+        self._told_dead = self._told_lost = 0
         self._told_versions = False
         self._told_cut = False
         # When the last trial ended, as far as it was seen, and whether it was told that nobody takes what wants a GPU.
@@ -178,13 +178,14 @@ class Follower:
 
     def _tell(self, status: Status) -> None:
         """Say which trials no worker can use; raise where no others are left, or nothing is left of them."""
-        if status.lost:
-            raise StudyError(f"study {self._id}: {status.lost_text}")
-        if status.dead and status.done + status.dead >= status.total:
-            raise StudyError(f"study {self._id}: {status.dead_text}")
+        gone = [text for text in (status.dead_text, status.lost_text) if text]
+        if gone and status.done + status.dead + status.lost >= status.total:
+            raise StudyError(f"study {self._id}: {'. '.join(gone)}")
         if status.dead > self._told_dead:
             logger.warning("study %s: %s. The others go on", self._id, status.dead_text)
-        self._told_dead = status.dead
+        if status.lost > self._told_lost:
+            logger.warning("study %s: %s. The others go on", self._id, status.lost_text)
+        self._told_dead, self._told_lost = status.dead, status.lost
 
     def _tell_versions(self, status: Status) -> None:
         """Say once that notebook and workers differ in what makes numbers and reads models."""

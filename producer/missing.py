@@ -3,7 +3,7 @@
 The evidence is exact, as far as there is any. What is done, the trials' documents say; what is in the queue, the
 broker; what a worker has in hand, its note in the database (`tuning.unfinished`), which outlives a worker that vanished
 until its broker must have taken the chunk back. A chunk on its way between the two shows in neither for a moment: so a
-study lacks trials only where nothing was seen of them twice, half a minute apart, and none ended in between.
+trial is lost only where nothing is seen of it at every look for half a minute.
 """
 
 from __future__ import annotations
@@ -92,18 +92,25 @@ def _look(store: Store, settings: Settings, study_id: str) -> None:
             tell_studies(broker.dead_letters(channel), store)
         queued = any(waiting(queue) for queue in {study["queue"], *([GPU_QUEUE] if study.get("gpu_trials") else [])})
     published = study.get("submitted_at") is not None and study["publications"] == study["generation"]
-    seen = queued or not published or bool(store.unfinished.holders(study_id))
     # The documents, not the count, which a worker that vanished may have left too low.
-    counted = None if seen else store.recount(study_id)
-    if counted is None or counted["state"] != "RUNNING":
+    counted = None if queued or not published else store.recount(study_id)
+    lost = 0
+    if counted is not None and counted["state"] == "RUNNING":
+        progress = counted["progress"]
+        left = counted["n_trials"] - progress["complete"] - progress["failed"] - progress["dead"]
+        lost = left - store.unfinished.trials_in_hand(study_id)
+    if lost <= 0:
         if study.get("missing"):
             store.update_study(study_id, {"$unset": {"missing": ""}})
         return
-    progress, moment = counted["progress"], store.unfinished.moment()
-    found = {"publication": study["publications"], "done": progress["complete"] + progress["failed"]}
-    before = study.get("missing") or {}
-    same = {name: before.get(name) for name in found} == found
-    since = before["since"] if same else moment
-    sure = (moment - since).total_seconds() >= SURE_SECONDS
-    note = {"missing": found | {"since": since, "sure": sure}}
-    store.update_study(study_id, {"$set": note}, {"publications": study["publications"], "state": "RUNNING"})
+    moment, before = store.unfinished.moment(), study.get("missing") or {}
+    if before.get("publication") != study["publications"]:
+        before = {"since": moment, "trials": lost}
+    found = {
+        "publication": study["publications"],
+        "since": before["since"],
+        "trials": min(lost, before["trials"]),
+        "sure": (moment - before["since"]).total_seconds() >= SURE_SECONDS,
+    }
+    still = {"publications": study["publications"], "state": "RUNNING"}
+    store.update_study(study_id, {"$set": {"missing": found}}, still)

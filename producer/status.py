@@ -168,11 +168,12 @@ class Status:
 def _lost(study: Document) -> int:
     """Count the trials of which nothing is seen any more, where that was noted and still holds."""
     progress, missing = study["progress"], study.get("missing") or {}
-    done = progress["complete"] + progress["failed"]
-    holds = missing.get("publication") == study.get("publications") and missing.get("done") == done
-    if not (study["state"] == "RUNNING" and missing.get("sure") and holds):
+    if not (study["state"] == "RUNNING" and missing.get("sure")):
         return 0
-    return max(0, int(study["n_trials"] - done - progress["dead"]))
+    if missing["publication"] != study.get("publications"):
+        return 0
+    left = study["n_trials"] - progress["complete"] - progress["failed"] - progress["dead"]
+    return int(max(0, min(missing["trials"], left)))
 
 
 def name_trials(numbers: Sequence[int]) -> str:

@@ -291,7 +291,9 @@ class Unfinished:
 
     # ------------------------------------------------------------------- chunks
 
-    def chunk_begins(self, chunk: str, done: int, worker: str, held_seconds: float, *, again: bool) -> int:
+    def chunk_begins(
+        self, chunk: str, done: int, worker: str, held_seconds: float, *, again: bool, trials: int = 1
+    ) -> int:
         """Note that a worker begins a chunk, and has it in hand.
 
         Parameters
@@ -305,6 +307,8 @@ class Unfinished:
             How long it may not be heard of, and the chunk is still its own.
         again : bool
             Whether somebody may have had it before.
+        trials : int, default=1
+            How many of its trials have no result.
 
         Returns
         -------
@@ -314,7 +318,13 @@ class Unfinished:
         try:
             before = self._collection.find_one({"_id": chunk}) if again else None
             vanished = before["begun"] if before and before["done"] == done else 0
-            note = {"begun": vanished + 1, "done": done, "worker": worker, "held_seconds": held_seconds}
+            note = {
+                "begun": vanished + 1,
+                "done": done,
+                "worker": worker,
+                "held_seconds": held_seconds,
+                "trials": trials,
+            }
             self._held.update_one({"_id": chunk}, {"$set": note, **_SEEN}, upsert=True)
         except PyMongoError as exc:
             raise self._explain(exc) from exc
@@ -334,21 +344,26 @@ class Unfinished:
         except PyMongoError as exc:
             raise self._explain(exc) from exc
 
-    def holders(self, study_id: str = "") -> set[str]:
-        """Return the workers that have a chunk of a study in hand; of any study by default.
+    def holders(self) -> set[str]:
+        """Return the workers that have a chunk in hand, of whatever study."""
+        return {one["worker"] for one in self._in_hand({})}
+
+    def trials_in_hand(self, study_id: str) -> int:
+        """Return how many trials of a study had no result when the workers began that have them in hand.
 
         A worker that vanished counts until it has not been heard of for so long that its broker has taken its chunk
         back.
         """
-        mine = {"_id": {"$gte": f"{study_id}/", "$lt": f"{study_id}0"}} if study_id else {}
+        mine = {"_id": {"$gte": f"{study_id}/", "$lt": f"{study_id}0"}}
+        return sum(int(one["trials"]) for one in self._in_hand(mine))
+
+    def _in_hand(self, mine: Document) -> list[Document]:
         try:
             found = list(self._collection.find({**mine, "held_seconds": {"$gt": 0}}))
         except PyMongoError as exc:
             raise self._explain(exc) from exc
         moment = self.moment()  # by the clock that has noted it
-        return {
-            one["worker"] for one in found if (moment - one["seen_at"]).total_seconds() < float(one["held_seconds"])
-        }
+        return [one for one in found if (moment - one["seen_at"]).total_seconds() < float(one["held_seconds"])]
 
     def moment(self) -> datetime:
         """Return the time by the server's clock, UTC."""

@@ -44,10 +44,16 @@ class Hold:
 
     def begin(self, progress: Progress, *, again: bool) -> int:
         """Take a chunk in hand; return how many workers in a row have vanished with it and left nothing done."""
-        name = name_of(progress.chunk)
+        name, left = name_of(progress.chunk), len(progress.todo)
         self._noted_at = time.monotonic()
         return self._retry(
-            self._unfinished.chunk_begins, name, progress.work_done, self._worker, self._seconds, again=again
+            self._unfinished.chunk_begins,
+            name,
+            progress.work_done,
+            self._worker,
+            self._seconds,
+            again=again,
+            trials=left,
         )
 
     def keep(self, chunk: Chunk) -> None:

@@ -13,6 +13,7 @@ from producer.following import Follower, gone
 from producer.models.reading import load
 from producer.publication import publish_missing
 from producer.space import Space
+from producer.status import STATUS_FIELDS, Status
 from tuning import broker
 from tuning.codec import encode_estimator
 from tuning.counts import no_counts
@@ -132,10 +133,10 @@ def _tell_versions(definition: Document, trial: Document) -> None:
 
 def _under_way(store: Store, own_id: str) -> bool:
     """Say whether a model's trial is in the queue or with a worker: published again, two would train it."""
-    study = store.study(own_id, ("state", "submitted_at", "progress.dead"))
-    if study is None or study["state"] != "RUNNING" or study["submitted_at"] is None or study["progress"]["dead"]:
+    study = store.study(own_id, STATUS_FIELDS)
+    if study is None or (status := Status.of(study)).state != "RUNNING" or status.dead or status.lost:
         return False
-    return bool((now() - study["submitted_at"]).total_seconds() < _LOST_SECONDS)
+    return status.submitted_at is not None and (now() - status.submitted_at).total_seconds() < _LOST_SECONDS
 
 
 def _definition(store: Store, settings: Settings, study_id: str, number: int, unfitted: Any) -> Document:

@@ -27,7 +27,7 @@ def a_try(reason: str = "killed by signal 9") -> Try:
 
 
 def begins(store: Store, chunk: str, done: int, worker: str = "worker-0", *, again: bool = True) -> int:
-    return store.unfinished.chunk_begins(chunk, done, worker, 60.0, again=again)
+    return store.unfinished.chunk_begins(chunk, done, worker, 60.0, again=again, trials=3)
 
 
 def test_folds_that_are_done_are_there_for_the_next_worker(store: Store) -> None:
@@ -71,16 +71,16 @@ def test_a_chunk_is_held_by_whoever_began_it_last_until_that_ends_or_is_not_hear
     chunk = f"{STUDY}/1/0"
     begins(store, chunk, 0, "first", again=False)
     begins(store, f"{STUDY}-too/1/0", 0, "another study's", again=False)
-    assert store.unfinished.holders(STUDY) == {"first"}
+    assert store.unfinished.trials_in_hand(STUDY) == 3
     assert store.unfinished.holders() == {"first", "another study's"}
     begins(store, chunk, 0, "second")
     store.unfinished.chunk_held(chunk, "first")
     store.unfinished.chunk_ends(chunk, "first")
-    assert store.unfinished.holders(STUDY) == {"second"}, "the first has lost it, whatever it says since"
+    assert store.unfinished.holders() == {"second", "another study's"}, "the first has lost it, whatever it says since"
     store.unfinished.chunk_ends(chunk, "second")
-    assert store.unfinished.holders(STUDY) == set()
+    assert store.unfinished.trials_in_hand(STUDY) == 0
     store.unfinished.chunk_begins(chunk, 0, "vanished", 0.001, again=False)
-    until(lambda: not store.unfinished.holders(STUDY), what="it is not heard of")
+    until(lambda: not store.unfinished.trials_in_hand(STUDY), what="it is not heard of")
 
 
 def test_losses_before_a_trial_are_counted_by_worker_until_the_study_gets_on(store: Store) -> None:

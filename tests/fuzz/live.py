@@ -78,6 +78,7 @@ def settle(
         assert alive(), "the worker ended"
         assert time.monotonic() < deadline, "the worker settles nothing any more"
         time.sleep(0.01)  # between two looks: the worker needs the processor too
+    open_channel.queue_purge(CHUNKS_QUEUE)  # what names no study of this worker's, and no database: it is given back
     found[ACKNOWLEDGED] += sent - found.total()
     return found
 

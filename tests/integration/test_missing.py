@@ -77,8 +77,26 @@ def test_whoever_only_asks_for_the_status_learns_it_too(servers: Settings, store
     study = submitted()
     purged(servers)
     until(lambda: study.status().lost == 6, what="the status says it")
-    finish(store, study, [0])
-    assert study.status().lost == 0, "a trial has ended since: somebody works"
+    with channel(servers) as opened:
+        opened.basic_publish("", CHUNKS_QUEUE, b"something waits")
+    until(lambda: study.status().lost == 0, what="nothing can be said any more")
+
+
+def test_trials_that_are_lost_beside_others_in_hand_are_told_and_the_others_waited_for(
+    servers: Settings, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    study = submitted()
+    store.unfinished.chunk_begins(f"{study.id}/1/0", 0, "busy", 60.0, again=False, trials=2)
+    purged(servers)
+    with pytest.raises(TimeoutError):
+        study.wait(timeout=8, progress=False)
+    assert study.status().lost == 4
+    [said] = [one.getMessage() for one in caplog.records if one.name == "producer.following"]
+    assert "4 trials are neither done" in said
+    finish(store, study, [0, 1])
+    store.unfinished.chunk_ends(f"{study.id}/1/0", "busy")
+    with pytest.raises(StudyError, match="4 trials are neither done"):
+        study.wait(timeout=20, progress=False)
 
 
 def test_trials_in_hand_are_not_lost_however_long_they_take(servers: Settings, store: Store) -> None:

@@ -68,3 +68,20 @@ def test_a_study_of_an_earlier_version_is_read_too() -> None:
     status = Status.of(old)
     assert status.submitted_at is None
     assert status.dead_text.startswith("2 trials can't be evaluated by any worker: no reason is known. ")
+
+
+@pytest.mark.parametrize(
+    ("change", "lost"),
+    [
+        ({}, 4),
+        ({"missing": {"publication": 2, "sure": False, "trials": 4}}, 0),
+        ({"publications": 3}, 0),
+        ({"state": "PAUSED"}, 0),
+        ({"progress": no_counts() | {"complete": 9}}, 3),
+    ],
+)
+def test_what_the_broker_has_lost_counts_while_it_is_sure(change: dict[str, Any], lost: int) -> None:
+    missing = {"publication": 2, "sure": True, "trials": 4}
+    status = Status.of(document(**{"publications": 2, "missing": missing, "state": "RUNNING"} | change))
+    assert status.lost == lost
+    assert ("resume()" in status.lost_text) is bool(lost)
