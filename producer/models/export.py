@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
 from importlib import metadata
@@ -81,7 +82,7 @@ def export_model(
     """
     served = isinstance(unfitted, KerasModel)
     _check_format(format, unfitted)
-    folder = Path(path).expanduser().resolve()
+    folder = Path(os.path.expanduser(path)).resolve()  # noqa: PTH111 - pathlib's raises without a home
     if served:
         folder /= _serving_name(trial["study_id"])
     place = Place(folder=folder, versioned=served, overwrite=overwrite)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 import tempfile
@@ -56,7 +57,7 @@ class Folder:
                 start_new_session=True,
             )
         else:
-            self.path = Path(named).expanduser().absolute()
+            self.path = Path(os.path.expanduser(named)).absolute()  # noqa: PTH111 - pathlib's raises without a home
         # Not thread_local: a stack may be stopped from another thread than the one that started it.
         self._lock = FileLock(self.path / "stack.lock", thread_local=False)
         try:
