@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import re
 import shutil
 import tempfile
@@ -268,7 +269,7 @@ class Slot:
 
 def _as_uri(address: str) -> str:
     if "://" not in address:
-        folder = Path(address).expanduser()
+        folder = Path(os.path.expanduser(address))  # noqa: PTH111 - pathlib's raises without a home
         if not folder.is_absolute():
             raise ValueError("each worker would have its own, where it was started")
         return str(folder)

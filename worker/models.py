@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import math
+import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -99,11 +101,19 @@ def _importances(estimator: Any) -> Document:
 
 
 def _by_file(save: Callable[[str], None], name: str) -> bytes:
-    """Return what a library writes, which wants a path."""
+    """Return what a library writes, which wants a path.
+
+    Where the system can, that leads to memory: a library may not notice that a disk is full, and leave half a model.
+    """
     with tempfile.TemporaryDirectory(prefix="warren-model-") as folder:
         path = Path(folder) / name
-        save(str(path))
-        return path.read_bytes()
+        if sys.platform != "linux":
+            save(str(path))
+            return path.read_bytes()
+        with open(os.memfd_create(name), "r+b") as held:  # noqa: PTH123 - a descriptor
+            path.symlink_to(f"/proc/self/fd/{held.fileno()}")
+            save(str(path))
+            return held.read()
 
 
 class ModelKeeper:

@@ -15,6 +15,7 @@ from producer.cli import cluster, dashboard, export, machines, results, studies,
 from producer.cli.help import MARKUP, fill
 from producer.cli.output import INTERRUPTED, note, say
 from tuning.errors import WarrenError
+from tuning.streams import open_standard_streams
 
 # The exit status of a program whose reader went away, as shells have it: 128 + SIGPIPE.
 _READER_GONE = 141
@@ -80,6 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 done; 1 an error, one line on standard error; 2 the command was misspelt; 130 ended by Ctrl-C;
         141 nobody reads standard output any more.
     """
+    open_standard_streams()
     # pika reports each lost connection as a stack of errors; what comes of it is said in one line.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
     for stream in (sys.stdout, sys.stderr):

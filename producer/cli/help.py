@@ -10,7 +10,7 @@ from typing import Any, Literal
 import typer
 
 # Boxes and colours are for people: a pipe gets plain text.
-MARKUP: Literal["rich"] | None = "rich" if sys.stdout.isatty() else None
+MARKUP: Literal["rich"] | None = "rich" if sys.stdout is not None and sys.stdout.isatty() else None
 # What tells the plain formatter to leave a paragraph's lines alone; the rich one leaves every line alone.
 # https://click.palletsprojects.com/en/stable/documentation/#escaping-lines-in-help-text
 _KEEP = "" if MARKUP else "\b\n"

@@ -23,8 +23,9 @@ config: Any = _config
 
 def _files() -> list[Path]:
     """Return the files that make the kubeconfig, as kubectl reads them. Now: a notebook may have set KUBECONFIG."""
-    named = [Path(name).expanduser() for name in os.environ.get("KUBECONFIG", "").split(os.pathsep) if name]
-    return named or [Path.home() / ".kube" / "config"]
+    named = [name for name in os.environ.get("KUBECONFIG", "").split(os.pathsep) if name]
+    # Not pathlib's, which raises for a user without a home.
+    return [Path(os.path.expanduser(name)) for name in named or ["~/.kube/config"]]  # noqa: PTH111
 
 
 def load(context: str | None) -> tuple[client.Configuration, str]:

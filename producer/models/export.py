@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from importlib import metadata
 from os import PathLike
@@ -79,7 +80,7 @@ def export_model(
     """
     served = isinstance(unfitted, KerasModel)
     _check_format(format, unfitted)
-    folder = Path(path).expanduser().resolve()
+    folder = Path(os.path.expanduser(path)).resolve()  # noqa: PTH111 - pathlib's raises without a home
     if served:
         folder /= _serving_name(trial["study_id"])
     place = Place(folder=folder, versioned=served, overwrite=overwrite)

@@ -59,8 +59,8 @@ class Folder:
                 self.path = Path(tempfile.mkdtemp(prefix="warren-"))
             except OSError as exc:
                 raise StackError(
-                    f"no temporary folder can be made: {exc.strerror or exc}. Name a data_dir, or a folder with room "
-                    "in TMPDIR"
+                    f"no temporary folder can be made: {exc.strerror or exc}. Name a data_dir, or in TMPDIR a folder "
+                    "with room"
                 ) from exc
             self._janitor = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(_JANITOR), str(self.path)],

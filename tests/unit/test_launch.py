@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +27,17 @@ NAMES = (
     "producer",
     "faulthandler",
 )
+
+
+# Starts a training process, which loads every library, and gives it a chunk that is none.
+_TRAINS = """
+from worker.trainer import Order, Trainer
+from worker.watching.metrics import Metrics
+trainer = Trainer("worker", Metrics())
+trainer.begin(Order(body=b"{", skip=set(), attempts={}, alone=set(), folds={}))
+print(trainer.receive(50))
+trainer.kill()
+"""
 
 
 @pytest.fixture
@@ -79,3 +91,27 @@ def test_a_clone_that_is_not_installed_finds_itself(tmp_path: Path) -> None:
         (copy / name).symlink_to(ROOT / name)
     code, said = ended([sys.executable, "-m", "worker"], copy, AMQP_URL="amqp://bob:hunter2/x@host")
     assert code == 2, said
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(
+    ("arguments", "code"), [("-m producer --version", 0), ("-m producer worker", 2), ("-m worker", 2)]
+)
+def test_a_standard_stream_that_is_closed_is_no_matter(arguments: str, code: int, closed: str, tmp_path: Path) -> None:
+    command = ["sh", "-c", f'exec "$0" {arguments} {closed}', sys.executable]
+    ended_with, said = ended(command, tmp_path, AMQP_URL="amqp://bob:hunter2/x@host")
+    assert ended_with == code, said
+    assert "Traceback" not in said
+
+
+def test_a_worker_starts_without_a_home_for_a_user_without_a_name(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    # May read everything, for this interpreter may lie in somebody's home.
+    rights = ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"]
+    command = ["setpriv", "--reuid=54321", "--regid=54321", "--clear-groups", *rights, "env", "-u", "HOME"]
+    if os.getuid() != 0 or shutil.which("setpriv") is None or subprocess.run([*command, "true"]).returncode:
+        pytest.skip("only root becomes another user")
+    command = [*command, sys.executable, "-c", _TRAINS]
+    code, said = ended(command, tmp_path, TMPDIR=str(tmp_path), PYTHONPATH=str(ROOT))
+    assert code == 0, said
+    assert "'r'" in said or "Invalid JSON" in said
