@@ -9,6 +9,7 @@
     apt.py         a package, without its service
     workers.py     worker processes and their environment
     site.py        what the ways share, and how one is chosen
+    causes.py      what a log says when a server does not start
     process.py     guarded processes, ports, waiting
     guard.py       ends a process with its parent: run by path, standard library only
     folder.py      one stack to a folder

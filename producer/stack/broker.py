@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import socket
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from producer.stack import apt, docker
+from producer.stack import apt, causes, docker
 from producer.stack.ports import HOST, with_free_ports
 from producer.stack.process import Guarded, wait_until_up
 from producer.stack.site import Server, Site, Way, first_that_serves
@@ -35,6 +36,11 @@ PLACES = (
     "/usr/local/opt/rabbitmq/sbin/rabbitmq-server",
     "/home/linuxbrew/.linuxbrew/opt/rabbitmq/sbin/rabbitmq-server",
 )
+# RabbitMQ asks a shell for the room in its data folder, and its logs for files that fit a pattern: at an apostrophe it
+# stands still, and with a backslash it finds no queue again.
+_ODD = re.compile(r"['\\*?\[\]{}]")
+# A name without such characters for its working folder, on Linux.
+_HERE = Path("/proc/self/cwd")
 # Where Erlang is when it is not on a notebook's PATH.
 ERLANG_PLACES = ("/usr/bin", "/usr/local/bin", "/opt/homebrew/bin", "/home/linuxbrew/.linuxbrew/bin")
 REMEDY = (
@@ -161,7 +167,7 @@ def node_environment(home: Path, ports: tuple[int, int, int]) -> dict[str, str]:
     Parameters
     ----------
     home : Path
-        Its folder.
+        Its folder, in which it runs.
     ports : tuple of int
         For AMQP, for Erlang's distribution, for epmd.
 
@@ -170,6 +176,13 @@ def node_environment(home: Path, ports: tuple[int, int, int]) -> dict[str, str]:
     dict of str to str
     """
     amqp, distribution, epmd = ports
+    data = home / "mnesia"
+    if odd := _ODD.search(str(data)):
+        if not _HERE.exists():
+            raise StackError(
+                f"RabbitMQ does not take a folder with {odd[0]} in its path: {home}; name another data_dir"
+            )
+        data = _HERE / data.name
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(("RABBITMQ_", "ERL_"))}
     return {
         **inherited,
@@ -182,7 +195,7 @@ def node_environment(home: Path, ports: tuple[int, int, int]) -> dict[str, str]:
         "RABBITMQ_NODE_IP_ADDRESS": HOST,
         "RABBITMQ_NODE_PORT": str(amqp),
         "RABBITMQ_DIST_PORT": str(distribution),
-        "RABBITMQ_MNESIA_BASE": str(home / "mnesia"),
+        "RABBITMQ_MNESIA_BASE": str(data),
         "RABBITMQ_LOG_BASE": str(home / "log"),
         "RABBITMQ_CONF_ENV_FILE": os.devnull,
         "RABBITMQ_CONFIG_FILE": str(home / "rabbitmq"),
@@ -239,6 +252,11 @@ def private_node(site: Site, script: Path) -> Server:
     """
     home = site.folder / "broker" / "rabbitmq-server"
     home.mkdir(parents=True, exist_ok=True)
+    if (free := shutil.disk_usage(home).free) < DISK_FREE_LIMIT:
+        raise StackError(
+            f"the disk of {home} has {free / 1e6:.0f} MB left, and RabbitMQ takes no message below "
+            f"{DISK_FREE_LIMIT / 1e6:.0f}: make room, or name another data_dir"
+        )
     password = _password(home)
     _write_config(home, password)
     epmd_program = _find_epmd()
@@ -264,6 +282,7 @@ def private_node(site: Site, script: Path) -> Server:
                 lambda: _greets(amqp) and guarded.listens_on(amqp) and _answers(amqp, url),
                 seconds=START_SECONDS,
                 cancelled=site.cancelled,
+                causes=causes.of_broker(site.folder / "broker"),
             )
         except BaseException:  # Ctrl-C too: nobody else ends the server
             guarded.stop()
@@ -288,6 +307,7 @@ def container(site: Site) -> Server:
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"-rabbit consumer_timeout {CONSUMER_TIMEOUT_MS} "
             f"-rabbit disk_free_limit {DISK_FREE_LIMIT}",
         },
+        causes=causes.of_broker(site.folder / "broker"),
     )
     return docker.serve(image, site, lambda port: f"amqp://{USER}:{password}@{HOST}:{port}/%2F", _answers)
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from producer.stack import docker
+from producer.stack import causes, docker
 from producer.stack.ports import HOST, with_free_ports
 from producer.stack.process import Guarded, wait_until_up
 from producer.stack.site import Server, Site, Way, first_that_serves
@@ -87,6 +87,8 @@ def _serve(site: Site, how: str, command: Callable[[int], list[str]]) -> Server:
         guarded = Guarded(
             command(ports[0]),
             log=site.logs / "database.log",
+            # Its home too: SecantusDB needs one, and who has neither HOME nor a name has none.
+            env={**os.environ, "HOME": str(site.folder / "database")},
             grace=site.grace,
             cwd=site.folder / "database",
             hold=site.hold,
@@ -97,6 +99,7 @@ def _serve(site: Site, how: str, command: Callable[[int], list[str]]) -> Server:
                 lambda: _answers(ports[0], url) and guarded.listens_on(ports[0]),
                 seconds=START_SECONDS,
                 cancelled=site.cancelled,
+                causes=causes.of_database(site.folder / "database"),
             )
         except BaseException:  # Ctrl-C too: nobody else ends the server
             guarded.stop()
@@ -148,6 +151,7 @@ def container(site: Site) -> Server:
         data="/data/db",
         env=docker.MONGO_ENV,
         arguments=("--wiredTigerCacheSizeGB", str(CACHE_GB)),
+        causes=causes.of_database(site.folder / "database"),
     )
     return docker.serve(image, site, _url, _answers)
 

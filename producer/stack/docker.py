@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from producer.stack.causes import Cause
 from producer.stack.ports import HOST, with_free_ports
 from producer.stack.process import Guarded, run_tool, wait_until_up
 from producer.stack.site import Server, Site
@@ -43,6 +44,8 @@ class Image:
     """Environment inside the container. Values don't show in the list of processes."""
     arguments: Sequence[str] = ()
     """For the server."""
+    causes: Sequence[Cause] = ()
+    """What its log may say when it does not start."""
 
 
 def engine(site: Site) -> str:
@@ -170,7 +173,7 @@ def serve(image: Image, site: Site, url: Callable[[int], str], answers: Callable
             return published and answers(ports[0], url(ports[0]))
 
         try:
-            wait_until_up(guarded, is_up, seconds=START_SECONDS, cancelled=site.cancelled)
+            wait_until_up(guarded, is_up, seconds=START_SECONDS, cancelled=site.cancelled, causes=image.causes)
         except BaseException:  # Ctrl-C too: nobody else ends the server
             guarded.stop()
             raise

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import psutil
 
+from producer.stack.causes import Cause, find
 from producer.stack.ports import PortTakenError
 from tuning.errors import StackError
 
@@ -34,6 +35,9 @@ TAIL_WIDTH = 200
 _PORT_TAKEN = re.compile(
     r"eaddrinuse|address already in use|dist_port_already_used|nodistribution|port is already allocated", re.IGNORECASE
 )
+
+# What makes a line of a log coloured in a terminal.
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 _GUARD = Path(__file__).with_name("guard.py")
 
@@ -140,7 +144,8 @@ class Guarded:
 
     def tail(self) -> str:
         """Return the last lines of the command's output."""
-        lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
+        text = self.log.read_text(errors="replace") if self.log.exists() else ""
+        lines = _COLOUR.sub("", text).splitlines()
         return "\n".join(line[:TAIL_WIDTH] for line in lines[-TAIL_LINES:] if line.strip())
 
     def listens_on(self, port: int) -> bool:
@@ -158,7 +163,14 @@ class Guarded:
         return False
 
 
-def wait_until_up(server: Guarded, answers: Callable[[], bool], *, seconds: float, cancelled: threading.Event) -> None:
+def wait_until_up(
+    server: Guarded,
+    answers: Callable[[], bool],
+    *,
+    seconds: float,
+    cancelled: threading.Event,
+    causes: Sequence[Cause] = (),
+) -> None:
     """Wait until a server answers.
 
     Parameters
@@ -171,13 +183,15 @@ def wait_until_up(server: Guarded, answers: Callable[[], bool], *, seconds: floa
         How long to wait.
     cancelled : threading.Event
         Ends the wait.
+    causes : sequence of (pattern, str), default=()
+        What its log may say, and what that means: `producer.stack.causes`.
 
     Raises
     ------
     PortTakenError
         Somebody else has the port.
     StackError
-        The server ended, or the time did; with the last lines of its log.
+        The server ended, or the time did; with the cause where it is known, or else with the last lines of its log.
     """
     deadline = time.monotonic() + seconds
     while server.running:
@@ -188,7 +202,12 @@ def wait_until_up(server: Guarded, answers: Callable[[], bool], *, seconds: floa
         if time.monotonic() > deadline:
             raise StackError(f"no answer within {seconds:g} s; the end of its log:\n{server.tail()}")
     text = f"it ended with exit code {server.exit_code} while starting; the end of its log:\n{server.tail()}"
-    raise PortTakenError(text) if _PORT_TAKEN.search(server.log.read_text(errors="replace")) else StackError(text)
+    log = server.log.read_text(errors="replace")
+    if _PORT_TAKEN.search(log):
+        raise PortTakenError(text)
+    if meaning := find(log, causes):
+        raise StackError(f"{meaning}. Its log is {server.log}")
+    raise StackError(text)
 
 
 def run_tool(

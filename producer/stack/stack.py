@@ -281,7 +281,10 @@ def _start_servers(site: Site, environ: Mapping[str, str], undo: contextlib.Exit
 
     def start(what: Callable[[Site, Mapping[str, str]], Server]) -> Server:
         began = time.monotonic()
-        server = what(site, environ)
+        try:
+            server = what(site, environ)
+        except OSError as exc:  # its files can't be read or written
+            raise StackError(f"{exc}: are files in {site.folder} another user's? Name a data_dir of your own") from exc
         if site.cancelled.is_set():
             # Nobody waits for it any more.
             _stop_servers([server])

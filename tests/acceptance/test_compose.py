@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -206,17 +207,29 @@ def test_killed_workers_and_a_night_switched_off_change_no_score(project: Projec
     start(project, "--scale", "worker=1")
 
 
+def test_a_command_leaves_as_many_workers_as_there_were(project: Project) -> None:
+    start(project, "--scale", "worker=3")
+    before = sorted(project.containers("worker"))
+    assert "[" in project.compose("run", "--rm", "--no-TTY", "demo", "warren", "list", "--json")
+    start(project, "rabbitmq")
+    assert sorted(project.containers("worker")) == before
+    assert len(before) == 3
+    start(project, "--scale", "worker=1")
+
+
 def test_the_demo_prints_its_leaderboard(project: Project) -> None:
     printed = project.compose("run", "--rm", "--no-TTY", "demo", seconds=STUDY_SECONDS)
     assert "The 10 best of 324 trials, by roc_auc" in printed
+    assert "/tmp/warren" not in printed, "nothing lies there"
+    assert re.search("to begin anew +warren delete demo-breast-cancer-", printed)
     for library in ("XGBClassifier", "LGBMClassifier", "CatBoostClassifier"):
         assert library in printed.partition("The best of each library")[2]
 
 
 def test_notebook_and_dashboard_answer_on_this_machine(project: Project) -> None:
-    profiles = ("--profile", "notebook", "--profile", "dashboard")
-    project.compose(*profiles, "build", "notebook", seconds=BUILD_SECONDS)
-    project.compose(*profiles, "up", "--detach", "--wait", "--no-build")
+    project.compose("--profile", "notebook", "build", "notebook", seconds=BUILD_SECONDS)
+    for name in ("notebook", "dashboard"):
+        project.compose("--profile", name, "up", "--detach", "--wait", "--no-build", name)
     for service in ("notebook", "dashboard"):
         assert_hardened(project.inspect(service)[0], project)
     assert get(project.ports["NOTEBOOK_PORT"], "/api/contents")[0] == 403, "a notebook without its token"

@@ -19,8 +19,10 @@ import pymongo
 import pytest
 from polling import until
 from servers import Urls
+from sklearn.dummy import DummyClassifier
 
 import producer
+from producer import Study, submit
 from producer.stack import LocalStack, local_stack
 from tuning.errors import StackError
 from tuning.names import CHUNKS_QUEUE
@@ -170,7 +172,8 @@ def test_a_notebook_that_ends_while_starting_leaves_nothing(
 def test_a_named_folder_keeps_queue_and_results_over_ends_and_kills_and_serves_one_stack(
     script: Callable[..., subprocess.Popen[bytes]], tmp_path: Path
 ) -> None:
-    folder = tmp_path / "with a space"
+    # A shell, a pattern of files and a JSON would each read some of this.
+    folder = tmp_path / 'it\'s a [näme] \\ with {spaces} "$HOME" 100% #1'
     with local_stack(workers=0, data_dir=folder) as stack:
         connection = pika.BlockingConnection(pika.URLParameters(stack.amqp_url))
         channel = connection.channel()
@@ -244,3 +247,16 @@ def test_workers_wait_for_chunks_and_come_and_go() -> None:
         assert "waiting for chunks" in third.log.read_text()
         pids = [worker.pid for worker in stack.workers]
     assert not any(map(psutil.pid_exists, pids))
+
+
+def test_a_broker_s_folder_that_was_moved_away_costs_a_resume_and_no_result(tmp_path: Path) -> None:
+    """What a user is told to do with data that another version of RabbitMQ wrote."""
+    X, y = [[float(number)] for number in range(20)], [0, 1] * 10
+    with local_stack(workers=0, data_dir=tmp_path / "kept"):
+        study = submit(DummyClassifier(), {"random_state": [1, 2, 3]}, X, y, cv=2)
+    (tmp_path / "kept" / "broker").rename(tmp_path / "kept" / "broker.old")
+    with local_stack(workers=1, data_dir=tmp_path / "kept"):
+        again = Study.attach(study.id)
+        assert again.resume() == 3
+        again.wait(timeout=DEADLINE_SECONDS, progress=False)
+        assert set(again.results()["state"]) == {"COMPLETE"}

@@ -65,6 +65,14 @@ def test_whoever_needs_a_server_waits_until_it_is_healthy() -> None:
         assert {how["condition"] for how in needed.values()} == {"service_healthy"}
 
 
+def test_nothing_that_is_run_beside_the_workers_changes_their_number() -> None:
+    """Compose brings what a service depends on to the number that the file says, whatever ``--scale`` has said."""
+    assert not [name for name, service in SERVICES.items() if "worker" in service.get("depends_on", {})]
+    documents = TEXT + (ROOT / "docs" / "docker.md").read_text()
+    for profile, services in re.findall(r"docker compose --profile (\w+) up((?: -[-\w]+)*(?: \w+)?)", documents):
+        assert services.split()[-1] == profile, "an `up` of everything has as many workers as .env says"
+
+
 def test_servers_keep_their_data_in_named_volumes() -> None:
     assert SERVICES["rabbitmq"]["volumes"][0] == "rabbitmq:/var/lib/rabbitmq"
     assert SERVICES["rabbitmq"]["hostname"] == "rabbitmq", "its data carry the node's name"

@@ -154,6 +154,21 @@ def test_one_server_missing_takes_the_other_down(
     assert named() == BEFORE
 
 
+def test_a_file_of_another_user_s_is_named(no_servers: list[Guarded], monkeypatch: pytest.MonkeyPatch) -> None:
+    def not_mine(site: Site, environ: Mapping[str, str]) -> Server:
+        raise PermissionError(13, "Permission denied", str(site.folder / "password"))
+
+    monkeypatch.setattr(stack, "start_broker", not_mine)
+    with pytest.raises(StackError, match=r"Permission denied: '.*/password': are files in .* another user's\? Name a"):
+        local_stack(workers=0).start()
+    assert running(no_servers) == [False]
+
+
+def test_a_home_that_nobody_knows_is_told(no_servers: list[Guarded], monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(StackError, match=r"data_dir='~nobody-of-that-name/x': that home folder is not known. Name the"):
+        local_stack(workers=0, data_dir="~nobody-of-that-name/x").start()
+
+
 def test_an_unforeseen_error_is_not_dressed_up(no_servers: list[Guarded], monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(site: Site, environ: Mapping[str, str]) -> Server:
         raise KeyError("a fault of ours")

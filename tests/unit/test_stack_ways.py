@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -181,6 +182,33 @@ def test_a_private_node_ignores_the_system_s_configuration(tmp_path: Path, monke
     assert environment["RABBITMQ_NODE_IP_ADDRESS"] == environment["ERL_EPMD_ADDRESS"] == "127.0.0.1"
     assert (environment["RABBITMQ_NODE_PORT"], environment["ERL_EPMD_PORT"]) == ("1", "3")
     assert environment["HOME"] == str(tmp_path)
+
+
+@pytest.mark.parametrize("character", list("'\\*?[]{}"))
+def test_a_folder_that_rabbitmq_would_misread_goes_by_another_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, character: str
+) -> None:
+    home = tmp_path / f"a{character}b"
+    monkeypatch.setattr(broker, "_HERE", tmp_path)
+    assert broker.node_environment(home, (1, 2, 3))["RABBITMQ_MNESIA_BASE"] == str(tmp_path / "mnesia")
+    monkeypatch.setattr(broker, "_HERE", tmp_path / "not on Linux")
+    with pytest.raises(StackError, match=f"a folder with {re.escape(character)} in its path"):
+        broker.node_environment(home, (1, 2, 3))
+
+
+def test_a_database_has_a_home_where_its_user_has_none(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """SecantusDB ends at once without one, as for a uid without a name and without HOME."""
+    monkeypatch.delenv("HOME")
+    homes: list[str] = []
+
+    def guarded(*_: Any, env: Mapping[str, str], **__: Any) -> Any:
+        homes.append(env["HOME"])
+        raise StackError("far enough")
+
+    monkeypatch.setattr(database, "Guarded", guarded)
+    with pytest.raises(StackError, match="far enough"):
+        database.secantus(site)
+    assert homes == [str(site.folder / "database")]
 
 
 def test_secantusdb_is_found_beside_the_interpreter_and_then_on_the_path(
