@@ -73,6 +73,17 @@ def test_the_study_document_says_what_was_submitted(servers: Settings, store: St
     assert study.id.startswith("iris-depth-leaves-")
 
 
+def test_the_study_document_says_which_versions_submitted_it_last(
+    servers: Settings, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = submit_trees()
+    here = stored(store, study)["versions"]
+    assert here.keys() == {"python", "warren", "numpy", "scipy", "scikit-learn"}, "what numbers depend on, no more"
+    monkeypatch.setattr("producer.submission.relevant", lambda encoded, X: here | {"numpy": "9.9"})
+    assert submit_trees().id == study.id, "they are no part of what the study is"
+    assert stored(store, study)["versions"]["numpy"] == "9.9"
+
+
 def test_a_study_has_the_same_id_wherever_it_is_submitted(servers: Settings) -> None:
     first = submit_trees(name="a").id
     same = [
