@@ -9,6 +9,8 @@ import math
 import time
 from typing import Any
 
+import sklearn
+
 from producer.following import Follower, gone
 from producer.models.reading import load
 from producer.publication import publish_missing
@@ -144,10 +146,14 @@ def _definition(store: Store, settings: Settings, study_id: str, number: int, un
     study = store.study(study_id, ("name", "objective", *_SAME))
     if study is None:
         raise gone(study_id)
+    configuration = Objective.model_validate(study["objective"]).configuration
+    # What estimators ask for counts where the study's metadata are routed, whatever is set here.
+    with sklearn.config_context(enable_metadata_routing=configuration.enable_metadata_routing):
+        encoded = encode_estimator(unfitted, "estimator", settings.allow)
     objective = Objective.model_validate(
         study["objective"]
         | {
-            "estimator": encode_estimator(unfitted, "estimator", settings.allow),
+            "estimator": encoded,
             "validation": None,
             "scorers": {"score": None},
             "refit": "score",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import sklearn
+from evaluating import SETTINGS
 from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.compose import make_column_selector, make_column_transformer
@@ -22,6 +24,7 @@ from sklearn.tree import DecisionTreeClassifier
 from unqueued import DEFAULTS, Unqueued, as_scikit_learn, scores
 
 from producer.inputs import configuration_here
+from producer.models.training import _definition
 from tuning.codec import decode, encode_estimator
 from tuning.configuration import NO_RESULT, Configuration
 from tuning.errors import InputError
@@ -266,6 +269,16 @@ def test_a_model_asks_for_what_it_was_told_to_ask_for() -> None:
             ours, theirs = Unqueued().model(model, X, Y), clone(model).fit(X, Y)
             assert repr(ours.get_metadata_routing()) == repr(theirs.get_metadata_routing())
             ours.fit(X, Y, sample_weight=WEIGHTS)
+
+
+def test_a_model_of_a_study_that_routes_is_asked_for_anywhere() -> None:
+    with config_context(enable_metadata_routing=True):
+        model = routed()["pipeline"]
+        study = Unqueued().submitted(model, [{}], X, Y)
+        expected = encode_estimator(model, "estimator")
+    store: Any = SimpleNamespace(study=lambda *_: study)
+    assert _definition(store, SETTINGS, study["_id"], 0, model)["objective"]["estimator"] == expected
+    assert "requests" in json.dumps(expected)
 
 
 def test_requests_are_no_part_of_a_study_where_nobody_routes() -> None:
