@@ -91,6 +91,16 @@ def test_members_of_any_name_are_swapped_as_in_scikit_learn(name: str) -> None:
         assert_as_scikit_learn(estimator, grid)
 
 
+def test_a_member_may_have_the_name_of_another_composition_s_parameter() -> None:
+    """A pipeline's step may not, for scikit-learn refuses it; whatever has no parameter of that name may."""
+    columns = ColumnTransformer([("memory", StandardScaler(), [0, 1]), ("steps", "passthrough", [2])])
+    assert_as_scikit_learn(VotingClassifier([("memory", SVC()), ("tree", TREE)]), {"memory": [SVC(C=0.1), "drop"]})
+    assert_as_scikit_learn(
+        Pipeline([("columns", columns), ("clf", TREE)]),
+        {"columns__memory": [MinMaxScaler(), "passthrough"], "columns__steps": ["drop", "passthrough"]},
+    )
+
+
 @pytest.mark.parametrize("name", ["log"])
 def test_a_search_inside_swaps_members_of_any_name(name: str) -> None:
     steps = Pipeline([(name, StandardScaler()), ("clf", SVC())])

@@ -21,10 +21,13 @@ import pytest
 import sklearn
 import xgboost
 from lightgbm.basic import _ConfigAliases
+from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils import all_estimators
+from sklearn.utils.metaestimators import _BaseComposition
 
 from producer.inputs.parameters import _XGBOOST_NATIVE
-from tuning.allowlist import resolve
+from tuning.allowlist import dotted_name, resolve
+from tuning.encoded import COMPOSITIONS, SEARCHES
 from tuning.errors import InputError
 from tuning.names import ALLOWED_PACKAGES
 from tuning.refused import EVERYWHERE, REFUSED
@@ -165,3 +168,22 @@ def test_every_class_that_a_message_may_name_is_a_library_s_own() -> None:
     for package in (sklearn, xgboost, lightgbm, catboost):
         for name, _ in _constructors(package):
             assert resolve(name).__module__.partition(".")[0] in ALLOWED_PACKAGES
+
+
+def test_every_composition_is_known_with_all_parameters_of_its_own() -> None:
+    """A name that is none of them is a user's, and has no rules."""
+    found = {dotted_name(cls): cls for _, cls in all_estimators() if issubclass(cls, _BaseComposition)}
+    assert found.keys() == COMPOSITIONS.keys()
+    for name, cls in found.items():
+        known = COMPOSITIONS[name]
+        assert known.members in known.own
+        assert {*inspect.signature(cls).parameters} <= known.own, name
+
+
+def test_every_search_is_known_with_what_it_sets() -> None:
+    """Whatever sets parameters on another estimator, by names that a value of its own has."""
+    classes = [cls for _, cls in all_estimators() if issubclass(cls, BaseSearchCV)]
+    for cls in classes:
+        [grid] = {"param_grid", "param_distributions"}.intersection(inspect.signature(cls).parameters)
+        assert SEARCHES[f"sklearn.model_selection.{cls.__name__}"] == grid
+    assert len(classes) >= 2
