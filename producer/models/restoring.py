@@ -159,6 +159,6 @@ def _set_back(ours: Any, users: Any) -> None:
         vars(ours).update(users._other_params)
     if package == "xgboost":
         if hasattr(users, "kwargs"):
-            ours.kwargs = users.kwargs
+            ours.kwargs = dict(users.kwargs)
         if ours.__sklearn_is_fitted__():
             ours.get_booster().set_param({"nthread": wanted.get("n_jobs") or 0})
