@@ -111,9 +111,11 @@ def _spline_state(spline: BSpline, context: Any) -> State:
 
 
 def _distribution_state(frozen: rv_frozen, context: Any) -> State:
-    shapes, loc, scale = frozen.dist._parse_args(*frozen.args, **frozen.kwds)
-    place = (loc, scale) if isinstance(frozen.dist, rv_continuous) else (loc,)
-    return _call("scipy.stats", frozen.dist.name, (*shapes, *place), context)
+    arguments = frozen.args
+    if frozen.kwds:
+        shapes, loc, scale = frozen.dist._parse_args(*arguments, **frozen.kwds)
+        arguments = (*shapes, loc, scale) if isinstance(frozen.dist, rv_continuous) else (*shapes, loc)
+    return _call("scipy.stats", frozen.dist.name, tuple(arguments), context)
 
 
 def _index_state(index: Any, context: Any) -> State:

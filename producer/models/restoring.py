@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from producer.inputs.parameters import THREADS
+from producer.models.sound import check_trees
 from tuning.allowlist import dotted_name, look_up
 from tuning.errors import InputError, StudyError
 from tuning.names import ALLOWED_PACKAGES
@@ -47,6 +48,10 @@ def restore(fitted: Any, unfitted: Any) -> None:
     estimators = [part for part in _parts(fitted) if _is_estimator(part)]
     for one in estimators:
         _check(one)
+        try:
+            check_trees(one)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as exc:
+            raise StudyError(f"the stored {type(one).__name__} has trees of another kind: {exc!r}") from exc
         if _package(one) == "catboost" and one.is_fitted() and not one.n_features_in_:
             one._n_features_in = len(one.feature_names_)  # what it loses when it is copied
     _give_back(fitted, unfitted, estimators)
@@ -154,6 +159,6 @@ def _set_back(ours: Any, users: Any) -> None:
         vars(ours).update(users._other_params)
     if package == "xgboost":
         if hasattr(users, "kwargs"):
-            ours.kwargs = users.kwargs
+            ours.kwargs = dict(users.kwargs)
         if ours.__sklearn_is_fitted__():
             ours.get_booster().set_param({"nthread": wanted.get("n_jobs") or 0})

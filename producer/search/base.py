@@ -163,7 +163,7 @@ class SearchOnWorkers(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has n
     def _set_results(self, results: Mapping[str, Any], scorers: Any, best_by: str) -> None:
         """Set what the search has found, and take away what an earlier `fit` found: a refit may yet fail."""
         for name in _OF_A_FIT:
-            vars(self).pop(name, None)
+            self.__dict__.pop(name, None)
         several = hasattr(scorers, "_scorers")
         self.multimetric_ = several
         self.scorer_ = scorers._scorers if several else scorers

@@ -139,6 +139,8 @@ def _inside(value: Any, but: Set[str]) -> Any:
             return [value.model_to_string(num_iteration=-1).partition("parameters:")[0], value.best_iteration]
         case "BSpline":
             return [value.t, value.c, value.k, value.extrapolate, value.axis]
+        case "rv_continuous_frozen" | "rv_discrete_frozen":
+            return [value.dist.name, value.args, value.kwds]
         case "_CatBoost" | "_MetadataHashProxy":
             return []
     if isinstance(value, (type, types.FunctionType, types.MethodType, types.BuiltinFunctionType, np.ufunc)):

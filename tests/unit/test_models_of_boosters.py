@@ -91,7 +91,7 @@ def from_worker(estimator: Any, y: Any) -> Any:
     return load(packed.content, about, deepcopy(estimator))
 
 
-@pytest.mark.filterwarnings("ignore:.*[Ff]eature names")
+@pytest.mark.filterwarnings("ignore:.*[Ff]eature names", "ignore:.*gblinear")
 @pytest.mark.parametrize("put", [alone, pipeline, voting, stacking, calibrated, many], ids=lambda put: put.__name__)
 @pytest.mark.parametrize("name", BOOSTERS)
 def test_a_booster_answers_as_one_that_is_fitted_here(name: str, put: Callable[[Any], Any]) -> None:

@@ -7,14 +7,17 @@ import io
 import json
 import socket
 import zipfile
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
 import pytest
 import sklearn
 import skops.io
+from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.cluster import Birch
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.gaussian_process import GaussianProcessClassifier
 from sklearn.gaussian_process.kernels import RBF, WhiteKernel
@@ -268,6 +271,25 @@ def test_an_archive_calls_no_class_of_an_allowed_package() -> None:
     content = calls("lightgbm.sklearn", "LGBMClassifier", "gbdt", 31)
     with pytest.raises(InputError, match="lightgbm.sklearn.LGBMClassifier, which nobody vouches for"):
         load(content, about(content), LogisticRegression())
+
+
+def test_a_tree_that_leads_out_of_itself_is_refused() -> None:
+    forest = RandomForestClassifier(3, random_state=0).fit(X, Y)
+    boosted = HistGradientBoostingClassifier(max_iter=2).fit(X, Y)
+    for estimator, change in (
+        (forest, lambda one: one.estimators_[1].tree_.children_left.__setitem__(0, 10**6)),
+        (forest, lambda one: one.estimators_[1].tree_.children_right.__setitem__(0, 0)),
+        (forest, lambda one: one.estimators_[1].tree_.feature.__setitem__(0, 3)),
+        (forest, lambda one: setattr(one, "n_features_in_", 2)),
+        (boosted, lambda one: one._predictors[0][0].nodes["left"].__setitem__(0, 10**6)),
+        (boosted, lambda one: one._predictors[0][0].nodes["feature_idx"].__setitem__(0, 3)),
+        (boosted, lambda one: one._predictors[0].append("no tree")),
+    ):
+        changed = deepcopy(estimator)
+        change(changed)
+        packed = pack(changed)
+        with pytest.raises(StudyError, match="leads out of itself|has trees of another kind"):
+            load(packed.content, about(packed.content), clone(estimator))
 
 
 def test_a_model_of_another_class_is_not_taken() -> None:
