@@ -12,6 +12,7 @@ import logging
 import time
 from datetime import datetime, timedelta
 
+from producer.publisher import quiet_driver
 from tuning import broker
 from tuning.documents import Document, now
 from tuning.errors import BrokerError
@@ -32,6 +33,10 @@ _INTEREST_SECONDS = 2.0
 _AWAY_SECONDS = 60.0
 
 _FIELDS = ("state", "n_trials", "submitted_at", "publications", "generation", "queue", "gpu_trials", "progress")
+# Seconds after which what was seen before is no evidence any more, and dead letters are read again.
+_STALE_SECONDS = 60.0
+# How many dead letters there were when they were read last, and when.
+_dead: dict[tuple[str, str], tuple[int, float]] = {}
 # When the next look at a study is due in this process: whoever asks for its status every second asks the broker rarely.
 _due: dict[tuple[str, str, str], float] = {}
 
@@ -83,34 +88,52 @@ def _look(store: Store, settings: Settings, study_id: str) -> None:
     if study is None or study["state"] != "RUNNING" or study.get("queue") not in LANES:
         return
     quick = settings.model_copy(update={"connect_seconds": min(settings.connect_seconds, _INTEREST_SECONDS)})
-    with broker.channel(quick, "warren status") as channel:
+    with quiet_driver(), broker.channel(quick, "warren status") as channel:
 
         def waiting(queue: str) -> int:
             return int(channel.queue_declare(queue, passive=True).method.message_count)
 
-        if waiting(DEAD_QUEUE):
+        if (dead := waiting(DEAD_QUEUE)) and _is_news(settings, store, dead):
             tell_studies(broker.dead_letters(channel), store)
         queued = any(waiting(queue) for queue in {study["queue"], *([GPU_QUEUE] if study.get("gpu_trials") else [])})
     published = study.get("submitted_at") is not None and study["publications"] == study["generation"]
-    # The documents, not the count, which a worker that vanished may have left too low.
-    counted = None if queued or not published else store.recount(study_id)
-    lost = 0
-    if counted is not None and counted["state"] == "RUNNING":
-        progress = counted["progress"]
-        left = counted["n_trials"] - progress["complete"] - progress["failed"] - progress["dead"]
-        lost = left - store.unfinished.trials_in_hand(study_id)
+    lost = 0 if queued or not published else _unseen(store, study)
+    if lost > 0:
+        # A worker that vanished may have left the count too low: the documents prove.
+        lost = _unseen(store, store.recount(study_id))
     if lost <= 0:
         if study.get("missing"):
             store.update_study(study_id, {"$unset": {"missing": ""}})
         return
     moment, before = store.unfinished.moment(), study.get("missing") or {}
-    if before.get("publication") != study["publications"]:
+    old = "at" not in before or (moment - before["at"]).total_seconds() > _STALE_SECONDS
+    if old or before["publication"] != study["publications"]:
         before = {"since": moment, "trials": lost}
     found = {
         "publication": study["publications"],
+        "at": moment,
         "since": before["since"],
         "trials": min(lost, before["trials"]),
         "sure": (moment - before["since"]).total_seconds() >= SURE_SECONDS,
     }
     still = {"publications": study["publications"], "state": "RUNNING"}
     store.update_study(study_id, {"$set": {"missing": found}}, still)
+
+
+def _unseen(store: Store, study: Document | None) -> int:
+    """Count the trials of a study with an empty queue that nobody has in hand; 0 where it does not run."""
+    if study is None or study["state"] != "RUNNING":
+        return 0
+    progress = study["progress"]
+    left: int = study["n_trials"] - progress["complete"] - progress["failed"] - progress["dead"]
+    return left - store.unfinished.trials_in_hand(study["_id"]) if left > 0 else 0
+
+
+def _is_news(settings: Settings, store: Store, dead: int) -> bool:
+    """Say whether so many dead letters are to be read: others than before, or not for a while."""
+    which, moment = (settings.amqp_url, store.url), time.monotonic()
+    before, read_at = _dead.get(which, (0, moment))
+    if dead == before and moment - read_at < _STALE_SECONDS:
+        return False
+    _dead[which] = (dead, moment)
+    return True

@@ -252,7 +252,7 @@ def publish(
         on_away=begin_outage,
     )
     connect = partial(_Session, settings, queue, box, priority, headers, begin_outage)
-    with _quiet_driver():
+    with quiet_driver():
         broker.check(settings)  # every queue is declared now, and the common faults are reported
         box.prime()
         try:
@@ -286,7 +286,7 @@ def _run(settings: Settings, box: Outbox, connect: Callable[[], _Session]) -> No
 
 
 @contextmanager
-def _quiet_driver() -> Iterator[None]:
+def quiet_driver() -> Iterator[None]:
     """Keep pika from reporting each lost connection as a stack of errors; what becomes of it is said here, once."""
     driver = logging.getLogger("pika")
     level = driver.level

@@ -318,14 +318,9 @@ class Unfinished:
         try:
             before = self._collection.find_one({"_id": chunk}) if again else None
             vanished = before["begun"] if before and before["done"] == done else 0
-            note = {
-                "begun": vanished + 1,
-                "done": done,
-                "worker": worker,
-                "held_seconds": held_seconds,
-                "trials": trials,
-            }
-            self._held.update_one({"_id": chunk}, {"$set": note, **_SEEN}, upsert=True)
+            note = {"begun": vanished + 1, "done": done, "trials": trials, "worker": worker}
+            change = {"$set": note | {"held_seconds": held_seconds}, **_SEEN}
+            self._held.update_one({"_id": chunk}, change, upsert=True)
         except PyMongoError as exc:
             raise self._explain(exc) from exc
         return int(vanished)
@@ -351,8 +346,7 @@ class Unfinished:
     def trials_in_hand(self, study_id: str) -> int:
         """Return how many trials of a study had no result when the workers began that have them in hand.
 
-        A worker that vanished counts until it has not been heard of for so long that its broker has taken its chunk
-        back.
+        A worker that vanished counts until its broker must have taken the chunk back.
         """
         mine = {"_id": {"$gte": f"{study_id}/", "$lt": f"{study_id}0"}}
         return sum(int(one["trials"]) for one in self._in_hand(mine))

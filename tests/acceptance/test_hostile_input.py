@@ -30,7 +30,7 @@ from servers import Urls
 from sklearn.tree import DecisionTreeClassifier
 
 from producer import submit
-from tuning.broker import channel
+from tuning.broker import DATABASE_HEADER, channel
 from tuning.names import CHUNKS_QUEUE, DEAD_QUEUE, GPU_QUEUE, LANES
 from tuning.settings import load_settings
 from tuning.store import Store
@@ -166,11 +166,27 @@ def test_a_study_is_told_what_was_set_aside_of_it_also_in_another_version(site: 
     )
 
 
-def test_a_message_of_no_study_is_dropped(site: Site) -> None:
-    """Nobody waits for it: it is acknowledged, and comes not even back as a dead letter."""
-    site.channel.basic_publish("", CHUNKS_QUEUE, json.dumps(good()).encode())
-    _, reason = site.dead_letter(b"the next one")
-    assert reason.startswith("body: ")
+def test_a_message_of_no_study_is_given_back_and_set_aside_where_it_names_this_database(site: Site) -> None:
+    body = json.dumps(good(study_id="study-of-nobody-here")).encode()
+    named = pika.BasicProperties(headers={DATABASE_HEADER: site.store.identity()})
+    site.channel.basic_publish("", CHUNKS_QUEUE, body, named)
+    found, reason = site.dead_letter(b"the next one")
+    assert found == body
+    assert "has no study 'study-of-nobody-here'" in reason
+    until(lambda: site.channel.basic_get(DEAD_QUEUE, auto_ack=True)[2] == b"the next one", what="the next came back")
+    site.channel.basic_publish("", CHUNKS_QUEUE, body)
+    until(lambda: "gave back messages of another database" in site.log.read_text(), what="the worker says so")
+    until(lambda: _take(site, body), what="it lies there still")
+
+
+def _take(site: Site, wanted: bytes) -> bool:
+    """Take a message from the queue if it is there."""
+    with channel(load_settings()) as looking:
+        while (found := looking.basic_get(CHUNKS_QUEUE))[0]:
+            if found[2] == wanted:
+                looking.basic_ack(found[0].delivery_tag)
+                return True
+    return False
 
 
 def test_nothing_was_trained_and_nothing_written(site: Site) -> None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from pika.adapters.blocking_connection import BlockingChannel
 from polling import until
 from servers import Urls, rabbitmqctl
 from sklearn.dummy import DummyClassifier
@@ -22,7 +23,7 @@ from tuning.broker import channel
 from tuning.errors import StudyError
 from tuning.messages import decode_chunk
 from tuning.names import CHUNKS_QUEUE, DEAD_QUEUE
-from tuning.settings import Settings
+from tuning.settings import Settings, load_settings
 from tuning.store import Store
 
 X = np.arange(20.0).reshape(10, 2)
@@ -140,9 +141,20 @@ def test_chunks_that_the_broker_sets_aside_are_told_with_its_reason_and_come_bac
     time.sleep(1.0)
     assert study.status().dead == 0, "what is there of the publication before is of no interest"
     with policy(fragile, {"message-ttl": 1}):
+        until(lambda: expires(load_settings()), 30, "the policy is in force")
         study.resume()
         with pytest.raises(StudyError, match="message-ttl"):
             study.wait(timeout=30, progress=False)
+
+
+def expires(settings: Settings) -> bool:
+    """Say whether a message vanishes by itself."""
+    with channel(settings) as opened:
+        opened.confirm_delivery()
+        opened.queue_purge(CHUNKS_QUEUE)
+        opened.basic_publish("", CHUNKS_QUEUE, b"probe")
+        time.sleep(0.1)  # a hundred times as long as it may wait
+        return not opened.queue_declare(CHUNKS_QUEUE, passive=True).method.message_count
 
 
 @contextmanager
@@ -154,14 +166,19 @@ def policy(stack: LocalStack, definition: dict[str, int]) -> Iterator[None]:
         rabbitmqctl(stack, "clear_policy", "test")
 
 
+def waiting(opened: BlockingChannel) -> int:
+    return int(opened.queue_declare(DEAD_QUEUE, passive=True).method.message_count)
+
+
 def test_dead_letters_are_read_as_often_as_one_likes(servers: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(broker, "_MOST_RETURNS", 2)
     with channel(servers) as opened:
+        opened.confirm_delivery()
         for body in (b"1", b"2", b"3"):
             opened.basic_publish("", DEAD_QUEUE, body)
         for _ in range(9):
             assert sorted(letter.body for letter in broker.dead_letters(opened)) == [b"1", b"2", b"3"]
-            assert opened.queue_declare(DEAD_QUEUE, passive=True).method.message_count == 3
+            until(lambda: waiting(opened) == 3, 20, "they are there again")
         returns = [opened.basic_get(DEAD_QUEUE)[1].headers["x-delivery-count"] for _ in range(3)]
     assert max(returns) <= 3, "a fresh copy begins anew"
 
