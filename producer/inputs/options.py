@@ -30,7 +30,7 @@ def check_name(name: str | None, estimators: Iterable[Any]) -> str:
         raise InputError(f"name={name!r}: pass text of 1 to {LONGEST_NAME} characters")
     # Arguments of a command hold halves of characters for bytes that are no text.
     if any(letter == "\x00" or "\ud800" <= letter <= "\udfff" for letter in name):
-        raise InputError(f"name={ascii(name)}: pass text in Unicode, without a NUL; a terminal's locale may be wrong")
+        raise InputError(f"name={name!a}: pass text in Unicode, without a NUL; a terminal's locale may be wrong")
     return name.strip()
 
 
