@@ -1,9 +1,10 @@
 """``python -m producer`` is the command ``warren``."""
 
+import os
 import sys
 from importlib.util import find_spec
 
-if __name__ == "__main__" and not sys.flags.safe_path:
+if __name__ == "__main__" and not sys.flags.safe_path and (sys.path[0] == "" or sys.path[0] == os.getcwd()):  # noqa: PTH109
     # As in `worker.__main__`: nothing comes from the working folder, unless that is a clone which is not installed.
     _folder = sys.path.pop(0)
     _found = find_spec("tuning")

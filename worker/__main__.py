@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.util import find_spec
 
-if __name__ == "__main__" and not sys.flags.safe_path:
+if __name__ == "__main__" and not sys.flags.safe_path and (sys.path[0] == "" or sys.path[0] == os.getcwd()):  # noqa: PTH109
     # `python -m` imports from the working folder first, where a random.py is the user's. Only a clone that is not
     # installed needs it.
     _folder = sys.path.pop(0)
@@ -14,7 +15,6 @@ if __name__ == "__main__" and not sys.flags.safe_path:
         sys.path.insert(0, _folder)
 
 import logging
-import os
 import signal
 from types import FrameType
 

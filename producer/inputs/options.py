@@ -28,13 +28,9 @@ def check_name(name: str | None, estimators: Iterable[Any]) -> str:
         return "+".join(dict.fromkeys(type(one).__name__ for one in estimators))[:LONGEST_NAME]
     if not isinstance(name, str) or not name.strip() or len(name) > LONGEST_NAME:
         raise InputError(f"name={name!r}: pass text of 1 to {LONGEST_NAME} characters")
-    try:
-        name.encode()
-    except UnicodeEncodeError as exc:
-        raise InputError(
-            f"name={name!r}: its character {exc.start + 1} is half of one (a lone surrogate), which no text in Unicode "
-            "holds; was it read with another encoding?"
-        ) from None
+    # Arguments of a command hold halves of characters for bytes that are no text.
+    if any(letter == "\x00" or "\ud800" <= letter <= "\udfff" for letter in name):
+        raise InputError(f"name={name!a}: pass text in Unicode, without a NUL; a terminal's locale may be wrong")
     return name.strip()
 
 
