@@ -83,7 +83,7 @@ def test_a_wrong_password_is_said_without_it(servers: Settings) -> None:
     ],
 )
 def test_a_url_that_names_no_database_is_refused_without_its_password(url: str) -> None:
-    with pytest.raises(InputError, match=r"MONGO_URL .* can't be used: write mongodb://") as caught:
+    with pytest.raises(InputError, match=r"MONGO_URL .* can't be used.*[ :]write mongodb://") as caught:
         Store(Settings(MONGO_URL=url))
     assert "secret" not in str(caught.value)
     assert "sec@ret" not in str(caught.value)

@@ -33,6 +33,7 @@ from sklearn.dummy import DummyClassifier
 from producer import Cluster, Study, submit
 from producer.cluster.connection import Connection
 from producer.cluster.forwarding import Forwarding
+from producer.stack.ports import free_ports
 from tuning.broker import channel
 from tuning.errors import ClusterError
 from tuning.names import CHUNKS_QUEUE
@@ -93,6 +94,12 @@ def submitted(name: str) -> Study:
     return submit(DummyClassifier(), {"random_state": list(range(12))}, X, y, cv=2, n_chunks=12, name=name)
 
 
+def listens(port: int | None) -> bool:
+    """Whether somebody does, without a connection that would be forwarded."""
+    assert port is not None
+    return free_ports(1, (port,)) != (port,)
+
+
 def waiting_chunks() -> int:
     with channel(load_settings()) as opened:
         return int(opened.queue_declare(CHUNKS_QUEUE, passive=True).method.message_count)
@@ -118,6 +125,22 @@ def test_a_study_is_followed_through_forwarded_ports_and_dropped_connections_cos
         assert (len(results), set(results["state"]), set(results["attempts"])) == (12, {"COMPLETE"}, {1})
     assert {name: os.environ[name] for name in before} == before
     assert {"rabbitmq-0", "mongodb-0"} == set(fake.dialled)
+
+
+def test_connections_end_in_any_order_and_with_their_variable(fake: FakeCluster) -> None:
+    before = {name: os.environ[name] for name in ("AMQP_URL", "MONGO_URL")}
+    first = Cluster().connect()
+    second = Cluster().connect()
+    first.close()
+    assert os.environ["AMQP_URL"] == second.amqp_url
+    # The notebook's cell once more.
+    lost = urlsplit(second.amqp_url).port
+    second = Cluster().connect()
+    until(lambda: not listens(lost), what="the one that no variable holds has ended")
+    assert os.environ["AMQP_URL"] == second.amqp_url
+    assert listens(urlsplit(second.amqp_url).port)
+    second.close()
+    assert {name: os.environ[name] for name in before} == before
 
 
 def test_a_pod_that_is_replaced_is_found_by_the_next_connection(fake: FakeCluster) -> None:
