@@ -132,3 +132,22 @@ def test_make_looks_for_a_broker_where_one_is_needed() -> None:
     assert "scripts/setup.sh --servers" in runs("demo")
     assert "scripts/setup.sh --servers" in runs("test")
     assert "--servers" not in runs("lint")
+
+
+@pytest.mark.parametrize("script", ["setup.sh", "debian13.sh", "env.sh"])
+def test_a_script_of_ours_holds_what_shellcheck_asks(script: str) -> None:
+    if (shellcheck := shutil.which("shellcheck")) is None:
+        pytest.skip("no shellcheck here: Debian calls the package shellcheck")
+    done = subprocess.run([shellcheck, str(ROOT / "scripts" / script)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout
+
+
+def test_only_root_makes_a_chroot_and_whoever_is_not_is_told(machine: Machine) -> None:
+    env = {"PATH": str(machine.bin), "DEBIAN_ROOT": str(machine.bin.parent / "chroot")}
+    command = [str(shutil.which("bash")), str(ROOT / "scripts/debian13.sh")]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (1, "debian13: only root can make a chroot: sudo make test-debian13\n")
+
+
+def test_a_chroot_gets_its_packages_from_where_the_machine_does() -> None:
+    assert "://" not in (ROOT / "scripts/debian13.sh").read_text()
