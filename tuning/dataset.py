@@ -76,7 +76,7 @@ def dataset_parts(dataset: Dataset) -> dict[str, NDArray[Any]]:
     elif hasattr(X, "iloc"):
         from tuning import frames
 
-        parts = {"X_arrow": frames.frame_to_arrow(X), **frames.index_parts("X_index", X.index)}
+        parts = frames.matrix_parts(X)
     elif X.dtype == object:
         from tuning import frames
 

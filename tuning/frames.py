@@ -261,6 +261,18 @@ def index_parts(name: str, index: pd.Index[Any]) -> dict[str, NDArray[np.uint8]]
 # ----------------------------------------------------------------------- parts of a dataset
 
 
+def matrix_parts(X: pd.DataFrame) -> dict[str, NDArray[Any]]:
+    """Take an X apart that is a frame: columns, row labels and what the row of column names is called, if anything.
+
+    Raises
+    ------
+    UnfitColumnError
+        It holds what can't travel.
+    """
+    called = {} if X.columns.name is None else {"X_columns": np.array(to_text(X.columns.name))}
+    return {"X_arrow": frame_to_arrow(X), **index_parts("X_index", X.index), **called}
+
+
 def texts_to_arrow(texts: NDArray[Any]) -> NDArray[np.uint8]:
     """Return a flat array of texts, and marks of missing ones, as an Arrow stream."""
     return frame_to_arrow(pd.DataFrame({"text": pd.Series(texts, dtype=object)}))
@@ -287,6 +299,8 @@ def read_matrix(parts: dict[str, NDArray[Any]]) -> Any:
     found = arrow_to_frame(parts["X_arrow"])
     if "X_index" in parts:
         found.index = arrow_to_index(parts["X_index"])
+    if "X_columns" in parts:
+        found.columns.name = from_text(parts["X_columns"].item())
     return found
 
 
@@ -305,7 +319,7 @@ def target_parts(y: Any) -> dict[str, NDArray[Any]]:
     if isinstance(y, np.ndarray):
         return {"y_arrow": array_to_arrow(y)}
     if isinstance(y, pd.DataFrame):
-        frame, note = y, {"kind": "frame"}
+        frame, note = y, {"kind": "frame", "name": to_text(y.columns.name)}
     elif isinstance(y, pd.Series):
         frame, note = y.to_frame(0), {"kind": "series", "name": to_text(y.name)}
     else:
@@ -326,6 +340,7 @@ def read_target(parts: dict[str, NDArray[Any]]) -> Any:
         case "array":
             return _to_array(frame, note)
         case "frame":
+            frame.columns.name = from_text(note["name"])
             return frame
         case "series":
             return frame.iloc[:, 0].rename(from_text(note["name"]))

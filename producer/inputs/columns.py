@@ -11,7 +11,7 @@ import pandas as pd
 
 from producer.inputs.text import listing
 from tuning import frames
-from tuning.cells import UnfitObjectError
+from tuning.cells import UnfitObjectError, to_text
 from tuning.dataset import Dataset, dataset_parts, read_dataset, write_parts
 from tuning.errors import InputError
 
@@ -44,7 +44,16 @@ def checked_frame(frame: pd.DataFrame, where: str) -> pd.DataFrame:
     if any(not isinstance(name, (str, int)) for name in names):
         bare = bare.set_axis([int(name) for name in names], axis=1)
     check_labels(bare.index, where)
+    check_name(bare.columns.name, f"the row of {where}'s column names", f"{where}.rename_axis(columns=None)")
     return bare
+
+
+def check_name(name: Any, where: str, way_out: str) -> None:
+    """Refuse what a Series or an index is called, if that is not plain."""
+    try:
+        to_text(name)
+    except UnfitObjectError as exc:
+        raise InputError(f"{where} has a name of type {exc}, which can't travel: {way_out} has none") from None
 
 
 def check_column(column: pd.Series[Any], where: str, way_out: str) -> None:

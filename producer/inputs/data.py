@@ -16,7 +16,7 @@ import scipy.sparse
 from numpy.typing import NDArray
 from sklearn.utils.multiclass import type_of_target
 
-from producer.inputs.columns import check_carried, check_column, check_labels, checked_frame, is_long
+from producer.inputs.columns import check_carried, check_column, check_labels, check_name, checked_frame, is_long
 from producer.inputs.estimators import Candidates, needs_y, takes_weights
 from producer.inputs.parameters import LIBRARIES, library
 from producer.inputs.text import listing, short
@@ -59,7 +59,8 @@ class Prepared(NamedTuple):
             What `tuning.dataset.dataset_parts` made of the dataset.
         """
         rows = self.dataset.X.index if isinstance(self.dataset.X, pd.DataFrame) else None
-        kept = {name: part for name, part in parts.items() if name != "X_index" or not _is_count(rows)}
+        nothing = {"X_columns"} | ({"X_index"} if _is_count(rows) else set())
+        kept = {name: part for name, part in parts.items() if name not in nothing}
         if self.y is not None and _is_flat(self.dataset.y, self.y, rows):
             kept = {name: part for name, part in kept.items() if not name.startswith("y")} | {"y": self.y}
         return None if kept.keys() == parts.keys() else digest(kept)
@@ -275,10 +276,7 @@ def _as_sent(y: Any, target: NDArray[Any]) -> Target:
     if isinstance(y, pd.Series):
         check_column(y, "y", "y.astype(str)")
         check_labels(y.index, "y")
-        try:
-            to_text(y.name)
-        except UnfitObjectError as exc:
-            raise InputError(f"y has a name of type {exc}: y.rename(None) has none") from None
+        check_name(y.name, "y", "y.rename(None)")
         return y
     if isinstance(y, pd.api.extensions.ExtensionArray):
         return y

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from acceptance.conftest import StartWorker
+from catboost import CatBoostClassifier
 from fitted import assert_same, both
 from polling import until
 from servers import Urls
@@ -283,3 +284,21 @@ def test_what_a_worker_can_not_be_told_is_refused_before_anything_is_published()
     with pytest.raises(InputError, match="a callable can't travel"):
         search(scoring=lambda estimator, X, y: 1.0).fit(X, Y)
     assert len(Study.list()) == before
+
+
+# --------------------------------------------------------------------------------- data as sent
+
+
+@pytest.mark.usefixtures("stack")
+def test_dates_and_labels_in_a_frame_are_as_in_scikit_learn() -> None:
+    days = pd.date_range("2020", periods=120, tz="Europe/Berlin")
+    mixed = pd.Series(np.resize(np.array(["x", 1, None], dtype=object), 120), index=days, dtype=object)
+    frame = pd.DataFrame(X, columns=list("abcdef"), index=days).assign(day=days, mixed=mixed)
+    y = pd.DataFrame({"label": np.array(["no", "yes"], dtype=object)[Y]}, index=days)
+    numbers = make_column_transformer((StandardScaler(), list("abcdef")))
+    pair = both(Pipeline([("numbers", numbers), ("clf", TREE)]), {"clf__max_depth": [1, 3]}, frame, y)
+    assert_same(pair, frame, y)
+    own = CatBoostClassifier(iterations=5, learning_rate=0.5, thread_count=1, verbose=0, allow_writing_files=False)
+    pair = both(own, {"depth": [2, 3]}, frame[list("abcdef")], y)
+    assert pair.ours.cv_results_["mean_test_score"].tolist() == pair.theirs.cv_results_["mean_test_score"].tolist()
+    assert pair.ours.best_score_ > 0.6

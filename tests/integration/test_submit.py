@@ -126,7 +126,7 @@ def test_studies_of_a_list_share_a_connection_until_the_last_is_gone(servers: Se
 def test_data_and_splits_are_stored_once_whoever_submits_them(servers: Settings, store: Store) -> None:
     first = submit_trees()
     submit_trees(grid={"max_depth": [7]})
-    submit(LogisticRegression(), {"C": [1.0, 2.0]}, X.copy(), list(Y), cv=3)
+    submit(LogisticRegression(), {"C": [1.0, 2.0]}, X.copy(), Y.copy(), cv=3)
     assert sorted(file["metadata"]["kind"] for file in files(store)) == ["dataset", "splits"]
     objective = stored(store, first)["objective"]
     assert {file["filename"] for file in files(store)} == {objective["dataset"], objective["splits"]}
