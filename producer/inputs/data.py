@@ -20,7 +20,6 @@ from producer.inputs.columns import check_carried, check_column, check_labels, c
 from producer.inputs.estimators import Candidates, needs_y, takes_weights
 from producer.inputs.parameters import LIBRARIES, library
 from producer.inputs.text import listing, short
-from tuning.cells import UnfitObjectError, to_text
 from tuning.dataset import Dataset, Matrix, Target, digest
 from tuning.errors import InputError
 
