@@ -60,6 +60,8 @@ def test_whatever_a_training_process_started_ends_with_it(how: str, start_worker
         alone = [pid for pid in started if _lives(pid) and os.getsid(pid) != keeper.pid]
         started = [pid for pid in started if pid not in alone]
         keeper.send_signal(signal.SIGKILL)
+        for pid in alone:
+            os.kill(pid, signal.SIGKILL)
     until(lambda: not any(map(_lives, started)), 20, "all are gone")
     if how != "worker killed":
         assert not [one for one in psutil.Process(worker.pid).children() if one.status() == psutil.STATUS_ZOMBIE]
