@@ -76,7 +76,9 @@ def used(draws: int) -> np.random.RandomState:
 
 
 @pytest.mark.parametrize(
-    "value", [{0, 1}, set(), {"b", "a"}, {(0, "x"), None, 1.5, True}, frozenset({2, 3}), frozenset()], ids=repr
+    "value",
+    [{0, 1}, set(), {"b", "a"}, {(0, "x"), None, 1.5, True}, frozenset({2, 3}), frozenset()],
+    ids=["numbers", "empty", "text", "mixed", "frozen", "frozen and empty"],  # repr is another in each process
 )
 def test_a_set_comes_back_as_it_was(value: Any) -> None:
     back = there_and_back(value)
