@@ -203,6 +203,7 @@ def _begin(store: Store, settings: Settings, study_id: str, ride: Patience) -> D
                 "finished_at": None,
                 "submitted_at": None,
                 "dead_letters": [],
+                "dead_chunks": [],
                 "progress.dead": 0,
             },
         },

@@ -17,6 +17,8 @@ from tuning.store import Store
 # Letters that a study keeps, and trial numbers that each names: two megabytes of a document that holds sixteen.
 _MOST_LETTERS = 200
 _MOST_NUMBERS = 1000
+# Chunks whose names it keeps: two megabytes more.
+_MOST_CHUNKS = 100_000
 
 
 def tell_studies(letters: Iterable[DeadLetter], store: Store) -> None:
@@ -32,15 +34,26 @@ def tell_studies(letters: Iterable[DeadLetter], store: Store) -> None:
     StoreError
     """
     own = store.identity()
+    studies: dict[str, Document] = {}
     for letter in letters:
         if letter.told or letter.database not in {own, None} or (address := address_of(letter.body)) is None:
+            continue
+        if address.study_id not in studies:
+            studies[address.study_id] = store.study(address.study_id, ("publications", "dead_chunks")) or {}
+        study = studies[address.study_id]
+        # One that has been published again since is of no interest. Most were told when they were read before.
+        if study.get("publications") != address.generation or _name_of(address) in study.get("dead_chunks", ()):
             continue
         done = store.trials.finished_numbers(address.study_id, address.numbers)
         left = replace(address, numbers=[number for number in address.numbers if number not in done])
         if left.numbers:
             update, only_if = letter_of(left, letter.reason)
-            # One that has been published again since is of no interest.
             store.update_study(left.study_id, update, only_if | {"publications": left.generation})
+
+
+def _name_of(address: Address) -> str:
+    """Return what a study calls a chunk among its dead ones."""
+    return f"{address.generation}/{address.index}"
 
 
 def letter_of(address: Address, reason: str) -> tuple[Document, Document]:
@@ -53,16 +66,24 @@ def letter_of(address: Address, reason: str) -> tuple[Document, Document]:
     reason : str
         Why it can't be evaluated.
     """
-    one = {"generation": address.generation, "index": address.index}
-    letter = {**one, "numbers": address.numbers[:_MOST_NUMBERS], "reason": reason}
+    letter = {
+        "generation": address.generation,
+        "index": address.index,
+        "numbers": address.numbers[:_MOST_NUMBERS],
+        "reason": reason,
+    }
     update = {
-        # A study's document has room for so many.
-        "$push": {"dead_letters": {"$each": [letter], "$slice": _MOST_LETTERS}},
+        "$push": {
+            # A study's document has room for so many; of all others it keeps the names, so that each counts once.
+            "dead_letters": {"$each": [letter], "$slice": _MOST_LETTERS},
+            "dead_chunks": _name_of(address),
+        },
         "$inc": {"progress.dead": len(address.numbers)},
     }
     only_if = {
         # Once: the message may come again, if this worker dies before it has set it aside.
-        "dead_letters": {"$not": {"$elemMatch": one}},
+        "dead_chunks": {"$ne": _name_of(address)},
+        f"dead_chunks.{_MOST_CHUNKS - 1}": {"$exists": False},
         # Anybody can write an address: it must be one that the study may have published, and waits for.
         "publications": {"$gte": address.generation},
         "generation": {"$lte": address.generation},

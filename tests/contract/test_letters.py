@@ -1,0 +1,48 @@
+"""What studies are told of dead letters, on a real server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from contract.documents import STUDY, study
+from pydantic_core import to_json
+
+from tuning import letters
+from tuning.broker import DeadLetter
+from tuning.letters import tell_studies
+from tuning.store import Store
+
+
+def letter(index: int, *, study_id: str = STUDY, generation: int = 1) -> DeadLetter:
+    about = {"study_id": study_id, "generation": generation, "index": index, "trials": [{"number": index}]}
+    return DeadLetter(body=to_json(about), database=None, reason="its queue was full", told=False)
+
+
+def test_a_study_counts_each_dead_letter_once_however_many_it_keeps(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(letters, "_MOST_LETTERS", 2)
+    store.create_study(study(publications=1))
+    for _ in range(3):  # whoever follows reads them again and again
+        tell_studies([letter(index) for index in range(5)], store)
+    told = store.study(STUDY) or {}
+    assert told["progress"]["dead"] == 5
+    assert [one["index"] for one in told["dead_letters"]] == [0, 1]
+
+
+def test_dead_letters_that_are_known_cost_a_look_at_their_study(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    store.create_study(study(publications=2))
+    known = [letter(index, generation=2) for index in range(5)]
+    tell_studies(known, store)
+    calls: list[str] = []
+
+    def counted(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *given: (calls.append(name), call(*given))[1]
+
+    for name in ("study", "update_study"):
+        monkeypatch.setattr(store, name, counted(name, getattr(store, name)))
+    # Nobody waits for those of a publication before, nor for those of a study that is gone.
+    tell_studies([*known, letter(9), letter(0, study_id="gone"), letter(1, study_id="gone")], store)
+    assert calls == ["study", "study"]
