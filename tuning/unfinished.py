@@ -12,6 +12,7 @@ that is, when it was last seen, and how many in a row have begun it with nothing
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
@@ -20,7 +21,7 @@ from typing import Any
 import pymongo
 from pymongo import WriteConcern
 from pymongo.collection import Collection
-from pymongo.errors import PyMongoError
+from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from tuning.documents import Document
 from tuning.errors import StoreError
@@ -325,10 +326,13 @@ class Unfinished:
             raise self._explain(exc) from exc
         return int(vanished)
 
-    def chunk_held(self, chunk: str, worker: str) -> None:
-        """Note that a worker still has a chunk in hand."""
+    def chunk_held(self, chunk: str, worker: str, held_seconds: float, *, trials: int = 1) -> None:
+        """Note that a worker still has a chunk in hand; parameters as for `chunk_begins`."""
+        # Anew where the note is gone: a server that took over may not have it, or who had the chunk before removed it.
+        note = {"begun": 1, "done": 0, "trials": trials, "held_seconds": held_seconds}
         try:
-            self._held.update_one({"_id": chunk, "worker": worker}, _SEEN)
+            with suppress(DuplicateKeyError):  # another worker has it in hand too
+                self._held.update_one({"_id": chunk, "worker": worker}, _SEEN | {"$setOnInsert": note}, upsert=True)
         except PyMongoError as exc:
             raise self._explain(exc) from exc
 
@@ -368,7 +372,7 @@ class Unfinished:
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
     def chunk_lost(self, chunk: str, worker: str, last_result_at: datetime | None, *, blamed: bool) -> Losses:
-        """Note that a worker has lost its training process with a chunk before a trial began.
+        """Note that a worker has lost its training process with a chunk before a trial began; return all such losses.
 
         Parameters
         ----------
@@ -378,11 +382,6 @@ class Unfinished:
             data and libraries are well.
         blamed : bool
             Whether the chunk may be at fault; not where somebody killed the process.
-
-        Returns
-        -------
-        Losses
-            With this one.
         """
         name = {"_id": f"{chunk}/lost"}
         try:

@@ -60,7 +60,8 @@ class Hold:
         """Note now and then that it is still in hand."""
         if time.monotonic() - self._noted_at >= _NOTE_SECONDS:
             self._noted_at = time.monotonic()
-            self._retry(self._unfinished.chunk_held, name_of(chunk), self._worker)
+            name, trials = name_of(chunk), len(chunk.trials)
+            self._retry(self._unfinished.chunk_held, name, self._worker, self._seconds, trials=trials)
 
     def end(self, chunk: Chunk) -> None:
         """Let it go."""

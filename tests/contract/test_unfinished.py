@@ -74,13 +74,26 @@ def test_a_chunk_is_held_by_whoever_began_it_last_until_that_ends_or_is_not_hear
     assert store.unfinished.trials_in_hand(STUDY) == 3
     assert store.unfinished.holders() == {"first", "another study's"}
     begins(store, chunk, 0, "second")
-    store.unfinished.chunk_held(chunk, "first")
+    store.unfinished.chunk_held(chunk, "first", 60.0)
     store.unfinished.chunk_ends(chunk, "first")
     assert store.unfinished.holders() == {"second", "another study's"}, "the first has lost it, whatever it says since"
     store.unfinished.chunk_ends(chunk, "second")
     assert store.unfinished.trials_in_hand(STUDY) == 0
     store.unfinished.chunk_begins(chunk, 0, "vanished", 0.001, again=False)
     until(lambda: not store.unfinished.trials_in_hand(STUDY), what="it is not heard of")
+
+
+def test_a_chunk_in_hand_is_noted_again_where_its_note_is_gone(store: Store) -> None:
+    chunk = f"{STUDY}/1/0"
+    begins(store, chunk, 0, "second", again=False)
+    begins(store, chunk, 0, "first")  # its word was late: the broker has taken the chunk from it
+    store.unfinished.chunk_ends(chunk, "first")
+    assert store.unfinished.holders() == set()
+    store.unfinished.chunk_held(chunk, "second", 60.0, trials=3)
+    assert store.unfinished.holders() == {"second"}
+    assert store.unfinished.trials_in_hand(STUDY) == 3
+    store.unfinished.chunk_ends(chunk, "second")
+    assert store.unfinished.trials_in_hand(STUDY) == 0
 
 
 def test_losses_before_a_trial_are_counted_by_worker_until_the_study_gets_on(store: Store) -> None:

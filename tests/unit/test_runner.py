@@ -85,7 +85,7 @@ class Kept:
             keep_folds=lambda _: None,
             abandon=lambda *_: None,
             chunk_begins=lambda *_, **__: 0,
-            chunk_held=lambda *_: None,
+            chunk_held=lambda *_, **__: None,
             chunk_ends=lambda *_: None,
             chunk_lost=self.lose,
             holders=lambda: set(self.busy),
