@@ -179,12 +179,14 @@ class Follower:
     def _tell(self, status: Status) -> None:
         """Say which trials no worker can use; raise where no others are left, or nothing is left of them."""
         gone = [text for text in (status.dead_text, status.lost_text) if text]
-        if gone and status.done + status.dead + status.lost >= status.total:
+        all_gone = status.done + status.dead + status.lost >= status.total
+        if gone and all_gone and (status.lost_for_certain or not status.lost):
             raise StudyError(f"study {self._id}: {'. '.join(gone)}")
+        others = "" if all_gone else ". The others go on"
         if status.dead > self._told_dead:
-            logger.warning("study %s: %s. The others go on", self._id, status.dead_text)
+            logger.warning("study %s: %s%s", self._id, status.dead_text, others)
         if status.lost > self._told_lost:
-            logger.warning("study %s: %s. The others go on", self._id, status.lost_text)
+            logger.warning("study %s: %s%s", self._id, status.lost_text, others)
         self._told_dead, self._told_lost = status.dead, status.lost
 
     def _tell_versions(self, status: Status) -> None:

@@ -3,7 +3,9 @@
 The evidence is exact, as far as there is any. What is done, the trials' documents say; what is in the queue, the
 broker; what a worker has in hand, its note in the database (`tuning.unfinished`), which outlives a worker that vanished
 until its broker must have taken the chunk back. A chunk on its way between the two shows in neither for a moment: so a
-trial is lost only where nothing is seen of it at every look for half a minute.
+trial counts as lost only where nothing is seen of it at every look for half a minute. What the broker gave to an idle
+worker whose machine had just died shows in neither until the broker notices: as long as that may take, and somebody
+listens, it is told and nobody gives up.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import logging
 import time
 from datetime import datetime, timedelta
+from typing import Any
 
 from producer.publisher import quiet_driver
 from tuning import broker
@@ -28,6 +31,9 @@ STILL_SECONDS = 10.0
 LOOK_SECONDS = 10.0
 # Seconds that nothing is seen of trials before they count as lost.
 SURE_SECONDS = 25.0
+# Heartbeats after which the broker has taken back what it gave to a listener that had vanished by then: it goes by no
+# note, so while somebody listens nothing is certain before.
+_HEARTBEATS = 3
 # Seconds to wait for a broker that is asked out of interest, and until one that was away is asked again.
 _INTEREST_SECONDS = 2.0
 _AWAY_SECONDS = 60.0
@@ -90,12 +96,14 @@ def _look(store: Store, settings: Settings, study_id: str) -> None:
     quick = settings.model_copy(update={"connect_seconds": min(settings.connect_seconds, _INTEREST_SECONDS)})
     with quiet_driver(), broker.channel(quick, "warren status") as channel:
 
-        def waiting(queue: str) -> int:
-            return int(channel.queue_declare(queue, passive=True).method.message_count)
+        def seen(queue: str) -> Any:
+            return channel.queue_declare(queue, passive=True).method
 
-        if (dead := waiting(DEAD_QUEUE)) and _is_news(settings, store, dead):
+        if (dead := int(seen(DEAD_QUEUE).message_count)) and _is_news(settings, store, dead):
             tell_studies(broker.dead_letters(channel), store)
-        queued = any(waiting(queue) for queue in {study["queue"], *([GPU_QUEUE] if study.get("gpu_trials") else [])})
+        queues = [seen(queue) for queue in {study["queue"], *([GPU_QUEUE] if study.get("gpu_trials") else [])}]
+    queued = any(one.message_count for one in queues)
+    patience = _HEARTBEATS * settings.heartbeat_seconds if any(one.consumer_count for one in queues) else 0.0
     published = study.get("submitted_at") is not None and study["publications"] == study["generation"]
     lost = 0 if queued or not published else _unseen(store, study)
     if lost > 0:
@@ -109,12 +117,14 @@ def _look(store: Store, settings: Settings, study_id: str) -> None:
     old = "at" not in before or (moment - before["at"]).total_seconds() > _STALE_SECONDS
     if old or before["publication"] != study["publications"]:
         before = {"since": moment, "trials": lost}
+    age = (moment - before["since"]).total_seconds()
     found = {
         "publication": study["publications"],
         "at": moment,
         "since": before["since"],
         "trials": min(lost, before["trials"]),
-        "sure": (moment - before["since"]).total_seconds() >= SURE_SECONDS,
+        "sure": age >= SURE_SECONDS,
+        "certain": age >= max(SURE_SECONDS, patience),
     }
     still = {"publications": study["publications"], "state": "RUNNING"}
     store.update_study(study_id, {"$set": {"missing": found}}, still)

@@ -63,6 +63,8 @@ class Status:
     lost : int
         Trials that are neither done, nor in the queue, nor with a worker: the broker has removed them
         (`producer.missing`).
+    lost_for_certain : bool
+        Whether no worker that vanished can have those any more.
     """
 
     id: str
@@ -85,6 +87,7 @@ class Status:
     dead_reasons: tuple[str, ...] = ()
     versions: tuple[str, str] = ("", "")
     lost: int = 0
+    lost_for_certain: bool = False
 
     @property
     def done(self) -> int:
@@ -129,10 +132,15 @@ class Status:
         if not self.lost:
             return ""
         are = "1 trial is" if self.lost == 1 else f"{self.lost:,} trials are"
+        unless = (
+            ""
+            if self.lost_for_certain
+            else ". Unless a worker that has just vanished got them: the broker then takes them back within minutes"
+        )
         return (
             f"{are} neither done, nor in the queue, nor with a worker: the broker has removed them (a purge, a queue "
             f"that was deleted, a policy, or a volume that it lost). study.resume() or `warren resume {self.id}` "
-            "publishes them again"
+            f"publishes them again{unless}"
         )
 
     @classmethod
@@ -162,6 +170,7 @@ class Status:
             dead_reasons=tuple(dict.fromkeys(letter["reason"] for letter in letters)),
             versions=differences(study.get("versions", {}), progress.get("versions", {})),
             lost=_lost(study),
+            lost_for_certain=bool((study.get("missing") or {}).get("certain")),
         )
 
 

@@ -115,6 +115,35 @@ def test_trials_in_hand_are_not_lost_however_long_they_take(servers: Settings, s
         study.wait(timeout=20, progress=False)
 
 
+def test_what_a_worker_got_that_has_just_vanished_is_told_and_waited_for(
+    servers: Settings, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    with channel(servers) as asleep:
+        asleep.basic_qos(prefetch_count=1)
+        asleep.basic_consume(CHUNKS_QUEUE, lambda *_: None)  # it listens, and has noted nothing
+        study = submitted(1)
+        with pytest.raises(TimeoutError):
+            study.wait(timeout=4, progress=False)
+        [said] = [one.getMessage() for one in caplog.records if one.name == "producer.following"]
+        assert "1 trial is neither done" in said
+        assert "worker that has just vanished" in said
+    until(lambda: study.status().lost == 0, what="the broker has taken it back")
+
+
+def test_what_nobody_can_have_is_certainly_lost_although_somebody_listens(servers: Settings, store: Store) -> None:
+    quick = servers.model_copy(update={"heartbeat_seconds": 1})
+    with channel(servers) as idle:
+        study = submitted(1)
+        purged(servers)
+        idle.basic_consume(CHUNKS_QUEUE, lambda *_: None)
+
+        def certain() -> bool:
+            missing._due.clear()
+            return look(store, study.id, quick).lost_for_certain
+
+        until(certain, 20, "the broker would have taken it back")
+
+
 def test_a_broker_that_is_away_is_no_evidence(servers: Settings, store: Store) -> None:
     study = submitted()
     away = servers.model_copy(update={"amqp_url": "amqp://guest:guest@127.0.0.1:1/%2F"})
