@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -44,12 +45,12 @@ class Fleet:
         victim = chance.choice(self.workers)
         what = chance.choice(strokes)
         if what == "training process killed":
-            children = psutil.Process(victim.pid).children() if victim.poll() is None else []
-            if not children:
-                return "nobody trained"
-            children[0].kill()
-        else:
-            victim.send_signal(signal.SIGKILL if what == "worker killed" else signal.SIGTERM)
+            with suppress(psutil.NoSuchProcess, ValueError):  # nobody trains, or has just ended
+                [keeper] = psutil.Process(victim.pid).children()
+                min(keeper.children(), key=psutil.Process.create_time).kill()
+                return what
+            return "nobody trained"
+        victim.send_signal(signal.SIGKILL if what == "worker killed" else signal.SIGTERM)
         return what
 
     def end(self) -> None:
