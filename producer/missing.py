@@ -52,7 +52,8 @@ def stands_still(study: Document) -> bool:
     if study["state"] != "RUNNING" or study.get("submitted_at") is None:
         return False
     moved: datetime = max(study["submitted_at"], study["progress"].get("last_result_at") or study["submitted_at"])
-    return now() - moved > timedelta(seconds=STILL_SECONDS)
+    # A time to come is that of a clock which is ahead, and says nothing.
+    return not timedelta() <= now() - moved <= timedelta(seconds=STILL_SECONDS)
 
 
 def look_closely(store: Store, settings: Settings, study_id: str) -> bool:

@@ -371,28 +371,28 @@ class Unfinished:
             raise self._explain(exc) from exc
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
-    def chunk_lost(self, chunk: str, worker: str, last_result_at: datetime | None, *, blamed: bool) -> Losses:
+    def chunk_lost(self, chunk: str, worker: str, ended: int, *, blamed: bool) -> Losses:
         """Note that a worker has lost its training process with a chunk before a trial began; return all such losses.
 
         Parameters
         ----------
         chunk, worker : str
-        last_result_at : datetime or None
-            When a trial of its study last ended: what was lost before that is forgotten, for where a study gets on its
-            data and libraries are well.
+        ended : int
+            Trials of its study that have ended: what was lost when they were others is forgotten, for where a study
+            gets on its data and libraries are well.
         blamed : bool
             Whether the chunk may be at fault; not where somebody killed the process.
         """
         name = {"_id": f"{chunk}/lost"}
         try:
             found = self._collection.find_one(name) or {}
-            known = found if found.get("last_result_at") == last_result_at else {}
+            known = found if found.get("ended") == ended else {}
             losses = Losses(
                 workers=frozenset({*known.get("workers", ()), *([worker] if blamed else [])}),
                 times=known.get("times", 0) + blamed,
                 killed=known.get("killed", 0) + (not blamed),
             )
-            note = vars(losses) | {"workers": sorted(losses.workers), "last_result_at": last_result_at}
+            note = vars(losses) | {"workers": sorted(losses.workers), "ended": ended}
             self._collection.replace_one(name, note, upsert=True)
         except PyMongoError as exc:
             raise self._explain(exc) from exc

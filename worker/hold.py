@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from datetime import datetime
 
 from tuning.errors import StoreError
 from tuning.messages import Chunk
@@ -70,9 +69,9 @@ class Hold:
         except StoreError as exc:  # the grace is over; it counts as given up in a while
             logger.warning("left a note that a chunk is in hand", extra=which(chunk) | {"reason": str(exc)})
 
-    def lose(self, chunk: Chunk, last_result_at: datetime | None, *, blamed: bool) -> Losses:
+    def lose(self, chunk: Chunk, ended: int, *, blamed: bool) -> Losses:
         """Note that the training process was lost with it before a trial began; see `Unfinished.chunk_lost`."""
-        return self._retry(self._unfinished.chunk_lost, name_of(chunk), self._worker, last_result_at, blamed=blamed)
+        return self._retry(self._unfinished.chunk_lost, name_of(chunk), self._worker, ended, blamed=blamed)
 
     def others(self) -> set[str]:
         """Return the other workers that have a chunk in hand."""

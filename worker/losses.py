@@ -55,9 +55,11 @@ class Losses:
 
     def count(self, chunk: Chunk, lost: ChildLostError) -> Outcome:
         """Count a loss, and say what becomes of the chunk."""
-        study = self._retry(self._store.study, chunk.study_id, ("progress.last_result_at",)) or {}
-        last_result_at = study.get("progress", {}).get("last_result_at")
-        losses = self._hold.lose(chunk, last_result_at, blamed=not lost.killed)
+        study = self._retry(self._store.study, chunk.study_id, ("progress.complete", "progress.failed")) or {}
+        progress = study.get("progress", {})
+        # Counted, for the times of results are those of their workers' clocks.
+        ended = progress.get("complete", 0) + progress.get("failed", 0)
+        losses = self._hold.lose(chunk, ended, blamed=not lost.killed)
         about = which(chunk) | {"reason": str(lost), "times": losses.times, "killed": losses.killed}
         logger.warning("lost the training process before a trial began", extra=about)
         untried = self._hold.others() - losses.workers

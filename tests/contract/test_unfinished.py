@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import datetime
 from typing import Any
 
 import pytest
@@ -97,10 +96,10 @@ def test_a_chunk_in_hand_is_noted_again_where_its_note_is_gone(store: Store) -> 
 
 
 def test_losses_before_a_trial_are_counted_by_worker_until_the_study_gets_on(store: Store) -> None:
-    chunk, before, later = f"{STUDY}/1/0", None, now()
+    chunk, before, later = f"{STUDY}/1/0", 0, 1
 
-    def lost(worker: str, at: datetime | None, *, blamed: bool = True) -> tuple[set[str], int, int]:
-        found = store.unfinished.chunk_lost(chunk, worker, at, blamed=blamed)
+    def lost(worker: str, ended: int, *, blamed: bool = True) -> tuple[set[str], int, int]:
+        found = store.unfinished.chunk_lost(chunk, worker, ended, blamed=blamed)
         return set(found.workers), found.times, found.killed
 
     assert lost("a", before) == ({"a"}, 1, 0)

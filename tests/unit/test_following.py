@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any, cast
 
 import pytest
 
 from producer import following, outage
 from producer.following import Follower
+from producer.missing import stands_still
 from producer.status import Status
 from tuning.counts import no_counts
 from tuning.documents import Document, now
@@ -120,6 +122,26 @@ def test_a_study_of_which_only_those_are_left_is_not_waited_for() -> None:
     letters = [{"generation": 1, "index": 3, "numbers": [6, 7], "reason": "no such class"}]
     with pytest.raises(StudyError, match=r"^study trees: trials 6 and 7 can't be evaluated by any worker: no such"):
         follow(Looks(document(3), document(8, dead=2, dead_letters=letters)))
+
+
+@pytest.mark.parametrize(("seconds", "still"), [(-3.0, False), (-60.0, True), (3600.0, True)])
+def test_a_study_seems_to_move_only_where_its_last_result_is_fresh(seconds: float, still: bool) -> None:
+    one = document(3, submitted_at=now() - timedelta(hours=1))
+    one["progress"]["last_result_at"] = now() + timedelta(seconds=seconds)  # by its worker's clock, which may be ahead
+    assert stands_still(one) is still
+
+
+def test_trials_that_a_vanished_worker_may_have_are_told_and_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+    gone = {"trials": 7, "publication": 1, "sure": True, "certain": False}
+    lost = document(3, publications=1, missing=gone)
+    follow(Looks(lost, lost, document(10)))
+    [said] = [record.getMessage() for record in caplog.records]
+    assert said.startswith("study trees: 7 trials are neither done, nor in the queue")
+    assert said.endswith(
+        "Unless a worker that has just vanished got them: the broker then takes them back within minutes"
+    )
+    with pytest.raises(StudyError, match="publishes them again$"):
+        follow(Looks(lost, document(3, publications=1, missing=gone | {"certain": True})))
 
 
 def test_versions_that_differ_are_told_once_with_both(caplog: pytest.LogCaptureFixture) -> None:
