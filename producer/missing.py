@@ -36,6 +36,8 @@ SURE_SECONDS = 25.0
 _HEARTBEATS = 3
 # Seconds to wait for a broker that is asked out of interest, and until one that was away is asked again.
 _INTEREST_SECONDS = 2.0
+# Seconds to wait for one that freezes or takes no messages meanwhile: whoever follows a study has a time of its own.
+_FROZEN_SECONDS = 5
 _AWAY_SECONDS = 60.0
 
 _FIELDS = ("state", "n_trials", "submitted_at", "publications", "generation", "queue", "gpu_trials", "progress")
@@ -94,7 +96,12 @@ def _look(store: Store, settings: Settings, study_id: str) -> None:
     study = store.study(study_id, (*_FIELDS, "missing"))
     if study is None or study["state"] != "RUNNING" or study.get("queue") not in LANES:
         return
-    quick = settings.model_copy(update={"connect_seconds": min(settings.connect_seconds, _INTEREST_SECONDS)})
+    limits = {
+        "connect_seconds": _INTEREST_SECONDS,
+        "heartbeat_seconds": _FROZEN_SECONDS,
+        "blocked_seconds": _FROZEN_SECONDS,
+    }
+    quick = settings.model_copy(update={name: min(getattr(settings, name), most) for name, most in limits.items()})
     with quiet_driver(), broker.channel(quick, "warren status") as channel:
 
         def seen(queue: str) -> Any:
