@@ -41,8 +41,10 @@ _FROZEN_SECONDS = 5
 _AWAY_SECONDS = 60.0
 
 _FIELDS = ("state", "n_trials", "submitted_at", "publications", "generation", "queue", "gpu_trials", "progress")
-# Seconds after which what was seen before is no evidence any more, and dead letters are read again.
+# Seconds after which what was seen before is no evidence any more; and after which dead letters are read again although
+# there are as many as before: thousands of them take seconds, and most lie there for days.
 _STALE_SECONDS = 60.0
+_READ_AGAIN_SECONDS = 600.0
 # How many dead letters there were when they were read last, and when.
 _dead: dict[tuple[str, str], tuple[int, float]] = {}
 # When the next look at a study is due in this process: whoever asks for its status every second asks the broker rarely.
@@ -109,6 +111,7 @@ def _look(store: Store, settings: Settings, study_id: str) -> None:
 
         if (dead := int(seen(DEAD_QUEUE).message_count)) and _is_news(settings, store, dead):
             tell_studies(broker.dead_letters(channel), store)
+            _dead[settings.amqp_url, store.url] = dead, time.monotonic()
         queues = [seen(queue) for queue in {study["queue"], *([GPU_QUEUE] if study.get("gpu_trials") else [])}]
     queued = any(one.message_count for one in queues)
     patience = _HEARTBEATS * settings.heartbeat_seconds if any(one.consumer_count for one in queues) else 0.0
@@ -149,9 +152,5 @@ def _unseen(store: Store, study: Document | None) -> int:
 
 def _is_news(settings: Settings, store: Store, dead: int) -> bool:
     """Say whether so many dead letters are to be read: others than before, or not for a while."""
-    which, moment = (settings.amqp_url, store.url), time.monotonic()
-    before, read_at = _dead.get(which, (0, moment))
-    if dead == before and moment - read_at < _STALE_SECONDS:
-        return False
-    _dead[which] = (dead, moment)
-    return True
+    before, read_at = _dead.get((settings.amqp_url, store.url), (0, 0.0))
+    return dead != before or time.monotonic() - read_at > _READ_AGAIN_SECONDS
