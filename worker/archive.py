@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import functools
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, time, timedelta, timezone
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import skops.io
@@ -30,6 +34,20 @@ _TEXTUAL = (str, int, float, np.str_, np.integer, np.floating)
 
 # Times that the memory of an array may be larger than what it holds, to be kept as it is: a column of a table is not.
 _MOST_APART = 2
+
+# What a column of objects may hold, and so what an encoder takes for its categories: each by a call of its own class.
+_OBJECTS: dict[type, Callable[[Any], tuple[Any, ...]]] = {
+    date: lambda value: (value.year, value.month, value.day),
+    time: lambda value: (value.hour, value.minute, value.second, value.microsecond),
+    datetime: lambda value: (*value.timetuple()[:6], value.microsecond, value.tzinfo),
+    timedelta: lambda value: (value.days, value.seconds, value.microseconds),
+    timezone: lambda value: (value.utcoffset(None),),
+    ZoneInfo: lambda value: (value.key,),
+    Decimal: lambda value: (str(value),),
+    UUID: lambda value: (str(value),),
+}
+# Of a moment of pandas, by its unit: the precision of its text.
+_PRECISIONS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 
 LINKED = "_linked"
 """Attribute of an estimator in an archive: its objects that refer to each other, as rows."""
@@ -69,11 +87,30 @@ def _teach_skops() -> None:
     _get_state.register(rv_frozen)(_distribution_state)
     for cls in _HOLDERS:
         _get_state.register(cls)(_holder_state)
+    for kind, arguments in _OBJECTS.items():
+        _teach(kind, kind.__module__, kind.__name__, arguments)
     try:
-        from pandas import Index
+        import pandas as pd
     except ImportError:
         return
-    _get_state.register(Index)(_index_state)
+    _get_state.register(pd.Index)(_index_state)
+    _teach(pd.Timestamp, "pandas", "Timestamp", _moment)
+    _teach(type(pd.NaT), "pandas", "Timestamp", lambda _: ("NaT",))
+    _teach(pd.Timedelta, "pandas", "Timedelta", lambda value: (value.asm8,))
+    _teach(pd.Period, "pandas", "Period", lambda value: (None, value.freqstr, value.ordinal))
+    _teach(pd.Interval, "pandas", "Interval", lambda value: (value.left, value.right, value.closed))
+
+
+def _teach(kind: type, module: str, name: str, arguments: Callable[[Any], tuple[Any, ...]]) -> None:
+    _get_state.register(kind)(lambda value, context: _call(module, name, arguments(value), context))
+
+
+def _moment(value: Any) -> tuple[Any, ...]:
+    """Return what `pandas.Timestamp` makes a moment of: a text in UTC, then seven parts that it has already, a zone."""
+    if value.tzinfo is None:
+        return (value.asm8,)
+    text = value.tz_convert("UTC").isoformat(timespec=_PRECISIONS[value.unit])
+    return (text, *[None] * 7, value.tzinfo)
 
 
 def _call(module: str, name: str, arguments: tuple[Any, ...], context: Any) -> State:

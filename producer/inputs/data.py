@@ -119,6 +119,8 @@ def prepare(X: Any, y: Any, *, sample_weight: Any = None, groups: Any = None, ca
         raise InputError(f"lengths differ: {listed}; each needs one entry a row of X")
     _check_images(matrix, candidates)
     _check_target(target, candidates)
+    if target is not None and candidates.kind == "classifier" and np.asarray(y).dtype == object:
+        _check_objects(y, target, candidates)
     if weights is not None:
         for estimator in candidates.ends:
             if not takes_weights(estimator):
@@ -306,6 +308,18 @@ def _typed(array: NDArray[Any], name: str) -> NDArray[Any]:
         found = array.astype(np.float64)
     _check_whole(found, name)
     return found
+
+
+def _check_objects(y: Any, target: NDArray[Any], candidates: Candidates) -> None:
+    """Refuse numbers as objects where scikit-learn's own check of labels would, at every fit."""
+    for estimator in candidates.ends if type_of_target(y).startswith("unknown") else ():
+        parts = [estimator, *estimator.get_params(deep=True).values()]
+        # CatBoost takes them, and what a class of one's own takes nobody knows.
+        if {library(part) for part in parts if hasattr(part, "fit")} <= {"sklearn", "xgboost", "lightgbm"}:
+            raise InputError(
+                f"y has dtype object and holds numbers, {short(target.flat[0].item())} for one: "
+                f"{type(estimator).__name__} does not take these for labels; pass y.astype({target.dtype})"
+            )
 
 
 def _weights(values: Any) -> NDArray[Any]:

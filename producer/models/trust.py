@@ -47,8 +47,9 @@ _MADE = {
     "TreeNode": r"sklearn\.tree\._tree\.Tree",
     "LossNode": r"sklearn\._loss\._loss\.Cy\w+|sklearn\.linear_model\._sgd_fast\.\w+",
     # Called with arguments from the archive: `worker.archive` writes these.
-    "ConstructorFromReduceNode": r"builtins\.(dict|frozenset|range)|collections\.OrderedDict|pandas\.Index"
-    r"|scipy\.interpolate\.BSpline",
+    "ConstructorFromReduceNode": r"builtins\.(dict|frozenset|range)|collections\.OrderedDict"
+    r"|datetime\.(date|datetime|time|timedelta|timezone)|decimal\.Decimal|uuid\.UUID|zoneinfo\.ZoneInfo"
+    r"|pandas\.(Index|Interval|Period|Timedelta|Timestamp)|scipy\.interpolate\.BSpline",
     # Of a function that is looked at itself.
     "PartialNode": r"functools\.partial",
 }

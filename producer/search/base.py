@@ -277,7 +277,9 @@ def _keeping_results(study: Study) -> Iterator[None]:
             f"waiting, and so does Study.attach({study.id!r}).best_model()"
         ) from None
     except WarrenError as exc:
-        raise type(exc)(f"{str(exc).rstrip('.')}. The search itself is done: {there}") from exc
+        # Behind the last line of what a fit printed, it would be taken for a part of that.
+        said, end = str(exc), "\n" if "\n" in str(exc) else ". "
+        raise type(exc)(f"{said.rstrip('.')}{end}The search itself is done: {there}") from exc
     except Exception as exc:  # the estimator's own, with refit_on="here"
         exc.add_note(f"The search itself is done: {there}")
         raise

@@ -16,8 +16,11 @@ import scipy.sparse
 from catboost import CatBoostClassifier
 from lightgbm import LGBMRanker
 from sklearn.cluster import KMeans
+from sklearn.feature_selection import RFE
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from xgboost import XGBClassifier
 
 from producer.inputs import check_estimators, columns, prepare
@@ -329,6 +332,8 @@ def test_frames_of_other_libraries_are_sent_through_pandas():
 
 
 TEXT = ["a", "bc"] * 3
+# A classifier that takes numbers as objects, too.
+ANY_LABELS = CatBoostClassifier()
 LABELLED = {
     "array": Y,
     "list": Y.tolist(),
@@ -360,7 +365,7 @@ LABELLED = {
 @pytest.mark.parametrize("name", LABELLED)
 def test_labels_arrive_as_they_were_sent(name: str):
     y = LABELLED[name]
-    found = there_and_back(ready(y=y)[0]).y
+    found = there_and_back(ready(y=y, model=ANY_LABELS)[0]).y
     assert type(found) is type(y)
     if isinstance(y, pd.DataFrame):
         pd.testing.assert_frame_equal(found, y)
@@ -373,7 +378,7 @@ def test_labels_arrive_as_they_were_sent(name: str):
 
 def test_labels_are_an_array_for_splits_and_counts():
     for y in LABELLED.values():
-        target = ready(y=y).y
+        target = ready(y=y, model=ANY_LABELS).y
         assert target.dtype.kind in "biufU"
         assert target.ravel().tolist() == np.asarray(y).ravel().tolist()
 
@@ -384,7 +389,7 @@ def test_texts_of_variable_width_arrive_as_one_width():
 
 
 def values(X, y):
-    prepared = ready(X, y)
+    prepared = ready(X, y, ANY_LABELS)
     parts = dataset_parts(prepared.dataset)
     return prepared.values_digest(parts) or digest(parts)
 
@@ -450,11 +455,20 @@ def test_several_outputs_travel():
         (["no"] * 6, "y has one class only, 'no'"),
         (np.linspace(0, 1, 6) + 0.1, "y holds fractions, 0.1 for one: LogisticRegression is a classifier"),
         (np.arange(6) + 1.7e9 + 0.5, "y holds fractions, 1700000000.5 for one"),
+        (Y.astype(object), r"y has dtype object and holds numbers, 0 for one: LogisticRegression.*y.astype\(int64\)"),
+        (pd.Series(Y.astype(bool), dtype=object), r"holds numbers, False for one: .*y.astype\(bool\)"),
         (None, "y=None: LogisticRegression can't be fitted without y"),
     ],
 )
 def test_a_y_that_can_not_be_used_is_refused(y, message: str):
     refuses(message, y=y)
+
+
+def test_numbers_as_objects_are_labels_to_those_who_take_them():
+    labels = Y.astype(object)
+    for model in (ANY_LABELS, RFE(ANY_LABELS), make_pipeline(StandardScaler(), ANY_LABELS), Ridge()):
+        assert ready(y=labels, model=model).dataset.y.dtype == object
+    refuses("RFE does not take these for labels", y=labels, model=RFE(LogisticRegression()))
 
 
 def test_a_regressor_needs_numbers():

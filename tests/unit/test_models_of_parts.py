@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
+import uuid
+import zoneinfo
+from collections.abc import Sequence
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -22,7 +27,7 @@ from sklearn.metrics import fbeta_score, make_scorer
 from sklearn.model_selection import RandomizedSearchCV, StratifiedKFold, TunedThresholdClassifierCV
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, SplineTransformer, StandardScaler
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, SplineTransformer, StandardScaler
 from sklearn.svm import SVC
 from test_models_of_scikit_learn import brought_back
 
@@ -61,6 +66,36 @@ def test_what_a_model_holds_comes_back(what: str) -> None:
     estimator, data, y = MODELS[what]
     fitted = clone(estimator).fit(data, y)
     assert_alike(brought_back(fitted, clone(estimator)), fitted, data, y)
+
+
+DAYS = pd.Series(pd.date_range("2024-10-26", periods=60, freq="37min", unit="ms"))
+BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
+OBJECTS: dict[str, Sequence[Any]] = {
+    "dates": [datetime.date(2024, 1, 1 + number % 3) for number in range(60)],
+    "times": [datetime.time(number % 3, 5, 0, 7) for number in range(60)],
+    "moments": [datetime.datetime(2024, 1, 1 + number % 3) for number in range(60)],
+    "moments with zones": [
+        datetime.datetime(2024, 1, 1 + number % 3, tzinfo=(BERLIN, datetime.UTC)[number % 2]) for number in range(60)
+    ],
+    "spans": [datetime.timedelta(number % 3, 4, 5) for number in range(60)],
+    "decimals": [Decimal(number % 3) / 7 for number in range(60)],
+    "identifiers": [uuid.UUID(int=number % 3) for number in range(60)],
+    "moments of pandas": list(DAYS),
+    "moments of pandas with a zone": list(DAYS.dt.tz_localize("UTC").dt.tz_convert(BERLIN)),
+    "periods": list(DAYS.dt.to_period("h")),
+    "intervals": list(pd.cut(X["a"], 4)),
+    "bytes": [b"ab"[number % 2 :] for number in range(60)],
+}
+
+
+@pytest.mark.parametrize("what", OBJECTS)
+@pytest.mark.parametrize("encoder", [OneHotEncoder(), OrdinalEncoder()], ids=["one-hot", "ordinal"])
+def test_categories_that_are_objects_come_back(what: str, encoder: Any) -> None:
+    data = pd.DataFrame({"it": pd.Series(list(OBJECTS[what]), dtype=object)})
+    fitted = clone(encoder).fit(data)
+    ours = brought_back(fitted, clone(encoder))
+    assert [repr(one) for one in ours.categories_[0]] == [repr(one) for one in fitted.categories_[0]]
+    assert_alike(ours, fitted, data)
 
 
 def test_clusters_that_refer_to_each_other_go_on_where_they_were() -> None:

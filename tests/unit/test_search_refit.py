@@ -88,6 +88,12 @@ def test_results_are_there_when_the_refit_fails(search: Any, exc: Exception) -> 
     assert_has_results(made)
 
 
+def test_what_a_fit_printed_ends_where_it_ends(search: Any) -> None:
+    made = search(raising(TrialError("training trial 1 failed: no\n  it printed: loss 0.5")))
+    with pytest.raises(TrialError, match=r"it printed: loss 0\.5\nThe search itself is done"):
+        made.fit(X, Y)
+
+
 def test_results_are_there_when_the_refit_is_interrupted(search: Any) -> None:
     made = search(raising(KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt, match=r"cv_results_ and best_params_ are set.*\.best_model\(\)"):
