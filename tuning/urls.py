@@ -7,10 +7,12 @@ password behind a ``/`` for a virtual host.
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote
 
 # One host of a URL: a name, or an address of IPv6 in brackets, and perhaps a port.
 _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.%]+\]|[^:\[\]]*)(?::(?P<port>.*))?", re.DOTALL)
 _LARGEST_PORT = 65535
+_NOT_IN_DATABASES = re.compile(r'[/\\. "$]')
 _QUOTES = {'"', "'", "`"}
 
 
@@ -26,7 +28,7 @@ def problem_of(url: str, *schemes: str) -> str | None:
     Returns
     -------
     str or None
-        Half a sentence. It repeats nothing of the URL.
+        Half a sentence. It repeats no word of the URL.
     """
     if url != url.strip():
         return "it begins or ends with a space or a line break"
@@ -58,7 +60,12 @@ def problem_of(url: str, *schemes: str) -> str | None:
     problems = (_problem_of_host(host, named_by_srv=scheme.lower() == "mongodb+srv") for host in hosts.split(","))
     if problem := next(filter(None, problems), None):
         return problem
-    return "it names no database, as /tuning behind the host does" if is_mongo and not path.strip("/") else None
+    if is_mongo and not path.strip("/"):
+        return "it names no database, as /tuning behind the host does"
+    # MongoDB's driver takes what stands behind a . for a collection, and leaves it out.
+    if is_mongo and (odd := _NOT_IN_DATABASES.search(unquote(path[1:]))):
+        return f"the name of a database has no {odd[0]!r} in it"
+    return None
 
 
 def _problem_of_host(host: str, *, named_by_srv: bool) -> str | None:

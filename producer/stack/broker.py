@@ -72,7 +72,7 @@ def start_broker(site: Site, environ: Mapping[str, str]) -> Server:
         try:
             ping(url, PING_SECONDS)
         except BrokerError as exc:
-            raise StackError(f"AMQP_URL is set: {exc}. Unset it to have a private one") from exc
+            raise StackError(f"AMQP_URL is set: {exc}. Unset it and MONGO_URL to have private ones") from exc
         return Server(url=url, how="RabbitMQ that AMQP_URL names")
     ways = [
         Way(name="rabbitmq-server", keeps="rabbitmq-server", start=lambda site: private_node(site, find_server())),

@@ -13,7 +13,7 @@ from producer.stack import causes, docker
 from producer.stack.ports import HOST, with_free_ports
 from producer.stack.process import Guarded, wait_until_up
 from producer.stack.site import Server, Site, Way, first_that_serves
-from tuning.errors import StackError, StoreError
+from tuning.errors import InputError, StackError, StoreError
 from tuning.store import ping
 
 # The database that a URL's path names.
@@ -54,8 +54,8 @@ def start_database(site: Site, environ: Mapping[str, str]) -> Server:
     if url := environ.get("MONGO_URL"):
         try:
             ping(url, PING_SECONDS)
-        except StoreError as exc:
-            raise StackError(f"MONGO_URL is set: {exc}. Unset it to have a private one") from exc
+        except (InputError, StoreError) as exc:
+            raise StackError(f"MONGO_URL is set: {exc}. Unset it and AMQP_URL to have private ones") from exc
         return Server(url=url, how="MongoDB that MONGO_URL names")
     ways = [
         Way(name="mongod", keeps="mongod", start=private_mongod),

@@ -105,7 +105,7 @@ def test_no_option_weakens_what_is_promised(query: str) -> None:
         for part in parts_of(store):
             assert part.write_concern.document == {"w": "majority", "j": True}
             assert part.read_preference == pymongo.ReadPreference.PRIMARY
-            assert part.read_concern.level is None
+            assert part.read_concern.level == "majority"
 
 
 @pytest.mark.parametrize("level", ["majority", "linearizable"])

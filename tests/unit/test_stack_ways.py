@@ -146,13 +146,20 @@ def test_urls_of_the_environment_that_do_not_answer_are_an_error(monkeypatch: py
     monkeypatch.setattr(broker, "ping", no_broker)
     monkeypatch.setattr(database, "ping", no_store)
     with pytest.raises(
-        StackError, match=r"AMQP_URL is set: RabbitMQ at .*can't be reached. Unset it to have a private"
+        StackError, match=r"AMQP_URL is set: RabbitMQ at .*can't be reached. Unset it and MONGO_URL to have private"
     ):
         broker.start_broker(site, {"AMQP_URL": "amqp://u:secret@rabbit.example"})
     with pytest.raises(
-        StackError, match=r"MONGO_URL is set: MongoDB at .*can't be reached. Unset it to have a private"
+        StackError, match=r"MONGO_URL is set: MongoDB at .*can't be reached. Unset it and AMQP_URL to have private"
     ):
         database.start_database(site, {"MONGO_URL": "mongodb://db.example"})
+
+
+def test_urls_of_the_environment_that_can_not_be_read_are_an_error(site: Site) -> None:
+    with pytest.raises(StackError, match="AMQP_URL is set: .*it stands in quotes"):
+        broker.start_broker(site, {"AMQP_URL": '"amqp://u:secret@rabbit.example"'})
+    with pytest.raises(StackError, match="MONGO_URL is set: .*it stands in quotes"):
+        database.start_database(site, {"MONGO_URL": '"mongodb://db.example/tuning"'})
 
 
 def test_the_packages_wrapper_is_not_taken_for_the_start_script(

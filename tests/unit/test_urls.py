@@ -81,7 +81,10 @@ MONGO = [
     ("mongodb://ann:s3cret@db/?replicaSet=rs0", "it names no database, as /tuning behind the host does"),
     ("mongodb://ann:s3cret@db/tuning?tlsCAFile=/no/such.pem", "its option tlscafile names the file '/no/such.pem'"),
     ("mongodb://ann:s3cret@db/tuning?tls=True", "perhaps for an option behind its ?"),
-    ("mongodb://ann:s3cret@db/my tuning", "perhaps for an option behind its ?"),
+    ("mongodb://ann:s3cret@db/my tuning", "the name of a database has no ' ' in it"),
+    ("mongodb://ann:s3cret@db/my%20tuning", "the name of a database has no ' ' in it"),
+    ("mongodb://ann:s3cret@db/tuning.trials", "the name of a database has no '.' in it"),
+    ("mongodb://ann:s3cret@db/tuning/", "the name of a database has no '/' in it"),
 ]
 
 
