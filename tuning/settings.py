@@ -271,8 +271,8 @@ def redact(url: str) -> str:
     where = re.split("[?#]", rest[end + 1 :], maxsplit=1)[0]
     user, colon, after = rest[: max(end, 0)].partition(":")
     if end < 0:
-        # What is no port may be the password of a URL that lost its host.
-        plain = re.match(r"(\[[^\]]*\]|[^:\[\]/]*)(:\d{1,5})?([/,]|$)", where)
+        # What is no port may be the password of a URL that lost its host, unless it is a path: gs:/bucket.
+        plain = re.match(r"(\[[^\]]*\]|[^:\[\]/]*)(:\d{1,5})?([/,]|$)", where) or re.match("[a-z0-9]+:/[^:]*$", url)
         return f"{scheme}{mark}{where if plain else where.partition(':')[0] + ':***'}"
     if re.search("[/?#]", user):  # the @ was a query's, or the password has no name before it
         return f"{scheme}{mark}***@{where}"

@@ -87,7 +87,7 @@ def print_failures(study: Study, status: Status) -> None:
     for reason, count in reasons.most_common(_REASONS):
         example = failed[failed["error"] == reason].iloc[0]
         say(f"  {count:,} x, trial {example['number']} for one: {reason}")
-        for line in end_of_output({"output": example["output"]}, OUTPUT_LINES):
+        for line in end_of_output({"output": example.get("output")}, OUTPUT_LINES):
             say(f"    it printed: {line}")
     if len(reasons) > _REASONS:
         say(f"  and {plural(len(reasons) - _REASONS, 'more reason')}: warren results {status.id} --json")

@@ -147,7 +147,9 @@ class Forwarding:
                 task.add_done_callback(self._connections.discard)
             try:
                 try:
-                    await self._bridge(session, service, reader, writer)
+                    # One that was accepted while this ends has come too late to be ended with the others.
+                    if self._over is not None and not self._over.is_set():
+                        await self._bridge(session, service, reader, writer)
                 except (aiohttp.ClientError, ClusterError, OSError, TimeoutError) as exc:
                     logger.warning(
                         "a forwarded connection ended; its client has to reconnect",

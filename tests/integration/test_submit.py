@@ -237,7 +237,7 @@ BAD: dict[str, tuple[str, dict[str, Any]]] = {
     "more folds than members of a class": ("cv=11", {"cv": 11}),
     "one fold": ("needs at least 2 splits", {"cv": 1}),
     "no chunks": ("n_chunks=0", {"n_chunks": 0}),
-    "dates": ("which no estimator takes", {"X": pd.DataFrame({"d": pd.date_range("2025-01-01", periods=20)})}),
+    "objects": ("column 'd' of X holds", {"X": pd.DataFrame({"d": [object() for _ in range(20)]})}),
     "weights of another length": ("lengths differ", {"sample_weight": np.ones(3)}),
     "empty name": ("name=", {"name": " "}),
     "error score": ("error_score='ignore'", {"error_score": "ignore"}),
