@@ -22,3 +22,18 @@ def open_standard_streams() -> None:
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", closefd=False))
             setattr(sys, f"__{name}__", getattr(sys, name))
+
+
+def drop_what_nobody_reads() -> None:
+    """Let what standard output and error still hold go where their reader or their disk does not take it.
+
+    Python tries once more when it ends, and ends with exit code 120 if that fails, however well the program went
+    (https://docs.python.org/3/library/sys.html#sys.exit).
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nothing, stream.fileno())
+            os.close(nothing)

@@ -23,7 +23,7 @@ from tuning.errors import WarrenError
 from tuning.logs import configure_logging, stream_form
 from tuning.settings import load_settings
 from tuning.store import Store
-from tuning.streams import open_standard_streams
+from tuning.streams import drop_what_nobody_reads, open_standard_streams
 from worker.consumer import Consumer
 from worker.gpus import take_place
 from worker.runner import ChunkRunner
@@ -78,6 +78,7 @@ def main() -> int:
         trainer.kill()
         store.close()
     logger.info("stopped")
+    drop_what_nobody_reads()
     return 0
 
 

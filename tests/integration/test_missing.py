@@ -208,7 +208,9 @@ def test_dead_letters_are_read_as_often_as_one_likes(servers: Settings, monkeypa
         for _ in range(9):
             assert sorted(letter.body for letter in broker.dead_letters(opened)) == [b"1", b"2", b"3"]
             until(lambda: waiting(opened) == 3, 20, "they are there again")
-        returns = [opened.basic_get(DEAD_QUEUE)[1].headers["x-delivery-count"] for _ in range(3)]
+        # RabbitMQ 4 leaves the header out of what was never given back.
+        headers = [opened.basic_get(DEAD_QUEUE)[1].headers or {} for _ in range(3)]
+        returns = [one.get("x-delivery-count", 0) for one in headers]
     assert max(returns) <= 3, "a fresh copy begins anew"
 
 
