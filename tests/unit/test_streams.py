@@ -15,5 +15,7 @@ DROPS = f"{PRINTS}; from tuning.streams import drop_what_nobody_reads; drop_what
 @pytest.mark.parametrize(("program", "code"), [(PRINTS, 120), (DROPS, 0)], ids=["as python does it", "dropped"])
 def test_a_program_whose_output_nobody_takes_ends_as_it_went(program: str, code: int) -> None:
     with Path("/dev/full").open("w") as full:
-        ended = subprocess.run([sys.executable, "-c", program], stdout=full, stderr=subprocess.DEVNULL, timeout=60)
+        ended = subprocess.run(
+            [sys.executable, "-E", "-c", program], stdout=full, stderr=subprocess.DEVNULL, timeout=60
+        )
     assert ended.returncode == code
