@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -41,6 +42,12 @@ def pytest_configure_node(node: Any) -> None:
     if _SERVERS not in config.stash:
         config.stash[_SERVERS] = SharedServers(config.getoption("numprocesses") or len(config.getoption("tx")))
     config.stash[_SERVERS].tell(node.workerinput)
+
+
+def pytest_configure() -> None:
+    """Take Ctrl-C, which a shell lets its background jobs ignore: the programs that tests interrupt inherit that."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

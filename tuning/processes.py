@@ -16,7 +16,11 @@ REAP_SECONDS = 0.02
 KILL_SECONDS = 5.0
 # linux/prctl.h
 _PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
+_PR_CAPBSET_DROP = 24
 _PR_SET_CHILD_SUBREAPER = 36
+# linux/capability.h
+_CAP_SYS_PTRACE = 19
 
 
 def _prctl(option: int, value: int) -> None:
@@ -43,6 +47,19 @@ def end_with(parent: int, number: int) -> None:
     _prctl(_PR_SET_PDEATHSIG, number)
     if os.getppid() != parent:
         os._exit(1)
+
+
+def keep_memory_private() -> None:
+    """Let no other process of this user read this one's memory, environment and files, until it starts another program.
+
+    It leaves no core either (prctl(2), PR_SET_DUMPABLE). Only root still can, with the capability of tracing.
+    """
+    _prctl(_PR_SET_DUMPABLE, 0)
+
+
+def never_trace() -> None:
+    """Give up the capability of tracing other processes, for the next program and all that it starts, root's too."""
+    _prctl(_PR_CAPBSET_DROP, _CAP_SYS_PTRACE)
 
 
 def reap() -> dict[int, int]:

@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tuning.errors import InputError
 from tuning.machine import available_memory, available_threads
+from tuning.secrets import received
 
 
 def _split_names(value: object) -> object:
@@ -231,6 +232,8 @@ class Settings(LogSettings):
 def load_settings() -> Settings:
     """Read the settings from the environment; modules are found in the folders of ``WARREN_PATH`` from here on.
 
+    A worker's secrets come from where `tuning.secrets` has put them.
+
     Returns
     -------
     Settings
@@ -241,7 +244,7 @@ def load_settings() -> Settings:
         A variable has a value that its setting can't take. Values are not repeated: a URL may hold a password.
     """
     try:
-        settings = Settings()
+        settings = Settings.model_validate(received())
     except ValidationError as exc:
         lines = [f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}" for error in exc.errors()]
         raise InputError("a setting in the environment can't be used: " + "; ".join(lines)) from None

@@ -14,6 +14,11 @@ if __name__ == "__main__" and not sys.flags.safe_path and (sys.path[0] == "" or 
     if _found is None or f"{_found.origin}".rpartition("tuning")[0] != __file__.rpartition("worker")[0]:
         sys.path.insert(0, _folder)
 
+from tuning.secrets import begin_again, must_hide
+
+if __name__ == "__main__" and must_hide(os.environ):
+    begin_again([sys.executable, *sys.orig_argv[1:]], os.environ)
+
 import logging
 import signal
 from types import FrameType
@@ -21,6 +26,7 @@ from types import FrameType
 from tuning.broker import parameters
 from tuning.errors import WarrenError
 from tuning.logs import configure_logging, stream_form
+from tuning.processes import keep_memory_private
 from tuning.settings import load_settings
 from tuning.store import Store
 from tuning.streams import drop_what_nobody_reads, open_standard_streams
@@ -37,6 +43,7 @@ logger = logging.getLogger("worker")
 
 def main() -> int:
     """Run a worker; return its exit code."""
+    keep_memory_private()
     open_standard_streams()
     try:
         settings = load_settings()
@@ -59,7 +66,7 @@ def main() -> int:
         logger.info("owns a GPU", extra={"gpu": place.gpu})
     # From here on it says where fits that ask for a GPU run.
     settings = settings.model_copy(update={"device": place.device})
-    trainer = Trainer(settings.worker_name, metrics, place, stream_form(settings.log_format, sys.stderr))
+    trainer = Trainer(settings.worker_name, store, metrics, place, stream_form(settings.log_format, sys.stderr))
     metrics.watch_memory(trainer.memory_bytes)
     consumer = Consumer(settings, ChunkRunner(store, settings, trainer, metrics, pulse), metrics, pulse, place.lanes)
 

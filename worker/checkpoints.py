@@ -14,7 +14,7 @@ from networks.checkpoints import Place, Slot, name_of
 from tuning.errors import InputError
 from tuning.messages import Chunk, Trial
 from tuning.settings import Settings, redact
-from tuning.store import Store
+from worker.supply import Supplies
 
 logger = logging.getLogger(__name__)
 
@@ -36,14 +36,14 @@ class Checkpoints:
 
     Parameters
     ----------
-    store : Store
-        Says which studies there are.
+    supplies : Supplies
+        Say which studies there are.
     settings : Settings
         Say where checkpoints lie, and how far apart they are.
     """
 
-    def __init__(self, store: Store, settings: Settings) -> None:
-        self._store = store
+    def __init__(self, supplies: Supplies, settings: Settings) -> None:
+        self._supplies = supplies
         self._settings = settings
         self._place: Place | None = None
         self._unusable = False
@@ -158,17 +158,12 @@ class Checkpoints:
             by_study: dict[str, set[int]] = {}
             for one in found:
                 by_study.setdefault(one.study_id, set()).add(one.trial)
-            states = {study: (self._store.study(study, ("state",)) or {}).get("state") for study in by_study}
-            with_result = {
-                (study, number)
-                for study, numbers in by_study.items()
-                for number in self._store.trials.finished_numbers(study, numbers)
-            }
+            states, with_result = self._supplies.going(by_study)
         except OSError as exc:  # a StoreError is one too
             logger.info("can't look for old checkpoints", extra={"reason": str(exc)})
             return
         for one in found:
-            state = states[one.study_id]
+            state = states.get(one.study_id)
             old = one.age > (_UNKNOWN if state is None and not one.is_part else _STALE)
             waited_for = state in _WAITING and not one.is_part
             if (one.study_id, one.trial) in with_result or (old and not waited_for):

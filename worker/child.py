@@ -1,9 +1,10 @@
 """The training process: takes chunks from its worker over a socket, sends each trial back as it ends.
 
-It holds what training needs (libraries, data, folds) and nothing else: no queue, no result is written
-from here. So the worker can time it out, lose it and replace it.
+It holds what training needs (libraries, data, folds) and nothing else: no queue, no database, no password. So the
+worker can time it out, lose it and replace it, and a trial gets at its own data only. What it needs of the database it
+asks its worker for, over a second connection: `worker.supply`.
 
-What goes over the socket, one message each way at a time, the first byte says what:
+What goes over the first socket, one message each way at a time, the first byte says what:
 
 ====  ==========================  =============================================
 to the child
@@ -178,17 +179,16 @@ class _Folds:
         self._forget()
 
 
-def _serve(connection: Connection, settings: Settings, scratch: str) -> None:
+def _serve(connection: Connection, supplies: Connection, settings: Settings, scratch: str) -> None:
     # Libraries are imported only now that there is work.
     from tuning.documents import pack, unpack
-    from tuning.store import Store
     from worker.chunks import ChunkEvaluator
     from worker.evaluate import FoldResult
+    from worker.supply import Asking
 
-    store = Store(settings)
     told = _Folds(connection)
     printing = Printing()
-    evaluator = ChunkEvaluator(store, settings, told.add, told.epoch, told.stopping)
+    evaluator = ChunkEvaluator(Asking(supplies), settings, told.add, told.epoch, told.stopping)
     checkpoints = evaluator.checkpoints
 
     def begin() -> None:
@@ -246,7 +246,8 @@ def _serve(connection: Connection, settings: Settings, scratch: str) -> None:
 def main() -> None:
     """Serve the worker at the other end of the file descriptor named by the first argument.
 
-    The second is the folder of temporary files that is this process's own, or empty.
+    The second is that of the connection to ask for data, the third the folder of temporary files that is this process's
+    own, or empty.
     """
     # Ctrl-C reaches the whole terminal, and systemd tells a whole control group to end; the worker decides.
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -258,7 +259,8 @@ def main() -> None:
         os.environ[variable] = str(settings.threads)
     _quiet_libraries()
     try:
-        with_room(lambda: _serve(Connection(int(sys.argv[1])), settings, sys.argv[2]))
+        orders, supplies = (Connection(int(number)) for number in sys.argv[1:3])
+        with_room(lambda: _serve(orders, supplies, settings, sys.argv[3]))
     except (EOFError, ConnectionError):
         logger.debug("the worker is gone, its training process ends")
 

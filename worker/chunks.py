@@ -22,13 +22,12 @@ from tuning.allowlist import resolve
 from tuning.boosting import NETWORKS, library_of, shared_fit, stops_early
 from tuning.codec import Json, decode
 from tuning.dataset import Matrix
-from tuning.documents import Document, now, trial_id
+from tuning.documents import Document, now
 from tuning.errors import InputError
 from tuning.messages import Chunk, Trial, decode_chunk
 from tuning.pipelines import tail_of
 from tuning.seeds import seed_of
 from tuning.settings import Settings
-from tuning.store import Store
 from worker.checkpoints import Checkpoints
 from worker.configuration import configured
 from worker.data import DataCache, Watched
@@ -40,6 +39,7 @@ from worker.fitting.learner import Part
 from worker.learners import THREAD_PARAMETERS, build, placed, takes_threads
 from worker.models import ModelKeeper
 from worker.scorers import Scorer, make_scorer
+from worker.supply import Supplies
 
 
 @functools.cache
@@ -181,7 +181,7 @@ class ChunkEvaluator:
 
     Parameters
     ----------
-    store : Store
+    supplies : Supplies
         Where data comes from.
     settings : Settings
     on_fold : callable, default=None
@@ -199,19 +199,19 @@ class ChunkEvaluator:
 
     def __init__(
         self,
-        store: Store,
+        supplies: Supplies,
         settings: Settings,
         on_fold: OnFold | None = None,
         on_epoch: OnEpoch | None = None,
         stopping: Callable[[], bool] | None = None,
     ) -> None:
         self._settings = settings
-        self._cache = DataCache(store, settings.cache_bytes)
-        self._models = ModelKeeper(store)
+        self._cache = DataCache(supplies, settings.cache_bytes)
+        self._models = ModelKeeper(supplies)
         self._on_fold = on_fold or (lambda _results, _fold: None)
         self._on_epoch = on_epoch or (lambda _epochs: None)
         self._stopping = stopping or (lambda: False)
-        self.checkpoints = Checkpoints(store, settings)
+        self.checkpoints = Checkpoints(supplies, settings)
 
     def evaluate(
         self,
@@ -282,8 +282,7 @@ class ChunkEvaluator:
             result, model = self._models.fit(
                 one.candidate,
                 copy.deepcopy(part) if one.candidate.in_place else part,
-                trial_id=trial_id(chunk.study_id, one.trial.number),
-                study_id=chunk.study_id,
+                number=one.trial.number,
                 seed=seed_of(chunk.study_id, one.trial.number),
             )
         result = watch.noted(result)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 import zipfile
 from collections.abc import Callable, Hashable
@@ -14,13 +13,10 @@ from cachetools import LRUCache
 from sklearn.utils import _safe_indexing
 
 from tuning.dataset import Dataset, Indices, Split, matrix_bytes, read_dataset, read_splits
-from tuning.errors import InputError, StoreError
+from tuning.errors import InputError
 from tuning.messages import Objective
-from tuning.retry import patiently
-from tuning.store import Store
 from worker.fitting.learner import Fold, Part
-
-logger = logging.getLogger(__name__)
+from worker.supply import Supplies
 
 T = TypeVar("T")
 Watched: TypeAlias = Literal["nothing", "held out", "set apart"]
@@ -94,29 +90,27 @@ class DataCache:
 
     Parameters
     ----------
-    store : Store
+    supplies : Supplies
         Where data comes from.
     max_bytes : int
         Bytes kept; the least recently used entry goes first. An entry larger than this is used and not kept.
     """
 
-    def __init__(self, store: Store, max_bytes: int) -> None:
-        self._store = store
+    def __init__(self, supplies: Supplies, max_bytes: int) -> None:
+        self._supplies = supplies
         self._entries: LRUCache[tuple[Any, ...], Any] = LRUCache(max_bytes, getsizeof=_size)
-        # A database that is away is no fault of the chunk's. Without an end: the worker ends this process when it must.
-        self._retry = patiently(StoreError, "a chunk's data waits for the database", logger, server="the database")
 
     def dataset(self, digest: str) -> Dataset:
-        """Return a dataset by its digest, from the store when it is not kept."""
+        """Return a dataset by its digest, from the database when it is not kept."""
         if (found := self._entries.get(("dataset", digest))) is None:
-            found = _read(read_dataset, self._retry(self._store.datasets.get, digest), digest)
+            found = _read(read_dataset, self._supplies.blob(digest), digest)
             _keep(self._entries, ("dataset", digest), found)
         return cast("Dataset", found)
 
     def splits(self, digest: str) -> list[Split]:
-        """Return the train and test indices of every fold, from the store when they are not kept."""
+        """Return the train and test indices of every fold, from the database when they are not kept."""
         if (found := self._entries.get(("splits", digest))) is None:
-            found = _read(read_splits, self._retry(self._store.datasets.get, digest), digest)
+            found = _read(read_splits, self._supplies.blob(digest), digest)
             _keep(self._entries, ("splits", digest), found)
         return cast("list[Split]", found)
 

@@ -26,12 +26,13 @@ from pathlib import Path
 # Isolated, this interpreter finds nothing beside the standard library. Behind that, so that it never stands in its way.
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
-from tuning.processes import adopt_orphans, end_with, kill_descendants, reap
+from tuning.processes import adopt_orphans, end_with, kill_descendants, never_trace, reap
 
 
 def _begin(keeper: int, connection: int) -> None:
     """Be the training process, just before its program is loaded."""
     end_with(keeper, signal.SIGKILL)
+    never_trace()
     os.write(connection, os.getpid().to_bytes(8, "little"))
 
 

@@ -2,48 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
-import logging
 import math
 import os
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from tuning.allowlist import dotted_name
 from tuning.documents import Document
-from tuning.errors import InputError, StoreError
-from tuning.retry import patiently
-from tuning.store import Store
+from tuning.errors import InputError
 from worker.evaluate import FoldResult
 from worker.failures import line_of, trace_of
 from worker.fitting.learner import Part, weights_for
-
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Packed:
-    """A fitted model, ready to be stored.
-
-    Attributes
-    ----------
-    format : str
-        ``xgboost-ubj``, ``lightgbm-text``, ``catboost-cbm`` or ``skops``.
-    content : bytes
-    facts : dict
-        What the format leaves out and the estimator's class needs: JSON.
-    """
-
-    format: str
-    content: bytes
-    facts: Document = field(default_factory=dict)
+from worker.supply import Packed, Supplies
 
 
 def pack(estimator: Any) -> Packed:
@@ -121,16 +97,14 @@ class ModelKeeper:
 
     Parameters
     ----------
-    store : Store
+    supplies : Supplies
     """
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        # A database that is away is no fault of the model's. Without an end: the worker ends this process when it must.
-        self._put = patiently(StoreError, "a fitted model waits for the database", logger, server="the database")
+    def __init__(self, supplies: Supplies) -> None:
+        self._supplies = supplies
 
     def fit(
-        self, make_estimator: Callable[[], Any], part: Part, *, trial_id: str, study_id: str, seed: int
+        self, make_estimator: Callable[[], Any], part: Part, *, number: int, seed: int
     ) -> tuple[FoldResult, Document | None]:
         """Fit an estimator as `sklearn.model_selection.GridSearchCV` refits its best one, and store it.
 
@@ -140,8 +114,8 @@ class ModelKeeper:
             Returns a new, unfitted estimator.
         part : Part
             What it is fitted on. Weights go to the last step of a pipeline.
-        trial_id, study_id : str
-            Whose model it is.
+        number : int
+            The trial whose model it is.
         seed : int
             Seeds NumPy's global generator, which estimators without a ``random_state`` draw from.
 
@@ -164,28 +138,11 @@ class ModelKeeper:
             packed = pack(estimator)
         except Exception as exc:  # noqa: BLE001 - whatever an estimator raises is this trial's result
             return _failed(exc, time.perf_counter() - began), None
-        digest = hashlib.sha256(packed.content).hexdigest()
-        # A name of its own, not the content's digest: nobody else points to it, so it goes with its study.
-        name = f"{trial_id}:{digest}"
         try:
             whose = dotted_name(type(estimator))
         except InputError:  # a class that the operator named
             whose = f"{type(estimator).__module__}.{type(estimator).__qualname__}"
-        about = {"study": study_id, "format": packed.format, "class": whose}
-
-        def write(stream: IO[bytes]) -> None:
-            stream.write(packed.content)
-
-        self._put(self._store.models.put, name, write, about)
-        model = {
-            "file": name,
-            "format": packed.format,
-            "sha256": digest,
-            "bytes": len(packed.content),
-            "class": whose,
-            "facts": packed.facts,
-        }
-        return _result(seconds), model
+        return _result(seconds), self._supplies.keep_model(number, packed, whose)
 
 
 def _result(seconds: float, **what: Any) -> FoldResult:

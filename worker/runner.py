@@ -199,6 +199,7 @@ class ChunkRunner:
                 self._trainer.begin(
                     Order(
                         body=body,
+                        chunk=progress.chunk,
                         skip=progress.done,
                         attempts={number: len(tries) + 1 for number, tries in progress.tries.items()},
                         alone=progress.alone,

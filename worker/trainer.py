@@ -21,9 +21,13 @@ from tuning.documents import pack
 from tuning.errors import WarrenError
 from tuning.launch import module_command, module_environment
 from tuning.machine import oom_kills
+from tuning.messages import Chunk
+from tuning.secrets import without_secrets
+from tuning.store import Store
 from worker.gpus import Place
 from worker.output import TAIL_BYTES, Output, Sink
 from worker.scratch import Scratch, remove_abandoned
+from worker.supply import Supplier
 from worker.watching.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -88,6 +92,8 @@ class Order:
     ----------
     body : bytes
         The message.
+    chunk : Chunk
+        What it says.
     skip : set of int
         Numbers that have a result.
     attempts : dict of int to int
@@ -101,6 +107,7 @@ class Order:
     """
 
     body: bytes
+    chunk: Chunk
     skip: set[int]
     attempts: dict[int, int]
     alone: set[int]
@@ -128,6 +135,8 @@ class Trainer:
     ----------
     worker_name : str
         Whose training process it is; it signs the trials with this name.
+    store : Store
+        Where it gets data from, by way of this process.
     metrics : Metrics
     place : Place, default=Place()
         Where it fits.
@@ -138,11 +147,13 @@ class Trainer:
     def __init__(
         self,
         worker_name: str,
+        store: Store,
         metrics: Metrics,
         place: Place = _ON_CPU,
         log_format: Literal["text", "json"] = "json",
     ) -> None:
         self._worker_name = worker_name
+        self._supplier = Supplier(store)
         self._log_format = log_format
         self._place = place
         self._metrics = metrics
@@ -163,6 +174,7 @@ class Trainer:
 
     def _start(self) -> Connection:
         ours, theirs = socket.socketpair()
+        supplies = self._supplier.begin()
         # What it leaves there goes with it, however it ends.
         try:
             remove_abandoned()
@@ -171,15 +183,15 @@ class Trainer:
             logger.warning("no folder for temporary files of a training process", extra={"reason": str(exc)})
         pipes = [os.pipe() for _ in _PRINTED]
         try:
-            with theirs:
+            with theirs, supplies:
                 # The GPU and the folder are another's only when all that use them are gone.
                 locks = [self._place.lock, self._scratch.lock if self._scratch else None]
                 number = str(theirs.fileno())
                 scratch = self._scratch.path if self._scratch else ""
                 command = [sys.executable, "-I", "-S", str(_KEEPER), number]
                 self._process = subprocess.Popen(
-                    [*command, *module_command("worker.child", number, scratch)],
-                    pass_fds=[theirs.fileno(), *(lock for lock in locks if lock is not None)],
+                    [*command, *module_command("worker.child", number, str(supplies.fileno()), scratch)],
+                    pass_fds=[theirs.fileno(), supplies.fileno(), *(lock for lock in locks if lock is not None)],
                     stdin=subprocess.PIPE,
                     stdout=pipes[0][1],
                     stderr=pipes[1][1],
@@ -204,7 +216,7 @@ class Trainer:
     def _environment(self) -> dict[str, str]:
         """Return the environment of a training process."""
         return {
-            **module_environment(os.environ),
+            **module_environment(without_secrets(os.environ)),
             **self._place.environment(os.environ),
             "WARREN_WORKER_NAME": self._worker_name,
             "WARREN_LOG_FORMAT": self._log_format,
@@ -225,6 +237,7 @@ class Trainer:
         """
         if self._process is not None and self._process.poll() is not None:
             self.kill()  # it died while idle: nobody's trial is to blame
+        self._supplier.turn_to(order.chunk)
         try:
             (self._connection or self._start()).send_bytes(b"C" + order.pack())
         except ConnectionError as exc:
@@ -320,6 +333,7 @@ class Trainer:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+        self._supplier.end()
         process, self._process = self._process, None
         self._pid, self._outputs = None, []
         most = None

@@ -36,7 +36,7 @@ def test_a_worker_and_its_training_process_wait_for_the_name_server(
     names.rename(tmp_path / "away")
     first.kill()
     again = submit(Sleeps(), {"number": [4, 5, 6]}, X[:, ::-1], Y, cv=2)
-    until(lambda: "a chunk's data waits for the database" in log.read_text(), what="the training process waits")
+    until(lambda: "a training process waits for the database" in log.read_text(), what="the training process waits")
     second = trainer_of(worker)
     assert second is not None
     assert second.pid != first.pid

@@ -46,7 +46,7 @@ def on_worker(estimator: Any, grid: Any, x: Any = X, y: Any = Y) -> tuple[Candid
         error_score=math.nan,
         return_train_score=False,
     )
-    evaluator = ChunkEvaluator(blobs.store, Settings(WARREN_THREADS=1))
+    evaluator = ChunkEvaluator(blobs.supplies, Settings(WARREN_THREADS=1))
     plan = Plan(space, found.encoded, Shape(60, 5, 2), 3, estimator_in_grid=found.own)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a fit's own go to a worker's log

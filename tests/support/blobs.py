@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import io
-from types import SimpleNamespace
 from typing import Any, cast
 
 from tuning.dataset import Dataset, Split, dataset_parts, digest, splits_parts, write_parts
-from tuning.store import Store
+from worker.supply import Supplies
 
 
 class Blobs:
-    """Keeps blobs by digest; fails some times before it answers."""
+    """Keeps blobs by digest, and notes which it was asked for."""
 
-    def __init__(self, *failures: Exception) -> None:
-        self.failures = list(failures)
+    def __init__(self) -> None:
         self.asked: list[str] = []
         self.content: dict[str, bytes] = {}
 
@@ -30,13 +28,11 @@ class Blobs:
         self.content[digest(parts)] = stream.getvalue()
         return digest(parts)
 
-    def get(self, name: str) -> bytes:
+    def blob(self, name: str) -> bytes:
         self.asked.append(name)
-        if self.failures:
-            raise self.failures.pop(0)
         return self.content[name]
 
     @property
-    def store(self) -> Store:
-        """A store that has nothing but these blobs."""
-        return cast("Store", SimpleNamespace(datasets=self))
+    def supplies(self) -> Supplies:
+        """What an evaluator gets: nothing but these blobs."""
+        return cast("Supplies", self)

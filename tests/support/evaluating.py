@@ -35,7 +35,7 @@ class Worker:
         self._dataset = self.blobs.keep_dataset(Dataset(X=x, y=y))
         self._splits = self.blobs.keep_splits(SPLITS)
         self._apart = self.blobs.keep_splits(APART)
-        self.evaluator = ChunkEvaluator(self.blobs.store, SETTINGS)
+        self.evaluator = ChunkEvaluator(self.blobs.supplies, SETTINGS)
 
     def chunk(self, estimator: Any, *trials: Any, validation: bool = False, **fields: Any) -> Chunk:
         objective = Objective(

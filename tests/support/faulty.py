@@ -20,7 +20,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 
 ALLOW = ",".join(
     f"faulty.{name}"
-    for name in ("Sleeps", "Exits", "Raises", "Draws", "Grows", "KillsItsWorker", "Prints", "Spawns", "Odd")
+    for name in ("Sleeps", "Exits", "Raises", "Draws", "Grows", "KillsItsWorker", "Prints", "Spawns", "Odd", "Snoops")
 )
 
 
@@ -157,6 +157,46 @@ class Spawns(_Constant):
         if self.code is not None:
             os._exit(self.code)
         return super().fit(X, y)
+
+
+class Snoops(_Constant):
+    """Looks for a text in all that a process of this user shows of itself and of those above it, and fails with it.
+
+    It looks at so many `generations`: 0 is its own process.
+    """
+
+    def __init__(self, text: str = "", generations: int = 2) -> None:
+        self.text = text
+        self.generations = generations
+
+    def fit(self, X: Any, y: Any) -> Self:
+        me = psutil.Process()
+        found = []
+        for process in [me, *me.parents()[: self.generations]]:
+            folder = Path("/proc") / str(process.pid)
+            found += [f"{name} of {process.pid}" for name in ("environ", "cmdline") if self._is_in(folder / name)]
+            if process is not me and self._is_in_memory(folder):
+                found.append(f"memory of {process.pid}")
+        raise ValueError(f"found: {found}")
+
+    def _is_in(self, file: Path) -> bool:
+        try:
+            return self.text.encode() in file.read_bytes()
+        except OSError:
+            return False
+
+    def _is_in_memory(self, folder: Path) -> bool:
+        try:
+            with (folder / "mem").open("rb", 0) as memory:
+                for line in (folder / "maps").read_text().splitlines():
+                    first, last = (int(part, 16) for part in line.split()[0].split("-"))
+                    if "rw" in line and last - first < 2**26:
+                        memory.seek(first)
+                        if self.text.encode() in memory.read(last - first):
+                            return True
+        except OSError:
+            return False
+        return False
 
 
 class Raises(_Constant):

@@ -300,7 +300,7 @@ def test_data_folds_and_bins_share_one_bound() -> None:
         return_train_score=False,
     )
     most = 60_000  # the data and three folds take 48,000; bins of one fold about 4,200
-    cache = DataCache(blobs.store, most)
+    cache = DataCache(blobs.supplies, most)
     make, seen = MAKERS["xgboost"], []
 
     def run(bins: int, number: int) -> KeptDerived:

@@ -103,7 +103,9 @@ def test_process_1_of_an_image_waits_for_orphans_and_a_worker_imports_nothing_fr
     assert 'ENTRYPOINT ["tini", "--"]' in stages["runtime"]
     assert "PYTHONSAFEPATH=1" in stages["runtime"]
     assert "ENV PYTHONSAFEPATH=\n" in stages["notebook"], "a notebook imports what lies beside it"
-    assert not any("ENTRYPOINT" in text for name, text in stages.items() if name != "runtime")
+    entries = {name for name, text in stages.items() if "ENTRYPOINT" in text}
+    assert entries == {"runtime", "working"}
+    assert re.search(r'ENTRYPOINT \["python", "-I", "-S", "/app/worker/entry.py", "tini", "--"\]', stages["working"])
     assert not any("entrypoint" in service for service in SERVICES.values())
 
 

@@ -11,7 +11,7 @@ from blobs import Blobs
 from sklearn.model_selection import KFold
 
 from tuning.dataset import Dataset, Split
-from tuning.errors import InputError, StoreError, StudyError
+from tuning.errors import InputError
 from tuning.messages import Objective
 from worker.data import DataCache
 from worker.fitting.learner import Part
@@ -37,7 +37,7 @@ def cache_of(blobs: Blobs, max_bytes: int = 10**6, data: Any = X) -> tuple[DataC
         error_score=math.nan,
         return_train_score=False,
     )
-    return DataCache(blobs.store, max_bytes), objective
+    return DataCache(blobs.supplies, max_bytes), objective
 
 
 def is_of(part: Part | None, rows: Any, data: Any = X) -> bool:
@@ -117,13 +117,6 @@ def test_what_is_derived_belongs_to_the_rows_that_are_fitted_on() -> None:
     assert cache.fold(other_data, 0)[1].get("bins", object, lambda _: 1) is not first
 
 
-def test_a_database_that_is_away_for_a_moment_is_waited_for() -> None:
-    blobs = Blobs(StoreError("away"), StoreError("still away"))
-    cache, objective = cache_of(blobs)
-    assert np.array_equal(cache.dataset(objective.dataset).X, X)
-    assert len(blobs.asked) == 3
-
-
 def test_data_and_splits_that_do_not_belong_together_are_refused() -> None:
     cache, objective = cache_of(Blobs())
     for changes, reason in (
@@ -137,11 +130,3 @@ def test_data_and_splits_that_do_not_belong_together_are_refused() -> None:
     few, objective = cache_of(Blobs(), data=X[:30])
     with pytest.raises(InputError, match="the splits in blob .* are not of data in blob"):
         few.fold(objective, 0)
-
-
-def test_data_that_is_gone_is_not_waited_for() -> None:
-    blobs = Blobs(StudyError("was the study's data deleted?"))
-    cache, objective = cache_of(blobs)
-    with pytest.raises(StudyError):
-        cache.dataset(objective.dataset)
-    assert len(blobs.asked) == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,9 +17,9 @@ from evaluating import SMALL, Worker
 from networks.checkpoints import Place, Slot, name_of
 from tuning.messages import Chunk
 from tuning.settings import Settings
-from tuning.store import Store
 from worker import checkpoints as module
 from worker.checkpoints import Checkpoints
+from worker.supply import Supplies
 
 
 def chunk(**fields: Any) -> Chunk:
@@ -27,21 +27,19 @@ def chunk(**fields: Any) -> Chunk:
 
 
 class Studies:
-    """A store that knows some studies, and which of their trials have ended."""
+    """Supplies that know some studies, and which of their trials have ended."""
 
     def __init__(self, states: dict[str, str], ended: dict[str, set[int]] | None = None) -> None:
         self._states, self._ended = states, ended or {}
-        self.trials = self
 
-    def study(self, study_id: str, _: Any) -> dict[str, str] | None:
-        return {"state": self._states[study_id]} if study_id in self._states else None
-
-    def finished_numbers(self, study_id: str, among: Iterable[int]) -> set[int]:
-        return self._ended.get(study_id, set()) & set(among)
+    def going(self, trials: Mapping[str, Iterable[int]]) -> tuple[dict[str, str], set[tuple[str, int]]]:
+        states = {study: self._states[study] for study in trials if study in self._states}
+        ended = {(study, one) for study in trials for one in self._ended.get(study, set()) & set(trials[study])}
+        return states, ended
 
 
-def checkpoints(folder: Path, store: Any) -> Checkpoints:
-    return Checkpoints(store, Settings(WARREN_CHECKPOINTS=str(folder), WARREN_CHECKPOINT_SECONDS=7))
+def checkpoints(folder: Path, supplies: Any) -> Checkpoints:
+    return Checkpoints(supplies, Settings(WARREN_CHECKPOINTS=str(folder), WARREN_CHECKPOINT_SECONDS=7))
 
 
 def touch(place: Place, name: str, age: timedelta) -> None:
@@ -104,10 +102,10 @@ def test_without_a_folder_or_with_one_that_can_not_be_there_nothing_is_checkpoin
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     made = chunk()
-    assert Checkpoints(cast("Store", Studies({})), Settings()).slots(made, made.trials[0], 0)(0) is None
+    assert Checkpoints(cast("Supplies", Studies({})), Settings()).slots(made, made.trials[0], 0)(0) is None
     assert not caplog.records
     settings = Settings.model_construct(checkpoints="~no-such-user/x", checkpoint_seconds=7)
-    kept = Checkpoints(cast("Store", Studies({})), settings)
+    kept = Checkpoints(cast("Supplies", Studies({})), settings)
     for _ in range(2):
         assert kept.slots(made, made.trials[0], 0)(0) is None
     [record] = caplog.records

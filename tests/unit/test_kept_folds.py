@@ -23,7 +23,7 @@ class Watched(Worker):
         super().__init__()
         self.told: list[tuple[int, Mapping[int, FoldResult]]] = []
         self.evaluator = ChunkEvaluator(
-            self.blobs.store, SETTINGS, lambda results, fold: self.told.append((fold, dict(results)))
+            self.blobs.supplies, SETTINGS, lambda results, fold: self.told.append((fold, dict(results)))
         )
 
     def go_on(self, chunk: Chunk, kept: Kept, **known: Any) -> list[Document]:
