@@ -8,6 +8,7 @@ by path.
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import json
 import os
@@ -58,8 +59,10 @@ def begin_again(command: Sequence[str], environ: Mapping[str, str]) -> NoReturn:
     reader, writer = os.pipe()
     os.write(writer, content)
     os.close(writer)
-    os.set_inheritable(reader, True)
-    os.execvpe(command[0], list(command), {**without_secrets(environ), _PIPE: str(reader)})  # noqa: S606 - no shell
+    # In nobody's way: where a standard stream is closed, the pipe got its number.
+    inherited = fcntl.fcntl(reader, fcntl.F_DUPFD, 3)
+    os.close(reader)
+    os.execvpe(command[0], list(command), {**without_secrets(environ), _PIPE: str(inherited)})  # noqa: S606 - no shell
 
 
 @functools.cache

@@ -199,6 +199,7 @@ class Consumer:
     def _consume(self, connection: pika.BlockingConnection) -> None:
         where = {
             "broker": redact(self._settings.amqp_url),
+            "worker": self._settings.worker_name,
             "threads": self._settings.threads,
             "device": self._settings.device,
             "gpu_trials": GPU_QUEUE in self._lanes.names,

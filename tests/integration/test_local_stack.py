@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -231,9 +232,9 @@ def test_workers_wait_for_chunks_and_come_and_go() -> None:
         first, second = stack.workers
         assert first.name.endswith("-0")
         assert second.name.endswith("-1")
-        environment = psutil.Process(first.pid).environ()
-        assert environment["WARREN_WORKER_NAME"] == first.name
-        assert int(environment["WARREN_THREADS"]) >= 1
+        said = (stack.logs / "worker-0.log").read_text()
+        assert f'"worker": "{first.name}"' in said
+        assert re.search('"threads": [1-9]', said)
         stack.stop_worker(second)
         assert not second.running
         assert second.exit_code == 0

@@ -33,8 +33,8 @@ NAMES = (
 _TRAINS = """
 from worker.trainer import Order, Trainer
 from worker.watching.metrics import Metrics
-trainer = Trainer("worker", Metrics())
-trainer.begin(Order(body=b"{", skip=set(), attempts={}, alone=set(), folds={}))
+trainer = Trainer("worker", None, Metrics())
+trainer.begin(Order(body=b"{", chunk=None, skip=set(), attempts={}, alone=set(), folds={}))
 print(trainer.receive(50))
 trainer.kill()
 """
