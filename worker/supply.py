@@ -184,32 +184,39 @@ class Supplier:
             case {"ask": "blob", "digest": str(digest)} if chunk is not None and digest in _digests(chunk):
                 return {}, patient(self._store.datasets.get, digest)
             case {"ask": "model", "number": int(number)} if chunk is not None and _keeps(chunk, number):
-                return self._keep(chunk.study_id, question, model, patient), None
+                packed = Packed(format=question["format"], content=model, facts=question["facts"])
+                return patient(keep_model, self._store, chunk.study_id, number, packed, question["class"]), None
             case {"ask": "going", "trials": dict(trials)}:
                 states = {study: found["state"] for study in trials if (found := self._store.study(study, ("state",)))}
                 ended = self._store.trials.finished_numbers
                 return {"states": states, "ended": {study: [*ended(study, trials[study])] for study in trials}}, None
         raise StudyError(f"a training process asks for what does not belong to its chunk: {question}")
 
-    def _keep(self, study_id: str, about: Document, content: bytes, patient: Callable[..., Any]) -> Document:
-        digest = hashlib.sha256(content).hexdigest()
-        # A name of its own, not the content's digest: nobody else points to it, so it goes with its study.
-        name = f"{trial_id(study_id, about['number'])}:{digest}"
 
-        def write(stream: IO[bytes]) -> None:
-            stream.write(content)
+def keep_model(store: Store, study_id: str, number: int, model: Packed, cls: str) -> Document:
+    """Store the model of a study's trial; return what the trial's document says of it.
 
-        patient(
-            self._store.models.put, name, write, {"study": study_id, "format": about["format"], "class": about["class"]}
-        )
-        return {
-            "file": name,
-            "format": about["format"],
-            "sha256": digest,
-            "bytes": len(content),
-            "class": about["class"],
-            "facts": about["facts"],
-        }
+    Raises
+    ------
+    StoreError
+        The database is away.
+    """
+    digest = hashlib.sha256(model.content).hexdigest()
+    # A name of its own, not the content's digest: nobody else points to it, so it goes with its study.
+    name = f"{trial_id(study_id, number)}:{digest}"
+
+    def write(stream: IO[bytes]) -> None:
+        stream.write(model.content)
+
+    store.models.put(name, write, {"study": study_id, "format": model.format, "class": cls})
+    return {
+        "file": name,
+        "format": model.format,
+        "sha256": digest,
+        "bytes": len(model.content),
+        "class": cls,
+        "facts": model.facts,
+    }
 
 
 def _digests(chunk: Chunk) -> set[str | None]:

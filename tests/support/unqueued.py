@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import IO, Any
+from typing import IO, Any, cast
 from unittest import mock
 
 from blobs import Blobs
@@ -24,6 +24,7 @@ from tuning.dataset import Dataset, read_dataset
 from tuning.documents import Document, pack, unpack
 from tuning.messages import Chunk, Objective, Trial, encode_chunk
 from worker.chunks import ChunkEvaluator
+from worker.supply import Packed, keep_model
 
 
 class Files(Blobs):
@@ -33,6 +34,9 @@ class Files(Blobs):
         stream = io.BytesIO()
         write(stream)
         self.content[name] = stream.getvalue()
+
+    def keep_model(self, number: int, model: Packed, cls: str) -> Document:
+        return keep_model(cast("Any", SimpleNamespace(models=self)), "study", number, model, cls)
 
 
 class Store(SimpleNamespace):
@@ -53,7 +57,7 @@ class Unqueued:
         self.files = Files()
         self.store: Any = Store(self.files)
         self.settings = SETTINGS.model_copy(update={"allow": (settings["WARREN_ALLOW"],)}) if settings else SETTINGS
-        self.evaluator = ChunkEvaluator(self.store, self.settings)
+        self.evaluator = ChunkEvaluator(self.files, self.settings)
 
     @contextmanager
     def instead_of_servers(self) -> Iterator[None]:
