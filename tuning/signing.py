@@ -10,14 +10,15 @@ from __future__ import annotations
 import functools
 import hashlib
 import hmac
+import json
 import logging
 import os
 import re
 import secrets
 import shlex
 import stat
-from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypeAlias
 
 logger = logging.getLogger(__name__)
 
@@ -143,6 +144,17 @@ class Keys:
 
 def _mac(key: bytes, what: Signed, content: bytes) -> str:
     return hmac.digest(key, what.encode() + b"\0" + content, "sha256").hex()
+
+
+def signed_chunk(database: str | None, body: bytes) -> bytes:
+    """Return what is signed of a message: its body, and the id of the database that it belongs to."""
+    return f"{database or ''}\n".encode() + body
+
+
+def signed_model(study_id: str, number: int, model: Mapping[str, Any]) -> bytes:
+    """Return what is signed of a stored model: whose it is, its digest, and how it is read."""
+    read = {name: model.get(name) for name in ("sha256", "format", "class", "facts")}
+    return json.dumps([study_id, number, read], sort_keys=True).encode()
 
 
 @functools.cache

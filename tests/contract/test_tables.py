@@ -13,7 +13,9 @@ from documents import STUDY, add, study, trial
 from tuning import store as store_module
 from tuning import tables
 from tuning.documents import Document, pack
+from tuning.expected import Expected
 from tuning.messages import Objective
+from tuning.own import OwnTrials
 from tuning.store import Store
 
 OBJECTIVE = Objective(
@@ -71,6 +73,10 @@ def files(store: Store) -> list[str]:
     return [file["filename"] for file in store.tables._files._files.find({})]
 
 
+def results(store: Store, columns: pa.Schema = COLUMNS) -> pa.Table:
+    return store.results(OwnTrials(store, Expected(STUDY, N_TRIALS, OBJECTIVE)), columns)
+
+
 def never(*_: object) -> Iterator[Document]:
     raise AssertionError("documents were read")
 
@@ -89,7 +95,7 @@ def test_a_study_that_has_ended_is_read_from_one_file(store: Store, monkeypatch:
     assert files(store) == [ended["results_file"]] == [f"{STUDY}.1.parquet"]
     of_documents = tables.as_table(store.trials.of(STUDY), COLUMNS)
     monkeypatch.setattr(store.trials, "of", never)
-    kept = store.results(STUDY, COLUMNS)
+    kept = results(store)
     assert kept.schema.equals(COLUMNS)
     assert kept.column("number").to_pylist() == [0, 1, 2, 3, 4]
     for name in COLUMNS.names:
@@ -105,7 +111,7 @@ def test_a_small_study_keeps_no_file(store: Store) -> None:
     assert ended is not None
     assert (ended["state"], ended["results_file"]) == ("COMPLETE", None)
     assert files(store) == []
-    assert store.results(STUDY, COLUMNS).num_rows == N_TRIALS - 1
+    assert results(store).num_rows == N_TRIALS - 1
 
 
 @pytest.mark.parametrize("state", ["RUNNING", "PAUSED", "CANCELLED"])
@@ -114,7 +120,7 @@ def test_a_study_that_goes_on_is_read_from_its_documents(store: Store, state: st
     end(store, **FAILED)
     store.update_study(STUDY, {"$set": {"state": state}})
     store.delete_failed(STUDY)
-    assert store.results(STUDY, COLUMNS).column("number").to_pylist() == [0, 1, 3, 4]
+    assert results(store).column("number").to_pylist() == [0, 1, 3, 4]
 
 
 def test_what_was_tried_again_is_in_the_next_file(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +132,7 @@ def test_what_was_tried_again_is_in_the_next_file(store: Store, monkeypatch: pyt
     assert ended is not None
     assert files(store) == [ended["results_file"]] == [f"{STUDY}.2.parquet"]
     monkeypatch.setattr(store.trials, "of", never)
-    assert store.results(STUDY, COLUMNS).column("worker").to_pylist() == ["w-0", "w-0", "w-1", "w-0", "w-0"]
+    assert results(store).column("worker").to_pylist() == ["w-0", "w-0", "w-1", "w-0", "w-0"]
 
 
 def test_a_study_that_ends_twice_at_once_keeps_one_file(store: Store) -> None:
@@ -143,7 +149,7 @@ def test_a_deleted_study_leaves_no_file(store: Store) -> None:
     end(store)
     store.delete_study(STUDY)
     assert files(store) == []
-    assert store.results(STUDY, COLUMNS).num_rows == 0
+    assert results(store).num_rows == 0
 
 
 def test_a_study_that_is_deleted_while_its_file_is_written_leaves_none(
@@ -166,9 +172,9 @@ def test_a_file_that_is_gone_or_of_another_version_is_not_needed(store: Store) -
     begin(store)
     ended = end(store)
     fewer = COLUMNS.remove(COLUMNS.get_field_index("attempts"))
-    assert store.results(STUDY, fewer).schema.equals(fewer)
+    assert results(store, fewer).schema.equals(fewer)
     store.tables.delete_of(STUDY)
-    assert store.results(STUDY, COLUMNS).num_rows == ended["n_trials"]
+    assert results(store).num_rows == ended["n_trials"]
 
 
 def test_trials_that_are_taken_back_meanwhile_are_in_no_file(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

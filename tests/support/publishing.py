@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import pytest
@@ -39,6 +39,8 @@ class Memory:
         self.messages: list[Message] = []
         self.properties: dict[str, Any] = {}
         self.trials = self
+        self.published = self
+        self.noted: dict[int, bytes] = {}
         self.document: Document | None = {
             "_id": "study",
             "state": "PAUSED",
@@ -69,6 +71,12 @@ class Memory:
     def study(self, study_id: str, fields: Sequence[str]) -> Document | None:
         self.calls.append("study")
         return self.document
+
+    def note(self, study_id: str, generation: int, bodies: Mapping[int, bytes]) -> None:
+        self.noted.update(bodies)
+
+    def drop(self, study_id: str, before: int | None = None) -> None:
+        self.dropped_before = before
 
     url = "mongodb://localhost/tuning"
 
