@@ -203,8 +203,29 @@ def test_a_document_changed_by_hand_costs_the_file_and_not_the_end(
     ended = store.recount(STUDY)
     assert ended is not None
     assert (ended["state"], ended["results_file"]) == ("COMPLETE", None)
-    assert [record.getMessage() for record in caplog.records] == ["a study keeps no table of its results"]
-    assert "twice" in vars(caplog.records[0])["reason"]
+    [said] = [record.getMessage() for record in caplog.records]
+    assert "attempts='twice' is not what a worker writes" in said
+    assert results(store).column("number").to_pylist() == [0, 1, 3, 4]
+
+
+def test_a_file_that_somebody_else_wrote_is_not_believed(store: Store) -> None:
+    begin(store)
+    ended = end(store)
+    whole = tables.as_table(store.trials.of(STUDY), COLUMNS)
+    shorter = whole.set_column(
+        whole.schema.get_field_index("split_test_accuracy"),
+        COLUMNS.field("split_test_accuracy"),
+        pa.array([[1.0]] * N_TRIALS, pa.list_(pa.float64())),
+    )
+    others = whole.set_column(0, COLUMNS.field("number"), pa.array([0, 1, 2, 3, 2**40]))
+    for content in (b"no Parquet", tables.to_parquet(whole)[:-9], *map(tables.to_parquet, (shorter, others))):
+        store.tables.delete_of(STUDY)
+        store.tables._files.put(
+            ended["results_file"], lambda stream, said=content: stream.write(said), {"study": STUDY}
+        )
+        found = results(store)
+        assert found.column("number").to_pylist() == [0, 1, 2, 3, 4]
+        assert found.column("split_test_accuracy").to_pylist()[1] == [1.1, 1 / 3]
 
 
 def test_a_slow_database_costs_the_file_and_not_the_end(
