@@ -36,9 +36,9 @@ def signed_study(keys: Keys, study: Mapping[str, Any]) -> Document:
     return digest | {"signature": keys.sign("warren/study", _content({**study, **digest}))}
 
 
-def is_signed(keys: Keys, study: Mapping[str, Any]) -> bool:
-    """Say whether a study is signed by one of the keys, or there are none."""
-    return keys.problem("warren/study", _content(study), study.get("signature")) is None
+def study_problem(keys: Keys, study: Mapping[str, Any]) -> str | None:
+    """Return why a reader with a key can't believe a study, or None; of its document `SIGNED_FIELDS` are read."""
+    return keys.problem("warren/study", _content(study), study.get("signature"))
 
 
 def check_study(keys: Keys, study: Mapping[str, Any]) -> None:
@@ -54,7 +54,7 @@ def check_study(keys: Keys, study: Mapping[str, Any]) -> None:
     ------
     StudyError
     """
-    problem = keys.problem("warren/study", _content(study), study.get("signature"))
+    problem = study_problem(keys, study)
     if problem is None and keys and "space" in study and _digest(study["space"]) != study.get("space_sha256"):
         problem = "has another space than was signed"
     if problem is not None:

@@ -11,7 +11,7 @@ from producer.following import Follower, look
 from producer.outcome import Lent, Outcome
 from producer.progress import Progress, in_notebook
 from producer.publication import publish_missing
-from producer.signed import SIGNED_FIELDS, check_study
+from producer.signed import SIGNED_FIELDS, check_study, study_problem
 from producer.status import Status
 from tuning import broker
 from tuning.errors import StoreError, StudyError, short
@@ -98,11 +98,13 @@ class Study(Outcome):
         # One connection for all: a list that is shown asks for the status of each.
         lent, keys, found = Lent(store), Keys(settings.key), []
         for document in documents:
+            if problem := study_problem(keys, document):
+                skip(document["_id"], f"it {problem}, and WARREN_KEY is set")
+                continue
             try:
-                check_study(keys, document)
                 found.append(cls(document, settings, lent))
-            except (StudyError, ValueError) as exc:
-                skip(document["_id"], short(str(exc)))
+            except (ValueError, LookupError) as exc:
+                skip(document["_id"], f"it is no study ({short(str(exc))})")
         return found
 
     def __repr__(self) -> str:

@@ -31,7 +31,7 @@ from producer.outage import Outage, ride_over
 from producer.outcome import Lent
 from producer.packing import packed
 from producer.publication import publish_missing
-from producer.signed import IMMUTABLE, SIGNED_FIELDS, is_signed, signed_study
+from producer.signed import IMMUTABLE, SIGNED_FIELDS, signed_study, study_problem
 from producer.space import Space, split_sizes
 from producer.study import Study
 from tuning import broker
@@ -335,7 +335,7 @@ def _keep(store: Store, keys: Keys, blobs: Sequence[_Blob], definition: Document
     if (earlier := store.study(definition["_id"], SIGNED_FIELDS)) is not None:
         # The same data may have come in another container, or with other numbers of rows: those that are there count.
         kept, sent = earlier["objective"]["dataset"], definition["objective"]["dataset"]
-        if kept != sent and store.datasets.has(kept) and is_signed(keys, earlier):
+        if kept != sent and store.datasets.has(kept) and study_problem(keys, earlier) is None:
             blobs = [blob for blob in blobs if blob[0] != sent]
             definition = definition | {"objective": earlier["objective"]}
         else:

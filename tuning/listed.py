@@ -116,15 +116,15 @@ def only_studies(documents: Iterable[Document], fields: Iterable[str] | None = N
         if (problem := _problem(document, needed)) is None:
             yield document
         else:
-            skip(document.get("_id"), problem)
+            skip(document.get("_id"), f"it is no study ({problem})")
 
 
 def skip(study_id: Any, problem: str) -> None:
-    """Say, once in a process, that a document among the studies is none."""
+    """Say, once in a process, why a document among the studies is left out."""
     shown = short(study_id)
     if shown not in _told and len(_told) < _MOST_TOLD:
         _told.add(shown)
-        logger.warning("skipped document %s of the collection studies, which is no study: %s", shown, problem)
+        logger.warning("skipped document %s of the collection studies: %s", shown, problem)
 
 
 def _problem(document: Document, needed: Iterable[str]) -> str | None:

@@ -20,7 +20,7 @@ from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, PyMongoError
 
 from tuning.documents import Document
-from tuning.errors import StoreError
+from tuning.errors import StoreError, short
 from tuning.messages import Address, Objective
 
 if TYPE_CHECKING:
@@ -118,9 +118,10 @@ def why_not(store: Store, address: Address, body: bytes) -> str | None:
     study = store.study(address.study_id, _STUDY_FIELDS)
     if study is None:
         return f"{which}, which is not in database {store.database!r}"
-    if address.generation > study.get("publications", 0):
-        return f"{which}, which was published {study.get('publications', 0)} time(s)"
-    if address.generation in study.get("noted", ()):
+    published, noted = study.get("publications"), study.get("noted")
+    if not isinstance(published, int) or address.generation > published:
+        return f"{which}, which was published {short(published or 0)} time(s)"
+    if isinstance(noted, list) and address.generation in noted:
         return f"{which}: its content is another one than was published"
     # An earlier version published it, which noted nothing.
     return None if (found := _other(study, body, address)) is None else f"{which}: its {found} not the study's"
@@ -130,17 +131,15 @@ def _other(study: Mapping[str, Any], body: bytes, address: Address) -> str | Non
     """Say what of a message can't be its study's, as far as the study's document tells."""
     try:
         content = from_json(body, cache_strings=False)
-        same = _plain(content["objective"]) == _plain(study["objective"])
-        own_estimators = any(trial.get("estimator") for trial in content["trials"])
+        if _plain(content["objective"]) != _plain(study["objective"]):
+            return "objective is"
+        if max(address.numbers, default=0) >= study["n_trials"]:
+            return f"trial {max(address.numbers)} is"
+        if not study["estimator_in_grid"] and any(trial.get("estimator") for trial in content["trials"]):
+            return "trials' own estimators are"
+        return None if content.get("trial_timeout") == study["trial_timeout"] else "time limit is"
     except (ValidationError, ValueError, LookupError, TypeError, AttributeError):
         return "content is"
-    if not same:
-        return "objective is"
-    if max(address.numbers, default=0) >= study["n_trials"]:
-        return f"trial {max(address.numbers)} is"
-    if own_estimators and not study.get("estimator_in_grid"):
-        return "trials' own estimators are"
-    return None if content.get("trial_timeout") == study.get("trial_timeout") else "time limit is"
 
 
 def _plain(objective: object) -> str:

@@ -166,7 +166,7 @@ class Board:
                 try:
                     study = StudyRuns(document, definition)
                 except (InputError, ValueError, LookupError, TypeError, AttributeError) as exc:
-                    skip(document["_id"], short(str(exc)))
+                    skip(document["_id"], f"it is no study ({short(str(exc))})")
                     continue
             self._seen[study.id] = study
         if self._seen != before:

@@ -64,10 +64,9 @@ def test_a_worker_with_a_key_takes_what_is_signed_with_it_alone(keyed: OneWorker
             changed(bodies[0], lambda m: {"index": 9}): (signatures[1], "was changed"),
             changed(bodies[0], lambda m: {"schema_version": 99}): (signatures[0], "was changed"),
         }
-        for body, (signature, _) in wrong.items():
-            send(keyed, study, body, **({} if signature is None else {SIGNATURE_HEADER: signature}))
+        forged = [(body, {SIGNATURE_HEADER: signature} if signature else {}) for body, (signature, _) in wrong.items()]
         # The body is the study's, the signature another chunk's.
-        send(keyed, study, bodies[0], **{SIGNATURE_HEADER: str(signatures[1])})
+        send(keyed, study, *forged, (bodies[0], {SIGNATURE_HEADER: str(signatures[1])}))
     study.wait(timeout=60, progress=False)
     reasons = dead_letters(keyed, len(wrong) + 1)
     assert "was changed" in reasons.pop(bodies[0])

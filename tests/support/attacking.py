@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeAlias
 from uuid import uuid4
 
 import pika
@@ -13,6 +13,7 @@ import psutil
 import pytest
 from acceptance.conftest import X, Y
 from one_worker import OneWorker
+from pika.adapters.blocking_connection import BlockingChannel
 from polling import until
 from sklearn.model_selection import GridSearchCV
 from sklearn.tree import DecisionTreeClassifier
@@ -57,12 +58,28 @@ def submit_trees(name: str = "", **options: Any) -> Study:
     return submit(DecisionTreeClassifier(random_state=0), GRID, X, Y, **given)
 
 
-def send(worker: OneWorker, study: Study, body: bytes, *, queue: str = "", **headers: Any) -> None:
-    """Publish a message before those that wait."""
-    lane = queue or (study._store.study(study.id) or {})["queue"]
-    properties = pika.BasicProperties(priority=9, headers={DATABASE_HEADER: study._store.identity()} | headers)
+Sent: TypeAlias = tuple[bytes, dict[str, Any]]
+"""A body, and headers beside the one that names the database."""
+
+
+def send(worker: OneWorker, study: Study, *messages: Sent) -> None:
+    """Publish messages before the last chunk of a study, so that it still runs when they come."""
+    lane = (study._store.study(study.id) or {})["queue"]
     with channel(worker.settings) as open_channel:
-        open_channel.basic_publish("", lane, body, properties)
+        waiting = []
+        while (found := open_channel.basic_get(lane, auto_ack=True))[2] is not None:
+            waiting.append(found)
+        assert waiting
+        publish(open_channel, study, lane, *messages)
+        for _, properties, body in waiting:
+            open_channel.basic_publish("", lane, body, properties)
+
+
+def publish(open_channel: BlockingChannel, study: Study, queue: str, *messages: Sent) -> None:
+    """Publish messages to a queue."""
+    database = {DATABASE_HEADER: study._store.identity()}
+    for body, headers in messages:
+        open_channel.basic_publish("", queue, body, pika.BasicProperties(headers=database | headers))
 
 
 def dead_letters(worker: OneWorker, count: int) -> dict[bytes, str]:
