@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 import pymongo
 from pymongo import WriteConcern
@@ -32,10 +32,7 @@ _PAGE = 10_000
 _SEEN: Document = {"$currentDate": {"seen_at": True}}
 
 
-_T = TypeVar("_T")
-
-
-def pages(numbers: Iterable[_T]) -> Iterator[list[_T]]:
+def pages(numbers: Iterable[Any]) -> Iterator[list[Any]]:
     """Cut numbers or ids of trials into lists that a question has room for."""
     left = iter(numbers)
     while page := list(islice(left, _PAGE)):

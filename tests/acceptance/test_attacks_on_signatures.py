@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import psutil
 import pytest
 from attacking import (
     FOREST,
@@ -20,6 +25,8 @@ from attacking import (
     send,
     submit_trees,
 )
+from bson.codec_options import CodecOptions
+from bson.raw_bson import RawBSONDocument
 from one_worker import OneWorker, one_worker
 from servers import Urls
 
@@ -30,6 +37,7 @@ from tuning.errors import StudyError
 from tuning.signing import Keys, new_key, signed_chunk
 
 KEY, OLD, OTHER = new_key(), new_key(), new_key()
+RAW = CodecOptions(document_class=RawBSONDocument)
 
 
 @pytest.fixture(scope="module")
@@ -161,3 +169,31 @@ def test_a_model_that_a_worker_did_not_sign_is_trained_again(
         assert model["signature"] != kept["signature"]
         store.trials._collection.update_one({"_id": trial_id(own_id, 0)}, {"$set": {"model": model}})
         assert study.best_model(0, timeout=60).get_depth() == 1
+
+
+def test_a_key_is_nowhere_but_in_its_file(keyed: OneWorker) -> None:
+    with key_here(KEY), overheard() as bodies:
+        study = submit_trees()
+        study.wait(timeout=60, progress=False)
+        study.best_model(timeout=60)
+        assert KEY not in repr(keyed.settings) + repr(study) + str(study)
+    process = psutil.Process(keyed.process.pid)
+    assert all(KEY not in " ".join(one.cmdline()) for one in (process, *process.children(recursive=True)))
+    assert KEY not in keyed.log.read_text()
+    assert not any(KEY.encode() in body for body in bodies)
+    database = study._store._client[study._store.database]
+    for name in database.list_collection_names():
+        assert KEY.encode() not in b"".join(raw.raw for raw in database.get_collection(name, RAW).find())
+
+
+def test_a_worker_with_a_file_that_others_can_read_does_not_start(keyed: OneWorker, tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text(KEY)
+    file.chmod(0o644)
+    command = [sys.executable, "-m", "worker"]
+    ended = subprocess.run(
+        command, env={**os.environ, "WARREN_KEY": str(file)}, capture_output=True, text=True, timeout=60
+    )
+    assert ended.returncode == 2
+    assert ended.stderr.endswith(f"chmod 600 {file}\n")
+    assert KEY not in ended.stderr + ended.stdout

@@ -41,6 +41,7 @@ class Memory:
         self.trials = self
         self.published = self
         self.noted: dict[int, bytes] = {}
+        self.dropped_before: int | None = None
         self.document: Document | None = {
             "_id": "study",
             "state": "PAUSED",
@@ -100,7 +101,11 @@ class Memory:
 
 
 def publish_to(
-    memory: Memory, space: Space, monkeypatch: pytest.MonkeyPatch, objective: Objective = OBJECTIVE
+    memory: Memory,
+    space: Space,
+    monkeypatch: pytest.MonkeyPatch,
+    objective: Objective = OBJECTIVE,
+    settings: Settings | None = None,
 ) -> list[Chunk]:
     """Publish what is missing; return what went to the queue."""
     published: list[Chunk] = []
@@ -116,7 +121,7 @@ def publish_to(
         return len(published)
 
     monkeypatch.setattr(publication, "publish", publish)
-    count = publish_missing(cast("Store", memory), Settings(), "study", objective, space)
+    count = publish_missing(cast("Store", memory), settings or Settings(), "study", objective, space)
     assert count == sum(len(chunk.trials) for chunk in published)
     return published
 
