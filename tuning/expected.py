@@ -66,7 +66,7 @@ def _is_curve(value: Any) -> bool:
         return True
     if not isinstance(value, dict) or not isinstance(value.get("epoch"), list):
         return False
-    return bool(value["epoch"]) and all(_are_numbers(one, len(value["epoch"])) for one in value.values())
+    return all(_are_numbers(one, len(value["epoch"])) for one in value.values())
 
 
 def _are_curves(value: Any) -> bool:

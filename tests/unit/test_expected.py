@@ -103,7 +103,7 @@ def test_fields_of_other_versions_don_t_matter() -> None:
         *({"finished_at": one} for one in (None, "now", 0, 1.5, DatetimeMS(2**60))),
         *({name: 5} for name in ("error", "worker", "estimator", "params", "started_at")),
         *({name: "5"} for name in ("fit_seconds", "attempts", "failed_fits", "std_train_accuracy")),
-        *({"split_epochs": one} for one in ({}, [1, 2], [{}], [{"loss": [1.0]}, {}], [{"epoch": [], "loss": []}, {}])),
+        *({"split_epochs": one} for one in ({}, [1, 2], [{}], [{"loss": [1.0]}, {}], [{"epoch": [], "loss": [1]}, {}])),
         {"split_epochs": [{"epoch": [1, 2], "loss": [0.5]}, {}]},
         {"split_epochs": [{"epoch": [1], "loss": ["x"]}, {}]},
         *({"interrupted": one} for one in ("x", [1], [{"at": "x", "worker": "w"}])),
