@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from tuning.documents import Document
+from tuning.own import OwnTrials
 from tuning.store import Store
 
 if TYPE_CHECKING:
@@ -25,15 +26,15 @@ def live_curves(note: Document) -> Curves:
     return {int(fold): curve for fold, curve in sorted((note.get("epochs") or {}).items(), key=lambda one: int(one[0]))}
 
 
-def epochs_frame(store: Store, study_id: str, number: int) -> pd.DataFrame:
+def epochs_frame(store: Store, trials: OwnTrials, number: int) -> pd.DataFrame:
     """Return the epochs of a trial by now: see `producer.outcome.Outcome.epochs`."""
     import pandas as pd
 
-    trial = store.trials.one(study_id, number)
+    trial = trials.one(number)
     if trial is None:
-        note = store.unfinished.of(study_id, [number]).get(number)
+        note = store.unfinished.of(trials.expected.study_id, [number]).get(number)
         # It may have ended between the two looks.
-        trial = store.trials.one(study_id, number) if note is None else None
+        trial = trials.one(number) if note is None else None
         curves = live_curves(note or {}) if trial is None else ended_curves(trial)
     else:
         curves = ended_curves(trial)

@@ -26,12 +26,15 @@ class Message:
         Trials that it carries.
     queue : str or None
         Where it goes; None is the queue of its publication.
+    signature : str or None
+        Of the one who publishes it.
     """
 
     body: bytes
     id: str | None = None
     n_trials: int = 0
     queue: str | None = None
+    signature: str | None = None
 
 
 class Outbox:

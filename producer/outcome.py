@@ -10,11 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from producer.following import gone
+from producer.own import own_trials
+from producer.signed import SIGNED_FIELDS, check_study
 from producer.space import Space
 from tuning.documents import Document
 from tuning.errors import InputError, NoResultError
 from tuning.messages import Objective
+from tuning.own import OwnTrials
 from tuning.settings import Settings, load_settings
+from tuning.signing import Keys
 from tuning.store import Store
 from tuning.tables import schema
 
@@ -60,19 +64,26 @@ class Outcome:
         return self._lent.store
 
     @cached_property
-    def _space(self) -> Space:
-        document = self._store.study(self.id, ("space",))
+    def _definition(self) -> Document:
+        """What the study is, read once: whoever has a key believes what is signed."""
+        document = self._store.study(self.id, (*SIGNED_FIELDS, "space"))
         if document is None:
             raise gone(self.id)
-        return Space.decode(document["space"], self._settings.allow)
+        check_study(Keys(self._settings.key), document)
+        return document
+
+    @cached_property
+    def _space(self) -> Space:
+        return Space.decode(self._definition["space"], self._settings.allow)
+
+    @cached_property
+    def _trials(self) -> OwnTrials:
+        return own_trials(self._store, self._definition)
 
     @cached_property
     def _estimator_in_grid(self) -> bool:
         """Whether ``"estimator"`` in the grid is each trial's own estimator, and no parameter of the study's."""
-        document = self._store.study(self.id, ("estimator_in_grid",))
-        if document is None:
-            raise gone(self.id)
-        return bool(document["estimator_in_grid"])
+        return bool(self._definition["estimator_in_grid"])
 
     def _own_params(self, trial: Document) -> dict[str, Any]:
         """Return the parameters of a trial document without the trial's own estimator, which the document names."""
@@ -95,7 +106,7 @@ class Outcome:
         """
         from producer.results import results_frame
 
-        table = self._store.results(self.id, schema(self._objective.parts))
+        table = self._store.results(self._trials, schema(self._objective.parts))
         if not table.num_rows:
             self._check_there()
         return results_frame(table, self._space, self._objective)
@@ -126,7 +137,7 @@ class Outcome:
 
         if number not in range(self._space.size):
             raise InputError(f"epochs({number!r}): the trials of this study are 0 to {self._space.size - 1}")
-        found = epochs_frame(self._store, self.id, number)
+        found = epochs_frame(self._store, self._trials, number)
         if found.empty:
             self._check_there()
         return found
@@ -146,7 +157,7 @@ class Outcome:
         list of dict
             As they lie in the collection ``trials``, without the curves of networks: see `epochs`.
         """
-        return self._store.trials.best(self.id, n, {"estimator": estimator} if estimator else None)
+        return self._trials.best(n, {"estimator": estimator} if estimator else None)
 
     @property
     def cv_results_(self) -> dict[str, Any]:
@@ -161,7 +172,7 @@ class Outcome:
         """
         from producer.results import read_cv_results
 
-        return read_cv_results(self._store, self.id, self._space, self._objective)
+        return read_cv_results(self._store, self._trials, self._space, self._objective)
 
     def _best(self) -> Document:
         best = self.best_trials(1)
@@ -316,7 +327,7 @@ class Outcome:
             raise gone(self.id)
 
     def _ended(self, number: int) -> Document:
-        found = self._store.trials.one(self.id, number)
+        found = self._trials.one(number)
         if found is None:
             raise NoResultError(f"study {self.id} has no result of trial {number} yet: wait() for it, or see results()")
         return found

@@ -6,6 +6,8 @@ import itertools
 import logging
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 
 from producer.lanes import choose_lane
 from producer.outage import Outage, ride_over
@@ -24,7 +26,12 @@ from tuning.messages import Chunk, Objective, Trial, check_body, encode_chunk
 from tuning.names import GPU_QUEUE
 from tuning.retry import Patience
 from tuning.settings import Settings
+from tuning.signing import Keys, signed_chunk
 from tuning.store import Store
+
+# Chunks whose bodies are noted together, the first few soon, and bytes of them: they are in memory meanwhile.
+_FIRST_NOTED, _MOST_NOTED = 10, 500
+_MOST_NOTED_BYTES = 8 * 2**20
 
 logger = logging.getLogger(__name__)
 
@@ -139,7 +146,8 @@ def publish_missing(store: Store, settings: Settings, study_id: str, objective: 
         begun = _begin(store, settings, study_id, ride)
         headers = {DATABASE_HEADER: ride(store.identity), URL_HEADER: store.url}
         generation: int = begun["publications"]
-        finished = ride(store.trials.finished_numbers, study_id)
+        found = ride(store.trials.finished_numbers, study_id)
+        finished = {number for number in found if 0 <= number < begun["n_trials"]}
         if finished or begun["progress"]["complete"] or begun["progress"]["failed"]:
             counted = ride(store.recount, study_id)
             begun = counted or begun
@@ -173,7 +181,9 @@ def publish_missing(store: Store, settings: Settings, study_id: str, objective: 
             share_fits=begun.get("share_fits", True),
             allow=settings.allow,
         )
-        on_gpu = _publish(settings, begun, _messages(made, planned), missing, headers)
+        messages = _signed(Keys(settings.key), headers[DATABASE_HEADER], _messages(made, planned))
+        noted = _noted(store, ride, study_id, generation, messages)
+        on_gpu = _publish(settings, begun, noted, missing, headers)
     # Only now do workers drop what earlier publications left in the queue: one cut short takes nothing away.
     ended = {
         "$max": {"generation": generation},
@@ -186,31 +196,37 @@ def publish_missing(store: Store, settings: Settings, study_id: str, objective: 
             f"{exc}. All {missing:,} trials of study {study_id!r} are in the queue, and workers evaluate them; only a "
             "note of that is missing in the database: study.resume() or the same submit() makes it"
         ) from exc
+    with suppress(StoreError):  # they stay until the study is published anew, or ends
+        store.published.drop(study_id, before=generation)
     return missing
 
 
 def _begin(store: Store, settings: Settings, study_id: str, ride: Patience) -> Document:
     """Let a study run, and return its document with the number of this publication and the queue that it goes to."""
-    study = ride(store.study, study_id, ("queue",))
-    begun = study and ride(
-        store.update_study,
-        study_id,
-        {
-            "$inc": {"publications": 1},
-            "$set": {
-                "state": "RUNNING",
-                "queue": ride(choose_lane, store, settings, study),
-                "finished_at": None,
-                "submitted_at": None,
-                "dead_letters": [],
-                "dead_chunks": [],
-                "progress.dead": 0,
+    while study := ride(store.study, study_id, ("queue", "publications")):
+        before = study.get("publications")
+        begun = ride(
+            store.update_study,
+            study_id,
+            {
+                "$inc": {"publications": 1},
+                # From this moment on no chunk of it is believed that is not noted.
+                "$push": {"noted": (before or 0) + 1},
+                "$set": {
+                    "state": "RUNNING",
+                    "queue": ride(choose_lane, store, settings, study),
+                    "finished_at": None,
+                    "submitted_at": None,
+                    "dead_letters": [],
+                    "dead_chunks": [],
+                    "progress.dead": 0,
+                },
             },
-        },
-    )
-    if not begun:
-        raise StudyError(f"study {study_id!r} is not in the database any more")
-    return begun
+            {"publications": before},
+        )
+        if begun:  # or else somebody published it meanwhile
+            return begun
+    raise StudyError(f"study {study_id!r} is not in the database any more")
 
 
 def _publish(
@@ -229,8 +245,8 @@ def _publish(
 
     try:
         publish(settings, study["queue"], messages, priority=study.get("priority", 1), headers=headers, on_safe=count)
-    except BrokerError as exc:
-        raise BrokerError(
+    except (BrokerError, StoreError) as exc:
+        raise type(exc)(
             f"{exc}. {safe:,} of {missing:,} trials of study {study['_id']!r} are in the queue; study.resume() "
             "or the same submit() publishes the rest"
         ) from exc
@@ -257,3 +273,31 @@ def _messages(made: Iterable[Chunk], planned: dict[str, float]) -> Iterator[Mess
             # One speaks for all: `chunks` has told them apart.
             queue=GPU_QUEUE if _told_apart(chunk.objective, chunk.trials[:1])[0] else None,
         )
+
+
+def _signed(keys: Keys, database: str, messages: Iterable[Message]) -> Iterator[Message]:
+    """Sign messages, where there is a key."""
+    for message in messages:
+        yield replace(message, signature=keys.sign("warren/chunk", signed_chunk(database, message.body)))
+
+
+def _noted(
+    store: Store, ride: Patience, study_id: str, generation: int, messages: Iterable[Message]
+) -> Iterator[Message]:
+    """Note the bodies of messages in the database before they go on: see `tuning.published`."""
+    index, most, left = 0, _FIRST_NOTED, iter(messages)
+    while batch := _some(left, most):
+        bodies = {index + place: message.body for place, message in enumerate(batch)}
+        ride(store.published.note, study_id, generation, bodies)
+        yield from batch
+        index, most = index + len(batch), min(2 * most, _MOST_NOTED)
+
+
+def _some(messages: Iterator[Message], most: int) -> list[Message]:
+    """Take the next messages: so many at most, and not much more bytes than one holds."""
+    batch: list[Message] = []
+    size = 0
+    while len(batch) < most and size < _MOST_NOTED_BYTES and (message := next(messages, None)) is not None:
+        batch.append(message)
+        size += len(message.body)
+    return batch

@@ -135,7 +135,7 @@ class _Session:
                 app_id="warren",
                 message_id=message.id,
                 priority=self._priority,
-                headers=self._headers,
+                headers=self._headers | ({broker.SIGNATURE_HEADER: message.signature} if message.signature else {}),
                 timestamp=int(time.time()),
             )
             queue = message.queue or self._queue

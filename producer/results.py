@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from producer.space import Space
+    from tuning.own import OwnTrials
     from tuning.store import Store
 
 _FIRST_COLUMNS = ("number", "state", "estimator")
@@ -250,7 +251,7 @@ def _warn(text: str, category: type[Warning]) -> None:
 
 def read_cv_results(
     store: Store,
-    study_id: str,
+    trials: OwnTrials,
     space: Space,
     objective: Objective,
     candidates: Sequence[Mapping[str, Any]] | None = None,
@@ -260,7 +261,8 @@ def read_cv_results(
     Parameters
     ----------
     store : Store
-    study_id : str
+    trials : OwnTrials
+        Those of the study.
     space : Space
     objective : Objective
     candidates : sequence of dict, default=None
@@ -278,10 +280,13 @@ def read_cv_results(
     TrialError
         Every fit failed, or a trial did and the study's ``error_score`` is "raise".
     """
-    table = store.results(study_id, schema(objective.parts))
+    table = store.results(trials, schema(objective.parts))
     if table.num_rows < space.size:
+        others = trials.expected.skipped
+        skipped = f" ({others:,} documents that are not this study's were skipped: see the log)" if others else ""
+        way_out = "retry_failed() takes those out and trains their trials anew" if others else "wait() for them"
         raise NoResultError(
-            f"study {study_id}: {table.num_rows:,} of {space.size:,} trials have ended, and cv_results_ needs "
-            "all: wait() for them, or see results()"
+            f"study {trials.expected.study_id}: {table.num_rows:,} of {space.size:,} trials have ended{skipped}, and "
+            f"cv_results_ needs all: {way_out}, or see results()"
         )
     return cv_results(table, space, objective, candidates)

@@ -139,7 +139,8 @@ class Status:
         )
         return (
             f"{are} neither done, nor in the queue, nor with a worker: the broker has removed them (a purge, a queue "
-            f"that was deleted, a policy, or a volume that it lost). study.resume() or `warren resume {self.id}` "
+            "that was deleted, a policy, or a volume that it lost), or workers have set them aside, which chunks.dead "
+            f"and their logs say (they have a WARREN_KEY, for one). study.resume() or `warren resume {self.id}` "
             f"publishes them again{unless}"
         )
 

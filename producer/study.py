@@ -11,10 +11,13 @@ from producer.following import Follower, look
 from producer.outcome import Lent, Outcome
 from producer.progress import Progress, in_notebook
 from producer.publication import publish_missing
+from producer.signed import SIGNED_FIELDS, check_study, study_problem
 from producer.status import Status
 from tuning import broker
-from tuning.errors import StoreError, StudyError
+from tuning.errors import StoreError, StudyError, short
+from tuning.listed import skip
 from tuning.settings import load_settings
+from tuning.signing import Keys
 from tuning.store import Store
 
 if TYPE_CHECKING:
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
     from producer.viewing.live import Live
     from producer.viewing.plots import Plots
 
-_OWN_FIELDS = ("name", "objective")
+_OWN_FIELDS = ("name", "objective", *SIGNED_FIELDS)
 # Seconds that showing a study may take: a cell must not hang on a server that is away.
 _LOOK_SECONDS = 5.0
 
@@ -64,7 +67,7 @@ class Study(Outcome):
         Raises
         ------
         StudyError
-            There is no such study.
+            There is no such study; or ``WARREN_KEY`` is set, and it is not signed with it.
         StoreError
             MongoDB is unreachable.
         """
@@ -76,6 +79,7 @@ class Study(Outcome):
                 raise StudyError(
                     f"no study {study_id!r} in database {store.database!r} at {store.url}: {_newest(store)}"
                 )
+            check_study(Keys(settings.key), document)
         except BaseException:  # Ctrl-C too: nobody else closes the store
             store.close()
             raise
@@ -83,7 +87,7 @@ class Study(Outcome):
 
     @classmethod
     def list(cls) -> Sequence[Study]:
-        """Return every study of the database, newest first."""
+        """Return every study of the database, newest first; with ``WARREN_KEY`` those that are signed with it."""
         settings = load_settings()
         store = Store(settings)
         try:
@@ -92,8 +96,16 @@ class Study(Outcome):
             store.close()
             raise
         # One connection for all: a list that is shown asks for the status of each.
-        lent = Lent(store)
-        return [cls(document, settings, lent) for document in documents]
+        lent, keys, found = Lent(store), Keys(settings.key), []
+        for document in documents:
+            if problem := study_problem(keys, document):
+                skip(document["_id"], f"it {problem}, and WARREN_KEY is set")
+                continue
+            try:
+                found.append(cls(document, settings, lent))
+            except (ValueError, LookupError) as exc:
+                skip(document["_id"], f"it is no study ({short(str(exc))})")
+        return found
 
     def __repr__(self) -> str:
         try:
@@ -257,7 +269,8 @@ class Study(Outcome):
     def retry_failed(self) -> int:
         """Take failed trials back, and publish everything that has no result.
 
-        So trials in messages that no worker could use are published again too.
+        So trials in messages that no worker could use are published again too, and those in whose place lie documents
+        that are not this study's.
 
         Returns
         -------
@@ -273,6 +286,8 @@ class Study(Outcome):
         # Running first: cut short in between, the next submission or resume publishes what was taken back.
         self._store.update_study(self.id, {"$set": {"state": "RUNNING", "finished_at": None}})
         self._store.delete_failed(self.id)
+        # What is not the study's own stands in the place of a trial of its.
+        self._store.trials.delete(self._trials.others())
         return self._publish()
 
     def delete(self) -> None:

@@ -31,6 +31,7 @@ from producer.outage import Outage, ride_over
 from producer.outcome import Lent
 from producer.packing import packed
 from producer.publication import publish_missing
+from producer.signed import IMMUTABLE, SIGNED_FIELDS, signed_study, study_problem
 from producer.space import Space, split_sizes
 from producer.study import Study
 from tuning import broker
@@ -42,6 +43,7 @@ from tuning.errors import InputError, StoreError
 from tuning.messages import Objective, check_objective
 from tuning.seeds import seed_of
 from tuning.settings import load_settings
+from tuning.signing import Keys, tell_unsigned
 from tuning.store import Store
 from tuning.versions import relevant
 
@@ -306,6 +308,9 @@ def submit_space(
     if objective.validation and validation_parts:
         write_validation = partial(write_parts, validation_parts, compress=True)
         blobs.append((objective.validation, write_validation, about_splits | {"kind": "validation"}))
+    keys = Keys(settings.key)
+    if not keys:
+        tell_unsigned()
     store = Store(settings)
     ride = ride_over(settings, Outage(logger, "the database"), f"submitting study {study_id} waits for the database")
     try:
@@ -313,7 +318,7 @@ def submit_space(
         store.ping()
         broker.check(settings)
         try:
-            study = ride(_keep, store, blobs, definition | running, running)
+            study = ride(_keep, store, keys, blobs, definition | running, running)
         except StoreError as exc:
             raise StoreError(f"{exc}. Nothing was published: the same submit() goes on from here") from exc
         if study["state"] != "COMPLETE":
@@ -324,16 +329,21 @@ def submit_space(
     return Study(study, settings, Lent(store))
 
 
-def _keep(store: Store, blobs: Sequence[_Blob], definition: Document, running: Document) -> Document:
+def _keep(store: Store, keys: Keys, blobs: Sequence[_Blob], definition: Document, running: Document) -> Document:
     """Store a study and its data, as far as they are not there; return the study's document."""
     store.prepare()
-    if (earlier := store.study(definition["_id"], ("objective",))) is not None:
+    if (earlier := store.study(definition["_id"], SIGNED_FIELDS)) is not None:
         # The same data may have come in another container, or with other numbers of rows: those that are there count.
         kept, sent = earlier["objective"]["dataset"], definition["objective"]["dataset"]
-        if kept != sent and store.datasets.has(kept):
+        if kept != sent and store.datasets.has(kept) and study_problem(keys, earlier) is None:
             blobs = [blob for blob in blobs if blob[0] != sent]
+            definition = definition | {"objective": earlier["objective"]}
         else:
             running = running | {"objective": definition["objective"]}
+    if signed := signed_study(keys, definition):
+        # Not what is there, which anybody may have written: what this submission is made of.
+        signed |= {name: definition[name] for name in (*IMMUTABLE, "space") if name in definition}
+        definition, running = definition | signed, running | signed
     # Data before the study that points to it, the study before the messages that name it.
     for blob in blobs:
         store.datasets.put(*blob)

@@ -44,12 +44,15 @@ QUEUE_ARGUMENTS = {
 DEAD_ARGUMENTS = {"x-queue-type": "quorum", "x-delivery-limit": 1_000_000}
 
 # Headers of a message: the database that its study lies in (`tuning.identity`) and that database's URL without its
-# password; why it is among the dead letters; and that somebody had it before, which the broker does not say of a copy.
+# password; who has signed it (`tuning.signing`); why it is among the dead letters; and that somebody had it before,
+# which the broker does not say of a copy.
 DATABASE_HEADER = "x-warren-database"
 URL_HEADER = "x-warren-database-url"
+SIGNATURE_HEADER = "x-warren-signature"
 REASON_HEADER = "x-warren-reason"
 AGAIN_HEADER = "x-warren-again"
 _LONGEST_URL = 300
+_LONGEST_SIGNATURE = 200
 _JSON = "application/json"
 # Dead letters that are read in one go, and bytes of them: they are in memory meanwhile.
 _MOST_READ = 5_000
@@ -155,6 +158,12 @@ def database_of(properties: pika.BasicProperties) -> tuple[str | None, str]:
     return database, url if isinstance(url, str) and url.isprintable() and len(url) <= _LONGEST_URL else ""
 
 
+def signature_of(properties: pika.BasicProperties) -> str | None:
+    """Return the signature that a message has, if it may be one."""
+    found = (properties.headers or {}).get(SIGNATURE_HEADER)
+    return found if isinstance(found, str) and len(found) <= _LONGEST_SIGNATURE else None
+
+
 def copied(properties: pika.BasicProperties, **headers: Any) -> pika.BasicProperties:
     """Return the properties of a fresh copy of a message: what it says of itself, and further headers.
 
@@ -162,6 +171,8 @@ def copied(properties: pika.BasicProperties, **headers: Any) -> pika.BasicProper
     """
     database, url = database_of(properties)
     own = {} if database is None else {DATABASE_HEADER: database, URL_HEADER: url}
+    if (signature := signature_of(properties)) is not None:
+        own[SIGNATURE_HEADER] = signature
     return pika.BasicProperties(
         delivery_mode=2,
         content_type=_JSON,

@@ -11,7 +11,7 @@ from tuning.versions import seen_in
 
 # Seconds of a trial that its study sums up: spent on fits, on scoring, and not spent for a fit was shared.
 _SECONDS = ("fit_seconds", "score_seconds", "saved_seconds")
-_STATES = ("COMPLETE", "FAILED")
+STATES = ("COMPLETE", "FAILED")
 
 
 def no_counts() -> dict[str, Any]:
@@ -34,7 +34,7 @@ def increments(documents: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         it is corrected by what it took.
     """
     found: dict[str, float] = defaultdict(int)
-    for state in _STATES:
+    for state in STATES:
         found[state.lower()] = sum(document["state"] == state for document in documents)
     for document in documents:
         for seconds in _SECONDS:
@@ -59,6 +59,12 @@ def best_of(documents: Iterable[Mapping[str, Any]]) -> dict[str, float] | None:
     return dict(zip(("score", "minus_number"), max(scored), strict=True)) if scored else None
 
 
+# What a trial's document must hold for the next stage, and for `totals`.
+COUNTED: dict[str, Any] = {
+    "state": {"$in": [*STATES]},
+    "estimator": {"$type": "string"},
+    "mean_test_score": {"$type": "number"},
+}
 # A stage of an aggregation over a study's trials; `totals` reads what it gives.
 GROUP: dict[str, Any] = {
     "_id": {"state": "$state", "estimator": "$estimator"},
@@ -72,7 +78,7 @@ GROUP: dict[str, Any] = {
 
 def totals(groups: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], dict[str, float] | None]:
     """Return the count of a study, less what `GROUP` can't say, and the best score of its complete trials."""
-    found: dict[str, Any] = dict.fromkeys((state.lower() for state in _STATES), 0)
+    found: dict[str, Any] = dict.fromkeys((state.lower() for state in STATES), 0)
     found |= dict.fromkeys(_SECONDS, 0.0)
     estimators: dict[str, dict[str, float]] = {}
     best = []

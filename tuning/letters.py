@@ -12,6 +12,7 @@ from dataclasses import replace
 from tuning.broker import DeadLetter
 from tuning.documents import Document
 from tuning.messages import Address, address_of
+from tuning.published import why_not
 from tuning.store import Store
 
 # Letters that a study keeps, and trial numbers that each names: two megabytes of a document that holds sixteen.
@@ -43,6 +44,8 @@ def tell_studies(letters: Iterable[DeadLetter], store: Store) -> None:
         study = studies[address.study_id]
         # One that has been published again since is of no interest. Most were told when they were read before.
         if study.get("publications") != address.generation or _name_of(address) in study.get("dead_chunks", ()):
+            continue
+        if why_not(store, address, letter.body) is not None:  # anybody may have put it there
             continue
         done = store.trials.finished_numbers(address.study_id, address.numbers)
         left = replace(address, numbers=[number for number in address.numbers if number not in done])

@@ -85,6 +85,9 @@ def open_database(settings: Settings) -> Database[Document]:
                 socketTimeoutMS=int(_ANSWER_SECONDS * 1000),
                 tz_aware=True,
                 tzinfo=UTC,
+                # One date or text that Python can't hold, which anybody may have written, must not break a whole read.
+                datetime_conversion="DATETIME_AUTO",
+                unicode_decode_error_handler="replace",
                 # The name server may be away, as any server: it is asked with the first question, and again.
                 connect=not url.lower().startswith("mongodb+srv:"),
                 **given,

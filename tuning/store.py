@@ -2,7 +2,8 @@
 
 ``studies`` holds one document a study: what was submitted, its state, and a running count that costs one read to
 follow. Results lie in ``trials`` (`tuning.trials`), what is known of trials until then in ``unfinished``
-(`tuning.unfinished`), data and models in GridFS (`tuning.blobs`).
+(`tuning.unfinished`), which bodies a study's chunks have in ``published`` (`tuning.published`), data and models in
+GridFS (`tuning.blobs`).
 
 The documents prove; the counts are a convenience. A worker that dies between the two leaves them too
 low, and `Store.recount` sets them right from the documents.
@@ -23,7 +24,10 @@ from tuning.blobs import Blobs
 from tuning.counts import best_of, increments
 from tuning.documents import Document, now
 from tuning.identity import Identity
+from tuning.listed import only_studies
 from tuning.mongo import explain, open_database
+from tuning.own import OwnTrials
+from tuning.published import Published
 from tuning.settings import Settings, redact
 from tuning.tables import Tables
 from tuning.trials import Trials
@@ -67,6 +71,7 @@ class Store:
         self._identity = Identity(database["identity"], self._explain)
         self.trials = Trials(database["trials"], self._explain)
         self.unfinished = Unfinished(database["unfinished"], self._explain)
+        self.published = Published(database["published"], self._explain)
         self.datasets = Blobs(database, "datasets")
         self.models = Blobs(database, "models")
         self.tables = Tables(self.trials, Blobs(database, "results"))
@@ -111,14 +116,18 @@ class Store:
     def create_study(self, definition: Document) -> bool:
         """Write a study document unless it is there; return whether it was new.
 
+        One that was deleted goes on counting its publications: chunks of before are not taken for later ones.
+
         Parameters
         ----------
         definition : dict
             The study document; ``_id`` is its id.
         """
         try:
-            self._deleted.delete_one({"_id": definition["_id"]})
-            self._studies.insert_one(definition)
+            gone = self._deleted.find_one_and_delete({"_id": definition["_id"]})
+            before = int((gone or {}).get("publications", 0))
+            known = {"publications": before, "generation": before + 1} if before else {}
+            self._studies.insert_one(definition | known)
         except DuplicateKeyError:
             return False
         except PyMongoError as exc:
@@ -148,11 +157,14 @@ class Store:
         still write of it.
         """
         try:
-            self._deleted.update_one({"_id": study_id}, {"$set": {"deleted_at": now()}}, upsert=True)
+            known = self._studies.find_one({"_id": study_id}, {"publications": 1}) or {}
+            gone = {"$set": {"deleted_at": now()}, "$max": {"publications": known.get("publications", 0)}}
+            self._deleted.update_one({"_id": study_id}, gone, upsert=True)
             study = self._studies.find_one_and_delete({"_id": study_id})
         except PyMongoError as exc:
             raise self._explain(exc) from exc
         self.delete_results(study_id)
+        self.published.drop(study_id)
         return study
 
     def surely_unwanted(self, study_id: str, generation: int) -> bool:
@@ -194,7 +206,8 @@ class Store:
         """Return the searches, newest first; `limit` 0 is all of them, `fields` None all but their spaces."""
         try:
             projection = dict.fromkeys(fields, 1) if fields else {"space": 0}
-            return list(self._studies.find({"model_of": None}, projection).sort("created_at", -1).limit(limit))
+            found = self._studies.find({"model_of": None}, projection).sort("created_at", -1).limit(limit)
+            return list(only_studies(found, fields))
         except PyMongoError as exc:
             raise self._explain(exc) from exc
 
@@ -267,31 +280,37 @@ class Store:
         dict or None
             The study document after it; None where there is no such study.
         """
-        before = self.study(study_id, ("publications",))
-        found, best = self.trials.counts(study_id)
+        before = self.study(study_id, ("publications", "n_trials"))
+        if before is None:
+            return None
+        found, best = self.trials.counts(study_id, before["n_trials"])
         update: Document = {"$set": {f"progress.{name}": value for name, value in found.items()}}
         if best:
             update["$max"] = {"progress.best": best}
         study = self.update_study(study_id, update)
         if study and found["complete"] + found["failed"] >= study["n_trials"] and study["state"] != "COMPLETE":
             self.unfinished.drop_study(study_id)
-            publications = (before or {}).get("publications")
+            publications = before.get("publications")
             ended = {"state": "COMPLETE", "finished_at": now()}
             with self.within(_TABLE_SECONDS):
                 ended["results_file"] = self.tables.keep(study, publications)
             # Unless trials were taken back since they were counted, which a new publication says.
             still = {"state": {"$ne": "CANCELLED"}, "publications": publications}
-            study = self.update_study(study_id, {"$set": ended}, still) or self.study(study_id)
+            if study := self.update_study(study_id, {"$set": ended}, still):
+                self.published.drop(study_id, before=study.get("publications", 0) + 1)
+            else:
+                study = self.study(study_id)
             if study is None:  # deleted meanwhile
                 self.tables.delete_of(study_id)
         return study
 
-    def results(self, study_id: str, columns: pa.Schema) -> pa.Table:
+    def results(self, trials: OwnTrials, columns: pa.Schema) -> pa.Table:
         """Return the results that a study has by now: from its file once it has ended, else from the documents.
 
         Parameters
         ----------
-        study_id : str
+        trials : OwnTrials
+            Those of the study.
         columns : pyarrow.Schema
             `tuning.tables.schema` of what the study scores.
 
@@ -299,15 +318,10 @@ class Store:
         -------
         pyarrow.Table
             By number; empty also where there is no such study.
-
-        Raises
-        ------
-        StudyError
-            A document holds what no worker writes.
         """
-        study = self.study(study_id, ("state", "results_file")) or {}
+        study = self.study(trials.expected.study_id, ("state", "results_file")) or {}
         file = study.get("results_file") if study.get("state") == "COMPLETE" else None
-        return self.tables.read(study_id, columns, file)
+        return self.tables.read(trials, columns, file)
 
 
 def ping(mongo_url: str, timeout: float) -> None:

@@ -17,7 +17,9 @@ from typing import IO, TYPE_CHECKING, Any
 from tuning.blobs import Blobs
 from tuning.documents import Document
 from tuning.errors import StoreError, StudyError
+from tuning.expected import COMPARED, Expected
 from tuning.messages import Objective
+from tuning.own import OwnTrials
 from tuning.trials import Trials
 
 if TYPE_CHECKING:
@@ -104,10 +106,31 @@ def to_parquet(table: pa.Table) -> bytes:
 
 
 def from_parquet(content: bytes) -> pa.Table:
-    """Return the table of a Parquet file."""
+    """Return the table of a Parquet file.
+
+    Raises
+    ------
+    StudyError
+        It is none.
+    """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    return pq.read_table(io.BytesIO(content)).combine_chunks()
+    try:
+        return pq.read_table(io.BytesIO(content)).combine_chunks()
+    except (pa.ArrowException, OSError) as exc:
+        raise StudyError(f"a table of results can't be read: {exc}") from exc
+
+
+def _is_whole(table: pa.Table, expected: Expected) -> bool:
+    """Say whether a table has a row a trial, by number, and a number a fold."""
+    import pyarrow.compute as pc
+    import pyarrow.types as kinds
+
+    if table.column("number").to_pylist() != list(range(expected.n_trials)):
+        return False
+    lists = [table.column(field.name) for field in table.schema if kinds.is_list(field.type)]
+    return all(pc.all(pc.equal(pc.list_value_length(one), expected.n_splits)).as_py() is True for one in lists)
 
 
 class Tables:
@@ -149,9 +172,12 @@ class Tables:
         study_id, n_trials = study["_id"], study["n_trials"]
         if n_trials < _TABLE_TRIALS:
             return None
-        columns = schema(Objective.model_validate(study["objective"]).parts)
+        objective = Objective.model_validate(study["objective"])
+        columns = schema(objective.parts)
+        expected = Expected(study_id, n_trials, objective)
         try:
-            table = as_table(self._trials.of(study_id, columns.names), columns)
+            found = self._trials.of(study_id, [*columns.names, *COMPARED])
+            table = as_table(expected.own(found, expected.result), columns)
             if table.num_rows != n_trials:  # some were taken back meanwhile
                 return None
             content = to_parquet(table)
@@ -167,14 +193,15 @@ class Tables:
             return None
         return name
 
-    def read(self, study_id: str, columns: pa.Schema, name: str | None) -> pa.Table:
+    def read(self, trials: OwnTrials, columns: pa.Schema, name: str | None) -> pa.Table:
         """Return the results that a study has by now: of its file, or of the documents where it has none."""
-        if name is not None:
+        if isinstance(name, str):
             with suppress(StudyError):  # the study was taken up again, or deleted, this moment
                 kept = from_parquet(self._files.get(name))
-                if kept.schema.equals(columns):  # an earlier version may have kept less
+                # An earlier version may have kept less, and somebody else anything.
+                if kept.schema.equals(columns) and _is_whole(kept, trials.expected):
                     return kept
-        return as_table(self._trials.of(study_id, columns.names), columns)
+        return as_table(trials.of(columns.names), columns)
 
     def delete_of(self, study_id: str) -> None:
         """Delete what a study keeps."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
+from typing import Any
 
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, PyMongoError
 
-from tuning.counts import GROUP, totals
+from tuning.counts import COUNTED, GROUP, totals
 from tuning.documents import Document, trial_id
 from tuning.errors import StoreError
 from tuning.unfinished import pages
@@ -86,7 +87,8 @@ class Trials:
             if among is None:
                 # Fields of one index, so a server answers without opening a document.
                 found = self._collection.find({"study_id": study_id}, {"_id": 0, "number": 1}).hint(_COUNT_AND_RESUME)
-                return {document["number"] for document in found}
+                numbers = (document.get("number") for document in found)
+                return {number for number in numbers if isinstance(number, int)}
             ids = ([trial_id(study_id, number) for number in page] for page in pages(among))
             return {
                 int(document["_id"].rpartition(":")[2])
@@ -179,10 +181,14 @@ class Trials:
             raise self._explain(exc) from exc
         return ended[::-1] if newest else ended
 
-    def counts(self, study_id: str) -> tuple[Document, Document | None]:
-        """Return the count of a study from its documents, and its best score: see `tuning.counts.totals`."""
+    def counts(self, study_id: str, n_trials: int) -> tuple[Document, Document | None]:
+        """Return the count of a study from its documents, and its best score: see `tuning.counts.totals`.
+
+        Documents that can't be its own, as far as a server can tell, don't count: they must not end it early.
+        """
+        mine = {"study_id": study_id, "number": {"$gte": 0, "$lt": n_trials}, **COUNTED}
         try:
-            groups = self._collection.aggregate([{"$match": {"study_id": study_id}}, {"$group": GROUP}])
+            groups = self._collection.aggregate([{"$match": mine}, {"$group": GROUP}])
             return totals(list(groups))
         except PyMongoError as exc:
             raise self._explain(exc) from exc
@@ -194,11 +200,20 @@ class Trials:
         except PyMongoError as exc:
             raise self._explain(exc) from exc
 
+    def delete(self, ids: Iterable[Any]) -> None:
+        """Delete some documents by their ids."""
+        try:
+            for page in pages(ids):
+                self._collection.delete_many({"_id": {"$in": page}})
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc
+
     def delete_failed(self, study_id: str) -> list[int]:
         """Delete a study's failed trials; return their numbers."""
         failed = {"study_id": study_id, "state": "FAILED"}
         try:
-            numbers = [document["number"] for document in self._collection.find(failed, {"number": 1})]
+            found = self._collection.find(failed, {"number": 1})
+            numbers = [document["number"] for document in found if isinstance(document.get("number"), int)]
             self._collection.delete_many(failed)
         except PyMongoError as exc:
             raise self._explain(exc) from exc

@@ -32,8 +32,8 @@ _PAGE = 10_000
 _SEEN: Document = {"$currentDate": {"seen_at": True}}
 
 
-def pages(numbers: Iterable[int]) -> Iterator[list[int]]:
-    """Cut numbers of trials into lists that a question has room for."""
+def pages(numbers: Iterable[Any]) -> Iterator[list[Any]]:
+    """Cut numbers or ids of trials into lists that a question has room for."""
     left = iter(numbers)
     while page := list(islice(left, _PAGE)):
         yield page

@@ -90,8 +90,9 @@ def seen_in(documents: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
     """Return the versions that some trials were trained with, by library."""
     found: dict[str, set[str]] = {}
     for document in documents:
-        for library, version in document.get("versions", {}).items():
-            found.setdefault(library, set()).add(version)
+        versions = document.get("versions")
+        for library, version in versions.items() if isinstance(versions, Mapping) else ():
+            found.setdefault(library, set()).add(str(version))
     return {library: sorted(found[library]) for library in sorted(found)}
 
 

@@ -23,6 +23,7 @@ from tuning.broker import (
     declare,
     explain,
     parameters,
+    signature_of,
 )
 from tuning.errors import BrokerError
 from tuning.names import CHUNKS_QUEUE, DEAD_QUEUE, GPU_QUEUE, LANES
@@ -314,7 +315,13 @@ class Consumer:
             return False
         delivery, finish = job
         database, url = database_of(delivery.properties)
-        outcome = self._runner.run(delivery.body, again=_again(delivery), database=database, database_url=url)
+        outcome = self._runner.run(
+            delivery.body,
+            again=_again(delivery),
+            database=database,
+            database_url=url,
+            signature=signature_of(delivery.properties),
+        )
         self._runner.settle()
         self._metrics.has_chunk(False)
         # Free before the outcome leaves: with the acknowledgement the next chunk may be here, and take it again.

@@ -22,6 +22,7 @@ from tuning.messages import Address, Chunk, address_of, decode_chunk
 from tuning.settings import Settings
 from tuning.store import Store
 from tuning.unfinished import DoneFold, SeenEpochs
+from worker.genuine import Genuine
 from worker.hold import Hold
 from worker.losses import Losses
 from worker.pace import Pace
@@ -80,6 +81,7 @@ class ChunkRunner:
         self._let_go = threading.Event()
         self._writer = ResultWriter(store, settings, metrics, pulse, _StopAsked(self))
         self._wanted = Wanted(store, self._writer.retry)
+        self._genuine = Genuine(store, self._writer.retry, settings)
         self._hold = Hold(store.unfinished, self._writer.retry, settings)
         self._losses = Losses(store, self._hold, settings, self._writer.retry)
         self._tries = Tries(self._writer, settings, metrics)
@@ -100,7 +102,15 @@ class ChunkRunner:
         """Be ready for the next chunk after `let_go`."""
         self._let_go.clear()
 
-    def run(self, body: bytes, *, again: bool = False, database: str | None = None, database_url: str = "") -> Outcome:
+    def run(
+        self,
+        body: bytes,
+        *,
+        again: bool = False,
+        database: str | None = None,
+        database_url: str = "",
+        signature: str | None = None,
+    ) -> Outcome:
         """Evaluate a chunk and write its results.
 
         Parameters
@@ -113,6 +123,8 @@ class ChunkRunner:
             The id of the database that it belongs to; None where it does not say, as those of earlier versions.
         database_url : str, default=""
             Where that is, as the message says.
+        signature : str, default=None
+            Of the one who published it.
 
         Returns
         -------
@@ -120,8 +132,11 @@ class ChunkRunner:
             ``ACKNOWLEDGE`` only when every result that is due is durable.
         """
         try:
-            foreign = self._wanted.foreign(database, database_url)
-            return foreign or self._run(body, again=again, named=database is not None)
+            if (foreign := self._wanted.foreign(database, database_url)) is not None:
+                return foreign
+            if (unsigned := self._genuine.unsigned(body, database, signature)) is not None:
+                return Outcome(verdict=Verdict.DEAD_LETTER, reason=unsigned)
+            return self._run(body, again=again, named=database is not None)
         except StoreError as exc:  # only after the grace is over
             logger.warning("gave a chunk back with results unwritten", extra={"reason": str(exc)})
             self._trainer.kill()
@@ -133,8 +148,13 @@ class ChunkRunner:
             chunk = decode_chunk(body)
         except MessageError as exc:
             return self._refuse(body, str(exc))
+        address = Address(chunk.study_id, chunk.generation, chunk.index, [trial.number for trial in chunk.trials])
         if (unwanted := self._wanted.unwanted(chunk, named=named)) is not None:
             return unwanted
+        if (forged := self._genuine.forged(address, body)) is not None:
+            # What was noted of it goes when the study ends or is published anew, perhaps this moment.
+            gone = self._wanted.unwanted(chunk, named=named, afresh=True)
+            return gone or Outcome(verdict=Verdict.DEAD_LETTER, reason=forged)
         if (left := self._losses.left_to_others(chunk)) is not None:
             return left
         progress = self._progress(chunk, again=again)
@@ -321,6 +341,8 @@ class ChunkRunner:
         self._pace.learn(progress, number, moment)
         if number in progress.interrupted:
             packed = pack(unpack(packed) | {"interrupted": progress.interrupted[number]})
+        if progress.chunk.objective.keep_model:
+            packed = pack(self._genuine.signed(progress.chunk.study_id, number, unpack(packed)))
         progress.end(number)
         progress.begin(moment)
         self._writer.add(number, packed)
@@ -353,9 +375,9 @@ class ChunkRunner:
             raise ChildLostError(reason, taken, output=output)
 
     def _refuse(self, body: bytes, reason: str) -> Outcome:
-        """Dead-letter what is no chunk of this version; tell its study, if it says which."""
+        """Dead-letter what is no chunk of this version; tell its study, if that has published it."""
         address = address_of(body)
-        if address is not None and address.numbers:
+        if address is not None and address.numbers and self._genuine.forged(address, body) is None:
             self._tell(address, reason)
         return Outcome(verdict=Verdict.DEAD_LETTER, reason=reason)
 

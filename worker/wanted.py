@@ -71,7 +71,7 @@ class Wanted:
         reason = f"{whose}; this worker's is {own} ({self._store.url})"
         return Outcome(verdict=Verdict.FOREIGN, reason=reason, others_first=True)
 
-    def unwanted(self, chunk: Chunk, *, named: bool) -> Outcome | None:
+    def unwanted(self, chunk: Chunk, *, named: bool, afresh: bool = False) -> Outcome | None:
         """Say what becomes of a chunk that nobody wants; None where somebody does.
 
         It is dropped only where our database knows for certain: on what was seen before the study may have been
@@ -82,8 +82,10 @@ class Wanted:
         chunk : Chunk
         named : bool
             Whether its message names our database; those of earlier versions name none.
+        afresh : bool, default=False
+            Whether what was seen a moment ago does not count.
         """
-        if wanted(self.look(chunk), chunk) or wanted(self.look(chunk, afresh=True), chunk):
+        if (not afresh and wanted(self.look(chunk), chunk)) or wanted(self.look(chunk, afresh=True), chunk):
             return None
         if self._retry(self._store.surely_unwanted, chunk.study_id, chunk.generation):
             logger.info("dropped a chunk that is not wanted any more", extra=which(chunk))

@@ -15,12 +15,14 @@ from producer.models.export_files import Place, writing
 from producer.models.export_manifest import verify, write_manifest
 from producer.models.reading import load
 from producer.models.training import trained
+from producer.signed import SIGNED_FIELDS, check_study
 from tuning.codec import encode_estimator, readable
 from tuning.dataset import read_dataset
 from tuning.documents import Document, now
 from tuning.errors import InputError
 from tuning.messages import Objective
 from tuning.settings import Settings
+from tuning.signing import Keys
 from tuning.store import Store
 from tuning.versions import packages_in, versions
 
@@ -88,9 +90,10 @@ def export_model(
         place.check()
         if served:
             _need_tensorflow()  # seconds, so after what is refused at once
-        study = store.study(trial["study_id"], ("name", "objective"))
+        study = store.study(trial["study_id"], SIGNED_FIELDS)
         if study is None:
             raise gone(trial["study_id"])
+        check_study(Keys(settings.key), study)
         objective = Objective.model_validate(study["objective"])
         with place.staged() as staging:
             fit = trained(store, settings, trial["study_id"], trial["number"], unfitted, timeout)

@@ -13,7 +13,9 @@ import sklearn
 
 from producer.following import Follower, gone
 from producer.models.reading import load
+from producer.own import own_trials
 from producer.publication import publish_missing
+from producer.signed import SIGNED_FIELDS, check_study, model_problem, signed_study
 from producer.space import Space
 from producer.status import STATUS_FIELDS, Status
 from tuning import broker
@@ -24,6 +26,7 @@ from tuning.errors import StudyError, TrialError
 from tuning.messages import Objective, check_objective
 from tuning.seeds import seed_of
 from tuning.settings import Settings
+from tuning.signing import Keys
 from tuning.store import Store
 from tuning.versions import differences, relevant
 
@@ -90,11 +93,14 @@ def trained(
         As `producer.study.Study.wait` and `producer.study.Study.resume` raise them.
     """
     deadline = time.monotonic() + timeout if timeout is not None else math.inf
+    keys = Keys(settings.key)
     definition = _definition(store, settings, study_id, number, unfitted)
-    own_id = definition["_id"]
-    trial = store.trials.one(own_id, 0)
-    if trial is not None and trial["state"] == "COMPLETE" and not store.models.has(trial["model"]["file"]):
-        # Back from a dump that had passed the models when this one was stored.
+    own_id, trials = definition["_id"], own_trials(store, definition)
+    trial = trials.one(0)
+    if (trial is None or trial["state"] == "COMPLETE") and (problem := _problem(store, keys, own_id, trial)):
+        if trial is not None:
+            logger.warning("the model of trial %d of study %s %s: it is trained again", number, study_id, problem)
+        # Back from a dump that had passed the models when this one was stored; of before the key; or somebody else's.
         store.delete_results(own_id)
         trial = None
     if trial is None or trial["state"] == "FAILED":
@@ -106,7 +112,7 @@ def trained(
             store.delete_failed(own_id)
             publish_missing(store, settings, own_id, Objective.model_validate(definition["objective"]), Space([{}]))
         Follower(store, own_id, deadline, lambda _: None, settings).run()
-        trial = store.trials.one(own_id, 0)
+        trial = trials.one(0)
     if trial is None:
         raise StudyError(f"study {own_id}, which trains a model for {study_id}, was cancelled or deleted")
     if trial["state"] == "FAILED":
@@ -114,8 +120,22 @@ def trained(
             f"study {study_id}: training trial {number} on all data failed: {trial['error']}"
             + "".join(f"\n  it printed: {line}" for line in end_of_output(trial, OUTPUT_LINES))
         )
+    if problem := _problem(store, keys, own_id, trial):
+        raise StudyError(
+            f"study {study_id}: the model of trial {number} {problem}. Give the workers the WARREN_KEY that is set "
+            "here, and ask for it again"
+        )
     _tell_versions(definition, trial)
     return trial
+
+
+def _problem(store: Store, keys: Keys, own_id: str, trial: Document | None) -> str | None:
+    """Return why the document of a model's trial, or what lies in its place, can't be used; None where it can be."""
+    if trial is None:
+        return "is not there" if store.trials.one(own_id, 0) else None
+    if "model" not in trial or not store.models.has(trial["model"]["file"]):
+        return "is not there"
+    return model_problem(keys, own_id, trial)
 
 
 def _tell_versions(definition: Document, trial: Document) -> None:
@@ -143,9 +163,11 @@ def _under_way(store: Store, own_id: str) -> bool:
 
 def _definition(store: Store, settings: Settings, study_id: str, number: int, unfitted: Any) -> Document:
     """Return the document of the study whose one trial trains the model."""
-    study = store.study(study_id, ("name", "objective", *_SAME))
+    study = store.study(study_id, (*SIGNED_FIELDS, *_SAME))
     if study is None:
         raise gone(study_id)
+    keys = Keys(settings.key)
+    check_study(keys, study)
     configuration = Objective.model_validate(study["objective"]).configuration
     # What estimators ask for counts where the study's metadata are routed, whatever is set here.
     with sklearn.config_context(enable_metadata_routing=configuration.enable_metadata_routing):
@@ -166,7 +188,7 @@ def _definition(store: Store, settings: Settings, study_id: str, number: int, un
     check_objective(objective)
     content = json.dumps([study_id, objective.identity()], sort_keys=True)
     own_id = f"{study_id}-model-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
-    return {
+    definition = {
         "_id": own_id,
         "name": f"{study['name']}, model of trial {number}",
         "model_of": study_id,
@@ -190,3 +212,4 @@ def _definition(store: Store, settings: Settings, study_id: str, number: int, un
         "progress": no_counts(),
         "dead_letters": [],
     }
+    return definition | signed_study(keys, definition)

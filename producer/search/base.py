@@ -147,7 +147,7 @@ class SearchOnWorkers(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has n
         )
         self._wait(self.study_)
         self._set_results(
-            read_cv_results(self.study_._store, self.study_.id, space, self.study_._objective, candidates),
+            read_cv_results(self.study_._store, self.study_._trials, space, self.study_._objective, candidates),
             scorers,
             best_by,
         )
@@ -230,7 +230,7 @@ class SearchOnWorkers(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has n
         index = int(self.best_index_)
         if self.refit_on == "workers":
             return self.study_.best_model(index)
-        trial = self.study_._store.trials.one(self.study_.id, index) or {}
+        trial = self.study_._trials.one(index) or {}
         if trial.get("mean_best_iteration") is None:
             # Cloned, the parameters too, for they may be estimators.
             best = clone(base_estimator).set_params(**clone(self.best_params_, safe=False))
@@ -247,7 +247,7 @@ def _raise_failure(study: Study) -> NoReturn:
     """Cancel a study that can have no result any more, and say what failed first."""
     with contextlib.suppress(StudyError):  # it has ended meanwhile
         study.cancel()
-    found = study._store.trials.failed(study.id, study._space.size, 1, ("number", "error", "output"))
+    found = study._trials.failed(study._space.size, 1, ("number", "error", "output"))
     if not found:  # taken back meanwhile, to be tried again
         raise NoResultError(f"study {study.id} was changed while it was waited for: fit again goes on with it")
     number, why = found[0]["number"], str(found[0]["error"]).rstrip(".")

@@ -26,7 +26,9 @@ from producer.viewing.events import Experiment, encode_experiment, encode_run, f
 from producer.viewing.growing import TRAINING, Growing
 from producer.viewing.runs import STUDY, StudyRuns
 from tuning.documents import Document, now
-from tuning.errors import InputError, StoreError
+from tuning.errors import InputError, StoreError, short
+from tuning.listed import skip
+from tuning.own import OwnTrials
 from tuning.store import Store
 
 # Runs of a study by default: TensorBoard reads them all into memory, and its table takes a second a thousand.
@@ -161,7 +163,11 @@ class Board:
                 definition = self._store.study(document["_id"], _DEFINED)
                 if definition is None:  # deleted since it was listed
                     continue
-                study = StudyRuns(document, definition)
+                try:
+                    study = StudyRuns(document, definition)
+                except (InputError, ValueError, LookupError, TypeError, AttributeError) as exc:
+                    skip(document["_id"], f"it is no study ({short(str(exc))})")
+                    continue
             self._seen[study.id] = study
         if self._seen != before:
             self._columns = Columns.merged(study.columns for study in self._seen.values())
@@ -184,14 +190,17 @@ class Board:
         if study.looked is None or study.looked[0] != publications or study.looked_at is None:
             # For failed trials may have been taken back.
             study.forget()
-            study.add(self._store.trials.of(study.id, _RANKED))
+            study.add(self._trials(study).of(_RANKED))
         else:
             since = study.looked_at - timedelta(seconds=_LATE_SECONDS)
-            study.add(self._store.trials.ended_since(study.id, since, _MOST_NEW, _RANKED))
+            study.add(self._trials(study).ended_since(since, _MOST_NEW, _RANKED))
             if len(study.ended) < counted:
-                missing = self._store.trials.finished_numbers(study.id) - study.ended.keys()
-                study.add(self._store.trials.at(study.id, missing, _RANKED))
+                missing = self._trials(study).finished_numbers() - study.ended.keys()
+                study.add(self._trials(study).at(missing, _RANKED))
         study.looked, study.looked_at = looked, moment
+
+    def _trials(self, study: StudyRuns) -> OwnTrials:
+        return OwnTrials(self._store, study.expected)
 
     # ----------------------------------------------------------------- the folder
 
@@ -234,16 +243,16 @@ class Board:
     def _show_training(self) -> None:
         """Let the runs of networks that are being trained grow."""
         for study in self._running:
-            for note in self._store.unfinished.in_training(study.id):
+            for note in self._trials(study).in_training():
                 if note["number"] not in study.ended:
                     self._growing.show(study.id, note["number"], study.running(note, self._columns.kinds))
 
     def _read(self, study: StudyRuns, numbers: set[int]) -> Iterator[Document]:
         """Yield the documents of some trials."""
         if len(numbers) > len(study.ended) * _MOST_SHARE:
-            every = self._store.trials.of(study.id, study.fields)
+            every = self._trials(study).of(study.fields)
             return (document for document in every if document["number"] in numbers)
-        return self._store.trials.at(study.id, sorted(numbers), study.fields)
+        return self._trials(study).at(sorted(numbers), study.fields)
 
     def _stamps(self, study: StudyRuns) -> dict[int, str]:
         """Return the stamps of the trials to show, by number."""

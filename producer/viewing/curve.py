@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from html import escape
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from producer.viewing.words import show_score
 from tuning.documents import Document
-from tuning.store import Store
+from tuning.own import OwnTrials
 
 if TYPE_CHECKING:
     from producer.status import Status
@@ -48,13 +48,12 @@ class Curve:
 
     Parameters
     ----------
-    store : Store
-    study_id : str
+    trials : callable
+        Returns those of the study, at a look: what the study is may have to be read.
     """
 
-    def __init__(self, store: Store, study_id: str) -> None:
-        self._store = store
-        self._id = study_id
+    def __init__(self, trials: Callable[[], OwnTrials]) -> None:
+        self._trials = trials
         self._forget()
 
     def _forget(self) -> None:
@@ -74,23 +73,23 @@ class Curve:
         if len(self._seen) > status.done:  # failed trials were taken back
             self._forget()
         if self._newest is None:
-            self._add(self._store.trials.ended_since(self._id, _EVER, 0, _FIELDS))
+            self._add(self._trials().ended_since(_EVER, 0, _FIELDS))
             return
         since = self._newest - timedelta(seconds=_OVERLAP_SECONDS)
-        found = self._store.trials.ended_since(self._id, since, _PAGE, _FIELDS)
+        found = self._trials().ended_since(since, _PAGE, _FIELDS)
         self._add(found)
         if len(found) < _PAGE and len(self._seen) < status.done and time.monotonic() >= self._may_compare_at:
             self._compare()
         if status.state == "COMPLETE" and len(self._seen) != status.done:
             # In the order in which they ended, as far as clocks agree.
             self._forget()
-            self._add(self._store.trials.ended_since(self._id, _EVER, 0, _FIELDS))
+            self._add(self._trials().ended_since(_EVER, 0, _FIELDS))
 
     def _compare(self) -> None:
         """Read what has ended by a clock that is behind another worker's, or was written late."""
         began = time.monotonic()
-        missing = self._store.trials.finished_numbers(self._id) - self._seen
-        self._add(self._store.trials.at(self._id, missing, _FIELDS))
+        missing = self._trials().finished_numbers() - self._seen
+        self._add(self._trials().at(missing, _FIELDS))
         ended = time.monotonic()
         self._may_compare_at = ended + (ended - began) / _COMPARE_SHARE
 

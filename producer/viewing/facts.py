@@ -13,7 +13,7 @@ from producer.following import gone
 from producer.missing import look_closely, stands_still
 from producer.status import STATUS_FIELDS, Status
 from tuning.documents import Document, now
-from tuning.store import Store
+from tuning.own import OwnTrials
 
 if TYPE_CHECKING:
     from producer.study import Study
@@ -169,25 +169,25 @@ def read(study: Study) -> Facts:
     status = Status.of(document)
     found: dict[str, Any] = {"best_params": {}}
     if status.best_number is not None:
-        best = next(store.trials.at(study.id, [status.best_number], ("estimator", "params")), {})
+        best = next(study._trials.at([status.best_number], ("estimator", "params")), {})
         found["best_estimator"] = best.get("estimator", "")
         found["best_params"] = study._own_params({"params": {}} | best)
     if status.failed:
-        failed = _failed(store, status)
+        failed = _failed(study._trials, status)
         found |= {"reasons": tuple(_reasons(failed)), "failures_read": len(failed)}
     last: datetime | None = document["progress"].get("last_result_at")
     since = status.submitted_at or status.created_at
     found["began_anew"] = last is not None and last >= since
     if status.state == "RUNNING" and last is not None and last >= since:
-        found["tempo"] = _tempo(store, document, since, last)
+        found["tempo"] = _tempo(study._trials, document, since, last)
     return Facts(status=status, metric=study.refit, at=now(), last_result_at=last, **found)
 
 
-def _failed(store: Store, status: Status) -> list[Document]:
+def _failed(trials: OwnTrials, status: Status) -> list[Document]:
     """Return the first failed trials: those among so many that enough are to be expected, or else among all."""
     found: list[Document] = []
     for below in dict.fromkeys((min(2 * status.total * _MOST_FAILURES // status.failed, status.total), status.total)):
-        found = found or store.trials.failed(status.id, below, _MOST_FAILURES, ("number", "error"))
+        found = found or trials.failed(below, _MOST_FAILURES, ("number", "error"))
     return found
 
 
@@ -206,15 +206,14 @@ def _reasons(failed: Sequence[Document]) -> list[Reason]:
     ]
 
 
-def _tempo(store: Store, study: Document, since: datetime, last: datetime) -> Tempo | None:
+def _tempo(trials: OwnTrials, study: Document, since: datetime, last: datetime) -> Tempo | None:
     """Take the pace of the last results: workers that came late and pauses are none of theirs."""
     before = sum(one["before"]["trials"] for one in (study.get("estimates") or {}).values())
     ended = max(study["progress"]["complete"] + study["progress"]["failed"] - before, 1)
     seconds = (last - since).total_seconds()
     # As far back as the average lets expect enough results: few documents match, whatever the size of the study.
     back = max(_PACE_SECONDS, _PACE_RESULTS * seconds / ended)
-    found = store.trials.ended_since(
-        study["_id"],
+    found = trials.ended_since(
         max(since, last - timedelta(seconds=back)),
         _MOST_RESULTS,
         ("finished_at", "fit_seconds", "score_seconds", "worker"),

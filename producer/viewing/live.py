@@ -65,7 +65,7 @@ class Live:
         self._ipython: Any = import_module("IPython.display")
         self._study = study
         self._seconds = float(seconds)
-        self._curve = Curve(study._store, study.id)
+        self._curve = Curve(lambda: study._trials)
         self._facts: Facts | None = None
         self._away_since = ""
         self._away = StoreError("")

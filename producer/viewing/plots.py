@@ -227,7 +227,7 @@ class Plots:
         require("study.plot.timeline()", "plotly")
         from producer.viewing.timeline import FIELDS, timeline
 
-        found = list(self._study._store.trials.of(self._study.id, FIELDS))
+        found = list(self._study._trials.of(FIELDS))
         return timeline(found, self._title("what each worker did"))
 
     def scores(self, n: int = 10, metric: str | None = None) -> go.Figure:

@@ -9,6 +9,7 @@ from itertools import accumulate, pairwise
 from typing import Any, TypeAlias
 
 from producer.epochs import Curves, ended_curves, live_curves
+from producer.own import expected
 from producer.packing import unpacked
 from producer.viewing.columns import Columns, Kind
 from producer.viewing.events import Metric, Moment, Point, Run
@@ -33,6 +34,7 @@ class StudyRuns:
             unpacked(definition["space"]), estimator, in_grid=bool(definition["estimator_in_grid"])
         )
         # The one that says which trial is best comes first.
+        self.expected = expected(definition | {"_id": self.id, "n_trials": document["n_trials"]})
         self.scores = [objective.refit, *(metric for metric in objective.scorers if metric != objective.refit)]
         self.train = objective.return_train_score
         self.forget()

@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from producer.viewing.translation import Translator
 from tuning.documents import Document
+from tuning.own import OwnTrials
 
 PLACE_BITS = 36
 """Bits of a trial's id that are its place in its study."""
@@ -63,6 +64,7 @@ class Seen:
     def forget(self) -> None:
         """Forget every trial."""
         self.translator: Translator | None = None
+        self.own: OwnTrials | None = None
         self.trials: list[FrozenTrial] = []
         self.best: FrozenTrial | None = None
         # Counts of the study document when it was looked at last, and that moment, UTC.

@@ -40,9 +40,7 @@ def best_by(study: Study, n: int, metric: str | None) -> tuple[str, Sequence[Doc
     name = f"mean_test_{wanted}"
     fields = ("number", "estimator", "params", "failed_fits", name, f"split_test_{wanted}")
     scored = (
-        one
-        for one in study._store.trials.of(study.id, fields)
-        if not one.get("failed_fits") and math.isfinite(one.get(name, math.nan))
+        one for one in study._trials.of(fields) if not one.get("failed_fits") and math.isfinite(one.get(name, math.nan))
     )
     return wanted, heapq.nsmallest(n, scored, key=lambda one: (-one[name], one["number"]))
 

@@ -12,11 +12,13 @@ from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
+from producer.own import own_trials
 from producer.viewing.readonly import ReadOnlyStorage, select
 from producer.viewing.seen import PLACE_BITS, Seen, View
 from producer.viewing.translation import STUDY_FIELDS, Translator
 from tuning.documents import Document, now
-from tuning.errors import StoreError
+from tuning.errors import InputError, StoreError, short
+from tuning.own import OwnTrials
 from tuning.store import Store
 
 P = ParamSpec("P")
@@ -195,35 +197,38 @@ class LiveStorage(ReadOnlyStorage):
         if seen.looked == looked and seen.current >= counted:
             return
         moment = now()
-        translator = seen.translator
-        if translator is None or seen.looked is None or seen.looked_at is None:
+        translator, own = seen.translator, seen.own
+        if translator is None or own is None or seen.looked is None or seen.looked_at is None:
             found = self._ask(self._store.study, key, STUDY_FIELDS)
             if found is None:
                 raise KeyError(f"study {key!r} was deleted")
-            seen.translator = translator = Translator(found, brief=True)
-            seen.add(translator, self._ask(list, self._store.trials.of(key, translator.fields)))
+            try:
+                seen.translator = translator = Translator(found, brief=True)
+                seen.own = own = own_trials(self._store, found | {"n_trials": document["n_trials"]})
+            except (InputError, ValueError, LookupError, TypeError, AttributeError) as exc:
+                raise KeyError(f"study {key!r} is no study: {short(str(exc))}") from exc
+            seen.add(translator, self._ask(list, own.of(translator.fields)))
         else:
             if seen.looked[0] != publications:
-                self._find_retried(seen, translator)
+                self._find_retried(seen, translator, own)
             since = seen.looked_at - timedelta(seconds=_LATE_SECONDS)
-            seen.add(translator, self._ask(self._store.trials.ended_since, key, since, _MOST_NEW, translator.fields))
+            seen.add(translator, self._ask(own.ended_since, since, _MOST_NEW, translator.fields))
             if seen.current < counted and time.monotonic() > seen.may_compare_at:
-                self._compare(seen, translator)
+                self._compare(seen, translator, own)
         seen.looked, seen.looked_at = looked, moment
 
-    def _find_retried(self, seen: Seen, translator: Translator) -> None:
+    def _find_retried(self, seen: Seen, translator: Translator, own: OwnTrials) -> None:
         """Find the failed trials that were taken back when the study was published once more."""
         failed = seen.failed()
-        found = self._ask(list, self._store.trials.at(seen.document["_id"], failed, translator.fields))
+        found = self._ask(list, own.at(failed, translator.fields))
         seen.retry(set(failed) - {document["number"] for document in found})
         seen.add(translator, found)
 
-    def _compare(self, seen: Seen, translator: Translator) -> None:
+    def _compare(self, seen: Seen, translator: Translator, own: OwnTrials) -> None:
         """Find results that came late: from a worker whose clock is behind, or after the database was away."""
         began = time.monotonic()
-        key = seen.document["_id"]
-        missing = seen.unknown(self._ask(self._store.trials.finished_numbers, key))
-        seen.add(translator, self._ask(list, self._store.trials.at(key, missing, translator.fields)))
+        missing = seen.unknown(self._ask(own.finished_numbers))
+        seen.add(translator, self._ask(list, own.at(missing, translator.fields)))
         ended = time.monotonic()
         seen.may_compare_at = ended + (ended - began) / _COMPARE_SHARE
 

@@ -47,6 +47,6 @@ def to_optuna(study: Study, metric: str | None = None) -> optuna.study.Study:
     if document is None:
         raise gone(study.id)
     translator = Translator(document, metric)
-    documents = sorted(study._store.trials.of(study.id, translator.fields), key=lambda one: int(one["number"]))
+    documents = sorted(study._trials.of(translator.fields), key=lambda one: int(one["number"]))
     storage = Snapshot(translator.study(study.id, 0), [*translator.trials(documents)])
     return optuna.load_study(study_name=study.id, storage=storage)

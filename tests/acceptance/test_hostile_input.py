@@ -31,6 +31,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from producer import submit
 from tuning.broker import DATABASE_HEADER, channel
+from tuning.messages import address_of
 from tuning.names import CHUNKS_QUEUE, DEAD_QUEUE, GPU_QUEUE, LANES
 from tuning.settings import load_settings
 from tuning.store import Store
@@ -52,6 +53,9 @@ class Site:
 
     def dead_letter(self, body: bytes) -> tuple[bytes, str]:
         """Send a body and return the dead letter that comes of it: body and reason."""
+        # As if its study had published it: what is refused is refused for what it holds.
+        if (address := address_of(body)) is not None:
+            self.store.published.note(address.study_id, address.generation, {address.index: body})
         self.channel.basic_publish("", CHUNKS_QUEUE, body)
         deadline = time.monotonic() + DEADLINE
         while True:
@@ -200,7 +204,10 @@ def test_mutated_messages_leave_the_worker_alive(site: Site) -> None:
     """A few of the ten thousand of `make fuzz`, about a study that this worker knows."""
     corpus = [site.template, *copy.deepcopy(CORPUS)]
     found = live.settle(
-        site.channel, (mutated(Random(seed), corpus) for seed in range(300)), lambda: site.worker.poll() is None, 100.0
+        site.channel,
+        live.published(site.store, (mutated(Random(seed), corpus) for seed in range(300)), first=1000),
+        lambda: site.worker.poll() is None,
+        100.0,
     )
     assert found.total() == 300
     assert 10 < found[live.ACKNOWLEDGED] < 200

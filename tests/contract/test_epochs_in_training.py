@@ -9,10 +9,29 @@ from contract.documents import STUDY, study, trial
 
 from producer.epochs import epochs_frame
 from tuning.documents import now, pack
+from tuning.expected import Expected
+from tuning.messages import Objective
+from tuning.own import OwnTrials
 from tuning.store import Store
 from tuning.unfinished import DoneFold, SeenEpochs
 
 ABOUT = {"estimator": "KerasModel", "library": "networks", "params": {"epochs": 9}, "started_at": now()}
+
+
+OBJECTIVE = Objective(
+    estimator=None,
+    dataset="a" * 64,
+    splits="b" * 64,
+    n_splits=2,
+    scorers={"score": None},
+    refit="score",
+    error_score=math.nan,
+    return_train_score=False,
+)
+
+
+def trials(store: Store) -> OwnTrials:
+    return OwnTrials(store, Expected(STUDY, 10, OBJECTIVE))
 
 
 def seen(number: int, fold: int, *losses: float, kept: int = 0, network: int = 0) -> SeenEpochs:
@@ -64,15 +83,15 @@ def test_only_trials_with_epochs_are_in_training_and_their_folds_are_not_read(st
 
 def test_a_table_shows_epochs_while_a_trial_trains_and_once_it_has_ended(store: Store) -> None:
     store.create_study(study())
-    assert epochs_frame(store, STUDY, 3).columns.tolist() == ["fold", "epoch"]
+    assert epochs_frame(store, trials(store), 3).columns.tolist() == ["fold", "epoch"]
     store.unfinished.see_epochs([seen(3, fold, 2.0, 1.0) for fold in (10, 9)])
-    frame = epochs_frame(store, STUDY, 3)
+    frame = epochs_frame(store, trials(store), 3)
     assert frame.columns.tolist() == ["fold", "epoch", "loss", "accuracy"]
     assert frame["fold"].tolist() == [9, 9, 10, 10]
     assert frame["loss"].tolist() == [2.0, 1.0] * 2
     curves = [{}, dict(seen(3, 0, 3.0, math.nan).epochs)]
-    store.trials.insert([pack(trial(3) | {"split_epochs": curves})])
-    frame = epochs_frame(store, STUDY, 3)
+    store.trials.insert([pack(trial(3, split_test_score=[0.5, 0.5], split_epochs=curves))])
+    frame = epochs_frame(store, trials(store), 3)
     assert frame["fold"].tolist() == [1, 1]
     assert frame["loss"].iloc[0] == 3.0
     assert math.isnan(frame["loss"].iloc[1])
@@ -81,5 +100,5 @@ def test_a_table_shows_epochs_while_a_trial_trains_and_once_it_has_ended(store: 
 
 def test_a_trial_without_a_network_has_no_epochs(store: Store) -> None:
     store.create_study(study())
-    store.trials.insert([pack(trial(0))])
-    assert epochs_frame(store, STUDY, 0).empty
+    store.trials.insert([pack(trial(0, split_test_score=[0.5, 0.5]))])
+    assert epochs_frame(store, trials(store), 0).empty

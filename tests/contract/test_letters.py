@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -25,6 +26,7 @@ def test_a_study_counts_each_dead_letter_once_however_many_it_keeps(
 ) -> None:
     monkeypatch.setattr(letters, "_MOST_LETTERS", 2)
     store.create_study(study(publications=1))
+    store.published.note(STUDY, 1, {index: letter(index).body for index in range(5)})
     for _ in range(3):  # whoever follows reads them again and again
         tell_studies([letter(index) for index in range(5)], store)
     told = store.study(STUDY) or {}
@@ -35,6 +37,7 @@ def test_a_study_counts_each_dead_letter_once_however_many_it_keeps(
 def test_dead_letters_that_are_known_cost_a_look_at_their_study(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     store.create_study(study(publications=2))
     known = [letter(index, generation=2) for index in range(5)]
+    store.published.note(STUDY, 2, {index: one.body for index, one in enumerate(known)})
     tell_studies(known, store)
     calls: list[str] = []
 
@@ -46,3 +49,21 @@ def test_dead_letters_that_are_known_cost_a_look_at_their_study(store: Store, mo
     # Nobody waits for those of a publication before, nor for those of a study that is gone.
     tell_studies([*known, letter(9), letter(0, study_id="gone"), letter(1, study_id="gone")], store)
     assert calls == ["study", "study"]
+
+
+def test_a_letter_that_the_study_did_not_publish_counts_for_nothing(store: Store) -> None:
+    store.create_study(study(publications=1, noted=[1]))
+    own = letter(0)
+    store.published.note(STUDY, 1, {0: own.body})
+    forged = [
+        letter(1),
+        replace(own, body=own.body + b" "),
+        replace(own, body=own.body.replace(b'"number":0', b'"number":1')),
+        replace(letter(0, generation=2), body=own.body.replace(b'"generation":1', b'"generation":2')),
+    ]
+    tell_studies(forged, store)
+    assert (store.study(STUDY) or {})["progress"]["dead"] == 0
+    tell_studies([*forged, own], store)
+    told = store.study(STUDY) or {}
+    assert told["progress"]["dead"] == 1
+    assert [one["numbers"] for one in told["dead_letters"]] == [[0]]

@@ -13,7 +13,9 @@ from documents import STUDY, add, study, trial
 from tuning import store as store_module
 from tuning import tables
 from tuning.documents import Document, pack
+from tuning.expected import Expected
 from tuning.messages import Objective
+from tuning.own import OwnTrials
 from tuning.store import Store
 
 OBJECTIVE = Objective(
@@ -71,6 +73,10 @@ def files(store: Store) -> list[str]:
     return [file["filename"] for file in store.tables._files._files.find({})]
 
 
+def results(store: Store, columns: pa.Schema = COLUMNS) -> pa.Table:
+    return store.results(OwnTrials(store, Expected(STUDY, N_TRIALS, OBJECTIVE)), columns)
+
+
 def never(*_: object) -> Iterator[Document]:
     raise AssertionError("documents were read")
 
@@ -89,7 +95,7 @@ def test_a_study_that_has_ended_is_read_from_one_file(store: Store, monkeypatch:
     assert files(store) == [ended["results_file"]] == [f"{STUDY}.1.parquet"]
     of_documents = tables.as_table(store.trials.of(STUDY), COLUMNS)
     monkeypatch.setattr(store.trials, "of", never)
-    kept = store.results(STUDY, COLUMNS)
+    kept = results(store)
     assert kept.schema.equals(COLUMNS)
     assert kept.column("number").to_pylist() == [0, 1, 2, 3, 4]
     for name in COLUMNS.names:
@@ -105,7 +111,7 @@ def test_a_small_study_keeps_no_file(store: Store) -> None:
     assert ended is not None
     assert (ended["state"], ended["results_file"]) == ("COMPLETE", None)
     assert files(store) == []
-    assert store.results(STUDY, COLUMNS).num_rows == N_TRIALS - 1
+    assert results(store).num_rows == N_TRIALS - 1
 
 
 @pytest.mark.parametrize("state", ["RUNNING", "PAUSED", "CANCELLED"])
@@ -114,7 +120,7 @@ def test_a_study_that_goes_on_is_read_from_its_documents(store: Store, state: st
     end(store, **FAILED)
     store.update_study(STUDY, {"$set": {"state": state}})
     store.delete_failed(STUDY)
-    assert store.results(STUDY, COLUMNS).column("number").to_pylist() == [0, 1, 3, 4]
+    assert results(store).column("number").to_pylist() == [0, 1, 3, 4]
 
 
 def test_what_was_tried_again_is_in_the_next_file(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,7 +132,7 @@ def test_what_was_tried_again_is_in_the_next_file(store: Store, monkeypatch: pyt
     assert ended is not None
     assert files(store) == [ended["results_file"]] == [f"{STUDY}.2.parquet"]
     monkeypatch.setattr(store.trials, "of", never)
-    assert store.results(STUDY, COLUMNS).column("worker").to_pylist() == ["w-0", "w-0", "w-1", "w-0", "w-0"]
+    assert results(store).column("worker").to_pylist() == ["w-0", "w-0", "w-1", "w-0", "w-0"]
 
 
 def test_a_study_that_ends_twice_at_once_keeps_one_file(store: Store) -> None:
@@ -143,7 +149,7 @@ def test_a_deleted_study_leaves_no_file(store: Store) -> None:
     end(store)
     store.delete_study(STUDY)
     assert files(store) == []
-    assert store.results(STUDY, COLUMNS).num_rows == 0
+    assert results(store).num_rows == 0
 
 
 def test_a_study_that_is_deleted_while_its_file_is_written_leaves_none(
@@ -166,9 +172,9 @@ def test_a_file_that_is_gone_or_of_another_version_is_not_needed(store: Store) -
     begin(store)
     ended = end(store)
     fewer = COLUMNS.remove(COLUMNS.get_field_index("attempts"))
-    assert store.results(STUDY, fewer).schema.equals(fewer)
+    assert results(store, fewer).schema.equals(fewer)
     store.tables.delete_of(STUDY)
-    assert store.results(STUDY, COLUMNS).num_rows == ended["n_trials"]
+    assert results(store).num_rows == ended["n_trials"]
 
 
 def test_trials_that_are_taken_back_meanwhile_are_in_no_file(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,8 +203,29 @@ def test_a_document_changed_by_hand_costs_the_file_and_not_the_end(
     ended = store.recount(STUDY)
     assert ended is not None
     assert (ended["state"], ended["results_file"]) == ("COMPLETE", None)
-    assert [record.getMessage() for record in caplog.records] == ["a study keeps no table of its results"]
-    assert "twice" in vars(caplog.records[0])["reason"]
+    [said] = [record.getMessage() for record in caplog.records]
+    assert "attempts='twice' is not what a worker writes" in said
+    assert results(store).column("number").to_pylist() == [0, 1, 3, 4]
+
+
+def test_a_file_that_somebody_else_wrote_is_not_believed(store: Store) -> None:
+    begin(store)
+    ended = end(store)
+    whole = tables.as_table(store.trials.of(STUDY), COLUMNS)
+    shorter = whole.set_column(
+        whole.schema.get_field_index("split_test_accuracy"),
+        COLUMNS.field("split_test_accuracy"),
+        pa.array([[1.0]] * N_TRIALS, pa.list_(pa.float64())),
+    )
+    others = whole.set_column(0, COLUMNS.field("number"), pa.array([0, 1, 2, 3, 2**40]))
+    for content in (b"no Parquet", tables.to_parquet(whole)[:-9], *map(tables.to_parquet, (shorter, others))):
+        store.tables.delete_of(STUDY)
+        store.tables._files.put(
+            ended["results_file"], lambda stream, said=content: stream.write(said), {"study": STUDY}
+        )
+        found = results(store)
+        assert found.column("number").to_pylist() == [0, 1, 2, 3, 4]
+        assert found.column("split_test_accuracy").to_pylist()[1] == [1.1, 1 / 3]
 
 
 def test_a_slow_database_costs_the_file_and_not_the_end(

@@ -162,9 +162,9 @@ def test_a_study_that_is_published_again_while_it_is_counted_is_not_ended(
     store.trials.insert([pack(trial(0, state="FAILED"))])
     count = store.trials.counts
 
-    def taken_back_meanwhile(study_id: str) -> Any:
+    def taken_back_meanwhile(*study: Any) -> Any:
         store.update_study(STUDY, {"$inc": {"publications": 1}})
-        return count(study_id)
+        return count(*study)
 
     with monkeypatch.context() as patch:
         patch.setattr(store.trials, "counts", taken_back_meanwhile)

@@ -22,8 +22,10 @@ from fuzz.mutations import CORPUS, mutated
 from producer import Study, submit
 from producer.stack import LocalStack, local_stack
 from tuning.broker import channel
+from tuning.messages import address_of
 from tuning.names import CHUNKS_QUEUE, DEAD_QUEUE, LANES
 from tuning.settings import load_settings
+from tuning.store import Store
 
 ACKNOWLEDGED = "acknowledged: trained, or not wanted"
 # Messages between two looks at the worker.
@@ -81,6 +83,20 @@ def settle(
     open_channel.queue_purge(CHUNKS_QUEUE)  # what names no study of this worker's, and no database: it is given back
     found[ACKNOWLEDGED] += sent - found.total()
     return found
+
+
+def published(store: Store, bodies: Iterable[bytes], first: int = 0) -> Iterator[bytes]:
+    """Note bodies as those that their studies have published: what a worker refuses, it refuses for what they hold.
+
+    Each is made another chunk, from number `first` on, for a chunk has one body.
+    """
+    for index, body in enumerate(bodies, first):
+        if (address := address_of(body)) is None:
+            yield body
+            continue
+        own = json.dumps(json.loads(body) | {"index": index}).encode()
+        store.published.note(address.study_id, address.generation, {index: own})
+        yield own
 
 
 def corpus_of(message: dict[str, Any]) -> list[dict[str, Any]]:
@@ -161,7 +177,9 @@ def run(messages: int, seed: int, log: Callable[[str], None]) -> tuple[Counter[s
         for first in range(seed, seed + messages, _BATCH):
             batch = range(first, min(first + _BATCH, seed + messages))
             began = time.monotonic()
-            found += settle(open_channel, bodies(corpus, batch), lambda: worker.running)
+            # Indices that the study's own chunks don't have.
+            sent = published(study._store, bodies(corpus, batch), first=_TRIALS + first)
+            found += settle(open_channel, sent, lambda: worker.running)
             log(f"{found.total():,} messages, the last {len(batch)} in {time.monotonic() - began:.1f} s")
         status = study.status()
         log(f"the study that they were about: {status.complete} trials complete, {status.failed} failed")

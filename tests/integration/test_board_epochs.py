@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from submitting import TWELVE, submit_trees
+from submitting import TWELVE, own_fields, submit_trees
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from producer import Study
@@ -45,13 +45,13 @@ def end(store: Store, study: Study, number: int, *n_epochs: int) -> None:
         "study_id": study.id,
         "number": number,
         "estimator": "DecisionTreeClassifier",
-        "params": TWELVE[number],
+        **own_fields(study, number),
         "state": "COMPLETE",
         "mean_test_score": 0.5,
         **dict.fromkeys(("fit_seconds", "score_seconds", "saved_seconds", "estimated_seconds"), 0.25),
         "started_at": STARTED,
         "finished_at": now(),
-        "split_epochs": [curve(one) for one in n_epochs],
+        "split_epochs": [*(curve(one) for one in n_epochs), *([{}] * (study._objective.n_splits - len(n_epochs)))],
     }
     store.trials.insert([pack(document)])
     store.add_progress(study.id, [document])

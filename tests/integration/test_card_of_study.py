@@ -44,9 +44,9 @@ def test_what_ended_before_a_study_was_resumed_tells_nothing_of_its_pace(store: 
 
 
 def test_the_best_trial_has_its_parameters_and_failures_their_reasons(store: Store) -> None:
-    study = submit_trees()
+    study = submit_trees(grid={"criterion": ["<gini>"], "max_depth": [1, 2, 3, 4, 5, 6]})
     end = now()
-    write(store, study, [result(study, 3, end, params={"max_depth": 2, "criterion": "<gini>"})])
+    write(store, study, [result(study, 3, end)])
     write(store, study, [result(study, number, end, state="FAILED") for number in (4, 5)])
     said = html(study)
     assert "&lt;gini&gt;" in said

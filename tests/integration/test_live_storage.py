@@ -11,7 +11,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 from polling import until
-from submitting import TWELVE, stored, submit_trees
+from submitting import TWELVE, own_fields, stored, submit_trees
 
 from producer import Study
 from producer.viewing import storage as module
@@ -45,6 +45,7 @@ def result(study: Study, number: int, ended: datetime | None = None, **fields: A
         "worker": "w-1",
         "started_at": now(),
         "finished_at": ended or now(),
+        **own_fields(study, number),
         **fields,
     }
 

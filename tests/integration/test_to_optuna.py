@@ -13,7 +13,7 @@ from optuna.distributions import CategoricalDistribution, IntDistribution
 from optuna.trial import TrialState
 from sklearn.dummy import DummyClassifier
 from sklearn.tree import DecisionTreeClassifier
-from submitting import TWELVE, X, Y, finish, submit_trees
+from submitting import TWELVE, X, Y, finish, own_fields, submit_trees
 
 from producer import Study, submit
 from producer.viewing.needs import require
@@ -31,6 +31,7 @@ def write(store: Store, study: Study, number: int, state: str = "COMPLETE", **fi
         "_id": trial_id(study.id, number),
         "study_id": study.id,
         "number": number,
+        **own_fields(study, number),
         "estimator": "DecisionTreeClassifier",
         "state": state,
         "error": None if state == "COMPLETE" else "fold 0: ValueError: no",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 import pytest
@@ -39,6 +39,9 @@ class Memory:
         self.messages: list[Message] = []
         self.properties: dict[str, Any] = {}
         self.trials = self
+        self.published = self
+        self.noted: dict[int, bytes] = {}
+        self.dropped_before: int | None = None
         self.document: Document | None = {
             "_id": "study",
             "state": "PAUSED",
@@ -70,6 +73,12 @@ class Memory:
         self.calls.append("study")
         return self.document
 
+    def note(self, study_id: str, generation: int, bodies: Mapping[int, bytes]) -> None:
+        self.noted.update(bodies)
+
+    def drop(self, study_id: str, before: int | None = None) -> None:
+        self.dropped_before = before
+
     url = "mongodb://localhost/tuning"
 
     def identity(self) -> str:
@@ -92,7 +101,11 @@ class Memory:
 
 
 def publish_to(
-    memory: Memory, space: Space, monkeypatch: pytest.MonkeyPatch, objective: Objective = OBJECTIVE
+    memory: Memory,
+    space: Space,
+    monkeypatch: pytest.MonkeyPatch,
+    objective: Objective = OBJECTIVE,
+    settings: Settings | None = None,
 ) -> list[Chunk]:
     """Publish what is missing; return what went to the queue."""
     published: list[Chunk] = []
@@ -108,7 +121,7 @@ def publish_to(
         return len(published)
 
     monkeypatch.setattr(publication, "publish", publish)
-    count = publish_missing(cast("Store", memory), Settings(), "study", objective, space)
+    count = publish_missing(cast("Store", memory), settings or Settings(), "study", objective, space)
     assert count == sum(len(chunk.trials) for chunk in published)
     return published
 

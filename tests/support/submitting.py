@@ -11,6 +11,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from producer import Study, submit
 from tuning.broker import channel
+from tuning.codec import readable
 from tuning.documents import Document, now, pack, trial_id
 from tuning.messages import Chunk, decode_chunk
 from tuning.names import CHUNKS_QUEUE
@@ -47,6 +48,13 @@ def numbers(chunks: Iterable[Chunk]) -> list[int]:
     return [trial.number for chunk in chunks for trial in chunk.trials]
 
 
+def own_fields(study: Study, number: int, score: float = 0.5) -> Document:
+    """Return the fields by which a result is known as the study's own: its point, and a score a fold."""
+    [(_, params)] = study._space.encoded_points([number])
+    folds = {f"split_{part}": [score] * study._objective.n_splits for part in study._objective.parts}
+    return {"params": {name: readable(value) for name, value in params.items()}, **folds}
+
+
 def finish(store: Store, study: Study, which: Iterable[int], state: str = "COMPLETE", estimated: float = 0.125) -> None:
     """Write results as a worker would."""
     documents = [
@@ -63,6 +71,7 @@ def finish(store: Store, study: Study, which: Iterable[int], state: str = "COMPL
             "saved_seconds": 0.0,
             "estimated_seconds": estimated,
             "finished_at": now(),
+            **own_fields(study, number),
         }
         for number in which
     ]

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
+from submitting import own_fields
+
 from producer import Study
 from tuning.documents import Document, now, pack, trial_id
 from tuning.store import Store
@@ -21,7 +23,7 @@ def result(study: Study, number: int, end: datetime, *, seconds: float = 2.0, **
         "study_id": study.id,
         "number": number,
         "estimator": "DecisionTreeClassifier",
-        "params": {"max_depth": number},
+        **own_fields(study, number, score),
         "state": "COMPLETE",
         "error": "fold 1: ValueError: no" if failed else None,
         "mean_test_score": score,

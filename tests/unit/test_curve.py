@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from producer.viewing.curve import Curve, Point, draw
 from tuning.documents import Document, now
-from tuning.store import Store
+from tuning.own import OwnTrials
 
 BEGAN = now()
 
@@ -29,16 +29,16 @@ class Results:
         self.read = 0
         self.trials = self
 
-    def ended_since(self, study_id: str, moment: datetime, limit: int, fields: object) -> list[Document]:
+    def ended_since(self, moment: datetime, limit: int, fields: object) -> list[Document]:
         found = sorted((one for one in self.documents if one["finished_at"] >= moment), key=lambda o: o["finished_at"])
         found = found[: limit or None]
         self.read += len(found)
         return found
 
-    def finished_numbers(self, study_id: str) -> set[int]:
+    def finished_numbers(self) -> set[int]:
         return {one["number"] for one in self.documents}
 
-    def at(self, study_id: str, numbers: set[int], fields: object) -> list[Document]:
+    def at(self, numbers: set[int], fields: object) -> list[Document]:
         found = [one for one in self.documents if one["number"] in numbers]
         self.read += len(found)
         return found
@@ -62,7 +62,7 @@ def results() -> Results:
 
 @pytest.fixture
 def curve(results: Results) -> Curve:
-    return Curve(cast("Store", results), "trees")
+    return Curve(lambda: cast("OwnTrials", results))
 
 
 def test_only_what_ended_since_the_last_look_is_read_again(curve: Curve, results: Results) -> None:
@@ -101,10 +101,10 @@ def test_comparing_has_a_small_part_of_the_time(
     monkeypatch.setattr("producer.viewing.curve.time.monotonic", lambda: moment)
     numbers = results.finished_numbers
 
-    def slow(study_id: str) -> set[int]:
+    def slow() -> set[int]:
         nonlocal moment
         moment += 2.0
-        return numbers(study_id)
+        return numbers()
 
     monkeypatch.setattr(results, "finished_numbers", slow)
     results.documents = [ended(0, 0.5, 0), ended(1, 0.6, 300)]

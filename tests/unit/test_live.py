@@ -65,7 +65,7 @@ class FakeStudy:
         self.answers = list(answers)
         self.looks = 0
         self._store = self
-        self.trials = self
+        self._trials = self
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:

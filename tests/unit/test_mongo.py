@@ -9,10 +9,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import bson
 import certifi
 import dns.resolver
 import pymongo
 import pytest
+from bson.datetime_ms import DatetimeMS
 from pymongo.errors import OperationFailure, ServerSelectionTimeoutError
 
 from tuning import mongo
@@ -191,3 +193,11 @@ def test_a_file_of_authorities_that_is_not_there_is_named(tmp_path: Path, monkey
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=rf"tlscafile names the file 'global-bundle.pem', .*seen from {tmp_path}"):
         opened("mongodb://ann:s3cret@db/tuning?tls=true&tlsCAFile=global-bundle.pem")
+
+
+def test_dates_and_texts_that_python_can_not_hold_break_no_read() -> None:
+    database = mongo.open_database(Settings(MONGO_URL="mongodb://localhost:1/tuning"))
+    wrong = bson.encode({"date": DatetimeMS(2**60), "text": "ab", "good": 1}).replace(b"ab\x00", b"\xff\xfe\x00")
+    found = bson.decode(wrong, database.codec_options)
+    database.client.close()
+    assert (found["date"], found["text"], found["good"]) == (DatetimeMS(2**60), "\ufffd\ufffd", 1)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import tracemalloc
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from publishing import OBJECTIVE, Memory, numbers, publish_to
@@ -13,15 +13,19 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 from xgboost import XGBClassifier
 
-from producer import KerasModel
+from producer import KerasModel, publication
+from producer.outbox import Message
 from producer.planning.cost import Shape
 from producer.planning.order import Plan
 from producer.planning.sizes import Planned, cut
-from producer.publication import chunks
+from producer.publication import chunks, publish_missing
 from producer.space import Space
 from tuning.errors import InputError, StudyError
-from tuning.messages import Objective, encode_chunk
+from tuning.messages import Objective, decode_chunk, encode_chunk
 from tuning.names import GPU_QUEUE
+from tuning.settings import Settings
+from tuning.signing import Keys, signed_chunk
+from tuning.store import Store
 
 
 def plain(*cuts: Iterable[int]) -> list[list[Planned]]:
@@ -289,3 +293,47 @@ def test_a_message_too_large_for_a_broker_is_refused_with_the_way_out(monkeypatc
     with pytest.raises(InputError, match="a chunk of 20 trials is a message of 19 MiB.*use a larger n_chunks"):
         publish_to(Memory(space, n_chunks=1), space, monkeypatch)
     assert len(publish_to(Memory(space, n_chunks=2), space, monkeypatch)) == 2
+
+
+FOUR = Space({"max_depth": [1, 2, 3, 4]})
+
+
+def test_each_chunk_is_noted_before_the_broker_gets_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    space = Space({"max_depth": range(1, 1201)})
+    memory = Memory(space, n_chunks=1200)
+    notes: list[int] = []
+    note = memory.note
+
+    def counted(study_id: str, generation: int, bodies: Mapping[int, bytes]) -> None:
+        assert (study_id, generation) == ("study", 4)
+        notes.append(len(bodies))
+        note(study_id, generation, bodies)
+
+    def publish(settings: Settings, queue: str, messages: Iterable[Message], **_: Any) -> int:
+        for index, message in enumerate(messages):
+            assert memory.noted[index] == message.body
+            assert decode_chunk(message.body).index == index
+        return len(memory.noted)
+
+    monkeypatch.setattr(memory, "note", counted)
+    monkeypatch.setattr(publication, "publish", publish)
+    assert publish_missing(cast("Store", memory), Settings(), "study", OBJECTIVE, space) == 1200
+    # The first are on their way soon, and thousands take few questions.
+    assert notes == [10, 20, 40, 80, 160, 320, 500, 70]
+    assert memory.dropped_before == 4
+
+
+def test_large_chunks_are_noted_a_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publication, "_MOST_NOTED_BYTES", 1)
+    memory = Memory(FOUR, n_chunks=4)
+    assert len(publish_to(memory, FOUR, monkeypatch)) == len(memory.noted) == 4
+
+
+@pytest.mark.parametrize("keys", [(), ("k" * 32,), ("k" * 32, "o" * 32)])
+def test_each_chunk_is_signed_where_there_is_a_key(monkeypatch: pytest.MonkeyPatch, keys: tuple[str, ...]) -> None:
+    memory = Memory(FOUR, n_chunks=3)
+    publish_to(memory, FOUR, monkeypatch, settings=Settings(WARREN_KEY=",".join(keys)))
+    first = Keys(keys[:1])
+    for message in memory.messages:
+        assert (message.signature is None) == (not keys)
+        assert first.problem("warren/chunk", signed_chunk("a" * 32, message.body), message.signature) is None

@@ -77,6 +77,9 @@ class Kept:
         self.database = "tuning"
         self.id = "a" * 32
         self.deleted = False
+        # Whatever is delivered was published, unless a test says which bodies were.
+        self.bodies: set[bytes] | None = None
+        self.published = SimpleNamespace(has=lambda *chunk: self.bodies is None or chunk[-1] in self.bodies)
         self.unfinished = SimpleNamespace(
             of=lambda *_: {},
             add_try=lambda _study, number, _one: self.tries.append(number),

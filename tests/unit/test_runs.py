@@ -22,7 +22,7 @@ def study() -> StudyRuns:
         **{"refit": "score", "error_score": 0.0, "return_train_score": False},
     }
     definition = {"objective": objective, "space": packed([{}]), "estimator_in_grid": False}
-    return StudyRuns({"_id": "s", "created_at": START}, definition)
+    return StudyRuns({"_id": "s", "created_at": START, "n_trials": 9}, definition)
 
 
 def curve(*epochs: int) -> dict[str, list[float]]:

@@ -1,0 +1,88 @@
+"""Studies that are signed by whoever submits them, and what readers with a key believe.
+
+Signed is what a study is: name, objective, and a digest of its space, so that a list need not read that. How it runs
+(priority, chunks, time limit) may change from one submission to the next, and its chunks are signed themselves.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from tuning.documents import Document
+from tuning.errors import StudyError
+from tuning.signing import Keys, signed_model
+
+IMMUTABLE = ("name", "n_trials", "objective", "estimator_in_grid", "space_sha256")
+"""Fields of a study's document that its signature covers, beside its id."""
+SIGNED_FIELDS = (*IMMUTABLE, "signature")
+"""Fields of a study's document that `check_study` reads."""
+
+
+def signed_study(keys: Keys, study: Mapping[str, Any]) -> Document:
+    """Return the fields that sign a study; none where there is no key.
+
+    Parameters
+    ----------
+    keys : Keys
+    study : dict
+        Its document, with ``space``.
+    """
+    if not keys:
+        return {}
+    digest = {"space_sha256": _digest(study["space"])}
+    return digest | {"signature": keys.sign("warren/study", _content({**study, **digest}))}
+
+
+def study_problem(keys: Keys, study: Mapping[str, Any]) -> str | None:
+    """Return why a reader with a key can't believe a study, or None; of its document `SIGNED_FIELDS` are read."""
+    return keys.problem("warren/study", _content(study), study.get("signature"))
+
+
+def check_study(keys: Keys, study: Mapping[str, Any]) -> None:
+    """Refuse a study that a reader with a key can't believe.
+
+    Parameters
+    ----------
+    keys : Keys
+    study : dict
+        Its document: `SIGNED_FIELDS` of it, and ``space``, where that is used.
+
+    Raises
+    ------
+    StudyError
+    """
+    problem = study_problem(keys, study)
+    if problem is None and keys and "space" in study and _digest(study["space"]) != study.get("space_sha256"):
+        problem = "has another space than was signed"
+    if problem is not None:
+        raise StudyError(
+            f"study {study['_id']!r} {problem}, and WARREN_KEY is set. If it is yours, the same submit() with this key "
+            "signs it, and what has ended stays; without the key it can be read as it is, by whoever believes it"
+        )
+
+
+def model_problem(keys: Keys, study_id: str, trial: Mapping[str, Any]) -> str | None:
+    """Return why a reader with a key can't believe a stored model, or None.
+
+    Parameters
+    ----------
+    keys : Keys
+    study_id : str
+        The study whose trial has trained it.
+    trial : dict
+        The document of that trial.
+    """
+    model = trial["model"]
+    return keys.problem("warren/model", signed_model(study_id, trial["number"], model), model.get("signature"))
+
+
+def _content(study: Mapping[str, Any]) -> bytes:
+    what = {name: study.get(name) for name in IMMUTABLE} | {"_id": study["_id"]}
+    return json.dumps(what, sort_keys=True, default=str).encode()
+
+
+def _digest(space: Any) -> str:
+    return hashlib.sha256(json.dumps(space, sort_keys=True, default=str).encode()).hexdigest()
