@@ -138,10 +138,12 @@ def up(
                 }
             )
         else:
-            say("\nIn every other terminal that is to find them:\n")
+            say()
+            say("In every other terminal that is to find them:")
+            say()
             for name, url in urls.items():
                 say(f"  {name} as it is set here" if given else f"  export {name}={shlex.quote(url)}")
-            say("")
+            say()
             say("MongoDB Compass opens the second of the two.")
         sys.stdout.flush()
         note(f"{plural(workers, 'worker')} running; data in {stack.data_dir}, logs in {stack.logs}; Ctrl-C stops all")
