@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from tuning.errors import InputError
 from tuning.machine import available_memory, available_threads
+from tuning.signing import read_keys
 
 
 def _split_names(value: object) -> object:
@@ -52,10 +53,15 @@ def _place_of_checkpoints(value: object) -> object:
     )
 
 
+def _keys(value: object) -> object:
+    return read_keys(value) if isinstance(value, str) else value
+
+
 class LogSettings(BaseSettings):
     """How a process of ours logs."""
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True)
+    # A value that can't be used is in no error: it may be a password or a key.
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True, hide_input_in_errors=True)
 
     log_level: str = Field(
         default="INFO",
@@ -84,6 +90,14 @@ class Settings(LogSettings):
         alias="MONGO_URL",
         repr=False,
         description="MongoDB; the path names the database. The default is a fresh server on this machine.",
+    )
+    key: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_keys)] = Field(
+        default=(),
+        alias="WARREN_KEY",
+        repr=False,
+        description="What studies, chunks and models are signed with: 32 or more letters and digits, the same for all "
+        "who submit, train and read, or the whole path of a file with it that its owner alone can read. Two, with a "
+        "comma or on two lines, while it is changed: the first signs, both are believed. None: nothing is signed.",
     )
     ca_file: str = Field(
         default="",

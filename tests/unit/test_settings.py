@@ -53,6 +53,7 @@ def test_defaults_are_those_of_fresh_servers_on_this_machine() -> None:
 GOOD: dict[str, tuple[str, Any]] = {
     "AMQP_URL": ("amqps://u:p@h/v", "amqps://u:p@h/v"),
     "MONGO_URL": ("mongodb://h/d", "mongodb://h/d"),
+    "WARREN_KEY": (f"{'k1' * 16}, {'k2' * 16}\n", ("k1" * 16, "k2" * 16)),
     "WARREN_CA_FILE": ("/etc/ca.pem", "/etc/ca.pem"),
     "WARREN_CONNECT_SECONDS": ("0.5", 0.5),
     "WARREN_HEARTBEAT_SECONDS": ("5", 5),
@@ -88,6 +89,7 @@ def test_every_setting_is_read_from_its_variable(monkeypatch: pytest.MonkeyPatch
 
 
 BAD = [
+    *(("WARREN_KEY", key) for key in ("s3cret", "s3cret" * 5, f"{'s3cret' * 6}!", "/no/s3cret", ",", "~/s3cret", "/")),
     ("WARREN_CONNECT_SECONDS", "0"),
     ("WARREN_CONNECT_SECONDS", "soon-s3cret"),
     ("WARREN_HEARTBEAT_SECONDS", "4"),
