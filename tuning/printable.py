@@ -15,7 +15,7 @@ _ODD = re.compile(r"[^\t\n\x20-\x7e]")
 
 
 def printable(text: str) -> str:
-    r"""Return a text with its lines and tabs, and as escapes, ``\x1b``, what could steer a terminal or turn a line round.
+    r"""Return a text with its lines and tabs; what could steer a terminal or turn a line round as escapes: ``\x1b``.
 
     What is shown is what Unicode calls printable, and spaces of other widths.
     """

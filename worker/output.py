@@ -1,8 +1,8 @@
 """What fits print, on its way through the worker: passed on while somebody takes it, and the end of it kept.
 
 A fit writes to a pipe, whatever becomes of the worker's own output: a reader that went away, a full disk, a terminal
-that was stopped. The pipe is emptied as fast as it is filled, and what nobody takes in time is left out. What is passed on
-are lines, letters and tabs; colours are left out, and whatever else steers a terminal is replaced.
+that was stopped. The pipe is emptied as fast as it is filled, and what nobody takes in time is left out. Lines, letters
+and tabs are passed on; colours are left out, and whatever else steers a terminal is replaced.
 """
 
 from __future__ import annotations
