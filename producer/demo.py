@@ -187,7 +187,7 @@ def _next(status: Status, data_dir: Path, given: bool) -> None:
     if not given:
         say("The servers end with the demo, the results stay. Bring the servers back, and leave them running:")
         say(f"  {warren} up{place}")
-        say("It prints the URL for Compass and two lines to export; then, in another terminal:")
+        say("It prints the URL for Compass and the lines to export; then, in another terminal:")
     say(f"  {warren} list")
     say(f"  {warren} results {status.id} --top 20")
     say(f"  {warren} results {status.id} --csv results.csv")

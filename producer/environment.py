@@ -1,11 +1,11 @@
-"""Environment variables that name servers for a time."""
+"""Environment variables that name servers, and the key to their studies, for a time."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 _Names = dict[str, str | None]
 
@@ -13,7 +13,7 @@ _Names = dict[str, str | None]
 class _Block:
     """What a block names, and what its variables said when it began."""
 
-    def __init__(self, names: Mapping[str, str], *, private: bool) -> None:
+    def __init__(self, names: _Names, *, private: bool) -> None:
         self.names = names
         self.private = private
         self.before: _Names = {key: os.environ.get(key) for key in names}
@@ -25,8 +25,10 @@ _lock = threading.Lock()
 
 
 @contextlib.contextmanager
-def named_servers(amqp_url: str, mongo_url: str, *, private: bool = False) -> Iterator[None]:
+def named_servers(amqp_url: str, mongo_url: str, key: str | None = None, *, private: bool = False) -> Iterator[None]:
     """Let ``AMQP_URL`` and ``MONGO_URL`` name servers inside of a block, and afterwards what they named before.
+
+    So does ``WARREN_KEY`` the key that their studies are signed with.
 
     Of blocks that overlap the one that began last counts. When all have ended, in whatever order, the environment is
     what it was before the first.
@@ -34,14 +36,16 @@ def named_servers(amqp_url: str, mongo_url: str, *, private: bool = False) -> It
     Parameters
     ----------
     amqp_url, mongo_url : str
+    key : str, default=None
+        As ``WARREN_KEY`` has it; None is none.
     private : bool, default=False
         The servers end with the block: see `named_by_others`.
     """
-    names = {"AMQP_URL": amqp_url, "MONGO_URL": mongo_url}
+    names: _Names = {"AMQP_URL": amqp_url, "MONGO_URL": mongo_url, "WARREN_KEY": key}
     with _lock:
         block = _Block(names, private=private)
         _blocks.append(block)
-        os.environ.update(names)
+        _set(names)
     try:
         yield
     finally:

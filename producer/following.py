@@ -12,6 +12,7 @@ from producer.outage import Outage, bounded
 from producer.status import STATUS_FIELDS, Status
 from tuning.errors import StoreError, StudyError
 from tuning.names import GPU_QUEUE
+from tuning.printable import one_line
 from tuning.retry import patiently
 from tuning.settings import Settings
 from tuning.store import Store
@@ -184,25 +185,24 @@ class Follower:
             raise StudyError(f"study {self._id}: {'. '.join(gone)}")
         others = "" if all_gone else ". The others go on"
         if status.dead > self._told_dead:
-            logger.warning("study %s: %s%s", self._id, status.dead_text, others)
+            self._warn(f"{status.dead_text}{others}")
         if status.lost > self._told_lost:
-            logger.warning("study %s: %s%s", self._id, status.lost_text, others)
+            self._warn(f"{status.lost_text}{others}")
         self._told_dead, self._told_lost = status.dead, status.lost
 
     def _tell_versions(self, status: Status) -> None:
         """Say once that notebook and workers differ in what makes numbers and reads models."""
         if status.versions_text and not self._told_versions:
             self._told_versions = True
-            logger.warning("study %s: %s", self._id, status.versions_text)
+            self._warn(status.versions_text)
 
     def _tell_cut(self, status: Status) -> None:
         """Say that a part may never have been published, when nothing moves."""
         if status.state == "RUNNING" and status.submitted_at is None and not self._told_cut:
             self._told_cut = True
-            logger.warning(
-                "study %s: its submission has not ended. If nobody is at it any more, study.resume() or the same "
-                "submit() publishes the rest",
-                self._id,
+            self._warn(
+                "its submission has not ended. If nobody is at it any more, study.resume() or the same submit() "
+                "publishes the rest"
             )
 
     def _tell_unheard(self) -> None:
@@ -214,17 +214,19 @@ class Follower:
         waiting = unheard_gpu_chunks(self._settings) if study and study.get("gpu_trials") else 0
         if waiting:
             self._told_unheard = True
-            logger.warning(
-                "study %s: %s in %s, and no worker with a GPU listens there: none is up, or all have a chunk in hand. "
-                "`python -m worker` on a machine with a GPU takes them (WARREN_DEVICE=auto)",
-                self._id,
-                "1 chunk waits" if waiting == 1 else f"{waiting:,} chunks wait",
-                GPU_QUEUE,
+            chunks = "1 chunk waits" if waiting == 1 else f"{waiting:,} chunks wait"
+            self._warn(
+                f"{chunks} in {GPU_QUEUE}, and no worker with a GPU listens there: none is up, or all have a chunk in "
+                "hand. `python -m worker` on a machine with a GPU takes them (WARREN_DEVICE=auto)"
             )
+
+    def _warn(self, text: str) -> None:
+        # On one line and printable: where nobody has set logging up, Python shows it as it is.
+        logger.warning("study %s: %s", one_line(self._id), one_line(text))
 
     def _time_over(self) -> TimeoutError:
         return TimeoutError(
-            f"study {self._id}: {max(self._done, 0)} trials had ended when the time was over; it goes on"
+            f"study {one_line(self._id)}: {max(self._done, 0)} trials had ended when the time was over; it goes on"
         )
 
     def _left(self) -> float:

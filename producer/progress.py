@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Literal, Protocol, Self, TextIO
 
+from tuning.printable import one_line
+
 # Seconds that the pace looks back at least; chunks end in bursts that a shorter look would show as jumps.
 _PACE_SECONDS = 30.0
 # Part of the time followed that the pace looks back: new workers show soon, slow trials still count.
@@ -185,7 +187,7 @@ class Progress:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._total = total
-        self._description = description
+        self._description = one_line(description)
         self._stream = stream or sys.stderr
         self._pace = Pace(clock)
         self._bar: Any = None

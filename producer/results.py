@@ -16,6 +16,7 @@ from sklearn.exceptions import FitFailedWarning
 
 from tuning.errors import NoResultError, StudyError, TrialError
 from tuning.messages import Objective
+from tuning.printable import printable
 from tuning.tables import schema
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ _LAST_COLUMNS = (
     "started_at",
     "finished_at",
 )
+
+# What people read, in a data frame that a terminal shows as it is.
+_PROSE = ("state", "estimator", "error", "output", "worker", "device")
 
 # Which fold failed first is no part of the reason, by which failures are counted.
 _FOLD = re.compile(r"^fold \d+: ")
@@ -135,6 +139,8 @@ def results_frame(table: pa.Table, space: Space, objective: Objective) -> pd.Dat
         columns[name] = values
     columns |= _score_columns(table, objective)
     columns |= {name: table.column(name).to_numpy() for name in _LAST_COLUMNS}
+    for name in _PROSE:
+        columns[name] = [printable(text) if isinstance(text, str) else text for text in columns[name]]
     frame = pd.DataFrame(columns)
     for name in ("started_at", "finished_at"):
         frame[name] = pd.to_datetime(frame[name], utc=True)
@@ -246,7 +252,7 @@ def _report_means(columns: Mapping[str, NDArray[Any]], objective: Objective) -> 
 
 def _warn(text: str, category: type[Warning]) -> None:
     # In the name of who reads cv_results_ or calls fit: this, the report, cv_results, and who reads for them.
-    warnings.warn(text, category, stacklevel=6)
+    warnings.warn(printable(text), category, stacklevel=6)
 
 
 def read_cv_results(

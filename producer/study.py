@@ -16,6 +16,7 @@ from producer.status import Status
 from tuning import broker
 from tuning.errors import StoreError, StudyError, short
 from tuning.listed import skip
+from tuning.printable import one_line
 from tuning.settings import load_settings
 from tuning.signing import Keys
 from tuning.store import Store
@@ -112,13 +113,14 @@ class Study(Outcome):
             with self._store.within(_LOOK_SECONDS):
                 status = self.status()
         except StoreError:
-            return f"<Study {self.id}: its database is out of reach>"
+            return one_line(f"<Study {self.id}: its database is out of reach>")
         except StudyError:
-            return f"<Study {self.id}: deleted>"
+            return one_line(f"<Study {self.id}: deleted>")
         best = "" if status.best_score is None else f", best {status.best_score:.4f}"
         failed = f", {status.failed:,} failed" if status.failed else ""
         dead = "".join(f"; {text}" for text in (status.dead_text, status.lost_text) if text)
-        return f"<Study {self.id}: {status.state}, {status.done:,}/{status.total:,} trials{failed}{best}{dead}>"
+        shown = f"<Study {self.id}: {status.state}, {status.done:,}/{status.total:,} trials{failed}{best}{dead}>"
+        return one_line(shown)
 
     # ----------------------------------------------------------------- following
 

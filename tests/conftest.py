@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from servers import Urls, bring_back, empty_queues, keep_queues, private_stack, settings_of
+from servers import Urls, bring_back, empty_queues, keep_queues, private_stack, settings_of, with_option
 from shared_servers import SharedServers, shared_with
 from xdist.scheduler import LoadFileScheduling
 
@@ -101,7 +101,7 @@ def stack(private_workers: Urls, monkeypatch: pytest.MonkeyPatch) -> Urls:
     """A broker, a database and two workers of one thread, shared by the tests: name your studies apart."""
     monkeypatch.setenv("AMQP_URL", private_workers.amqp_url)
     # As somebody's who knows them; under its own name a stack of this process would be nobody's to build on.
-    monkeypatch.setenv("MONGO_URL", f"{private_workers.mongo_url}?appName=tests")
+    monkeypatch.setenv("MONGO_URL", with_option(private_workers.mongo_url, "appName=tests"))
     return private_workers
 
 

@@ -1,6 +1,6 @@
 """RabbitMQ: where it is, what queues there are, how to say that it is not there.
 
-Both sides declare the same topology from here: a queue declared with other arguments closes the channel.
+Both sides declare the same topology from here.
 """
 
 from __future__ import annotations
@@ -119,23 +119,29 @@ def parameters(settings: Settings, connection_name: str) -> pika.URLParameters:
 
 
 def declare(channel: BlockingChannel) -> None:
-    """Declare all queues, durable and replicated; harmless when they are there."""
-    if not _is_there(channel, DEAD_QUEUE):
-        channel.queue_declare(DEAD_QUEUE, durable=True, arguments=DEAD_ARGUMENTS)
-    for queue in (*LANES, GPU_QUEUE):
-        channel.queue_declare(queue, durable=True, arguments=QUEUE_ARGUMENTS)
+    """Declare the queues that are missing, durable and replicated.
+
+    One that is there is used as it is: a user who may not declare does with those, and what an older version of ours
+    declared with other arguments can't be changed.
+    """
+    for queue in _missing(channel.connection):
+        arguments = DEAD_ARGUMENTS if queue == DEAD_QUEUE else QUEUE_ARGUMENTS
+        channel.queue_declare(queue, durable=True, arguments=arguments)
 
 
-def _is_there(channel: BlockingChannel, queue: str) -> bool:
-    """Say whether a queue exists, whatever its arguments: those of an older version had no limit, and can't change."""
-    try:
-        with _silent_driver(), channel.connection.channel() as asking:  # an answer of no closes it
-            asking.queue_declare(queue, passive=True)
-    except pika.exceptions.ChannelClosedByBroker as exc:
-        if exc.reply_code != _NOT_FOUND:
-            raise
-        return False
-    return True
+def _missing(connection: pika.BlockingConnection) -> list[str]:
+    asked, missing = [DEAD_QUEUE, *LANES, GPU_QUEUE], []
+    while asked:
+        try:
+            with _silent_driver(), connection.channel() as asking:
+                while asked:
+                    asking.queue_declare(asked[0], passive=True)
+                    del asked[0]
+        except pika.exceptions.ChannelClosedByBroker as exc:  # an answer of no closes it
+            if exc.reply_code != _NOT_FOUND:
+                raise
+            missing.append(asked.pop(0))
+    return missing
 
 
 @contextmanager

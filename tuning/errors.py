@@ -20,9 +20,17 @@ from __future__ import annotations
 
 import reprlib
 
+from tuning.printable import printable
+
 
 class WarrenError(Exception):
-    """Root of the tree: ``except WarrenError`` catches all that Warren raises on purpose."""
+    """Root of the tree: ``except WarrenError`` catches all that Warren raises on purpose.
+
+    Its text repeats what others wrote, and Python shows it on a terminal: it is `printable`.
+    """
+
+    def __str__(self) -> str:
+        return printable(super().__str__())
 
 
 class InputError(WarrenError, ValueError):

@@ -25,6 +25,7 @@ from pythonjsonlogger.core import RESERVED_ATTRS, merge_record_extra
 from pythonjsonlogger.defaults import unknown_default
 from pythonjsonlogger.json import JsonFormatter
 
+from tuning.printable import one_line, printable
 from tuning.settings import redact
 
 logger = logging.getLogger(__name__)
@@ -44,12 +45,6 @@ def without_passwords(text: str) -> str:
     return _URL.sub(lambda found: redact(found[0]), text)
 
 
-def _one_line(value: object) -> str:
-    """Text that can't pass for another line, nor move a terminal's cursor: reasons repeat what messages say."""
-    text = " ".join((f"{value:.6g}" if isinstance(value, float) else str(value)).split())
-    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
-
-
 class TextLines(logging.Formatter):
     """Lines for people: time, level, process, sentence, then ``field=value``."""
 
@@ -59,12 +54,16 @@ class TextLines(logging.Formatter):
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the standard library's name
         """Return the line without the traceback, which `format` puts below it."""
         fields = merge_record_extra(record, {}, reserved=RESERVED_ATTRS)
-        shown = " ".join(f"{name}={_one_line(value)}" for name, value in fields.items())
+        shown = " ".join(f"{name}={_field(value)}" for name, value in fields.items())
         return super().formatMessage(record) + (f": {shown}" if shown else "")
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line, and below it the traceback if there is one."""
-        return without_passwords(super().format(record))
+        """Return the line, and below it, indented, what the sentence has beyond it and the traceback."""
+        return printable(without_passwords(super().format(record))).replace("\n", "\n  ")
+
+
+def _field(value: object) -> str:
+    return one_line(f"{value:.6g}" if isinstance(value, float) else value)
 
 
 class JsonLines(JsonFormatter):

@@ -241,6 +241,13 @@ class Settings(LogSettings):
         alias="WARREN_HTTP_HOST",
         description="Address that this port is opened on. The default is for this machine only; a pod sets 0.0.0.0.",
     )
+    http_names: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_names)] = Field(
+        default=(),
+        alias="WARREN_HTTP_NAMES",
+        description="Names that it is asked for by, with commas between, besides localhost, WARREN_HTTP_HOST and, "
+        "where that is for other machines, any address: a Service's, a proxy's. A request by another name gets 403, "
+        "for it may come from a page in a browser.",
+    )
 
 
 def load_settings() -> Settings:

@@ -1,7 +1,8 @@
 """What fits print, on its way through the worker: passed on while somebody takes it, and the end of it kept.
 
 A fit writes to a pipe, whatever becomes of the worker's own output: a reader that went away, a full disk, a terminal
-that was stopped. The pipe is emptied as fast as it is filled, and what nobody takes in time is left out.
+that was stopped. The pipe is emptied as fast as it is filled, and what nobody takes in time is left out. Lines, letters
+and tabs are passed on; colours are left out, and whatever else steers a terminal is replaced.
 """
 
 from __future__ import annotations
@@ -35,8 +36,12 @@ _MOST_WAITING = 64
 _LONGEST_LINE = 2**16
 # Parts that are kept, since a worker that waits for its database may be some trials behind.
 _MOST_PARTS = 64
-# What stands for control characters, which would move a terminal's cursor.
+# What stands for control characters, which would move a terminal's cursor, and for bytes that are no text.
 _NO_TEXT = "\N{REPLACEMENT CHARACTER}"
+# Colours, which mean nothing to a log.
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+# What may have to be replaced: nothing of most output.
+_ODD = re.compile(rb"[^\t\n\x20-\x7e]")
 # Where a part of the output begins: told in the output itself, so that it is exact.
 _MARK = re.compile(rb"\x00warren (\d+)\x00\n")
 
@@ -48,11 +53,16 @@ def mark(part: int) -> bytes:
 
 def tail_of(printed: bytes) -> str:
     """Return the end of what was printed as text that any document, page and terminal can hold."""
-    text = _MODULES.sub(b"", printed)[-TAIL_BYTES:].decode(errors="replace").replace("\r\n", "\n")
+    text = _plain(_MODULES.sub(b"", printed)[-TAIL_BYTES:])
+    return without_passwords(text.strip())[-TAIL_BYTES:]
+
+
+def _plain(printed: bytes) -> str:
+    """Return lines as text that steers no terminal: letters and tabs, no colours, nothing that turns a line round."""
+    text = _COLOUR.sub("", printed.decode(errors="replace")).replace("\r\n", "\n")
     # A bar that draws over itself leaves what was drawn last.
     lines = (line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
-    shown = "\n".join("".join(c if c.isprintable() or c == "\t" else _NO_TEXT for c in line) for line in lines)
-    return without_passwords(shown.strip())[-TAIL_BYTES:]
+    return "\n".join("".join(c if c.isprintable() or c == "\t" else _NO_TEXT for c in line) for line in lines)
 
 
 class Sink:
@@ -159,7 +169,8 @@ class Output:
         for number, after in zip(marked[::2], marked[1::2], strict=True):
             self._keep(int(number), after)
         if passed_on := b"".join([before, *marked[1::2]]):
-            self._sink.put(passed_on)
+            # A person may read the worker's own output in a terminal.
+            self._sink.put(_plain(passed_on).encode() if _ODD.search(passed_on) else passed_on)
 
     def _keep(self, part: int, printed: bytes) -> None:
         self._parts[part] = (self._parts.get(part, b"") + printed)[-_KEPT_BYTES:]

@@ -13,7 +13,7 @@ import typer
 
 from producer.cli import cluster, dashboard, export, machines, results, studies, submit, tensorboard
 from producer.cli.help import MARKUP, fill
-from producer.cli.output import INTERRUPTED, note, say
+from producer.cli.output import INTERRUPTED, complain, say
 from tuning.errors import WarrenError
 from tuning.streams import open_standard_streams
 
@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return exc.code if isinstance(exc.code, int) else int(exc.code is not None)
         sys.stdout.flush()
     except WarrenError as exc:
-        note(f"warren: {exc}")
+        complain(exc)
         return 1
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -21,6 +21,7 @@ from producer.cli.output import (
     plural,
     print_json,
     say,
+    say_lines,
     table,
 )
 
@@ -118,7 +119,7 @@ def logs(
     """
     cluster = _open(context, namespace)
     if not follow:
-        say(cluster.logs(pod, lines).removesuffix("\n"))
+        say_lines(cluster.logs(pod, lines).removesuffix("\n"))
         return
     with ended_by_signals(), on_interrupt(""):
         for line in cluster.logs(pod, lines, follow=True):
@@ -140,10 +141,12 @@ def connect(context: Context = None, namespace: Namespace = "tuning", json_: AsJ
         if json_:
             print_json({name.lower(): url for name, url in urls.items()})
         else:
-            say("\nIn every other terminal that is to find them:\n")
+            say()
+            say("In every other terminal that is to find them:")
+            say()
             for name, url in urls.items():
                 say(f"  export {name}={shlex.quote(url)}")
-            say("")
+            say()
         sys.stdout.flush()
         note(f"connected to namespace {cluster.namespace}; Ctrl-C ends it")
         while True:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import sys
 import webbrowser
 from contextlib import closing
@@ -13,6 +12,12 @@ import typer
 from producer.cli.help import add_command
 from producer.cli.output import ended_by_signals, note, say
 from producer.cli.studies import find
+from tuning.hosts import is_loopback
+
+AllowHost = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME", help="Answer to this name too, a proxy's for one.", show_default=False),
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -27,6 +32,7 @@ def dashboard(
     ] = None,
     host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where to listen. There is no password.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="0 is any that is free.")] = 8080,
+    allow_host: AllowHost = None,
     open_: Annotated[bool, typer.Option("--open/--no-open", help="Open it in a browser.")] = False,
 ) -> None:
     """Show the studies in a browser, live, until Ctrl-C.
@@ -48,20 +54,13 @@ def dashboard(
     with ended_by_signals(), closing(Store(load_settings())) as store:
         store.ping()
         study = None if study_id is None else find(study_id).id
-        served = Dashboard(store, host, port)
+        served = Dashboard(store, host, port, allow_host or ())
         address = f"{served.url}/dashboard" if study is None else served.address_of(study)
         say(address)
         sys.stdout.flush()
         note(f"shows database {store.database!r} at {store.url}, read only; Ctrl-C ends it")
-        if not _is_loopback(host):
+        if not is_loopback(host):
             note("warren: whoever reaches this address can read every study: there is no password")
         if open_:
             webbrowser.open(address)
         served.run()
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

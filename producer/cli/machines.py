@@ -49,7 +49,7 @@ def worker(
     Ctrl-C or SIGTERM lets them finish the trial in hand (WARREN_GRACE_SECONDS) and give back the rest.
 
     Example:
-      export AMQP_URL=... MONGO_URL=...       # `warren up` prints both
+      export AMQP_URL=... MONGO_URL=...       # as `warren up` prints
       warren worker --count 4 --threads 2
     """
     from tuning.launch import module_command, module_environment
@@ -114,13 +114,13 @@ def up(
 
     Example:
       warren up --workers 4
-      export AMQP_URL=... MONGO_URL=...       # in another terminal, the two lines that `up` prints
+      export AMQP_URL=... MONGO_URL=... WARREN_KEY=...    # in another terminal, the lines that `up` prints
       warren submit study.yaml --wait
     """
     from producer import local_stack
 
-    # Servers that were there keep their passwords to themselves; no stack mixes them with its own.
-    given = bool(os.environ.get("MONGO_URL"))
+    # Servers that were there keep their passwords to themselves, and so does a key; no stack mixes them with its own.
+    here = {name for name in ("AMQP_URL", "MONGO_URL", "WARREN_KEY") if os.environ.get(name)}
     with (
         ended_by_signals(),
         on_interrupt("stopped; the next `warren up` goes on from here"),
@@ -128,20 +128,22 @@ def up(
     ):
         urls = {"AMQP_URL": stack.amqp_url, "MONGO_URL": stack.mongo_url}
         if json_:
-            shown = {name.lower(): redact(url) if given else url for name, url in urls.items()}
             print_json(
                 {
-                    **shown,
+                    **{name.lower(): redact(url) if name in here else url for name, url in urls.items()},
+                    "warren_key": None if "WARREN_KEY" in here else stack.key,
                     "data_dir": stack.data_dir,
                     "logs": stack.logs,
                     "workers": workers,
                 }
             )
         else:
-            say("\nIn every other terminal that is to find them:\n")
-            for name, url in urls.items():
-                say(f"  {name} as it is set here" if given else f"  export {name}={shlex.quote(url)}")
-            say("")
+            say()
+            say("In every other terminal that is to find them:")
+            say()
+            for name, value in (urls | ({"WARREN_KEY": stack.key} if stack.key else {})).items():
+                say(f"  {name} as it is set here" if name in here else f"  export {name}={shlex.quote(value)}")
+            say()
             say("MongoDB Compass opens the second of the two.")
         sys.stdout.flush()
         note(f"{plural(workers, 'worker')} running; data in {stack.data_dir}, logs in {stack.logs}; Ctrl-C stops all")

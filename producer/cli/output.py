@@ -1,17 +1,19 @@
 """What the commands print: tables for people, JSON for programs, everything else on standard error.
 
 A terminal gets tables that fit it. A pipe or a file gets plain columns: no colours, no boxes, no value cut off.
+Everything is `printable`: much of it was written by others.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import re
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import typer
 
 from tuning.errors import InputError
+from tuning.printable import json_text, one_line, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,13 +41,32 @@ class Column:
 
 
 def say(text: str = "") -> None:
-    """Print a line that is part of the answer."""
-    typer.echo(text)
+    """Print a line that is part of the answer: one, whatever is in it."""
+    typer.echo(_line(text))
+
+
+def say_lines(text: str) -> None:
+    """Print lines that are laid out already."""
+    typer.echo(printable(text))
 
 
 def note(text: str) -> None:
     """Print a line for the person in front: standard error, so that a pipe stays clean."""
-    typer.echo(text, err=True)
+    typer.echo(_line(text), err=True)
+
+
+def complain(error: Exception) -> None:
+    """Print an error, its further lines indented: none of them passes for a message of its own."""
+    typer.echo("warren: " + re.sub(r"\n(?!  )", "\n  ", printable(str(error))), err=True)
+
+
+def ask(question: str) -> None:
+    """Print a question, on whose line the answer is typed: standard error too."""
+    typer.echo(_line(question), err=True, nl=False)
+
+
+def _line(text: str) -> str:
+    return printable(text).replace("\n", " ")
 
 
 def terminal() -> Console | None:
@@ -62,7 +84,7 @@ def heading(text: str) -> None:
     if console is None:
         say(text)
     else:
-        console.print(text, style="bold")
+        console.print(_line(text), style="bold")
 
 
 def table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
@@ -76,7 +98,8 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
     rows : sequence of sequences of str
         One value a column.
     """
-    rows = [[" ".join(value.split()) for value in row] for row in rows]
+    rows = [[one_line(value) for value in row] for row in rows]
+    columns = [replace(column, name=one_line(column.name)) for column in columns]
     widths = [max(len(value) for value in (column.name, *found)) for column, *found in zip(columns, *rows, strict=True)]
     console = terminal()
     if console is None or console.width - sum(widths[:-1]) - 2 * len(widths) < min(widths[-1], _LAST_WIDTH):
@@ -136,7 +159,7 @@ def _show_estimator(estimator: Any) -> str:
 
 def print_json(value: Any) -> None:
     """Print a value as JSON, indented; nothing else belongs on standard output then."""
-    say(json.dumps(as_json(value), indent=2, ensure_ascii=False, allow_nan=False))
+    typer.echo(json_text(json.dumps(as_json(value), indent=2, ensure_ascii=False, allow_nan=False)))
 
 
 def show_score(mean: float | None, std: float | None = None) -> str:
@@ -182,7 +205,9 @@ def on_interrupt(parting: str, *, after_bar: bool = False) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        note(parting if after_bar or not sys.stderr.isatty() else f"\n{parting}")
+        if not after_bar and sys.stderr.isatty():
+            note("")
+        note(parting)
         raise typer.Exit(INTERRUPTED) from None
 
 

@@ -15,12 +15,15 @@ from producer.cli.leaderboard import print_leaderboard
 from producer.cli.output import as_json, note, plural, print_json
 from producer.cli.studies import AsJson, StudyId, find
 from tuning.errors import InputError
+from tuning.printable import printable
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from producer.study import Study
 
+# What a cell begins with that spreadsheets take for a formula, also as wide letters.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 # Trials that the table shows unless told.
 _TOP = 10
 
@@ -42,7 +45,8 @@ def results(
 ) -> None:
     """Show a study's trials, best first; also while it runs.
 
-    JSON, CSV and Parquet hold every trial that has ended, failed ones last, with all scores, times and reasons.
+    JSON, CSV and Parquet hold every trial that has ended, failed ones last, with all scores, times and reasons. In CSV
+    an apostrophe stands before text that a spreadsheet would take for a formula.
 
     Example:
       warren results breast --top 20
@@ -57,7 +61,8 @@ def results(
     if top:
         frame = frame.head(top)
     if csv is not None:
-        _write(csv, lambda: _flat(frame).to_csv(sys.stdout if str(csv) == "-" else csv, index=False), len(frame))
+        sheet = _flat(frame, _cell)
+        _write(csv, lambda: sheet.to_csv(sys.stdout if str(csv) == "-" else csv, index=False), len(frame))
     if parquet is not None:
         _write(parquet, lambda: _flat(frame).to_parquet(parquet, index=False), len(frame))
     if json_:
@@ -76,8 +81,20 @@ def _best_first(study: Study) -> pd.DataFrame:
     return order.drop(columns="_failed")
 
 
-def _flat(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the results with what no column of a file can hold, lists and mixed types, as JSON text."""
+def _cell(text: str) -> str:
+    """Return text as a cell of a CSV file, in which no spreadsheet finds a formula.
+
+    Text that begins as a formula does gets an apostrophe before it: OWASP, "CSV Injection". Numbers are no text.
+    """
+    shown = printable(text)
+    return f"'{shown}" if text.startswith(_FORMULA) else shown
+
+
+def _flat(frame: pd.DataFrame, text_of: Callable[[str], str] = str) -> pd.DataFrame:
+    """Return the results with what no column of a file can hold, lists and mixed types, as JSON text.
+
+    `text_of` makes the text of a file of a text of the results.
+    """
     import pandas as pd
 
     flat = frame.copy()
@@ -86,6 +103,8 @@ def _flat(frame: pd.DataFrame) -> pd.DataFrame:
         kinds = {type(value) for value in values if value is not None}
         if kinds & {dict, list} or (len(kinds) > 1 and kinds != {int, float}):
             values = [None if value is None else json.dumps(value) for value in values]
+        else:
+            values = [text_of(value) if isinstance(value, str) else value for value in values]
         flat[name] = pd.Series(values, index=flat.index)
     return flat
 

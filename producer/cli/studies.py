@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from producer.cli.help import add_command
-from producer.cli.output import Column, note, plural, print_json, say, show_age, show_score, table
+from producer.cli.output import Column, ask, note, plural, print_json, say, show_age, show_score, table
 from tuning.errors import StudyError
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def _done(status: Status) -> str:
 
 def _agreed(question: str) -> bool:
     """Ask a person, by standard error as a pipe stays clean; whoever can't answer has not agreed."""
-    typer.echo(f"{question} [y/N] ", err=True, nl=False)
+    ask(f"{question} [y/N] ")
     answer = sys.stdin.readline()
     if not answer:  # it is at its end
         note("")

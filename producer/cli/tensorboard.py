@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from producer.cli.dashboard import AllowHost
 from producer.cli.help import add_command
 from producer.cli.output import ended_by_signals, note, plural, say
 from producer.cli.studies import find
@@ -41,6 +42,7 @@ def tensorboard(
     top: Annotated[int, typer.Option(metavar="N", min=1, help="Trials of a study to show: the best.")] = 1000,
     serve: Annotated[bool, typer.Option("--serve/--no-serve", help="Serve TensorBoard, or write once.")] = True,
     port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="0 is any that is free.")] = 6006,
+    allow_host: AllowHost = None,
     open_: Annotated[bool, typer.Option("--open/--no-open", help="Open it in a browser.")] = False,
 ) -> None:
     """Show the studies in TensorBoard, live, until Ctrl-C.
@@ -70,7 +72,7 @@ def tensorboard(
                 say(str(board.folder))
                 note(_summary(found, top))
                 return
-            page = BoardPage(board.folder, port)
+            page = BoardPage(board.folder, port, allow_host or ())
             with contextlib.suppress(KeyboardInterrupt):
                 say(f"{page.url}#hparams")
                 sys.stdout.flush()

@@ -9,6 +9,7 @@ from html import escape
 from producer.cluster.status import ClusterStatus, Pod
 from producer.viewing.style import CARD_STYLE
 from producer.viewing.words import count, show_span
+from tuning.printable import printable
 
 HEADINGS = ("pod", "phase", "ready", "restarts", "age", "node", "preemptible", "reason")
 # Pods that a notebook's table shows; the rest is counted.
@@ -139,4 +140,4 @@ def text_of(status: ClusterStatus) -> str:
         needed = sum(max(map(len, cells)) + 2 for cells in zip(HEADINGS, *rows, strict=True))
         console.width = max(width, needed)
         console.print(table)
-    return "\n".join(line.rstrip() for line in out.getvalue().splitlines())
+    return printable("\n".join(line.rstrip() for line in out.getvalue().split("\n")))

@@ -8,9 +8,11 @@ import secrets
 import shutil
 import socket
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 from producer.stack import apt, causes, docker
+from producer.stack.kept import close_to_others, secret
 from producer.stack.ports import HOST, with_free_ports
 from producer.stack.process import Guarded, wait_until_up
 from producer.stack.site import Server, Site, Way, first_that_serves
@@ -131,18 +133,15 @@ def _find_epmd() -> str:
 
 def _password(home: Path) -> str:
     """Return the password of a node, the same as long as its data folder lives."""
-    file = home / "password"
-    if not file.exists():
-        # Hexadecimal: it goes into a URL and into a configuration file, neither of which should need quotes.
-        with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as output:
-            output.write(secrets.token_hex(16))
-    return file.read_text()
+    # Hexadecimal: it goes into a URL and into a configuration file, neither of which should need quotes.
+    return secret(home / "password", partial(secrets.token_hex, 16))
 
 
 def _write_config(home: Path, password: str) -> None:
     """Write what a private node reads at its start."""
     config = home / "rabbitmq.conf"
     config.touch(mode=0o600)
+    close_to_others([config])
     config.write_text(
         f"""# Written anew at every start.
 # Milliseconds that a worker may keep a chunk. RabbitMQ's own 30 minutes would take a long one away.

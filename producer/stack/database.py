@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from producer.stack import causes, docker
+from producer.stack.kept import secret
 from producer.stack.ports import HOST, with_free_ports
-from producer.stack.process import Guarded, wait_until_up
+from producer.stack.process import GRACE_SECONDS, Guarded, wait_until_up
 from producer.stack.site import Server, Site, Way, first_that_serves
-from tuning.errors import InputError, StackError, StoreError
+from tuning.accounts import set_user, user_names
+from tuning.errors import InputError, StackError, StoreError, plain
+from tuning.settings import Settings
 from tuning.store import ping
 
+USER = "warren"
 # The database that a URL's path names.
 DATABASE = "tuning"
 # Seconds for the first answer: below 1 here, and room for a recovery of the journal.
@@ -75,28 +83,89 @@ def _answers(port: int, url: str) -> bool:
     return True
 
 
-def _url(port: int) -> str:
-    return f"mongodb://{HOST}:{port}/{DATABASE}"
+def _url(port: int, password: str | None = None) -> str:
+    if password is None:
+        return f"mongodb://{HOST}:{port}/{DATABASE}"
+    return f"mongodb://{USER}:{password}@{HOST}:{port}/{DATABASE}?authSource=admin"
 
 
-def _serve(site: Site, how: str, command: Callable[[int], list[str]]) -> Server:
+def _with_password(site: Site, serve: Callable[[str | None], Server], *, makes_user: bool = False) -> Server:
+    """Run a server that asks for a user and a password.
+
+    Parameters
+    ----------
+    site : Site
+        Where the stack lives.
+    serve : callable
+        Runs the server for the password that it asks for; None is one that asks for none.
+    makes_user : bool, default=False
+        It makes its first user by itself. Others do so but while they ask for none: for a moment, at the first start
+        and where an earlier version has left data without a user.
+    """
+    home = site.folder / "database"
+    # Hexadecimal: it stands in a URL.
+    password = secret(home / "password", partial(secrets.token_hex, 16))
+    has_user = home / "has-user"
+    is_new = not has_user.exists()
+    if is_new and not makes_user:
+        with _stopped(serve(None)) as server:
+            set_user(Settings(MONGO_URL=server.url), USER, password, ["root"])
+    server = serve(password)
+    if is_new:
+        try:
+            _check_users(server.url)
+            has_user.touch()
+        except BaseException:  # Ctrl-C too: nobody else ends the server
+            _stop(server)
+            raise
+    return server
+
+
+@contextmanager
+def _stopped(server: Server) -> Iterator[Server]:
+    """Stop a server at the end of a block."""
+    try:
+        yield server
+    finally:
+        _stop(server)
+
+
+def _stop(server: Server) -> None:
+    if server.guarded is not None:
+        server.guarded.stop()
+
+
+def _check_users(url: str) -> None:
+    """Refuse users that came while nobody was asked for a password."""
+    others = [name for name in user_names(Settings(MONGO_URL=url)) if name != f"admin.{USER}"]
+    if others:
+        raise StackError(
+            f"it has users that this stack did not make: {', '.join(map(plain, others))}. Remove them, or name another "
+            "data_dir"
+        )
+
+
+def _serve(site: Site, how: str, command: Callable[[int], list[str]], password: str | None) -> Server:
     """Run a server of this machine under a guard."""
+    asks = password is not None
 
     def start(ports: tuple[int, ...]) -> Server:
-        url = _url(ports[0])
+        url = _url(ports[0], password)
         guarded = Guarded(
-            command(ports[0]),
+            command(ports[0]) + (["--auth"] if asks else []),
             log=site.logs / "database.log",
             # Its home too: SecantusDB needs one, and who has neither HOME nor a name has none.
             env={**os.environ, "HOME": str(site.folder / "database")},
-            grace=site.grace,
+            # What has just got its user is to have it when it is started again.
+            grace=site.grace if asks else GRACE_SECONDS,
             cwd=site.folder / "database",
             hold=site.hold,
         )
         try:
             wait_until_up(
                 guarded,
-                lambda: _answers(ports[0], url) and guarded.listens_on(ports[0]),
+                # In this order: the password is for our own server.
+                lambda: guarded.listens_on(ports[0]) and _answers(ports[0], url),
                 seconds=START_SECONDS,
                 cancelled=site.cancelled,
                 causes=causes.of_database(site.folder / "database"),
@@ -106,7 +175,7 @@ def _serve(site: Site, how: str, command: Callable[[int], list[str]]) -> Server:
             raise
         return Server(url=url, how=how, guarded=guarded)
 
-    return with_free_ports(1, start, site.folder / "database.ports")
+    return with_free_ports(1, start, site.folder / "database.ports" if asks else None)
 
 
 def private_mongod(site: Site) -> Server:
@@ -131,15 +200,16 @@ def private_mongod(site: Site) -> Server:
         raise StackError("not on this machine")
     data = site.folder / "database" / "mongod"
     data.mkdir(parents=True, exist_ok=True)
-    return _serve(
-        site,
-        f"MongoDB, a private {program}",
-        lambda port: [
+
+    def command(port: int) -> list[str]:
+        return [
             program,
             *("--dbpath", str(data), "--port", str(port), "--bind_ip", HOST, "--nounixsocket"),
             *("--wiredTigerCacheSizeGB", str(CACHE_GB)),
-        ],
-    )
+        ]
+
+    how = f"MongoDB, a private {program}"
+    return _with_password(site, partial(_serve, site, how, command))
 
 
 def container(site: Site) -> Server:
@@ -153,7 +223,14 @@ def container(site: Site) -> Server:
         arguments=("--wiredTigerCacheSizeGB", str(CACHE_GB)),
         causes=causes.of_database(site.folder / "database"),
     )
-    return docker.serve(image, site, _url, _answers)
+
+    def serve(password: str | None) -> Server:
+        # The image makes this user on an empty volume, and asks for a password on every one.
+        user = {"MONGO_INITDB_ROOT_USERNAME": USER, "MONGO_INITDB_ROOT_PASSWORD": password} if password else {}
+        asking = replace(image, env={**image.env, **user})
+        return docker.serve(asking, site, partial(_url, password=password), _answers)
+
+    return _with_password(site, serve, makes_user=not docker.has_volume(image, site))
 
 
 def find_secantus() -> str:
@@ -203,13 +280,14 @@ def secantus(site: Site) -> Server:
     config.touch()
     # Kept results survive a power cut too. What goes with the stack needn't wait for the disk.
     durable = [] if site.temporary else ["--sync-on-commit"]
-    return _serve(
-        site,
-        f"SecantusDB, {program}",
-        lambda port: [
+
+    def command(port: int) -> list[str]:
+        return [
             program,
             *("--config", str(config), "--host", HOST, "--port", str(port), "--storage-path", str(data)),
             *("--cache-size", f"{int(CACHE_GB * 1024)}M"),
             *durable,
-        ],
-    )
+        ]
+
+    how = f"SecantusDB, {program}"
+    return _with_password(site, partial(_serve, site, how, command))

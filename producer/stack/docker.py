@@ -7,6 +7,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from producer.stack.causes import Cause
 from producer.stack.ports import HOST, with_free_ports
@@ -106,10 +107,19 @@ def _volume(image: Image, site: Site) -> list[str]:
     """
     if site.temporary:
         return []
-    file = site.folder / image.role / "docker-volume"
+    file = _volume_file(image, site)
     if not file.exists():
         file.write_text(f"warren-{image.role}-{secrets.token_hex(6)}\n")
     return ["--volume", f"{file.read_text().strip()}:{image.data}"]
+
+
+def _volume_file(image: Image, site: Site) -> Path:
+    return site.folder / image.role / "docker-volume"
+
+
+def has_volume(image: Image, site: Site) -> bool:
+    """Say whether a server had a volume before, and may find what it left there."""
+    return _volume_file(image, site).exists()
 
 
 def _is_published(client: str, name: str, image: Image, site: Site) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import subprocess
 import sys
 import tempfile
@@ -11,13 +12,20 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from producer.stack.janitor import HOLD
+from producer.stack.kept import close_to_others
 from producer.stack.process import GRACE_SECONDS
 from tuning.errors import StackError
+
+logger = logging.getLogger(__name__)
 
 # Seconds that the servers of an earlier stack may still need on the same folder: their grace and a little.
 EARLIER_SECONDS = GRACE_SECONDS + 5.0
 # Seconds for removing a temporary folder; longer on a slow disk, and then it goes on by itself.
 REMOVE_SECONDS = 30.0
+
+# What lies in the folder, and beginnings of the names of all of it.
+_FOLDERS = ("broker", "database", "logs")
+_NAMES = (*_FOLDERS, "key", "stack.lock", HOLD)
 
 _JANITOR = Path(__file__).with_name("janitor.py")
 
@@ -72,9 +80,9 @@ class Folder:
         else:
             self.path = path_of(named)
         # Not thread_local: a stack may be stopped from another thread than the one that started it.
-        self._lock = FileLock(self.path / "stack.lock", thread_local=False)
+        self._lock = FileLock(self.path / "stack.lock", mode=0o600, thread_local=False)
         try:
-            (self.path / "logs").mkdir(parents=True, exist_ok=True)
+            self._make()
             self._lock.acquire(timeout=0)
         except Timeout:
             raise StackError(
@@ -87,9 +95,24 @@ class Folder:
             ) from exc
         self._await_earlier_servers()
 
+    def _make(self) -> None:
+        """Make the folder and those in it, or close to others what an earlier version made."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.mkdir(mode=0o700, exist_ok=True)
+        inside = [self.path / name for name in _FOLDERS]
+        for folder in inside:
+            folder.mkdir(mode=0o700, exist_ok=True)
+        # One in which something else lies is somebody's project: ours in it are closed, and it stays as it is.
+        ours = all(entry.name.startswith(_NAMES) for entry in self.path.iterdir())
+        if left := close_to_others([self.path, *inside] if ours else inside):
+            logger.warning(
+                "others on this machine may read what the stack keeps: these folders can't be closed to them",
+                extra={"folders": [str(folder) for folder in left]},
+            )
+
     def _await_earlier_servers(self) -> None:
         """Wait for servers that a killed stack left to their guards; they are about to be gone."""
-        earlier = FileLock(self.path / HOLD, thread_local=False)
+        earlier = FileLock(self.path / HOLD, mode=0o600, thread_local=False)
         try:
             earlier.acquire(timeout=EARLIER_SECONDS)
             earlier.release()

@@ -20,9 +20,11 @@ from producer.lasting import Lasting
 from producer.stack.broker import start_broker
 from producer.stack.database import start_database
 from producer.stack.folder import Folder, path_of
+from producer.stack.kept import secret
 from producer.stack.site import Server, Site
 from producer.stack.workers import WorkerHandle, start_worker
 from tuning.errors import InputError, StackError
+from tuning.signing import new_key
 
 logger = logging.getLogger(__name__)
 
@@ -54,9 +56,10 @@ def local_stack(
     Returns
     -------
     LocalStack
-        A context manager. Inside, ``AMQP_URL`` and ``MONGO_URL`` are set in ``os.environ``, and afterwards
-        as they were before, in whatever order several stacks end. Where both are set already, those servers are
-        used, and left alone at the end; one alone is refused. A stack beside another has servers of its own.
+        A context manager. Inside, ``AMQP_URL``, ``MONGO_URL`` and ``WARREN_KEY`` are set in ``os.environ``, and
+        afterwards as they were before, in whatever order several stacks end. Where both URLs are set already, those
+        servers are used, and left alone at the end; one alone is refused. A stack beside another has servers of its
+        own. A ``WARREN_KEY`` that is set already stays.
 
     Raises
     ------
@@ -111,6 +114,11 @@ class LocalStack:
         return self._require_up().database.url
 
     @property
+    def key(self) -> str | None:
+        """What ``WARREN_KEY`` is while it lasts: the path of the file with its key. None signs nothing."""
+        return self._require_up().key
+
+    @property
     def servers(self) -> str:
         """Which broker and which database serve, for people."""
         up = self._require_up()
@@ -162,9 +170,13 @@ class LocalStack:
                 undo.callback(_started.pop, folder.path, None)
             undo.callback(folder.close)
             site = Site(folder=folder.path, temporary=folder.temporary, log=self._log)
+            is_new = not (site.folder / "database" / "kept-by").exists()
             broker, database = _start_servers(site, environ, undo)
-            undo.enter_context(named_servers(broker.url, database.url, private=broker.guarded is not None))
-            up = _Up(site=site, broker=broker, database=database, count=self._count)
+            private = broker.guarded is not None
+            # Somebody's servers have somebody's studies, signed with a key of theirs if with any.
+            key = environ.get("WARREN_KEY") or (_key(site, is_new) if private else None)
+            undo.enter_context(named_servers(broker.url, database.url, key, private=private))
+            up = _Up(site=site, broker=broker, database=database, key=key, count=self._count)
             undo.callback(_stop_workers, up.workers)
             for _ in range(self._count):
                 up.start_worker()
@@ -227,16 +239,31 @@ class _Up:
     site: Site
     broker: Server
     database: Server
+    key: str | None
+    """As ``WARREN_KEY`` has it."""
     count: int
     """Workers that share the machine."""
     workers: list[WorkerHandle] = field(default_factory=list)
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
     def start_worker(self) -> WorkerHandle:
-        urls = {"AMQP_URL": self.broker.url, "MONGO_URL": self.database.url}
+        urls = {"AMQP_URL": self.broker.url, "MONGO_URL": self.database.url, "WARREN_KEY": self.key or ""}
         handle = start_worker(next(self.numbers), self.count, urls, self.site)
         self.workers.append(handle)
         return handle
+
+
+def _key(site: Site, is_new: bool) -> str | None:
+    """Return the path of the folder's key; a folder of an earlier version, whose studies are not signed, has none."""
+    file = site.folder / "key"
+    if not is_new and not file.exists():
+        site.log(
+            f"Nothing is signed: {site.folder} has studies from before there were signatures, which a key would "
+            "refuse. Another data_dir has a key of its own"
+        )
+        return None
+    secret(file, new_key)
+    return str(file)
 
 
 def _refuse_half(environ: Mapping[str, str]) -> None:

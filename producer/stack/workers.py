@@ -78,7 +78,7 @@ def worker_environment(index: int, workers: int, urls: Mapping[str, str], enviro
     workers : int
         How many share the machine.
     urls : mapping of str to str
-        ``AMQP_URL`` and ``MONGO_URL``.
+        ``AMQP_URL``, ``MONGO_URL`` and ``WARREN_KEY``.
     environ : mapping of str to str
         The caller's environment. What it sets of threads and grace stays, and so do the folders of ``WARREN_PATH``.
 
@@ -109,7 +109,7 @@ def start_worker(index: int, workers: int, urls: Mapping[str, str], site: Site) 
     workers : int
         How many share the machine.
     urls : mapping of str to str
-        ``AMQP_URL`` and ``MONGO_URL``.
+        ``AMQP_URL``, ``MONGO_URL`` and ``WARREN_KEY``.
     site : Site
         Where the stack lives.
 

@@ -4,36 +4,24 @@ from __future__ import annotations
 
 import errno
 import http.client
+import os
 import socket
 import subprocess
-import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
 
+from producer.viewing.board_server import HOST
 from tuning.errors import InputError
-
-HOST = "127.0.0.1"
-"""Where it listens: TensorBoard has no password, and answers to any name."""
+from tuning.launch import module_command, module_environment
 
 # Seconds until it has answered: it reads every run before.
 _START_SECONDS = 120.0
 # Seconds from one of its looks at the folder to the next: less than from one of our changes to the next.
 _RELOAD_SECONDS = 5
 _STOP_SECONDS = 10.0
-# It imports TensorFlow where there is one, for file systems that we don't write to: half a gigabyte, and seconds. By a
-# module of this name its own builds say that there is none. And it ends with us, however that comes, as its input does.
-_PROGRAM = """
-import os, sys, threading, types
-def end_with_parent():
-    sys.stdin.buffer.read()
-    os._exit(0)
-threading.Thread(target=end_with_parent, daemon=True).start()
-sys.modules["tensorboard.compat.notf"] = types.ModuleType("notf")
-from tensorboard.main import run_main
-run_main()
-"""
 
 
 class BoardPage:
@@ -44,6 +32,8 @@ class BoardPage:
     folder : path-like
     port : int, default=6006
         0 is any that is free.
+    names : iterable of str, default=()
+        What it answers to besides the names of this machine.
 
     Attributes
     ----------
@@ -56,7 +46,7 @@ class BoardPage:
         The port is taken, or TensorBoard does not start.
     """
 
-    def __init__(self, folder: Path, port: int = 6006) -> None:
+    def __init__(self, folder: Path, port: int = 6006, names: Iterable[str] = ()) -> None:
         self._port = _free(port)
         self.url = f"http://{HOST}:{self._port}/"
         self._said: TextIO = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 - closed in stop
@@ -67,8 +57,12 @@ class BoardPage:
             "reload_interval": _RELOAD_SECONDS,
         }
         self._process = subprocess.Popen(
-            # Not from the folder we are in, which may have a module of any name.
-            [sys.executable, "-P", "-c", _PROGRAM, *(f"--{name}={value}" for name, value in arguments.items())],
+            module_command(
+                "producer.viewing.board_server",
+                ",".join(names),
+                *(f"--{name}={value}" for name, value in arguments.items()),
+            ),
+            env=module_environment(os.environ),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=self._said,

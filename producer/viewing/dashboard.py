@@ -8,8 +8,7 @@ import json
 import logging
 import re
 import socket
-from collections.abc import Callable, Container, Iterable
-from ipaddress import ip_address
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar
 from urllib.parse import parse_qs
 
@@ -18,9 +17,11 @@ from optuna_dashboard._app import create_app
 from waitress import wasyncore
 from waitress.server import create_server
 
+from producer.viewing.guarded import guarded
 from producer.viewing.pages import Pages
 from producer.viewing.storage import LiveStorage
 from tuning.errors import InputError, StoreError
+from tuning.hosts import Hosts
 from tuning.store import Store
 
 if TYPE_CHECKING:
@@ -35,10 +36,6 @@ _THREADS = 8
 # Bytes from which an answer is packed; a trial has 1,600, and a fifteenth of that packed.
 _PACK_FROM = 1_000
 _READ_ONLY = "this dashboard reads only: use warren or a notebook to steer a study"
-# What people on this machine call it, and what a browser puts behind that.
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
-_PORT = re.compile(r":\d*$")
-_OTHER_NAME = "this dashboard answers on this machine only: ask for it as localhost"
 _STUDY = re.compile(r"/api/studies/(\d+)(/param_importances)?/*")
 
 
@@ -52,7 +49,7 @@ class PageStorage(LiveStorage):
             raise HTTPError(503, str(exc)) from exc
 
 
-def application(storage: LiveStorage, hosts: Container[str] | None = None) -> WSGIApplication:
+def application(storage: LiveStorage, hosts: Hosts) -> WSGIApplication:
     """Return the dashboard as a WSGI application.
 
     Requests that would change something are refused; so is what the storage can't read while the database is away.
@@ -61,9 +58,8 @@ def application(storage: LiveStorage, hosts: Container[str] | None = None) -> WS
     ----------
     storage : LiveStorage
         What it shows.
-    hosts : container of str, default=None
-        Names that it answers to; None is any. A page of somebody else's may let a name of its own lead to this machine,
-        and would read what is here.
+    hosts : Hosts
+        Names that it answers to.
     """
     pages = Pages(storage)
     whole = create_app(storage)
@@ -71,16 +67,13 @@ def application(storage: LiveStorage, hosts: Container[str] | None = None) -> WS
     logging.getLogger("optuna_dashboard").addFilter(_first_line)
 
     def serve(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        host = environ.get("HTTP_HOST", "").lower()
-        if hosts is not None and _PORT.sub("", host) not in hosts:
-            return _send(environ, start_response, ("403 Forbidden", _reason(_OTHER_NAME)))
         if environ["REQUEST_METHOD"] not in {"GET", "HEAD"}:
             return _send(environ, start_response, ("403 Forbidden", _reason(_READ_ONLY)))
         if asked := _STUDY.fullmatch(environ.get("PATH_INFO", "")):
             return _send(environ, start_response, _answer(pages, environ, int(asked[1]), importances=bool(asked[2])))
         return whole(environ, start_response)  # type: ignore[no-any-return]
 
-    return serve
+    return guarded(serve, hosts)
 
 
 def _answer(pages: Pages, environ: WSGIEnvironment, study_id: int, *, importances: bool) -> Answer:
@@ -131,6 +124,8 @@ class Dashboard:
         Where it listens. Whoever reaches that reads every study: there is no password.
     port : int, default=8080
         0 is any that is free.
+    names : iterable of str, default=()
+        What it answers to besides `host` and the names of this machine.
 
     Attributes
     ----------
@@ -143,7 +138,7 @@ class Dashboard:
         It can't listen there.
     """
 
-    def __init__(self, store: Store, host: str = "127.0.0.1", port: int = 8080) -> None:
+    def __init__(self, store: Store, host: str = "127.0.0.1", port: int = 8080, names: Iterable[str] = ()) -> None:
         self._storage = PageStorage(store)
         # It says how many requests wait for a thread, which is not the user's to mend.
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
@@ -152,7 +147,7 @@ class Dashboard:
         self.url = f"http://{f'[{bound}]' if ':' in bound else bound}:{port}"
         self._sockets: dict[int, Any] = {}
         self._server = create_server(
-            application(self._storage, _LOOPBACK if ip_address(bound).is_loopback else None),
+            application(self._storage, Hosts(host, names, option="--allow-host")),
             map=self._sockets,
             sockets=[listening],
             threads=_THREADS,

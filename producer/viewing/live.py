@@ -17,6 +17,7 @@ from producer.viewing.curve import Curve
 from producer.viewing.facts import Facts, read
 from tuning.documents import now
 from tuning.errors import InputError, StoreError, StudyError
+from tuning.printable import one_line
 
 if TYPE_CHECKING:
     from producer.study import Study
@@ -92,7 +93,7 @@ class Live:
             _of_cells[cell, study_id] = self
 
     def __repr__(self) -> str:
-        return f"<Live {self._study.id}: {'refreshing' if self.running else self._ended or 'stopped'}>"
+        return one_line(f"<Live {self._study.id}: {'refreshing' if self.running else self._ended or 'stopped'}>")
 
     def _ipython_display_(self) -> None:
         """Show the card here too, unless this cell shows it already."""

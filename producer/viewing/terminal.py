@@ -12,6 +12,7 @@ from producer.viewing.card import failures, figures, headline, remarks, steps, w
 from producer.viewing.facts import Facts
 from producer.viewing.words import show_score, show_values
 from tuning.errors import StoreError, StudyError
+from tuning.printable import one_line, printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -72,12 +73,12 @@ def _laid_out(title: str, foot: str, rows: list[tuple[str, str]], facts: Facts |
     grid.add_column(no_wrap=True)
     grid.add_column(overflow="fold")
     for label, line in rows:
-        grid.add_row(Text(label), Text(line))
+        grid.add_row(Text(label), Text(printable(line)))
     parts: list[RenderableType] = [] if facts is None else [Text(_bar(facts, width - 4))]
     panel = Panel(
         Group(*parts, grid),
-        title=Text(title),
-        subtitle=Text(foot),
+        title=Text(one_line(title)),
+        subtitle=Text(one_line(foot)),
         title_align="left",
         subtitle_align="right",
         box=box.ROUNDED,

@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tuning.printable import one_line
+
 # Characters of a value in a card, and of a reason: a callable's or a list's text may be a page.
 _LONGEST_VALUE = 60
 _LONGEST_REASON = 240
@@ -55,7 +57,7 @@ def show_reason(text: str) -> str:
 
 def shorten(text: str, most: int) -> str:
     """Return a text on one line, cut off after so many characters."""
-    line = " ".join(text.split())
+    line = one_line(text)
     return line if len(line) <= most else f"{line[: most - 1]}…"
 
 

@@ -26,7 +26,7 @@ from fuzz.mutations import CORPUS, mutated
 from hostile import CASES, NOWHERE, Case, Message, good
 from pika.adapters.blocking_connection import BlockingChannel
 from polling import until
-from servers import Urls
+from servers import Urls, on_database
 from sklearn.tree import DecisionTreeClassifier
 
 from producer import submit
@@ -71,9 +71,8 @@ class Site:
 def site(private_servers: Urls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("hostile")
     with pytest.MonkeyPatch.context() as patch:
-        base = private_servers.mongo_url.rpartition("/")[0]
         patch.setenv("AMQP_URL", private_servers.amqp_url)
-        patch.setenv("MONGO_URL", f"{base}/test-{uuid4().hex[:12]}")
+        patch.setenv("MONGO_URL", on_database(private_servers.mongo_url, f"test-{uuid4().hex[:12]}"))
         patch.setenv("PYTHONPATH", str(SUPPORT))
         patch.setenv("WARREN_THREADS", "1")
         settings = load_settings()

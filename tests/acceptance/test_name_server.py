@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from acceptance.conftest import SUPPORT, StartWorker, X, Y, trainer_of
 from faulty import Sleeps
 from polling import until
+from servers import with_option
 
 from producer import submit
 from tuning.settings import Settings
@@ -18,9 +19,11 @@ def test_a_worker_waits_for_the_name_server_and_its_training_does_not(
     servers: Settings, start_worker: StartWorker, tmp_path: Path
 ) -> None:
     database, log, names = urlsplit(servers.mongo_url), tmp_path / "worker-0.log", tmp_path / "names"
+    user = database.netloc.rpartition("@")[0]
+    by_name = database._replace(scheme="mongodb+srv", netloc=f"{user}@cluster.example.test")
     study = submit(Sleeps(), {"number": [1, 2, 3]}, X, Y, cv=2)
     worker = start_worker(
-        MONGO_URL=f"mongodb+srv://cluster.example.test{database.path}?tls=false",
+        MONGO_URL=with_option(by_name.geturl(), "tls=false"),
         PYTHONPATH=os.pathsep.join([str(SUPPORT / "resolver"), str(SUPPORT)]),
         NAMES=str(names),
         WARREN_CONNECT_SECONDS="2",

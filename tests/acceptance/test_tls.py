@@ -16,6 +16,7 @@ import trustme
 from acceptance.conftest import StartWorker, X, Y
 from faulty import Sleeps
 from polling import until
+from servers import with_option
 
 from producer import submit
 from producer.stack import broker as stack_broker
@@ -194,7 +195,7 @@ def test_a_database_by_a_name_that_its_certificate_has_not_is_refused(mongodb_tl
 
 def test_tls_at_a_database_that_speaks_none_is_said(servers: Settings, authority: Authority) -> None:
     found = settings(
-        MONGO_URL=f"{servers.mongo_url}?tls=true", WARREN_CA_FILE=authority.right, WARREN_CONNECT_SECONDS=1.0
+        MONGO_URL=with_option(servers.mongo_url, "tls=true"), WARREN_CA_FILE=authority.right, WARREN_CONNECT_SECONDS=1.0
     )
     with opened(found) as database, pytest.raises(StoreError):
         database.ping()

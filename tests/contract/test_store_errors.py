@@ -62,7 +62,7 @@ def test_a_server_that_is_away_is_named_with_what_to_check() -> None:
 
 
 def test_a_wrong_password_is_said_without_it(servers: Settings) -> None:
-    server = urlsplit(servers.mongo_url).netloc
+    server = urlsplit(servers.mongo_url).netloc.rpartition("@")[2]
     url = f"mongodb://ann:secret@{server}/tuning?authSource=admin"
     store = Store(Settings(MONGO_URL=url, WARREN_CONNECT_SECONDS=5))
     with pytest.raises(StoreError, match="refused the user or password: check MONGO_URL") as caught:

@@ -146,7 +146,8 @@ def test_another_name_that_leads_to_this_machine_is_no_way_in(store: Store, serv
     for host in ("evil.example", "localhost.evil.example:8080", ""):
         answer = ask("/api/studies", Host=host)
         assert answer.status == 403
-        assert "on this machine only" in answer.content["reason"]
+        assert "--allow-host" in answer.content["reason"]
+    assert ask("/api/studies", Origin="http://evil.example").status == 403
 
 
 def test_every_write_is_refused_and_nothing_changes(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from servers import Urls, settings_of
+from servers import Urls, on_database, settings_of, with_option
 from sklearn.dummy import DummyClassifier
 
 from producer import submit
@@ -30,14 +30,15 @@ def test_a_database_keeps_one_id_of_its_own(store: Store, servers: Settings, pri
 
 def test_a_copy_under_another_name_is_another_database(store: Store, servers: Settings) -> None:
     own = store.identity()
-    copied = Store(servers.model_copy(update={"mongo_url": f"{servers.mongo_url}-copy"}))
+    copied = Store(servers.model_copy(update={"mongo_url": on_database(servers.mongo_url, f"{store.database}-copy")}))
     copied._identity._collection.insert_many(list(store._identity._collection.find()))
     assert copied.identity() != own
     copied.close()
 
 
 def test_every_read_goes_to_the_primary_whatever_the_url_says(servers: Settings) -> None:
-    store = Store(servers.model_copy(update={"mongo_url": f"{servers.mongo_url}?readPreference=secondaryPreferred"}))
+    url = with_option(servers.mongo_url, "readPreference=secondaryPreferred")
+    store = Store(servers.model_copy(update={"mongo_url": url}))
     collections = [store._studies, store._deleted, store.trials._collection, store.unfinished._collection]
     collections += [store.datasets._files, store.models._pieces]
     assert {one.read_preference.mongos_mode for one in collections} == {"primary"}

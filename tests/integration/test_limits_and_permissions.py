@@ -68,16 +68,35 @@ def test_a_limit_is_told_as_such(limits: LocalStack, command: tuple[str, ...], n
 
 
 @pytest.mark.parametrize("permissions", [("^$", "^$", ".*"), ("^$", ".*", ".*"), ("^$", "^$", "^$")], ids=" ".join)
-def test_a_user_who_may_only_read_is_told_that(fragile: LocalStack, permissions: tuple[str, ...]) -> None:
+def test_a_user_who_may_not_declare_is_told_where_a_queue_is_missing(
+    fragile: LocalStack, permissions: tuple[str, ...]
+) -> None:
     rabbitmqctl(fragile, "add_user", "reader", PASSWORD)
     try:
         rabbitmqctl(fragile, "set_permissions", "reader", *permissions)
+        broker.ping(as_user(fragile, "reader"), 5)
+        with broker.channel(Settings(AMQP_URL=fragile.amqp_url)) as channel:
+            channel.queue_delete("chunks.8")
         text = said(as_user(fragile, "reader"))
     finally:
         rabbitmqctl(fragile, "delete_user", "reader")
+        broker.ping(fragile.amqp_url, 5)
     # RabbitMQ 4 says which access.
     assert re.search(r"knows the user, who may not do all that is needed \((configure )?access to queue 'chunks", text)
     assert "grant it configure, write and read (rabbitmqctl set_permissions)" in text
+
+
+def test_a_user_who_may_not_take_chunks_is_told_that(fragile: LocalStack) -> None:
+    rabbitmqctl(fragile, "add_user", "writer", PASSWORD)
+    try:
+        rabbitmqctl(fragile, "set_permissions", "writer", "^$", ".*", "^$")
+        with (
+            pytest.raises(BrokerError, match=r"may not do all that is needed \((read )?access to queue 'chunks'"),
+            broker.channel(Settings(AMQP_URL=as_user(fragile, "writer"))) as channel,
+        ):
+            channel.basic_get("chunks")
+    finally:
+        rabbitmqctl(fragile, "delete_user", "writer")
 
 
 def test_a_virtual_host_that_is_not_there_and_one_that_is_not_the_user_s_are_told_apart(fragile: LocalStack) -> None:

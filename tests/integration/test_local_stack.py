@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 from urllib.parse import urlsplit
 
 import pika
@@ -19,14 +20,16 @@ import psutil
 import pymongo
 import pytest
 from polling import until
-from servers import Urls
+from servers import Urls, with_option
 from sklearn.dummy import DummyClassifier
 
 import producer
 from producer import Study, submit
-from producer.stack import LocalStack, local_stack
-from tuning.errors import StackError
+from producer.stack import LocalStack, database, local_stack
+from producer.stack.site import Site
+from tuning.errors import StackError, StoreError
 from tuning.names import CHUNKS_QUEUE
+from tuning.store import ping
 
 ROOT = Path(producer.__file__).parents[1]
 # Seconds until something that was asked for must have happened; a busy machine starts a broker in ten.
@@ -108,7 +111,10 @@ def test_servers_come_up_for_this_machine_only_beside_others_and_leave_nothing(p
             if connection.status == psutil.CONN_LISTEN
         }
         assert listening <= {"127.0.0.1", "::1"}  # epmd listens on both loopback addresses
-        assert urlsplit(stack.amqp_url).password not in str([process.cmdline() for process in started])
+        passwords = [str(urlsplit(url).password) for url in urls]
+        said = str([process.cmdline() for process in started])
+        said += "".join(path.read_text(errors="replace") for path in stack.logs.iterdir())
+        assert not [password for password in passwords if password in said]
         assert "AMQP_URL" in os.environ
         assert sorted(path.name for path in stack.logs.iterdir()) == ["broker.log", "database.log"]
     assert still_there(started) == []
@@ -211,10 +217,43 @@ def test_a_named_folder_keeps_queue_and_results_over_ends_and_kills_and_serves_o
     assert oct((folder / "broker" / "rabbitmq-server" / "password").stat().st_mode)[-3:] == "600"
 
 
+def test_a_database_from_before_it_had_a_password_keeps_its_results_and_gets_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def nowhere(site: Site) -> NoReturn:
+        raise StackError("not here")
+
+    monkeypatch.setattr(database, "private_mongod", nowhere)
+    monkeypatch.setattr(database, "container", nowhere)
+    for name in ("logs", "database"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "database" / "kept-by").write_text("secantusdb\n")
+    site = Site(folder=tmp_path, temporary=False, log=lambda _: None)
+    with monkeypatch.context() as before:
+        before.setattr(database, "_with_password", lambda site, serve: serve(None))
+        server = database.start_database(site, {})
+    assert server.guarded is not None
+    with pymongo.MongoClient(server.url) as client:
+        client.tuning.trials.insert_one({"_id": "a trial"})
+    server.guarded.stop()
+    for _ in range(2):
+        server = database.start_database(site, {})
+        try:
+            with pymongo.MongoClient(server.url) as client:
+                assert client.tuning.trials.find_one() == {"_id": "a trial"}
+            parts = urlsplit(server.url)
+            stranger = parts._replace(netloc=f"{parts.hostname}:{parts.port}").geturl()
+            with pytest.raises(StoreError, match="asks for a user and a password"):
+                ping(stranger, 5)
+        finally:
+            assert server.guarded is not None
+            server.guarded.stop()
+
+
 def test_a_stack_uses_servers_that_the_environment_names(
     private_servers: Urls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    theirs = (private_servers.amqp_url, f"{private_servers.mongo_url}?appName=theirs")
+    theirs = (private_servers.amqp_url, with_option(private_servers.mongo_url, "appName=theirs"))
     for name, url in zip(("AMQP_URL", "MONGO_URL"), theirs, strict=True):
         monkeypatch.setenv(name, url)
     before = below(os.getpid())

@@ -70,11 +70,20 @@ def private_stack(workers: int, data_dir: Path | None = None, at: Urls | None = 
             yield stack
 
 
+def on_database(url: str, name: str) -> str:
+    """Return the URL of another database of the same server, for the same user."""
+    return urlsplit(url)._replace(path=f"/{name}").geturl()
+
+
+def with_option(url: str, option: str) -> str:
+    """Return a URL with an option more."""
+    return f"{url}{'&' if '?' in url else '?'}{option}"
+
+
 def settings_of(stack: LocalStack | Urls, patch: pytest.MonkeyPatch) -> Settings:
     """Let the environment name a stack's servers, and a new database of the caller's own."""
-    base, _, _ = stack.mongo_url.rpartition("/")
     patch.setenv("AMQP_URL", stack.amqp_url)
-    patch.setenv("MONGO_URL", f"{base}/test-{uuid4().hex[:12]}")
+    patch.setenv("MONGO_URL", on_database(stack.mongo_url, f"test-{uuid4().hex[:12]}"))
     return load_settings()
 
 

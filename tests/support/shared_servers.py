@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 from polling import until
-from servers import Urls, private_stack, rabbitmqctl
+from servers import Urls, on_database, private_stack, rabbitmqctl
 
 from producer.stack import LocalStack
 from producer.stack.broker import USER
@@ -73,8 +73,10 @@ def shared_with(config: pytest.Config) -> tuple[Urls, Urls] | None:
     assert "error" not in found, found["error"]
     if not found:
         return None
-    amqp, mongo = (found[name].rpartition("/")[0] for name in ("amqp_url", "mongo_url"))
-    alone, workers = (Urls(f"{amqp}/{host}", f"{mongo}/{host}") for host in _hosts_of(given["workerid"]))
+    alone, workers = (
+        Urls(on_database(found["amqp_url"], host), on_database(found["mongo_url"], host))
+        for host in _hosts_of(given["workerid"])
+    )
     return alone, workers
 
 

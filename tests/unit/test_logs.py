@@ -134,8 +134,19 @@ def test_a_traceback_stands_below_its_text_line(line: Callable[..., str]) -> Non
         written = line(TextLines(), "it went wrong", exc_info=True, extra={"chunk": 3})
     first, second, *_, last = written.splitlines()
     assert first.endswith("it went wrong: chunk=3")
-    assert second.startswith("Traceback")
-    assert last == "ValueError: no luck"
+    assert second.startswith("  Traceback")
+    assert last == "  ValueError: no luck"
+
+
+def test_no_sentence_or_traceback_passes_for_another_line(line: Callable[..., str]) -> None:
+    forged = "2026-12-01 00:00:00,000 CRITICAL 1 all is lost"
+    try:
+        raise ValueError(f"no\x1b]0;luck\x07\r\n{forged}\u2028{forged}")
+    except ValueError:
+        written = line(TextLines(), f"a library says\n{forged}\x9b2J\u202e", exc_info=True)
+    assert not [one for one in written.split("\n")[1:-1] if not one.startswith("  ")]
+    assert "\\x1b]0;luck\\x07" in written
+    assert not [letter for letter in written if not letter.isprintable() and letter != "\n"]
 
 
 @pytest.mark.parametrize("how", [JsonLines(), TextLines()], ids=["json", "text"])

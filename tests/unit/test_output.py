@@ -52,6 +52,14 @@ def test_output_is_passed_on_without_marks_and_its_end_is_kept_by_part(pipes: Pi
     assert pipes.heard(len(expected)) == expected
 
 
+def test_what_is_passed_on_steers_no_terminal(pipes: Pipes) -> None:
+    steering = "\x1b]0;title\x07 \x1b[2J\x9b1A\x08\u202eabc"
+    pipes.say(f"{steering}\n 50%|#\r100%|##\n\x1b[1;32mgreen\x1b[0m\ttab \N{SNOWMAN}\r\n".encode())
+    os.close(pipes.writer)
+    expected = "\ufffd]0;title\ufffd \ufffd[2J\ufffd1A\ufffd\ufffdabc\n100%|##\ngreen\ttab \N{SNOWMAN}\n".encode()
+    assert pipes.heard(len(expected)) == expected
+
+
 def test_a_mark_is_found_wherever_reads_cut_it(pipes: Pipes) -> None:
     for byte in b"one\n" + mark(7) + b"two\n":
         pipes.say(bytes([byte]))
@@ -65,7 +73,7 @@ def test_the_end_is_bounded_text_without_control_characters_and_passwords() -> N
     assert set(tail_of(long.encode())) <= {"\N{SNOWMAN}", "\N{REPLACEMENT CHARACTER}"}
     assert tail_of(b" 10%|#  |\r 20%|## |\r100%|###|\n") == "100%|###|"
     assert tail_of(b"a\r\nb\r\n") == "a\nb"
-    assert tail_of(b"\x1b[31mred\x00\xff\tand") == "\ufffd[31mred\ufffd\ufffd\tand"
+    assert tail_of(b"\x1b[31mred\x1b[0m\x00\xff\tand\x1b]0;x\x07") == "red\ufffd\ufffd\tand\ufffd]0;x\ufffd"
     assert "hunter2" not in tail_of(b"amqp://bob:hunter2@host/")
     crash = b"it says\nFatal Python error\n\nExtension modules: " + b"numpy, " * 1000 + b"(total: 1000)\n"
     assert tail_of(crash) == "it says\nFatal Python error"

@@ -54,6 +54,7 @@ GOOD: dict[str, tuple[str, Any]] = {
     "AMQP_URL": ("amqps://u:p@h/v", "amqps://u:p@h/v"),
     "MONGO_URL": ("mongodb://h/d", "mongodb://h/d"),
     "WARREN_KEY": (f"{'k1' * 16}, {'k2' * 16}\n", ("k1" * 16, "k2" * 16)),
+    "WARREN_HTTP_NAMES": ("a.example, b", ("a.example", "b")),
     "WARREN_CA_FILE": ("/etc/ca.pem", "/etc/ca.pem"),
     "WARREN_CONNECT_SECONDS": ("0.5", 0.5),
     "WARREN_HEARTBEAT_SECONDS": ("5", 5),

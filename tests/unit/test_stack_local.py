@@ -20,6 +20,7 @@ from producer.stack.process import Guarded
 from producer.stack.site import Server, Site
 from tuning.errors import InputError, StackError
 from tuning.machine import available_threads
+from tuning.settings import load_settings
 
 ROOT = Path(producer.__file__).parents[1]
 BEFORE = {"AMQP_URL": "amqp://before", "MONGO_URL": "mongodb://before"}
@@ -233,6 +234,77 @@ def test_a_worker_that_ends_by_itself_is_told(no_servers: list[Guarded], monkeyp
         assert up.workers == [first]
         assert first.exit_code == 128 + signal.SIGKILL
     assert any(f"Worker {first.name} ended with exit code 137; its log is {first.log}" in line for line in lines)
+
+
+def modes(folder: Path) -> dict[str, str]:
+    return {path.name: oct(path.stat().st_mode)[-3:] for path in [folder, *folder.iterdir()]}
+
+
+def test_a_folder_is_its_owners_alone_also_one_that_was_open(no_servers: list[Guarded], tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    for name in ("broker", "database", "logs"):
+        (old / name).mkdir(parents=True, mode=0o755)
+    (old / "stack.lock").touch()
+    new = tmp_path / "more" / "new"
+    for folder in (old, new):
+        with local_stack(workers=0, data_dir=folder):
+            found = modes(folder)
+            assert found[folder.name] == found["broker"] == found["database"] == found["logs"] == "700"
+            assert {mode for name, mode in found.items() if name.endswith((".lock", "key"))} <= {"600", "644"}
+            assert found.get("key", "600") == "600"
+
+
+def test_a_folder_that_is_a_project_too_stays_as_open_as_it_was(no_servers: list[Guarded], tmp_path: Path) -> None:
+    (tmp_path / "notebook.ipynb").touch()
+    tmp_path.chmod(0o755)
+    with local_stack(workers=0, data_dir=tmp_path):
+        found = modes(tmp_path)
+    assert found[tmp_path.name] == "755"
+    assert found["broker"] == found["database"] == found["logs"] == "700"
+
+
+def test_a_folder_has_a_key_that_lasts_and_the_environment_names_it(
+    no_servers: list[Guarded], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for before in (None, ""):
+        monkeypatch.delenv("WARREN_KEY", raising=False)
+        if before is not None:
+            monkeypatch.setenv("WARREN_KEY", before)
+        with local_stack(workers=0, data_dir=tmp_path) as up:
+            assert os.environ["WARREN_KEY"] == up.key == str(tmp_path / "key")
+            keys = load_settings().key
+            assert keys == ((tmp_path / "key").read_text(),)
+            with local_stack(workers=0) as other:
+                assert load_settings().key != keys
+                assert other.key == str(other.data_dir / "key")
+            assert load_settings().key == keys
+        assert os.environ.get("WARREN_KEY") == before
+    mine = "0123456789" * 4
+    monkeypatch.setenv("WARREN_KEY", mine)
+    with local_stack(workers=0) as up:
+        assert os.environ["WARREN_KEY"] == up.key == mine
+        assert not (up.data_dir / "key").exists()
+    assert os.environ["WARREN_KEY"] == mine
+
+
+def test_studies_from_before_there_were_keys_go_on_without(no_servers: list[Guarded], tmp_path: Path) -> None:
+    (tmp_path / "database").mkdir()
+    (tmp_path / "database" / "kept-by").write_text("mongod")
+    lines: list[str] = []
+    with local_stack(workers=0, data_dir=tmp_path, log=lines.append) as up:
+        assert up.key is None
+        assert "WARREN_KEY" not in os.environ
+    assert any("Nothing is signed" in line for line in lines)
+
+
+def test_servers_of_others_keep_their_key(no_servers: list[Guarded], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stack, "start_broker", lambda *_: Server(url="amqp://theirs", how="theirs"))
+    with local_stack(workers=0) as up:
+        assert up.key is None
+        assert "WARREN_KEY" not in os.environ
+    monkeypatch.setenv("WARREN_KEY", "k" * 32)
+    with local_stack(workers=0) as up:
+        assert up.key == "k" * 32
 
 
 def test_each_worker_gets_its_share_of_the_cores_and_a_name() -> None:

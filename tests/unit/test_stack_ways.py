@@ -310,9 +310,45 @@ def test_mongodb_in_docker_is_told_what_lets_it_start_on_every_kernel(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     images: list[docker.Image] = []
-    monkeypatch.setattr(docker, "serve", lambda image, *_: images.append(image))
-    database.container(site)
-    assert [image.env for image in images] == [{"GLIBC_TUNABLES": "glibc.pthread.rseq=1"}]
+    (site.folder / "database").mkdir()
+
+    def serve(image: docker.Image, _: Site, url: Callable[[int], str], *__: object) -> Server:
+        images.append(image)
+        return Server(url=url(1), how="")
+
+    monkeypatch.setattr(docker, "serve", serve)
+    monkeypatch.setattr(database, "user_names", lambda _: ["admin.warren"])
+    server = database.container(site)
+    (image,) = images
+    assert image.env["GLIBC_TUNABLES"] == "glibc.pthread.rseq=1"
+    # By the environment, which no list of processes shows.
+    password = image.env["MONGO_INITDB_ROOT_PASSWORD"]
+    assert (
+        server.url
+        == f"mongodb://{image.env['MONGO_INITDB_ROOT_USERNAME']}:{password}@127.0.0.1:1/tuning?authSource=admin"
+    )
+    assert password not in str(image.arguments)
+
+
+def test_a_database_with_users_that_nobody_here_made_is_refused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    (site.folder / "database").mkdir()
+    monkeypatch.setattr(database, "set_user", lambda settings, name, password, roles: made.append(password))
+    monkeypatch.setattr(database, "user_names", lambda _: ["admin.mallory", "admin.warren"])
+    served: list[str | None] = []
+
+    def serve(password: str | None) -> Server:
+        served.append(password)
+        return Server(url="mongodb://127.0.0.1:1/tuning", how="")
+
+    for _ in range(2):  # and it is looked at again
+        with pytest.raises(StackError, match=r"users that this stack did not make: 'admin\.mallory'"):
+            database._with_password(site, serve)
+    monkeypatch.setattr(database, "user_names", lambda _: ["admin.warren"])
+    database._with_password(site, serve)
+    database._with_password(site, serve)
+    assert set(made) == {password for password in served if password}
+    assert [bool(password) for password in served] == [False, True] * 3 + [True]
 
 
 def test_images_have_a_tag() -> None:

@@ -174,6 +174,23 @@ def test_a_body_that_is_announced_is_not_waited_for(server: HealthServer) -> Non
         assert time.monotonic() - began < 4
 
 
+def test_a_page_that_lets_its_name_lead_here_reads_nothing(pulse: Pulse) -> None:
+    made = HealthServer(
+        Settings(WARREN_HTTP_HOST="0.0.0.0", WARREN_HTTP_PORT=0, WARREN_HTTP_NAMES="worker.example"), pulse, Metrics()
+    )
+    made.start()
+    try:
+        for host, status in (("evil.example", 403), ("worker.example", 200), ("10.1.2.3:8080", 200)):
+            connection = http.client.HTTPConnection("127.0.0.1", made.port, timeout=10)
+            connection.request("GET", "/metrics", headers={"Host": host})
+            answer = connection.getresponse()
+            assert answer.status == status, host
+            assert (b"WARREN_HTTP_NAMES" in answer.read()) == (status == 403)
+            connection.close()
+    finally:
+        made.stop()
+
+
 def test_a_client_that_dawdles_is_cut_off_and_keeps_nobody_waiting(
     server: HealthServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """``/healthz``, ``/readyz`` and ``/metrics`` over HTTP, for Kubernetes and Prometheus.
 
-Small on purpose: GET and HEAD, three pages, one answer a connection; nothing that a client sends is used but the path.
+Small on purpose: GET and HEAD, three pages, one answer a connection. Of what a client sends, the path is used, and by
+what name it asks, so that no page in a browser reads them (`tuning.hosts`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
 from tuning.errors import InputError
+from tuning.hosts import Hosts
 from tuning.settings import Settings
 from worker.watching.metrics import Metrics
 from worker.watching.pulse import Pulse
@@ -61,6 +63,8 @@ class _Pages(BaseHTTPRequestHandler):
     def _page(self) -> tuple[HTTPStatus, str, bytes]:
         if self.command not in {"GET", "HEAD"}:
             return _json(HTTPStatus.METHOD_NOT_ALLOWED, {"error": "only GET and HEAD"})
+        if why := self.server.hosts.refusal(self.headers["Host"], self.headers["Origin"]):
+            return _json(HTTPStatus.FORBIDDEN, {"error": why})
         match self.path.partition("?")[0]:
             case "/healthz":
                 return _verdict("alive", self.server.pulse.faults())
@@ -111,6 +115,7 @@ class HealthServer(ThreadingTCPServer):
     def __init__(self, settings: Settings, pulse: Pulse, metrics: Metrics) -> None:
         self.pulse = pulse
         self.metrics = metrics
+        self.hosts = Hosts(settings.http_host, settings.http_names, option="WARREN_HTTP_NAMES")
         # When each client came, by its connection.
         self._clients: dict[socket.socket, float] = {}
         host, port = settings.http_host, settings.http_port or 0

@@ -1,0 +1,27 @@
+"""What a browser shows of studies, for its own pages and under its own names alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from tuning.hosts import Hosts
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
+
+def guarded(application: WSGIApplication, hosts: Hosts) -> WSGIApplication:
+    """Return a WSGI application that refuses requests which are not its own: see `tuning.hosts`."""
+
+    def serve(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        why = hosts.refusal(environ.get("HTTP_HOST"), environ.get("HTTP_ORIGIN"))
+        if why is None:
+            return application(environ, start_response)
+        body = json.dumps({"reason": why}).encode()
+        headers = [("Content-Type", "application/json"), ("Cache-Control", "no-store")]
+        start_response("403 Forbidden", [*headers, ("Content-Length", str(len(body)))])
+        return [body]
+
+    return serve
