@@ -194,7 +194,8 @@ def _check_place(holder: Any, name: str, value: Any) -> None:
             raise _other(f"{type(holder).__name__}.{name} holds a {type(value).__name__}")
     if package_of(holder) in ("sklearn", *_BOOSTING, "networks"):
         there = getattr(type(holder), name, None)
-        if there is not None and not isinstance(there, bool) and name not in _params(holder):
+        hides = there is not None and not isinstance(there, bool) and name not in _params(holder)
+        if hides or name.startswith("__"):
             raise _other(f"{type(holder).__name__}.{name} stands for what its class has under this name")
     if "method" in name and isinstance(value, str) and name not in _params(holder):
         of_request = class_name(type(holder)).startswith(_REQUESTS)
