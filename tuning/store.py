@@ -23,6 +23,7 @@ from tuning.blobs import Blobs
 from tuning.counts import best_of, increments
 from tuning.documents import Document, now
 from tuning.identity import Identity
+from tuning.messages import STUDY_ID, is_study_id
 from tuning.mongo import explain, open_database
 from tuning.settings import Settings, redact
 from tuning.tables import Tables
@@ -136,6 +137,8 @@ class Store:
 
     def study(self, study_id: str, fields: Sequence[str] | None = None) -> Document | None:
         """Return a study document, or only some of its fields, or None."""
+        if not is_study_id(study_id):
+            return None
         try:
             return self._studies.find_one({"_id": study_id}, fields and dict.fromkeys(fields, 1))
         except PyMongoError as exc:
@@ -194,7 +197,10 @@ class Store:
         """Return the searches, newest first; `limit` 0 is all of them, `fields` None all but their spaces."""
         try:
             projection = dict.fromkeys(fields, 1) if fields else {"space": 0}
-            return list(self._studies.find({"model_of": None}, projection).sort("created_at", -1).limit(limit))
+            # Of what somebody else has called otherwise than `submit` does nothing is read: an id becomes a path.
+            own = {"model_of": None, "_id": {"$regex": STUDY_ID}}
+            found = self._studies.find(own, projection).sort("created_at", -1).limit(limit)
+            return [study for study in found if is_study_id(study["_id"])]
         except PyMongoError as exc:
             raise self._explain(exc) from exc
 
@@ -305,9 +311,8 @@ class Store:
         StudyError
             A document holds what no worker writes.
         """
-        study = self.study(study_id, ("state", "results_file")) or {}
-        file = study.get("results_file") if study.get("state") == "COMPLETE" else None
-        return self.tables.read(study_id, columns, file)
+        study = self.study(study_id, ("state", "results_file", "n_trials", "objective.n_splits"))
+        return self.tables.read(study or {"_id": study_id}, columns)
 
 
 def ping(mongo_url: str, timeout: float) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from itertools import chain, islice
 from typing import IO, TYPE_CHECKING, Any
 
@@ -34,6 +33,8 @@ _NUMBERS = ("fit_seconds", "score_seconds", "saved_seconds", "mean_best_iteratio
 _MOMENTS = ("started_at", "finished_at")
 # A number a fold.
 _BY_FOLD = ("split_fit_seconds", "split_score_seconds")
+# Bytes of a trial's texts in a table before it is packed, and of a number, with room.
+_TEXT_BYTES, _NUMBER_BYTES = 2**16, 16
 # Documents that are held as Python objects at a time.
 _PAGE = 5_000
 
@@ -103,11 +104,48 @@ def to_parquet(table: pa.Table) -> bytes:
     return sink.getvalue()
 
 
-def from_parquet(content: bytes) -> pa.Table:
-    """Return the table of a Parquet file."""
+def from_parquet(content: bytes, columns: pa.Schema, n_trials: int, n_splits: int) -> pa.Table | None:
+    """Return the table of a Parquet file.
+
+    Parameters
+    ----------
+    content : bytes
+    columns : pyarrow.Schema
+        See `schema`.
+    n_trials, n_splits : int
+        Its rows, and the numbers in a list of a number a fold.
+
+    Returns
+    -------
+    pyarrow.Table or None
+        None where it has other columns: an earlier version may have kept less.
+
+    Raises
+    ------
+    StudyError
+        It is none that `to_parquet` wrote of so many trials: what a few bytes inflate to is looked at before.
+    """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    return pq.read_table(io.BytesIO(content)).combine_chunks()
+    try:
+        with pq.ParquetFile(io.BytesIO(content)) as file:
+            about = file.metadata
+            if not file.schema_arrow.equals(columns):
+                return None
+            groups = [about.row_group(number) for number in range(about.num_row_groups)]
+            chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
+            size = sum(chunk.total_uncompressed_size for chunk in chunks)
+            values = sum(chunk.num_values for chunk in chunks)
+            most = n_trials * max(n_splits, 1) * len(columns)
+            most_bytes = _TEXT_BYTES * (n_trials + 1) + _NUMBER_BYTES * most
+            if about.num_rows != n_trials or values > most or size > most_bytes:
+                raise StudyError(f"{about.num_rows:,} rows, {values:,} values, {size:,} bytes for {n_trials:,} trials")
+            table = file.read().combine_chunks()
+            table.validate(full=True)
+    except (pa.ArrowException, LookupError, MemoryError, OSError, ValueError) as exc:
+        raise StudyError(f"a table that can't be read: {type(exc).__name__}: {exc}") from exc
+    return table
 
 
 class Tables:
@@ -167,12 +205,27 @@ class Tables:
             return None
         return name
 
-    def read(self, study_id: str, columns: pa.Schema, name: str | None) -> pa.Table:
-        """Return the results that a study has by now: of its file, or of the documents where it has none."""
-        if name is not None:
-            with suppress(StudyError):  # the study was taken up again, or deleted, this moment
-                kept = from_parquet(self._files.get(name))
-                if kept.schema.equals(columns):  # an earlier version may have kept less
+    def read(self, study: Document, columns: pa.Schema) -> pa.Table:
+        """Return the results that a study has by now: of its file, or of the documents where it has none.
+
+        Parameters
+        ----------
+        study : dict
+            ``_id``, ``state``, ``results_file``, ``n_trials`` and ``objective.n_splits`` of its document.
+        columns : pyarrow.Schema
+
+        Returns
+        -------
+        pyarrow.Table
+        """
+        study_id, name = study["_id"], study.get("results_file")
+        if name is not None and study.get("state") == "COMPLETE":
+            try:
+                kept = from_parquet(self._files.get(name), columns, study["n_trials"], study["objective"]["n_splits"])
+            except StudyError as exc:  # the study was taken up again, or deleted, this moment; or it is no table
+                logger.info("results are read from their documents", extra={"study": study_id, "reason": str(exc)})
+            else:
+                if kept is not None:
                     return kept
         return as_table(self._trials.of(study_id, columns.names), columns)
 

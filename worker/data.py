@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-import zipfile
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 import numpy as np
@@ -18,6 +18,7 @@ from tuning.errors import InputError, StoreError
 from tuning.messages import Objective
 from tuning.retry import patiently
 from tuning.store import Store
+from worker.failures import line_of
 from worker.fitting.learner import Fold, Part
 
 logger = logging.getLogger(__name__)
@@ -109,14 +110,22 @@ class DataCache:
     def dataset(self, digest: str) -> Dataset:
         """Return a dataset by its digest, from the store when it is not kept."""
         if (found := self._entries.get(("dataset", digest))) is None:
-            found = _read(read_dataset, self._retry(self._store.datasets.get, digest), digest)
+            found = _read(partial(read_dataset, name=digest), self._retry(self._store.datasets.get, digest), digest)
             _keep(self._entries, ("dataset", digest), found)
         return cast("Dataset", found)
 
-    def splits(self, digest: str) -> list[Split]:
-        """Return the train and test indices of every fold, from the store when they are not kept."""
+    def splits(self, digest: str, most_rows: int) -> list[Split]:
+        """Return the train and test indices of every fold, from the store when they are not kept.
+
+        Parameters
+        ----------
+        digest : str
+        most_rows : int
+            Rows of the data times the number of folds: what they inflate to is of that order.
+        """
         if (found := self._entries.get(("splits", digest))) is None:
-            found = _read(read_splits, self._retry(self._store.datasets.get, digest), digest)
+            read = partial(read_splits, name=digest, most_rows=most_rows)
+            found = _read(read, self._retry(self._store.datasets.get, digest), digest)
             _keep(self._entries, ("splits", digest), found)
         return cast("list[Split]", found)
 
@@ -158,7 +167,9 @@ class DataCache:
         return fold, KeptDerived(self._entries, (*key, objective.configuration))
 
     def _cut(self, objective: Objective, apart: str | None, number: int, *, pairwise: bool) -> Fold:
-        data, splits = self.dataset(objective.dataset), self.splits(objective.splits)
+        data = self.dataset(objective.dataset)
+        most_rows = data.X.shape[0] * objective.n_splits
+        splits = self.splits(objective.splits, most_rows)
         if len(splits) != objective.n_splits:
             raise InputError(
                 f"objective.n_splits={objective.n_splits}: blob {objective.splits[:12]} has {len(splits)} splits"
@@ -167,7 +178,7 @@ class DataCache:
             train, test = splits[number]
             evaluation = None
             if apart is not None:
-                train, rows = self.splits(apart)[number]
+                train, rows = self.splits(apart, most_rows)[number]
                 evaluation = _part(data, rows, train if pairwise else None)
             return Fold(
                 train=_part(data, train, train if pairwise else None),
@@ -184,8 +195,9 @@ def _read(read: Callable[[bytes], T], blob: bytes, digest: str) -> T:
     """Read a blob as what a message calls it, which may be wrong."""
     try:
         return read(blob)
-    except (LookupError, TypeError, ValueError, OSError, zipfile.BadZipFile) as exc:
-        raise InputError(f"blob {digest[:12]} can't be read as what the chunk calls it ({type(exc).__name__})") from exc
+    except Exception as exc:  # whatever a library raises that is given what is none of its own, MemoryError too
+        what = line_of(exc)[:200]
+        raise InputError(f"blob {digest[:12]} can't be read as what the chunk calls it ({what})") from exc
 
 
 def _part(data: Dataset, rows: Indices, columns: Indices | None) -> Part:

@@ -22,6 +22,7 @@ from skops.io._protocol import PROTOCOL
 from skops.io._utils import read_schema
 
 from tuning.allowlist import look_up
+from tuning.arrays import check_array, check_arrays
 from tuning.errors import InputError, StudyError
 from tuning.names import ALLOWED_PACKAGES
 from tuning.scorers import metric_name
@@ -170,6 +171,8 @@ def _nodes(tree: Node) -> Iterator[Node]:
 def _is_harmless(node: Node, classes: Collection[str], allow: tuple[str, ...]) -> bool:
     """Say whether making what a node stands for does nothing beside making it."""
     name, loader = _name(node), _loader(node)
+    if loader in ("NdArrayNode", "SparseMatrixNode"):
+        _check_content(node)
     if loader in _MADE and re.fullmatch(_MADE[loader], name, re.ASCII):
         return _is_sound(node)
     match loader:
@@ -186,6 +189,17 @@ def _is_harmless(node: Node, classes: Collection[str], allow: tuple[str, ...]) -
         case "ConstructorFromReduceNode":
             return name in allow or _is_distribution(name) or (name == "numpy.ndarray" and _is_array_of_numbers(node))
     return False
+
+
+def _check_content(node: Node) -> None:
+    """Refuse an array that is another one than its header says, or sparse ones that inflate."""
+    content = node.children["content"]
+    if isinstance(content, io.BytesIO):
+        blob = content.getvalue()
+        if _loader(node) == "SparseMatrixNode":
+            check_arrays(blob)
+        else:
+            check_array(io.BytesIO(blob), len(blob))
 
 
 def _is_sound(node: Node) -> bool:
