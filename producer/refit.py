@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tuning.boosting import without_early_stopping
-from tuning.codec import Json, decode
+from tuning.codec import Json, decode, encode_estimator
 from tuning.parameters import TrialCheck, check_estimator
 
 
@@ -47,5 +47,7 @@ def refit_estimator(
         estimator, params = without_early_stopping(estimator, params, best_iteration, chosen or {})
     check_estimator(estimator, "estimator")
     TrialCheck(estimator)(params, "params")
-    found = decode(estimator, allow)
-    return found.set_params(**{name: decode(value, allow) for name, value in params.items()})
+    made = decode(estimator, allow).set_params(**{name: decode(value, allow) for name, value in params.items()})
+    # What was put together, too: a part that takes another's place brings parameters that were not looked at in it.
+    check_estimator(encode_estimator(made, "estimator", allow), "estimator")
+    return made

@@ -18,7 +18,8 @@ import numpy as np
 from producer.grids import Grid, ParamGrid, check_grids, place
 from producer.packing import unpacked
 from tuning.codec import Json, decode, encode
-from tuning.errors import InputError
+from tuning.errors import InputError, short
+from tuning.parameters import check_value
 
 Point: TypeAlias = dict[str, Any]
 # BSON, and so a study document, holds integers of 64 bits.
@@ -142,7 +143,8 @@ class Space:
         Raises
         ------
         InputError
-            It is no encoded space, or names an estimator that is not allowed.
+            It is no encoded space, or holds an estimator that is not allowed, or a parameter of one that reaches what
+            it must not.
         """
         allowed = tuple(allow)
         grids = unpacked(encoded)
@@ -254,6 +256,8 @@ def _pack(column: Sequence[Json]) -> Json:
 def _unpack(name: str, values: Json, allow: tuple[str, ...]) -> Sequence[Any]:
     match values:
         case list():
+            # What a message may not hold is made here of no document either.
+            check_value(values, f"param_grid[{short(name)}]", named=False)
             return [decode(value, allow) for value in values]
         case {"__range__": [int(start), int(stop), int(step)], **rest} if step and not rest:
             return range(start, stop, step)

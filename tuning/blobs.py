@@ -142,6 +142,11 @@ class Blobs:
             ) from exc
         except PyMongoError as exc:
             raise StoreError(f"can't read blob {digest[:12]} from bucket {self.name!r}: {exc}") from exc
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as exc:
+            # The driver takes what a file says of itself for numbers.
+            raise StudyError(
+                f"blob {digest[:12]} in bucket {self.name!r} is not as any driver writes it: {exc!r}"
+            ) from exc
 
     def delete(self, digest: str, needed: Callable[[], bool]) -> bool:
         """Delete a blob unless it is needed; harmless where it is not there.
@@ -191,6 +196,12 @@ class Blobs:
 
     def _whole(self, file: dict[str, Any]) -> bool:
         """Say whether a file has its pieces. They are stored one after the other: with the last there are all."""
+        if (
+            not isinstance(file.get("length"), int)
+            or not isinstance(file.get("chunkSize"), int)
+            or file["chunkSize"] < 1
+        ):
+            return False  # not as any driver writes it
         last = math.ceil(file["length"] / file["chunkSize"]) - 1
         return last < 0 or self._pieces.find_one({"files_id": file["_id"], "n": last}, {"_id": 1}) is not None
 

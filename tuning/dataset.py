@@ -8,7 +8,6 @@ objects and texts that no array of one width holds well.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import sys
 from collections.abc import Sequence
@@ -17,6 +16,12 @@ from typing import IO, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tuning.arrays import read_arrays
+
+# What splits may take: a row is in one part of each, as 4 bytes, and who draws rows again and again has it more often.
+_BYTES_A_ROW = 512
+_SMALL_BYTES = 2**20
 
 Matrix: TypeAlias = Any
 """What scikit-learn takes as X: ndarray, CSR matrix or data frame."""
@@ -139,20 +144,37 @@ def write_parts(parts: dict[str, NDArray[Any]], stream: IO[bytes], *, compress: 
     (np.savez_compressed if compress else np.savez)(stream, allow_pickle=False, **parts)
 
 
-def _read(blob: bytes) -> dict[str, NDArray[Any]]:
-    with np.load(io.BytesIO(blob), allow_pickle=False) as archive:
-        return dict(archive)
+def _read(blob: bytes, name: str | None, most_bytes: int | None = None) -> dict[str, NDArray[Any]]:
+    parts = read_arrays(blob, most_bytes)
+    if name is not None and digest(parts) != name:
+        raise ValueError("its content has another digest than its name says: it is damaged, or somebody has changed it")
+    return parts
 
 
-def read_dataset(blob: bytes) -> Dataset:
-    """Return the dataset that `write_parts` wrote."""
-    parts = _read(blob)
+def read_dataset(blob: bytes, name: str | None = None) -> Dataset:
+    """Return the dataset that `write_parts` wrote.
+
+    Parameters
+    ----------
+    blob : bytes
+    name : str, default=None
+        The digest that it is called by, if it is; see `digest`.
+
+    Raises
+    ------
+    ValueError
+        Its content has another digest, or inflates to more than was stored.
+    Exception
+        Whatever the readers of its parts raise, if it is none.
+    """
+    parts = _read(blob, name)
     X: Matrix
     if "X_indptr" in parts:
         import scipy.sparse
 
         make = scipy.sparse.csr_array if parts["X_kind"].item() == "csr_array" else scipy.sparse.csr_matrix
         X = make((parts["X_data"], parts["X_indices"], parts["X_indptr"]), shape=tuple(parts["X_shape"].tolist()))
+        X.check_format(full_check=True)  # compiled code follows its indices without a look
     elif parts.keys() & {"X_arrow", "X_text", "X_objects"}:
         from tuning import frames
 
@@ -170,9 +192,25 @@ def _read_target(parts: dict[str, NDArray[Any]]) -> Target:
     return parts["y"].tolist() if "y_kind" in parts else parts.get("y")
 
 
-def read_splits(blob: bytes) -> list[Split]:
-    """Return the splits that `write_parts` wrote, as index arrays that NumPy indexes with."""
-    parts = _read(blob)
+def read_splits(blob: bytes, name: str | None = None, most_rows: int | None = None) -> list[Split]:
+    """Return the splits that `write_parts` wrote, as index arrays that NumPy indexes with.
+
+    Parameters
+    ----------
+    blob : bytes
+    name : str, default=None
+        The digest that it is called by, if it is.
+    most_rows : int, default=None
+        Rows of the data times the number of splits, of which all parts together may have a few times as many; None
+        takes what is there.
+
+    Raises
+    ------
+    ValueError, LookupError
+        As `read_dataset` raises them.
+    """
+    most_bytes = None if most_rows is None else _SMALL_BYTES + _BYTES_A_ROW * most_rows
+    parts = _read(blob, name, most_bytes)
     sides = [
         np.split(parts[name].astype(np.int64), np.cumsum(parts[f"{name}_sizes"])[:-1]) for name in ("train", "test")
     ]

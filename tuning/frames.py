@@ -18,6 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pandas.core.arrays.arrow import extension_types  # type: ignore[attr-defined] # noqa: F401 - Arrow's periods, intervals
 
+from tuning.arrow import read_stream
 from tuning.cells import UnfitObjectError, from_text, to_text
 
 # Fields of Arrow's pandas metadata that name versions of software, not data; the digest must not see them.
@@ -99,8 +100,7 @@ def arrow_to_frame(stream: NDArray[np.uint8]) -> pd.DataFrame:
 
 
 def _read(stream: NDArray[np.uint8]) -> tuple[pd.DataFrame, dict[bytes, bytes]]:
-    with pa.ipc.open_stream(stream.tobytes()) as reader:
-        table = reader.read_all()
+    table = read_stream(stream.tobytes())
     metadata = dict(table.schema.metadata)
     notes = json.loads(metadata[b"warren"])
     # Columns of Arrow's own types stay Arrow's.

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -35,7 +36,9 @@ _LONGEST_REASON = 500
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 """SHA-256 of a content, hexadecimal."""
-StudyId = Annotated[str, Field(pattern="^[a-z0-9][a-z0-9-]*$", max_length=200)]
+STUDY_ID = "^[a-z0-9][a-z0-9-]{0,199}$"
+"""What the id of a study is spelled like."""
+StudyId = Annotated[str, Field(pattern=STUDY_ID)]
 """What `submit` makes. No colon, for trials are called ``<study>:<number>``, and nothing that a query could mean."""
 Count = Annotated[int, Field(ge=0, le=LARGEST_INT, strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
@@ -250,6 +253,11 @@ def decode_chunk(body: bytes) -> Chunk:
     except InputError as exc:
         raise MessageError(str(exc)[:_LONGEST_REASON]) from None
     return chunk
+
+
+def is_study_id(value: object) -> bool:
+    """Say whether something is what `submit` calls a study: it becomes names of files and folders."""
+    return isinstance(value, str) and re.fullmatch(STUDY_ID[1:-1], value) is not None
 
 
 def check_body(body: bytes) -> None:

@@ -25,6 +25,7 @@ from tuning.counts import best_of, increments
 from tuning.documents import Document, now
 from tuning.identity import Identity
 from tuning.listed import only_studies
+from tuning.messages import is_study_id
 from tuning.mongo import explain, open_database
 from tuning.own import OwnTrials
 from tuning.published import Published
@@ -145,6 +146,8 @@ class Store:
 
     def study(self, study_id: str, fields: Sequence[str] | None = None) -> Document | None:
         """Return a study document, or only some of its fields, or None."""
+        if not is_study_id(study_id):
+            return None
         try:
             return self._studies.find_one({"_id": study_id}, fields and dict.fromkeys(fields, 1))
         except PyMongoError as exc:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from itertools import chain, islice
 from typing import IO, TYPE_CHECKING, Any
 
@@ -36,6 +35,8 @@ _NUMBERS = ("fit_seconds", "score_seconds", "saved_seconds", "mean_best_iteratio
 _MOMENTS = ("started_at", "finished_at")
 # A number a fold.
 _BY_FOLD = ("split_fit_seconds", "split_score_seconds")
+# Bytes of a trial's texts in a table before it is packed, and of a number, with room.
+_TEXT_BYTES, _NUMBER_BYTES = 2**16, 16
 # Documents that are held as Python objects at a time.
 _PAGE = 5_000
 
@@ -105,21 +106,48 @@ def to_parquet(table: pa.Table) -> bytes:
     return sink.getvalue()
 
 
-def from_parquet(content: bytes) -> pa.Table:
+def from_parquet(content: bytes, columns: pa.Schema, n_trials: int, n_splits: int) -> pa.Table | None:
     """Return the table of a Parquet file.
+
+    Parameters
+    ----------
+    content : bytes
+    columns : pyarrow.Schema
+        See `schema`.
+    n_trials, n_splits : int
+        Its rows, and the numbers in a list of a number a fold.
+
+    Returns
+    -------
+    pyarrow.Table or None
+        None where it has other columns: an earlier version may have kept less.
 
     Raises
     ------
     StudyError
-        It is none.
+        It is none that `to_parquet` wrote of so many trials: what a few bytes inflate to is looked at before.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        return pq.read_table(io.BytesIO(content)).combine_chunks()
-    except (pa.ArrowException, OSError) as exc:
-        raise StudyError(f"a table of results can't be read: {exc}") from exc
+        with pq.ParquetFile(io.BytesIO(content)) as file:
+            about = file.metadata
+            if not file.schema_arrow.equals(columns):
+                return None
+            groups = [about.row_group(number) for number in range(about.num_row_groups)]
+            chunks = [group.column(number) for group in groups for number in range(group.num_columns)]
+            size = sum(chunk.total_uncompressed_size for chunk in chunks)
+            values = sum(chunk.num_values for chunk in chunks)
+            most = n_trials * max(n_splits, 1) * len(columns)
+            most_bytes = _TEXT_BYTES * (n_trials + 1) + _NUMBER_BYTES * most
+            if about.num_rows != n_trials or values > most or size > most_bytes:
+                raise StudyError(f"{about.num_rows:,} rows, {values:,} values, {size:,} bytes for {n_trials:,} trials")
+            table = file.read().combine_chunks()
+            table.validate(full=True)
+    except (pa.ArrowException, LookupError, MemoryError, OSError, ValueError) as exc:
+        raise StudyError(f"a table that can't be read: {type(exc).__name__}: {exc}") from exc
+    return table
 
 
 def _is_whole(table: pa.Table, expected: Expected) -> bool:
@@ -194,12 +222,29 @@ class Tables:
         return name
 
     def read(self, trials: OwnTrials, columns: pa.Schema, name: str | None) -> pa.Table:
-        """Return the results that a study has by now: of its file, or of the documents where it has none."""
+        """Return the results that a study has by now: of its file, or of the documents where it has none.
+
+        Parameters
+        ----------
+        trials : OwnTrials
+        columns : pyarrow.Schema
+        name : str or None
+            The file, where the study has ended.
+
+        Returns
+        -------
+        pyarrow.Table
+        """
         if isinstance(name, str):
-            with suppress(StudyError):  # the study was taken up again, or deleted, this moment
-                kept = from_parquet(self._files.get(name))
+            expected = trials.expected
+            try:
+                kept = from_parquet(self._files.get(name), columns, expected.n_trials, expected.n_splits)
+            except StudyError as exc:  # the study was taken up again, or deleted, this moment; or it is no table
+                about = {"study": expected.study_id, "reason": str(exc)}
+                logger.info("results are read from their documents", extra=about)
+            else:
                 # An earlier version may have kept less, and somebody else anything.
-                if kept.schema.equals(columns) and _is_whole(kept, trials.expected):
+                if kept is not None and _is_whole(kept, expected):
                     return kept
         return as_table(trials.of(columns.names), columns)
 

@@ -264,10 +264,10 @@ class ChunkEvaluator:
             for trial in chunk.trials
             if trial.number not in skip
         ]
-        self._cache.dataset(objective.dataset)
+        data = self._cache.dataset(objective.dataset)
         if objective.keep_model:
             return ([self._model(chunk, one)] for one in planned)
-        self._cache.splits(objective.splits)
+        self._cache.splits(objective.splits, data.X.shape[0] * objective.n_splits)
         groups = (list(group) for _, group in groupby(planned, key=lambda one: one.group))
         work = _Work(chunk=chunk, scorer=scorer, kept=kept or {})
         return (documents for group in groups for documents in self._documents(work, group))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-import zipfile
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal, TypeAlias, TypeVar, cast
 
 import numpy as np
@@ -15,6 +15,7 @@ from sklearn.utils import _safe_indexing
 from tuning.dataset import Dataset, Indices, Split, matrix_bytes, read_dataset, read_splits
 from tuning.errors import InputError
 from tuning.messages import Objective
+from worker.failures import line_of
 from worker.fitting.learner import Fold, Part
 from worker.supply import Supplies
 
@@ -103,14 +104,22 @@ class DataCache:
     def dataset(self, digest: str) -> Dataset:
         """Return a dataset by its digest, from the database when it is not kept."""
         if (found := self._entries.get(("dataset", digest))) is None:
-            found = _read(read_dataset, self._supplies.blob(digest), digest)
+            found = _read(partial(read_dataset, name=digest), self._supplies.blob(digest), digest)
             _keep(self._entries, ("dataset", digest), found)
         return cast("Dataset", found)
 
-    def splits(self, digest: str) -> list[Split]:
-        """Return the train and test indices of every fold, from the database when they are not kept."""
+    def splits(self, digest: str, most_rows: int) -> list[Split]:
+        """Return the train and test indices of every fold, from the database when they are not kept.
+
+        Parameters
+        ----------
+        digest : str
+        most_rows : int
+            Rows of the data times the number of folds: what they inflate to is of that order.
+        """
         if (found := self._entries.get(("splits", digest))) is None:
-            found = _read(read_splits, self._supplies.blob(digest), digest)
+            read = partial(read_splits, name=digest, most_rows=most_rows)
+            found = _read(read, self._supplies.blob(digest), digest)
             _keep(self._entries, ("splits", digest), found)
         return cast("list[Split]", found)
 
@@ -152,7 +161,9 @@ class DataCache:
         return fold, KeptDerived(self._entries, (*key, objective.configuration))
 
     def _cut(self, objective: Objective, apart: str | None, number: int, *, pairwise: bool) -> Fold:
-        data, splits = self.dataset(objective.dataset), self.splits(objective.splits)
+        data = self.dataset(objective.dataset)
+        most_rows = data.X.shape[0] * objective.n_splits
+        splits = self.splits(objective.splits, most_rows)
         if len(splits) != objective.n_splits:
             raise InputError(
                 f"objective.n_splits={objective.n_splits}: blob {objective.splits[:12]} has {len(splits)} splits"
@@ -161,7 +172,7 @@ class DataCache:
             train, test = splits[number]
             evaluation = None
             if apart is not None:
-                train, rows = self.splits(apart)[number]
+                train, rows = self.splits(apart, most_rows)[number]
                 evaluation = _part(data, rows, train if pairwise else None)
             return Fold(
                 train=_part(data, train, train if pairwise else None),
@@ -178,8 +189,9 @@ def _read(read: Callable[[bytes], T], blob: bytes, digest: str) -> T:
     """Read a blob as what a message calls it, which may be wrong."""
     try:
         return read(blob)
-    except (LookupError, TypeError, ValueError, OSError, zipfile.BadZipFile) as exc:
-        raise InputError(f"blob {digest[:12]} can't be read as what the chunk calls it ({type(exc).__name__})") from exc
+    except Exception as exc:  # whatever a library raises that is given what is none of its own, MemoryError too
+        what = line_of(exc)[:200]
+        raise InputError(f"blob {digest[:12]} can't be read as what the chunk calls it ({what})") from exc
 
 
 def _part(data: Dataset, rows: Indices, columns: Indices | None) -> Part:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from importlib import metadata
 from os import PathLike
 from pathlib import Path
@@ -14,13 +14,15 @@ from producer.following import gone
 from producer.models.export_files import Place, writing
 from producer.models.export_manifest import verify, write_manifest
 from producer.models.reading import load
+from producer.models.shape import Own
 from producer.models.training import trained
+from producer.models.trust import trusted_types
 from producer.signed import SIGNED_FIELDS, check_study
 from tuning.codec import encode_estimator, readable
 from tuning.dataset import read_dataset
 from tuning.documents import Document, now
 from tuning.errors import InputError
-from tuning.messages import Objective
+from tuning.messages import Objective, is_study_id
 from tuning.settings import Settings
 from tuning.signing import Keys
 from tuning.store import Store
@@ -99,12 +101,14 @@ def export_model(
             fit = trained(store, settings, trial["study_id"], trial["number"], unfitted, timeout)
             content = store.models.get(fit["model"]["file"])
             encoded = encode_estimator(unfitted, "estimator", settings.allow)
+            classes = Own(unfitted).classes
             fitted = load(content, fit["model"], unfitted, settings.allow)
             if served:
                 model = _write_saved_model(fitted, staging)
             else:
-                X = read_dataset(store.datasets.get(objective.dataset)).X
-                model = _write_file(content, fit["model"]["format"], fitted, staging, as_json=format == "json")
+                X = read_dataset(store.datasets.get(objective.dataset), objective.dataset).X
+                own_format = fit["model"]["format"] if format is None else f"xgboost-{format}"
+                model = _write_file(content, own_format, fitted, staging, classes=classes, allow=settings.allow)
                 model["signature"] = _signature(fitted, X)
             fields = {
                 "created_at": now(),
@@ -156,6 +160,8 @@ def _versions(encoded: Any, *, skops: bool) -> dict[str, str]:
 
 def _serving_name(study_id: str) -> str:
     """Return the study's name as its id has it, without the digest: what stands in the address of a served model."""
+    if not is_study_id(study_id):
+        raise InputError(f"study {study_id!r}: no study is called so, and a folder would be")
     return study_id.rpartition("-")[0] or study_id
 
 
@@ -173,18 +179,18 @@ def _write_saved_model(fitted: Any, folder: Path) -> Document:
     }
 
 
-def _write_file(content: bytes, format: str, fitted: Any, folder: Path, *, as_json: bool) -> Document:
+def _write_file(
+    content: bytes, format: str, fitted: Any, folder: Path, *, classes: Collection[str], allow: tuple[str, ...] = ()
+) -> Document:
     """Write the model as a worker has stored it, byte for byte, or as JSON; return what the manifest says of it."""
     more: Document = {}
-    if as_json:
+    if format == "xgboost-json":
         from xgboost import Booster
 
-        format, content = "xgboost-json", bytes(Booster(model_file=bytearray(content)).save_raw("json"))
+        content = bytes(Booster(model_file=bytearray(content)).save_raw("json"))
     if format == "skops":
-        import skops.io
-
-        # Read with nobody's word for them but `load`'s, which has just made them.
-        more["trusted"] = sorted(skops.io.get_untrusted_types(data=content))
+        # Those of the study's own estimator: the file has been looked at, and holds no others.
+        more["trusted"] = trusted_types(content, classes, allow)
     name, line = _FORMATS[format]
     (folder / name).write_bytes(content)
     return {"format": format, "file": name, "load": line.format(cls=type(fitted).__name__), **more}

@@ -12,6 +12,7 @@ import numpy as np
 from sklearn.exceptions import InconsistentVersionWarning
 
 from producer.models.restoring import restore
+from producer.models.shape import Own
 from producer.models.trust import trusted_types, unreadable
 from tuning.documents import Document
 from tuning.errors import InputError, StudyError
@@ -103,7 +104,7 @@ def _lightgbm(content: bytes, facts: Document, unfitted: Any) -> Any:
 def _skops(content: bytes, unfitted: Any, allow: tuple[str, ...]) -> Any:
     import skops.io
 
-    trusted = trusted_types(content, allow)
+    trusted = trusted_types(content, Own(unfitted).classes, allow)
     with warnings.catch_warnings():
         # One for every estimator in it, and `producer.models.training` has told which versions differ.
         warnings.simplefilter("ignore", InconsistentVersionWarning)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from producer.inputs.parameters import THREADS
-from producer.models.sound import check_trees
-from tuning.allowlist import dotted_name, look_up
-from tuning.errors import InputError, StudyError
-from tuning.names import ALLOWED_PACKAGES
-from tuning.parameters import check_estimator
+from producer.models.shape import check_shape, package_of
+from producer.models.sound import check_numbers
+from tuning.allowlist import look_up
+from tuning.errors import StudyError
 
 # Where `worker.archive` has written objects that refer to each other, and what these may be.
 _LINKED = "_linked"
@@ -26,7 +25,7 @@ _SET_ON_CATBOOST = THREADS | {"logging_level", "allow_writing_files"}
 
 
 def restore(fitted: Any, unfitted: Any) -> None:
-    """Complete what skops has read, in place.
+    """Complete what skops has read, in place, once it is known for what the study's estimator becomes.
 
     Parameters
     ----------
@@ -39,22 +38,19 @@ def restore(fitted: Any, unfitted: Any) -> None:
     ------
     StudyError
         It is not made as a worker makes it.
-    InputError
-        A parameter in it reaches a file or code: no message could have set it.
     """
     for part in _parts(fitted):
         if _LINKED in vars(part):
             _tie(part)
-    estimators = [part for part in _parts(fitted) if _is_estimator(part)]
-    for one in estimators:
-        _check(one)
-        try:
-            check_trees(one)
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError) as exc:
-            raise StudyError(f"the stored {type(one).__name__} has trees of another kind: {exc!r}") from exc
-        if _package(one) == "catboost" and one.is_fitted() and not one.n_features_in_:
-            one._n_features_in = len(one.feature_names_)  # what it loses when it is copied
-    _give_back(fitted, unfitted, estimators)
+    try:
+        pairs = check_shape(fitted, unfitted)
+        check_numbers(fitted)
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as exc:
+        raise StudyError(f"the stored {type(fitted).__name__} holds what no fit leaves there: {exc!r}") from exc
+    for ours, users in pairs:
+        if package_of(ours) == "catboost" and ours.is_fitted() and not ours.n_features_in_:
+            ours._n_features_in = len(ours.feature_names_)  # what it loses when it is copied
+        _set_back(ours, users)
 
 
 def _parts(fitted: Any) -> Iterator[Any]:
@@ -71,17 +67,9 @@ def _parts(fitted: Any) -> Iterator[Any]:
             waiting += found
         elif isinstance(found, np.ndarray):
             waiting += found.ravel().tolist() if found.dtype == object else []
-        elif _package(found) not in ("pandas", "numpy", "scipy") and hasattr(found, "__dict__"):
+        elif package_of(found) not in ("pandas", "numpy", "scipy") and hasattr(found, "__dict__"):
             yield found
             waiting += vars(found).values()
-
-
-def _is_estimator(part: Any) -> bool:
-    return hasattr(part, "fit") and hasattr(part, "get_params")
-
-
-def _package(part: Any) -> str:
-    return type(part).__module__.partition(".")[0]
 
 
 def _tie(holder: Any) -> None:
@@ -107,43 +95,9 @@ def _blank(name: str) -> Any:
     return cls.__new__(cls)
 
 
-def _check(estimator: Any) -> None:
-    """Refuse parameters that no message may set: a model holds what was submitted, or it is not the worker's."""
-    if _package(estimator) not in ALLOWED_PACKAGES:
-        return  # of a class that the operator named
-    try:
-        name = dotted_name(type(estimator))
-    except InputError:  # a part that no user makes
-        return
-    params = estimator.get_params(deep=False)
-    plain = {key: value for key, value in params.items() if isinstance(value, (str, bool, int))}
-    check_estimator({"__estimator__": name, "params": plain}, "the stored model")
-
-
-def _give_back(fitted: Any, unfitted: Any, estimators: Sequence[Any]) -> None:
-    """Put back the parameters that a worker sets: its threads, and what keeps libraries quiet."""
-    users = [unfitted, *(value for value in unfitted.get_params(deep=True).values() if _is_estimator(value))]
-    found = fitted.get_params(deep=True)
-    whose = {id(fitted): unfitted}
-    whose |= {id(found[name]): value for name, value in unfitted.get_params(deep=True).items() if name in found}
-    for ours in estimators:
-        own = whose.get(id(ours))
-        if type(own) is not type(ours):  # a copy that another estimator has fitted
-            alike = [one for one in users if type(one) is type(ours)]
-            own = max(alike, key=lambda one: _likeness(one, ours), default=None)
-        if own is not None:
-            _set_back(ours, own)
-
-
-def _likeness(user: Any, ours: Any) -> int:
-    """Return how many parameters two estimators of a class have in common."""
-    theirs = ours.get_params(deep=False)
-    return sum(repr(theirs.get(name)) == repr(value) for name, value in user.get_params(deep=False).items())
-
-
 def _set_back(ours: Any, users: Any) -> None:
     # By attributes: set_params of XGBoost tells the booster all parameters anew, some of which it does not take.
-    package = _package(ours)
+    package = package_of(ours)
     if package == "catboost":  # it lets nobody set parameters once it is fitted
         made = {name: value for name, value in ours._init_params.items() if name not in _SET_ON_CATBOOST}
         theirs = {name: made.get(name, value) for name, value in users._init_params.items()}

@@ -1,64 +1,208 @@
-"""Trees whose numbers stay within them: scikit-learn follows what a tree says without looking.
+"""Numbers that compiled code takes for places in memory: each where it can be, as `fit` leaves it.
 
-A node names its children and its feature by number. One that names another than there is reads memory that is not the
-tree's, and one that names a node before it is followed for ever.
+scikit-learn looks at what users pass, and not at what it has found itself in ``fit``. So a model from a file is looked
+at here, by what its classes hand to C: nodes, labels, columns of sparse matrices, support vectors, centres. Search
+trees of neighbours are made anew from their points.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import scipy.sparse
+from sklearn.neighbors import BallTree, KDTree
 
+from producer.models import trees
+from producer.models.shape import alike, held
 from tuning.errors import StudyError
 
+# Threads that a model may have been told to use.
+_MOST_THREADS = 4096
 
-def check_trees(estimator: Any) -> None:
-    """Refuse an estimator with a tree that scikit-learn can't have grown.
+
+def check_numbers(fitted: Any) -> None:
+    """Refuse a model whose numbers would lead compiled code out of it, and make its search trees anew.
 
     Parameters
     ----------
-    estimator : estimator instance
+    fitted : estimator instance
         As it came from an archive.
 
     Raises
     ------
     StudyError
-        A tree leads out of itself, or asks for a feature that there is not.
+        Says which of its estimators holds them.
+    AttributeError, LookupError, TypeError, ValueError
+        One lacks what `fit` leaves there, or has something else.
     """
-    if not type(estimator).__module__.startswith("sklearn."):
-        return  # of a class that the operator named, or a library that looks itself
-    held = vars(estimator)
-    features = int(held.get("n_features_in_", 0))
-    if type(tree := held.get("tree_")).__name__ == "Tree":
-        splits = tree.children_left != -1
-        sound = _is_grown(splits, tree.children_left, tree.children_right, tree.feature, min(features, tree.n_features))
-        _check(estimator, sound)
-    for stage in held.get("_predictors", ()):
-        for predictor in stage:
-            nodes, bitsets = predictor.nodes, predictor.raw_left_cat_bitsets
-            splits = nodes["is_leaf"] == 0
-            sound = _is_grown(splits, nodes["left"], nodes["right"], nodes["feature_idx"], features)
-            by_category = nodes["bitset_idx"][splits & (nodes["is_categorical"] != 0)]
-            _check(
-                estimator,
-                sound and bool(np.all(by_category < min(len(bitsets), len(predictor.binned_left_cat_bitsets)))),
+    for holder, name, part in held(fitted):
+        if not _is_sound(holder, name, part):
+            whose = type(part if hasattr(part, "fit") else holder).__name__
+            raise StudyError(
+                f"the stored {whose} holds numbers that lead out of it: train the model again, or ask who may write "
+                "to the database"
             )
-    # Members are asked without a look at the number of columns that they were fitted on.
-    if type(estimator).__module__ in ("sklearn.ensemble._forest", "sklearn.ensemble._gb", "sklearn.ensemble._iforest"):
-        members = np.ravel(np.asarray(held.get("estimators_", ()), dtype=object))
-        _check(estimator, all(getattr(one, "n_features_in_", 0) <= features for one in members))
 
 
-def _is_grown(splits: Any, left: Any, right: Any, feature: Any, features: int) -> bool:
-    """Say whether nodes that split name two later nodes and one of the features."""
-    numbers = np.arange(len(splits))
-    children = [np.asarray(side, dtype=np.int64) for side in (left, right)]
-    onwards = all(np.all((side > numbers) & (side < len(splits)), where=splits) for side in children)
-    asked = np.asarray(feature, dtype=np.int64)
-    return bool(onwards and np.all((asked >= 0) & (asked < features), where=splits))
+def _is_sound(holder: Any, name: str, part: Any) -> bool:
+    if scipy.sparse.issparse(part):
+        part.check_format(full_check=True)
+        return True
+    kind = type(part).__name__
+    if type(part).__module__ == "sklearn.tree._tree":
+        return name == "tree_" and trees.tree_is_sound(part, holder.n_features_in_)
+    if type(part).__module__ in ("sklearn.neighbors._kd_tree", "sklearn.neighbors._ball_tree"):
+        return (name, kind) in {(place, one.__name__) for place in ("_tree", "tree_") for one in (KDTree, BallTree)}
+    if type(part).__module__ == "sklearn.metrics._dist_metrics":
+        return False  # a part of such a tree alone
+    if not type(part).__module__.startswith("sklearn.") or not hasattr(part, "fit"):
+        return True
+    names = {base.__name__ for base in type(part).__mro__ if base.__module__.startswith("sklearn.")}
+    return all(look(part) for one, (mark, look) in _LOOKS.items() if one in names and mark in vars(part))
 
 
-def _check(estimator: Any, sound: bool) -> None:
-    if not sound:
-        raise StudyError(f"a tree of the stored {type(estimator).__name__} leads out of itself: train the model again")
+def _within(numbers: Any, end: int) -> bool:
+    array = np.asarray(numbers)
+    return array.size == 0 or (array.dtype.kind in "iu" and bool(np.all((array >= 0) & (array < end))))
+
+
+def _numbers_each(found: Mapping[Any, Any], end: int) -> bool:
+    """Say whether a dict gives each of as many things as there are another number from 0 on."""
+    return len(found) == end and np.array_equal(np.sort(np.fromiter(found.values(), np.int64, end)), np.arange(end))
+
+
+# ------------------------------------------------------------------------------- neighbours
+
+
+def _neighbours(one: Any) -> bool:
+    points = one._fit_X
+    rows, columns = points.shape
+    of_metric = isinstance(one.effective_metric_, str) or alike(one.effective_metric_, one.metric)
+    if not of_metric or rows != one.n_samples_fit_ or columns != one.n_features_in_ or points.dtype.kind not in "biuf":
+        return False
+    labels, classes = vars(one).get("_y"), vars(one).get("classes_")
+    if labels is not None:
+        by_output = np.reshape(labels, (rows, -1)).T
+        several = classes if isinstance(classes, list) else [classes] * len(by_output)
+        if classes is not None and not all(map(_within, by_output, map(len, several))):
+            return False
+    if vars(one).get("_tree") is not None:
+        one._tree = type(one._tree)(points, one.leaf_size, metric=one.effective_metric_, **one.effective_metric_params_)
+    return True
+
+
+def _density(one: Any) -> bool:
+    state = one.tree_.__getstate__()
+    points, weights = np.asarray(state[0]), state[-1]
+    if points.ndim != 2 or points.shape[1] != one.n_features_in_:
+        return False
+    params = one.metric_params or {}
+    weighted = None if weights is None else np.asarray(weights)
+    one.tree_ = type(one.tree_)(points, metric=one.metric, leaf_size=one.leaf_size, sample_weight=weighted, **params)
+    return True
+
+
+# --------------------------------------------------------------------------- support vectors
+
+
+def _support(one: Any) -> bool:
+    n_vectors, n_columns = len(one.support_), one.shape_fit_[1]
+    classes = vars(one).get("classes_")
+    n_classes = 2 if classes is None else len(classes)
+    pairs = n_classes * (n_classes - 1) // 2
+    counts = np.asarray(one._n_support)
+    told = counts[0] if classes is None else counts.sum()
+    coefficients = one._dual_coef_
+    vectors = one.support_vectors_
+    callable_kernel = callable(one.kernel)
+    precomputed = callable_kernel or one.kernel == "precomputed"
+    shapes = (
+        counts.shape == (n_classes,)
+        and bool(np.all(counts >= 0))
+        and told == n_vectors
+        and coefficients.shape == (n_classes - 1, n_vectors)
+        and np.shape(one._intercept_) == (pairs,)
+        and all(np.shape(side) in ((0,), (pairs,)) for side in (one._probA, one._probB))
+        and np.shape(one._probA) == np.shape(one._probB)
+        and (vectors.shape == (n_vectors, n_columns) or (precomputed and vectors.shape == (0, 0)))
+    )
+    if scipy.sparse.issparse(coefficients):  # handed over as a flat array
+        shapes = shapes and coefficients.nnz == (n_classes - 1) * n_vectors
+    sides = one.shape_fit_[0] if callable_kernel else n_columns
+    known = vars(one).get("_BaseLibSVM__Xfit")
+    return (
+        bool(shapes)
+        and _within(one.support_, one.shape_fit_[0])
+        and (not precomputed or _within(one.support_, sides))
+        and (known is None or known.shape[0] == one.shape_fit_[0])
+        and (callable_kernel or n_columns == one.n_features_in_)
+    )
+
+
+# ------------------------------------------------------------------- centres, words, categories
+
+
+def _centres(one: Any) -> bool:
+    centres = one.cluster_centers_
+    return centres.ndim == 2 and centres.shape[1] == one.n_features_in_ and 0 < one._n_threads <= _MOST_THREADS
+
+
+def _halves(one: Any) -> bool:
+    waiting, seen = [one._bisecting_tree], set()
+    while waiting:
+        node = waiting.pop()
+        if node is None:
+            continue
+        if id(node) in seen or np.size(node.center) != one.n_features_in_:
+            return False
+        seen.add(id(node))
+        waiting += [node.left, node.right]
+    return _centres(one)
+
+
+def _words(one: Any) -> bool:
+    return _numbers_each(one.vocabulary_, len(one.vocabulary_))
+
+
+def _categories(one: Any) -> bool:
+    outs = [int(number) for number in one._n_features_outs]
+    if outs != [int(number) for number in one._compute_n_features_outs()] or len(outs) != one.n_features_in_:
+        return False
+    dropped = [None] * len(outs) if one._drop_idx_after_grouping is None else list(one._drop_idx_after_grouping)
+    mappings = one._default_to_infrequent_mappings if one._infrequent_enabled else [None] * len(outs)
+    return len(dropped) == len(mappings) == len(outs) and all(
+        map(_columns_fit, outs, dropped, mappings, map(len, one.categories_))
+    )
+
+
+def _columns_fit(out: int, dropped: Any, mapping: Any, known: int) -> bool:
+    wide = out + (dropped is not None)
+    if dropped is not None and not 0 <= dropped < wide:
+        return False
+    return known == wide if mapping is None else len(mapping) == known and _within(mapping, wide)
+
+
+def _merges(one: Any) -> bool:
+    linkage = one._single_linkage_tree_
+    ends = np.arange(len(linkage)) + len(linkage) + 1
+    return all(bool(np.all((side >= 0) & (side < ends))) for side in (linkage["left_node"], linkage["right_node"]))
+
+
+# By the name of a class: an attribute that it has once it is fitted, and what is looked at then.
+_LOOKS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
+    "BaseForest": ("estimators_", trees.forest_is_sound),
+    "IsolationForest": ("estimators_", trees.forest_is_sound),
+    "BaseGradientBoosting": ("estimators_", trees.stages_are_sound),
+    "BaseHistGradientBoosting": ("_predictors", trees.histograms_are_sound),
+    "NeighborsBase": ("_fit_X", _neighbours),
+    "KernelDensity": ("tree_", _density),
+    "BaseLibSVM": ("support_", _support),
+    "_BaseKMeans": ("cluster_centers_", _centres),
+    "BisectingKMeans": ("_bisecting_tree", _halves),
+    "CountVectorizer": ("vocabulary_", _words),
+    "DictVectorizer": ("vocabulary_", _words),
+    "OneHotEncoder": ("categories_", _categories),
+    "HDBSCAN": ("_single_linkage_tree_", _merges),
+}

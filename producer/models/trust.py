@@ -12,18 +12,17 @@ import io
 import json
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import numpy as np
 from scipy.stats import rv_continuous, rv_discrete
-from sklearn.base import BaseEstimator
-from sklearn.gaussian_process.kernels import Kernel
 from skops.io._audit import Node, get_tree
 from skops.io._protocol import PROTOCOL
 from skops.io._utils import read_schema
 
 from tuning.allowlist import look_up
+from tuning.arrays import check_array, check_arrays
 from tuning.errors import InputError, StudyError
 from tuning.names import ALLOWED_PACKAGES
 from tuning.scorers import metric_name
@@ -74,19 +73,14 @@ _PARTS = re.compile(
         | neural_network\._stochastic_optimizers\.\w+Optimizer
         | utils\._metadata_requests\.(Method)?MetadataRequest
     )
-    | (xgboost\.core|lightgbm\.basic)\.Booster
-    | scipy\.interpolate\._bsplines\.BSpline  # as earlier versions wrote it
     """,
     re.ASCII | re.VERBOSE,
 )
 _FUNCTIONS = re.compile(
-    r"""sklearn\.(cluster\._kmeans\._kmeans_single_(lloyd|elkan) | utils\.validation\.check_array)
-    | scipy\._lib\.(\w+\.)*asarray  # of a BSpline as earlier versions wrote it
-    """,
-    re.ASCII | re.VERBOSE,
+    r"sklearn\.(cluster\._kmeans\._kmeans_single_(lloyd|elkan)|utils\.validation\.check_array)", re.ASCII
 )
 # Modules that functions of NumPy and SciPy are found in.
-_OF_FUNCTIONS = re.compile(r"numpy(\._core(\.\w+)?)?|scipy\.special(\._\w+)?|scipy\._lib(\.\w+)*", re.ASCII)
+_OF_FUNCTIONS = re.compile(r"numpy(\._core(\.\w+)?)?|scipy\.special(\._\w+)?", re.ASCII)
 # Modules that hold tests, other people's code, servers and downloads, and no part of a model.
 _NO_MODELS = frozenset(
     {
@@ -96,13 +90,15 @@ _NO_MODELS = frozenset(
 )
 
 
-def trusted_types(content: bytes, allow: tuple[str, ...]) -> list[str]:
+def trusted_types(content: bytes, classes: Collection[str], allow: tuple[str, ...] = ()) -> list[str]:
     """Return what skops has to trust to read an archive, once every node of it was looked at.
 
     Parameters
     ----------
     content : bytes
         The archive.
+    classes : collection of str
+        The estimators that it may hold, and their boosters: `producer.models.shape.Own.classes`.
     allow : tuple of str
         Further names of classes and functions (the setting ``WARREN_ALLOW``).
 
@@ -128,7 +124,7 @@ def trusted_types(content: bytes, allow: tuple[str, ...]) -> list[str]:
                     "train it again, or install the same skops as the worker's"
                 )
             tree = get_tree(schema, context, trusted=None)
-            refused = sorted({_name(node) for node in _nodes(tree) if not _is_harmless(node, allow)})
+            refused = sorted({_name(node) for node in _nodes(tree) if not _is_harmless(node, classes, allow)})
             if refused:
                 raise InputError(
                     f"the model holds {', '.join(refused[:5])}, which nobody vouches for: name the class in "
@@ -172,9 +168,11 @@ def _nodes(tree: Node) -> Iterator[Node]:
             waiting += [*found.children.values(), getattr(found, "cached", None)]
 
 
-def _is_harmless(node: Node, allow: tuple[str, ...]) -> bool:
+def _is_harmless(node: Node, classes: Collection[str], allow: tuple[str, ...]) -> bool:
     """Say whether making what a node stands for does nothing beside making it."""
     name, loader = _name(node), _loader(node)
+    if loader in ("NdArrayNode", "SparseMatrixNode"):
+        _check_content(node)
     if loader in _MADE and re.fullmatch(_MADE[loader], name, re.ASCII):
         return _is_sound(node)
     match loader:
@@ -187,10 +185,21 @@ def _is_harmless(node: Node, allow: tuple[str, ...]) -> bool:
         case "FunctionNode":
             return name in allow or _is_known_function(name)
         case "ObjectNode":
-            return name in allow or _is_part(name)
+            return name in allow or _is_part(name, classes)
         case "ConstructorFromReduceNode":
             return name in allow or _is_distribution(name) or (name == "numpy.ndarray" and _is_array_of_numbers(node))
     return False
+
+
+def _check_content(node: Node) -> None:
+    """Refuse an array that is another one than its header says, or sparse ones that inflate."""
+    content = node.children["content"]
+    if isinstance(content, io.BytesIO):
+        blob = content.getvalue()
+        if _loader(node) == "SparseMatrixNode":
+            check_arrays(blob)
+        else:
+            check_array(io.BytesIO(blob), len(blob))
 
 
 def _is_sound(node: Node) -> bool:
@@ -266,17 +275,10 @@ def _is_distribution(name: str) -> bool:
     return name.rpartition(".")[0] == "scipy.stats" and isinstance(_found(name), (rv_continuous, rv_discrete))
 
 
-def _is_part(name: str) -> bool:
-    """Say whether a class is one that fitted estimators of the allowed packages consist of."""
+def _is_part(name: str, classes: Collection[str]) -> bool:
+    """Say whether a class is one of the study's estimators, or holds the numbers of one."""
+    if name not in classes and not _PARTS.fullmatch(name):
+        return False
     found = _found(name)
     # Not what a module has only imported: a socket, a temporary folder.
-    if not isinstance(found, type) or found.__module__ != name.rpartition(".")[0]:
-        return False
-    if _PARTS.fullmatch(name) is not None:
-        return True
-    match name.partition(".")[0]:
-        case "sklearn":
-            return issubclass(found, (BaseEstimator, Kernel))
-        case "numpy" | "scipy":
-            return False
-    return hasattr(found, "fit") and hasattr(found, "get_params")
+    return isinstance(found, type) and found.__module__ == name.rpartition(".")[0]

@@ -22,7 +22,7 @@ from zlib import crc32
 from filelock import FileLock, Timeout
 
 from producer.viewing.columns import Columns
-from producer.viewing.events import Experiment, encode_experiment, encode_run, file_name, stamps
+from producer.viewing.events import Experiment, encode_experiment, encode_run, file_name, is_number, run_folder, stamps
 from producer.viewing.growing import TRAINING, Growing
 from producer.viewing.runs import STUDY, StudyRuns
 from tuning.documents import Document, now
@@ -227,8 +227,11 @@ class Board:
         later |= not self._write_experiment()
         written = 0
         for study in self._seen.values():
-            for document in self._read(study, wanted[study.id].keys() - there[study.id]):
-                run = self.folder / study.id / str(document["number"])
+            missing = wanted[study.id].keys() - there[study.id]
+            for document in self._read(study, missing):
+                if not is_number(document["number"]) or document["number"] not in missing:
+                    continue  # a document that is called otherwise than it says
+                run = run_folder(self.folder, study.id, document["number"])
                 stamp = self._stamp(study, document["finished_at"])
                 self._write(run / file_name(stamp), encode_run(study.run(document, self._columns.kinds)))
                 written += 1

@@ -24,6 +24,7 @@ from tensorboard.plugins.text import metadata as text
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from producer.viewing.columns import Column, Kind, Value
+from tuning.messages import is_study_id
 
 # What the first record of a file says. https://github.com/tensorflow/tensorflow: EventsWriter::kVersionPrefix
 _VERSION = "brain.Event:2"
@@ -94,6 +95,24 @@ class Experiment:
 def file_name(stamp: str) -> str:
     """Return the name of the file that holds what a stamp stands for."""
     return f"{_PREFIX}{stamp}{_SUFFIX}"
+
+
+def run_folder(folder: Path, study_id: str, number: int) -> Path:
+    """Return the folder of a trial's run: below the log folder, whatever a document says.
+
+    Raises
+    ------
+    ValueError
+        The study or the trial is called as none is.
+    """
+    if not is_study_id(study_id) or not is_number(number):
+        raise ValueError(f"run {study_id!r}, {number!r}: no study or trial is called so")
+    return folder / study_id / str(number)
+
+
+def is_number(value: object) -> bool:
+    """Say whether something is a trial's number."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def stamps(folder: Path) -> list[str]:

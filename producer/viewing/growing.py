@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 
-from producer.viewing.events import Moment, Point, Run, encode_points, encode_run, file_name
+from producer.viewing.events import Moment, Point, Run, encode_points, encode_run, file_name, run_folder
 
 TRAINING = "training"
 """The stamp of such a file."""
@@ -63,7 +63,7 @@ class Growing:
         self._until[path] = max([since, *(point.moment for point in new)])
 
     def _path(self, study_id: str, number: int) -> Path:
-        return self._folder / study_id / str(number) / file_name(TRAINING)
+        return run_folder(self._folder, study_id, number) / file_name(TRAINING)
 
 
 def spread(points: Iterable[Point], since: Moment) -> list[Point]:

@@ -12,7 +12,7 @@ from producer.epochs import Curves, ended_curves, live_curves
 from producer.own import expected
 from producer.packing import unpacked
 from producer.viewing.columns import Columns, Kind
-from producer.viewing.events import Metric, Moment, Point, Run
+from producer.viewing.events import Metric, Moment, Point, Run, is_number
 from tuning.documents import Document
 from tuning.messages import Objective
 
@@ -51,6 +51,8 @@ class StudyRuns:
         """Take note of trials that have ended."""
         for document in documents:
             number = document["number"]
+            if not is_number(number):
+                continue  # it would be the name of a folder
             self.ranks[number] = rank_of(document)
             self.ended[number] = document["finished_at"]
 

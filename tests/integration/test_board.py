@@ -244,3 +244,28 @@ def test_two_do_not_write_into_one_folder(store: Store, board: Board, tmp_path: 
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="can't write into"):
         Board(store, tmp_path / "file")
+
+
+def test_ids_and_numbers_of_others_name_no_folder(store: Store, board: Board, tmp_path: Path) -> None:
+    """Who may write documents calls a study and trials by paths that lead out of the log folder."""
+    study = submit_trees()
+    definition = store.study(study.id)
+    assert definition is not None
+    write(store, result(study, 0), result(study, 1))
+    for number, elsewhere in enumerate(("../../../escaped", "/tmp/escaped", "..", "A", "a/b", "a" * 201)):
+        store._studies.insert_one(definition | {"_id": elsewhere, "created_at": now()})
+        document = result(study, 2) | {"_id": f"{elsewhere}:0", "study_id": elsewhere, "number": 0}
+        store.trials._collection.insert_one(document)
+        named = result(study, 3) | {"_id": f"{study.id}:{number + 2}", "number": f"../../{number}"}
+        store.trials._collection.insert_one(named)
+    store._studies.update_one({"_id": study.id}, {"$inc": {"progress.complete": 6}})
+    unfinished = {"study_id": study.id, "number": "../../x", "started_at": now(), "params": TWELVE[3]}
+    unfinished |= {"epochs": {"0": {"epoch": [1], "loss": [0.5]}}, "estimator": "KerasModel"}
+    store.unfinished._collection.insert_one(unfinished | {"_id": f"{study.id}:../../x"})
+    board.refresh()
+    assert [folder.name for folder in tmp_path.iterdir()] == ["logs"]
+    folders = [folder for folder in board.folder.iterdir() if folder.is_dir()]
+    assert [folder.name for folder in folders] == [study.id]
+    assert {run.name for run in folders[0].iterdir()} == {"0", "1"}
+    assert [one["_id"] for one in store.studies(limit=1)] == [study.id]
+    assert store.study("../../../escaped") is None

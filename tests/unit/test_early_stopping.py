@@ -14,6 +14,7 @@ from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold, TimeSeriesSplit
+from sklearn.pipeline import Pipeline
 from xgboost import XGBClassifier, XGBRegressor
 
 from producer.inputs import check_early_stopping, check_estimators, make_splits, make_validation
@@ -197,6 +198,18 @@ def test_a_refit_takes_no_parameter_from_the_database_that_reaches_a_file() -> N
     ):
         with pytest.raises(InputError, match="names a file or folder"):
             refit_estimator(estimator, params, 3.0, chosen)
+
+
+def test_a_refit_looks_at_what_its_parts_have_become() -> None:
+    """A part that a trial puts in the place of another brings its own rules."""
+    encoded = encode_estimator(Pipeline([("a", LogisticRegression())]), "estimator")
+    steps = encode([("a", CatBoostClassifier())], "steps")
+    smuggled = {"steps": steps, "a__output_borders": "/home/borders", "a__allow_writing_files": True}
+    with pytest.raises(InputError, match="CatBoostClassifier|names a file or folder|lets CatBoost write"):
+        refit_estimator(encoded, smuggled, None)
+    grid = {"a": [encode_estimator(CatBoostClassifier(train_dir="/home"), "a")]}
+    with pytest.raises(InputError, match=r"param_grid\['a'\].*names a file or folder"):
+        Space.decode([grid])
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ def test_categories_that_are_objects_come_back(what: str, encoder: Any) -> None:
 def test_clusters_that_refer_to_each_other_go_on_where_they_were() -> None:
     blobs = RNG.random((400, 2))
     theirs = Birch(threshold=0.02, branching_factor=4, n_clusters=5).fit(blobs[:300])
-    ours = brought_back(theirs, Birch(threshold=0.02, branching_factor=4, n_clusters=5))
+    ours = brought_back(theirs, clone(theirs))
     assert_alike(ours, theirs, blobs)
     assert_alike(ours.partial_fit(blobs[300:]), theirs.partial_fit(blobs[300:]), blobs)
 
@@ -109,7 +109,7 @@ def test_clusters_that_refer_to_each_other_go_on_where_they_were() -> None:
 def test_a_tree_that_is_hundreds_of_nodes_deep_comes_back() -> None:
     chain = (2.0 ** -np.arange(250)).reshape(-1, 1)
     theirs = BisectingKMeans(n_clusters=200, random_state=0, bisecting_strategy="largest_cluster").fit(chain)
-    ours = brought_back(theirs, BisectingKMeans(n_clusters=200, random_state=0))
+    ours = brought_back(theirs, clone(theirs))
     assert np.array_equal(ours.predict(chain), theirs.predict(chain))
     depth, node = 0, ours._bisecting_tree
     while node.left is not None:

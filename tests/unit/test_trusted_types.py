@@ -28,6 +28,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, SplineTransformer
 
 from producer.models import load
+from producer.models.shape import Own
 from producer.models.trust import trusted_types
 from tuning.errors import InputError, StudyError
 from worker.archive import LINKED
@@ -190,7 +191,7 @@ def test_a_class_of_ones_own_is_taken_where_it_is_named() -> None:
     content = archive(holding(made("fractions.Fraction", "ObjectNode")))
     with pytest.raises(InputError, match=r"fractions\.Fraction, which nobody vouches for"):
         read(content)
-    assert "fractions.Fraction" in trusted_types(content, ("fractions.Fraction",))
+    assert "fractions.Fraction" in trusted_types(content, Own(Ridge()).classes, ("fractions.Fraction",))
 
 
 def test_a_node_that_stands_in_for_another_is_looked_at() -> None:
@@ -209,7 +210,7 @@ def test_a_model_has_no_parameter_that_no_message_could_set(params: dict[str, An
     cls = Pipeline if "memory" in params else CountVectorizer
     steps = {"steps": [("clf", Ridge())]} if cls is Pipeline else {}
     packed = pack(cls(**steps, **params))
-    with pytest.raises(InputError, match=f"{next(iter(params))}=...*reaches|{next(iter(params))}=...*names|reads"):
+    with pytest.raises(StudyError, match=f"not the study's: .*{next(iter(params))}=...* is "):
         load(packed.content, about(packed.content), cls(**steps))
 
 
@@ -288,11 +289,11 @@ def test_a_tree_that_leads_out_of_itself_is_refused() -> None:
         changed = deepcopy(estimator)
         change(changed)
         packed = pack(changed)
-        with pytest.raises(StudyError, match="leads out of itself|has trees of another kind"):
+        with pytest.raises(StudyError, match="lead out of it|holds what no fit leaves there"):
             load(packed.content, about(packed.content), clone(estimator))
 
 
 def test_a_model_of_another_class_is_not_taken() -> None:
     packed = pack(Ridge().fit(X, Y))
-    with pytest.raises(StudyError, match="the stored model is a Ridge, and no LogisticRegression"):
+    with pytest.raises(InputError, match=r"sklearn\.linear_model\._ridge\.Ridge, which nobody vouches for"):
         load(packed.content, about(packed.content), LogisticRegression())

@@ -1,0 +1,117 @@
+"""Trees whose numbers stay within them: scikit-learn follows what a tree says without looking.
+
+A node names its children and its feature by number. One that names another than there is reads memory that is not the
+tree's, and one that names a node before it is followed for ever.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# 32-bit words of the set of categories that go to the left.
+_BITSET_WORDS = 8
+_MOST_CATEGORIES = 32 * _BITSET_WORDS
+
+
+def tree_is_sound(tree: Any, features: int) -> bool:
+    """Say whether scikit-learn may have grown a tree on some number of features.
+
+    Parameters
+    ----------
+    tree : sklearn.tree._tree.Tree
+    features : int
+        Columns of what it will be asked about.
+    """
+    if tree.node_count != tree.capacity:  # before anything asks for the nodes: as many as this says are read
+        return False
+    splits = tree.children_left != -1
+    depth = _depth(splits, tree.children_left, tree.children_right)
+    asked = np.asarray(tree.feature, dtype=np.int64)[splits]
+    return 0 <= depth <= tree.max_depth <= tree.node_count and _within(asked, min(features, tree.n_features))
+
+
+def forest_is_sound(forest: Any) -> bool:
+    """Say whether a forest asks its members, which don't look, about as many columns as they know."""
+    features = forest.n_features_in_
+    drawn = vars(forest).get("estimators_features_")
+    members = list(forest.estimators_)
+    if drawn is not None and forest._max_features != features:
+        return len(drawn) == len(members) and all(
+            one.n_features_in_ == len(columns) for one, columns in zip(members, drawn, strict=True)
+        )
+    return all(one.n_features_in_ <= features for one in members)
+
+
+def stages_are_sound(boosted: Any) -> bool:
+    """Say whether gradient boosting has as many trees a stage as columns that these are added to."""
+    members = np.asarray(boosted.estimators_, dtype=object)
+    if members.ndim != 2 or not all(one.n_features_in_ <= boosted.n_features_in_ for one in members.ravel()):
+        return False
+    row = np.zeros((1, boosted.n_features_in_), dtype=np.float32)
+    columns = {np.shape(boosted._raw_predict_init(row))[1], boosted.n_trees_per_iteration_, members.shape[1]}
+    return len(columns) == 1 and all(one.tree_.n_outputs == 1 == one.tree_.max_n_classes for one in members.ravel())
+
+
+def histograms_are_sound(boosted: Any) -> bool:
+    """Say whether boosting by histograms stays within its nodes, its columns and its sets of categories."""
+    features = boosted.n_features_in_
+    bins = boosted._bin_mapper
+    by_category = np.asarray(bins.is_categorical_).astype(bool)
+    if by_category.shape != (features,) or len(bins.bin_thresholds_) != features:
+        return False
+    if not all(_within(np.asarray(bins.bin_thresholds_[one]), _MOST_CATEGORIES) for one in np.flatnonzero(by_category)):
+        return False
+    trees = [tree for stage in boosted._predictors for tree in stage]
+    same = all(len(stage) == boosted.n_trees_per_iteration_ for stage in boosted._predictors)
+    base = np.shape(boosted._baseline_prediction)
+    return (
+        same
+        and base in ((1, boosted.n_trees_per_iteration_), (1,), ())
+        and _keeps_columns(boosted._preprocessor, features)
+        and all(_nodes_are_sound(tree, by_category) for tree in trees)
+    )
+
+
+def _nodes_are_sound(tree: Any, by_category: NDArray[np.bool_]) -> bool:
+    nodes, sets = tree.nodes, tree.raw_left_cat_bitsets
+    splits = nodes["is_leaf"] == 0
+    asked = np.asarray(nodes["feature_idx"], dtype=np.int64)[splits]
+    if _depth(splits, nodes["left"], nodes["right"]) < 0 or not _within(asked, len(by_category)):
+        return False
+    of_sets = nodes[splits & (nodes["is_categorical"] != 0)]
+    rows = min(len(sets), len(tree.binned_left_cat_bitsets))
+    wide = all(one.shape[1:] == (_BITSET_WORDS,) for one in (sets, tree.binned_left_cat_bitsets))
+    return wide and _within(of_sets["bitset_idx"], rows) and bool(np.all(by_category[of_sets["feature_idx"]]))
+
+
+def _keeps_columns(preparation: Any, features: int) -> bool:
+    """Say whether what puts categories first leaves as many columns as there were."""
+    if preparation is None:
+        return True
+    steps = [(type(step).__name__, np.asarray(columns)) for _, step, columns in preparation.transformers_]
+    if not all(columns.dtype == bool and columns.shape == (features,) for _, columns in steps):
+        return False
+    known = all(kind in ("OrdinalEncoder", "FunctionTransformer") or not columns.any() for kind, columns in steps)
+    return known and bool(np.all(np.sum([columns for _, columns in steps], axis=0) == 1))
+
+
+def _within(numbers: NDArray[Any], end: int) -> bool:
+    return bool(np.all((numbers >= 0) & (numbers < end)))
+
+
+def _depth(splits: NDArray[np.bool_], left: Any, right: Any) -> int:
+    """Return how deep a tree is whose nodes that split name two later ones, each named once; -1 of anything else."""
+    children = np.stack([np.asarray(side, dtype=np.int64)[splits] for side in (left, right)])
+    if not np.array_equal(np.sort(children, axis=None), np.arange(1, len(splits))):
+        return -1
+    if not np.all(children > np.flatnonzero(splits)):
+        return -1
+    parents = np.zeros(len(splits), dtype=np.int64)
+    parents[children] = np.flatnonzero(splits)
+    depth, level = 0, np.arange(len(splits))
+    while (level := np.unique(parents[level[level > 0]])).size:
+        depth += 1
+    return depth
