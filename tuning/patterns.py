@@ -136,7 +136,8 @@ def _rows_after(piece: _Piece, rows: _Rows) -> _Rows:
 
 def _piece(operator: Any, argument: Any, either_case: bool) -> _Piece:
     if operator in _LOOPS:
-        return _loop(*argument, either_case)
+        least, most, inside = argument
+        return _loop(least, most, inside, either_case)
     if operator is _constants.SUBPATTERN:
         _, added, removed, inside = argument
         return _sequence(inside, bool((either_case or added & re.IGNORECASE) and not removed & re.IGNORECASE))

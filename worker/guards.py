@@ -58,7 +58,10 @@ def install() -> None:
         register_parallel_backend("loky", _Guarded)
 
 
-class _Guarded(BACKENDS["loky"]):  # type: ignore[misc]  # joblib has no types
+_Processes: Any = BACKENDS["loky"]
+
+
+class _Guarded(_Processes):  # type: ignore[misc]  # joblib has no types
     """joblib's processes, with these guards in each."""
 
     def submit(self, func: Callable[[], Any], callback: Any = None) -> Any:
@@ -81,7 +84,7 @@ def _guard(cls: type, method: str, guard: Callable[[Callable[..., Any]], Callabl
 
 def _checks_parameters(own: Callable[..., Any]) -> Callable[..., Any]:
     def set_params(self: Any, **params: Any) -> Any:
-        cls = type(self)
+        cls: type = type(self)
         # What goes further in is set there by the same method; in a boosting library nothing is further in.
         nested = public_name(cls).startswith("sklearn.")
         check_class(
@@ -189,9 +192,10 @@ def check_built(estimator: Any, allow: Collection[str]) -> None:
             continue
         seen.add(id(value))
         if hasattr(value, "get_params") and not isinstance(value, type):
-            dotted_name(type(value), allow)
+            cls: type = type(value)
+            dotted_name(cls, allow)
             params = value.get_params(deep=False)
-            check_class(type(value), public_name(type(value)), {name: _encoded(one) for name, one in params.items()})
+            check_class(cls, public_name(cls), {name: _encoded(one) for name, one in params.items()})
             waiting += params.values()
         else:
             waiting += _inside(value)
@@ -211,7 +215,7 @@ def _encoded(value: Any) -> Json:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if hasattr(value, "get_params") and not isinstance(value, type):
-        return {"__estimator__": public_name(type(value)), "params": {}}
+        return {"__estimator__": "", "params": {}}
     if isinstance(value, tuple):
         return {"__tuple__": [_encoded(item) for item in value]}
     if isinstance(value, list):
