@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tuning.boosting import without_early_stopping
+from tuning.built import check_built
 from tuning.codec import Json, decode
 from tuning.parameters import TrialCheck, check_estimator
 
@@ -47,5 +48,12 @@ def refit_estimator(
         estimator, params = without_early_stopping(estimator, params, best_iteration, chosen or {})
     check_estimator(estimator, "estimator")
     TrialCheck(estimator)(params, "params")
-    found = decode(estimator, allow)
-    return found.set_params(**{name: decode(value, allow) for name, value in params.items()})
+
+    allowed = tuple(allow)
+
+    def make() -> Any:
+        values = {name: decode(value, allowed) for name, value in params.items()}
+        return decode(estimator, allowed).set_params(**values)
+
+    check_built(make(), allowed)
+    return make()

@@ -5,7 +5,7 @@ are looked at, and each parameter once more by the rules of the class that it is
 
 - `tuning.codec.decode` does so for every class that it calls;
 - ``set_params`` does from here on, whoever calls it: a trial, or a search inside that sets its candidates;
-- `check_built` does for all of an estimator before it is fitted.
+- `tuning.built.check_built` does for all of an estimator before it is fitted.
 
 What a function of a message makes of X or y is an array, frame or matrix with as many rows (`check_table`), and no
 boosting library reads data from a file: its own matrices take none by name.
@@ -18,7 +18,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -27,8 +27,8 @@ from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.preprocessing import FunctionTransformer
 
-from tuning.allowlist import dotted_name, public_name
-from tuning.codec import Json, encode
+from tuning.allowlist import public_name
+from tuning.built import check_built, encoded_value
 from tuning.errors import InputError, short
 from tuning.rules import check_class
 from worker.fitting.dice import GLOBAL, Dice
@@ -90,7 +90,7 @@ def _checks_parameters(own: Callable[..., Any]) -> Callable[..., Any]:
         check_class(
             cls,
             public_name(cls),
-            {name: _encoded(value) for name, value in params.items() if not (nested and "__" in name)},
+            {name: encoded_value(value) for name, value in params.items() if not (nested and "__" in name)},
         )
         return own(self, **params)
 
@@ -166,65 +166,3 @@ def looked_at(make: Callable[[], Any], allow: Collection[str]) -> Callable[[], A
         return make()
 
     return made
-
-
-def check_built(estimator: Any, allow: Collection[str]) -> None:
-    """Refuse an estimator that has, anywhere in it, a class that is not allowed or a parameter that reaches too far.
-
-    Parameters
-    ----------
-    estimator : estimator instance
-        Whole, as it would be fitted. It is asked for its parameters, of which XGBoost draws some from a generator that
-        is one: fit another.
-    allow : collection of str
-        Further estimator names.
-
-    Raises
-    ------
-    InputError
-        Names the class, or the parameter, its value and the way out.
-    """
-    seen: set[int] = set()
-    waiting = [estimator]
-    while waiting:
-        value = waiting.pop()
-        if id(value) in seen:
-            continue
-        seen.add(id(value))
-        if hasattr(value, "get_params") and not isinstance(value, type):
-            cls: type = type(value)
-            dotted_name(cls, allow)
-            params = value.get_params(deep=False)
-            check_class(cls, public_name(cls), {name: _encoded(one) for name, one in params.items()})
-            waiting += params.values()
-        else:
-            waiting += _inside(value)
-
-
-def _inside(value: Any) -> Iterator[Any]:
-    """Yield what a value holds."""
-    if isinstance(value, Mapping):
-        yield from value
-        yield from value.values()
-    elif isinstance(value, (list, tuple, set, frozenset)) or (isinstance(value, np.ndarray) and value.dtype == object):
-        yield from value
-
-
-def _encoded(value: Any) -> Json:
-    """Return a value as rules read it: what is in an estimator was looked at where it was made."""
-    if value is None or isinstance(value, (bool, int, float, str)):
-        return value
-    if hasattr(value, "get_params") and not isinstance(value, type):
-        return {"__estimator__": "", "params": {}}
-    if isinstance(value, tuple):
-        return {"__tuple__": [_encoded(item) for item in value]}
-    if isinstance(value, list):
-        return [_encoded(item) for item in value]
-    if isinstance(value, Mapping):
-        pairs = [[_encoded(key), _encoded(item)] for key, item in value.items()]
-        plain = all(isinstance(key, str) and not key.startswith("__") for key, _ in pairs)
-        return dict(pairs) if plain else {"__dict__": pairs}
-    try:
-        return encode(value, "value")
-    except InputError:  # an object that no message makes; by a rule's name it is refused
-        return {"__object__": type(value).__name__}

@@ -23,11 +23,12 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
+from tuning.built import check_built
 from tuning.codec import decode, encode
 from tuning.errors import InputError
 from tuning.settings import Settings
 from worker.chunks import Candidate
-from worker.guards import check_built, check_table, install
+from worker.guards import check_table, install
 
 X = np.random.default_rng(0).normal(size=(40, 3))
 Y = (X[:, 0] > 0).astype(int)
