@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tuning.boosting import without_early_stopping
-from tuning.codec import Json, decode, encode_estimator
+from tuning.built import check_built
+from tuning.codec import Json, decode
 from tuning.parameters import TrialCheck, check_estimator
 
 
@@ -47,7 +48,12 @@ def refit_estimator(
         estimator, params = without_early_stopping(estimator, params, best_iteration, chosen or {})
     check_estimator(estimator, "estimator")
     TrialCheck(estimator)(params, "params")
-    made = decode(estimator, allow).set_params(**{name: decode(value, allow) for name, value in params.items()})
-    # What was put together, too: a part that takes another's place brings parameters that were not looked at in it.
-    check_estimator(encode_estimator(made, "estimator", allow), "estimator")
-    return made
+
+    allowed = tuple(allow)
+
+    def make() -> Any:
+        values = {name: decode(value, allowed) for name, value in params.items()}
+        return decode(estimator, allowed).set_params(**values)
+
+    check_built(make(), allowed)
+    return make()

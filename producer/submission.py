@@ -127,7 +127,8 @@ def submit(
     trial_timeout : float, default=None
         Seconds for one trial on all its folds. Trials that share a fit and take longer together are fitted alone,
         and only one that takes longer alone counts as crashed: it is tried again, with its folds that are done and
-        what is left of its seconds, ``WARREN_MAX_ATTEMPTS`` times in all, and then fails.
+        what is left of its seconds, ``WARREN_MAX_ATTEMPTS`` times in all, and then fails. None is what each worker's
+        ``WARREN_TRIAL_SECONDS`` says, a week.
     validation_fraction : float, default=None
         Share of each fold's training part that early stopping watches, and that is not trained on, in trials with
         ``early_stopping_rounds`` (or what their library calls it). None lets it watch the held-out part, which is

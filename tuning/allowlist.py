@@ -4,6 +4,9 @@ A name is resolved only if it is spelled in public modules (no part starts with 
 tests) of an allowed package, and leads to a class of such a package with ``fit``, ``get_params`` and
 ``set_params``; or if it is listed, letter by letter, in the setting ``WARREN_ALLOW``. Inside an estimator it may also
 be a kernel of a Gaussian process, which has no ``fit``. Functions have a door of their own, `tuning.values`.
+
+A class of the other packages than scikit-learn is named ``package.Class``: their modules hold other people's classes,
+and what starts clusters, servers and indexes of its own.
 """
 
 from __future__ import annotations
@@ -21,10 +24,17 @@ _NAME = re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*)+", re.ASCII)
 _METHODS = ("fit", "get_params", "set_params")
 # What is put together with others by its parameters, and is fitted with a Gaussian process.
 _KERNELS = "sklearn.gaussian_process.kernels"
+# The package whose modules are where its users find its classes.
+_OF_MODULES = "sklearn"
 # Characters of a name; the longest of an estimator has 60.
 _LONGEST = 200
 # Modules that no model is made with: tests, other people's code, and what would look for a cluster.
-_OTHER_MODULES = frozenset({"tests", "testing", "conftest", "externals", "experimental", "dask", "spark", "widget"})
+_OTHER_MODULES = frozenset(
+    {
+        *("tests", "testing", "conftest", "externals", "experimental", "estimator_checks"),
+        *("dask", "spark", "widget", "hnsw", "eval", "federated", "tracker"),
+    }
+)
 
 # Classes that scikit-learn's public modules have only once another was imported.
 _ENABLED_BY = {
@@ -39,7 +49,8 @@ def _check_name(name: str, allow: Iterable[str]) -> None:
         return
     package, *modules = name.split(".")
     known = package in ALLOWED_PACKAGES and _OTHER_MODULES.isdisjoint(modules[:-1])
-    if not known or len(name) > _LONGEST or not _NAME.fullmatch(name):
+    deep = package != _OF_MODULES and len(modules) > 1
+    if not known or deep or len(name) > _LONGEST or not _NAME.fullmatch(name):
         raise InputError(
             f"estimator {name[:_LONGEST]!r} is not on the allow-list: use a public class of "
             f"{', '.join(ALLOWED_PACKAGES)}, or name it in WARREN_ALLOW where workers and producers run"
@@ -72,7 +83,8 @@ def resolve(name: str, allow: Iterable[str] = (), *, inner: bool = False) -> typ
     found = _load(name)
     if not inner and not hasattr(found, "fit"):
         raise InputError(f"estimator {name!r} is a kernel: it is a parameter of a Gaussian process, and no estimator")
-    if name not in allow and found.__module__.partition(".")[0] not in ALLOWED_PACKAGES:
+    package, *modules = found.__module__.split(".")
+    if name not in allow and (package not in ALLOWED_PACKAGES or not _OTHER_MODULES.isdisjoint(modules)):
         raise InputError(
             f"estimator {name!r} is {found.__module__}.{found.__qualname__}, which is not on the allow-list"
         )
@@ -125,6 +137,19 @@ def _public_modules(cls: type) -> Iterator[str]:
         yield ".".join(parts[:length])
 
 
+@functools.cache
+def public_name(cls: type) -> str:
+    """Return the shortest name under which the public modules of an allowed package have a class, or "".
+
+    What is refused of a class is written down under this name, so no message may call it by another.
+    """
+    if cls.__module__.partition(".")[0] in ALLOWED_PACKAGES:
+        for module in _public_modules(cls):
+            if getattr(importlib.import_module(module), cls.__name__, None) is cls:
+                return f"{module}.{cls.__name__}"
+    return ""
+
+
 def dotted_name(cls: type, allow: Iterable[str] = ()) -> str:
     """Return the shortest allowed name of an estimator class.
 
@@ -148,9 +173,8 @@ def dotted_name(cls: type, allow: Iterable[str] = ()) -> str:
     full = f"{cls.__module__}.{cls.__qualname__}"
     if full in allow:
         return full
-    if cls.__module__.partition(".")[0] in ALLOWED_PACKAGES:
-        for module in _public_modules(cls):
-            if getattr(importlib.import_module(module), cls.__name__, None) is cls:
-                return f"{module}.{cls.__name__}"
+    if public := public_name(cls):
+        _check_name(public, allow)
+        return public
     _check_name(full if "<" not in full else cls.__qualname__, allow)
     raise InputError(f"estimator {full!r} has no public name: use a class that its package exports")

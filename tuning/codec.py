@@ -25,11 +25,12 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from tuning.allowlist import dotted_name, resolve
+from tuning.allowlist import dotted_name, public_name, resolve
 from tuning.errors import InputError
-from tuning.parameters import DEEPEST, LARGEST_INT, check_class
+from tuning.parameters import DEEPEST, LARGEST_INT
 from tuning.prefit import check_holds_no_fit
 from tuning.reserved import KEYS, OUTPUTS, REQUESTED, is_state
+from tuning.rules import check_class
 from tuning.values import decode_value, encode_value, readable_value
 
 Json: TypeAlias = Any
@@ -254,7 +255,7 @@ def decode(
             return {key: decode(item, allow, build=build) for key, (_, item) in zip(keys, pairs, strict=True)}
         case {"__estimator__": str(name), "params": dict(params), **rest} if is_state(rest):
             cls = resolve(name, allow, inner=True)
-            check_class(cls, params)
+            check_class(cls, _known_as(cls, name, allow), params)
             values = {key: decode(item, allow, build=build) for key, item in params.items()}
             made = build(cls, values) if build else cls(**values)
             if "output" in rest and not isinstance(made, type):
@@ -267,6 +268,20 @@ def decode(
     if reserved := [key for key in encoded if key.startswith("__")]:
         raise InputError(f"a parameter value misuses the reserved key {reserved[0]!r}")
     return {key: decode(item, allow, build=build) for key, item in encoded.items()}
+
+
+def _known_as(cls: type, name: str, allow: Iterable[str]) -> str:
+    """Return the name that rules know a class by; "" for one of the operator's own.
+
+    Raises
+    ------
+    InputError
+        A message calls it otherwise, and so was checked by the rules of another.
+    """
+    known = public_name(cls)
+    if name != known and name not in allow:
+        raise InputError(f"estimator {name!r} is called {known!r}: name it so")
+    return known
 
 
 def readable(encoded: Json) -> Json:

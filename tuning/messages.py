@@ -200,7 +200,7 @@ class Chunk(Record):
     trials : tuple of Trial
         At least one.
     trial_timeout : float or None
-        Seconds for one trial on all folds; None is no limit.
+        Seconds for one trial on all folds; None is the worker's own limit.
     share_fits : bool
         Neighbouring trials that differ in their rounds alone share one fit a fold.
     """

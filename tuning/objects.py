@@ -77,9 +77,9 @@ def problem_of_object(key: str, inside: Json, check: Callable[[Json], None]) -> 
             return _problem_of_scorer(inside)
         case "__distribution__", [str(name), list(args), dict(kwds)]:
             known = KEYWORD.fullmatch(name) and all(map(KEYWORD.fullmatch, kwds))
-            numbers = all(map(_is_number, (*args, *kwds.values())))
+            numbers = all(map(is_number, (*args, *kwds.values())))
             return None if known and numbers else "is no distribution of scipy.stats with numbers as parameters"
-        case "__random_state__", [str(key), int(pos), int(has_gauss), gauss] if _is_number(gauss):
+        case "__random_state__", [str(key), int(pos), int(has_gauss), gauss] if is_number(gauss):
             whole = 0 <= pos <= _WORDS and has_gauss in (0, 1) and random_key(key) is not None
             return None if whole else "is no state of a random generator"
         case "__splitter__", _:
@@ -121,7 +121,8 @@ def _is_plain(value: Json) -> bool:
     return True
 
 
-def _is_number(value: Json) -> bool:
+def is_number(value: Json) -> bool:
+    """Say whether a value is a number, NaN and infinities as they travel included."""
     if isinstance(value, dict):
         return value.keys() == {"__float__"} and value["__float__"] in ("nan", "inf", "-inf")
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
@@ -131,7 +132,7 @@ def _is_member(value: Json) -> bool:
     """Say whether a value may be in a set."""
     if isinstance(value, dict) and value.keys() == {"__tuple__"} and isinstance(value["__tuple__"], list):
         return all(map(_is_member, value["__tuple__"]))
-    return value is None or isinstance(value, (bool, str)) or _is_number(value)
+    return value is None or isinstance(value, (bool, str)) or is_number(value)
 
 
 def _splits_by(value: Json) -> bool:

@@ -31,7 +31,7 @@ from tuning.errors import InputError, plain, short
 from tuning.names import ALLOWED_PACKAGES
 from tuning.refused import LABELLED
 from tuning.reserved import KEYS, is_state, problem_of
-from tuning.rules import BOOSTING, LONGEST_NAME, check_name, check_named, check_rules, has_rule, last_part
+from tuning.rules import LONGEST_NAME, check_name, check_named, check_rules, check_whole_name, has_rule, last_part
 
 LARGEST_INT = 2**63 - 1
 """BSON, and so a trial document, holds integers of 64 bits."""
@@ -126,6 +126,7 @@ class Start:
         together = _merged(self._before, given) if self._before else given
         for name, column in given.items():
             check_name(name, where(name, 0))
+            self._check_whole(name, together, where(name, 0))
             classes = self.classes(name, together) if replacing or self._before else self._usual_classes(name)
             searched = self._searched(name.split("__")[:-1], together) if _is_grid(classes, name) else None
             ruled = has_rule(classes, name)
@@ -166,6 +167,13 @@ class Start:
     def classes(self, name: str, given: Assignments) -> frozenset[str]:
         """Return the classes that have a parameter, as `tuning.encoded.Finder.classes` names them."""
         return self._finder.classes(self._estimators, name, given)
+
+    def _check_whole(self, name: str, given: Assignments, where: str) -> None:
+        """Refuse a name that leads into a boosting library's class, in which nothing is: all of it is a parameter's."""
+        parts = [] if name.isidentifier() else name.split("__")
+        for position in range(1, len(parts)):
+            owners = self.classes("__".join(parts[:position]), given)
+            check_whole_name((one for one in owners if "." in one), "__".join(parts[position - 1 :]), where)
 
     def _usual_classes(self, name: str) -> frozenset[str]:
         if name not in self._known:
@@ -246,26 +254,6 @@ def _merged(before: Assignments, given: Assignments) -> Assignments:
 def _is_grid(classes: Iterable[str], name: str) -> bool:
     """Say whether a parameter is what a search sets on its estimator, whichever of some classes has it."""
     return all(SEARCHES.get(kind) == last_part(name) for kind in classes)
-
-
-def check_class(cls: type, params: Mapping[str, Json]) -> None:
-    """Refuse parameters of a class that inherits from a boosting library's, whatever its own name is.
-
-    Parameters
-    ----------
-    cls : type
-        An estimator class.
-    params : mapping
-        Its encoded parameters by name.
-
-    Raises
-    ------
-    InputError
-        Names the parameter, its value and the way out.
-    """
-    packages = BOOSTING.intersection(base.__module__.partition(".")[0] for base in cls.__mro__)
-    for name, value in params.items() if packages else ():
-        check_parameter(packages, name, value, f"{cls.__name__}({plain(name)}=...)")
 
 
 def check_parameter(

@@ -7,10 +7,14 @@ up here; `tests/unit/test_refused.py` compares the tables with the libraries tha
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeAlias
 
+from tuning.encoded import items_of
+from tuning.keywords import KEYWORDS, are_keywords
+from tuning.patterns import problem_of_pattern
 from tuning.reserved import is_function
 
 Json: TypeAlias = Any  # as in tuning.codec, which brings NumPy: an idle worker does without
@@ -32,6 +36,8 @@ class Rule:
         Text that is harmless, as a whole.
     functions : bool
         Functions that may travel are harmless, too.
+    fits : callable or None
+        Says of any other value whether it is harmless.
     """
 
     reaches: str
@@ -39,12 +45,13 @@ class Rule:
     only: tuple[Json, ...] = ()
     pattern: str | None = None
     functions: bool = False
+    fits: Callable[[Json], bool] | None = None
 
     def allows(self, value: Json) -> bool:
         """Say whether a value is harmless."""
         if value is None or any(type(value) is type(one) and value == one for one in self.only):
             return True
-        if self.functions and is_function(value):
+        if (self.functions and is_function(value)) or (self.fits is not None and self.fits(value)):
             return True
         return self.pattern is not None and isinstance(value, str) and re.fullmatch(self.pattern, value) is not None
 
@@ -61,6 +68,15 @@ _FUNCTION = Rule(
     "anything else into an estimator class of your own, named in WARREN_ALLOW",
     functions=True,
 )
+# Names of methods that scikit-learn asks an estimator for, whatever they do.
+_METHOD = Rule(
+    reaches="is called by its name",
+    instead="pass 'auto', 'predict', 'predict_proba' or 'decision_function', or a list of these",
+    fits=lambda value: all(
+        isinstance(one, str) and one in {"auto", "predict", "predict_proba", "predict_log_proba", "decision_function"}
+        for one in (items_of(value) or [value])
+    ),
+)
 FILE = Rule(reaches="names a file or folder, and a worker reads and writes none for a message")
 SOCKET = Rule(reaches="opens connections to other machines")
 _ANEW = "leave it out: every trial is trained from the start"
@@ -75,6 +91,21 @@ REFUSED: Mapping[str, Mapping[str, Rule]] = {
         **_rules("preprocessor tokenizer callback", _CALLED),
         **_rules("is_data_valid is_model_valid", _CALLED),
         "feature_names_out": Rule(reaches=_CALLED.reaches, only=("one-to-one",)),
+        **{
+            name: Rule(
+                reaches="is given to a function as it is",
+                instead=f"pass a dict of {', '.join(sorted(known))}, of which each is a number, or what NumPy takes",
+                fits=partial(are_keywords, name),
+            )
+            for name, known in KEYWORDS.items()
+        },
+        "token_pattern": Rule(
+            reaches="may take for ever, however short a text is",
+            instead="repeat nothing that leaves a choice, as (a+)+ does, nor more than two things in a row that may "
+            "take each other's letters",
+            fits=lambda value: isinstance(value, str) and problem_of_pattern(value) is None,
+        ),
+        **_rules("stack_method chain_method", _METHOD),
         "memory": Rule(reaches="names a folder of pickled fits, which run code when they are read"),
         "input": Rule(
             reaches="reads the files that X names", instead="pass the documents themselves as X", only=("content",)

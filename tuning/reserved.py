@@ -25,6 +25,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 from tuning.objects import OBJECTS, problem_of_object
+from tuning.patterns import problem_of_pattern
 
 Json: TypeAlias = Any  # as in tuning.codec, which brings NumPy: an idle worker does without
 
@@ -75,8 +76,6 @@ _SELECTOR = frozenset({"pattern", "dtype_include", "dtype_exclude"})
 _NO_INDEX = "is no index of columns: their names are text or integers"
 # Times that an array of text may be larger than its text: each item takes as much memory as the longest.
 _MOST_PADDING = 32
-# Bytes of a pattern that columns are chosen by.
-_LONGEST_PATTERN = 1000
 
 
 def is_state(rest: Mapping[Any, Json]) -> bool:
@@ -136,8 +135,10 @@ def problem_of(value: dict[str, Json], check: Callable[[Json], None]) -> str | N
             )
         case "__selector__", {**fields} if fields.keys() <= _SELECTOR:
             pattern = fields.get("pattern")
-            if pattern is not None and (not isinstance(pattern, str) or len(pattern) > _LONGEST_PATTERN):
+            if pattern is not None and not isinstance(pattern, str):
                 return "is no selector of columns: its pattern is text, or None"
+            if pattern is not None and (problem := problem_of_pattern(pattern)):
+                return f"is no selector of columns that may travel: its pattern {problem}"
             if all(_chooses(fields.get(name)) for name in ("dtype_include", "dtype_exclude")):
                 return None
             return "is no selector of columns: its dtypes are names, types, or a list of these"

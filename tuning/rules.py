@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from tuning import networks
 from tuning.encoded import COMPOSITIONS, Json, items_of, package_of_class
-from tuning.errors import InputError, short
+from tuning.errors import InputError, plain, short
 from tuning.refused import EVERYWHERE, FILE, REFUSED, SOCKET, SOUNDS_LIKE_A_FILE, SOUNDS_LIKE_A_SOCKET, Rule
 from tuning.reserved import KEYS
 
@@ -68,8 +68,7 @@ def check_rules(classes: Iterable[str], name: str, value: Json, where: str, *, d
     last = last_part(name)
     owners = _owners(classes, last)
     packages = {package_of_class(kind) for kind in owners}
-    if not BOOSTING.isdisjoint(packages) and not _IDENTIFIER.fullmatch(last):
-        raise InputError(f"{where}: {short(name)} is no parameter of a boosting library: use letters, digits and '_'")
+    check_whole_name(owners, last, where)
     if not owners:
         return
     if drawn:
@@ -85,6 +84,44 @@ def check_rules(classes: Iterable[str], name: str, value: Json, where: str, *, d
         _check_words(value, where)
     if packages == {networks.PACKAGE}:
         networks.check_parameter(last, value, where, encoded=True)
+
+
+def check_whole_name(classes: Iterable[str], name: str, where: str) -> None:
+    """Refuse a name that a boosting library would read as more than one of its own: nothing is inside of its classes.
+
+    Raises
+    ------
+    InputError
+    """
+    if not BOOSTING.isdisjoint(map(package_of_class, classes)) and not _IDENTIFIER.fullmatch(name):
+        raise InputError(f"{where}: {short(name)} is no parameter of a boosting library: use letters, digits and '_'")
+
+
+def check_class(cls: type, name: str, params: Mapping[str, Json]) -> None:
+    """Refuse parameters of a class that reach what they must not: where they land, whatever led there.
+
+    Other checks say what a message will do; this one, of the class itself when it is called and when something is set
+    on it, needs to foresee nothing: no swap of a step, no grid of a search in a search, no other name of a class.
+
+    Parameters
+    ----------
+    cls : type
+        An estimator class.
+    name : str
+        Its dotted name; "" for one that the operator named.
+    params : mapping
+        Encoded values by the parameter's whole name. Estimators inside are looked at where they are made.
+
+    Raises
+    ------
+    InputError
+        Names the parameter, its value and the way out.
+    """
+    kinds = [name] if name else sorted(BOOSTING.intersection(base.__module__.partition(".")[0] for base in cls.__mro__))
+    for parameter, value in params.items() if kinds else ():
+        where = f"{cls.__name__}({plain(parameter)}=...)"
+        check_whole_name(kinds, parameter, where)
+        check_rules(kinds, parameter, value, where)
 
 
 def has_rule(classes: Collection[str], name: str) -> bool:

@@ -177,6 +177,13 @@ class Settings(LogSettings):
         "holds more counts as crashed. Default: 85 % of what the control group grants, so that the trial dies and not "
         "the container; none where there is no limit.",
     )
+    trial_seconds: float = Field(
+        default=7 * 24 * 3600.0,
+        gt=0,
+        alias="WARREN_TRIAL_SECONDS",
+        description="Seconds that a trial may take on all folds where its study gives no trial_timeout. The default is "
+        "a week: no fit takes that long on a machine that may vanish, and none holds a worker for ever.",
+    )
     max_lost_workers: int = Field(
         default=10,
         ge=1,

@@ -36,6 +36,7 @@ from worker.epochs import Epochs, FoldWatch
 from worker.evaluate import FoldResult, fit_and_score, summary
 from worker.fitting import learner_of
 from worker.fitting.learner import Part
+from worker.guards import install, looked_at
 from worker.learners import THREAD_PARAMETERS, build, placed, takes_threads
 from worker.models import ModelKeeper
 from worker.scorers import Scorer, make_scorer
@@ -93,9 +94,14 @@ class Candidate:
         # Resolves every name without making anything, so that a name off the allow-list shows before any work.
         for value in (self._encoded, *self._inner.values()):
             decode(value, self._allow, build=lambda cls, _: cls)
+        install()  # the libraries that it needs are loaded; a class that stands alone is looked at when it is called
+        self._make = looked_at(self._made, self._allow) if self._nested or self._inner else self._made
 
     def __call__(self) -> Any:
         """Return a new estimator; what its class raises for these parameters comes through."""
+        return self._make()
+
+    def _made(self) -> Any:
         estimator = decode(self._encoded, self._allow, build=self._build)
         if self._inner:
             params = {name: decode(value, self._allow, build=self._build) for name, value in self._inner.items()}

@@ -362,8 +362,9 @@ class ChunkRunner:
         """Raise `ChildLostError` where the trial in hand takes more time or memory than it may."""
         if progress.began is None or not progress.todo:
             return
-        timeout, most = progress.chunk.trial_timeout, self._settings.trial_memory_bytes
-        if timeout and moment - progress.began > timeout:
+        timeout = progress.chunk.trial_timeout or self._settings.trial_seconds
+        most = self._settings.trial_memory_bytes
+        if moment - progress.began > timeout:
             output = self._trainer.output()
             raise ChildLostError(
                 f"timed out after {timeout:g} seconds", self._trainer.kill(), timed_out=True, output=output

@@ -1,4 +1,4 @@
-"""``make fuzz``: many mutated messages, through the decoder and through a worker."""
+"""``make fuzz``: many mutated messages, through the decoder and through a worker; and trees, through the builder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import time
 from collections import Counter
 
-from fuzz import decoder, live
+from fuzz import building, decoder, live
 
 
 def _say(line: str) -> None:
@@ -29,6 +29,7 @@ def _report(what: str, found: Counter[str], seconds: float) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--messages", type=int, default=100_000, help="through the decoder")
+    parser.add_argument("--trees", type=int, default=100_000, help="of estimators, through decoder and builder")
     parser.add_argument("--live", type=int, default=10_000, help="through a worker")
     parser.add_argument("--seed", type=int, default=time.time_ns() // 10**6 % 10**9, help="of the first message")
     arguments = parser.parse_args()
@@ -36,6 +37,10 @@ def main() -> int:
     _say(f"seed {arguments.seed}")
     began = time.monotonic()
     _report("decoder", decoder.run(arguments.messages, arguments.seed), time.monotonic() - began)
+    if arguments.trees:
+        began = time.monotonic()
+        _report("builder", building.run(arguments.trees, arguments.seed), time.monotonic() - began)
+        _say("nothing was opened, started, imported or compiled, and nothing that reaches further was built")
     if arguments.live:
         began = time.monotonic()
         found, _ = live.run(arguments.live, arguments.seed, _say)

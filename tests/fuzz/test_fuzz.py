@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import socket
+import subprocess
 from random import Random
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fuzz import decoder
+from fuzz import building, decoder
+from fuzz.audit import AuditError, watched
 from fuzz.mutations import CORPUS, mutated
 from tuning.messages import decode_chunk
 
@@ -33,3 +38,21 @@ def test_mutated_messages_are_chunks_or_one_error() -> None:
 def test_mutations_that_hypothesis_draws_are_chunks_or_one_error(random: Random) -> None:
     """It shrinks what fails to the fewest mutations."""
     decoder.outcome(mutated(random))
+
+
+def test_trees_that_are_built_reach_nothing() -> None:
+    found = building.run(300, seed=0)
+    assert 0.1 < found[decoder.ACCEPTED] / found.total() < 0.6
+    assert any(reason.startswith(building.REFUSED) for reason in found)
+
+
+def test_what_no_building_does_is_heard() -> None:
+    for forbidden in (
+        lambda: open(__file__),  # noqa: PTH123, SIM115
+        lambda: exec("1"),
+        lambda: socket.create_connection(("127.0.0.1", 9), timeout=0.1),
+        lambda: subprocess.run(["true"], check=False),
+        lambda: importlib.import_module("antigravity"),
+    ):
+        with pytest.raises(AuditError), watched():
+            forbidden()

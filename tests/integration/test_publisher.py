@@ -324,7 +324,10 @@ def test_messages_that_the_broker_refuses_for_a_while_are_offered_again(servers:
 def test_messages_that_the_broker_goes_on_to_refuse_are_an_error(servers: Settings) -> None:
     impatient = to(servers, WARREN_PATIENCE_SECONDS=1)
     safe: list[bytes] = []
-    with full_queue(servers) as queue, pytest.raises(BrokerError, match="(refused a message|confirms no message) .* Gave up"):
+    with (
+        full_queue(servers) as queue,
+        pytest.raises(BrokerError, match="(refused a message|confirms no message) .* Gave up"),
+    ):
         publish(impatient, queue, numbered(300), on_safe=lambda message: safe.append(message.body))
     assert 200 <= len(safe) < 300
     assert connections(servers) == 0

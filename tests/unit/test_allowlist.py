@@ -17,6 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.utils import all_estimators
 
 from tuning.allowlist import dotted_name, resolve
+from tuning.codec import decode
 from tuning.errors import InputError
 
 
@@ -140,3 +141,34 @@ def test_a_class_that_no_name_leads_to_is_refused() -> None:
         dotted_name(Local)
     with pytest.raises(InputError, match="has no public name: use a class that its package exports"):
         dotted_name(hidden)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "lightgbm.DaskLGBMClassifier",
+        "lightgbm.DaskLGBMRanker",
+        "lightgbm.dask.DaskLGBMRegressor",
+        "xgboost.dask.DaskXGBClassifier",
+        "xgboost.spark.SparkXGBClassifier",
+        "xgboost.tracker.RabitTracker",
+        "catboost.hnsw.HnswEstimator",
+        "catboost.eval.catboost_evaluation.CatBoost",
+        "lightgbm.compat.LabelEncoder",
+        "lightgbm.sklearn.LGBMClassifier",
+        "xgboost.sklearn.XGBClassifier",
+        "sklearn.utils.estimator_checks.LogisticRegression",
+    ],
+)
+def test_what_starts_more_than_a_fit_is_refused_and_so_is_what_lies_beside_it(name: str) -> None:
+    with pytest.raises(InputError, match="is not on the allow-list"):
+        resolve(name)
+
+
+def test_a_class_has_one_name_for_messages() -> None:
+    for name, known in {
+        "sklearn.calibration.LinearSVC": "sklearn.svm.LinearSVC",
+        "sklearn.pipeline.FunctionTransformer": "sklearn.preprocessing.FunctionTransformer",
+    }.items():
+        with pytest.raises(InputError, match=f"^estimator '{name}' is called '{known}': name it so$"):
+            decode({"__estimator__": name, "params": {}})

@@ -37,7 +37,7 @@ REFUSED_NAMES = sorted(
     | {"n_jobs", "nthread", "num_threads", "thread_count", "device", "task_type", "device_type", "devices", "copy"}
 )
 # Of the compositions themselves, which scikit-learn refuses as names of members too.
-OWN = {"memory", "verbose_feature_names_out", "n_jobs"}
+OWN = {"memory", "verbose_feature_names_out", "n_jobs", "stack_method"}
 FREE = [name for name in REFUSED_NAMES if name not in OWN]
 SOME = ["preprocessor", "log", "input", "tokenizer", "callback", "data"]
 TREE = DecisionTreeClassifier(max_depth=2, random_state=0)

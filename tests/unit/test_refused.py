@@ -29,8 +29,9 @@ from producer.inputs.parameters import _XGBOOST_NATIVE
 from tuning.allowlist import dotted_name, resolve
 from tuning.encoded import COMPOSITIONS, SEARCHES
 from tuning.errors import InputError
+from tuning.keywords import KEYWORDS
 from tuning.names import ALLOWED_PACKAGES
-from tuning.refused import EVERYWHERE, REFUSED
+from tuning.refused import EVERYWHERE, LABELLED, REFUSED
 
 # What a parameter that reaches a file, another machine or code may be called.
 SUSPICIOUS = re.compile(
@@ -50,8 +51,6 @@ HARMLESS: dict[str, set[str]] = {
         "sparse_output",
         "store_cv_results",
         "transform_input",  # names of metadata
-        "kernel_params",  # of a kernel that is named; its keys are looked up like any parameter's
-        "metric_params",
         "init_params",  # how mixtures begin: one of four words
         "out_of_bounds",  # one of three words
         "max_leaf_nodes",
@@ -136,6 +135,18 @@ def test_every_callable_of_scikit_learn_is_refused_or_a_choice_of_words(paramete
                 unchecked.add(name)
     # Looked up in scikit-learn's tables of scorers and of SciPy's metrics.
     assert unchecked <= {"scoring", "metric", "refit", "kernel", "affinity", "strip_accents", "strategy"}
+
+
+def test_every_dict_of_keywords_has_its_list() -> None:
+    """Of a parameter that takes a dict, the keys are keywords of something that is called, or named by somebody."""
+    found = {
+        name
+        for _, cls in all_estimators()
+        for name, constraints in getattr(cls, "_parameter_constraints", {}).items()
+        if isinstance(constraints, list) and dict in constraints
+    }
+    searched = {*SEARCHES.values()}
+    assert found == KEYWORDS.keys() | (LABELLED & found) | {"scoring"} | (searched & found)
 
 
 def test_every_alias_of_a_refused_parameter_of_lightgbm_is_refused() -> None:
