@@ -215,7 +215,11 @@ def _same(value: Any, default: Any) -> bool:
 
 
 def decode(
-    encoded: Json, allow: Iterable[str] = (), *, build: Callable[[type, dict[str, Any]], Any] | None = None
+    encoded: Json,
+    allow: Iterable[str] = (),
+    *,
+    build: Callable[[type, dict[str, Any]], Any] | None = None,
+    again: bool = False,
 ) -> Any:
     """Turn JSON made by `encode` back into the value.
 
@@ -227,6 +231,8 @@ def decode(
         Further estimator names.
     build : callable, default=None
         Makes an estimator of a class and its decoded parameters; None calls the class.
+    again : bool, default=False
+        It was decoded before with the same names allowed: its parameters need no second look.
 
     Returns
     -------
@@ -238,25 +244,28 @@ def decode(
         A reserved key is misused, or an estimator is not allowed.
     """
     if isinstance(encoded, list):
-        return [decode(item, allow, build=build) for item in encoded]
+        return [decode(item, allow, build=build, again=again) for item in encoded]
     if not isinstance(encoded, dict):
         return encoded
     match encoded:
         case {"__float__": "nan" | "inf" | "-inf" as text, **rest} if not rest:
             return float(text)
         case {"__tuple__": list(items), **rest} if not rest:
-            return tuple(decode(item, allow, build=build) for item in items)
+            return tuple(decode(item, allow, build=build, again=again) for item in items)
         case {"__dict__": list(pairs), **rest} if not rest and all(
             isinstance(pair, list) and len(pair) == 2 for pair in pairs
         ):
-            keys = [decode(key, allow, build=build) for key, _ in pairs]
+            keys = [decode(key, allow, build=build, again=again) for key, _ in pairs]
             if not all(isinstance(key, Hashable) for key in keys):
                 raise InputError("a list or dict can't be the key of a dict; use text, a number or a tuple of them")
-            return {key: decode(item, allow, build=build) for key, (_, item) in zip(keys, pairs, strict=True)}
+            return {
+                key: decode(item, allow, build=build, again=again) for key, (_, item) in zip(keys, pairs, strict=True)
+            }
         case {"__estimator__": str(name), "params": dict(params), **rest} if is_state(rest):
             cls = resolve(name, allow, inner=True)
-            check_class(cls, _known_as(cls, name, allow), params)
-            values = {key: decode(item, allow, build=build) for key, item in params.items()}
+            if not again:
+                check_class(cls, _known_as(cls, name, allow), params)
+            values = {key: decode(item, allow, build=build, again=again) for key, item in params.items()}
             made = build(cls, values) if build else cls(**values)
             if "output" in rest and not isinstance(made, type):
                 made._sklearn_output_config = {"transform": rest["output"]}  # as clone() does it
@@ -264,10 +273,10 @@ def decode(
                 _set_requests(made, rest["requests"])
             return made
         case _ if len(encoded) == 1 and not KEYS.isdisjoint(encoded):
-            return decode_value(encoded, lambda inside: decode(inside, allow, build=build), allow)
+            return decode_value(encoded, lambda inside: decode(inside, allow, build=build, again=again), allow)
     if reserved := [key for key in encoded if key.startswith("__")]:
         raise InputError(f"a parameter value misuses the reserved key {reserved[0]!r}")
-    return {key: decode(item, allow, build=build) for key, item in encoded.items()}
+    return {key: decode(item, allow, build=build, again=again) for key, item in encoded.items()}
 
 
 def _known_as(cls: type, name: str, allow: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from tuning import networks
 from tuning.encoded import COMPOSITIONS, Json, items_of, package_of_class
 from tuning.errors import InputError, plain, short
-from tuning.refused import EVERYWHERE, FILE, REFUSED, SOCKET, SOUNDS_LIKE_A_FILE, SOUNDS_LIKE_A_SOCKET, Rule
+from tuning.refused import EVERYWHERE, FILE, LABELLED, REFUSED, SOCKET, SOUNDS_LIKE_A_FILE, SOUNDS_LIKE_A_SOCKET, Rule
 from tuning.reserved import KEYS
 
 BOOSTING = frozenset({"xgboost", "lightgbm", "catboost"})
@@ -82,6 +82,8 @@ def check_rules(classes: Iterable[str], name: str, value: Json, where: str, *, d
         )
     if "lightgbm" in packages:
         _check_words(value, where)
+    if packages == {"lightgbm"} and last not in LABELLED and _is_dict(value):
+        raise InputError(f"{where} = {short(value)}: LightGBM takes numbers, text, and lists and arrays of them")
     if packages == {networks.PACKAGE}:
         networks.check_parameter(last, value, where, encoded=True)
 
@@ -184,6 +186,11 @@ def _check_words(value: Json, where: str, *, inside: bool = False) -> None:
         raise InputError(f"{where} = {short(value)}: LightGBM takes numbers, text and lists of them in a list")
     for item in items_of(value):
         _check_words(item, where, inside=True)
+
+
+def _is_dict(value: Json) -> bool:
+    """Say whether a value is a dict once it is decoded: LightGBM's classes would take one for what they hold inside."""
+    return isinstance(value, dict) and KEYS.isdisjoint(value) and value.keys().isdisjoint({"__float__", "__tuple__"})
 
 
 def _flat(array: Json) -> list[Json]:

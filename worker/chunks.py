@@ -87,11 +87,12 @@ class Candidate:
         self._encoded = encoded | {"params": fixed | own} if own and isinstance(fixed, dict) else encoded
         self._inner = {name: value for name, value in params.items() if name not in own}
         self._nested = "__estimator__" in json.dumps([self._encoded.get("params"), self._inner])
-        self._build = functools.partial(build, threads=settings.threads)
+        make = functools.partial(build, threads=settings.threads)
+        self._decode = functools.partial(decode, allow=self._allow, build=make, again=True)
         # Something in it may write into its data, which are others' too.
         self.in_place = _IN_PLACE.search(json.dumps([self._encoded, self._inner])) is not None
         self.learner = learner_of(cls, tuple(self._allow), in_place=self.in_place)
-        # Resolves every name without making anything, so that a name off the allow-list shows before any work.
+        # Resolves every name and makes nothing: a name off the allow-list shows before any work.
         for value in (self._encoded, *self._inner.values()):
             decode(value, self._allow, build=lambda cls, _: cls)
         install()  # the libraries that it needs are loaded; a class that stands alone is looked at when it is called
@@ -102,10 +103,9 @@ class Candidate:
         return self._make()
 
     def _made(self) -> Any:
-        estimator = decode(self._encoded, self._allow, build=self._build)
+        estimator = self._decode(self._encoded)
         if self._inner:
-            params = {name: decode(value, self._allow, build=self._build) for name, value in self._inner.items()}
-            estimator.set_params(**params)
+            estimator.set_params(**{name: self._decode(value) for name, value in self._inner.items()})
         if self._nested and takes_threads(estimator):
             # The outer estimator has the threads already; its inner ones would multiply them.
             estimator.set_params(

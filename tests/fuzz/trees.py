@@ -23,7 +23,7 @@ _BAD_NAMES = (
     *("train_dir", "output_borders", "input_borders", "allow_writing_files", "save_snapshot", "snapshot_file"),
     *("meta", "machines", "machine_list_filename", "forcedsplits_filename", "fs", "input_model", "save_binary"),
     *("port", "data", "xgb_model", "process_type", "kwargs", "params", "model_dir", "dmlc_uri", "log_file"),
-    *("objective", "remainder", "verbose_feature_names_out", "max_bin=5 fs", f"fs={MARK} max"),
+    *("other_params", "objective", "remainder", "verbose_feature_names_out", "max_bin=5 fs", f"fs={MARK} max"),
 )
 MEMBERS = {
     "sklearn.pipeline.Pipeline": "steps",
@@ -187,6 +187,7 @@ def _value(random: Draws, depth: int) -> Json:
     bad = (
         *(True, MARK, f"{MARK}?format=csv", f"255 forcedsplits_filename={MARK}", "filename", "(a+)+$", "save_model"),
         *([MARK], {"__tuple__": [MARK]}, {"__set__": [MARK]}, {"__array__": ["str", [MARK]]}, {MARK: 1}, {"fs": MARK}),
+        *({"max_bin": f"255 fs={MARK}"}, {"__dict__": [["max_bin", f"255 fs={MARK}"]]}),
         *({"__function__": "numpy.load"}, {"__selector__": {"pattern": "(a|a)*b"}}, {"out": MARK}, {"initial": MARK}),
         {"dtype": {"__type__": "object"}, "initial": f"{MARK}?format=csv", "where": False},
     )

@@ -102,6 +102,8 @@ case(
         SEARCH, estimator=made(PIPELINE, steps=[["a", TREE]]), param_grid={"a": [made(LGB)], "a__max_bin": [WORDS]}
     ),
 )
+for name, value in {"a dict": {"max_bin": WORDS}, "pairs": {"__dict__": [["max_bin", WORDS]]}}.items():
+    case(f"words in {name} of others", "LightGBM takes numbers, text", swapped(made(LGB), other_params=value))
 NO_PARAMETER = "is no parameter of a boosting library"
 case("words in front of what looks like a path", NO_PARAMETER, swapped(made(LGB), **{KEY: 3}))
 case(
