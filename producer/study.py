@@ -81,10 +81,13 @@ class Study(Outcome):
                     f"no study {study_id!r} in database {store.database!r} at {store.url}: {_newest(store)}"
                 )
             check_study(Keys(settings.key), document)
+            try:
+                return cls(document, settings, Lent(store))
+            except (ValueError, LookupError) as exc:
+                raise StudyError(f"document {study_id!r} of the studies is none ({short(str(exc))})") from exc
         except BaseException:  # Ctrl-C too: nobody else closes the store
             store.close()
             raise
-        return cls(document, settings, Lent(store))
 
     @classmethod
     def list(cls) -> Sequence[Study]:

@@ -160,10 +160,10 @@ class Store:
         still write of it.
         """
         try:
-            known = self._studies.find_one({"_id": study_id}, {"publications": 1}) or {}
-            gone = {"$set": {"deleted_at": now()}, "$max": {"publications": known.get("publications", 0)}}
-            self._deleted.update_one({"_id": study_id}, gone, upsert=True)
+            self._deleted.update_one({"_id": study_id}, {"$set": {"deleted_at": now()}}, upsert=True)
             study = self._studies.find_one_and_delete({"_id": study_id})
+            if study and "publications" in study:
+                self._deleted.update_one({"_id": study_id}, {"$max": {"publications": study["publications"]}})
         except PyMongoError as exc:
             raise self._explain(exc) from exc
         self.delete_results(study_id)

@@ -33,7 +33,7 @@ from producer import Study
 from tuning import broker
 from tuning.broker import channel
 from tuning.documents import now, trial_id
-from tuning.errors import NoResultError
+from tuning.errors import NoResultError, StudyError
 from tuning.letters import tell_studies
 from tuning.names import DEAD_QUEUE
 from tuning.store import Store
@@ -248,6 +248,8 @@ def test_tensorboard_and_the_dashboard_show_the_others(worker: OneWorker, tmp_pa
         assert len(storage.get_all_trials(shown[other.id])) == N_TRIALS
         with pytest.raises(KeyError, match="is no study"):
             storage.get_all_trials(shown[broken["_id"]])
+        with pytest.raises(StudyError, match="of the studies is none"):
+            Study.attach(broken["_id"])
     finally:
         study._store._studies.delete_one({"_id": broken["_id"]})
 

@@ -24,6 +24,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from submitting import own_fields
 from xgboost import XGBClassifier, XGBRegressor
 
 from producer import Study, submit
@@ -203,7 +204,8 @@ def test_the_time_to_wait_for_a_model_is_bounded(servers: Settings, start_worker
 def test_a_model_whose_message_got_lost_or_that_was_cancelled_is_published_again(servers: Settings) -> None:
     study = submit(LogisticRegression(), {"C": [0.5]}, FRAME, NUMBERS, cv=2)
     store = Store(load_settings())
-    store.trials.insert([pack({"_id": trial_id(study.id, 0), "study_id": study.id, "number": 0, "state": "COMPLETE"})])
+    ended = {"_id": trial_id(study.id, 0), "study_id": study.id, "number": 0, "state": "COMPLETE", "finished_at": now()}
+    store.trials.insert([pack(ended | own_fields(study, 0))])
     changes = ({}, {"submitted_at": None}, {"submitted_at": now() - timedelta(days=1)}, {"state": "CANCELLED"})
     for publications, change in enumerate(changes, start=1):
         for model in store.models_of(study.id):
