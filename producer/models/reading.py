@@ -11,11 +11,15 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import InconsistentVersionWarning
 
+from producer.models.boosters import lightgbm_is_sound, xgboost_is_sound
 from producer.models.restoring import restore
 from producer.models.shape import Own
 from producer.models.trust import trusted_types, unreadable
 from tuning.documents import Document
-from tuning.errors import InputError, StudyError
+from tuning.errors import InputError, StudyError, WarrenError
+
+# Bytes of a label as NumPy holds it: 4 a character.
+_LONGEST_LABEL = 2**20
 
 
 def load(content: bytes, model: Document, unfitted: Any, allow: Iterable[str] = ()) -> Any:
@@ -54,15 +58,28 @@ def load(content: bytes, model: Document, unfitted: Any, allow: Iterable[str] = 
     }
     if model["format"] not in readers:
         raise InputError(f"model {model['file']!r} has format {model['format']!r}: this version reads {[*readers]}")
-    return readers[model["format"]]()
+    try:
+        return readers[model["format"]]()
+    except WarrenError:
+        raise
+    except Exception as exc:  # whatever a library raises that is given what is none of its own
+        raise unreadable(exc) from exc
 
 
 def _xgboost(content: bytes, unfitted: Any) -> Any:
     given = dict(vars(unfitted))
+    _check(sound=xgboost_is_sound(content))
     unfitted.load_model(bytearray(content))
     # It takes what the model knows for parameters; the objective alone is what `fit` would have left there too.
     vars(unfitted).update({name: value for name, value in given.items() if name != "objective"})
     return unfitted
+
+
+def _check(*, sound: bool) -> None:
+    if not sound:
+        raise StudyError(
+            "the stored model holds numbers that lead out of it: train it again, or ask who may write to the database"
+        )
 
 
 def _catboost(content: bytes, facts: Document, unfitted: Any) -> Any:
@@ -81,6 +98,7 @@ def _lightgbm(content: bytes, facts: Document, unfitted: Any) -> Any:
     from lightgbm import Booster
     from sklearn.preprocessing import LabelEncoder
 
+    _check(sound=lightgbm_is_sound(content.decode()))
     unfitted._Booster = Booster(model_str=content.decode())
     unfitted._Booster.best_iteration = facts["best_iteration"]
     unfitted._objective = facts["objective"]
@@ -90,7 +108,10 @@ def _lightgbm(content: bytes, facts: Document, unfitted: Any) -> Any:
     unfitted._best_score = defaultdict(OrderedDict)
     unfitted._other_params = getattr(unfitted, "_other_params", {})
     if facts["classes"] is not None:
-        classes = np.array(facts["classes"]["values"], dtype=facts["classes"]["dtype"])
+        dtype = np.dtype(facts["classes"]["dtype"])
+        if dtype.kind not in "biufUO" or dtype.itemsize > _LONGEST_LABEL:
+            raise StudyError(f"the stored model has labels of type {dtype}, and none is trained with such")
+        classes = np.array(facts["classes"]["values"], dtype=dtype)
         unfitted._classes, unfitted._n_classes = classes, len(classes)
         unfitted._le = LabelEncoder().fit(classes)
         unfitted._class_map = dict(zip(classes, unfitted._le.transform(classes), strict=True))

@@ -21,6 +21,7 @@ from skops.io._audit import Node, get_tree
 from skops.io._protocol import PROTOCOL
 from skops.io._utils import read_schema
 
+from producer.models.boosters import lightgbm_is_sound, xgboost_is_sound
 from tuning.allowlist import look_up
 from tuning.arrays import check_array, check_arrays
 from tuning.errors import InputError, StudyError
@@ -185,9 +186,24 @@ def _is_harmless(node: Node, classes: Collection[str], allow: tuple[str, ...]) -
         case "FunctionNode":
             return name in allow or _is_known_function(name)
         case "ObjectNode":
-            return name in allow or _is_part(name, classes)
+            known = name in allow or _is_part(name, classes)
+            return known and (node.class_name != "Booster" or name in allow or _is_sound_booster(node))
         case "ConstructorFromReduceNode":
             return name in allow or _is_distribution(name) or (name == "numpy.ndarray" and _is_array_of_numbers(node))
+    return False
+
+
+def _is_sound_booster(node: Node) -> bool:
+    """Say whether what the loader of a booster reads stays within its trees."""
+    attributes = node.children["attrs"]
+    if not isinstance(attributes, Node) or _loader(attributes) != "DictNode":
+        return False
+    held = attributes.children["content"]
+    match [held[name] for name in ("handle", "_handle") if name in held]:
+        case [Node() as text] if _loader(text) == "JsonNode" and _name(node) == "lightgbm.basic.Booster":
+            return lightgbm_is_sound(json.loads(text.content))
+        case [Node() as raw] if _loader(raw) == "BytearrayNode" and _name(node) == "xgboost.core.Booster":
+            return xgboost_is_sound(raw.children["content"].getvalue())
     return False
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import io
+import json
+import re
 import zipfile
 from collections.abc import Callable
 from copy import deepcopy
@@ -14,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse
+from catboost import CatBoostRegressor
 from lightgbm import LGBMRegressor
 from sklearn.base import clone
 from sklearn.cluster import HDBSCAN, BisectingKMeans, KMeans
@@ -37,7 +40,7 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 from test_models_of_scikit_learn import brought_back
-from xgboost import XGBRegressor
+from xgboost import Booster, XGBRegressor
 
 from producer.models import load
 from tuning.errors import InputError, StudyError
@@ -371,3 +374,68 @@ def test_a_tree_that_hides_some_of_its_nodes_is_refused() -> None:
     about = {"file": "x", "format": "skops", "sha256": digest, "facts": {}}
     with pytest.raises(StudyError, match=NOWHERE):
         load(content.getvalue(), about, DecisionTreeClassifier())
+
+
+# ------------------------------------------------------------------------------- boosters' own files
+
+
+def loaded(content: bytes, format: str, unfitted: Any, **facts: Any) -> Any:
+    about = {"file": "x", "format": format, "sha256": hashlib.sha256(content).hexdigest(), "facts": facts}
+    return load(content, about, unfitted)
+
+
+def first_tree(model: dict[str, Any]) -> dict[str, Any]:
+    return model["learner"]["gradient_booster"]["model"]["trees"][0]
+
+
+def as_ubjson(model: dict[str, Any]) -> bytes:
+    """XGBoost's own file of a model; it takes any number."""
+    return bytes(Booster(model_file=bytearray(json.dumps(model).encode())).save_raw("ubj"))
+
+
+OF_XGBOOST: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "a child beyond all nodes": lambda model: first_tree(model)["left_children"].__setitem__(0, 10**6),
+    "a child that is its parent": lambda model: first_tree(model)["right_children"].__setitem__(0, 0),
+    "a feature beyond all": lambda model: first_tree(model)["split_indices"].__setitem__(0, 10**6),
+    "an output beyond all": lambda model: model["learner"]["gradient_booster"]["model"]["tree_info"].__setitem__(1, 9),
+}
+
+
+@pytest.mark.parametrize("what", OF_XGBOOST)
+def test_a_file_of_xgboost_stays_within_its_trees(what: str) -> None:
+    fitted = XGBRegressor(n_estimators=3, max_depth=2, n_jobs=1).fit(X, TARGET)
+    assert pack(fitted).format == "xgboost-ubj"
+    written = json.loads(bytes(fitted.get_booster().save_raw("json")))
+    loaded(as_ubjson(written), "xgboost-ubj", XGBRegressor())
+    OF_XGBOOST[what](written)
+    with pytest.raises(StudyError, match=NOWHERE):
+        loaded(as_ubjson(written), "xgboost-ubj", XGBRegressor())
+
+
+OF_LIGHTGBM = {
+    "a child beyond all nodes": (r"left_child=\S+", "left_child=1000000"),
+    "a leaf beyond all": (r"left_child=\S+", "left_child=-1000000"),
+    "a feature beyond all": (r"split_feature=\S+", "split_feature=1000000"),
+    "an output beyond all": (r"num_tree_per_iteration=1", "num_tree_per_iteration=3"),
+    "a category beyond all": (r"decision_type=\S+", "decision_type=1"),
+}
+
+
+@pytest.mark.parametrize("what", OF_LIGHTGBM)
+def test_a_file_of_lightgbm_stays_within_its_trees(what: str) -> None:
+    fitted = lightgbm().fit(X, TARGET)
+    text, facts = pack(fitted).content.decode(), pack(fitted).facts
+    loaded(text.encode(), "lightgbm-text", lightgbm(), **facts)
+    pattern, instead = OF_LIGHTGBM[what]
+    changed = re.sub(pattern, instead, text, count=1)
+    assert changed != text
+    with pytest.raises(StudyError, match=NOWHERE):
+        loaded(changed.encode(), "lightgbm-text", lightgbm(), **facts)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"tree\n", bytes(1000)])
+@pytest.mark.parametrize("format", ["xgboost-ubj", "lightgbm-text", "catboost-cbm", "skops"])
+def test_a_file_that_is_no_model_is_called_that(content: bytes, format: str) -> None:
+    unfitted: dict[str, Any] = {"xgboost-ubj": XGBRegressor(), "lightgbm-text": lightgbm(), "skops": Ridge()}
+    with pytest.raises(StudyError, match=r"the stored model"):
+        loaded(content, format, unfitted.get(format) or CatBoostRegressor(), **pack(lightgbm().fit(X, TARGET)).facts)
