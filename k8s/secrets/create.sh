@@ -1,14 +1,26 @@
 #!/usr/bin/env bash
-# Makes rabbitmq.env and mongodb.env beside this script, each with a password of its own. What is there stays as it is.
+# Makes the files of secrets beside this script, each with passwords of its own. What is there stays as it is; users that an earlier
+# version did not have are added.
 set -euo pipefail
 cd "$(dirname "$0")"
 umask 077
-for name in rabbitmq mongodb; do
+secret() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
+new=yes
+[ ! -e mongodb.env ] || new=
+for name in rabbitmq mongodb worker producer viewer watcher backup signing; do
   if [ -e "$name.env" ]; then
     echo "$name.env is there already: left as it is"
     continue
   fi
-  password=$(od -An -N24 -tx1 /dev/urandom | tr -d ' \n')
-  printf 'username=warren\npassword=%s\n' "$password" > "$name.env"
+  case $name in
+    rabbitmq | mongodb) printf 'username=warren\npassword=%s\n' "$(secret)" ;; # the administrators
+    worker | producer) printf 'rabbitmq_password=%s\nmongodb_password=%s\n' "$(secret)" "$(secret)" ;;
+    viewer | backup) printf 'mongodb_password=%s\n' "$(secret)" ;;
+    watcher) printf 'username=watcher\npassword=%s\n' "$(secret)" ;;
+    signing) printf 'key=%s\n' "${new:+$(secret)}" ;;
+  esac > "$name.env"
   echo "$name.env made"
 done
+if grep -q '^key=$' signing.env; then
+  echo "signing.env has no key: studies from before are not signed, and one would refuse them; ../README.md says how to begin"
+fi

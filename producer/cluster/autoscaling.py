@@ -198,7 +198,7 @@ def trigger_authentication() -> Json:
         "kind": "TriggerAuthentication",
         "metadata": _metadata("rabbitmq"),
         "spec": {
-            "secretTargetRef": [{"parameter": key, "name": "rabbitmq", "key": key} for key in ("username", "password")],
+            "secretTargetRef": [{"parameter": key, "name": "watcher", "key": key} for key in ("username", "password")],
         },
     }
 

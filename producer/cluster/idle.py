@@ -146,7 +146,8 @@ class PodApi:
     def set_cost(self, name: str, cost: int) -> None:
         """Write a pod's deletion cost; a pod that is gone needs none."""
         body = json.dumps({"metadata": {"annotations": {COST: str(cost)}}})
-        self._ask("PATCH", f"/{quote(name)}", "patch pods", body, missing_ok=True)
+        # Of the status, by which annotations are written too, and nothing that makes a pod another one.
+        self._ask("PATCH", f"/{quote(name)}/status", "patch pods/status", body, missing_ok=True)
 
     def _token(self) -> str:
         # Each time: Kubernetes replaces it within the hour.

@@ -77,6 +77,7 @@ def project(up: Project, monkeypatch: pytest.MonkeyPatch) -> Project:
     """The project as it stands, and this machine's way to its servers."""
     monkeypatch.setenv("AMQP_URL", up.amqp_url)
     monkeypatch.setenv("MONGO_URL", up.mongo_url)
+    monkeypatch.setenv("WARREN_KEY", up.key)
     return up
 
 
@@ -84,9 +85,9 @@ def start(project: Project, *words: str) -> None:
     project.compose("up", "--detach", "--wait", "--no-build", *words)
 
 
-def get(port: int, path: str) -> tuple[int, str]:
+def get(port: int, path: str, host: str = "localhost") -> tuple[int, str]:
     with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
-        connection.request("GET", path)
+        connection.request("GET", path, headers={"Host": host})
         with connection.getresponse() as answer:
             return answer.status, answer.read().decode()
 
@@ -241,9 +242,10 @@ def test_notebook_and_dashboard_answer_on_this_machine(project: Project) -> None
     status, studies = get(project.ports["DASHBOARD_PORT"], "/api/studies")
     assert status == 200
     assert "study_summaries" in studies
+    for name, path in (("NOTEBOOK_PORT", "/api"), ("DASHBOARD_PORT", "/dashboard")):
+        assert get(project.ports[name], path, "evil.example")[0] == 403, "a name that leads here, and is not ours"
 
 
 def test_no_password_is_left_in_the_logs(project: Project, tmp_path: Path) -> None:
     logs = project.compose("--profile", "*", "logs", "--no-color")
-    secrets = [url.split("warren:")[1].split("@")[0] for url in (project.amqp_url, project.mongo_url)]
-    assert not [secret for secret in secrets if secret in logs]
+    assert not [name for name, secret in project.passwords.items() if secret in logs]

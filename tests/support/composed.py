@@ -17,6 +17,11 @@ from producer.stack.ports import free_ports
 
 ROOT = Path(producer.__file__).parents[1]
 PORTS = ("AMQP_PORT", "MANAGEMENT_PORT", "MONGO_PORT", "NOTEBOOK_PORT", "DASHBOARD_PORT")
+PASSWORDS = (
+    *("RABBITMQ_PASSWORD", "MONGO_PASSWORD", "WARREN_KEY"),
+    *(f"{name}_{server}_PASSWORD" for name in ("WORKER", "PRODUCER") for server in ("RABBITMQ", "MONGO")),
+    "VIEWER_MONGO_PASSWORD",
+)
 # Seconds for a build with nothing in the cache: some 300 MB come from the package index.
 BUILD_SECONDS = 1500.0
 # Seconds for anything else that is asked of Compose: all of it starts in half a minute.
@@ -45,21 +50,25 @@ class Project:
         self.name = f"warren-test-{secrets.token_hex(4)}"
         self._env = folder / f"{self.name}.env"
         self.token = secrets.token_hex(24)
-        amqp, mongo = secrets.token_hex(24), secrets.token_hex(24)
+        self.passwords = {name: secrets.token_hex(24) for name in PASSWORDS}
         # Ports that were free a moment ago: Compose has to know them before anybody listens.
         self.ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
         settings = {
-            **{"RABBITMQ_USER": "warren", "RABBITMQ_PASSWORD": amqp},
-            **{"MONGO_USER": "warren", "MONGO_PASSWORD": mongo, "JUPYTER_TOKEN": self.token},
+            **{"RABBITMQ_USER": "warren", "MONGO_USER": "warren", "JUPYTER_TOKEN": self.token},
+            **{f"{name.upper()}_USER": name for name in ("worker", "producer", "viewer")},
+            **self.passwords,
             **{name: str(port) for name, port in self.ports.items()},
         }
         self._env.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
-        self.amqp_url = f"amqp://warren:{amqp}@127.0.0.1:{self.ports['AMQP_PORT']}/%2F"
-        self.mongo_url = f"mongodb://warren:{mongo}@127.0.0.1:{self.ports['MONGO_PORT']}/tuning?authSource=admin"
+        user = {name: f"producer:{self.passwords[f'PRODUCER_{name}_PASSWORD']}" for name in ("RABBITMQ", "MONGO")}
+        self.key = self.passwords["WARREN_KEY"]
+        self.amqp_url = f"amqp://{user['RABBITMQ']}@127.0.0.1:{self.ports['AMQP_PORT']}/%2F"
+        self.mongo_url = f"mongodb://{user['MONGO']}@127.0.0.1:{self.ports['MONGO_PORT']}/tuning?authSource=admin"
 
     def _environment(self) -> dict[str, str]:
         """The environment without a shell's own settings, which go before those of the file."""
         hidden = ("COMPOSE_", "AMQP_", "MONGO_U", "MONGO_P", "RABBITMQ_U", "RABBITMQ_P", "WORKER_", "NOTEBOOK_")
+        hidden += ("PRODUCER_", "VIEWER_", "WARREN_")
         return {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
 
     def compose(self, *words: str, seconds: float = COMPOSE_SECONDS) -> str:

@@ -9,16 +9,17 @@ from manifests import Object, pods, title
 
 # Who may come in, by the port's name: components of ours, or namespaces of others.
 _DOORS = {
-    ("rabbitmq", "amqp"): {"worker"},
+    ("rabbitmq", "amqp"): {"worker", "users"},
     ("rabbitmq", "prometheus"): {"namespace monitoring"},
-    ("rabbitmq", "management"): {"namespace keda"},
-    ("mongodb", "mongodb"): {"worker", "backup", "tensorboard"},
+    ("rabbitmq", "management"): {"namespace keda", "users"},
+    ("mongodb", "mongodb"): {"worker", "users", "backup", "tensorboard"},
 }
 # Who answers for a cluster's DNS, by its label in kube-system or its address.
 _DNS = {"kube-dns", "node-local-dns", "address 169.254.0.0/16"}
 # Where each of ours may go: (name, port); DNS is looked at apart.
 _WAYS = {
     "worker": {("rabbitmq", 5672), ("mongodb", 27017)},
+    "users": {("rabbitmq", 5672), ("rabbitmq", 15672), ("mongodb", 27017)},
     "backup": {("mongodb", 27017)},
     "tensorboard": {("mongodb", 27017)},
     "idle-first": {("worker", 8080), ("anywhere", 443), ("anywhere", 6443), ("anywhere", 8443)},

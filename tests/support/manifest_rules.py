@@ -20,6 +20,7 @@ SPOT = "cloud.google.com/gke-spot"
 # The one pod that talks to the API server.
 HAS_TOKEN = "idle-first"
 SERVERS = ("rabbitmq", "mongodb")
+_MAY = (([""], ["pods"], ["list"]), ([""], ["pods/status"], ["patch"]))
 _M = re.MULTILINE
 _SECRET_WORD = re.compile(r"PASS(WORD)?$|SECRET|TOKEN|_KEY$", re.IGNORECASE)
 _URL_WITH_PASSWORD = re.compile(r"://[^/\s:@]*:(?!\$\()[^/\s@]+@")
@@ -119,7 +120,7 @@ def labels(objects: list[Object]) -> Complaints:
                 if label not in given:
                     yield f"{where}: label {label} is missing"
         chosen = thing["spec"].get("selector", {}).get("matchLabels", {})
-        if thing["kind"] != "CronJob" and set(chosen) != {NAME}:
+        if thing["kind"] not in {"CronJob", "Job"} and set(chosen) != {NAME}:
             yield f"{title(thing)}: its selector is {chosen}: it can never be changed, so keep it to {NAME}"
         if not chosen.items() <= _labels(template).items():
             yield f"{title(thing)}: its selector {chosen} does not choose its own pods"
@@ -143,6 +144,16 @@ def secrets(objects: list[Object]) -> Complaints:
                     yield f"{title(thing)}: {key} looks like a secret: put it into k8s/secrets"
 
 
+def users(objects: list[Object]) -> Complaints:
+    """Nobody but the servers and who makes their users has an administrator's password."""
+    for where, container in containers(objects):
+        if container["name"] in {*SERVERS, "users"}:
+            continue
+        for variable in container.get("env", []):
+            if variable.get("valueFrom", {}).get("secretKeyRef", {}).get("name") in SERVERS:
+                yield f"{where}: {variable['name']} is an administrator's: give it a user of its own"
+
+
 def tokens(objects: list[Object]) -> Complaints:
     for thing in objects:
         if thing["kind"] == "ServiceAccount" and thing.get("automountServiceAccountToken") is not False:
@@ -162,9 +173,12 @@ def permissions(objects: list[Object]) -> Complaints:
         if thing["kind"] in {"ClusterRole", "ClusterRoleBinding"}:
             yield f"{title(thing)}: a permission in every namespace"
         for rule in thing["rules"] if thing["kind"] == "Role" else []:
-            what, verbs = (rule["apiGroups"], rule["resources"]), rule["verbs"]
-            if what != ([""], ["pods"]) or not set(verbs) <= {"list", "patch"}:
-                yield f"{title(thing)}: may {verbs} {rule['resources']}: idle-first needs to list and patch pods"
+            said = (rule["apiGroups"], rule["resources"], rule["verbs"])
+            if said not in _MAY:
+                yield (
+                    f"{title(thing)}: may {rule['verbs']} {rule['resources']}: idle-first needs to list pods and "
+                    "to patch their status, by which no image is changed"
+                )
         if thing["kind"] == "RoleBinding" and [one["name"] for one in thing["subjects"]] != [HAS_TOKEN]:
             yield f"{title(thing)}: gives {thing['subjects']} a permission: only idle-first needs one"
 
@@ -238,7 +252,7 @@ def spot(objects: list[Object]) -> Complaints:
 RULES: dict[str, Rule] = {
     rule.__name__: rule
     for rule in (
-        *(resources, probes, security, images, labels, secrets, tokens, permissions, disruptions),
+        *(resources, probes, security, images, labels, secrets, users, tokens, permissions, disruptions),
         *(pod_security, expansions, memory_of_broker, grace, spot),
     )
 }

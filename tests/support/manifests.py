@@ -39,6 +39,17 @@ DEPLOYMENTS = {
 # Kubernetes' kinds have schemas in kubernetes-validate; KEDA's do not, and are looked at by tests of their own.
 KEDA = "keda.sh/v1alpha1"
 WORKLOADS = ("Deployment", "StatefulSet", "CronJob", "Job", "DaemonSet")
+# The secrets and what is in each.
+SECRETS = {
+    "rabbitmq": ("username", "password"),
+    "mongodb": ("username", "password"),
+    "worker": ("rabbitmq_password", "mongodb_password"),
+    "producer": ("rabbitmq_password", "mongodb_password"),
+    "viewer": ("mongodb_password",),
+    "watcher": ("username", "password"),
+    "backup": ("mongodb_password",),
+    "signing": ("key",),
+}
 _RENDER_SECONDS = 60.0
 
 
@@ -53,9 +64,13 @@ def find_kustomize() -> list[str] | None:
 def copy_with_secrets(folder: Path) -> Path:
     """Copy the manifests and give them secrets; return the copy. The user's own secrets stay where they are."""
     copy = folder / "k8s"
-    shutil.copytree(K8S, copy, ignore=shutil.ignore_patterns("*.env.example", "rabbitmq.env", "mongodb.env"))
-    for name in ("rabbitmq", "mongodb"):
-        (copy / "secrets" / f"{name}.env").write_text(f"username=warren\npassword={PASSWORD}\n")
+    shutil.copytree(
+        K8S, copy, ignore=lambda where, names: [n for n in names if where.endswith("secrets") and ".env" in n]
+    )
+    for name, keys in SECRETS.items():
+        values = {"username": "watcher" if name == "watcher" else "warren"}
+        lines = [f"{key}={values.get(key, PASSWORD)}\n" for key in keys]
+        (copy / "secrets" / f"{name}.env").write_text("".join(lines))
     return copy
 
 

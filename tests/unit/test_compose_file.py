@@ -42,7 +42,7 @@ def test_a_service_is_hardened_limited_and_watched(name: str) -> None:
     assert service["logging"]["options"]["max-size"]
     assert any(where.startswith("/tmp:") for where in service["tmpfs"])
     assert not {"privileged", "cap_add", "pid", "ipc", "network_mode"} & set(service)
-    assert service["restart"] == ("no" if name == "demo" else "unless-stopped")
+    assert service["restart"] == ("no" if name in {"demo", "users"} else "unless-stopped")
     assert "container_name" not in service, "--scale needs names of its own"
 
 
@@ -55,14 +55,16 @@ def test_a_port_is_opened_on_this_machine_only(name: str) -> None:
 
 def test_workers_reach_broker_and_database_alone() -> None:
     assert COMPOSE["networks"]["inside"] == {"internal": True}
-    assert SERVICES["worker"]["networks"] == SERVICES["demo"]["networks"] == ["inside"]
+    assert {str(SERVICES[name]["networks"]) for name in ("worker", "demo", "users")} == {"['inside']"}
 
 
 def test_whoever_needs_a_server_waits_until_it_is_healthy() -> None:
     for name in set(SERVICES) - {"rabbitmq", "mongodb"}:
         needed = SERVICES[name]["depends_on"]
         assert {"rabbitmq", "mongodb"} <= set(needed)
-        assert {how["condition"] for how in needed.values()} == {"service_healthy"}
+        assert {needed[server]["condition"] for server in ("rabbitmq", "mongodb")} == {"service_healthy"}
+        if name != "users":
+            assert needed["users"]["condition"] == "service_completed_successfully"
 
 
 def test_nothing_that_is_run_beside_the_workers_changes_their_number() -> None:
@@ -110,11 +112,11 @@ def test_process_1_of_an_image_waits_for_orphans_and_a_worker_imports_nothing_fr
 
 
 def test_no_password_has_a_default() -> None:
-    for name, how, _ in variables(TEXT):
-        if name.endswith(("_USER", "_PASSWORD")):
-            assert how == ":?", name
+    for name, how, default in variables(TEXT):
+        if name.endswith(("_USER", "_PASSWORD", "_KEY")):
+            assert (how, default) == (":-", "") or how == ":?", name
     for line in (ROOT / ".env.example").read_text().splitlines():
-        if re.match(r"[A-Z_]*(PASSWORD|TOKEN)=", line):
+        if re.match(r"[A-Z_]*(PASSWORD|TOKEN|KEY)=", line):
             assert line.endswith("="), line
     assert ".env" in (ROOT / ".gitignore").read_text().splitlines()
 
@@ -136,12 +138,76 @@ def test_the_script_puts_passwords_of_its_own_into_the_example(tmp_path: Path) -
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     made = (tmp_path / ".env").read_text()
     found = dict(re.findall(r"^([A-Z_]+)=(.*)$", made, re.MULTILINE))
-    made_up = [value for name, value in found.items() if name.endswith(("PASSWORD", "TOKEN"))]
-    assert len(set(made_up)) == len(made_up) == 3
+    made_up = [value for name, value in found.items() if name.endswith(("PASSWORD", "TOKEN", "KEY"))]
+    assert len(set(made_up)) == len(made_up) == 9
     assert all(re.fullmatch("[0-9a-f]{48}", value) for value in made_up)
     assert (tmp_path / ".env").stat().st_mode & 0o077 == 0, "for its owner's eyes"
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     assert (tmp_path / ".env").read_text() == made, "a second run would lock everybody out"
+
+
+OLD_ENV = (
+    "RABBITMQ_USER=warren\nRABBITMQ_PASSWORD=a1\nMONGO_USER=me\nMONGO_PASSWORD=b2\nJUPYTER_TOKEN=c3\n# AMQP_PORT=5\n"
+)
+
+
+def test_the_script_adds_users_to_an_older_file_and_no_key_that_would_refuse_its_studies(tmp_path: Path) -> None:
+    (tmp_path / "scripts").mkdir()
+    for name in ("scripts/env.sh", ".env.example"):
+        (tmp_path / name).write_text((ROOT / name).read_text())
+    (tmp_path / ".env").write_text(OLD_ENV)
+    command = ["sh", "scripts/env.sh"]
+    said = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+    made = (tmp_path / ".env").read_text()
+    assert made.startswith(OLD_ENV)
+    found = dict(re.findall(r"^([A-Z_]+)=(.*)$", made[len(OLD_ENV) :], re.MULTILINE))
+    assert set(found) == {
+        *("WORKER_USER", "WORKER_RABBITMQ_PASSWORD", "WORKER_MONGO_PASSWORD", "VIEWER_USER", "VIEWER_MONGO_PASSWORD"),
+        *("PRODUCER_USER", "PRODUCER_RABBITMQ_PASSWORD", "PRODUCER_MONGO_PASSWORD"),
+    }
+    assert "no WARREN_KEY" in said
+    assert (tmp_path / ".env").stat().st_mode & 0o077 == 0
+    assert not [value for name, value in found.items() if name.endswith("PASSWORD") and value in said]
+
+
+def filled(value: str, given: dict[str, str]) -> str:
+    """Put variables into a text as Compose does."""
+    while found := VARIABLE.search(value):
+        name, how, default = found.groups()
+        assert how != ":?" or given.get(name)
+        value = value[: found.start()] + (given.get(name) or (default if how == ":-" else "")) + value[found.end() :]
+    return value
+
+
+def test_nobody_but_who_makes_users_knows_an_administrator() -> None:
+    given = dict(re.findall(r"^([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    given = {name: value or f"of-{name}" for name, value in given.items()}
+    administrators = {given["RABBITMQ_PASSWORD"], given["MONGO_PASSWORD"]}
+    knows = {
+        name: {
+            secret for secret in given.values() if any(secret in filled(str(value), given) for value in env.values())
+        }
+        for name, env in ((name, service.get("environment", {})) for name, service in SERVICES.items())
+    }
+    assert {name for name, secrets in knows.items() if administrators & secrets} == {"rabbitmq", "mongodb", "users"}
+    assert filled(SERVICES["worker"]["environment"]["AMQP_URL"], given).startswith("amqp://worker:of-WORKER_RABBITMQ")
+    assert "://viewer:of-VIEWER_MONGO" in filled(SERVICES["dashboard"]["environment"]["MONGO_URL"], given)
+    for name in ("notebook", "demo"):
+        assert "mongodb://producer:of-PRODUCER_MONGO" in filled(SERVICES[name]["environment"]["MONGO_URL"], given)
+    assert {name for name, secrets in knows.items() if given["WARREN_KEY"] in secrets} == {"worker", "notebook", "demo"}
+    wanted = {
+        f"{name.upper()}_{server}_PASSWORD" for name in ("worker", "producer") for server in ("RABBITMQ", "MONGO")
+    }
+    assert wanted | {"VIEWER_MONGO_PASSWORD"} < set(SERVICES["users"]["environment"])
+
+
+def test_a_file_of_before_there_were_users_goes_on_with_what_it_has() -> None:
+    given = dict(re.findall(r"^([A-Z_]+)=(.*)$", OLD_ENV, re.MULTILINE))
+    for name in ("worker", "notebook", "demo"):
+        found = {key: filled(str(value), given) for key, value in SERVICES[name]["environment"].items()}
+        assert found["AMQP_URL"] == "amqp://warren:a1@rabbitmq:5672/%2F"
+        assert found["MONGO_URL"] == "mongodb://me:b2@mongodb:27017/tuning?authSource=admin"
+        assert found["WARREN_KEY"] == ""
 
 
 def test_images_carry_the_version_and_nothing_is_latest() -> None:

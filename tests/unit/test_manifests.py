@@ -18,6 +18,7 @@ from manifests import (
     K8S,
     KEDA,
     ROOT,
+    SECRETS,
     Object,
     containers,
     copy_with_secrets,
@@ -29,7 +30,9 @@ from manifests import (
 )
 
 from producer.cluster import autoscaling
+from producer.cluster.idle import COST
 from producer.stack import docker
+from producer.users import ROLES
 from tuning.broker import CONSUMER_TIMEOUT_MS
 from tuning.names import DEAD_QUEUE, GPU_QUEUE, LANES
 from tuning.settings import Settings
@@ -55,7 +58,7 @@ def deployed(rendered: dict[str, list[Object]], name: str) -> list[Object]:
 
 def test_every_folder_with_a_kustomization_is_looked_at() -> None:
     there = {str(path.parent.relative_to(K8S)) for path in K8S.glob("**/kustomization.yaml")}
-    bases = (f"base/{name}" for name in ("rabbitmq", "mongodb", "worker", "idle-first"))
+    bases = (f"base/{name}" for name in ("rabbitmq", "mongodb", "users", "worker", "idle-first"))
     parts = {"secrets", "overlays/checkpoints/mount", *bases}
     assert there - parts == set(FOLDERS)
 
@@ -217,8 +220,8 @@ def test_keda_counts_every_lane_and_what_is_in_hand(rendered: dict[str, list[Obj
         rendered["overlays/autoscale"], "TriggerAuthentication", trigger["authenticationRef"]["name"]
     )
     assert {one["parameter"]: (one["name"], one["key"]) for one in authentication["spec"]["secretTargetRef"]} == {
-        "username": ("rabbitmq", "username"),
-        "password": ("rabbitmq", "password"),
+        "username": ("watcher", "username"),
+        "password": ("watcher", "password"),
     }
 
 
@@ -316,7 +319,7 @@ def test_a_scale_down_waits_longer_than_a_chunk_takes(rendered: dict[str, list[O
 def test_git_holds_no_secret() -> None:
     tracked = subprocess.run(["git", "ls-files", "k8s"], cwd=ROOT, capture_output=True, text=True).stdout.split()
     assert not [path for path in tracked if path.startswith("k8s/secrets/") and path.endswith(".env")]
-    ignored = ["k8s/secrets/rabbitmq.env", "k8s/secrets/mongodb.env"]
+    ignored = [f"k8s/secrets/{name}.env" for name in SECRETS]
     done = subprocess.run(["git", "check-ignore", *ignored], cwd=ROOT, capture_output=True, text=True)
     if done.returncode != 128:  # not a git checkout: an archive has nothing to ignore
         assert done.stdout.split() == ignored
@@ -328,16 +331,55 @@ def test_secrets_are_made_once_and_read_by_nobody_else(tmp_path: Path) -> None:
     for _ in range(2):
         done = subprocess.run(["bash", str(script)], capture_output=True, text=True, timeout=30)
         assert done.returncode == 0, done.stderr
-    assert done.stdout.count("is there already") == 2
-    passwords = set()
-    for name in ("rabbitmq", "mongodb"):
+    assert done.stdout.count("is there already") == len(SECRETS)
+    passwords = []
+    for name, keys in SECRETS.items():
         path = tmp_path / f"{name}.env"
         assert path.stat().st_mode & 0o077 == 0
-        found = re.fullmatch(r"username=warren\npassword=([0-9a-f]{48})\n", path.read_text())
-        assert found, "hexadecimal digits alone need no escapes in a URL"
-        passwords.add(found[1])
-        assert (K8S / f"secrets/{name}.env.example").exists()
-    assert len(passwords) == 2
+        found = dict(line.split("=") for line in path.read_text().splitlines())
+        assert tuple(found) == keys
+        passwords += [value for key, value in found.items() if key != "username"]
+        example = (K8S / f"secrets/{name}.env.example").read_text()
+        assert tuple(re.findall(r"^(\w+)=", example, re.MULTILINE)) == keys
+    assert all(re.fullmatch("[0-9a-f]{48}", one) for one in passwords), "they need no escapes in a URL"
+    assert len(set(passwords)) == len(passwords)
+
+
+def test_an_older_installation_gets_users_and_no_key_that_would_refuse_its_studies(tmp_path: Path) -> None:
+    script = tmp_path / "create.sh"
+    script.write_text((K8S / "secrets/create.sh").read_text())
+    for name in ("rabbitmq", "mongodb"):
+        (tmp_path / f"{name}.env").write_text("username=warren\npassword=abc\n")
+    done = subprocess.run(["bash", str(script)], capture_output=True, text=True, timeout=30, check=True)
+    assert (tmp_path / "mongodb.env").read_text() == "username=warren\npassword=abc\n"
+    assert (tmp_path / "signing.env").read_text() == "key=\n"
+    assert "signing.env has no key" in done.stdout
+    assert {path.name for path in tmp_path.glob("*.env")} == {f"{name}.env" for name in SECRETS}
+
+
+def test_idle_first_changes_one_annotation_of_workers_and_no_image(rendered: dict[str, list[Object]]) -> None:
+    objects = rendered["overlays/local"]
+    may = {tuple(rule["resources"]): rule["verbs"] for rule in named(objects, "Role", "idle-first")["rules"]}
+    assert may == {("pods",): ["list"], ("pods/status",): ["patch"]}
+    policy = named(objects, "ValidatingAdmissionPolicy", "warren-idle-first")
+    spec = policy["spec"]
+    assert spec["failurePolicy"] == "Fail"
+    assert "request.namespace + ':idle-first'" in spec["matchConditions"][0]["expression"]
+    said = " ".join(one["expression"] for one in (*spec["variables"], *spec["validations"]))
+    assert f"'{COST}'" in said
+    assert "object.spec == oldObject.spec" in said
+    binding = named(objects, "ValidatingAdmissionPolicyBinding", "warren-idle-first")["spec"]
+    assert (binding["policyName"], binding["validationActions"]) == (policy["metadata"]["name"], ["Deny"])
+
+
+def test_who_makes_users_knows_every_password_that_it_sets(rendered: dict[str, list[Object]]) -> None:
+    job = named(rendered["overlays/local"], "Job", "users")["spec"]
+    (container,) = job["template"]["spec"]["containers"]
+    known = {one["name"] for one in container["env"]}
+    for name, role in ROLES.items():
+        for server, has in (("RABBITMQ", role.broker), ("MONGO", role.database)):
+            assert (f"{name.upper()}_{server}_PASSWORD" in known) == bool(has), name
+    assert job["ttlSecondsAfterFinished"], "applying again makes it anew"
 
 
 def test_every_folder_is_explained() -> None:

@@ -121,6 +121,12 @@ BROKEN: list[tuple[str, str, Break]] = [
     ("tokens", "is not true", lambda all_: pod(all_, "idle-first").update(automountServiceAccountToken=False)),
     ("tokens", "default ServiceAccount", lambda all_: pod(all_).pop("serviceAccountName")),
     ("tokens", "enableServiceLinks", lambda all_: pod(all_, "rabbitmq", "StatefulSet").pop("enableServiceLinks")),
+    (
+        "users",
+        "RABBITMQ_PASSWORD is an administrator's",
+        lambda all_: box(all_)["env"][1]["valueFrom"]["secretKeyRef"].update(name="rabbitmq"),
+    ),
+    ("permissions", "may ['list', 'patch'] ['pods']", lambda all_: may(all_).update(verbs=["list", "patch"])),
     ("permissions", "may ['list', 'delete']", lambda all_: may(all_).update(verbs=["list", "delete"])),
     ("permissions", "secrets", lambda all_: may(all_).update(resources=["secrets"])),
     ("permissions", "in every namespace", lambda all_: named(all_, "Role", "idle-first").update(kind="ClusterRole")),
@@ -148,7 +154,7 @@ BROKEN: list[tuple[str, str, Break]] = [
             {"pod-security.kubernetes.io/enforce": "baseline"}
         ),
     ),
-    ("expansions", "uses $(RABBITMQ_USER)", lambda all_: box(all_)["env"].reverse()),
+    ("expansions", "uses $(RABBITMQ_PASSWORD)", lambda all_: box(all_)["env"].reverse()),
     ("memory_of_broker", "memory limit, 2Gi", lambda all_: broker(all_)["resources"]["limits"].update(memory="2Gi")),
     ("grace", "=30", lambda all_: config(all_, "WARREN_GRACE_SECONDS").update(WARREN_GRACE_SECONDS="25")),
     ("grace", "terminationGracePeriodSeconds=15", lambda all_: pod(all_).update(terminationGracePeriodSeconds=15)),

@@ -9,7 +9,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from manifests import K8S
+from manifests import K8S, SECRETS
+
+from tuning.signing import read_keys
 
 OLD = "a" * 48
 SECONDS = 60.0
@@ -53,16 +55,19 @@ class Rotation:
         put(folder, "kubectl", KUBECTL)
         self.log = folder / "log"
         self.environment = {"PATH": f"{folder}:{os.environ['PATH']}", "FAKE_LOG": str(self.log)}
-        for name in ("rabbitmq", "mongodb"):
-            (self.folder / f"{name}.env").write_text(f"username=warren\npassword={OLD}\n")
+        for name, keys in SECRETS.items():
+            user = "watcher" if name == "watcher" else "warren"
+            lines = [f"{key}={user if key == 'username' else OLD}\n" for key in keys]
+            (self.folder / f"{name}.env").write_text("".join(lines))
 
     def run(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         command = ["bash", str(self.folder / "rotate.sh"), *arguments]
         how = {"capture_output": True, "text": True, "timeout": SECONDS}
         return subprocess.run(command, env=self.environment | environment, **how)
 
-    def password(self, name: str) -> str:
-        return (self.folder / f"{name}.env").read_text().split("password=")[1].strip()
+    def password(self, name: str, key: str = "password") -> str:
+        found = dict(line.split("=") for line in (self.folder / f"{name}.env").read_text().splitlines())
+        return found[key]
 
 
 @pytest.fixture
@@ -70,20 +75,68 @@ def rotation(tmp_path: Path) -> Rotation:
     return Rotation(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["rabbitmq", "mongodb"])
-def test_a_rotation_tells_server_secret_and_workers_in_this_order(rotation: Rotation, name: str) -> None:
+BROKER, DATABASE = "exec --stdin statefulset/rabbitmq", "exec --stdin statefulset/mongodb"
+
+
+@pytest.mark.parametrize(
+    ("name", "told", "rolled"),
+    [
+        ("rabbitmq", (BROKER,), None),
+        ("mongodb", (DATABASE,), None),
+        ("worker", (BROKER, DATABASE), "worker"),
+        ("producer", (BROKER, DATABASE), None),
+        ("viewer", (DATABASE,), "tensorboard"),
+        ("watcher", (BROKER,), None),
+        ("backup", (DATABASE,), None),
+    ],
+)
+def test_a_rotation_tells_servers_secret_and_who_uses_it_in_this_order(
+    rotation: Rotation, name: str, told: tuple[str, ...], rolled: str | None
+) -> None:
     done = rotation.run(name, NAMESPACE="mine")
     assert done.returncode == 0, done.stderr
-    new = rotation.password(name)
-    assert len(new) == 48
-    assert new != OLD
+    new = {key: rotation.password(name, key) for key in SECRETS[name] if key != "username"}
+    assert all(len(one) == 48 and one != OLD for one in new.values())
+    assert len(set(new.values())) == len(new)
     log = rotation.log.read_text()
     calls = [line for line in log.splitlines() if line.startswith("kubectl")]
     assert all("--namespace mine" in call for call in calls)
-    steps = (f"exec --stdin statefulset/{name}", f"patch secret {name}", "rollout restart", "rollout status")
-    assert [step for call, step in zip(calls, steps, strict=True) if step in call] == list(steps)
-    assert f'{{"stringData": {{"password": "{new}"}}}}' in log
-    assert not [call for call in calls if new in call or OLD in call], "an argument is seen by others"
+    steps = [*told, *[f"patch secret {name}"] * len(new), *(["rollout restart", "rollout status"] if rolled else [])]
+    assert [step for call, step in zip(calls, steps, strict=True) if step in call] == steps
+    assert all("component=" + str(rolled) in call for call in calls if "rollout" in call)
+    for key, value in new.items():
+        assert f'{{"stringData": {{"{key}": "{value}"}}}}' in log
+    user = {"rabbitmq": "warren", "mongodb": "warren"}.get(name, name)
+    if BROKER in told:
+        assert f"change_password {user}\n  {new.get('password') or new['rabbitmq_password']}\n" in log
+    if DATABASE in told:
+        assert f'db.auth("warren", "{OLD}");' in log
+        assert f'db.changeUserPassword("{user}", "{new.get("password") or new["mongodb_password"]}");' in log
+    assert not [call for call in calls for one in (*new.values(), OLD) if one in call], "an argument is seen by others"
+
+
+def test_a_key_is_believed_by_all_before_it_signs(rotation: Rotation) -> None:
+    done = rotation.run("key")
+    assert done.returncode == 0, done.stderr
+    new, old = rotation.password("signing", "key").split(",")
+    assert (len(new), old) == (48, OLD)
+    log = rotation.log.read_text()
+    steps = [f'"key": "{OLD},{new}"', "rollout status", f'"key": "{new},{OLD}"', "rollout status"]
+    places = [log.index(steps[0]), log.index(steps[1]), log.index(steps[2]), log.rindex(steps[3])]
+    assert places == sorted(places)
+    assert not [line for line in log.splitlines() if line.startswith("kubectl") and (new in line or OLD in line)]
+    assert read_keys(rotation.password("signing", "key")) == (new, OLD)
+    assert rotation.run("key-drop").returncode == 0
+    assert rotation.password("signing", "key") == new
+    assert rotation.run("key").returncode == 0
+    assert rotation.password("signing", "key").endswith(f",{new}")
+
+
+def test_where_nothing_was_signed_the_first_key_is_the_only_one(rotation: Rotation) -> None:
+    (rotation.folder / "signing.env").write_text("key=\n")
+    assert rotation.run("key").returncode == 0
+    assert len(rotation.password("signing", "key")) == 48
+    assert rotation.log.read_text().count("patch secret signing") == 1
 
 
 def test_a_server_that_refuses_changes_nothing_and_is_not_passed_over(rotation: Rotation) -> None:
