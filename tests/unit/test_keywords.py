@@ -33,7 +33,7 @@ HONEST: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("estimator", HONEST, ids=str)
+@pytest.mark.parametrize("estimator", HONEST, ids=lambda one: type(one).__name__)
 def test_keywords_that_people_give_travel(estimator: Any) -> None:
     assert check_estimators(estimator, Space([{}])).encoded
 
