@@ -71,6 +71,7 @@ class _EndlessError(Exception):
     """A pattern may take for ever; the text says why."""
 
 
+@functools.lru_cache
 def problem_of_pattern(pattern: str) -> str | None:
     """Return why a regular expression may take for ever, or None.
 

@@ -73,6 +73,11 @@ _FUNCTION = re.compile(
     re.ASCII,
 )
 _SELECTOR = frozenset({"pattern", "dtype_include", "dtype_exclude"})
+# What pandas knows a dtype by: of times a zone, which may not be a path, for pandas opens what dateutil is told to.
+_ZONE = r"(?!dateutil)[A-Za-z][A-Za-z0-9_+:-]{0,40}(/[A-Za-z0-9_+-]{1,40}){0,2}"
+_DTYPE = re.compile(
+    rf"[<>=|]?[A-Za-z][A-Za-z0-9_]{{0,40}}(\[[A-Za-z0-9_]{{1,20}}(, ?({_ZONE}|[0-9.]{{1,20}}))?\]){{0,2}}", re.ASCII
+)
 _NO_INDEX = "is no index of columns: their names are text or integers"
 # Times that an array of text may be larger than its text: each item takes as much memory as the longest.
 _MOST_PADDING = 32
@@ -171,8 +176,10 @@ def _chooses(value: Json) -> bool:
     if isinstance(value, list):
         return all(not isinstance(item, list) and item is not None and _chooses(item) for item in value)
     match value:
-        case None | str():
+        case None:
             return True
+        case str():
+            return _DTYPE.fullmatch(value) is not None
         case {"__type__": str(name), **rest}:
             return name in TYPES and not rest
         case {"__dtype__": str(name), **rest}:

@@ -170,6 +170,20 @@ def test_a_selector_of_columns_chooses_as_before(fields: dict[str, Any]) -> None
     assert readable(encode(selector, "value")).startswith("make_column_selector(")
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("number", "object", "category", "string", "boolean", "Int64", "datetime", "datetimetz", "timedelta64[ns]"),
+        *("datetime64", "datetime64[ns]", "datetime64[ns, UTC]", "datetime64[ns, Europe/Berlin]", "string[pyarrow]"),
+        *("datetime64[ns, America/Argentina/Buenos_Aires]", "datetime64[us, UTC+01:00]", "Sparse[float64, 0]", "<f8"),
+        *("period[D]", "interval[int64, right]", "timestamp[ns][pyarrow]"),
+    ],
+)
+def test_a_selector_by_the_name_of_a_dtype_travels(name: str) -> None:
+    back = there_and_back(make_column_selector(dtype_include=name, dtype_exclude=[name]))
+    assert (back.dtype_include, back.dtype_exclude) == (name, [name])
+
+
 def test_a_selector_of_one_s_own_does_not_travel() -> None:
     class Own(make_column_selector):
         pass

@@ -145,6 +145,15 @@ case(
     with_estimator("sklearn.ensemble.StackingClassifier", estimators=[["a", made(XGB)]], stack_method="save_model"),
 )
 case("a pattern that never ends", "may take for ever", with_estimator(TEXT, token_pattern="(a+)+$"))
+for zone in ("dateutil//etc/passwd", "dateutil/../../etc/passwd", ":/etc/hostname", "/etc/passwd", "Europe/../../x"):
+    case(
+        f"a selector by times of the zone {zone}",
+        "is no selector of columns",
+        with_estimator(
+            "sklearn.compose.ColumnTransformer",
+            transformers=[["a", TREE, {"__selector__": {"dtype_include": ["number", f"datetime64[ns, {zone}]"]}}]],
+        ),
+    )
 case(
     "a selector with a pattern that never ends",
     "is no selector of columns that may travel",
