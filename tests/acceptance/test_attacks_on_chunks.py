@@ -36,7 +36,6 @@ from tuning.documents import now, trial_id
 from tuning.errors import NoResultError, StudyError
 from tuning.letters import tell_studies
 from tuning.names import DEAD_QUEUE
-from tuning.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -227,6 +226,7 @@ def test_tensorboard_and_the_dashboard_show_the_others(worker: OneWorker, tmp_pa
     study, other = submit_trees(), submit_trees()
     for one in (study, other):
         one.wait(timeout=60, progress=False)
+    store = study._store
     forge_results(study)
     notes = study._store.unfinished._collection
     notes.insert_one({"_id": trial_id(study.id, 2), "study_id": study.id, "number": 2, "epochs": {"0": {"loss": "x"}}})
@@ -234,13 +234,13 @@ def test_tensorboard_and_the_dashboard_show_the_others(worker: OneWorker, tmp_pa
     document = study._store._studies.find_one({"_id": other.id}) or {}
     study._store._studies.insert_one(document | broken)
     try:
-        board = Board(Store(worker.settings), tmp_path / "logs", [study.id, other.id, broken["_id"]])
+        board = Board(store, tmp_path / "logs", [study.id, other.id, broken["_id"]])
         changes = board.refresh()
         assert changes.studies == 2
         written = {one.id: sorted(int(run.name) for run in (board.folder / one.id).iterdir()) for one in (study, other)}
         assert written == {study.id: [0, 1, 5], other.id: [*range(N_TRIALS)]}
         board.close()
-        storage = LiveStorage(Store(worker.settings))
+        storage = LiveStorage(store)
         shown = {one.study_name: one._study_id for one in storage.get_all_studies()}
         # What is wrong with the folds of trial 3 no page reads.
         own = [trial.user_attrs["number"] for trial in storage.get_all_trials(shown[study.id])]
