@@ -203,7 +203,6 @@ def _check_place(holder: Any, name: str, value: Any) -> None:
             raise _other(f"{type(holder).__name__}.{name} is {short(value)}, and no method that answers")
 
 
-@functools.cache
 def _booster_of(cls: type) -> tuple[str, type] | None:
     """Return where an estimator of a class holds its booster, and of which class that is; None where it has none."""
     packages = {base.__module__.partition(".")[0] for base in cls.__mro__}
@@ -333,7 +332,7 @@ def _is_plain(value: Any, own: Own) -> bool:
     if isinstance(value, (*_PLAIN, type, functools.partial)) or is_estimator(value) or _is_kernel(value):
         return True
     if isinstance(value, np.ndarray):
-        return value.dtype != object
+        return bool(value.dtype != object)
     if isinstance(value, (list, tuple)):
         return all(_is_plain(item, own) for item in value)
     return any(alike(value, one) for one in own.values)

@@ -146,7 +146,7 @@ def _support(one: Any) -> bool:
 
 def _centres(one: Any) -> bool:
     centres = one.cluster_centers_
-    return centres.ndim == 2 and centres.shape[1] == one.n_features_in_ and 0 < one._n_threads <= _MOST_THREADS
+    return np.shape(centres)[1:] == (one.n_features_in_,) and bool(0 < one._n_threads <= _MOST_THREADS)
 
 
 def _halves(one: Any) -> bool:

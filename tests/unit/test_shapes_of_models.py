@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse
+import skops.io
 from catboost import CatBoostRegressor
 from lightgbm import LGBMRegressor
 from sklearn.base import clone
@@ -43,6 +44,8 @@ from test_models_of_scikit_learn import brought_back
 from xgboost import Booster, XGBRegressor
 
 from producer.models import load
+from producer.models.export import read_export
+from producer.models.export_manifest import write_manifest
 from tuning.errors import InputError, StudyError
 from worker.models import pack
 
@@ -439,3 +442,24 @@ def test_a_file_that_is_no_model_is_called_that(content: bytes, format: str) -> 
     unfitted: dict[str, Any] = {"xgboost-ubj": XGBRegressor(), "lightgbm-text": lightgbm(), "skops": Ridge()}
     with pytest.raises(StudyError, match=r"the stored model"):
         loaded(content, format, unfitted.get(format) or CatBoostRegressor(), **pack(lightgbm().fit(X, TARGET)).facts)
+
+
+def export_of(fitted: Any, folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "model.skops").write_bytes(pack(fitted).content)
+    # Whoever writes a folder writes what it trusts, too.
+    listed = skops.io.get_untrusted_types(data=pack(fitted).content)
+    write_manifest(folder, {"model": {"format": "skops", "file": "model.skops", "trusted": listed}})
+    return folder
+
+
+def test_an_export_is_read_as_the_estimator_that_one_names(tmp_path: Path) -> None:
+    fitted = fitted_stack(LGBMRegressor)
+    there = export_of(fitted, tmp_path / "good")
+    assert np.array_equal(read_export(there, stack(lightgbm())).predict(X), fitted.predict(X))
+    changed = deepcopy(fitted)
+    put_booster_among_members(changed)
+    with pytest.raises(StudyError, match="StackingRegressor.estimators_ holds a Booster"):
+        read_export(export_of(changed, tmp_path / "bad"), stack(lightgbm()))
+    with pytest.raises(InputError, match="which nobody vouches for"):
+        read_export(there, Ridge())
