@@ -43,6 +43,8 @@ _OTHER_METHODS: Mapping[str, frozenset[str]] = {
     "_fit_method": frozenset({"auto", "ball_tree", "brute", "kd_tree"}),
     "method": frozenset({"isotonic", "sigmoid", "temperature"}),
 }
+# What a `KerasModel` makes of its weights, and no file holds.
+_MADE_HERE = frozenset({"_model", "_earlier"})
 _REQUESTS = "sklearn.utils._metadata_requests."
 # What a search finds, and the parameters of its grid by class.
 _GRIDS = {name.rpartition(".")[2]: grid for name, grid in SEARCHES.items()}
@@ -195,7 +197,7 @@ def _check_place(holder: Any, name: str, value: Any) -> None:
     if package_of(holder) in ("sklearn", *_BOOSTING, "networks"):
         there = getattr(type(holder), name, None)
         hides = there is not None and not isinstance(there, bool) and name not in _params(holder)
-        if hides or name.startswith("__"):
+        if hides or name.startswith("__") or name in _MADE_HERE:
             raise _other(f"{type(holder).__name__}.{name} stands for what its class has under this name")
     if "method" in name and isinstance(value, str) and name not in _params(holder):
         of_request = class_name(type(holder)).startswith(_REQUESTS)
