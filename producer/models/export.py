@@ -216,7 +216,13 @@ def _write_saved_model(fitted: Any, folder: Path) -> Document:
 
 
 def _write_file(
-    content: bytes, format: str, fitted: Any, folder: Path, *, classes: Collection[str], allow: tuple[str, ...] = ()
+    content: bytes,
+    format: str,
+    fitted: Any,
+    folder: Path,
+    *,
+    classes: Collection[str] | None,
+    allow: tuple[str, ...] = (),
 ) -> Document:
     """Write the model as a worker has stored it, byte for byte, or as JSON; return what the manifest says of it."""
     more: Document = {}

@@ -19,7 +19,7 @@ import scipy.sparse
 import skops.io
 from catboost import CatBoostRegressor
 from lightgbm import LGBMRegressor
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.cluster import HDBSCAN, BisectingKMeans, KMeans
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.ensemble import (
@@ -461,3 +461,34 @@ def test_an_export_is_read_as_the_estimator_that_one_names(tmp_path: Path) -> No
         read_export(export_of(changed, tmp_path / "bad"), stack(lightgbm()))
     with pytest.raises(InputError, match="which nobody vouches for"):
         read_export(there, Ridge())
+
+
+class Scaling(RegressorMixin, BaseEstimator):
+    """An estimator of one's own, which makes others for itself."""
+
+    def fit(self, X: Any, y: Any) -> Scaling:
+        self.scaler_ = StandardScaler().fit(X)
+        self.inner_ = lightgbm().fit(self.scaler_.transform(X), y)
+        self.method_used_ = "both"
+        return self
+
+    def predict(self, X: Any) -> Any:
+        return self.inner_.predict(self.scaler_.transform(X))
+
+
+def test_what_an_estimator_of_ones_own_makes_comes_back() -> None:
+    fitted, allow = Scaling().fit(X, TARGET), (f"{Scaling.__module__}.Scaling",)
+    content = pack(fitted).content
+    about = {"file": "x", "format": "skops", "sha256": hashlib.sha256(content).hexdigest(), "facts": {}}
+    assert np.array_equal(load(content, about, Scaling(), allow).predict(X), fitted.predict(X))
+    for change in (
+        lambda one: setattr(one, "scaler_", one.inner_._Booster),
+        lambda one: setattr(one, "scaler_", FunctionTransformer(np.sum, kw_args={"where": False})),
+        lambda one: setattr(one, "scaler_", CountVectorizer(input="filename")),
+    ):
+        changed = deepcopy(fitted)
+        change(changed)
+        content = pack(changed).content
+        about = {"file": "x", "format": "skops", "sha256": hashlib.sha256(content).hexdigest(), "facts": {}}
+        with pytest.raises((InputError, StudyError), match="not the study's|reads the files"):
+            load(content, about, Scaling(), allow)
