@@ -51,7 +51,8 @@ _REQUESTS = "sklearn.utils._metadata_requests."
 _GRIDS = {name.rpartition(".")[2]: grid for name, grid in SEARCHES.items()}
 # Packages whose objects hold nothing but numbers.
 _LEAVES = frozenset({"builtins", "numpy", "pandas", "scipy"})
-_PLAIN = (type(None), bool, int, float, str, bytes, np.generic, np.random.RandomState, np.random.Generator, np.dtype)
+_WORDS = (type(None), bool, int, float, str, bytes, np.generic)
+_PLAIN = (*_WORDS, np.random.RandomState, np.random.Generator, np.dtype)
 
 Pairs = Sequence[tuple[Any, Any]]
 """Estimators of a model, and the study's own ones that they are."""
@@ -186,7 +187,7 @@ def held(fitted: Any) -> Iterator[tuple[Any, str, Any]]:
         seen[id(found)] = found
         # Of the words and numbers in a list those alone that name methods: there may be millions.
         words = "method" in name
-        waiting.extend((holder, name, item) for item in items if words or not isinstance(item, (str, *_PLAIN)))
+        waiting.extend((holder, name, item) for item in items if words or not isinstance(item, _WORDS))
 
 
 def _check_place(holder: Any, name: str, value: Any) -> None:

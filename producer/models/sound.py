@@ -49,6 +49,8 @@ def _is_sound(holder: Any, name: str, part: Any) -> bool:
     if scipy.sparse.issparse(part):
         part.check_format(full_check=True)
         return True
+    if isinstance(part, (np.random.RandomState, np.random.Generator)):
+        return _draws_within(part)
     kind = type(part).__name__
     if type(part).__module__ == "sklearn.tree._tree":
         return name == "tree_" and trees.tree_is_sound(part, holder.n_features_in_)
@@ -60,6 +62,15 @@ def _is_sound(holder: Any, name: str, part: Any) -> bool:
         return True
     names = {base.__name__ for base in type(part).__mro__ if base.__module__.startswith("sklearn.")}
     return all(look(part) for one, (mark, look) in _LOOKS.items() if one in names and mark in vars(part))
+
+
+def _draws_within(generator: Any) -> bool:
+    """Say whether the place at which a generator goes on lies in its words."""
+    of_old = isinstance(generator, np.random.RandomState)
+    state = generator.get_state(legacy=False) if of_old else generator.bit_generator.state
+    if "buffer_pos" in state:
+        return 0 <= state["buffer_pos"] <= len(state["buffer"])
+    return 0 <= state["state"].get("pos", 0) <= len(state["state"].get("key", ()))
 
 
 def _within(numbers: Any, end: int) -> bool:

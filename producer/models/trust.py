@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
 import zipfile
 from collections.abc import Collection, Iterator
@@ -77,6 +78,8 @@ _PARTS = re.compile(
     """,
     re.ASCII | re.VERBOSE,
 )
+# Bytes that an array may seem to have whose numbers stand for several each.
+_MOST_REPEATED = 2**30
 _BOOSTERS = frozenset({"lightgbm.basic.Booster", "xgboost.core.Booster"})
 _FUNCTIONS = re.compile(
     r"sklearn\.(cluster\._kmeans\._kmeans_single_(lloyd|elkan)|utils\.validation\.check_array)", re.ASCII
@@ -242,12 +245,18 @@ def _is_array_of_numbers(node: Node) -> bool:
     if not isinstance(arguments, Node) or _loader(arguments) != "TupleNode":
         return False
     match arguments.children["content"]:
-        case [_, Node() as dtype, Node() as memory, _, _]:
+        case [Node() as shape, Node() as dtype, Node() as memory, _, _]:
             kind = json.loads(dtype.content) if _loader(dtype) == "JsonNode" else None
-            is_number = isinstance(kind, str) and re.fullmatch(r"[<>|=][biufc]\d{1,2}", kind, re.ASCII) is not None
+            if not isinstance(kind, str) or re.fullmatch(r"[<>|=][biufc]\d{1,2}", kind, re.ASCII) is None:
+                return False
             # Memory of objects would be read as addresses, and the other way round.
             in_file = _loader(memory) == "NdArrayNode" and getattr(memory, "type", None) == "numpy"
-            return is_number and in_file and _name(memory) == "numpy.ndarray"
+            if not in_file or _name(memory) != "numpy.ndarray" or _loader(shape) != "TupleNode":
+                return False
+            # A number may stand for many, but for no terabyte of them.
+            sides = [json.loads(side.content) for side in shape.children["content"]]
+            taken = len(memory.children["content"].getvalue())
+            return bool(math.prod(sides) * int(kind[2:]) <= max(taken, _MOST_REPEATED))
     return False
 
 

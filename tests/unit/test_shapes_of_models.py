@@ -246,6 +246,17 @@ def change_search_tree(tree: Any, position: int, change: Callable[[Any], None]) 
     tree.__setstate__(tuple(state))
 
 
+def beyond_its_words(generator: Any) -> Any:
+    """A generator of random numbers that would read on behind them; NumPy takes any place."""
+    if isinstance(generator, np.random.RandomState):
+        state: Any = generator.get_state(legacy=False)
+        state["state"]["pos"] = 10**6
+        generator.set_state(state)
+    else:
+        generator.state = generator.state | {"buffer_pos": 10**6}
+    return generator
+
+
 def sparse_out_of_its_columns() -> Any:
     matrix = scipy.sparse.csr_matrix(np.ones((1, 4)))
     matrix.indices[2] = 10**6
@@ -344,6 +355,16 @@ NUMBERS: dict[str, tuple[Any, Any, Callable[[Any], Any]]] = {
         TEXTS.reshape(-1, 1),
         lambda one: setattr(one, "_default_to_infrequent_mappings", [np.array([0, 1, 10**6])]),
     ),
+    "a generator beyond its words": (
+        LogisticRegression(),
+        X,
+        lambda one: setattr(one, "drawn_from_", beyond_its_words(np.random.RandomState(0))),
+    ),
+    "another generator beyond its words": (
+        LogisticRegression(),
+        X,
+        lambda one: setattr(one, "drawn_from_", [np.random.Generator(beyond_its_words(np.random.Philox(0)))]),
+    ),
     "clusters that merge what is not there": (
         HDBSCAN(copy=True),
         X,
@@ -360,6 +381,15 @@ def test_numbers_that_lead_out_of_a_model_are_refused(what: str) -> None:
     change(fitted)
     with pytest.raises(StudyError, match=NOWHERE):
         brought_back(fitted, clone(estimator))
+
+
+def test_a_number_stands_for_no_terabyte_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted = Ridge().fit(X, TARGET)
+    fitted.held_ = np.lib.stride_tricks.as_strided(np.ones(4), (2, 2000), (16, 0))
+    assert np.array_equal(brought_back(fitted, Ridge()).held_, fitted.held_)
+    monkeypatch.setattr("producer.models.trust._MOST_REPEATED", 10_000)
+    with pytest.raises(InputError, match=r"numpy\.ndarray, which nobody vouches for"):
+        brought_back(fitted, Ridge())
 
 
 def test_a_tree_that_hides_some_of_its_nodes_is_refused() -> None:
