@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from producer.models.ubjson import read_ubjson
 
+# Categories that XGBoost takes.
+_MOST_CATEGORIES = 2**24
 # Bits of LightGBM's word on how a node decides.
 _BY_CATEGORY = 1
 _COUNTS = ("num_class", "num_feature", "num_target")
@@ -62,6 +64,28 @@ def _trees_of_xgboost(model: Mapping[str, Any], features: int, outputs: int) -> 
         and _within(added_to, outputs)
         and (len(ends) == 0 or (ends[0] == 0 and ends[-1] == len(trees) and bool(np.all(np.diff(ends) >= 0))))
         and all(_tree_of_xgboost(tree, features, outputs) for tree in trees)
+        and _categories_of_xgboost(model.get("cats", {"enc": []}), features)
+    )
+
+
+def _categories_of_xgboost(kept: Mapping[str, Any], features: int) -> bool:
+    """Say whether the categories of columns, by which those of other data are found, are as many as they say."""
+    columns = kept["enc"]
+    if not len(columns):
+        return True
+    ends, order = _numbers(kept["feature_segments"]), _numbers(kept["sorted_idx"])
+    sizes = []
+    for column in columns:
+        offsets = _numbers(column.get("offsets", ()))  # of texts, which lie one behind the other
+        steps = np.diff(offsets) if "offsets" in column else _numbers([1] * len(column["values"]))
+        if (len(offsets) and offsets[0] != 0) or not np.all(steps >= 0) or steps.sum() != len(column["values"]):
+            return False
+        sizes.append(len(steps))
+    return (
+        len(columns) == features
+        and np.array_equal(ends, np.concatenate([[0], np.cumsum(sizes)]))
+        and len(order) == sum(sizes)
+        and all(_within(order[ends[one] : ends[one + 1]], sizes[one]) for one in range(features))
     )
 
 
@@ -79,12 +103,14 @@ def _tree_of_xgboost(tree: Mapping[str, Any], features: int, outputs: int) -> bo
         named = right[~splits]
         if not _within(named[named != -1], leaves):
             return False
+    by_category = np.flatnonzero(splits & (_numbers(tree["split_type"]) != 0))
     starts, sizes = _numbers(tree["categories_segments"]), _numbers(tree["categories_sizes"])
     known = len(tree["categories"])
     return (
         _leads_on(left, right, splits)
         and _within(asked[splits], features)
-        and _within(_numbers(tree["categories_nodes"]), nodes)
+        and np.array_equal(_numbers(tree["categories_nodes"]), by_category)
+        and _within(_numbers(tree["categories"]), _MOST_CATEGORIES)
         and len(starts) == len(sizes) == len(tree["categories_nodes"])
         and _within(np.concatenate([starts, sizes, starts + sizes]), known + 1)
     )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Collection
 from importlib import metadata
 from os import PathLike
 from pathlib import Path
 from typing import Any
+
+from sklearn.base import clone
 
 from networks import KerasModel
 from producer.following import gone
@@ -28,7 +31,7 @@ from tuning.signing import Keys
 from tuning.store import Store
 from tuning.versions import packages_in, versions
 
-__all__ = ["export_model", "verify"]
+__all__ = ["export_model", "read_export", "verify"]
 
 # File of each format, and the line that loads it; a SavedModel is a folder.
 _FORMATS = {
@@ -36,7 +39,8 @@ _FORMATS = {
     "xgboost-json": ("model.json", "xgboost.{cls}().load_model('model.json')"),
     "lightgbm-text": ("model.txt", "lightgbm.Booster(model_file='model.txt')"),
     "catboost-cbm": ("model.cbm", "catboost.{cls}().load_model('model.cbm')"),
-    "skops": ("model.skops", "skops.io.load('model.skops', trusted=manifest['model']['trusted'])"),
+    # Whom to trust is for who reads to say: this list lies where whoever can change the model can change it too.
+    "skops": ("model.skops", "skops.io.load('model.skops', trusted=TRUSTED)"),
 }
 _SAVED_MODEL = "tensorflow-savedmodel"
 # What a served model is asked for, and named by in the signature.
@@ -132,6 +136,41 @@ def export_model(
             return place.take(staging)
 
 
+def read_export(path: str | PathLike[str], estimator: Any, allow: tuple[str, ...] = ()) -> Any:
+    """Return the model of an export that skops reads, once it is known for what an estimator becomes by a fit.
+
+    Parameters
+    ----------
+    path : str or PathLike
+        The folder with ``manifest.json``.
+    estimator : estimator instance
+        Unfitted, with the parameters that the model was trained with: `producer.Study.refit_estimator` returns it.
+        What its manifest says is not believed.
+    allow : tuple of str, default=()
+        Further names of classes and functions (the setting ``WARREN_ALLOW``).
+
+    Returns
+    -------
+    estimator instance
+        Fitted.
+
+    Raises
+    ------
+    InputError
+        It is no export, or one that its own library loads, or holds something that the estimator does not consist of.
+    StudyError
+        The model is another one than the estimator becomes by a fit.
+    """
+    folder = Path(path)
+    manifest = verify(folder)
+    model = manifest["model"]
+    if model["format"] != "skops":
+        raise InputError(f"{folder}: its model is of format {model['format']!r}: load it as its manifest says")
+    content = (folder / _FORMATS["skops"][0]).read_bytes()
+    about = {"file": str(folder), "format": "skops", "sha256": hashlib.sha256(content).hexdigest(), "facts": {}}
+    return load(content, about, clone(estimator), allow)
+
+
 def _check_format(format: str | None, unfitted: Any) -> None:
     if format is None:
         return
@@ -180,7 +219,13 @@ def _write_saved_model(fitted: Any, folder: Path) -> Document:
 
 
 def _write_file(
-    content: bytes, format: str, fitted: Any, folder: Path, *, classes: Collection[str], allow: tuple[str, ...] = ()
+    content: bytes,
+    format: str,
+    fitted: Any,
+    folder: Path,
+    *,
+    classes: Collection[str] | None,
+    allow: tuple[str, ...] = (),
 ) -> Document:
     """Write the model as a worker has stored it, byte for byte, or as JSON; return what the manifest says of it."""
     more: Document = {}

@@ -22,6 +22,7 @@ from producer.models.parts import class_name, parts_of
 from tuning.encoded import SEARCHES
 from tuning.errors import StudyError, short
 from tuning.names import ALLOWED_PACKAGES
+from tuning.parameters import check_estimator
 
 # Set anew on each copy that an estimator makes of another.
 _SEEDS = frozenset({"random_state", "random_seed", "seed"})
@@ -43,12 +44,15 @@ _OTHER_METHODS: Mapping[str, frozenset[str]] = {
     "_fit_method": frozenset({"auto", "ball_tree", "brute", "kd_tree"}),
     "method": frozenset({"isotonic", "sigmoid", "temperature"}),
 }
+# What a `KerasModel` makes of its weights, and no file holds.
+_MADE_HERE = frozenset({"_model", "_earlier"})
 _REQUESTS = "sklearn.utils._metadata_requests."
 # What a search finds, and the parameters of its grid by class.
 _GRIDS = {name.rpartition(".")[2]: grid for name, grid in SEARCHES.items()}
 # Packages whose objects hold nothing but numbers.
 _LEAVES = frozenset({"builtins", "numpy", "pandas", "scipy"})
-_PLAIN = (type(None), bool, int, float, str, bytes, np.generic, np.random.RandomState, np.random.Generator, np.dtype)
+_WORDS = (type(None), bool, int, float, str, bytes, np.generic)
+_PLAIN = (*_WORDS, np.random.RandomState, np.random.Generator, np.dtype)
 
 Pairs = Sequence[tuple[Any, Any]]
 """Estimators of a model, and the study's own ones that they are."""
@@ -68,8 +72,9 @@ class Own:
         It and all inside it, in the grids of searches too.
     values : list
         What else they have for parameters.
-    classes : frozenset of str
-        Those that a fitted one may consist of, parts included.
+    classes : frozenset of str or None
+        Those that a fitted one may consist of, parts included; None where one is the operator's: what that makes for
+        itself nobody knows.
     """
 
     def __init__(self, unfitted: Any) -> None:
@@ -92,7 +97,8 @@ class Own:
         classes = {type(one) for one in self.estimators}
         self.parts = parts_of(classes)
         boosters = {class_name(found[1]) for found in map(_booster_of, classes) if found}
-        self.classes = self.parts | {class_name(cls) for cls in classes} | boosters
+        closed = all(package_of(one) in ALLOWED_PACKAGES for one in self.estimators)
+        self.classes = self.parts | {class_name(cls) for cls in classes} | boosters if closed else None
 
 
 def is_estimator(value: Any) -> bool:
@@ -181,7 +187,7 @@ def held(fitted: Any) -> Iterator[tuple[Any, str, Any]]:
         seen[id(found)] = found
         # Of the words and numbers in a list those alone that name methods: there may be millions.
         words = "method" in name
-        waiting.extend((holder, name, item) for item in items if words or not isinstance(item, (str, *_PLAIN)))
+        waiting.extend((holder, name, item) for item in items if words or not isinstance(item, _WORDS))
 
 
 def _check_place(holder: Any, name: str, value: Any) -> None:
@@ -192,18 +198,18 @@ def _check_place(holder: Any, name: str, value: Any) -> None:
         whose = _booster_of(type(holder))
         if not whose or (name, type(value)) != whose:
             raise _other(f"{type(holder).__name__}.{name} holds a {type(value).__name__}")
-    if package_of(holder) in ("sklearn", *_BOOSTING, "networks"):
-        there = getattr(type(holder), name, None)
-        hides = there is not None and not isinstance(there, bool) and name not in _params(holder)
-        if hides or name.startswith("__"):
-            raise _other(f"{type(holder).__name__}.{name} stands for what its class has under this name")
+    if package_of(holder) not in ALLOWED_PACKAGES:
+        return
+    there = getattr(type(holder), name, None)
+    hides = there is not None and not isinstance(there, bool) and name not in _params(holder)
+    if hides or name.startswith("__") or name in _MADE_HERE:
+        raise _other(f"{type(holder).__name__}.{name} stands for what its class has under this name")
     if "method" in name and isinstance(value, str) and name not in _params(holder):
         of_request = class_name(type(holder)).startswith(_REQUESTS)
         if not of_request and value not in _OTHER_METHODS.get(name, _RESPONSES):
             raise _other(f"{type(holder).__name__}.{name} is {short(value)}, and no method that answers")
 
 
-@functools.cache
 def _booster_of(cls: type) -> tuple[str, type] | None:
     """Return where an estimator of a class holds its booster, and of which class that is; None where it has none."""
     packages = {base.__module__.partition(".")[0] for base in cls.__mro__}
@@ -321,8 +327,11 @@ def _is_kernel(value: Any) -> bool:
 
 def _check_part(part: Any, own: Own) -> None:
     """Refuse an estimator that is not the study's, unless it is one that another makes for itself, with plain words."""
-    if class_name(type(part)) not in own.parts:
+    if own.classes is not None and class_name(type(part)) not in own.parts:
         raise _other(f"it has a {type(part).__name__} with other parameters than the study's")
+    if own.classes is None:
+        worded = {key: value for key, value in params_of(part).items() if isinstance(value, (str, bool, int))}
+        check_estimator({"__estimator__": class_name(type(part)), "params": worded}, "the stored model")
     for name, value in params_of(part).items():
         if not _is_plain(value, own):
             raise _other(f"it has a {type(part).__name__} with {name}={short(value)}, which the study has not")
@@ -333,7 +342,7 @@ def _is_plain(value: Any, own: Own) -> bool:
     if isinstance(value, (*_PLAIN, type, functools.partial)) or is_estimator(value) or _is_kernel(value):
         return True
     if isinstance(value, np.ndarray):
-        return value.dtype != object
+        return bool(value.dtype != object)
     if isinstance(value, (list, tuple)):
         return all(_is_plain(item, own) for item in value)
     return any(alike(value, one) for one in own.values)

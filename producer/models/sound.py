@@ -1,8 +1,7 @@
 """Numbers that compiled code takes for places in memory: each where it can be, as `fit` leaves it.
 
 scikit-learn looks at what users pass, and not at what it has found itself in ``fit``. So a model from a file is looked
-at here, by what its classes hand to C: nodes, labels, columns of sparse matrices, support vectors, centres. Search
-trees of neighbours are made anew from their points.
+at here, by what its classes hand to C: nodes, labels, columns of sparse matrices, support vectors, centres.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _MOST_THREADS = 4096
 
 
 def check_numbers(fitted: Any) -> None:
-    """Refuse a model whose numbers would lead compiled code out of it, and make its search trees anew.
+    """Refuse a model whose numbers would lead compiled code out of it.
 
     Parameters
     ----------
@@ -50,6 +49,8 @@ def _is_sound(holder: Any, name: str, part: Any) -> bool:
     if scipy.sparse.issparse(part):
         part.check_format(full_check=True)
         return True
+    if isinstance(part, (np.random.RandomState, np.random.Generator)):
+        return _draws_within(part)
     kind = type(part).__name__
     if type(part).__module__ == "sklearn.tree._tree":
         return name == "tree_" and trees.tree_is_sound(part, holder.n_features_in_)
@@ -61,6 +62,15 @@ def _is_sound(holder: Any, name: str, part: Any) -> bool:
         return True
     names = {base.__name__ for base in type(part).__mro__ if base.__module__.startswith("sklearn.")}
     return all(look(part) for one, (mark, look) in _LOOKS.items() if one in names and mark in vars(part))
+
+
+def _draws_within(generator: Any) -> bool:
+    """Say whether the place at which a generator goes on lies in its words."""
+    of_old = isinstance(generator, np.random.RandomState)
+    state = generator.get_state(legacy=False) if of_old else generator.bit_generator.state
+    if "buffer_pos" in state:
+        return 0 <= state["buffer_pos"] <= len(state["buffer"])
+    return 0 <= state["state"].get("pos", 0) <= len(state["state"].get("key", ()))
 
 
 def _within(numbers: Any, end: int) -> bool:
@@ -88,9 +98,11 @@ def _neighbours(one: Any) -> bool:
         several = classes if isinstance(classes, list) else [classes] * len(by_output)
         if classes is not None and not all(map(_within, by_output, map(len, several))):
             return False
-    if vars(one).get("_tree") is not None:
-        one._tree = type(one._tree)(points, one.leaf_size, metric=one.effective_metric_, **one.effective_metric_params_)
-    return True
+    tree = vars(one).get("_tree")
+    if tree is None:
+        return True
+    made = type(tree)(points, one.leaf_size, metric=one.effective_metric_, **one.effective_metric_params_)
+    return _grown_alike(tree, made)
 
 
 def _density(one: Any) -> bool:
@@ -98,10 +110,30 @@ def _density(one: Any) -> bool:
     points, weights = np.asarray(state[0]), state[-1]
     if points.ndim != 2 or points.shape[1] != one.n_features_in_:
         return False
-    params = one.metric_params or {}
     weighted = None if weights is None else np.asarray(weights)
-    one.tree_ = type(one.tree_)(points, metric=one.metric, leaf_size=one.leaf_size, sample_weight=weighted, **params)
-    return True
+    params = one.metric_params or {}
+    made = type(one.tree_)(points, metric=one.metric, leaf_size=one.leaf_size, sample_weight=weighted, **params)
+    return _grown_alike(one.tree_, made)
+
+
+def _grown_alike(tree: Any, made: Any) -> bool:
+    """Say whether a search tree is one of the points that another was made of.
+
+    Which points lie in a node may differ between machines, in ties for one; how many do, and of which nodes there are,
+    follows from their number.
+    """
+    (points, order, nodes, bounds, *told, metric, _), like = tree.__getstate__(), made.__getstate__()
+    names = ["idx_start", "idx_end", "is_leaf"]
+    return (
+        np.array_equal(points, like[0], equal_nan=True)
+        and np.array_equal(np.sort(order), np.arange(len(points)))
+        and np.shape(nodes) == np.shape(like[2])
+        and all(np.array_equal(nodes[name], like[2][name]) for name in names)
+        and np.shape(bounds) == np.shape(like[3])
+        and told[:3] == list(like[4:7])
+        and type(metric) is type(like[-2])
+        and repr(metric.__getstate__()) == repr(like[-2].__getstate__())
+    )
 
 
 # --------------------------------------------------------------------------- support vectors
@@ -146,7 +178,7 @@ def _support(one: Any) -> bool:
 
 def _centres(one: Any) -> bool:
     centres = one.cluster_centers_
-    return centres.ndim == 2 and centres.shape[1] == one.n_features_in_ and 0 < one._n_threads <= _MOST_THREADS
+    return np.shape(centres)[1:] == (one.n_features_in_,) and bool(0 < one._n_threads <= _MOST_THREADS)
 
 
 def _halves(one: Any) -> bool:

@@ -109,9 +109,9 @@ def _depth(splits: NDArray[np.bool_], left: Any, right: Any) -> int:
         return -1
     if not np.all(children > np.flatnonzero(splits)):
         return -1
-    parents = np.zeros(len(splits), dtype=np.int64)
-    parents[children] = np.flatnonzero(splits)
-    depth, level = 0, np.arange(len(splits))
-    while (level := np.unique(parents[level[level > 0]])).size:
+    sides = [np.asarray(side, dtype=np.int64) for side in (left, right)]
+    depth, level = 0, np.zeros(1, dtype=np.int64)
+    while (level := level[splits[level]]).size:
+        level = np.concatenate([side[level] for side in sides])
         depth += 1
     return depth

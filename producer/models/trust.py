@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
 import zipfile
 from collections.abc import Collection, Iterator
@@ -77,6 +78,9 @@ _PARTS = re.compile(
     """,
     re.ASCII | re.VERBOSE,
 )
+# Bytes that an array may seem to have whose numbers stand for several each.
+_MOST_REPEATED = 2**30
+_BOOSTERS = frozenset({"lightgbm.basic.Booster", "xgboost.core.Booster"})
 _FUNCTIONS = re.compile(
     r"sklearn\.(cluster\._kmeans\._kmeans_single_(lloyd|elkan)|utils\.validation\.check_array)", re.ASCII
 )
@@ -91,15 +95,16 @@ _NO_MODELS = frozenset(
 )
 
 
-def trusted_types(content: bytes, classes: Collection[str], allow: tuple[str, ...] = ()) -> list[str]:
+def trusted_types(content: bytes, classes: Collection[str] | None, allow: tuple[str, ...] = ()) -> list[str]:
     """Return what skops has to trust to read an archive, once every node of it was looked at.
 
     Parameters
     ----------
     content : bytes
         The archive.
-    classes : collection of str
-        The estimators that it may hold, and their boosters: `producer.models.shape.Own.classes`.
+    classes : collection of str or None
+        The estimators that it may hold, and their boosters: `producer.models.shape.Own.classes`. None are all of the
+        allowed packages.
     allow : tuple of str
         Further names of classes and functions (the setting ``WARREN_ALLOW``).
 
@@ -169,7 +174,7 @@ def _nodes(tree: Node) -> Iterator[Node]:
             waiting += [*found.children.values(), getattr(found, "cached", None)]
 
 
-def _is_harmless(node: Node, classes: Collection[str], allow: tuple[str, ...]) -> bool:
+def _is_harmless(node: Node, classes: Collection[str] | None, allow: tuple[str, ...]) -> bool:
     """Say whether making what a node stands for does nothing beside making it."""
     name, loader = _name(node), _loader(node)
     if loader in ("NdArrayNode", "SparseMatrixNode"):
@@ -187,7 +192,7 @@ def _is_harmless(node: Node, classes: Collection[str], allow: tuple[str, ...]) -
             return name in allow or _is_known_function(name)
         case "ObjectNode":
             known = name in allow or _is_part(name, classes)
-            return known and (node.class_name != "Booster" or name in allow or _is_sound_booster(node))
+            return known and (name not in _BOOSTERS or name in allow or _is_sound_booster(node))
         case "ConstructorFromReduceNode":
             return name in allow or _is_distribution(name) or (name == "numpy.ndarray" and _is_array_of_numbers(node))
     return False
@@ -240,12 +245,18 @@ def _is_array_of_numbers(node: Node) -> bool:
     if not isinstance(arguments, Node) or _loader(arguments) != "TupleNode":
         return False
     match arguments.children["content"]:
-        case [_, Node() as dtype, Node() as memory, _, _]:
+        case [Node() as shape, Node() as dtype, Node() as memory, _, _]:
             kind = json.loads(dtype.content) if _loader(dtype) == "JsonNode" else None
-            is_number = isinstance(kind, str) and re.fullmatch(r"[<>|=][biufc]\d{1,2}", kind, re.ASCII) is not None
+            if not isinstance(kind, str) or re.fullmatch(r"[<>|=][biufc]\d{1,2}", kind, re.ASCII) is None:
+                return False
             # Memory of objects would be read as addresses, and the other way round.
             in_file = _loader(memory) == "NdArrayNode" and getattr(memory, "type", None) == "numpy"
-            return is_number and in_file and _name(memory) == "numpy.ndarray"
+            if not in_file or _name(memory) != "numpy.ndarray" or _loader(shape) != "TupleNode":
+                return False
+            # A number may stand for many, but for no terabyte of them.
+            sides = [json.loads(side.content) for side in shape.children["content"]]
+            taken = len(memory.children["content"].getvalue())
+            return bool(math.prod(sides) * int(kind[2:]) <= max(taken, _MOST_REPEATED))
     return False
 
 
@@ -291,10 +302,19 @@ def _is_distribution(name: str) -> bool:
     return name.rpartition(".")[0] == "scipy.stats" and isinstance(_found(name), (rv_continuous, rv_discrete))
 
 
-def _is_part(name: str, classes: Collection[str]) -> bool:
+def _is_part(name: str, classes: Collection[str] | None) -> bool:
     """Say whether a class is one of the study's estimators, or holds the numbers of one."""
-    if name not in classes and not _PARTS.fullmatch(name):
+    if classes is not None and name not in classes and not _PARTS.fullmatch(name):
         return False
     found = _found(name)
     # Not what a module has only imported: a socket, a temporary folder.
-    return isinstance(found, type) and found.__module__ == name.rpartition(".")[0]
+    if not isinstance(found, type) or found.__module__ != name.rpartition(".")[0]:
+        return False
+    if classes is not None or _PARTS.fullmatch(name) or name in _BOOSTERS:
+        return True
+    kernel = found.__module__ == "sklearn.gaussian_process.kernels"
+    return (
+        name.partition(".")[0] in ALLOWED_PACKAGES
+        and hasattr(found, "get_params")
+        and (kernel or hasattr(found, "fit"))
+    )
