@@ -138,7 +138,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
         (folder / name).mkdir(parents=True)
     for parent in (folder, *folder.parents[:3]):
         parent.chmod(0o755)
-    with private_stack(workers=1, data_dir=folder) as up:
+    with private_stack(workers=1, data_dir=folder, signed=True) as up:
         yield up
 
 
@@ -232,8 +232,6 @@ def test_a_document_full_of_escape_sequences_is_text(
     for command, text in outputs.items():
         assert text, command
         assert steers(text) == "", f"{command}: {text!r}"
-        if not command.startswith(
-            ("a notebook", "results --csv")
-        ):  # both have lines of their own
+        if not command.startswith(("a notebook", "results --csv")):  # both have lines of their own
             assert not [line for line in text.split("\n") if line.startswith("warren: all is")], command
     assert "\\x1b]0;owned\\x07" in outputs["the command itself"], "it is shown, as text"
