@@ -58,7 +58,7 @@ diagnose() {
   echo "--- events"
   k get events --sort-by=.lastTimestamp | tail -n 60
   local name
-  for name in rabbitmq mongodb idle-first worker; do
+  for name in rabbitmq mongodb users idle-first worker; do
     echo "--- $name"
     k describe pods --selector="app.kubernetes.io/name=$name" | grep -E '^(Name:|Status:|Node:)|State:|Reason:|Exit Code:|Restart Count:|Message:'
     k logs --selector="app.kubernetes.io/name=$name" --tail=40 --prefix --all-containers
@@ -254,7 +254,7 @@ for what in deployment/worker deployment/idle-first; do
 done
 
 # Settings of the caller's own must not reach the study.
-unset AMQP_URL MONGO_URL
+unset AMQP_URL MONGO_URL WARREN_KEY
 PYTHONPATH="$root/tests/support${PYTHONPATH:+:$PYTHONPATH}" timeout --foreground $((3 * study_seconds)) "$python" -m cluster_e2e \
   --namespace "$namespace" --workers "${WORKERS:-10}" --deletions "${DELETIONS:-8}" --trees "${TREES:-140}" \
   --seconds "$study_seconds" --seed "${SEED:-$RANDOM}"

@@ -132,12 +132,14 @@ def connect(context: Context = None, namespace: Namespace = "tuning", json_: AsJ
 
     Example:
       warren cluster connect
-      export AMQP_URL=... MONGO_URL=...       # in another terminal, the two lines that it prints
+      export AMQP_URL=... MONGO_URL=... WARREN_KEY=...    # in another terminal, the lines that it prints
       warren submit study.yaml --wait
     """
     cluster = _open(context, namespace)
     with ended_by_signals(), on_interrupt("disconnected"), cluster.connect() as connection:
         urls = {"AMQP_URL": connection.amqp_url, "MONGO_URL": connection.mongo_url}
+        if connection.key:
+            urls["WARREN_KEY"] = connection.key
         if json_:
             print_json({name.lower(): url for name, url in urls.items()})
         else:

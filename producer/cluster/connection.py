@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import logging
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote
@@ -20,13 +21,15 @@ logger = logging.getLogger(__name__)
 
 BROKER, BROKER_PORT = "rabbitmq", 5672
 DATABASE, DATABASE_PORT = "mongodb", 27017
+# Secrets of whoever submits, and of the key that signs.
+_PRODUCER, _SIGNING = "producer", "signing"
 
 
 class Connection:
     """Broker and database of a cluster on ports of this machine; made by `Cluster.connect`.
 
-    While it lasts, ``AMQP_URL`` and ``MONGO_URL`` in ``os.environ`` name these ports, and afterwards
-    what they named before. It lasts until `close`, and not longer than this object.
+    While it lasts, ``AMQP_URL`` and ``MONGO_URL`` in ``os.environ`` name these ports and ``WARREN_KEY`` the cluster's
+    key, and afterwards what they named before. It lasts until `close`, and not longer than this object.
 
     Parameters
     ----------
@@ -35,7 +38,8 @@ class Connection:
 
     def __init__(self, api: Api) -> None:
         with contextlib.ExitStack() as undo:
-            secrets = {name: _credentials(api, name) for name in (BROKER, DATABASE)}
+            secrets = _users(api)
+            self._key = _key(api)
             forwarding = Forwarding(api, {BROKER: BROKER_PORT, DATABASE: DATABASE_PORT})
             forwarding.start()
             undo.callback(forwarding.close)
@@ -44,7 +48,7 @@ class Connection:
             query = "authSource=admin&directConnection=true"
             self._mongo_url = f"mongodb://{secrets[DATABASE]}@{HOST}:{forwarding.ports[DATABASE]}/tuning?{query}"
             self._where = f"namespace {api.namespace} of {api.where}"
-            undo.enter_context(named_servers(self._amqp_url, self._mongo_url))
+            undo.enter_context(named_servers(self._amqp_url, self._mongo_url, self._key))
             say = logger.warning
             self._lasting = Lasting(self, undo.pop_all(), say, "a connection that no variable holds any more ends")
 
@@ -57,6 +61,11 @@ class Connection:
     def mongo_url(self) -> str:
         """MongoDB's URL, password included."""
         return self._mongo_url
+
+    @property
+    def key(self) -> str | None:
+        """What studies of this cluster are signed with, as ``WARREN_KEY`` has it; None where nothing is."""
+        return self._key
 
     def close(self) -> None:
         """End the connection, and set the environment as it was. Harmless when it is over."""
@@ -74,20 +83,43 @@ class Connection:
         return f"<connected to {BROKER} and {DATABASE} in {self._where}: AMQP_URL and MONGO_URL are set>"
 
 
-def _credentials(api: Api, name: str) -> str:
-    """Return ``user:password`` of a Secret, fit for a URL."""
+def _users(api: Api) -> dict[str, str]:
+    """Return ``user:password`` for broker and database, fit for URLs: whoever submits has a user of its own in both."""
+    found = _read(api, _PRODUCER, [f"{server}_password" for server in (BROKER, DATABASE)])
+    if found is not None:
+        return {server: _joined(_PRODUCER, found[f"{server}_password"]) for server in (BROKER, DATABASE)}
+    # An installation from before there were any has an administrator of each.
+    users = {}
+    for server in (BROKER, DATABASE):
+        data = _read(api, server, ["username", "password"])
+        if data is None:
+            raise ClusterError(
+                f"no Secret {_PRODUCER} and no Secret {server} in namespace {api.namespace} of {api.where}: was Warren "
+                "deployed there? kubectl apply -k k8s/overlays/..."
+            )
+        users[server] = _joined(data["username"], data["password"])
+    return users
+
+
+def _key(api: Api) -> str | None:
+    """Return the cluster's key, or None where it has none: one in the environment is another one's then."""
+    data = _read(api, _SIGNING, [])
+    return data.get("key") or None if data else None
+
+
+def _read(api: Api, name: str, keys: Sequence[str]) -> dict[str, str] | None:
+    """Return what a Secret holds, these keys among it; None where there is no such Secret."""
     try:
         data = api.secret(name).get("data") or {}
     except RefusedError as exc:
         if not exc.missing:
             raise
-        raise RefusedError(
-            f"no Secret {name} in namespace {api.namespace} of {api.where}: was Warren deployed there? "
-            "kubectl apply -k k8s/overlays/...",
-            exc.status,
-        ) from exc
-    missing = [key for key in ("username", "password") if not data.get(key)]
+        return None
+    missing = [key for key in keys if not data.get(key)]
     if missing:
         raise ClusterError(f"Secret {name} in namespace {api.namespace} has no {' and no '.join(missing)}")
-    texts = [base64.b64decode(data[key]).decode() for key in ("username", "password")]
-    return ":".join(quote(text, safe="") for text in texts)
+    return {key: base64.b64decode(value or "").decode() for key, value in data.items()}
+
+
+def _joined(user: str, password: str) -> str:
+    return f"{quote(user, safe='')}:{quote(password, safe='')}"

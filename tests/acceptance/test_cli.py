@@ -206,6 +206,8 @@ def test_up_brings_servers_and_workers_and_takes_them_away_again(
         with monkeypatch.context() as patch:
             patch.setenv("AMQP_URL", place["amqp_url"])
             patch.setenv("MONGO_URL", place["mongo_url"])
+            assert place["warren_key"] == str(tmp_path / "kept" / "key")
+            patch.setenv("WARREN_KEY", place["warren_key"])
             ran = warren("submit", write_study(tmp_path, "kept"), "--wait")
             assert "COMPLETE, 40 of 40 trials" in ran.stdout
         children = psutil.Process(up.pid).children(recursive=True)

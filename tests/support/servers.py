@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
@@ -51,8 +51,12 @@ class Urls(NamedTuple):
 
 
 @contextmanager
-def private_stack(workers: int, data_dir: Path | None = None, at: Urls | None = None) -> Iterator[LocalStack]:
+def private_stack(
+    workers: int, data_dir: Path | None = None, at: Urls | None = None, *, signed: bool = False
+) -> Iterator[LocalStack]:
     """Bring up a stack that shares nothing, and leave the environment as it was: a test says which stack it uses.
+
+    Unless it is to be `signed`, it has no key: tests write studies and messages by hand, and use several stacks.
 
     With a folder that it keeps, a write is on the disk when it is acknowledged; without one, a database that is killed
     may lose the last of them. With URLs, it is workers alone, for the servers `at` these.
@@ -64,9 +68,13 @@ def private_stack(workers: int, data_dir: Path | None = None, at: Urls | None = 
         patch.setenv("WARREN_THREADS", "1")
         for name, url in zip(URLS, at or (), strict=False):
             patch.setenv(name, url)
-        with local_stack(workers=workers, data_dir=data_dir) as stack:
-            for name in URLS:
-                os.environ.pop(name)
+        with ExitStack() as undo:
+            with pytest.MonkeyPatch.context() as meanwhile:
+                if not signed:
+                    meanwhile.setattr("producer.stack.stack._key", lambda *_: None)
+                stack = undo.enter_context(local_stack(workers=workers, data_dir=data_dir))
+            for name in (*URLS, "WARREN_KEY"):
+                os.environ.pop(name, None)
             yield stack
 
 

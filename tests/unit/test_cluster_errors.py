@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from cluster_api import FakeCluster, now
 
 from producer import Cluster
-from producer.cluster import kubeconfig
+from producer.cluster import connection, kubeconfig
 from tuning.errors import ClusterError, WarrenError
 
 CALLS: dict[str, Callable[[Cluster], object]] = {
@@ -193,7 +194,27 @@ def test_a_broker_that_is_not_there_is_named(fake: FakeCluster) -> None:
     fake.get("secrets", "mongodb")["data"].pop("password")
     assert error_of(lambda: Cluster().connect()) == "Secret mongodb in namespace tuning has no password"
     fake.remove("secrets", "rabbitmq")
-    assert error_of(lambda: Cluster().connect()).startswith("no Secret rabbitmq in namespace tuning of cluster 'here'")
+    said = error_of(lambda: Cluster().connect())
+    assert said.startswith(
+        "no Secret producer and no Secret rabbitmq in namespace tuning of cluster 'here': was Warren"
+    )
+
+
+def test_whoever_submits_has_a_user_of_its_own_and_the_key(fake: FakeCluster) -> None:
+    def put(name: str, **values: str) -> None:
+        data = {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
+        fake.put("secrets", {"metadata": {"name": name}, "data": data})
+
+    api = Cluster()._api
+    assert connection._users(api) == {"rabbitmq": "warren:0123abcd", "mongodb": "warren:0123abcd"}
+    assert connection._key(api) is None
+    put("producer", rabbitmq_password="a/b", mongodb_password="c")
+    assert connection._users(api) == {"rabbitmq": "producer:a%2Fb", "mongodb": "producer:c"}
+    put("signing", key="")
+    assert connection._key(api) is None
+    fake.remove("secrets", "signing")
+    put("signing", key="new,old")
+    assert connection._key(api) == "new,old"
 
 
 def test_a_node_that_is_gone_with_its_pods_is_named(fake: FakeCluster) -> None:
