@@ -130,6 +130,14 @@ def test_a_worker_can_write_nowhere_but_in_tmp(project: Project) -> None:
     assert docker("exec", worker, "sh", "-c", tried).split() == ["/tmp"]
 
 
+def test_a_worker_s_container_shows_no_password_to_what_it_trains(project: Project) -> None:
+    (worker,) = project.containers("worker")
+    look = "for pid in 1 $(cat /proc/1/task/1/children); do cat /proc/$pid/environ; done; true"
+    shown = docker("exec", worker, "sh", "-c", look)
+    assert "PATH=" in shown, "process 1 can be read"
+    assert not [name for name, password in project.passwords.items() if password in shown]
+
+
 def test_a_worker_holds_no_tools_of_the_build(project: Project) -> None:
     (worker,) = project.containers("worker")
     tried = "for tool in pip gcc /tools/bin/pip /venv/bin/pip; do command -v $tool; done; ls /build; true"
