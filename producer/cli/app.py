@@ -15,6 +15,7 @@ from producer.cli import cluster, dashboard, export, machines, results, studies,
 from producer.cli.help import MARKUP, fill
 from producer.cli.output import INTERRUPTED, complain, say
 from tuning.errors import WarrenError
+from tuning.printable import one_line
 from tuning.streams import open_standard_streams
 
 # The exit status of a program whose reader went away, as shells have it: 128 + SIGPIPE.
@@ -46,6 +47,12 @@ app = typer.Typer(
     rich_markup_mode=MARKUP,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
+
+
+class _Plain(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the sentence alone, as text to a terminal."""
+        return one_line(record.getMessage())
 
 
 def _version(wanted: bool) -> None:
@@ -84,6 +91,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     open_standard_streams()
     # pika reports each lost connection as a stack of errors; what comes of it is said in one line.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
+    if logging.lastResort is not None:  # which writes what nobody has set logging up for, as here
+        logging.lastResort.setFormatter(_Plain())
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal without ± gets a question mark

@@ -24,6 +24,7 @@ from tuning.counts import no_counts
 from tuning.documents import OUTPUT_LINES, Document, end_of_output, now
 from tuning.errors import StudyError, TrialError
 from tuning.messages import Objective, check_objective
+from tuning.printable import one_line
 from tuning.seeds import seed_of
 from tuning.settings import Settings
 from tuning.signing import Keys
@@ -147,8 +148,8 @@ def _tell_versions(definition: Document, trial: Document) -> None:
     if here:
         logger.warning(
             "%s was trained with %s, and is read with %s: it may not load, or predict otherwise",
-            definition["name"],
-            there,
+            one_line(definition["name"]),
+            one_line(there),
             here,
         )
 

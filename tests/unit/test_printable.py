@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import unicodedata
 from typing import Any
 
 import pytest
 
+from producer.cli import main
 from producer.cli.output import Column, complain, heading, note, print_json, say, table
 from producer.progress import Progress
 from producer.results import _warn
@@ -58,6 +60,16 @@ def test_nothing_that_a_command_prints_steers(capsys: pytest.CaptureFixture[str]
     out, err = capsys.readouterr()
     assert is_plain(out + err)
     assert not [line for line in (out + err).split("\n") if line.startswith("warren: all")]
+
+
+def test_no_warning_of_a_command_steers(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging.root, "handlers", [])
+    assert main(["--version"]) == 0
+    logging.getLogger("producer.of.this.test").warning("study %s", FORGED)
+    err = capsys.readouterr().err
+    assert "\\x1b[2J" in err
+    assert is_plain(err)
+    assert err.count("\n") == 1
 
 
 def test_json_keeps_its_value_and_steers_nothing(capsys: pytest.CaptureFixture[str]) -> None:
