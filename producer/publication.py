@@ -196,8 +196,9 @@ def publish_missing(store: Store, settings: Settings, study_id: str, objective: 
             f"{exc}. All {missing:,} trials of study {study_id!r} are in the queue, and workers evaluate them; only a "
             "note of that is missing in the database: study.resume() or the same submit() makes it"
         ) from exc
-    with suppress(StoreError):  # they stay until the study is published anew, or ends
-        store.published.drop(study_id, before=generation)
+    if generation > 1:
+        with suppress(StoreError):  # they stay until the study is published anew, or ends
+            store.published.drop(study_id, before=generation)
     return missing
 
 

@@ -14,6 +14,7 @@ from xdist.scheduler import LoadFileScheduling
 
 from producer.stack import LocalStack
 from tuning.settings import Settings
+from tuning.signing import tell_unsigned
 from tuning.store import Store
 
 _SERVERS = pytest.StashKey[SharedServers]()
@@ -53,6 +54,12 @@ def pytest_configure() -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     if _SERVERS in config.stash:
         config.stash[_SERVERS].close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_key_was_told() -> None:
+    """Let what a process says once, that it has no key, be said: tests look at what else is logged."""
+    tell_unsigned()
 
 
 @pytest.fixture(scope="session")
