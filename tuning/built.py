@@ -33,13 +33,13 @@ def check_built(estimator: Any, allow: Collection[str]) -> None:
     InputError
         Names the class, or the parameter, its value and the way out.
     """
-    seen: set[int] = set()
+    seen: dict[int, Any] = {}  # by identity, and alive: no other takes its place
     waiting = [estimator]
     while waiting:
         value = waiting.pop()
         if id(value) in seen:
             continue
-        seen.add(id(value))
+        seen[id(value)] = value
         if hasattr(value, "get_params") and not isinstance(value, type):
             cls: type = type(value)
             dotted_name(cls, allow)

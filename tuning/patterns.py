@@ -24,8 +24,9 @@ Letters: TypeAlias = frozenset[int]
 
 LONGEST = 1000
 """Characters of a pattern."""
-# Repetitions in a row that may take each other's letters: each is a factor of the length of a text.
-_MOST_IN_A_ROW = 2
+# Choices in a row that may take each other's letters: of repetitions each is a factor of the length of a text, of
+# others each is a factor of two. Two of the first and a few of the second, or some more of the second, and no more.
+_A_LOOP, _HEAVIEST = 4, 11
 _WORD, _DIGIT, _SPACE, _OTHER = range(128, 132)
 _ALL = frozenset(range(132))
 _CATEGORIES = {
@@ -48,22 +49,28 @@ class _Piece(NamedTuple):
         What its letters may be; nothing for what has no width.
     optional : bool
         It may take no letter.
+    first : frozenset of int
+        What it may begin with.
     choices : int
         Places in it that leave a choice; two and more for one where a text can be read in two ways.
-    varies : bool
-        It is a repetition without a fixed number.
+    weight : int
+        What its own choice, if any, counts among others in a row.
+    loops : bool
+        It is a repetition.
     ways : tuple of tuple of _Piece
         What it is made of: alternatives of pieces after one another.
     """
 
     letters: Letters
     optional: bool
+    first: Letters
     choices: int = 0
-    varies: bool = False
+    weight: int = 0
+    loops: bool = False
     ways: tuple[tuple[_Piece, ...], ...] = ()
 
 
-# Letters that repetitions in a row have in common, and how many they are.
+# Letters that choices in a row have in common, and what they weigh together.
 _Rows: TypeAlias = frozenset[tuple[Letters, int]]
 
 
@@ -99,9 +106,11 @@ def problem_of_pattern(pattern: str) -> str | None:
 def _sequence(items: Iterable[Any], either_case: bool) -> _Piece:
     """Return what pieces after one another make together."""
     pieces = tuple(_piece(operator, argument, either_case) for operator, argument in items)
+    needed = next((position for position, piece in enumerate(pieces) if not piece.optional), len(pieces))
     return _Piece(
         _union(pieces),
-        all(piece.optional for piece in pieces),
+        needed == len(pieces),
+        frozenset[int]().union(*(piece.first for piece in pieces[: needed + 1])),
         sum(piece.choices for piece in pieces),
         ways=(pieces,),
     )
@@ -112,27 +121,26 @@ def _union(pieces: Iterable[_Piece]) -> Letters:
 
 
 def _rows_after(piece: _Piece, rows: _Rows) -> _Rows:
-    """Return the rows of repetitions that may still take each other's letters behind a piece.
+    """Return the rows of choices that may still take each other's letters behind a piece.
 
     Raises
     ------
     _EndlessError
         One has too many.
     """
-    going_on = frozenset(row for row in rows if piece.optional or row[0] & piece.letters)
-    if piece.varies:
-        longer = {(shared & piece.letters, count + 1) for shared, count in rows if shared & piece.letters}
-        if any(count > _MOST_IN_A_ROW for _, count in longer):
-            raise _EndlessError(
-                f"has more than {_MOST_IN_A_ROW} repetitions in a row that may take each other's letters, and may take "
-                "for ever"
-            )
-        return going_on | longer | {(piece.letters, 1)}
-    if not piece.ways:
-        return going_on
-    return frozenset[tuple[Letters, int]]().union(
-        *(functools.reduce(lambda found, one: _rows_after(one, found), way, rows) for way in piece.ways)
-    )
+    found = frozenset(row for row in rows if piece.optional or row[0] & piece.letters)
+    if piece.ways and not piece.loops:
+        within = (functools.reduce(lambda rows, one: _rows_after(one, rows), way, rows) for way in piece.ways)
+        found = frozenset[tuple[Letters, int]]().union(*within, found if piece.optional else ())
+    if not piece.weight:
+        return found
+    letters = piece.letters or _ALL  # what takes no letter stands between any
+    longer = {(shared & letters, weight + piece.weight) for shared, weight in rows if shared & letters}
+    if any(weight > _HEAVIEST for _, weight in longer):
+        raise _EndlessError(
+            "has too many repetitions or choices in a row that may take each other's letters, and may take for ever"
+        )
+    return found | longer | {(letters, piece.weight)}
 
 
 def _piece(operator: Any, argument: Any, either_case: bool) -> _Piece:
@@ -149,38 +157,45 @@ def _piece(operator: Any, argument: Any, either_case: bool) -> _Piece:
     if operator in _LOOKS:
         inside = _sequence(argument[1], either_case)
         _rows_after(inside, frozenset())
-        return _Piece(frozenset(), optional=True, choices=inside.choices)
+        return _Piece(frozenset(), True, frozenset(), inside.choices)
     if operator is _constants.AT:
-        return _Piece(frozenset(), optional=True)
+        return _Piece(frozenset(), True, frozenset())
     if operator in (_constants.GROUPREF, _constants.GROUPREF_EXISTS):
-        return _Piece(_ALL, optional=True, choices=_TWO_WAYS)  # nobody knows before it is matched
-    return _Piece(_letters(operator, argument, either_case), optional=False)
+        return _Piece(_ALL, True, _ALL, _TWO_WAYS)  # nobody knows before it is matched
+    letters = _letters(operator, argument, either_case)
+    return _Piece(letters, False, letters)
 
 
 def _branch(ways: Sequence[_Piece]) -> _Piece:
-    """Return what alternatives make: no choice where their letters tell one from the others."""
-    apart = all(not one.letters & other.letters for i, one in enumerate(ways) for other in ways[:i])
+    """Return what alternatives make: no choice where the first letter tells one from the others."""
+    apart = all(not one.first & other.first for i, one in enumerate(ways) for other in ways[:i])
     empty = sum(way.optional for way in ways)
     own = _TWO_WAYS if not apart or empty > 1 else empty
-    return _Piece(_union(ways), bool(empty), max(way.choices for way in ways) + own, ways=tuple((way,) for way in ways))
+    return _Piece(
+        _union(ways),
+        bool(empty),
+        frozenset[int]().union(*(way.first for way in ways)),
+        max(way.choices for way in ways) + own,
+        own,
+        ways=tuple((way,) for way in ways),
+    )
 
 
 def _loop(least: int, most: int, body: Any, either_case: bool) -> _Piece:
     inside = _sequence(body, either_case)
+    optional = inside.optional or least == 0
     if most <= 1:
-        return inside._replace(optional=inside.optional or least == 0, choices=inside.choices + (least < most))
+        choice = int(least < most)
+        return inside._replace(optional=optional, choices=inside.choices + choice, weight=choice)
     if inside.choices > 1 or (inside.choices == 1 and not _delimited(body, either_case)):
         raise _EndlessError(
             "repeats what leaves a choice, as in (a+)+ or (a|aa)*, and may take for ever; let each turn begin with a "
             "letter that nothing else in it may be, or repeat less"
         )
     varies = least != most
+    weight = _A_LOOP if varies or inside.choices else 0
     return _Piece(
-        inside.letters,
-        inside.optional or least == 0,
-        inside.choices + varies,
-        varies=varies or inside.choices > 0,
-        ways=inside.ways,
+        inside.letters, optional, inside.first, inside.choices + varies, weight, loops=weight > 0, ways=inside.ways
     )
 
 
