@@ -30,7 +30,7 @@ _SEEDS = frozenset({"random_state", "random_seed", "seed"})
 _SET_BY_WORKERS = THREADS | {
     *("logging_level", "allow_writing_files", "verbosity"),
     *("device", "device_type", "task_type", "tree_method", "devices", "gpu_device_id", "num_gpu"),
-    "objective",  # which XGBoost chooses by the labels
+    *("objective", "loss_function"),  # which XGBoost and CatBoost choose
 }
 # Which `fit` of scikit-learn changes, though none should.
 _CHANGED = frozenset({("SpectralEmbedding", "affinity")})

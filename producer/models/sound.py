@@ -68,9 +68,11 @@ def _draws_within(generator: Any) -> bool:
     """Say whether the place at which a generator goes on lies in its words."""
     of_old = isinstance(generator, np.random.RandomState)
     state = generator.get_state(legacy=False) if of_old else generator.bit_generator.state
+    inside = state["state"]
+    words, place = inside.get("key", ()), inside.get("pos", 0)
     if "buffer_pos" in state:
-        return 0 <= state["buffer_pos"] <= len(state["buffer"])
-    return 0 <= state["state"].get("pos", 0) <= len(state["state"].get("key", ()))
+        words, place = state["buffer"], state["buffer_pos"]
+    return 0 <= int(place) <= len(words)
 
 
 def _within(numbers: Any, end: int) -> bool:
