@@ -88,7 +88,7 @@ class Exporter:
             return {"model": said, "library": library, "versions": {"python": "3.11.0"}}
 
         self.monkeypatch.setattr(module, "trained", trained)
-        self.monkeypatch.setattr(module, "read_dataset", lambda _: Dataset(X=data))
+        self.monkeypatch.setattr(module, "read_dataset", lambda *_: Dataset(X=data))
         study = {"name": "Breast", "objective": OBJECTIVE.model_dump()}
         store: Any = SimpleNamespace(
             study=lambda *_: study,
