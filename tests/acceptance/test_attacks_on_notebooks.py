@@ -146,9 +146,14 @@ def test_a_study_that_was_changed_makes_no_estimator_that_writes(changed: Store,
     ]
     for number, space in enumerate(spaces):
         changed.update_study(study.id, {"$set": {"space": [space]}})
-        said = notebook(study, tmp_path / f"home-{number}")
-        assert all("InputError" in said[position] for position in (0, 2, 3)), said
-        assert list((tmp_path / f"home-{number}").iterdir()) == []
+        shown = {name: f"{values[0]}" if name in {"ridge", "steps"} else values[0] for name, values in space.items()}
+        for params, problem in ((None, "NoResultError"), (shown, "InputError")):
+            if params:
+                changed.trials._collection.update_many({"study_id": study.id}, {"$set": {"params": params}})
+            home = tmp_path / f"home-{number}-{problem}"
+            said = notebook(study, home)
+            assert all(problem in said[position] for position in (0, 2, 3)), said
+            assert list(home.iterdir()) == []
     assert not (tmp_path / "train").exists()
 
 

@@ -132,7 +132,7 @@ def test_a_kernel_with_a_live_card_ends_at_once(kernel: Kernel) -> None:
 
 def test_an_interrupt_ends_the_waiting_and_says_how_to_come_back(kernel: Kernel, start_worker: StartWorker) -> None:
     start_worker()
-    study_id = kernel.run(BEGIN.format(seconds=0.5, trials=6)).strip()
+    *_, study_id = kernel.run(BEGIN.format(seconds=0.5, trials=6)).split()
     kernel.send("study.wait()")
     kernel.hear_until(lambda: kernel.widgets, 30)
     kernel.interrupt()
