@@ -1,4 +1,4 @@
-"""``make fuzz``: many mutated messages, through the decoder and through a worker; and trees, through the builder."""
+"""``make fuzz``: mutated messages, through the decoder and through a worker; trees, through the builder; patterns."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 import time
 from collections import Counter
 
-from fuzz import building, decoder, live
+from fuzz import building, decoder, live, patterns
 
 
 def _say(line: str) -> None:
@@ -30,6 +30,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--messages", type=int, default=100_000, help="through the decoder")
     parser.add_argument("--trees", type=int, default=100_000, help="of estimators, through decoder and builder")
+    parser.add_argument("--patterns", type=int, default=100_000, help="regular expressions, and texts for them")
     parser.add_argument("--live", type=int, default=10_000, help="through a worker")
     parser.add_argument("--seed", type=int, default=time.time_ns() // 10**6 % 10**9, help="of the first message")
     arguments = parser.parse_args()
@@ -41,6 +42,10 @@ def main() -> int:
         began = time.monotonic()
         _report("builder", building.run(arguments.trees, arguments.seed), time.monotonic() - began)
         _say("nothing was opened, started, imported or compiled, and nothing that reaches further was built")
+    if arguments.patterns:
+        began = time.monotonic()
+        _report("patterns", patterns.run(arguments.patterns, arguments.seed), time.monotonic() - began)
+        _say("all that were let through ended")
     if arguments.live:
         began = time.monotonic()
         found, _ = live.run(arguments.live, arguments.seed, _say)

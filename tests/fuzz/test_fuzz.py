@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fuzz import building, decoder
+from fuzz import building, decoder, patterns
 from fuzz.audit import AuditError, watched
 from fuzz.mutations import CORPUS, mutated
 from tuning.messages import decode_chunk
@@ -44,6 +44,12 @@ def test_trees_that_are_built_reach_nothing() -> None:
     found = building.run(300, seed=0)
     assert 0.1 < found[decoder.ACCEPTED] / found.total() < 0.6
     assert any(reason.startswith(building.REFUSED) for reason in found)
+
+
+def test_patterns_that_are_drawn_end_or_are_refused() -> None:
+    found = patterns.run(3000, seed=0)
+    assert 0.2 < found[decoder.ACCEPTED] / found.total() < 0.9
+    assert len(found) > 3, "different reasons"
 
 
 def test_what_no_building_does_is_heard() -> None:

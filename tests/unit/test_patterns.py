@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import string
 import time
 from random import Random
 
@@ -27,6 +28,9 @@ GOOD = [
         "|".join("abcdefgh"),
     ),
     *("|".join(f"column {number}" for number in range(60)), r"(?:Mr|Mrs|Ms|Dr)\.? [A-Z]\w+"),
+    *(r"(?:(?!foo|bar).)*x", r"[\w.+-]+@[\w-]+\.[\w.-]+", r"(?=.*\d)(?=.*[a-z])\S{8,}", "^[^_]+_[^_]+_[^_]+_[^_]+$"),
+    *(r"-?\d*\.?\d+(?:[eE][-+]?\d+)?", r"(['\"]).*?\1", r"\d{1,2}[-/]?\d{1,2}[-/]?\d{2,4}", r"\w+\W+\w+\W+\w+"),
+    *("|".join(f".*part {number}.*" for number in range(50)), "|".join(f"x{number}" for number in range(200))),
     *(r"(?:(?:foo|bar)_)*x", "(a|ab)*c", r"(\d{4}-?)+", ""),
 ]
 BAD = [
@@ -45,6 +49,34 @@ BAD = [
     ),
     *(r".*.*.*=.*", "a*a*a*b", r"[a-z]*[a-f]*[0-9]*[a-c]*!", r"(?=.*.*.*x)", "a+a?a+a?a+b", r"(?:-a*)*[-a]*a*b"),
 ]
+
+# Ways to read a text that multiply though no letter is taken, that looks read over again, or of blocks in a row.
+NO_LETTER = [
+    *(r"(?:(?:(?=a))*?\w)*c", "(?:a(?:(?=a)){0,2})*c", "(?:a(?:(?:))+)*c", "(?:(?:a){2}(?:(?=a)){0,2})+c"),
+    *(r"(?:(?:(?:\b){900}){900}){10}", r"(?:\b){4000000000}x", "(?:^){100000000}a", "(?:a(?:(?=a))?)*c", "(?:a*){2}"),
+]
+LOOKS = [
+    "(?=.*(?=.*(?=.*(?=.*x))))",
+    "(?:(?=(?:(?=.{99}).){99}).){99}",
+    "(?:(?!a{9}).)*",
+    r".*.*(?<=a(?=.*.*x))",
+    r"(x)?(?(1)y|(a+)+b)",
+]
+BLOCKS = [
+    "[ab]*[bc]*[cd]*[de]*[ef]*[fg]*!",
+    "a*a*x" * 8 + "!",
+    "a*(?:ac|c)-" * 30 + "!",
+    "(?:-a*(?:ac|c))*!",
+    "(?:a[bc]|[ab]b)-" * 30 + "!",
+    "a*[ab]b*-" * 30 + "!",
+    "a*b?[ac]b*c*-" * 20 + "!",
+    ("(?:" + "|" * 200 + ")") * 4 + "!",
+]
+CASES = [
+    *(r"(?a)(?:\W\W|é)*x", r"(?:(?a:\W\W)|é)*x", r"(?a)(?:(?u:[^\W][^\W])|é)*x", r"(?a)(?:\S\S|\x1c)*x"),
+    *(r"(?i)(?:[^k][^k]|[^a-z0-9_\W\d])*x", "(?i)(?:[^éb][^éb]|a)*x", "(?i)(?:[\u017e-\u0180]{2}|s)*x"),
+]
+BAD += NO_LETTER + LOOKS + BLOCKS + CASES
 
 
 @pytest.mark.parametrize("pattern", GOOD)
@@ -71,9 +103,24 @@ def test_what_is_no_pattern_is_left_to_who_compiles_it() -> None:
 def test_a_pattern_is_judged_at_once_however_it_is_made() -> None:
     began = time.monotonic()
     assert problem_of_pattern("a" * (LONGEST + 1)) == "has 1,001 characters, and 1,000 are enough"
-    for made in ("(" * 490 + "a" + ")" * 490, "ab?" * 300, "(?:a|b|c)*x?" * 80, "|".join(["a*b"] * 200), "a{9}" * 250):
+    assert problem_of_pattern("(" * 490 + "a" + ")" * 490) == "has 490 opening parentheses, and 100 are enough"
+    levels = "(?:a*b){2}"
+    for letter in string.digits + string.ascii_uppercase + string.ascii_lowercase[2:]:
+        levels = f"(?:{levels}{letter}){{2}}"
+    for made in (
+        levels,
+        *("(" * 100 + "a" + ")" * 100, "(?:" * 100 + "ab" + "){2}" * 100, "(?:(?:a|b" * 48 + ")c)" * 48),
+        *("ab?" * 300, "(?:a|b|c)*x?" * 80, "|".join(["a*b"] * 200), "a{9}" * 250, "(?i)" + "[\x01-\U0010ffff]" * 190),
+        "".join(f"[{string.ascii_letters.replace(letter, '')}]?" for letter in string.ascii_letters[:18]),
+        "".join(f"{letter}?" for letter in string.ascii_letters + string.digits),
+        "(?:" + "|".join(f"{letter}?!" for letter in string.ascii_letters) + ")" + "x?y*" * 100,
+    ):
         problem_of_pattern(made)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 5
+
+
+def test_selectors_hear_how_to_say_parts_of_a_name() -> None:
+    assert r"as [^_]+_ does and \w+_ does not" in str(problem_of_pattern(r"^\w+_\w+_\w+_\w+$"))
 
 
 def _drawn(random: Random, depth: int) -> str:
