@@ -101,8 +101,8 @@ REFUSED: Mapping[str, Mapping[str, Rule]] = {
         },
         "token_pattern": Rule(
             reaches="may take for ever, however short a text is",
-            instead="repeat nothing that leaves a choice, as (a+)+ does, nor more than two things in a row that may "
-            "take each other's letters",
+            instead="repeat nothing that leaves a choice, as (a+)+ does, or takes no letter, nor more than two things "
+            "that may take each other's letters",
             fits=lambda value: isinstance(value, str) and problem_of_pattern(value) is None,
         ),
         **_rules("stack_method chain_method", _METHOD),
