@@ -7,7 +7,8 @@ https://xgboost.readthedocs.io/en/stable/tutorials/saving_model.html, and LightG
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,37 @@ from producer.models.ubjson import read_ubjson
 
 # Categories that XGBoost takes.
 _MOST_CATEGORIES = 2**24
-# Bits of LightGBM's word on how a node decides.
-_BY_CATEGORY = 1
+# LightGBM's word on how a node decides: its bit for categories, and the end of such words.
+_BY_CATEGORY, _DECISIONS = 1, 2**4
 _COUNTS = ("num_class", "num_feature", "num_target")
+
+# What LightGBM writes behind the names of a model's fields, and of a tree's. Python would take more for a number.
+_COUNT, _WHOLES, _REALS = "=[0-9]+", "=[0-9 -]*", "=[0-9.einfa +-]*"
+_REAL = r"-?(?:[0-9]+(?:\.[0-9]+)?(?:e[+-][0-9]+)?|inf|nan)"
+_RANGE = rf"(?:none|\[{_REAL}:{_REAL}\]|-?[0-9]+(?::-?[0-9]+)*)"
+_HEAD = {
+    "version": "=v4",
+    **dict.fromkeys(("num_class", "num_tree_per_iteration", "label_index", "max_feature_idx"), _COUNT),
+    "objective": f"=[a-z0-9_]+(?: [a-z_]+(?::{_REAL})?)*",
+    "average_output": "",
+    "feature_names": "=.+",
+    "feature_infos": f"={_RANGE}(?: {_RANGE})*",
+    **dict.fromkeys(("monotone_constraints", "tree_sizes"), _WHOLES),
+}
+_OF_NODES = {
+    **dict.fromkeys(("split_feature", "decision_type", "left_child", "right_child", "internal_count"), _WHOLES),
+    **dict.fromkeys(("split_gain", "threshold", "internal_value", "internal_weight"), _REALS),
+}
+_OF_LEAVES = {"leaf_value": _REALS, "leaf_weight": _REALS, "leaf_count": _WHOLES}
+_TREE = {
+    **dict.fromkeys(("num_leaves", "num_cat"), _COUNT),
+    "is_linear": "=[01]",
+    "shrinkage": f"={_REAL}",
+    **_OF_NODES,
+    **_OF_LEAVES,
+    **dict.fromkeys(("cat_boundaries", "cat_threshold", "num_features", "leaf_features"), _WHOLES),
+    **dict.fromkeys(("leaf_const", "leaf_coeff"), _REALS),
+}
 
 
 def xgboost_is_sound(content: bytes) -> bool:
@@ -122,41 +151,72 @@ def lightgbm_is_sound(text: str) -> bool:
     Raises
     ------
     LookupError, TypeError, ValueError
-        It lacks what every model has.
+        It is not written as LightGBM writes it.
     """
-    [about, *trees] = _sections(text)
+    about, trees = _parts_of_lightgbm(text)
     features, outputs = int(about["max_feature_idx"]) + 1, int(about["num_tree_per_iteration"])
     return (
         int(about["num_class"]) == outputs >= 1
+        and all(int(told) == outputs for told in re.findall(r" num_class:(\d+)", about.get("objective", "")))
         and len(about["feature_infos"].split()) == features == len(about["feature_names"].split(" "))
-        and len(trees) % outputs == 0
+        and len(trees) % outputs == 0 < len(trees)
         and all(_tree_of_lightgbm(tree, features) for tree in trees)
     )
 
 
-def _sections(text: str) -> Iterator[Mapping[str, str]]:
-    """Yield what a model says of itself, and of each tree."""
+def _parts_of_lightgbm(text: str) -> tuple[Mapping[str, str], Sequence[Mapping[str, str]]]:
+    """Return what a model says of itself, and of each tree.
+
+    LightGBM's own reader skips what it does not expect, and may so find other numbers than this one. So each line has
+    to be one that LightGBM writes.
+    """
+    written, end, remarks = text.partition("\nend of trees\n")
+    start, *parts = written.split("\nTree=")
+    kind, *about, blank = start.split("\n")
+    if not end or kind != "tree" or blank or "\r" in text or "\0" in text:
+        raise ValueError("the text is not laid out as LightGBM does")
+    head, trees = _fields(about, _HEAD), []
+    for number, part in enumerate(parts):
+        index, *lines = part.split("\n")
+        if index != str(number) or lines[-2:] != ["", ""]:
+            raise ValueError(f"tree {number} is not laid out as LightGBM does")
+        trees.append(_fields(lines[:-2], _TREE))
+    # LightGBM leaps from tree to tree by these.
+    if _listed(head["tree_sizes"]).tolist() != [len(f"\nTree={part}") for part in parts]:
+        raise ValueError(f"the trees are of other sizes than {head['tree_sizes'][:100]}")
+    parameters = remarks.partition("\nparameters:\n")[2].partition("\nend of parameters\n")[0]
+    for line in parameters.split("\n"):
+        if line and not re.fullmatch(r"\[[a-z0-9_]+: .*\]", line):
+            raise ValueError(f"{line[:100]!r} is no parameter as LightGBM writes it")
+    return head, trees
+
+
+def _fields(lines: Sequence[str], formats: Mapping[str, str]) -> Mapping[str, str]:
     found: dict[str, str] = {}
-    for line in text.splitlines():
-        if line == "end of trees":
-            break
-        name, _, value = line.partition("=")
-        if name == "Tree":
-            yield found
-            found = {}
-        found[name] = value
-    yield found
+    for line in lines:
+        name = line.partition("=")[0]
+        if name in found or not re.fullmatch(formats[name], line[len(name) :]):
+            raise ValueError(f"{line[:100]!r} is no line as LightGBM writes it, or the second of its name")
+        found[name] = line[len(name) + 1 :]
+    return found
 
 
 def _tree_of_lightgbm(tree: Mapping[str, str], features: int) -> bool:
-    leaves = int(tree["num_leaves"])
-    if leaves < 2:
-        return leaves == 1
+    leaves, sets, linear = int(tree["num_leaves"]), int(tree["num_cat"]), tree["is_linear"] == "1"
+    lengths = {"leaf_value": leaves}
+    if linear:
+        lengths |= {"leaf_const": leaves, "num_features": leaves}
+    if leaves > 1:
+        lengths |= dict.fromkeys(_OF_NODES, leaves - 1) | dict.fromkeys(_OF_LEAVES, leaves)
+    if leaves < 1 or any(len(tree[name].split()) != length for name, length in lengths.items()):
+        return False
+    if linear and not _leaves_are_linear(tree, features):
+        return False
+    if leaves == 1:
+        return not sets
     left, right, asked, decisions = (
         _listed(tree[name]) for name in ("left_child", "right_child", "split_feature", "decision_type")
     )
-    if not len(left) == len(right) == len(asked) == len(decisions) == leaves - 1 == len(tree["leaf_value"].split()) - 1:
-        return False
     # A negative number is a leaf's, counted from -1 on.
     children = np.concatenate([left, right])
     ended = np.sort(~children[children < 0])
@@ -165,20 +225,32 @@ def _tree_of_lightgbm(tree: Mapping[str, str], features: int) -> bool:
     if not np.array_equal(ended, np.arange(leaves)) or not np.array_equal(np.sort(inside), np.arange(1, leaves - 1)):
         return False
     by_category = (decisions & _BY_CATEGORY) != 0
-    ends = _listed(tree.get("cat_boundaries", "0"))
-    sets = np.array(tree["threshold"].split(), dtype=np.float64)[by_category]
-    linear = _listed(tree.get("leaf_features", ""))
-    counts = _listed(tree.get("num_features", ""))
     return (
         bool(np.all(inside > parents))
         and _within(asked, features)
-        and _within(sets, len(ends) - 1)
+        and _within(decisions, _DECISIONS)
+        and _within(np.array(tree["threshold"].split())[by_category].astype(np.int64), sets)
+        and (not sets or _sets_lie_in_line(tree, sets))
+    )
+
+
+def _sets_lie_in_line(tree: Mapping[str, str], sets: int) -> bool:
+    """Say whether the words of as many sets of categories lie one behind the other."""
+    ends = _listed(tree["cat_boundaries"])
+    return (
+        len(ends) == sets + 1
         and ends[0] == 0
         and bool(np.all(np.diff(ends) >= 0))
-        and ends[-1] == len(_listed(tree.get("cat_threshold", "")))
-        and _within(linear, features)
-        and int(counts.sum()) == len(linear)
-        and len(counts) in (0, leaves)
+        and ends[-1] == len(tree["cat_threshold"].split())
+    )
+
+
+def _leaves_are_linear(tree: Mapping[str, str], features: int) -> bool:
+    asked, counts = _listed(tree["leaf_features"]), _listed(tree["num_features"])
+    return (
+        _within(asked, features)
+        and _within(counts, len(asked) + 1)
+        and int(counts.sum()) == len(asked) == len(tree["leaf_coeff"].split())
     )
 
 

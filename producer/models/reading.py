@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sklearn.exceptions import InconsistentVersionWarning
 
 from producer.models.boosters import lightgbm_is_sound, xgboost_is_sound
@@ -18,8 +19,8 @@ from producer.models.trust import trusted_types, unreadable
 from tuning.documents import Document
 from tuning.errors import InputError, StudyError, WarrenError
 
-# Bytes of a label as NumPy holds it: 4 a character.
-_LONGEST_LABEL = 2**20
+# Bytes of all labels as NumPy holds them, each as long as the longest: 4 a character.
+_MOST_OF_LABELS = 2**26
 
 
 def load(content: bytes, model: Document, unfitted: Any, allow: Iterable[str] = ()) -> Any:
@@ -108,10 +109,7 @@ def _lightgbm(content: bytes, facts: Document, unfitted: Any) -> Any:
     unfitted._best_score = defaultdict(OrderedDict)
     unfitted._other_params = getattr(unfitted, "_other_params", {})
     if facts["classes"] is not None:
-        dtype = np.dtype(facts["classes"]["dtype"])
-        if dtype.kind not in "biufUO" or dtype.itemsize > _LONGEST_LABEL:
-            raise StudyError(f"the stored model has labels of type {dtype}, and none is trained with such")
-        classes = np.array(facts["classes"]["values"], dtype=dtype)
+        classes = _labels(np.dtype(facts["classes"]["dtype"]), facts["classes"]["values"])
         unfitted._classes, unfitted._n_classes = classes, len(classes)
         unfitted._le = LabelEncoder().fit(classes)
         unfitted._class_map = dict(zip(classes, unfitted._le.transform(classes), strict=True))
@@ -120,6 +118,14 @@ def _lightgbm(content: bytes, facts: Document, unfitted: Any) -> Any:
             unfitted._class_weight = {unfitted._class_map[one]: value for one, value in unfitted.class_weight.items()}
     unfitted.fitted_ = True
     return unfitted
+
+
+def _labels(dtype: np.dtype[Any], values: list[Any]) -> NDArray[Any]:
+    # A type of text without a length would grow to the longest one, and a list inside the list makes more of them.
+    fits = 0 < dtype.itemsize * len(values) <= _MOST_OF_LABELS
+    if dtype.kind not in "biufUO" or not fits or not all(isinstance(one, (str, int, float)) for one in values):
+        raise StudyError(f"the stored model has {len(values)} labels of type {dtype}, and none is trained with such")
+    return np.array(values, dtype=dtype)
 
 
 def _skops(content: bytes, unfitted: Any, allow: tuple[str, ...]) -> Any:
