@@ -81,8 +81,10 @@ class OwnTrials:
 
     def others(self) -> list[Any]:
         """Return the ids of the documents that lie among its own and are not."""
-        needed = self.expected.result
-        return [one["_id"] for one in self._trials.of(self._id) if self.expected.problem(one, needed) is not None]
+        # By what makes them a study's, and no more: a field of a later version is no reason to train a trial again.
+        needed = self.expected.result - {"state"}
+        found = self._trials.of(self._id, [*COMPARED, *needed])
+        return [one["_id"] for one in found if self.expected.problem(one, needed) is not None]
 
     def _own(self, documents: Iterable[Document], fields: Sequence[str] | None) -> Iterator[Document]:
         needed = self.expected.result if fields is None else self.expected.result.intersection(fields)

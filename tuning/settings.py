@@ -10,6 +10,7 @@ import os
 import re
 import socket
 import sys
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, ValidationError
@@ -276,8 +277,10 @@ def load_settings() -> Settings:
     except ValidationError as exc:
         lines = [f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}" for error in exc.errors()]
         raise InputError("a setting in the environment can't be used: " + "; ".join(lines)) from None
-    # Last, so that no module there stands in the way of one that is installed.
-    sys.path += [folder for folder in settings.path if folder not in sys.path]
+    # Last, so that no module there stands in the way of one that is installed; and behind ours, which processes of
+    # joblib look for there too.
+    ours = str(Path(__file__).resolve().parents[1])
+    sys.path += [folder for folder in (ours, *settings.path) if settings.path and folder not in sys.path]
     return settings
 
 

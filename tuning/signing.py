@@ -118,6 +118,11 @@ class Keys:
         name = next(reversed(self._keys))
         return f"{name}:{_mac(self._keys[name], what, content)}"
 
+    def is_of_another(self, signature: object) -> bool:
+        """Say whether a signature was made with a key that is none of these, which may be right all the same."""
+        name = signature.partition(":")[0] if isinstance(signature, str) else ""
+        return bool(self._keys) and name != "" and name not in self._keys
+
     def problem(self, what: Signed, content: bytes, signature: object) -> str | None:
         """Return why a content is not to be believed, or None: it is signed by one of the keys, or there are none.
 

@@ -25,7 +25,7 @@ from tuning.counts import best_of, increments
 from tuning.documents import Document, now
 from tuning.identity import Identity
 from tuning.listed import only_studies
-from tuning.messages import is_study_id
+from tuning.messages import STUDY_ID, is_study_id
 from tuning.mongo import explain, open_database
 from tuning.own import OwnTrials
 from tuning.published import Published
@@ -125,10 +125,12 @@ class Store:
             The study document; ``_id`` is its id.
         """
         try:
-            gone = self._deleted.find_one_and_delete({"_id": definition["_id"]})
-            before = int((gone or {}).get("publications", 0))
+            gone = self._deleted.find_one({"_id": definition["_id"]}) or {}
+            before = int(gone.get("publications", 0))
             known = {"publications": before, "generation": before + 1} if before else {}
             self._studies.insert_one(definition | known)
+            # Last: a call that is cut short is made again, and must find it.
+            self._deleted.delete_one({"_id": definition["_id"]})
         except DuplicateKeyError:
             return False
         except PyMongoError as exc:
@@ -160,9 +162,11 @@ class Store:
         still write of it.
         """
         try:
-            self._deleted.update_one({"_id": study_id}, {"$set": {"deleted_at": now()}}, upsert=True)
+            known = self._studies.find_one({"_id": study_id}, {"publications": 1}) or {}
+            gone = {"$set": {"deleted_at": now()}, "$max": {"publications": known.get("publications", 0)}}
+            self._deleted.update_one({"_id": study_id}, gone, upsert=True)
             study = self._studies.find_one_and_delete({"_id": study_id})
-            if study and "publications" in study:
+            if study and study.get("publications", 0) > known.get("publications", 0):  # published in between
                 self._deleted.update_one({"_id": study_id}, {"$max": {"publications": study["publications"]}})
         except PyMongoError as exc:
             raise self._explain(exc) from exc
@@ -209,7 +213,9 @@ class Store:
         """Return the searches, newest first; `limit` 0 is all of them, `fields` None all but their spaces."""
         try:
             projection = dict.fromkeys(fields, 1) if fields else {"space": 0}
-            found = self._studies.find({"model_of": None}, projection).sort("created_at", -1).limit(limit)
+            # What somebody else has called otherwise than `submit` does is asked for by nobody, and fills no limit.
+            own = {"model_of": None, "_id": {"$regex": STUDY_ID}}
+            found = self._studies.find(own, projection).sort("created_at", -1).limit(limit)
             return list(only_studies(found, fields))
         except PyMongoError as exc:
             raise self._explain(exc) from exc

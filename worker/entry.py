@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 # Isolated, this interpreter finds nothing beside the standard library.
@@ -19,7 +20,7 @@ from tuning.secrets import begin_again, must_hide
 
 def main(command: list[str]) -> None:
     """Become a command; a worker without passwords in its environment."""
-    if command[-2:] == ["-m", "worker"] and must_hide(os.environ):
+    if ("-m", "worker") in pairwise(command) and must_hide(os.environ):
         begin_again(command, os.environ)
     os.execvp(command[0], command)  # noqa: S606 - no shell
 

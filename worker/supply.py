@@ -2,7 +2,7 @@
 
 Beside the connection that carries chunks and results there is a second one. The training process asks there and waits;
 a thread of the worker's answers. It hands out what the chunk in hand is made of, stores the model that its trial keeps,
-and says which trials go on. Whatever runs in a training process can ask for no more.
+and says which studies go on. Whatever runs in a training process can ask for no more.
 
 A question and its answer are BSON, and each may be followed by content:
 
@@ -168,15 +168,22 @@ class Supplier:
         )
         with connection, contextlib.suppress(EOFError, ConnectionError):
             while True:
-                question = unpack(connection.recv_bytes())
-                model = connection.recv_bytes() if question.get("ask") == "model" else b""
-                try:
-                    answer, content = self._answer(question, model, patient)
-                except (StudyError, StoreError) as exc:
-                    answer, content = {"error": type(exc).__name__, "text": str(exc)}, None
-                connection.send_bytes(pack(answer))
-                if content is not None:
-                    connection.send_bytes(content)
+                self._serve_one(connection, patient)
+
+    def _serve_one(self, connection: Connection, patient: Callable[..., Any]) -> None:
+        """Answer one question, and keep nothing of it: data are large."""
+        question = unpack(connection.recv_bytes())
+        model = connection.recv_bytes() if question.get("ask") == "model" else b""
+        try:
+            answer, content = self._answer(question, model, patient)
+        except (StudyError, StoreError) as exc:
+            answer, content = {"error": type(exc).__name__, "text": str(exc)}, None
+        except Exception as exc:  # a question that is none, or a bug: the chunk ends with a reason
+            logger.exception("could not answer a training process")
+            answer, content = {"error": StudyError.__name__, "text": f"its worker failed: {type(exc).__name__}"}, None
+        connection.send_bytes(pack(answer))
+        if content is not None:
+            connection.send_bytes(content)
 
     def _answer(self, question: Document, model: bytes, patient: Callable[..., Any]) -> tuple[Document, bytes | None]:
         chunk = self._chunk

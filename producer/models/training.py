@@ -99,6 +99,11 @@ def trained(
     own_id, trials = definition["_id"], own_trials(store, definition)
     trial = trials.one(0)
     if (trial is None or trial["state"] == "COMPLETE") and (problem := _problem(store, keys, own_id, trial)):
+        if trial is not None and keys.is_of_another(trial["model"].get("signature")):
+            # Right, perhaps: it is not thrown away for a key that is missing here.
+            raise StudyError(
+                f"the model of trial {number} of study {study_id} {problem}: name that key in WARREN_KEY too"
+            )
         if trial is not None:
             logger.warning("the model of trial %d of study %s %s: it is trained again", number, study_id, problem)
         # Back from a dump that had passed the models when this one was stored; of before the key; or somebody else's.

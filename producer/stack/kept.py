@@ -7,6 +7,8 @@ import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from tuning.errors import StackError
+
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -16,9 +18,13 @@ def secret(file: Path, make: Callable[[], str]) -> str:
         begun = file.with_suffix(".begun")
         with os.fdopen(os.open(begun, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as output:
             output.write(make())
+            output.flush()
+            os.fsync(output.fileno())
         begun.replace(file)
     close_to_others([file])
-    return file.read_text().strip()
+    if not (content := file.read_text().strip()):
+        raise StackError(f"{file} is empty: put back what it held, or name another data_dir")
+    return content
 
 
 def close_to_others(paths: Iterable[Path]) -> list[Path]:

@@ -89,7 +89,7 @@ class Exporter:
 
         self.monkeypatch.setattr(module, "trained", trained)
         self.monkeypatch.setattr(module, "read_dataset", lambda *_: Dataset(X=data))
-        study = {"name": "Breast", "objective": OBJECTIVE.model_dump()}
+        study = {"_id": "breast-1", "name": "Breast", "objective": OBJECTIVE.model_dump()}
         store: Any = SimpleNamespace(
             study=lambda *_: study,
             models=SimpleNamespace(get=lambda _: packed.content),

@@ -112,6 +112,15 @@ def test_a_training_process_learns_which_trials_go_on() -> None:
     assert (states, ended) == ({"a": "RUNNING"}, {("a", 2)})
 
 
+def test_a_question_that_is_none_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    with supplied(Bucket()) as (asking, supplier):
+        supplier.turn_to(chunk(keep_model=True))
+        with pytest.raises(StudyError, match="its worker failed: KeyError"):
+            asking._ask({"ask": "model", "number": 0}, b"")
+        assert "could not answer a training process" in caplog.text
+        assert asking.blob(DATA) == b"data"
+
+
 def test_a_supplier_ends_while_the_database_is_away() -> None:
     bucket = Bucket(*[StoreError("away")] * 1000)
     with supplied(bucket) as (asking, supplier):
