@@ -6,6 +6,7 @@ import base64
 import contextlib
 import logging
 from collections.abc import Sequence
+from http import HTTPStatus
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote
@@ -93,9 +94,10 @@ def _users(api: Api) -> dict[str, str]:
     for server in (BROKER, DATABASE):
         data = _read(api, server, ["username", "password"])
         if data is None:
-            raise ClusterError(
+            raise RefusedError(
                 f"no Secret {_PRODUCER} and no Secret {server} in namespace {api.namespace} of {api.where}: was Warren "
-                "deployed there? kubectl apply -k k8s/overlays/..."
+                "deployed there? kubectl apply -k k8s/overlays/...",
+                HTTPStatus.NOT_FOUND,
             )
         users[server] = _joined(data["username"], data["password"])
     return users
