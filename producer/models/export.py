@@ -106,7 +106,7 @@ def export_model(
             content = store.models.get(fit["model"]["file"])
             encoded = encode_estimator(unfitted, "estimator", settings.allow)
             classes = Own(unfitted).classes
-            fitted = load(content, fit["model"], unfitted, settings.allow)
+            fitted = load(content, fit["model"], unfitted, settings.allow, vouched=bool(settings.key))
             if served:
                 model = _write_saved_model(fitted, staging)
             else:

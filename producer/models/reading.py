@@ -15,6 +15,7 @@ from sklearn.exceptions import InconsistentVersionWarning
 from producer.models.boosters import lightgbm_is_sound, xgboost_is_sound
 from producer.models.restoring import restore
 from producer.models.shape import Own
+from producer.models.tried import ends_the_process
 from producer.models.trust import trusted_types, unreadable
 from tuning.documents import Document
 from tuning.errors import InputError, StudyError, WarrenError
@@ -23,7 +24,7 @@ from tuning.errors import InputError, StudyError, WarrenError
 _MOST_OF_LABELS = 2**26
 
 
-def load(content: bytes, model: Document, unfitted: Any, allow: Iterable[str] = ()) -> Any:
+def load(content: bytes, model: Document, unfitted: Any, allow: Iterable[str] = (), *, vouched: bool = False) -> Any:
     """Return the model that `worker.models.pack` packed.
 
     Parameters
@@ -36,6 +37,9 @@ def load(content: bytes, model: Document, unfitted: Any, allow: Iterable[str] = 
         With the parameters that the model was trained with, as the user wrote them. A booster is loaded into it.
     allow : iterable of str, default=()
         Further estimator names.
+    vouched : bool, default=False
+        Whether a signature says where the file is from. Without one a file of CatBoost is tried first, which takes as
+        long as starting Python with CatBoost does.
 
     Returns
     -------
@@ -54,7 +58,7 @@ def load(content: bytes, model: Document, unfitted: Any, allow: Iterable[str] = 
     readers: dict[str, Callable[[], Any]] = {
         "xgboost-ubj": lambda: _xgboost(content, unfitted),
         "lightgbm-text": lambda: _lightgbm(content, model["facts"], unfitted),
-        "catboost-cbm": lambda: _catboost(content, model["facts"], unfitted),
+        "catboost-cbm": lambda: _catboost(content, model["facts"], unfitted, vouched=vouched),
         "skops": lambda: _skops(content, unfitted, tuple(allow)),
     }
     if model["format"] not in readers:
@@ -83,7 +87,9 @@ def _check(*, sound: bool) -> None:
         )
 
 
-def _catboost(content: bytes, facts: Document, unfitted: Any) -> Any:
+def _catboost(content: bytes, facts: Document, unfitted: Any, *, vouched: bool) -> Any:
+    if not vouched and ends_the_process(content):
+        raise StudyError("the stored model makes CatBoost crash: train it again, or ask who may write to the database")
     given = dict(unfitted._init_params)
     unfitted.load_model(blob=content)
     unfitted._init_params = given  # it takes what the model knows for parameters

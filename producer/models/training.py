@@ -66,7 +66,8 @@ def fitted_model(
         As `trained` raises them.
     """
     trial = trained(store, settings, study_id, number, unfitted, timeout)
-    return load(store.models.get(trial["model"]["file"]), trial["model"], unfitted, settings.allow)
+    content = store.models.get(trial["model"]["file"])
+    return load(content, trial["model"], unfitted, settings.allow, vouched=bool(settings.key))
 
 
 def trained(

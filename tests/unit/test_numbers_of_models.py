@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import re
+import struct
 import zipfile
 from collections.abc import Callable
 from typing import Any
@@ -388,6 +389,17 @@ def test_labels_take_no_more_than_they_say(dtype: str, values: list[Any]) -> Non
     facts = packed.facts | {"classes": {"dtype": dtype, "values": values}}
     with pytest.raises(StudyError, match=f"{len(values)} labels of type"):
         loaded(packed.content, packed.format, LGBMClassifier(), **facts)
+
+
+def test_a_file_that_makes_catboost_crash_is_refused() -> None:
+    unfitted = CatBoostRegressor(iterations=2, depth=2, verbose=0, allow_writing_files=False, thread_count=1)
+    packed = pack(clone(unfitted).fit(X, TARGET))
+    loaded(packed.content, packed.format, clone(unfitted), **packed.facts)
+    depths = struct.pack("<4I", 2, 2, 2, 4)  # of two trees, and the number of their splits
+    assert packed.content.count(depths) == 1
+    changed = packed.content.replace(depths, struct.pack("<4I", 2, 2, 2**23 + 2, 4))
+    with pytest.raises(StudyError, match="makes CatBoost crash"):
+        loaded(changed, packed.format, clone(unfitted), **packed.facts)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"tree\n", bytes(1000)])
