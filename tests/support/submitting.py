@@ -56,7 +56,8 @@ def own_fields(study: Study, number: int, score: float = 0.5) -> Document:
 
 
 def finish(store: Store, study: Study, which: Iterable[int], state: str = "COMPLETE", estimated: float = 0.125) -> None:
-    """Write results as a worker would."""
+    """Write results as a worker would, all of which ended at the same moment."""
+    ended = now()
     documents = [
         {
             "_id": trial_id(study.id, number),
@@ -70,7 +71,7 @@ def finish(store: Store, study: Study, which: Iterable[int], state: str = "COMPL
             "score_seconds": 0.25,
             "saved_seconds": 0.0,
             "estimated_seconds": estimated,
-            "finished_at": now(),
+            "finished_at": ended,
             **own_fields(study, number),
         }
         for number in which
