@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -132,7 +133,8 @@ def test_a_kernel_with_a_live_card_ends_at_once(kernel: Kernel) -> None:
 
 def test_an_interrupt_ends_the_waiting_and_says_how_to_come_back(kernel: Kernel, start_worker: StartWorker) -> None:
     start_worker()
-    *_, study_id = kernel.run(BEGIN.format(seconds=0.5, trials=6)).split()
+    # Beside it a warning, before or behind.
+    [study_id] = re.findall(r"^sleeps-\w+$", kernel.run(BEGIN.format(seconds=0.5, trials=6)), re.MULTILINE)
     kernel.send("study.wait()")
     kernel.hear_until(lambda: kernel.widgets, 30)
     kernel.interrupt()
