@@ -170,11 +170,13 @@ class LocalStack:
                 undo.callback(_started.pop, folder.path, None)
             undo.callback(folder.close)
             site = Site(folder=folder.path, temporary=folder.temporary, log=self._log)
-            # Somebody's servers have somebody's studies, signed with a key of theirs if with any. Before servers are
-            # started: a first start that fails leaves a folder with a key.
-            key = environ.get("WARREN_KEY") or (None if environ.get("AMQP_URL") else _key(site))
+            is_new = not (site.folder / "database" / "kept-by").exists()
+            if is_new and not (environ.get("WARREN_KEY") or environ.get("AMQP_URL")):
+                _key(site, is_new)  # a first start that fails leaves a folder with a key
             broker, database = _start_servers(site, environ, undo)
             private = broker.guarded is not None
+            # Somebody's servers have somebody's studies, signed with a key of theirs if with any.
+            key = environ.get("WARREN_KEY") or (_key(site, is_new) if private else None)
             undo.enter_context(named_servers(broker.url, database.url, key, private=private))
             up = _Up(site=site, broker=broker, database=database, key=key, count=self._count)
             undo.callback(_stop_workers, up.workers)
@@ -253,10 +255,10 @@ class _Up:
         return handle
 
 
-def _key(site: Site) -> str | None:
+def _key(site: Site, is_new: bool) -> str | None:
     """Return the path of the folder's key; a folder of an earlier version, whose studies are not signed, has none."""
     file = site.folder / "key"
-    if not file.exists() and (site.folder / "database" / "kept-by").exists():
+    if not is_new and not file.exists():
         site.log(
             f"Nothing is signed: {site.folder} has studies from before there were signatures, which a key would "
             "refuse. Another data_dir has a key of its own"
