@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from producer.lanes import unheard_gpu_chunks
 from producer.missing import LOOK_SECONDS, STILL_SECONDS, look_closely, stands_still
@@ -63,6 +64,23 @@ def gone(study_id: str) -> StudyError:
     return StudyError(f"study {study_id!r} is not in the database any more")
 
 
+@contextlib.contextmanager
+def resumable(call: str) -> Iterator[None]:
+    """Add to an interrupt, whenever it comes, that the study goes on and which call waits again.
+
+    Parameters
+    ----------
+    call : str
+        What to call.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as exc:
+        # The last line of the traceback, in a notebook and a terminal.
+        exc.add_note(f"Only the waiting was stopped; the study goes on. {call} waits again.")
+        raise
+
+
 class Follower:
     """Follows one study to its end.
 
@@ -113,19 +131,7 @@ class Follower:
             The time is over.
         StudyError
             No worker can use what is left, the broker has removed it, or the study was deleted.
-        KeyboardInterrupt
-            It was interrupted; a note to it says how to come back.
         """
-        try:
-            self._run()
-        except KeyboardInterrupt as exc:
-            # The last line of the traceback, in a notebook and a terminal.
-            exc.add_note(
-                f"Only the waiting was stopped; the study goes on. Study.attach({self._id!r}).wait() waits again."
-            )
-            raise
-
-    def _run(self) -> None:
         see = patiently(
             StoreError,
             "can't see the study for now",

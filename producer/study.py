@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from producer.following import Follower, look
+from producer.following import Follower, look, resumable
 from producer.outcome import Lent, Outcome
 from producer.progress import Progress, in_notebook
 from producer.publication import publish_missing
@@ -155,17 +155,20 @@ class Study(Outcome):
         ------
         TimeoutError
             The time is over; the study goes on.
+        KeyboardInterrupt
+            The waiting was interrupted; a note to it says how to come back.
         StudyError
             What is left lies in messages that no worker can use, or was removed by the broker; the text says which and
             why, and what to do. Or the study was deleted.
         """
-        status = self.status()
         deadline = time.monotonic() + timeout if timeout is not None else float("inf")
-        if not progress:
-            Follower(self._store, self.id, deadline, lambda _: None, self._settings).run()
-            return self
-        with Progress(status.total, self.name) as shown:
-            Follower(self._store, self.id, deadline, shown.update, self._settings).run()
+        with resumable(f"Study.attach({self.id!r}).wait()"):
+            status = self.status()
+            if not progress:
+                Follower(self._store, self.id, deadline, lambda _: None, self._settings).run()
+                return self
+            with Progress(status.total, self.name) as shown:
+                Follower(self._store, self.id, deadline, shown.update, self._settings).run()
         return self
 
     def live(self, seconds: float = 1.0) -> Live:

@@ -35,13 +35,15 @@ from tuning.values import function_name
 from worker.fitting.dice import GLOBAL, Dice
 
 # Classes with a ``set_params`` of their own, and matrices that a library makes of data: module and class.
-_SET = (("xgboost.sklearn", "XGBModel"), ("lightgbm.sklearn", "LGBMModel"), ("catboost.core", "CatBoost"))
-_MATRICES = (
+SETTERS = (("xgboost.sklearn", "XGBModel"), ("lightgbm.sklearn", "LGBMModel"), ("catboost.core", "CatBoost"))
+MATRICES = (
     ("xgboost.core", "DMatrix"),
     ("xgboost.core", "QuantileDMatrix"),
     ("lightgbm.basic", "Dataset"),
     ("catboost.core", "Pool"),
 )
+# Methods of scikit-learn's `FunctionTransformer` that hand on what a function made.
+TABLES = ("transform", "inverse_transform")
 # Packages of frames; whoever holds one has it loaded.
 _FRAMES = frozenset({"pandas", "polars"})
 
@@ -49,9 +51,9 @@ _FRAMES = frozenset({"pandas", "polars"})
 def install() -> None:
     """Put guards on whatever is loaded; what has one is left."""
     _guard(BaseEstimator, "set_params", _checks_parameters)
-    for name in ("transform", "inverse_transform"):
+    for name in TABLES:
         _guard(FunctionTransformer, name, _checks_table)
-    for places, method, guard in ((_SET, "set_params", _checks_parameters), (_MATRICES, "__init__", _opens_no_file)):
+    for places, method, guard in ((SETTERS, "set_params", _checks_parameters), (MATRICES, "__init__", _opens_no_file)):
         for module, name in places:
             if module in sys.modules:
                 _guard(getattr(sys.modules[module], name), method, guard)
@@ -59,10 +61,10 @@ def install() -> None:
         register_parallel_backend("loky", _Guarded)
 
 
-_Processes: Any = BACKENDS["loky"]
+Processes: Any = BACKENDS["loky"]
 
 
-class _Guarded(_Processes):  # type: ignore[misc]  # joblib has no types
+class _Guarded(Processes):  # type: ignore[misc]  # joblib has no types
     """joblib's processes, with these guards in each."""
 
     def submit(self, func: Callable[[], Any], callback: Any = None) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 import sklearn
 
-from producer.following import Follower, gone
+from producer.following import Follower, gone, resumable
 from producer.models.reading import load
 from producer.own import own_trials
 from producer.publication import publish_missing
@@ -118,7 +118,8 @@ def trained(
             store.update_study(own_id, {"$set": {"state": "RUNNING", "finished_at": None}})
             store.delete_failed(own_id)
             publish_missing(store, settings, own_id, Objective.model_validate(definition["objective"]), Space([{}]))
-        Follower(store, own_id, deadline, lambda _: None, settings).run()
+        with resumable("The same call"):
+            Follower(store, own_id, deadline, lambda _: None, settings).run()
         trial = trials.one(0)
     if trial is None:
         raise StudyError(f"study {own_id}, which trains a model for {study_id}, was cancelled or deleted")

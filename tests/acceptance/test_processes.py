@@ -45,7 +45,7 @@ def test_whatever_a_training_process_started_ends_with_it(how: str, start_worker
         X,
         Y,
         cv=[(range(10), range(10, 20))],
-        trial_timeout=8 if how == "time-out" else None,
+        trial_timeout=20 if how == "time-out" else None,
     )
     started = _family(family)
     assert len(started) >= 7, "itself, two of loky's, two of multiprocessing's, a program, and one of another session"
@@ -62,7 +62,7 @@ def test_whatever_a_training_process_started_ends_with_it(how: str, start_worker
         keeper.send_signal(signal.SIGKILL)
         for pid in alone:
             os.kill(pid, signal.SIGKILL)
-    until(lambda: not any(map(_lives, started)), 20, "all are gone")
+    until(lambda: not any(map(_lives, started)), 40, "all are gone")
     if how != "worker killed":
         assert not [one for one in psutil.Process(worker.pid).children() if one.status() == psutil.STATUS_ZOMBIE]
 

@@ -12,6 +12,7 @@ import pytest
 from cluster_api import FakeCluster
 from commands import FakeStudy
 from evaluating import Worker
+from guarded import uninstall
 from piped import Noted
 from xgboost import XGBClassifier
 
@@ -19,6 +20,13 @@ from producer import Cluster
 from producer.cli import studies
 from producer.study import Study
 from tuning.errors import StudyError
+
+
+@pytest.fixture(autouse=True)
+def _unguarded() -> Iterator[None]:
+    """Take off, behind each test, the guards that a worker's code puts on the libraries for good."""
+    yield
+    uninstall()
 
 
 @pytest.fixture

@@ -6,14 +6,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import pytest
 
-from producer import following, outage
+from producer import following, outage, study
 from producer.following import Follower
 from producer.missing import stands_still
 from producer.status import Status
+from producer.study import Study
 from tuning.counts import no_counts
 from tuning.documents import Document, now
 from tuning.errors import StoreError, StudyError
@@ -190,3 +191,21 @@ def test_trials_that_no_worker_with_a_gpu_takes_are_told_once_nothing_moves(
             Follower(cast("Store", looks), "trees", time.monotonic() + 1.5, lambda _: None, Settings()).run()
     [said] = [record.getMessage() for record in caplog.records]
     assert said.startswith("study trees: 12 chunks wait in chunks.gpu, and no worker with a GPU listens there")
+
+
+@pytest.mark.parametrize("place", ["status", "bar", "look"])
+def test_an_interrupt_says_how_to_come_back_wherever_it_falls(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    waiting = object.__new__(Study)
+    vars(waiting).update(id="trees", name="trees", _settings=None)
+    monkeypatch.setattr(Study, "_store", Looks(document(1)))
+    monkeypatch.setattr(Study, "status", interrupted if place == "status" else lambda _: Status.of(document(1)))
+    if place == "bar":
+        monkeypatch.setattr(study.Progress, "__enter__", interrupted)
+    if place == "look":
+        monkeypatch.setattr(Looks, "study", interrupted)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        waiting.wait(progress=place == "bar")
+    assert "Study.attach('trees').wait() waits again" in caught.value.__notes__[0]

@@ -15,6 +15,7 @@ import scipy.sparse
 import xgboost
 from evaluating import Worker
 from faulty import Raises
+from guarded import uninstall
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.ensemble import BaggingClassifier, VotingClassifier
 from sklearn.feature_extraction.text import CountVectorizer
@@ -203,3 +204,13 @@ def test_a_trial_whose_function_makes_text_fails_with_the_reason(worker: Worker)
     for document in worker.run(chunk):
         assert document["state"] == "FAILED"
         assert "a function made" in document["error"]
+
+
+def test_tests_take_the_guards_off_again() -> None:
+    uninstall()
+    lightgbm.LGBMClassifier().set_params(output_model="/x")
+    FunctionTransformer().set_params(kw_args={"where": False})
+    xgboost.XGBClassifier().set_params(xgb_model="/x")
+    install()
+    with pytest.raises(InputError, match="names a file"):
+        lightgbm.LGBMClassifier().set_params(output_model="/x")
