@@ -12,7 +12,7 @@ worker   takes chunks, puts back copies and dead letters,   reads and writes
 producer publishes chunks, reads dead letters               reads and writes
 viewer   nothing                                            reads
 watcher  sees how long the queues are                       nothing
-backup   nothing                                            reads and writes
+backup   nothing                                            reads
 ======== ================================================== =====================
 
 The passwords: ``WORKER_RABBITMQ_PASSWORD``, ``WORKER_MONGO_PASSWORD`` and so on.
@@ -32,7 +32,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import quote, unquote, urlsplit
 
-from tuning import accounts, broker
+from tuning import accounts, broker, tls
 from tuning.errors import BrokerError, WarrenError
 from tuning.logs import configure_logging
 from tuning.settings import Settings, load_settings, redact
@@ -45,8 +45,8 @@ PATIENCE_SECONDS = 300.0
 _PAUSE_SECONDS = 3.0
 # Seconds for an answer of the broker's management.
 _API_SECONDS = 10.0
-# Where the broker's management listens, on the broker's host.
-_API_PORT = 15672
+# Where the broker's management listens, on the broker's host: RabbitMQ's own default, in clear and with TLS.
+_API_PORT, _API_TLS_PORT = 15672, 15671
 # Publishing to a queue by its name goes through this exchange, which RabbitMQ lets nobody be kept from one queue of:
 # who may publish a copy of a chunk may publish any.
 _PUBLISH = r"^amq\.default$"
@@ -79,7 +79,7 @@ ROLES: Mapping[str, Role] = {
     "producer": Role(broker=Permissions(write=_PUBLISH, read=_DEAD), database="readWrite"),
     "viewer": Role(database="read"),
     "watcher": Role(broker=Permissions(tags="management")),
-    "backup": Role(database="readWrite"),
+    "backup": Role(database="read"),
 }
 
 
@@ -143,19 +143,27 @@ def set_broker_user(settings: Settings, name: str, password: str, permissions: P
 
 def _put(settings: Settings, path: str, content: Mapping[str, str]) -> None:
     url = urlsplit(settings.amqp_url)
-    where = f"the management of RabbitMQ at {redact(settings.amqp_url)}, port {_API_PORT},"
+    encrypted = url.scheme == "amqps"  # a password is never sent in clear where the broker's own URL asks for TLS
+    port = _API_TLS_PORT if encrypted else _API_PORT
+    where = f"the management of RabbitMQ at {redact(settings.amqp_url)}, port {port},"
     user = f"{unquote(url.username or 'guest')}:{unquote(url.password or 'guest')}"
     headers = {
         "Authorization": "Basic " + base64.b64encode(user.encode()).decode(),
         "Content-Type": "application/json",
     }
-    connection = http.client.HTTPConnection(url.hostname or "localhost", _API_PORT, timeout=_API_SECONDS)
+    server = url.hostname or "localhost"
+    connection: http.client.HTTPConnection
+    if encrypted:
+        connection = http.client.HTTPSConnection(server, port, timeout=_API_SECONDS, context=tls.context(settings))
+    else:
+        connection = http.client.HTTPConnection(server, port, timeout=_API_SECONDS)
     try:
         connection.request("PUT", path, json.dumps(content), headers)
         answer = connection.getresponse()
         answer.read()
     except (OSError, http.client.HTTPException) as exc:
-        raise BrokerError(f"{where} can't be reached ({type(exc).__name__})") from exc
+        reason = tls.advice(exc, settings) if encrypted else None
+        raise BrokerError(f"{where} can't be reached: {reason or type(exc).__name__}") from exc
     finally:
         connection.close()
     if answer.status not in {HTTPStatus.CREATED, HTTPStatus.NO_CONTENT, HTTPStatus.OK}:

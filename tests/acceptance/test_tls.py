@@ -18,7 +18,7 @@ from faulty import Sleeps
 from polling import until
 from servers import with_option
 
-from producer import submit
+from producer import submit, users
 from producer.stack import broker as stack_broker
 from producer.stack.database import find_secantus
 from producer.stack.ports import HOST, free_ports
@@ -59,7 +59,7 @@ def amqps(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Ite
     """URL of a private node that listens for TLS too."""
     folder = tmp_path_factory.mktemp("node")
     (folder / "logs").mkdir()
-    (port,) = free_ports(1)
+    port, api_port = free_ports(2)
     write_config = stack_broker._write_config
 
     def with_tls(home: Path, password: str) -> None:
@@ -72,18 +72,26 @@ def amqps(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Ite
                 f"ssl_options.keyfile = {authority.key}\n"
                 "ssl_options.verify = verify_none\n"
                 "ssl_options.fail_if_no_peer_cert = false\n"
+                f"management.ssl.ip = {HOST}\n"
+                f"management.ssl.port = {api_port}\n"
+                f"management.ssl.cacertfile = {authority.right}\n"
+                f"management.ssl.certfile = {authority.chain}\n"
+                f"management.ssl.keyfile = {authority.key}\n"
+                "default_user_tags.administrator = true\n"
             )
+        (home / "enabled_plugins").write_text("[rabbitmq_management].\n")
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(stack_broker, "_write_config", with_tls)
+        patch.setattr(users, "_API_TLS_PORT", api_port)
         site = Site(folder=folder, temporary=True, log=lambda _: None)
         server = stack_broker.private_node(site, stack_broker.find_server())
-    try:
-        parts = urlsplit(server.url)
-        yield f"amqps://{parts.username}:{parts.password}@localhost:{port}/%2F"
-    finally:
-        assert server.guarded is not None
-        server.guarded.stop()
+        try:
+            parts = urlsplit(server.url)
+            yield f"amqps://{parts.username}:{parts.password}@localhost:{port}/%2F"
+        finally:
+            assert server.guarded is not None
+            server.guarded.stop()
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +158,19 @@ def test_a_broker_by_a_name_that_its_certificate_has_not_is_refused(amqps: str, 
     url = amqps.replace("@localhost:", f"@{HOST}:")
     with pytest.raises(BrokerError, match=rf"not for this name .*'{HOST}'.*put a name of the certificate into the URL"):
         broker.check(settings(AMQP_URL=url, WARREN_CA_FILE=authority.right))
+
+
+def test_users_of_a_broker_with_tls_are_made_over_tls(amqps: str, authority: Authority) -> None:
+    found = settings(AMQP_URL=amqps, WARREN_CA_FILE=authority.right)
+    users.set_broker_user(found, "producer", "a word", users.ROLES["producer"].broker or users.Permissions())
+    own = urlsplit(amqps)
+    as_producer = own._replace(netloc=f"producer:a%20word@localhost:{own.port}").geturl()
+    with broker.channel(settings(AMQP_URL=as_producer, WARREN_CA_FILE=authority.right)) as channel:
+        assert channel.is_open
+    with pytest.raises(BrokerError, match=r"management of RabbitMQ .* none of the authorities that are trusted"):
+        users.set_broker_user(
+            settings(AMQP_URL=amqps, WARREN_CA_FILE=authority.wrong), "producer", "another", users.Permissions()
+        )
 
 
 def test_plain_amqp_at_the_port_for_tls_is_said(amqps: str) -> None:

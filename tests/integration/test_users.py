@@ -166,7 +166,7 @@ def test_a_user_of_the_broker_may_do_what_it_needs_alone(stack: LocalStack, name
 
 
 @pytest.mark.parametrize(
-    ("name", "writes"), [("worker", True), ("producer", True), ("backup", True), ("viewer", False)]
+    ("name", "writes"), [("worker", True), ("producer", True), ("backup", False), ("viewer", False)]
 )
 def test_a_user_of_the_database_may_use_that_one_alone(stack: LocalStack, name: str, writes: bool) -> None:
     with pymongo.MongoClient(as_user(stack, name)["MONGO_URL"]) as client:

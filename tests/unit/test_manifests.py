@@ -5,12 +5,15 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import shutil
 import subprocess
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import kubernetes_validate
 import pytest
+import yaml
 from manifest_links import LINKS
 from manifest_rules import RULES
 from manifests import (
@@ -177,6 +180,33 @@ def test_a_restore_stops_every_worker_and_nothing_else(rendered: dict[str, list[
     # And no autoscaler holds another Deployment.
     scaled = [one["spec"]["scaleTargetRef"]["name"] for one in objects if one["kind"] == "ScaledObject"]
     assert set(scaled) == workers
+
+
+@pytest.mark.skipif(not shutil.which("kubectl"), reason="kubectl makes the Job")
+def test_a_restore_alone_has_the_administrator_of_the_database(
+    rendered: dict[str, list[Object]], tmp_path: Path
+) -> None:
+    folder = K8S / "overlays/backup"
+    [cron] = [one for one in rendered["overlays/backup"] if one["kind"] == "CronJob"]
+    job = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "restore-now"}}
+    job["spec"] = cron["spec"]["jobTemplate"]["spec"]
+    (tmp_path / "job.yaml").write_text(yaml.safe_dump(job))
+    assert "--patch-file k8s/overlays/backup/restore.yaml" in (folder / "README.md").read_text()
+    command = ["kubectl", "patch", "--local", "-f", "job.yaml", "--patch-file", folder / "restore.yaml", "-o", "yaml"]
+    patched = yaml.safe_load(subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, timeout=60).stdout)
+
+    def said(one: Object) -> dict[str, Any]:
+        return {var["name"]: var for var in one["spec"]["template"]["spec"]["containers"][0]["env"]}
+
+    before, after = said(job), said(patched)
+    assert before["RUN"]["value"] == "backup"
+    assert before["MONGO_USER"]["value"] == "backup"
+    assert ROLES["backup"].database == "read"
+    assert after["RUN"]["value"] == "restore"
+    for name, key in (("MONGO_USER", "username"), ("MONGO_PASSWORD", "password")):
+        assert after[name] == {"name": name, "valueFrom": {"secretKeyRef": {"name": "mongodb", "key": key}}}
+    assert list(after).index("MONGO_USER") < list(after).index("MONGO_URL"), "Kubernetes fills in what stands before"
+    assert set(before) <= set(after)
 
 
 def test_on_gke_every_image_is_an_exact_version(rendered: dict[str, list[Object]]) -> None:
