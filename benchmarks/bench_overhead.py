@@ -19,7 +19,7 @@ from benchmarks.machine import describe, workers
 from benchmarks.noop import NoOp
 from benchmarks.peers.launch import PEERS, Figure, Peer, PeerError, run_peer
 from producer import Study, submit
-from tuning.documents import now
+from warren.storage.documents import now
 
 WORKERS, RUNS, AIM_MILLISECONDS = 2, 3, 1.0
 TRIALS, FEW, MANY = 5_000, 1_000, 100_000

@@ -14,13 +14,13 @@ from benchmarks.bench_overhead import WORKERS, run
 from benchmarks.machine import describe, workers
 from producer import Study
 from producer.space import Space
-from tuning.counts import no_counts
-from tuning.documents import Document, now, pack, trial_id
-from tuning.machine import cpu_model
-from tuning.messages import Objective
-from tuning.settings import load_settings
-from tuning.store import Store
-from tuning.versions import versions
+from warren.host import cpu_model
+from warren.messages import Objective
+from warren.settings import load_settings
+from warren.storage.documents import Document, now, pack, trial_id
+from warren.storage.progress_counts import no_counts
+from warren.storage.store import Store
+from warren.versions import versions
 
 TRIALS, AIM_SECONDS = 100_000, 5.0
 FOLDS, GRID_AIM_SECONDS = 5, 2.0

@@ -9,9 +9,9 @@ import time
 import psutil
 
 from benchmarks.machine import describe, workers
-from tuning.broker import channel
-from tuning.names import CHUNKS_QUEUE
-from tuning.settings import load_settings
+from warren.broker import channel
+from warren.queues import CHUNKS_QUEUE
+from warren.settings import load_settings
 
 RUNS, AIM_SECONDS, AIM_MEGABYTES = 5, 1.5, 80
 

@@ -13,7 +13,7 @@ import psutil
 
 from benchmarks import noop
 from producer import local_stack
-from tuning.machine import cpu_model
+from warren.host import cpu_model
 
 
 def describe() -> str:

@@ -12,9 +12,9 @@ from sklearn.datasets import load_breast_cancer
 from xgboost import XGBClassifier
 
 from producer import Study, submit
-from tuning.documents import Document, now, pack, trial_id
-from tuning.settings import load_settings
-from tuning.store import Store
+from warren.settings import load_settings
+from warren.storage.documents import Document, now, pack, trial_id
+from warren.storage.store import Store
 
 TRIALS = 26_160
 METRICS = ("roc_auc", "accuracy")

@@ -9,13 +9,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from networks import KerasModel
     from producer.cluster import Cluster
     from producer.search import GridSearchCV, RandomizedSearchCV
     from producer.space import split_params
     from producer.stack import local_stack
     from producer.study import Study
     from producer.submission import submit
+    from warren.networks import KerasModel
 
 __all__ = [
     "Cluster",
@@ -31,7 +31,7 @@ __all__ = [
 _HOMES = {
     "Cluster": "producer.cluster",
     "GridSearchCV": "producer.search",
-    "KerasModel": "networks",
+    "KerasModel": "warren.networks",
     "RandomizedSearchCV": "producer.search",
     "Study": "producer.study",
     "local_stack": "producer.stack",

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from producer.cli.leaderboard import print_failures, print_trials
 from producer.cli.output import heading, note, plural, say
-from tuning.errors import StudyError
-from tuning.settings import redact
+from warren.errors import StudyError
+from warren.settings import redact
 
 if TYPE_CHECKING:
     from producer.stack import LocalStack
@@ -97,7 +97,7 @@ def _search(stack: LocalStack, given: bool, started: float) -> Status:
 
     from producer import submit
     from producer.lanes import somebody_listens
-    from tuning.settings import load_settings
+    from warren.settings import load_settings
 
     # Asked now: a worker that has taken one of our chunks listens no more.
     unheard = not (stack.workers or somebody_listens(load_settings()))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from tuning.documents import Document
-from tuning.own import OwnTrials
-from tuning.store import Store
+from warren.storage.documents import Document
+from warren.storage.own_trials import OwnTrials
+from warren.storage.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd

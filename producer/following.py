@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator
 
 from producer.lanes import unheard_gpu_chunks
 from producer.missing import LOOK_SECONDS, STILL_SECONDS, look_closely, stands_still
-from producer.outage import Outage, bounded
 from producer.status import STATUS_FIELDS, Status
-from tuning.errors import StoreError, StudyError
-from tuning.names import GPU_QUEUE
-from tuning.printable import one_line
-from tuning.retry import patiently
-from tuning.settings import Settings
-from tuning.store import Store
+from warren.errors import StoreError, StudyError
+from warren.outage import Outage, bounded
+from warren.queues import GPU_QUEUE
+from warren.retry import patiently
+from warren.safety.printable import one_line
+from warren.settings import Settings
+from warren.storage.store import Store
 
 logger = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from tuning.errors import InputError
+from warren.errors import InputError
 
 ParamGrid: TypeAlias = Mapping[str, Sequence[Any]] | Iterable[Mapping[str, Sequence[Any]]]
 """A grid, or several: name to list of values, as ``sklearn.model_selection.GridSearchCV`` takes it."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 
-from tuning import broker
-from tuning.documents import Document
-from tuning.errors import BrokerError
-from tuning.names import GPU_QUEUE, LANES
-from tuning.settings import Settings
-from tuning.store import Store
+from warren import broker
+from warren.errors import BrokerError
+from warren.queues import GPU_QUEUE, LANES
+from warren.settings import Settings
+from warren.storage.documents import Document
+from warren.storage.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ def choose_lane(store: Store, settings: Settings, study: Document) -> str:
     Returns
     -------
     str
-        One of `tuning.names.LANES`.
+        One of `warren.queues.LANES`.
 
     Raises
     ------

@@ -1,11 +1,11 @@
 """Trials that are neither done, nor in the queue, nor with a worker: a broker has removed them, and nobody was told.
 
 The evidence is exact, as far as there is any. What is done, the trials' documents say; what is in the queue, the
-broker; what a worker has in hand, its note in the database (`tuning.unfinished`), which outlives a worker that vanished
-until its broker must have taken the chunk back. A chunk on its way between the two shows in neither for a moment: so a
-trial counts as lost only where nothing is seen of it at every look for half a minute. What the broker gave to an idle
-worker whose machine had just died shows in neither until the broker notices: as long as that may take, and somebody
-listens, it is told and nobody gives up.
+broker; what a worker has in hand, its note in the database (`warren.storage.unfinished`), which outlives a worker that
+vanished until its broker must have taken the chunk back. A chunk on its way between the two shows in neither for a
+moment: so a trial counts as lost only where nothing is seen of it at every look for half a minute. What the broker gave
+to an idle worker whose machine had just died shows in neither until the broker notices: as long as that may take, and
+somebody listens, it is told and nobody gives up.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from producer.publisher import quiet_driver
-from tuning import broker
-from tuning.documents import Document, now
-from tuning.errors import BrokerError
-from tuning.letters import tell_studies
-from tuning.names import DEAD_QUEUE, GPU_QUEUE, LANES
-from tuning.settings import Settings
-from tuning.store import Store
+from warren import broker
+from warren.errors import BrokerError
+from warren.queues import DEAD_QUEUE, GPU_QUEUE, LANES
+from warren.settings import Settings
+from warren.storage.dead_letters import tell_studies
+from warren.storage.documents import Document, now
+from warren.storage.store import Store
 
 logger = logging.getLogger(__name__)
 

@@ -13,14 +13,14 @@ from producer.following import gone
 from producer.own import own_trials
 from producer.signed import SIGNED_FIELDS, check_study
 from producer.space import Space
-from tuning.documents import Document
-from tuning.errors import InputError, NoResultError
-from tuning.messages import Objective
-from tuning.own import OwnTrials
-from tuning.settings import Settings, load_settings
-from tuning.signing import Keys
-from tuning.store import Store
-from tuning.tables import schema
+from warren.errors import InputError, NoResultError
+from warren.messages import Objective
+from warren.safety.signing import Keys
+from warren.settings import Settings, load_settings
+from warren.storage.documents import Document
+from warren.storage.own_trials import OwnTrials
+from warren.storage.results_table import schema
+from warren.storage.store import Store
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -7,12 +7,12 @@ from typing import Any
 
 from producer.packing import unpacked
 from producer.space import Space
-from tuning.codec import Json
-from tuning.documents import Document
-from tuning.expected import ANYTHING, Expected
-from tuning.messages import Objective
-from tuning.own import OwnTrials
-from tuning.store import Store
+from warren.encoding.codec import Json
+from warren.messages import Objective
+from warren.storage.documents import Document
+from warren.storage.expected_trials import ANYTHING, Expected
+from warren.storage.own_trials import OwnTrials
+from warren.storage.store import Store
 
 DEFINED_BY = ("n_trials", "objective", "space")
 """Fields of a study's document that `own_trials` and `expected` read."""

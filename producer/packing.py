@@ -16,8 +16,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tuning.codec import Json
-from tuning.errors import InputError
+from warren.encoding.codec import Json
+from warren.errors import InputError
 
 # Points from which on columns are worth it.
 _MANY = 100

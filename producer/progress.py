@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Literal, Protocol, Self, TextIO
 
-from tuning.printable import one_line
+from warren.safety.printable import one_line
 
 # Seconds that the pace looks back at least; chunks end in bursts that a shorter look would show as jumps.
 _PACE_SECONDS = 30.0

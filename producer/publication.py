@@ -10,7 +10,6 @@ from contextlib import suppress
 from dataclasses import replace
 
 from producer.lanes import choose_lane
-from producer.outage import Outage, ride_over
 from producer.outbox import Message
 from producer.planning.cost import Shape, class_name
 from producer.planning.measured import MEASURED_FIELDS, MEASURED_STUDIES, corrections, estimates
@@ -18,16 +17,17 @@ from producer.planning.order import Plan
 from producer.planning.sizes import Planned, cut
 from producer.publisher import publish
 from producer.space import Space
-from tuning.broker import DATABASE_HEADER, URL_HEADER
-from tuning.devices import wants_gpu
-from tuning.documents import Document, now
-from tuning.errors import BrokerError, InputError, StoreError, StudyError
-from tuning.messages import Chunk, Objective, Trial, check_body, encode_chunk
-from tuning.names import GPU_QUEUE
-from tuning.retry import Patience
-from tuning.settings import Settings
-from tuning.signing import Keys, signed_chunk
-from tuning.store import Store
+from warren.broker import DATABASE_HEADER, URL_HEADER
+from warren.errors import BrokerError, InputError, StoreError, StudyError
+from warren.libraries.devices import wants_gpu
+from warren.messages import Chunk, Objective, Trial, check_body, encode_chunk
+from warren.outage import Outage, ride_over
+from warren.queues import GPU_QUEUE
+from warren.retry import Patience
+from warren.safety.signing import Keys, signed_chunk
+from warren.settings import Settings
+from warren.storage.documents import Document, now
+from warren.storage.store import Store
 
 # Chunks whose bodies are noted together, the first few soon, and bytes of them: they are in memory meanwhile.
 _FIRST_NOTED, _MOST_NOTED = 10, 500
@@ -53,7 +53,7 @@ def chunks(
     Parameters
     ----------
     study_id, generation, objective, trial_timeout, share_fits
-        As in `tuning.messages.Chunk`.
+        As in `warren.messages.Chunk`.
     space : Space
         Gives the parameters.
     cuts : iterable of sequences of (int, float)
@@ -285,7 +285,7 @@ def _signed(keys: Keys, database: str, messages: Iterable[Message]) -> Iterator[
 def _noted(
     store: Store, ride: Patience, study_id: str, generation: int, messages: Iterable[Message]
 ) -> Iterator[Message]:
-    """Note the bodies of messages in the database before they go on: see `tuning.published`."""
+    """Note the bodies of messages in the database before they go on: see `warren.storage.published_chunks`."""
     index, most, left = 0, _FIRST_NOTED, iter(messages)
     while batch := _some(left, most):
         bodies = {index + place: message.body for place, message in enumerate(batch)}

@@ -21,12 +21,12 @@ import pika
 from pika.channel import Channel
 from pika.exceptions import AMQPConnectionError, ChannelClosedByBroker
 
-from producer.outage import Outage, bounded
 from producer.outbox import Message, Outbox
-from tuning import broker
-from tuning.errors import BrokerError
-from tuning.retry import patiently
-from tuning.settings import Settings, redact
+from warren import broker
+from warren.errors import BrokerError
+from warren.outage import Outage, bounded
+from warren.retry import patiently
+from warren.settings import Settings, redact
 
 logger = logging.getLogger(__name__)
 
@@ -208,7 +208,7 @@ def publish(
     settings : Settings
         Name the broker, and say how long to wait for it.
     queue : str
-        One of the queues that `tuning.broker.declare` declares, for messages that name none themselves.
+        One of the queues that `warren.broker.declare` declares, for messages that name none themselves.
     messages : iterable of Message
         Walked lazily.
     priority : int, default=None

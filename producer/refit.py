@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from tuning.boosting import without_early_stopping
-from tuning.built import check_built
-from tuning.codec import Json, decode
-from tuning.parameters import TrialCheck, check_estimator
+from warren.encoding.codec import Json, decode
+from warren.libraries.registry import without_early_stopping
+from warren.safety.built_estimators import check_built
+from warren.safety.parameter_checks import TrialCheck, check_estimator
 
 
 def refit_estimator(

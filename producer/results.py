@@ -14,18 +14,18 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 from sklearn.exceptions import FitFailedWarning
 
-from tuning.errors import NoResultError, StudyError, TrialError
-from tuning.messages import Objective
-from tuning.printable import printable
-from tuning.tables import schema
+from warren.errors import NoResultError, StudyError, TrialError
+from warren.messages import Objective
+from warren.safety.printable import printable
+from warren.storage.results_table import schema
 
 if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
     from producer.space import Space
-    from tuning.own import OwnTrials
-    from tuning.store import Store
+    from warren.storage.own_trials import OwnTrials
+    from warren.storage.store import Store
 
 _FIRST_COLUMNS = ("number", "state", "estimator")
 _LAST_COLUMNS = (
@@ -115,7 +115,7 @@ def results_frame(table: pa.Table, space: Space, objective: Objective) -> pd.Dat
     Parameters
     ----------
     table : pyarrow.Table
-        Results by number: `tuning.store.Store.results`.
+        Results by number: `warren.storage.store.Store.results`.
     space : Space
         Gives each trial's parameters as the user wrote them.
     objective : Objective

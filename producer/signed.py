@@ -11,9 +11,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from tuning.documents import Document
-from tuning.errors import StudyError
-from tuning.signing import Keys, signed_model
+from warren.errors import StudyError
+from warren.safety.signing import Keys, signed_model
+from warren.storage.documents import Document
 
 IMMUTABLE = ("name", "n_trials", "objective", "estimator_in_grid", "space_sha256")
 """Fields of a study's document that its signature covers, beside its id."""

@@ -17,9 +17,9 @@ import numpy as np
 
 from producer.grids import Grid, ParamGrid, check_grids, place
 from producer.packing import unpacked
-from tuning.codec import Json, decode, encode
-from tuning.errors import InputError, short
-from tuning.parameters import check_value
+from warren.encoding.codec import Json, decode, encode
+from warren.errors import InputError, short
+from warren.safety.parameter_checks import check_value
 
 Point: TypeAlias = dict[str, Any]
 # BSON, and so a study document, holds integers of 64 bits.
@@ -122,7 +122,7 @@ class Space:
         Raises
         ------
         InputError
-            A value can't travel (see `tuning.codec.encode`).
+            A value can't travel (see `warren.encoding.codec.encode`).
         """
         return [
             {name: _pack(column) for name, column in zip(grid.names, grid.columns, strict=True)}

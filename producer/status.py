@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from producer.planning.measured import work_left
-from tuning.documents import Document
-from tuning.versions import differences
+from warren.storage.documents import Document
+from warren.versions import differences
 
 # What a status is read from.
 STATUS_FIELDS = (

@@ -13,13 +13,13 @@ from producer.progress import Progress, in_notebook
 from producer.publication import publish_missing
 from producer.signed import SIGNED_FIELDS, check_study, study_problem
 from producer.status import Status
-from tuning import broker
-from tuning.errors import StoreError, StudyError, short
-from tuning.listed import skip
-from tuning.printable import one_line
-from tuning.settings import load_settings
-from tuning.signing import Keys
-from tuning.store import Store
+from warren import broker
+from warren.errors import StoreError, StudyError, short
+from warren.safety.printable import one_line
+from warren.safety.signing import Keys
+from warren.settings import load_settings
+from warren.storage.readable_studies import skip
+from warren.storage.store import Store
 
 if TYPE_CHECKING:
     import optuna

@@ -27,25 +27,25 @@ from producer.inputs import (
 )
 from producer.inputs.estimators import settled
 from producer.inputs.options import LONGEST_NAME, check_error_score, check_name, check_priority, check_timeout
-from producer.outage import Outage, ride_over
 from producer.outcome import Lent
 from producer.packing import packed
 from producer.publication import publish_missing
 from producer.signed import IMMUTABLE, SIGNED_FIELDS, signed_study, study_problem
 from producer.space import Space, split_sizes
 from producer.study import Study
-from tuning import broker
-from tuning.codec import Json
-from tuning.counts import no_counts
-from tuning.dataset import Dataset, dataset_parts, digest, splits_parts, write_parts
-from tuning.documents import Document, now
-from tuning.errors import InputError, StoreError
-from tuning.messages import Objective, check_objective
-from tuning.seeds import seed_of
-from tuning.settings import load_settings
-from tuning.signing import Keys, tell_unsigned
-from tuning.store import Store
-from tuning.versions import relevant
+from warren import broker
+from warren.encoding.codec import Json
+from warren.errors import InputError, StoreError
+from warren.messages import Objective, check_objective
+from warren.outage import Outage, ride_over
+from warren.safety.signing import Keys, tell_unsigned
+from warren.seeds import seed_of
+from warren.settings import load_settings
+from warren.storage.dataset import Dataset, dataset_parts, digest, splits_parts, write_parts
+from warren.storage.documents import Document, now
+from warren.storage.progress_counts import no_counts
+from warren.storage.store import Store
+from warren.versions import relevant
 
 logger = logging.getLogger(__name__)
 

@@ -32,11 +32,12 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import quote, unquote, urlsplit
 
-from tuning import accounts, broker, tls
-from tuning.errors import BrokerError, WarrenError
-from tuning.logs import configure_logging
-from tuning.settings import Settings, load_settings, redact
-from tuning.store import Store
+from warren import broker, tls
+from warren.errors import BrokerError, WarrenError
+from warren.logs import configure_logging
+from warren.settings import Settings, load_settings, redact
+from warren.storage import database_users
+from warren.storage.store import Store
 
 logger = logging.getLogger("producer.users")
 
@@ -112,7 +113,7 @@ def make_users(settings: Settings, environ: Mapping[str, str]) -> list[str]:
         password = environ.get(f"{name.upper()}_MONGO_PASSWORD")
         if role.database is not None and password:
             database = _database(settings)
-            accounts.set_user(settings, name, password, [{"role": role.database, "db": database}])
+            database_users.set_user(settings, name, password, [{"role": role.database, "db": database}])
             made.append(f"{name} in MongoDB")
     if any(one.endswith("RabbitMQ") for one in made):
         broker.check(settings)  # declares every queue: users need not, and one of them may not

@@ -13,9 +13,9 @@ from shared_servers import SharedServers, shared_with
 from xdist.scheduler import LoadFileScheduling
 
 from producer.stack import LocalStack
-from tuning.settings import Settings
-from tuning.signing import tell_unsigned
-from tuning.store import Store
+from warren.safety.signing import tell_unsigned
+from warren.settings import Settings
+from warren.storage.store import Store
 
 _SERVERS = pytest.StashKey[SharedServers]()
 # Tests that import TensorFlow, which takes six seconds.

@@ -10,11 +10,11 @@ if __name__ == "__main__" and not sys.flags.safe_path and (sys.path[0] == "" or 
     # `python -m` imports from the working folder first, where a random.py is the user's. Only a clone that is not
     # installed needs it.
     _folder = sys.path.pop(0)
-    _found = find_spec("tuning")
-    if _found is None or f"{_found.origin}".rpartition("tuning")[0] != __file__.rpartition("worker")[0]:
+    _found = find_spec("warren")
+    if _found is None or f"{_found.origin}".rpartition("warren")[0] != __file__.rpartition("worker")[0]:
         sys.path.insert(0, _folder)
 
-from tuning.secrets import begin_again, must_hide
+from warren.safety.secrets import begin_again, must_hide
 
 if __name__ == "__main__" and must_hide(os.environ):
     begin_again([sys.executable, *sys.orig_argv[1:]], os.environ)
@@ -23,13 +23,13 @@ import logging
 import signal
 from types import FrameType
 
-from tuning.broker import parameters
-from tuning.errors import WarrenError
-from tuning.logs import configure_logging, stream_form
-from tuning.processes import keep_memory_private
-from tuning.settings import load_settings
-from tuning.store import Store
-from tuning.streams import drop_what_nobody_reads, open_standard_streams
+from warren.broker import parameters
+from warren.errors import WarrenError
+from warren.logs import configure_logging, stream_form
+from warren.processes import keep_memory_private
+from warren.settings import load_settings
+from warren.storage.store import Store
+from warren.streams import drop_what_nobody_reads, open_standard_streams
 from worker.consumer import Consumer
 from worker.gpus import take_place
 from worker.runner import ChunkRunner

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 from pathlib import Path
 
-from networks.checkpoints import Place, Slot, name_of
-from tuning.errors import InputError
-from tuning.messages import Chunk, Trial
-from tuning.settings import Settings, redact
+from warren.errors import InputError
+from warren.messages import Chunk, Trial
+from warren.networks.checkpoints import Place, Slot, name_of
+from warren.settings import Settings, redact
 from worker.supply import Supplies
 
 logger = logging.getLogger(__name__)

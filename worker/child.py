@@ -36,9 +36,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tuning.errors import WarrenError
-from tuning.logs import configure_logging
-from tuning.settings import Settings, load_settings
+from warren.errors import WarrenError
+from warren.logs import configure_logging
+from warren.settings import Settings, load_settings
 from worker.frames import with_room
 from worker.printing import Printing
 from worker.scratch import make_again
@@ -137,7 +137,7 @@ class _Folds:
 
     def epoch(self, epochs: Epochs) -> None:
         """Tell of an epoch of the network that is being trained, unless the trial or the last letter is very young."""
-        from tuning.documents import pack
+        from warren.storage.documents import pack
         from worker.documents import described
 
         stopping = self._fold_stop_asked and epochs.kept == epochs.done
@@ -172,7 +172,7 @@ class _Folds:
 
     def tell(self) -> None:
         """Tell the worker what is not told yet."""
-        from tuning.documents import pack
+        from warren.storage.documents import pack
 
         if self._folds:
             self._connection.send_bytes(b"f" + pack({"folds": self._folds}))
@@ -181,7 +181,7 @@ class _Folds:
 
 def _serve(connection: Connection, supplies: Connection, settings: Settings, scratch: str) -> None:
     # Libraries are imported only now that there is work.
-    from tuning.documents import pack, unpack
+    from warren.storage.documents import pack, unpack
     from worker.chunks import ChunkEvaluator
     from worker.evaluate import FoldResult
     from worker.supply import Asking

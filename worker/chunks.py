@@ -17,17 +17,17 @@ from typing import Any, TypeAlias
 
 from sklearn.utils import get_tags
 
-from networks.hooks import watching
-from tuning.allowlist import resolve
-from tuning.boosting import NETWORKS, library_of, shared_fit, stops_early
-from tuning.codec import Json, decode
-from tuning.dataset import Matrix
-from tuning.documents import Document, now
-from tuning.errors import InputError
-from tuning.messages import Chunk, Trial, decode_chunk
-from tuning.pipelines import tail_of
-from tuning.seeds import seed_of
-from tuning.settings import Settings
+from warren.encoding.codec import Json, decode
+from warren.encoding.estimators import tail_of
+from warren.errors import InputError
+from warren.libraries.registry import NETWORKS, library_of, shared_fit, stops_early
+from warren.messages import Chunk, Trial, decode_chunk
+from warren.networks.watch import watching
+from warren.safety.allowlist import resolve
+from warren.seeds import seed_of
+from warren.settings import Settings
+from warren.storage.dataset import Matrix
+from warren.storage.documents import Document, now
 from worker.checkpoints import Checkpoints
 from worker.configuration import configured
 from worker.data import DataCache, Watched

@@ -7,8 +7,8 @@ from contextlib import ExitStack, contextmanager
 
 import sklearn
 
-from tuning.configuration import Configuration
-from tuning.errors import InputError
+from warren.errors import InputError
+from warren.sklearn_config import Configuration
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 import pika
 
-from tuning.broker import (
+from warren.broker import (
     AGAIN_HEADER,
     DELIVERY_LIMIT,
     DRIVER_ERRORS,
@@ -25,10 +25,10 @@ from tuning.broker import (
     parameters,
     signature_of,
 )
-from tuning.errors import BrokerError
-from tuning.names import CHUNKS_QUEUE, DEAD_QUEUE, GPU_QUEUE, LANES
-from tuning.retry import patiently
-from tuning.settings import Settings, redact
+from warren.errors import BrokerError
+from warren.queues import CHUNKS_QUEUE, DEAD_QUEUE, GPU_QUEUE, LANES
+from warren.retry import patiently
+from warren.settings import Settings, redact
 from worker.foreign import Foreign
 from worker.lanes import Lanes
 from worker.listening import Delivery, Listener

@@ -12,9 +12,9 @@ import numpy as np
 from cachetools import LRUCache
 from sklearn.utils import _safe_indexing
 
-from tuning.dataset import Dataset, Indices, Split, matrix_bytes, read_dataset, read_splits
-from tuning.errors import InputError
-from tuning.messages import Objective
+from warren.errors import InputError
+from warren.messages import Objective
+from warren.storage.dataset import Dataset, Indices, Split, matrix_bytes, read_dataset, read_splits
 from worker.failures import line_of
 from worker.fitting.learner import Fold, Part
 from worker.supply import Supplies

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from tuning.devices import wants_gpu
-from tuning.documents import Document, now, trial_id
-from tuning.machine import cpu_model
-from tuning.messages import Chunk, Trial
-from tuning.seeds import seed_of
-from tuning.settings import Settings
-from tuning.versions import packages_in, versions
+from warren.host import cpu_model
+from warren.libraries.devices import wants_gpu
+from warren.messages import Chunk, Trial
+from warren.seeds import seed_of
+from warren.settings import Settings
+from warren.storage.documents import Document, now, trial_id
+from warren.versions import packages_in, versions
 
 
 def trial_document(
@@ -61,7 +61,7 @@ def trial_document(
 
 def described(chunk: Chunk, trial: Trial) -> Document:
     """Return what a trial's document says of it from the beginning: its estimator, library and parameters."""
-    from tuning.codec import readable  # brings NumPy, which an idle worker does without
+    from warren.encoding.codec import readable  # brings NumPy, which an idle worker does without
 
     name = str((trial.estimator or chunk.objective.estimator or {}).get("__estimator__", ""))
     own = {"estimator": readable(trial.estimator)} if trial.estimator else {}

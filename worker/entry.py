@@ -1,7 +1,7 @@
 """The first program in a worker's container: takes passwords out of the environment, and becomes the command.
 
 Run by path, as ``python -I -S entry.py COMMAND...``. A container's process 1 lasts as long as the container, and every
-process in it may read what its environment was: `tuning.secrets` says how a worker gets its passwords instead.
+process in it may read what its environment was: `warren.safety.secrets` says how a worker gets its passwords instead.
 Whatever else runs in the image, ``warren tensorboard`` for one, keeps its environment.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 # Isolated, this interpreter finds nothing beside the standard library.
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
-from tuning.secrets import begin_again, must_hide
+from warren.safety.secrets import begin_again, must_hide
 
 
 def main(command: list[str]) -> None:

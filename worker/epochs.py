@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeAlias
 
-from networks.hooks import Watch
-from tuning.messages import Chunk, Trial
+from warren.messages import Chunk, Trial
+from warren.networks.watch import Watch
 from worker.evaluate import FoldResult
 
 if TYPE_CHECKING:
-    from networks.checkpoints import Slot
+    from warren.networks.checkpoints import Slot
 
 Curve: TypeAlias = dict[str, list[float]]
 """Epochs, counted from 1, and by name the loss and metrics at their ends: lists of one length."""

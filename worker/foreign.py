@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 
-from tuning.settings import Settings, redact
+from warren.settings import Settings, redact
 from worker.watching.pulse import Pulse
 
 logger = logging.getLogger(__name__)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from tuning.documents import Document
-from tuning.messages import Address
-from tuning.published import why_not
-from tuning.retry import Patience
-from tuning.settings import Settings
-from tuning.signing import Keys, signed_chunk, signed_model, tell_unsigned
-from tuning.store import Store
+from warren.messages import Address
+from warren.retry import Patience
+from warren.safety.signing import Keys, signed_chunk, signed_model, tell_unsigned
+from warren.settings import Settings
+from warren.storage.documents import Document
+from warren.storage.published_chunks import why_not
+from warren.storage.store import Store
 
 
 class Genuine:

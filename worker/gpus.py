@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tuning.names import GPU_QUEUE, LANES
+from warren.queues import GPU_QUEUE, LANES
 
 logger = logging.getLogger(__name__)
 

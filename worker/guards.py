@@ -1,11 +1,12 @@
 """The last look, in the process that trains: at what is built, at what is set on it, and at what a library may open.
 
-A message was checked before (`tuning.parameters`), by what it says of classes and names. Here the objects themselves
-are looked at, and each parameter once more by the rules of the class that it is set on (`tuning.rules.check_class`):
+A message was checked before (`warren.safety.parameter_checks`), by what it says of classes and names. Here the objects
+themselves are looked at, and each parameter once more by the rules of the class that it is set on
+(`warren.safety.parameter_rules.check_class`):
 
-- `tuning.codec.decode` does so for every class that it calls;
+- `warren.encoding.codec.decode` does so for every class that it calls;
 - ``set_params`` does from here on, whoever calls it: a trial, or a search inside that sets its candidates;
-- `tuning.built.check_built` does for all of an estimator before it is fitted.
+- `warren.safety.built_estimators.check_built` does for all of an estimator before it is fitted.
 
 What a function of a message makes of X or y is an array, frame or matrix with as many rows (`check_table`), and no
 boosting library reads data from a file: its own matrices take none by name.
@@ -27,11 +28,11 @@ from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.preprocessing import FunctionTransformer
 
-from tuning.allowlist import public_name
-from tuning.built import check_built, encoded_value
-from tuning.errors import InputError, short
-from tuning.rules import check_class
-from tuning.values import function_name
+from warren.encoding.values import function_name
+from warren.errors import InputError, short
+from warren.safety.allowlist import public_name
+from warren.safety.built_estimators import check_built, encoded_value
+from warren.safety.parameter_rules import check_class
 from worker.fitting.dice import GLOBAL, Dice
 
 # Classes with a ``set_params`` of their own, and matrices that a library makes of data: module and class.

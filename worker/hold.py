@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import time
 
-from tuning.errors import StoreError
-from tuning.messages import Chunk
-from tuning.retry import Patience
-from tuning.settings import Settings
-from tuning.unfinished import Losses, Unfinished
+from warren.errors import StoreError
+from warren.messages import Chunk
+from warren.retry import Patience
+from warren.settings import Settings
+from warren.storage.unfinished import Losses, Unfinished
 from worker.progress import Progress
 from worker.tries import which
 
@@ -79,5 +79,5 @@ class Hold:
 
 
 def name_of(chunk: Chunk) -> str:
-    """Return the name under which `tuning.unfinished` knows a chunk."""
+    """Return the name under which `warren.storage.unfinished` knows a chunk."""
     return f"{chunk.study_id}/{chunk.generation}/{chunk.index}"

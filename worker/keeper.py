@@ -1,6 +1,6 @@
 """Runs a training process and ends whatever descends from it: pools of processes outlive the process that made them.
 
-Run by path, as ``python -I -S keeper.py SOCKET COMMAND...``: the standard library and `tuning.processes` only, so that
+Run by path, as ``python -I -S keeper.py SOCKET COMMAND...``: the standard library and `warren.processes` only, so that
 it takes a few megabytes and hundredths of a second.
 
 The keeper's standard input is a pipe whose other end only the worker holds. End of file there, since the worker wants
@@ -26,7 +26,7 @@ from pathlib import Path
 # Isolated, this interpreter finds nothing beside the standard library. Behind that, so that it never stands in its way.
 sys.path.append(str(Path(__file__).resolve().parents[1]))
 
-from tuning.processes import adopt_orphans, end_with, kill_descendants, never_trace, reap
+from warren.processes import adopt_orphans, end_with, kill_descendants, never_trace, reap
 
 
 def _begin(keeper: int, connection: int) -> None:

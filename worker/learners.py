@@ -8,7 +8,8 @@ import logging
 from dataclasses import dataclass
 from typing import Any
 
-from tuning.devices import mentions_gpu, on_cpu, on_one_gpu
+from warren.libraries.devices import mentions_gpu, on_cpu, on_one_gpu
+from warren.safety.allowlist import package_of_type
 
 logger = logging.getLogger(__name__)
 
@@ -118,7 +119,7 @@ def build(cls: type, params: dict[str, Any], threads: int) -> Any:
     -------
     estimator
     """
-    packages = (base.__module__.partition(".")[0] for base in cls.__mro__)  # a class of one's own may inherit
+    packages = (package_of_type(base) for base in cls.__mro__)  # a class of one's own may inherit
     library = next((LIBRARIES[package] for package in packages if package in LIBRARIES), None)
     if library is None:
         if not _takes_jobs(cls):

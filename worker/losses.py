@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import time
 
-from tuning.messages import Chunk
-from tuning.retry import Patience
-from tuning.settings import Settings
-from tuning.store import Store
+from warren.messages import Chunk
+from warren.retry import Patience
+from warren.settings import Settings
+from warren.storage.store import Store
 from worker.hold import Hold, name_of
 from worker.trainer import ChildLostError
 from worker.tries import which

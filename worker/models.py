@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from tuning.allowlist import dotted_name
-from tuning.documents import Document
-from tuning.errors import InputError
+from warren.errors import InputError
+from warren.safety.allowlist import dotted_name, package_of_type
+from warren.storage.documents import Document
 from worker.evaluate import FoldResult
 from worker.failures import line_of, trace_of
 from worker.fitting.learner import Part, weights_for
@@ -40,7 +40,7 @@ def pack(estimator: Any) -> Packed:
     the text of ``Booster.model_to_string``. CatBoost: ``cbm``. Others: `skops
     <https://skops.readthedocs.io/en/stable/persistence.html>`_, an archive of JSON and ``.npy``.
     """
-    match type(estimator).__module__.partition(".")[0]:
+    match package_of_type(type(estimator)):
         case "xgboost" if hasattr(estimator, "save_model"):
             return Packed(format="xgboost-ubj", content=_by_file(estimator.save_model, "model.ubj"))
         case "lightgbm" if hasattr(estimator, "booster_"):

@@ -17,7 +17,7 @@ import select
 import threading
 from collections import OrderedDict
 
-from tuning.logs import without_passwords
+from warren.logs import without_passwords
 
 logger = logging.getLogger(__name__)
 

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping
 from itertools import takewhile
 from typing import Any
 
-from tuning.boosting import shared_fit
-from tuning.documents import Document
-from tuning.messages import Chunk, Trial
-from tuning.unfinished import DoneFold
+from warren.libraries.registry import shared_fit
+from warren.messages import Chunk, Trial
+from warren.storage.documents import Document
+from warren.storage.unfinished import DoneFold
 
 
 class Progress:
@@ -22,7 +22,7 @@ class Progress:
     done : set of int
         Numbers of trials that have a result.
     notes : mapping of int to dict, default={}
-        What earlier workers have left of the others, as `tuning.unfinished` keeps it.
+        What earlier workers have left of the others, as `warren.storage.unfinished` keeps it.
     left_behind : bool, default=False
         Others may have had the chunk before.
 

@@ -10,12 +10,12 @@ from datetime import datetime
 from tenacity import stop_never
 from tenacity.stop import stop_base
 
-from tuning.documents import Document, now, unpack
-from tuning.errors import StoreError
-from tuning.retry import patiently
-from tuning.settings import Settings
-from tuning.store import Store
-from tuning.unfinished import DoneFold, SeenEpochs, Try
+from warren.errors import StoreError
+from warren.retry import patiently
+from warren.settings import Settings
+from warren.storage.documents import Document, now, unpack
+from warren.storage.store import Store
+from warren.storage.unfinished import DoneFold, SeenEpochs, Try
 from worker.watching.metrics import Metrics
 from worker.watching.pulse import Pulse
 

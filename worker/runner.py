@@ -15,13 +15,13 @@ from typing import Literal, TypeAlias
 from tenacity import RetryCallState
 from tenacity.stop import stop_base
 
-from tuning.documents import Document, now, pack, unpack
-from tuning.errors import MessageError, StoreError
-from tuning.letters import letter_of
-from tuning.messages import Address, Chunk, address_of, decode_chunk
-from tuning.settings import Settings
-from tuning.store import Store
-from tuning.unfinished import DoneFold, SeenEpochs
+from warren.errors import MessageError, StoreError
+from warren.messages import Address, Chunk, address_of, decode_chunk
+from warren.settings import Settings
+from warren.storage.dead_letters import letter_of
+from warren.storage.documents import Document, now, pack, unpack
+from warren.storage.store import Store
+from warren.storage.unfinished import DoneFold, SeenEpochs
 from worker.genuine import Genuine
 from worker.hold import Hold
 from worker.losses import Losses

@@ -10,11 +10,11 @@ import sklearn
 from sklearn.metrics import check_scoring, get_scorer
 from sklearn.utils.metadata_routing import MetadataRequest
 
-from tuning.codec import decode
-from tuning.dataset import Matrix
-from tuning.errors import InputError
-from tuning.messages import MetricScorer, Scoring
-from tuning.scorers import scorer_of
+from warren.encoding.codec import decode
+from warren.errors import InputError
+from warren.messages import MetricScorer, Scoring
+from warren.safety.scorers import scorer_of
+from warren.storage.dataset import Matrix
 from worker.failures import trace_of
 
 # How scikit-learn tells a scorer that failed among several.

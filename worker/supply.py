@@ -29,13 +29,13 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from typing import IO, TYPE_CHECKING, Any, Protocol, cast
 
-from tuning.documents import Document, pack, trial_id, unpack
-from tuning.errors import StoreError, StudyError
-from tuning.messages import Chunk
-from tuning.retry import patiently
+from warren.errors import StoreError, StudyError
+from warren.messages import Chunk
+from warren.retry import patiently
+from warren.storage.documents import Document, pack, trial_id, unpack
 
 if TYPE_CHECKING:
-    from tuning.store import Store
+    from warren.storage.store import Store
 
 logger = logging.getLogger(__name__)
 

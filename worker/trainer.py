@@ -17,13 +17,13 @@ from typing import Any, Literal
 
 import psutil
 
-from tuning.documents import pack
-from tuning.errors import WarrenError
-from tuning.launch import module_command, module_environment
-from tuning.machine import oom_kills
-from tuning.messages import Chunk
-from tuning.secrets import without_secrets
-from tuning.store import Store
+from warren.errors import WarrenError
+from warren.host import oom_kills
+from warren.launch import module_command, module_environment
+from warren.messages import Chunk
+from warren.safety.secrets import without_secrets
+from warren.storage.documents import pack
+from warren.storage.store import Store
 from worker.gpus import Place
 from worker.output import TAIL_BYTES, Output, Sink
 from worker.scratch import Scratch, remove_abandoned

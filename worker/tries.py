@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import time
 
-from tuning.documents import now, pack
-from tuning.messages import Chunk
-from tuning.settings import Settings
-from tuning.unfinished import Try
+from warren.messages import Chunk
+from warren.settings import Settings
+from warren.storage.documents import now, pack
+from warren.storage.unfinished import Try
 from worker.documents import crash_outcome, started, trial_document
 from worker.progress import Progress
 from worker.results import ResultWriter

@@ -6,10 +6,10 @@ import logging
 import time
 from collections.abc import Iterable
 
-from tuning.documents import Document
-from tuning.messages import Chunk
-from tuning.retry import Patience
-from tuning.store import Store
+from warren.messages import Chunk
+from warren.retry import Patience
+from warren.storage.documents import Document
+from warren.storage.store import Store
 from worker.tries import which
 from worker.verdicts import Outcome, Verdict
 

@@ -14,9 +14,9 @@ import typer
 from producer.cli import cluster, dashboard, export, machines, results, studies, submit, tensorboard
 from producer.cli.help import MARKUP, fill
 from producer.cli.output import INTERRUPTED, complain, say
-from tuning.errors import WarrenError
-from tuning.printable import one_line
-from tuning.streams import open_standard_streams
+from warren.errors import WarrenError
+from warren.safety.printable import one_line
+from warren.streams import open_standard_streams
 
 # The exit status of a program whose reader went away, as shells have it: 128 + SIGPIPE.
 _READER_GONE = 141

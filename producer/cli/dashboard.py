@@ -12,7 +12,7 @@ import typer
 from producer.cli.help import add_command
 from producer.cli.output import ended_by_signals, note, say
 from producer.cli.studies import find
-from tuning.hosts import is_loopback
+from warren.safety.http_hosts import is_loopback
 
 AllowHost = Annotated[
     list[str] | None,
@@ -48,8 +48,8 @@ def dashboard(
 
     require("warren dashboard", "optuna", "optuna-dashboard", "waitress")
     from producer.viewing.dashboard import Dashboard
-    from tuning.settings import load_settings
-    from tuning.store import Store
+    from warren.settings import load_settings
+    from warren.storage.store import Store
 
     with ended_by_signals(), closing(Store(load_settings())) as store:
         store.ping()

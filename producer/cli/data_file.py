@@ -12,7 +12,7 @@ import pandas as pd
 from producer.cli.output import plural
 from producer.cli.study_file import DataFile, nearest
 from producer.inputs.text import listing
-from tuning.errors import InputError
+from warren.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from producer.cli.output import Column, heading, plural, say, show_params, show_score, table
-from tuning.documents import OUTPUT_LINES, end_of_output
+from warren.storage.documents import OUTPUT_LINES, end_of_output
 
 if TYPE_CHECKING:
     from producer.status import Status
     from producer.study import Study
-    from tuning.documents import Document
+    from warren.storage.documents import Document
 
 # Different reasons that a summary of failures shows; the rest is counted.
 _REASONS = 3

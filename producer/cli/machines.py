@@ -17,7 +17,7 @@ import typer
 
 from producer.cli.help import add_command
 from producer.cli.output import ended_by_signals, note, on_interrupt, plural, print_json, say
-from tuning.settings import redact
+from warren.settings import redact
 
 # Where `up` and `demo` keep broker and database unless told.
 DATA_DIR = Path(".warren")
@@ -52,8 +52,8 @@ def worker(
       export AMQP_URL=... MONGO_URL=...       # as `warren up` prints
       warren worker --count 4 --threads 2
     """
-    from tuning.launch import module_command, module_environment
-    from tuning.settings import load_settings
+    from warren.launch import module_command, module_environment
+    from warren.settings import load_settings
 
     settings = load_settings()
     environment = module_environment(os.environ)

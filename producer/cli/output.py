@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
-from tuning.errors import InputError
-from tuning.printable import json_text, one_line, printable
+from warren.errors import InputError
+from warren.safety.printable import json_text, one_line, printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -148,7 +148,7 @@ def as_json(value: Any) -> Any:
 
 def _show_estimator(estimator: Any) -> str:
     """Return an estimator as trial documents have it: ``LGBMClassifier(max_depth=3)``."""
-    from tuning.codec import encode, readable
+    from warren.encoding.codec import encode, readable
 
     name = f"{type(estimator).__module__}.{type(estimator).__name__}"
     try:

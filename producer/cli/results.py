@@ -14,8 +14,8 @@ from producer.cli.help import add_command
 from producer.cli.leaderboard import print_leaderboard
 from producer.cli.output import as_json, note, plural, print_json
 from producer.cli.studies import AsJson, StudyId, find
-from tuning.errors import InputError
-from tuning.printable import printable
+from warren.errors import InputError
+from warren.safety.printable import printable
 
 if TYPE_CHECKING:
     import pandas as pd

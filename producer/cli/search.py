@@ -9,9 +9,9 @@ from typing import Any
 from producer.cli.study_file import Splitter, StudyFile, nearest
 from producer.inputs.parameters import closest, known_names
 from producer.inputs.text import short
-from tuning.allowlist import resolve
-from tuning.codec import decode
-from tuning.errors import InputError
+from warren.encoding.codec import decode
+from warren.errors import InputError
+from warren.safety.allowlist import resolve
 
 # Splitters that a file may name: those of scikit-learn that need nothing but numbers and truth values.
 SPLITTERS = (

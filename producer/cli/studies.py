@@ -13,12 +13,12 @@ import typer
 
 from producer.cli.help import add_command
 from producer.cli.output import Column, ask, note, plural, print_json, say, show_age, show_score, table
-from tuning.errors import StudyError
+from warren.errors import StudyError
 
 if TYPE_CHECKING:
     from producer.status import Status
     from producer.study import Study
-    from tuning.store import Store
+    from warren.storage.store import Store
 
 # Studies that an error names when an id is the beginning of several.
 _NAMED = 5
@@ -176,8 +176,8 @@ def status_fields(status: Status) -> dict[str, Any]:
 
 @contextmanager
 def _open_store() -> Iterator[Store]:
-    from tuning.settings import load_settings
-    from tuning.store import Store
+    from warren.settings import load_settings
+    from warren.storage.store import Store
 
     store = Store(load_settings())
     try:

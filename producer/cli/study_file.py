@@ -12,7 +12,7 @@
 
 The file is YAML 1.2 (https://yaml.org/spec/1.2.2/), so ``1e-3`` is a number and ``no`` is text, or JSON. A grid
 may be a list of grids, and each may bring its own ``estimator`` and ``params``. What YAML has no word for is
-written as messages carry it (`tuning.codec`): ``{__tuple__: [64, 64]}``,
+written as messages carry it (`warren.encoding.codec`): ``{__tuple__: [64, 64]}``,
 ``{__estimator__: sklearn.linear_model.LogisticRegression, params: {C: 0.1}}``.
 """
 
@@ -28,7 +28,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 
 from producer.inputs.text import listing, short
-from tuning.errors import InputError
+from warren.errors import InputError
 
 # What a place that takes several types needs, in a person's words.
 _NEEDS = {

@@ -114,7 +114,7 @@ def _submit(
     from producer.cli.search import make_cv, make_search
     from producer.cli.study_file import read_study_file
     from producer.inputs.text import listing
-    from tuning.settings import load_settings
+    from warren.settings import load_settings
 
     instead = {"path": str(data.resolve())} if data else {}
     instead |= {"target": target} if target is not None else {}

@@ -16,7 +16,7 @@ from producer.cli.dashboard import AllowHost
 from producer.cli.help import add_command
 from producer.cli.output import ended_by_signals, note, plural, say
 from producer.cli.studies import find
-from tuning.errors import StoreError
+from warren.errors import StoreError
 
 if TYPE_CHECKING:
     from producer.viewing.board import Board, Changes
@@ -60,8 +60,8 @@ def tensorboard(
     require("warren tensorboard", "tensorboard")
     from producer.viewing.board import Board
     from producer.viewing.board_page import BoardPage
-    from tuning.settings import load_settings
-    from tuning.store import Store
+    from warren.settings import load_settings
+    from warren.storage.store import Store
 
     with ended_by_signals(), closing(Store(load_settings())) as store:
         store.ping()

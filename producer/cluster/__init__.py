@@ -9,7 +9,7 @@ import importlib
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from tuning.errors import ClusterError
+from warren.errors import ClusterError
 
 if TYPE_CHECKING:
     from producer.cluster.cluster import Cluster

@@ -21,7 +21,7 @@ from urllib3.exceptions import HTTPError
 
 from producer.cluster.explain import RefusedError, Request, listed, message_of, one_line, refused
 from producer.cluster.kubeconfig import contexts, load
-from tuning.errors import ClusterError
+from warren.errors import ClusterError
 
 Json: TypeAlias = dict[str, Any]
 

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from producer.cluster.api import KEDA, Api, Json
 from producer.cluster.explain import RefusedError
-from tuning.errors import ClusterError, InputError
+from warren.errors import ClusterError, InputError
 
 # A ScaledObject that KEDA was told to leave alone: https://keda.sh/docs/latest/concepts/scaling-deployments/
 _PAUSED = ("autoscaling.keda.sh/paused", "autoscaling.keda.sh/paused-replicas")

@@ -15,7 +15,7 @@ from producer.cluster.autoscaling import Autoscaling
 from producer.cluster.connection import Connection
 from producer.cluster.explain import RefusedError, listed
 from producer.cluster.status import ClusterStatus, read_status
-from tuning.errors import ClusterError, InputError
+from warren.errors import ClusterError, InputError
 
 DEPLOYMENT = "worker"
 # Seconds between two looks at pods that are awaited.

@@ -14,9 +14,9 @@ from urllib.parse import quote
 from producer.cluster.api import Api
 from producer.cluster.explain import RefusedError
 from producer.cluster.forwarding import HOST, Forwarding
-from producer.environment import named_servers
 from producer.lasting import Lasting
-from tuning.errors import ClusterError
+from warren.environment import named_servers
+from warren.errors import ClusterError
 
 logger = logging.getLogger(__name__)
 

@@ -25,7 +25,7 @@ import aiohttp
 from producer.cluster.api import Api
 from producer.cluster.explain import RefusedError
 from producer.cluster.targets import Target, find_target
-from tuning.errors import ClusterError
+from warren.errors import ClusterError
 
 logger = logging.getLogger(__name__)
 

@@ -27,9 +27,9 @@ from urllib.parse import quote, urlencode
 
 from pydantic import Field, ValidationError
 
-from tuning.errors import ClusterError
-from tuning.logs import configure_logging
-from tuning.settings import LogSettings
+from warren.errors import ClusterError
+from warren.logs import configure_logging
+from warren.settings import LogSettings
 
 logger = logging.getLogger("producer.cluster.idle")
 

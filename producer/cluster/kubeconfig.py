@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from producer.cluster.explain import listed, one_line
-from tuning.errors import ClusterError
+from warren.errors import ClusterError
 
 # Where a pod finds its own token.
 _TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")

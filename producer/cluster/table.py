@@ -9,7 +9,7 @@ from html import escape
 from producer.cluster.status import ClusterStatus, Pod
 from producer.viewing.style import CARD_STYLE
 from producer.viewing.words import count, show_span
-from tuning.printable import printable
+from warren.safety.printable import printable
 
 HEADINGS = ("pod", "phase", "ready", "restarts", "age", "node", "preemptible", "reason")
 # Pods that a notebook's table shows; the rest is counted.

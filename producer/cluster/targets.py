@@ -9,7 +9,7 @@ from typing import Any
 from producer.cluster.api import Api
 from producer.cluster.explain import RefusedError, listed
 from producer.cluster.status import condition
-from tuning.errors import ClusterError
+from warren.errors import ClusterError
 
 
 @dataclass(frozen=True)

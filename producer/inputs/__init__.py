@@ -1,6 +1,6 @@
 """What is checked before anything is published: estimators, data, splits, scorers.
 
-Every refusal is an `tuning.errors.InputError` that names the offence, its value and the way out.
+Every refusal is an `warren.errors.InputError` that names the offence, its value and the way out.
 """
 
 from producer.inputs.configuration import configuration_here

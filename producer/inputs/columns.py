@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 
 from producer.inputs.text import listing
-from tuning import frames
-from tuning.cells import UnfitObjectError, to_text
-from tuning.dataset import Dataset, dataset_parts, read_dataset, write_parts
-from tuning.errors import InputError
+from warren.encoding import frames
+from warren.encoding.cells import UnfitObjectError, to_text
+from warren.errors import InputError
+from warren.storage.dataset import Dataset, dataset_parts, read_dataset, write_parts
 
 # Bytes of a number, by NumPy's letter of its kind: longer ones differ between machines.
 _LARGEST_ITEM = {"f": 8, "c": 16}

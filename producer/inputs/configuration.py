@@ -7,8 +7,8 @@ from pydantic import ValidationError
 from sklearn import _config
 
 from producer.inputs.text import listing
-from tuning.configuration import NO_RESULT, Configuration
-from tuning.errors import InputError
+from warren.errors import InputError
+from warren.sklearn_config import NO_RESULT, Configuration
 
 
 def configuration_here() -> Configuration:

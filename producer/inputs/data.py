@@ -20,8 +20,8 @@ from producer.inputs.columns import check_carried, check_column, check_labels, c
 from producer.inputs.estimators import Candidates, needs_y, takes_weights
 from producer.inputs.parameters import LIBRARIES, library
 from producer.inputs.text import listing, short
-from tuning.dataset import Dataset, Matrix, Target, digest
-from tuning.errors import InputError
+from warren.errors import InputError
+from warren.storage.dataset import Dataset, Matrix, Target, digest
 
 # NumPy's letters for bool, int, unsigned int, float, and for moments, spans of time, complex numbers and bytes.
 _NUMBERS, _OTHERS = "biuf", "mMcS"
@@ -55,7 +55,7 @@ class Prepared(NamedTuple):
         Parameters
         ----------
         parts : mapping of str to ndarray
-            What `tuning.dataset.dataset_parts` made of the dataset.
+            What `warren.storage.dataset.dataset_parts` made of the dataset.
         """
         rows = self.dataset.X.index if isinstance(self.dataset.X, pd.DataFrame) else None
         nothing = {"X_columns"} | ({"X_index"} if _is_count(rows) else set())

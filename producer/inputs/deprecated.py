@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tuning.versions import versions
+from warren.versions import versions
 
 logger = logging.getLogger(__name__)
 

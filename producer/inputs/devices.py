@@ -8,11 +8,11 @@ from typing import Any
 from producer.inputs.parameters import LIBRARIES
 from producer.inputs.text import short
 from producer.space import Space
-from tuning.allowlist import resolve
-from tuning.codec import Json, decode, encode
-from tuning.devices import CAN_USE_A_GPU, names_device, with_device
-from tuning.encoded import package_of
-from tuning.errors import InputError
+from warren.encoding.codec import Json, decode, encode
+from warren.encoding.encoded import package_of
+from warren.errors import InputError
+from warren.libraries.devices import CAN_USE_A_GPU, names_device, with_device
+from warren.safety.allowlist import package_of_type, resolve
 
 DEVICES = ("cpu", "gpu")
 
@@ -61,7 +61,7 @@ def choose_device(device: Any, estimator: Any, space: Space, allow: Iterable[str
             return found
         # A class of one's own may inherit from a library's.
         bases = resolve(encoded["__estimator__"], allowed).__mro__
-        return next((one for base in bases if (one := base.__module__.partition(".")[0]) in LIBRARIES), "")
+        return next((one for base in bases if (one := package_of_type(base)) in LIBRARIES), "")
 
     def change(where: str, value: Any) -> Any:
         nonlocal able

@@ -8,9 +8,9 @@ from typing import Any
 from producer.inputs.ends import ends_of, without_own
 from producer.inputs.estimators import Candidates
 from producer.space import Space
-from tuning.allowlist import dotted_name
-from tuning.boosting import LIBRARIES, Library
-from tuning.errors import InputError
+from warren.errors import InputError
+from warren.libraries.registry import LIBRARIES, Library
+from warren.safety.allowlist import dotted_name
 
 
 def _asks(estimator: Any, space: Space, own: bool, allow: tuple[str, ...]) -> bool:

@@ -19,12 +19,12 @@ from producer.inputs.networks import check_builders, check_optimizers
 from producer.inputs.parameters import THREADS, closest, known_names, library, overruled_by, set_by_user, synonyms
 from producer.inputs.text import short
 from producer.space import Space
-from tuning.allowlist import dotted_name
-from tuning.codec import Json, encode_estimator
-from tuning.encoded import COMPOSITIONS
-from tuning.errors import InputError
-from tuning.networks import NETWORK
-from tuning.parameters import DEEPEST, LARGEST_PARAMS, Start, check_estimator
+from warren.encoding.codec import Json, encode_estimator
+from warren.encoding.encoded import COMPOSITIONS
+from warren.errors import InputError
+from warren.libraries.keras import NETWORK
+from warren.safety.allowlist import dotted_name
+from warren.safety.parameter_checks import DEEPEST, LARGEST_PARAMS, Start, check_estimator
 
 Kind: TypeAlias = Literal["classifier", "regressor", "other"]
 
@@ -40,7 +40,7 @@ class Candidates:
     Attributes
     ----------
     encoded : dict or None
-        The study's estimator (`tuning.codec`); None where every trial brings its own.
+        The study's estimator (`warren.encoding.codec`); None where every trial brings its own.
     own : bool
         Whether ``"estimator"`` in a grid is the trial's own estimator. It is not where the study's estimator has a
         parameter (``BaggingClassifier``), step or member of that name, nor where no grid has it.

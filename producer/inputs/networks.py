@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import product
 from typing import Any
 
-from networks import KerasModel
-from networks.builders import check_builder
 from producer.inputs.ends import ends_of
-from tuning.codec import Json
-from tuning.errors import InputError
-from tuning.networks import NETWORK, check_optimizer, check_parameter
+from warren.encoding.codec import Json
+from warren.errors import InputError
+from warren.libraries.keras import NETWORK, check_optimizer, check_parameter
+from warren.networks import KerasModel
+from warren.networks.builders import check_builder
 
 
 def check_builders(value: Json, where: str, *, builder: bool = False) -> None:
@@ -20,7 +20,7 @@ def check_builders(value: Json, where: str, *, builder: bool = False) -> None:
     Parameters
     ----------
     value : Json
-        Encoded, and checked by `tuning.parameters`.
+        Encoded, and checked by `warren.safety.parameter_checks`.
     where : str
         What it is, for the error.
     builder : bool, default=False

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from tuning.errors import InputError
+from warren.errors import InputError
 
 # Characters of a study's name; it stands in ids, bars and tables.
 LONGEST_NAME = 100

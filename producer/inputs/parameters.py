@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from producer.inputs.text import nearest
+from warren.safety.allowlist import package_of_type
 
 LIBRARIES = ("xgboost", "lightgbm", "catboost")
 """Packages of the boosting libraries."""
@@ -92,7 +93,7 @@ _SAME_ELSEWHERE = (
 
 def library(estimator: Any) -> str:
     """Return the package of an estimator's class, or the boosting library that the class inherits from."""
-    packages = [cls.__module__.partition(".")[0] for cls in type(estimator).__mro__]
+    packages = [package_of_type(cls) for cls in type(estimator).__mro__]
     return next((package for package in packages if package in LIBRARIES), packages[0])
 
 

@@ -10,10 +10,10 @@ from typing import Any
 from sklearn.metrics import get_scorer_names
 
 from producer.inputs.text import nearest, short
-from tuning.codec import encode
-from tuning.errors import InputError
-from tuning.messages import MetricScorer, Scoring
-from tuning.scorers import check_keywords, is_scorer, scorer_parts
+from warren.encoding.codec import encode
+from warren.errors import InputError
+from warren.messages import MetricScorer, Scoring
+from warren.safety.scorers import check_keywords, is_scorer, scorer_parts
 
 # A metric becomes a field of a trial document and a column, mean_test_<metric>.
 _METRIC = re.compile(r"(?!__)[A-Za-z0-9_-]{1,100}", re.ASCII)

@@ -22,8 +22,8 @@ from sklearn.model_selection import (
 )
 
 from producer.inputs.text import short
-from tuning.dataset import Indices, Matrix, Split
-from tuning.errors import InputError
+from warren.errors import InputError
+from warren.storage.dataset import Indices, Matrix, Split
 
 _GROUPED = (GroupKFold, GroupShuffleSplit, LeaveOneGroupOut, LeavePGroupsOut, StratifiedGroupKFold)
 

@@ -12,7 +12,6 @@ from typing import Any
 
 from sklearn.base import clone
 
-from networks import KerasModel
 from producer.following import gone
 from producer.models.export_files import Place, writing
 from producer.models.export_manifest import verify, write_manifest
@@ -21,15 +20,17 @@ from producer.models.shape import Own
 from producer.models.training import trained
 from producer.models.trust import trusted_types
 from producer.signed import SIGNED_FIELDS, check_study
-from tuning.codec import encode_estimator, readable
-from tuning.dataset import read_dataset
-from tuning.documents import Document, now
-from tuning.errors import InputError
-from tuning.messages import Objective, is_study_id
-from tuning.settings import Settings
-from tuning.signing import Keys
-from tuning.store import Store
-from tuning.versions import packages_in, versions
+from warren.encoding.codec import encode_estimator, readable
+from warren.errors import InputError
+from warren.messages import Objective, is_study_id
+from warren.networks import KerasModel
+from warren.safety.allowlist import package_of_type
+from warren.safety.signing import Keys
+from warren.settings import Settings
+from warren.storage.dataset import read_dataset
+from warren.storage.documents import Document, now
+from warren.storage.store import Store
+from warren.versions import packages_in, versions
 
 __all__ = ["export_model", "read_export", "verify"]
 
@@ -176,7 +177,7 @@ def _check_format(format: str | None, unfitted: Any) -> None:
         return
     if format != "json":
         raise InputError(f"format={format!r}: pass 'json', for XGBoost, or nothing for the library's own format")
-    if type(unfitted).__module__.partition(".")[0] != "xgboost":
+    if package_of_type(type(unfitted)) != "xgboost":
         raise InputError(
             f"format='json': only XGBoost loads a model from JSON, and this is a {type(unfitted).__name__}; leave "
             "format out for its library's own"
@@ -184,7 +185,7 @@ def _check_format(format: str | None, unfitted: Any) -> None:
 
 
 def _need_tensorflow() -> None:
-    from networks.backend import keras_library
+    from warren.networks.backend import keras_library
 
     try:
         keras_library()
@@ -205,7 +206,7 @@ def _serving_name(study_id: str) -> str:
 
 
 def _write_saved_model(fitted: Any, folder: Path) -> Document:
-    from networks.saving import save_for_serving
+    from warren.networks.saving import save_for_serving
 
     signature = save_for_serving(fitted, folder)
     names = getattr(fitted, "feature_names_in_", None)

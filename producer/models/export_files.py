@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from tuning.errors import InputError, WarrenError
+from warren.errors import InputError, WarrenError
 
 MANIFEST = "manifest.json"
 """File that makes a folder an export."""

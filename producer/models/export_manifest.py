@@ -11,8 +11,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from producer.models.export_files import MANIFEST
-from tuning.documents import Document
-from tuning.errors import InputError
+from warren.errors import InputError
+from warren.storage.documents import Document
 
 VERSION = 1
 """Version of the manifest's fields; a reader refuses a later one."""

@@ -17,8 +17,8 @@ from producer.models.restoring import restore
 from producer.models.shape import Own
 from producer.models.tried import ends_the_process
 from producer.models.trust import trusted_types, unreadable
-from tuning.documents import Document
-from tuning.errors import InputError, StudyError, WarrenError
+from warren.errors import InputError, StudyError, WarrenError
+from warren.storage.documents import Document
 
 # Bytes of all labels as NumPy holds them, each as long as the longest: 4 a character.
 _MOST_OF_LABELS = 2**26

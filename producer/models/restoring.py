@@ -10,8 +10,8 @@ import numpy as np
 from producer.inputs.parameters import THREADS
 from producer.models.shape import check_shape, package_of
 from producer.models.sound import check_numbers
-from tuning.allowlist import look_up
-from tuning.errors import StudyError
+from warren.errors import StudyError
+from warren.safety.allowlist import look_up
 
 # Where `worker.archive` has written objects that refer to each other, and what these may be.
 _LINKED = "_linked"

@@ -19,10 +19,11 @@ from sklearn.base import clone
 
 from producer.inputs.parameters import THREADS
 from producer.models.parts import class_name, parts_of
-from tuning.encoded import SEARCHES
-from tuning.errors import StudyError, short
-from tuning.names import ALLOWED_PACKAGES
-from tuning.parameters import check_estimator
+from warren.encoding.encoded import SEARCHES
+from warren.errors import StudyError, short
+from warren.queues import ALLOWED_PACKAGES
+from warren.safety.allowlist import package_of_type
+from warren.safety.parameter_checks import check_estimator
 
 # Set anew on each copy that an estimator makes of another.
 _SEEDS = frozenset({"random_state", "random_seed", "seed"})
@@ -113,7 +114,7 @@ def params_of(estimator: Any) -> dict[str, Any]:
 
 def package_of(value: Any) -> str:
     """Return the package that something's class is of."""
-    return type(value).__module__.partition(".")[0]
+    return package_of_type(type(value))
 
 
 def check_shape(fitted: Any, unfitted: Any) -> Pairs:
@@ -212,7 +213,7 @@ def _check_place(holder: Any, name: str, value: Any) -> None:
 
 def _booster_of(cls: type) -> tuple[str, type] | None:
     """Return where an estimator of a class holds its booster, and of which class that is; None where it has none."""
-    packages = {base.__module__.partition(".")[0] for base in cls.__mro__}
+    packages = {package_of_type(base) for base in cls.__mro__}
     if "xgboost" in packages:
         return "_Booster", importlib.import_module("xgboost").Booster
     if "lightgbm" in packages:

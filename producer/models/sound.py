@@ -15,7 +15,7 @@ from sklearn.neighbors import BallTree, KDTree
 
 from producer.models import trees
 from producer.models.shape import alike, held
-from tuning.errors import StudyError
+from warren.errors import StudyError
 
 # Threads that a model may have been told to use.
 _MOST_THREADS = 4096

@@ -18,18 +18,18 @@ from producer.publication import publish_missing
 from producer.signed import SIGNED_FIELDS, check_study, model_problem, signed_study
 from producer.space import Space
 from producer.status import STATUS_FIELDS, Status
-from tuning import broker
-from tuning.codec import encode_estimator
-from tuning.counts import no_counts
-from tuning.documents import OUTPUT_LINES, Document, end_of_output, now
-from tuning.errors import StudyError, TrialError
-from tuning.messages import Objective, check_objective
-from tuning.printable import one_line
-from tuning.seeds import seed_of
-from tuning.settings import Settings
-from tuning.signing import Keys
-from tuning.store import Store
-from tuning.versions import differences, relevant
+from warren import broker
+from warren.encoding.codec import encode_estimator
+from warren.errors import StudyError, TrialError
+from warren.messages import Objective, check_objective
+from warren.safety.printable import one_line
+from warren.safety.signing import Keys
+from warren.seeds import seed_of
+from warren.settings import Settings
+from warren.storage.documents import OUTPUT_LINES, Document, end_of_output, now
+from warren.storage.progress_counts import no_counts
+from warren.storage.store import Store
+from warren.versions import differences, relevant
 
 logger = logging.getLogger(__name__)
 

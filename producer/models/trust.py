@@ -23,12 +23,12 @@ from skops.io._protocol import PROTOCOL
 from skops.io._utils import read_schema
 
 from producer.models.boosters import lightgbm_is_sound, xgboost_is_sound
-from tuning.allowlist import look_up
-from tuning.arrays import check_array, check_arrays
-from tuning.errors import InputError, StudyError
-from tuning.names import ALLOWED_PACKAGES
-from tuning.scorers import metric_name
-from tuning.values import function_name
+from warren.encoding.arrays import check_array, check_arrays
+from warren.encoding.values import function_name
+from warren.errors import InputError, StudyError
+from warren.queues import ALLOWED_PACKAGES
+from warren.safety.allowlist import look_up
+from warren.safety.scorers import metric_name
 
 # By the loader of a node, what it may make: the classes whose data it reads, and no other by their names.
 _MADE = {

@@ -23,9 +23,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from producer.planning.networks import COSTLY, is_network, network_seconds
-from tuning.boosting import library_of, merged, rounds_of
-from tuning.codec import Json
-from tuning.pipelines import tail_of
+from warren.encoding.codec import Json
+from warren.encoding.estimators import tail_of
+from warren.libraries.registry import library_of, merged, rounds_of
 
 # Seconds: no estimate is above, whatever a parameter says; a message carries no infinity.
 _LONGEST = 1e9

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Mapping
 from statistics import median
 from typing import Any, TypeAlias
 
-from tuning.boosting import LIBRARIES
-from tuning.networks import NETWORK
+from warren.libraries.keras import NETWORK
+from warren.libraries.registry import LIBRARIES
 
 Document: TypeAlias = Mapping[str, Any]
 

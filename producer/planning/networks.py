@@ -16,9 +16,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from tuning.codec import Json
-from tuning.encoded import items_of
-from tuning.networks import NETWORK
+from warren.encoding.codec import Json
+from warren.encoding.encoded import items_of
+from warren.libraries.keras import NETWORK
 
 # Seconds: a network is built and its step traced, the more so the more layers it has, which are two with normalisation;
 # a step; and for each weight its change, for each product its part.

@@ -15,10 +15,10 @@ from producer.planning.blocks import Block, Unit
 from producer.planning.cost import Cost, Shape, class_name, fit_cost, is_guess, rounds_of_fit
 from producer.planning.regions import MOST_BLOCKS, MOST_SHARING, Axis, Region, axes_of, binned_by
 from producer.space import Space
-from tuning.boosting import shared_fit
-from tuning.codec import Json
-from tuning.devices import wants_gpu
-from tuning.pipelines import outermost, replaces_tail, with_step
+from warren.encoding.codec import Json
+from warren.encoding.estimators import outermost, replaces_tail, with_step
+from warren.libraries.devices import wants_gpu
+from warren.libraries.registry import shared_fit
 
 # Number, encoded estimator, encoded parameters.
 _Point: TypeAlias = tuple[int, Json, dict[str, Json]]

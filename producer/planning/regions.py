@@ -11,10 +11,10 @@ from typing import NamedTuple, TypeAlias
 from producer.grids import Grid
 from producer.planning.blocks import Block
 from producer.planning.cost import Cost, changes_cost, rounds_of_fit
-from tuning.boosting import Library, library_of, merged, shared_fit
-from tuning.codec import Json
-from tuning.devices import asks_for_gpu, mentions_gpu, wants_gpu
-from tuning.pipelines import tail_of
+from warren.encoding.codec import Json
+from warren.encoding.estimators import tail_of
+from warren.libraries.devices import asks_for_gpu, mentions_gpu, wants_gpu
+from warren.libraries.registry import Library, library_of, merged, shared_fit
 
 # Blocks of a plan at most, so that it takes megabytes, and values of an axis that are told apart.
 MOST_BLOCKS = 10_000

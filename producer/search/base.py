@@ -29,8 +29,8 @@ from producer.space import Space
 from producer.status import Status
 from producer.study import Study
 from producer.submission import submit_space
-from tuning.documents import OUTPUT_LINES, end_of_output
-from tuning.errors import InputError, NoResultError, StudyError, TrialError, WarrenError
+from warren.errors import InputError, NoResultError, StudyError, TrialError, WarrenError
+from warren.storage.documents import OUTPUT_LINES, end_of_output
 
 Grids: TypeAlias = list[Mapping[str, Sequence[Any]]]
 

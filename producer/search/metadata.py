@@ -10,7 +10,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.metadata_routing import process_routing
 
 from producer.inputs.text import listing, short
-from tuning.errors import InputError
+from warren.errors import InputError
 
 _WEIGHT = "sample_weight"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from producer.stack.process import run_tool
 from producer.stack.site import Site
-from tuning.errors import StackError
+from warren.errors import StackError
 
 # Asked by the packages' scripts before they start a service; 101 is "no".
 # https://people.debian.org/~hmh/invokerc.d-policyrc.d-specification.txt

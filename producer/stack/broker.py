@@ -16,8 +16,8 @@ from producer.stack.kept import close_to_others, secret
 from producer.stack.ports import HOST, with_free_ports
 from producer.stack.process import Guarded, wait_until_up
 from producer.stack.site import Server, Site, Way, first_that_serves
-from tuning.broker import CONSUMER_TIMEOUT_MS, ping
-from tuning.errors import BrokerError, StackError
+from warren.broker import CONSUMER_TIMEOUT_MS, ping
+from warren.errors import BrokerError, StackError
 
 USER = "warren"
 # The same for ever: the data folder carries the node's name. Nodes of several stacks don't meet, since

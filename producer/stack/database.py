@@ -18,10 +18,10 @@ from producer.stack.kept import secret
 from producer.stack.ports import HOST, with_free_ports
 from producer.stack.process import GRACE_SECONDS, Guarded, wait_until_up
 from producer.stack.site import Server, Site, Way, first_that_serves
-from tuning.accounts import set_user, user_names
-from tuning.errors import InputError, StackError, StoreError, plain
-from tuning.settings import Settings
-from tuning.store import ping
+from warren.errors import InputError, StackError, StoreError, plain
+from warren.settings import Settings
+from warren.storage.database_users import set_user, user_names
+from warren.storage.store import ping
 
 USER = "warren"
 # The database that a URL's path names.

@@ -13,7 +13,7 @@ from producer.stack.causes import Cause
 from producer.stack.ports import HOST, with_free_ports
 from producer.stack.process import Guarded, run_tool, wait_until_up
 from producer.stack.site import Server, Site
-from tuning.errors import StackError
+from warren.errors import StackError
 
 # The same majors as the manifests run.
 RABBITMQ_IMAGE = "rabbitmq:4-management"

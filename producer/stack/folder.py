@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from producer.stack.janitor import HOLD
 from producer.stack.kept import close_to_others
 from producer.stack.process import GRACE_SECONDS
-from tuning.errors import StackError
+from warren.errors import StackError
 
 logger = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """Runs one command and ends it when the process that asked for it is gone, however that went.
 
-Run by path, as ``python -I -S guard.py [options] -- command``: the standard library and `tuning.processes` only, so
+Run by path, as ``python -I -S guard.py [options] -- command``: the standard library and `warren.processes` only, so
 that it is up in a few hundredths of a second, and so that nothing has to be installed.
 
 The guard's standard input is a pipe whose other end only the parent holds. End of file there, another
@@ -39,7 +39,7 @@ from pathlib import Path
 # Isolated, this interpreter finds nothing beside the standard library. Behind that, so that it never stands in its way.
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
-from tuning.processes import adopt_orphans, end_with, kill_descendants, reap
+from warren.processes import adopt_orphans, end_with, kill_descendants, reap
 
 # Seconds between two looks at the parent's process id. The pipe tells at once, unless a forked copy of the
 # parent holds it open too: then this is how long its servers outlive it.

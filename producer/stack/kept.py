@@ -7,7 +7,7 @@ import stat
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from tuning.errors import StackError
+from warren.errors import StackError
 
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 

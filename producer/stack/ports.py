@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from tuning.errors import StackError
+from warren.errors import StackError
 
 # Everything in a stack listens on this address only: a laptop's queue is nobody else's business.
 HOST = "127.0.0.1"

@@ -19,7 +19,7 @@ import psutil
 
 from producer.stack.causes import Cause, find
 from producer.stack.ports import PortTakenError
-from tuning.errors import StackError
+from warren.errors import StackError
 
 # Seconds between two looks at a server that is starting: small beside the seconds that it takes.
 POLL_SECONDS = 0.05

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from producer.stack.janitor import HOLD
 from producer.stack.process import GRACE_SECONDS, Guarded
-from tuning.errors import StackError
+from warren.errors import StackError
 
 
 @dataclass(frozen=True, kw_only=True)

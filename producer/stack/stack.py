@@ -15,7 +15,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from producer.environment import named_by_others, named_servers
 from producer.lasting import Lasting
 from producer.stack.broker import start_broker
 from producer.stack.database import start_database
@@ -23,8 +22,9 @@ from producer.stack.folder import Folder, path_of
 from producer.stack.kept import secret
 from producer.stack.site import Server, Site
 from producer.stack.workers import WorkerHandle, start_worker
-from tuning.errors import InputError, StackError
-from tuning.signing import new_key
+from warren.environment import named_by_others, named_servers
+from warren.errors import InputError, StackError
+from warren.safety.signing import new_key
 
 logger = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from producer.stack.process import Guarded
 from producer.stack.site import Site
-from tuning.launch import module_command, module_environment
-from tuning.machine import available_threads
-from tuning.settings import load_settings, whole_folders
+from warren.host import available_threads
+from warren.launch import module_command, module_environment
+from warren.settings import load_settings, whole_folders
 
 # Seconds that a trial in hand may still take when a stack ends, unless WARREN_GRACE_SECONDS says otherwise. The
 # chunk goes back to the queue, so nothing is lost, and nobody likes to wait for a notebook's cell.

@@ -25,11 +25,11 @@ from producer.viewing.columns import Columns
 from producer.viewing.events import Experiment, encode_experiment, encode_run, file_name, is_number, run_folder, stamps
 from producer.viewing.growing import TRAINING, Growing
 from producer.viewing.runs import STUDY, StudyRuns
-from tuning.documents import Document, now
-from tuning.errors import InputError, StoreError, short
-from tuning.listed import skip
-from tuning.own import OwnTrials
-from tuning.store import Store
+from warren.errors import InputError, StoreError, short
+from warren.storage.documents import Document, now
+from warren.storage.own_trials import OwnTrials
+from warren.storage.readable_studies import skip
+from warren.storage.store import Store
 
 # Runs of a study by default: TensorBoard reads them all into memory, and its table takes a second a thousand.
 MOST_RUNS = 1000

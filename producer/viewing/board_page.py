@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TextIO
 
 from producer.viewing.board_server import HOST
-from tuning.errors import InputError
-from tuning.launch import module_command, module_environment
+from warren.errors import InputError
+from warren.launch import module_command, module_environment
 
 # Seconds until it has answered: it reads every run before.
 _START_SECONDS = 120.0

@@ -27,7 +27,7 @@ def main() -> None:
     from tensorboard import default, main_lib, program
 
     from producer.viewing.guarded import guarded
-    from tuning.hosts import Hosts
+    from warren.safety.http_hosts import Hosts
 
     hosts = Hosts(HOST, filter(None, names.split(",")), option="--allow-host")
 

@@ -11,7 +11,7 @@ from producer.progress import show_rate, show_seconds
 from producer.viewing.facts import Facts, read
 from producer.viewing.style import CARD_STYLE
 from producer.viewing.words import count, show_reason, show_score, show_span, show_values
-from tuning.errors import StoreError, StudyError
+from warren.errors import StoreError, StudyError
 
 if TYPE_CHECKING:
     from producer.study import Study

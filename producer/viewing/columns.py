@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from tuning.codec import Json, readable
+from warren.encoding.codec import Json, readable
 
 Value: TypeAlias = bool | float | str
 

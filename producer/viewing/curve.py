@@ -11,8 +11,8 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from producer.viewing.words import show_score
-from tuning.documents import Document
-from tuning.own import OwnTrials
+from warren.storage.documents import Document
+from warren.storage.own_trials import OwnTrials
 
 if TYPE_CHECKING:
     from producer.status import Status

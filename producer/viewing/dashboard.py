@@ -20,9 +20,9 @@ from waitress.server import create_server
 from producer.viewing.guarded import guarded
 from producer.viewing.pages import Pages
 from producer.viewing.storage import LiveStorage
-from tuning.errors import InputError, StoreError
-from tuning.hosts import Hosts
-from tuning.store import Store
+from warren.errors import InputError, StoreError
+from warren.safety.http_hosts import Hosts
+from warren.storage.store import Store
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment

@@ -18,7 +18,7 @@ from typing import TypeAlias
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from producer.space import Space
-from tuning.codec import Json, readable
+from warren.encoding.codec import Json, readable
 
 Value: TypeAlias = bool | int | float | str | None
 """What a parameter of an Optuna trial may be."""

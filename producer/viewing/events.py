@@ -24,7 +24,7 @@ from tensorboard.plugins.text import metadata as text
 from tensorboard.summary.writer.record_writer import RecordWriter
 
 from producer.viewing.columns import Column, Kind, Value
-from tuning.messages import is_study_id
+from warren.messages import is_study_id
 
 # What the first record of a file says. https://github.com/tensorflow/tensorflow: EventsWriter::kVersionPrefix
 _VERSION = "brain.Event:2"

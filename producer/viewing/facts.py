@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from producer.following import gone
 from producer.missing import look_closely, stands_still
 from producer.status import STATUS_FIELDS, Status
-from tuning.documents import Document, now
-from tuning.own import OwnTrials
+from warren.storage.documents import Document, now
+from warren.storage.own_trials import OwnTrials
 
 if TYPE_CHECKING:
     from producer.study import Study

@@ -6,14 +6,14 @@ import json
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from tuning.hosts import Hosts
+from warren.safety.http_hosts import Hosts
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 
 def guarded(application: WSGIApplication, hosts: Hosts) -> WSGIApplication:
-    """Return a WSGI application that refuses requests which are not its own: see `tuning.hosts`."""
+    """Return a WSGI application that refuses requests which are not its own: see `warren.safety.http_hosts`."""
 
     def serve(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         why = hosts.refusal(environ.get("HTTP_HOST"), environ.get("HTTP_ORIGIN"))

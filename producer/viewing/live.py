@@ -15,9 +15,9 @@ from producer.progress import in_notebook
 from producer.viewing.card import html_of, html_without
 from producer.viewing.curve import Curve
 from producer.viewing.facts import Facts, read
-from tuning.documents import now
-from tuning.errors import InputError, StoreError, StudyError
-from tuning.printable import one_line
+from warren.errors import InputError, StoreError, StudyError
+from warren.safety.printable import one_line
+from warren.storage.documents import now
 
 if TYPE_CHECKING:
     from producer.study import Study

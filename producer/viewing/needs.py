@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
-from tuning.errors import InputError
+from warren.errors import InputError
 
 
 def require(purpose: str, *packages: str) -> None:

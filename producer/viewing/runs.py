@@ -13,8 +13,8 @@ from producer.own import expected
 from producer.packing import unpacked
 from producer.viewing.columns import Columns, Kind
 from producer.viewing.events import Metric, Moment, Point, Run, is_number
-from tuning.documents import Document
-from tuning.messages import Objective
+from warren.messages import Objective
+from warren.storage.documents import Document
 
 STUDY = "study"
 """The column that says which study a trial is of."""

@@ -13,8 +13,8 @@ from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
 from producer.viewing.translation import Translator
-from tuning.documents import Document
-from tuning.own import OwnTrials
+from warren.storage.documents import Document
+from warren.storage.own_trials import OwnTrials
 
 PLACE_BITS = 36
 """Bits of a trial's id that are its place in its study."""

@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from producer.viewing.readonly import Snapshot, copy_of
 from producer.viewing.words import count
-from tuning.errors import InputError
+from warren.errors import InputError
 
 if TYPE_CHECKING:
     from producer.study import Study

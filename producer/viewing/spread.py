@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from producer.viewing.figures import PALETTE, finish, safe
 from producer.viewing.words import show_score, show_values
-from tuning.documents import Document
-from tuning.errors import InputError
+from warren.errors import InputError
+from warren.storage.documents import Document
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

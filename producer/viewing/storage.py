@@ -16,10 +16,10 @@ from producer.own import own_trials
 from producer.viewing.readonly import ReadOnlyStorage, select
 from producer.viewing.seen import PLACE_BITS, Seen, View
 from producer.viewing.translation import STUDY_FIELDS, Translator
-from tuning.documents import Document, now
-from tuning.errors import InputError, StoreError, short
-from tuning.own import OwnTrials
-from tuning.store import Store
+from warren.errors import InputError, StoreError, short
+from warren.storage.documents import Document, now
+from warren.storage.own_trials import OwnTrials
+from warren.storage.store import Store
 
 P = ParamSpec("P")
 T = TypeVar("T")

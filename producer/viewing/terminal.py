@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from producer.viewing.card import failures, figures, headline, remarks, steps, why_without
 from producer.viewing.facts import Facts
 from producer.viewing.words import show_score, show_values
-from tuning.errors import StoreError, StudyError
-from tuning.printable import one_line, printable
+from warren.errors import StoreError, StudyError
+from warren.safety.printable import one_line, printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -13,9 +13,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from producer.packing import unpacked
 from producer.viewing.distributions import Parameters
-from tuning.documents import Document
-from tuning.errors import InputError
-from tuning.messages import Objective
+from warren.errors import InputError
+from warren.messages import Objective
+from warren.storage.documents import Document
 
 # What a trial is made of, by field of its document; and what is noted of it beside its scores.
 _MADE_OF = ("number", "state", "started_at", "finished_at")

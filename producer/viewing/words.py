@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tuning.printable import one_line
+from warren.safety.printable import one_line
 
 # Characters of a value in a card, and of a reason: a callable's or a list's text may be a page.
 _LONGEST_VALUE = 60

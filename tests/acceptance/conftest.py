@@ -15,8 +15,8 @@ import numpy as np
 import psutil
 import pytest
 
-from tuning.broker import channel
-from tuning.settings import Settings
+from warren.broker import channel
+from warren.settings import Settings
 
 SUPPORT = Path(faulty.__file__).parent
 X = np.arange(40.0).reshape(20, 2)

@@ -27,9 +27,9 @@ from sklearn.tree import DecisionTreeClassifier
 from xgboost import XGBClassifier
 
 from producer import submit
-from tuning.broker import channel
-from tuning.names import CHUNKS_QUEUE, DEAD_QUEUE, LANES
-from tuning.settings import Settings
+from warren.broker import channel
+from warren.queues import CHUNKS_QUEUE, DEAD_QUEUE, LANES
+from warren.settings import Settings
 
 PIPELINE = "sklearn.pipeline.Pipeline"
 TREE, CAT, LGB, XGB = (

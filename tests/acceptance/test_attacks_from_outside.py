@@ -27,7 +27,7 @@ from producer import submit
 from producer.cli import main
 from producer.stack import LocalStack
 from producer.stack.ports import free_ports
-from tuning.settings import Settings
+from warren.settings import Settings
 
 ROOT = Path(producer.__file__).parents[1]
 STUCK_SECONDS = 60.0
@@ -210,7 +210,7 @@ def test_a_document_full_of_escape_sequences_is_text(
             {"$set": {"name": EVIL, "progress.failed": 1, "progress.complete": 1}},
         )
     script = (
-        "import sys, producer\nfrom tuning.errors import StudyError\n"
+        "import sys, producer\nfrom warren.errors import StudyError\n"
         f"study = producer.Study.attach({study.id!r})\n"
         "print(study); print(repr(study)); print(study.status())\n"
         "print(study.results().to_string())\n"

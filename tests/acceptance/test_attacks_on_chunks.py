@@ -30,12 +30,12 @@ from one_worker import OneWorker, one_worker
 from servers import Urls
 
 from producer import Study
-from tuning import broker
-from tuning.broker import channel
-from tuning.documents import now, trial_id
-from tuning.errors import NoResultError, StudyError
-from tuning.letters import tell_studies
-from tuning.names import DEAD_QUEUE
+from warren import broker
+from warren.broker import channel
+from warren.errors import NoResultError, StudyError
+from warren.queues import DEAD_QUEUE
+from warren.storage.dead_letters import tell_studies
+from warren.storage.documents import now, trial_id
 
 
 @pytest.fixture(scope="module")

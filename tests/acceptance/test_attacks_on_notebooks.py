@@ -29,11 +29,11 @@ from sklearn.preprocessing import FunctionTransformer
 from sklearn.tree import DecisionTreeRegressor
 
 from producer import Study, submit
-from tuning.codec import encode, encode_estimator
-from tuning.dataset import write_parts
-from tuning.documents import Document, now, trial_id
-from tuning.settings import Settings, load_settings
-from tuning.store import Store
+from warren.encoding.codec import encode, encode_estimator
+from warren.settings import Settings, load_settings
+from warren.storage.dataset import write_parts
+from warren.storage.documents import Document, now, trial_id
+from warren.storage.store import Store
 from worker.models import pack
 
 RNG = np.random.default_rng(0)
@@ -160,8 +160,8 @@ def test_a_study_that_was_changed_makes_no_estimator_that_writes(changed: Store,
 BOARD = """
 import sys
 from producer.viewing.board import Board
-from tuning.settings import load_settings
-from tuning.store import Store
+from warren.settings import load_settings
+from warren.storage.store import Store
 
 board = Board(Store(load_settings()), "logs/deep/runs")
 print(board.refresh().written)

@@ -15,7 +15,7 @@ from faulty import Sleeps, Snoops
 from polling import until
 
 from producer import submit
-from tuning.settings import Settings
+from warren.settings import Settings
 
 
 def urls_shown_by(pid: int) -> list[str]:

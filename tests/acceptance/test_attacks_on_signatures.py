@@ -31,10 +31,10 @@ from one_worker import OneWorker, one_worker
 from servers import Urls
 
 from producer import Study
-from tuning.broker import SIGNATURE_HEADER
-from tuning.documents import trial_id
-from tuning.errors import StudyError
-from tuning.signing import Keys, new_key, signed_chunk
+from warren.broker import SIGNATURE_HEADER
+from warren.errors import StudyError
+from warren.safety.signing import Keys, new_key, signed_chunk
+from warren.storage.documents import trial_id
 
 KEY, OLD, OTHER = new_key(), new_key(), new_key()
 RAW = CodecOptions(document_class=RawBSONDocument)

@@ -18,10 +18,10 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from producer import KerasModel, Study, submit
-from tuning.documents import Document
-from tuning.errors import InputError
-from tuning.seeds import seed_of
-from tuning.store import Store
+from warren.errors import InputError
+from warren.seeds import seed_of
+from warren.storage.documents import Document
+from warren.storage.store import Store
 
 pytestmark = needs_tensorflow
 

@@ -22,7 +22,7 @@ import pytest
 from servers import Urls
 
 from producer.cli import main
-from tuning.settings import Settings
+from warren.settings import Settings
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 # Seconds after which a command counts as stuck.

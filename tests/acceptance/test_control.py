@@ -11,8 +11,8 @@ from faulty import Sleeps
 from polling import until
 
 from producer import submit
-from tuning.names import CHUNKS_QUEUE
-from tuning.settings import Settings
+from warren.queues import CHUNKS_QUEUE
+from warren.settings import Settings
 
 ONE_SPLIT = [(range(10), range(10, 20))]
 

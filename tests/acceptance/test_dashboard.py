@@ -26,9 +26,9 @@ from submitting import finish, stored
 from producer import Study, submit
 from producer.cli import main
 from producer.viewing import needs
-from tuning.documents import pack
-from tuning.settings import Settings
-from tuning.store import Store
+from warren.settings import Settings
+from warren.storage.documents import pack
+from warren.storage.store import Store
 
 # Seconds after which a command or a page counts as stuck: a page asks every ten, and the machine may be busy.
 STUCK_SECONDS = 60.0

@@ -14,10 +14,10 @@ from faulty import Sleeps
 from polling import until
 
 from producer import Study, submit
-from tuning.documents import Document
-from tuning.names import CHUNKS_QUEUE
-from tuning.settings import Settings
-from tuning.store import Store
+from warren.queues import CHUNKS_QUEUE
+from warren.settings import Settings
+from warren.storage.documents import Document
+from warren.storage.store import Store
 
 
 def test_sigterm_finishes_a_trial_that_fits_into_the_grace_and_gives_the_rest_back(

@@ -23,8 +23,8 @@ from xgboost import XGBClassifier
 from producer import KerasModel, Study, submit
 from producer.cli import main
 from producer.models.export import verify
-from tuning.errors import NoResultError
-from tuning.settings import Settings
+from warren.errors import NoResultError
+from warren.settings import Settings
 
 # Seconds that workers may take, which may have to import TensorFlow on a machine that others use too.
 PATIENCE = 120

@@ -22,10 +22,10 @@ from xgboost import XGBClassifier
 
 import producer
 from producer import KerasModel, Study, submit
-from tuning.broker import channel
-from tuning.errors import InputError
-from tuning.names import CHUNKS_QUEUE, GPU_QUEUE
-from tuning.settings import Settings
+from warren.broker import channel
+from warren.errors import InputError
+from warren.queues import CHUNKS_QUEUE, GPU_QUEUE
+from warren.settings import Settings
 
 StartWorker = Callable[..., "subprocess.Popen[bytes]"]
 

@@ -11,10 +11,10 @@ from faulty import Exits, Grows, KillsItsWorker
 from polling import until
 
 from producer import submit
-from tuning.errors import StudyError
-from tuning.names import DEAD_QUEUE
-from tuning.settings import Settings
-from tuning.store import Store
+from warren.errors import StudyError
+from warren.queues import DEAD_QUEUE
+from warren.settings import Settings
+from warren.storage.store import Store
 
 
 def test_a_trial_that_takes_its_process_down_or_too_much_memory_fails_with_its_reason_and_its_neighbours_go_on(

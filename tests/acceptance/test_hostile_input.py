@@ -30,11 +30,11 @@ from servers import Urls, on_database
 from sklearn.tree import DecisionTreeClassifier
 
 from producer import submit
-from tuning.broker import DATABASE_HEADER, channel
-from tuning.messages import address_of
-from tuning.names import CHUNKS_QUEUE, DEAD_QUEUE, GPU_QUEUE, LANES
-from tuning.settings import load_settings
-from tuning.store import Store
+from warren.broker import DATABASE_HEADER, channel
+from warren.messages import address_of
+from warren.queues import CHUNKS_QUEUE, DEAD_QUEUE, GPU_QUEUE, LANES
+from warren.settings import load_settings
+from warren.storage.store import Store
 
 # Seconds for a message to come back as a dead letter; the first that needs the libraries waits for them.
 DEADLINE = 60.0

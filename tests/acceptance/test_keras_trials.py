@@ -20,7 +20,7 @@ from sklearn.preprocessing import StandardScaler
 from xgboost import XGBClassifier
 
 from producer import GridSearchCV, KerasModel, submit
-from tuning.errors import InputError
+from warren.errors import InputError
 
 pytestmark = needs_tensorflow
 

@@ -15,7 +15,7 @@ from acceptance.conftest import SUPPORT, StartWorker
 from jupyter_client.manager import KernelManager
 from polling import until
 
-from tuning.settings import Settings
+from warren.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -22,8 +22,8 @@ from searches import Search
 from sklearn.datasets import load_breast_cancer
 from sklearn.ensemble import RandomForestClassifier
 
-from tuning.settings import Settings
-from tuning.store import Store
+from warren.settings import Settings
+from warren.storage.store import Store
 
 # A watchdog for each thing that is awaited.
 SECONDS = 120.0

@@ -28,10 +28,10 @@ from submitting import own_fields
 from xgboost import XGBClassifier, XGBRegressor
 
 from producer import Study, submit
-from tuning.documents import now, pack, trial_id
-from tuning.errors import NoResultError, StudyError, TrialError
-from tuning.settings import Settings, load_settings
-from tuning.store import Store
+from warren.errors import NoResultError, StudyError, TrialError
+from warren.settings import Settings, load_settings
+from warren.storage.documents import now, pack, trial_id
+from warren.storage.store import Store
 
 IRIS = load_iris(as_frame=True)
 FRAME, NUMBERS = IRIS.data, IRIS.target

@@ -12,7 +12,7 @@ from polling import until
 from servers import with_option
 
 from producer import submit
-from tuning.settings import Settings
+from warren.settings import Settings
 
 
 def test_a_worker_waits_for_the_name_server_and_its_training_does_not(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tuning.settings import Settings
+from warren.settings import Settings
 
 # nbformat takes more than a second to import, and every process of `pytest -n` collects this file.
 if TYPE_CHECKING:

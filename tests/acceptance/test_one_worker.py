@@ -19,8 +19,8 @@ from polling import until
 from servers import Urls
 
 from producer import Study, publication, submit
-from tuning.broker import channel
-from tuning.names import CHUNKS_QUEUE, DEAD_QUEUE, LANES
+from warren.broker import channel
+from warren.queues import CHUNKS_QUEUE, DEAD_QUEUE, LANES
 
 ONE_SPLIT = [(range(10), range(10, 20))]
 

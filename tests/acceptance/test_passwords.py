@@ -14,7 +14,7 @@ from faulty import Sleeps
 from polling import until
 
 from producer import submit
-from tuning.settings import Settings
+from warren.settings import Settings
 
 SECRET = "s3cret-of-nobody"
 

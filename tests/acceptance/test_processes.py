@@ -17,9 +17,9 @@ from faulty import Odd, Prints, Spawns
 from polling import until
 
 from producer import Study, submit
-from tuning.errors import StudyError
-from tuning.settings import Settings
-from tuning.store import Store
+from warren.errors import StudyError
+from warren.settings import Settings
+from warren.storage.store import Store
 
 
 def _lives(pid: int) -> bool:

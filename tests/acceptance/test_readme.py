@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tuning.settings import Settings
+from warren.settings import Settings
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 

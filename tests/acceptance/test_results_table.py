@@ -13,8 +13,8 @@ from sklearn.model_selection import GridSearchCV
 
 from producer import submit
 from producer.results import cv_results, results_frame
-from tuning.documents import Document
-from tuning.tables import as_table, schema
+from warren.storage.documents import Document
+from warren.storage.results_table import as_table, schema
 
 GRID = {"strategy": ["uniform", "stratified"], "random_state": range(1000)}
 

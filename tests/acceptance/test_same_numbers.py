@@ -21,7 +21,7 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 from xgboost import XGBClassifier, XGBRegressor
 
-from tuning.errors import NoResultError, TrialError
+from warren.errors import NoResultError, TrialError
 
 pytestmark = pytest.mark.usefixtures("stack")
 

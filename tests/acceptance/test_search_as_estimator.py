@@ -34,8 +34,8 @@ from sklearn.tree import DecisionTreeClassifier
 from xgboost import XGBClassifier
 
 from producer import GridSearchCV, RandomizedSearchCV, Study
-from tuning.errors import BrokerError, InputError, NoResultError, StoreError, TrialError
-from tuning.settings import Settings
+from warren.errors import BrokerError, InputError, NoResultError, StoreError, TrialError
+from warren.settings import Settings
 
 X, Y = make_classification(120, 6, n_informative=4, flip_y=0.2, random_state=1)
 WEIGHTS = np.random.default_rng(4).uniform(0.1, 3.0, 120)

@@ -16,9 +16,9 @@ from servers import alarm, bring_back, restart_broker, restart_database, start_b
 
 from producer import Study, submit
 from producer.stack import LocalStack
-from tuning.broker import channel, parameters
-from tuning.names import CHUNKS_QUEUE, GPU_QUEUE
-from tuning.settings import Settings, load_settings
+from warren.broker import channel, parameters
+from warren.queues import CHUNKS_QUEUE, GPU_QUEUE
+from warren.settings import Settings, load_settings
 
 ONE_SPLIT = [(range(10), range(10, 20))]
 

@@ -14,9 +14,9 @@ from polling import until
 from servers import Urls
 
 from producer import submit
-from tuning.broker import channel
-from tuning.names import CHUNKS_QUEUE
-from tuning.settings import Settings
+from warren.broker import channel
+from warren.queues import CHUNKS_QUEUE
+from warren.settings import Settings
 
 
 @pytest.fixture(scope="module")

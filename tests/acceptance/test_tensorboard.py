@@ -26,8 +26,8 @@ from submitting import finish
 from producer import Study, submit
 from producer.cli import main
 from producer.viewing import needs
-from tuning.settings import Settings
-from tuning.store import Store
+from warren.settings import Settings
+from warren.storage.store import Store
 
 # Seconds after which a command or a page counts as stuck.
 STUCK_SECONDS = 90.0

@@ -23,11 +23,11 @@ from producer.stack import broker as stack_broker
 from producer.stack.database import find_secantus
 from producer.stack.ports import HOST, free_ports
 from producer.stack.site import Site
-from tuning import broker
-from tuning.errors import BrokerError, StoreError
-from tuning.names import CHUNKS_QUEUE
-from tuning.settings import Settings, load_settings
-from tuning.store import Store
+from warren import broker
+from warren.errors import BrokerError, StoreError
+from warren.queues import CHUNKS_QUEUE
+from warren.settings import Settings, load_settings
+from warren.storage.store import Store
 
 
 @dataclass(frozen=True, kw_only=True)

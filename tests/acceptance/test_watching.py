@@ -22,9 +22,9 @@ from proxy import Proxy
 from xgboost import XGBClassifier
 
 from producer import submit
-from tuning.broker import channel
-from tuning.names import CHUNKS_QUEUE
-from tuning.settings import Settings
+from warren.broker import channel
+from warren.queues import CHUNKS_QUEUE
+from warren.settings import Settings
 
 _SERVING = "serving /healthz, /readyz and /metrics"
 _FORGOTTEN = "the broker does not count this worker among its listeners: it looks for itself and listens anew"

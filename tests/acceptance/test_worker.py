@@ -18,10 +18,10 @@ from faulty import Sleeps
 from polling import until
 
 from producer import submit
-from tuning.broker import channel
-from tuning.names import CHUNKS_QUEUE, DEAD_QUEUE
-from tuning.settings import Settings
-from tuning.store import Store
+from warren.broker import channel
+from warren.queues import CHUNKS_QUEUE, DEAD_QUEUE
+from warren.settings import Settings
+from warren.storage.store import Store
 from worker.trainer import ChildLostError, Order, Trainer
 from worker.watching.metrics import Metrics
 

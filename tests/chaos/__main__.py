@@ -30,8 +30,8 @@ from xgboost import XGBClassifier
 
 from producer import Study, local_stack, submit
 from producer.stack import LocalStack
-from tuning.settings import load_settings
-from tuning.store import Store
+from warren.settings import load_settings
+from warren.storage.store import Store
 
 WORKERS, FOLDS = 6, 5
 # Seconds between two blows: a trial takes about as long on a machine that six workers share.

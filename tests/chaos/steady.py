@@ -19,10 +19,10 @@ from sklearn.datasets import load_breast_cancer
 from xgboost import XGBClassifier
 
 from producer import Study, local_stack, submit
-from tuning.broker import channel
-from tuning.names import DEAD_QUEUE
-from tuning.settings import Settings, load_settings
-from tuning.store import Store
+from warren.broker import channel
+from warren.queues import DEAD_QUEUE
+from warren.settings import Settings, load_settings
+from warren.storage.store import Store
 
 WORKERS, CHUNKS = 4, 60
 BETWEEN_SECONDS = 2.0

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import IO, Any
 
-from tuning.counts import no_counts
-from tuning.documents import Document, now, pack, trial_id
-from tuning.store import Store
+from warren.storage.documents import Document, now, pack, trial_id
+from warren.storage.progress_counts import no_counts
+from warren.storage.store import Store
 
 STUDY = "breast-cancer-0123456789ab"
 DIGEST = "d" * 64

@@ -11,9 +11,9 @@ from typing import IO
 import pytest
 from contract.documents import DIGEST, writes
 
-from tuning.documents import Document
-from tuning.errors import StudyError
-from tuning.store import Store
+from warren.errors import StudyError
+from warren.storage.documents import Document
+from warren.storage.store import Store
 
 
 def files(store: Store) -> list[Document]:

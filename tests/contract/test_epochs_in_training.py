@@ -8,12 +8,12 @@ from typing import Any
 from contract.documents import STUDY, study, trial
 
 from producer.epochs import epochs_frame
-from tuning.documents import now, pack
-from tuning.expected import Expected
-from tuning.messages import Objective
-from tuning.own import OwnTrials
-from tuning.store import Store
-from tuning.unfinished import DoneFold, SeenEpochs
+from warren.messages import Objective
+from warren.storage.documents import now, pack
+from warren.storage.expected_trials import Expected
+from warren.storage.own_trials import OwnTrials
+from warren.storage.store import Store
+from warren.storage.unfinished import DoneFold, SeenEpochs
 
 ABOUT = {"estimator": "KerasModel", "library": "networks", "params": {"epochs": 9}, "started_at": now()}
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 from contract.documents import STUDY
 from contract.test_unfinished import fold
 
-from tuning.documents import now
-from tuning.store import Store
+from warren.storage.documents import now
+from warren.storage.store import Store
 
 
 def test_whoever_takes_a_trial_over_finds_where_it_was_left(store: Store) -> None:

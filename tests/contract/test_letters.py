@@ -10,10 +10,10 @@ import pytest
 from contract.documents import STUDY, study
 from pydantic_core import to_json
 
-from tuning import letters
-from tuning.broker import DeadLetter
-from tuning.letters import tell_studies
-from tuning.store import Store
+from warren.broker import DeadLetter
+from warren.storage import dead_letters
+from warren.storage.dead_letters import tell_studies
+from warren.storage.store import Store
 
 
 def letter(index: int, *, study_id: str = STUDY, generation: int = 1) -> DeadLetter:
@@ -24,7 +24,7 @@ def letter(index: int, *, study_id: str = STUDY, generation: int = 1) -> DeadLet
 def test_a_study_counts_each_dead_letter_once_however_many_it_keeps(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(letters, "_MOST_LETTERS", 2)
+    monkeypatch.setattr(dead_letters, "_MOST_LETTERS", 2)
     store.create_study(study(publications=1))
     store.published.note(STUDY, 1, {index: letter(index).body for index in range(5)})
     for _ in range(3):  # whoever follows reads them again and again

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from contract.documents import STUDY, study
 
-from tuning.messages import Address
-from tuning.published import why_not
-from tuning.store import Store
+from warren.messages import Address
+from warren.storage.published_chunks import why_not
+from warren.storage.store import Store
 
 
 def test_a_body_that_was_noted_is_known_until_it_is_dropped(store: Store) -> None:

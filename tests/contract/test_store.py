@@ -12,9 +12,9 @@ from functools import partial
 import pytest
 from contract.documents import STUDY, add, progress, study, trial
 
-from tuning.documents import Document, now, pack, trial_id, unpack
-from tuning.settings import Settings
-from tuning.store import Store
+from warren.settings import Settings
+from warren.storage.documents import Document, now, pack, trial_id, unpack
+from warren.storage.store import Store
 
 # --------------------------------------------------------------------------- results
 

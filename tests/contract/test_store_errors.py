@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 import pytest
 from contract.documents import DIGEST, STUDY, study, trial, writes
 
-from tuning.documents import pack
-from tuning.errors import InputError, StoreError
-from tuning.settings import Settings
-from tuning.store import Store
+from warren.errors import InputError, StoreError
+from warren.settings import Settings
+from warren.storage.documents import pack
+from warren.storage.store import Store
 
 CALLS: dict[str, Callable[[Store], object]] = {
     "ping": lambda store: store.ping(),

@@ -8,9 +8,9 @@ import pytest
 from contract.documents import DIGEST, STUDY, study
 from proxy import Proxy
 
-from tuning.errors import StoreError
-from tuning.settings import Settings
-from tuning.store import Store
+from warren.errors import StoreError
+from warren.settings import Settings
+from warren.storage.store import Store
 
 
 def test_a_lane_is_shared_with_another_study_that_runs_in_it(store: Store) -> None:

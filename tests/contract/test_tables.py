@@ -10,13 +10,13 @@ import pyarrow as pa
 import pytest
 from documents import STUDY, add, study, trial
 
-from tuning import store as store_module
-from tuning import tables
-from tuning.documents import Document, pack
-from tuning.expected import Expected
-from tuning.messages import Objective
-from tuning.own import OwnTrials
-from tuning.store import Store
+from warren.messages import Objective
+from warren.storage import results_table
+from warren.storage import store as store_module
+from warren.storage.documents import Document, pack
+from warren.storage.expected_trials import Expected
+from warren.storage.own_trials import OwnTrials
+from warren.storage.store import Store
 
 OBJECTIVE = Objective(
     estimator=None,
@@ -28,14 +28,14 @@ OBJECTIVE = Objective(
     error_score=math.nan,
     return_train_score=True,
 )
-COLUMNS = tables.schema(OBJECTIVE.parts)
+COLUMNS = results_table.schema(OBJECTIVE.parts)
 N_TRIALS = 5
 
 
 @pytest.fixture(autouse=True)
 def _small_tables(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tables, "_TABLE_TRIALS", N_TRIALS)
-    monkeypatch.setattr(tables, "_PAGE", 2)
+    monkeypatch.setattr(results_table, "_TABLE_TRIALS", N_TRIALS)
+    monkeypatch.setattr(results_table, "_PAGE", 2)
 
 
 def result(number: int, **fields: Any) -> Document:
@@ -93,7 +93,7 @@ def test_a_study_that_has_ended_is_read_from_one_file(store: Store, monkeypatch:
     begin(store)
     ended = end(store, **FAILED)
     assert files(store) == [ended["results_file"]] == [f"{STUDY}.1.parquet"]
-    of_documents = tables.as_table(store.trials.of(STUDY), COLUMNS)
+    of_documents = results_table.as_table(store.trials.of(STUDY), COLUMNS)
     monkeypatch.setattr(store.trials, "of", never)
     kept = results(store)
     assert kept.schema.equals(COLUMNS)
@@ -211,14 +211,18 @@ def test_a_document_changed_by_hand_costs_the_file_and_not_the_end(
 def test_a_file_that_somebody_else_wrote_is_not_believed(store: Store) -> None:
     begin(store)
     ended = end(store)
-    whole = tables.as_table(store.trials.of(STUDY), COLUMNS)
+    whole = results_table.as_table(store.trials.of(STUDY), COLUMNS)
     shorter = whole.set_column(
         whole.schema.get_field_index("split_test_accuracy"),
         COLUMNS.field("split_test_accuracy"),
         pa.array([[1.0]] * N_TRIALS, pa.list_(pa.float64())),
     )
     others = whole.set_column(0, COLUMNS.field("number"), pa.array([0, 1, 2, 3, 2**40]))
-    for content in (b"no Parquet", tables.to_parquet(whole)[:-9], *map(tables.to_parquet, (shorter, others))):
+    for content in (
+        b"no Parquet",
+        results_table.to_parquet(whole)[:-9],
+        *map(results_table.to_parquet, (shorter, others)),
+    ):
         store.tables.delete_of(STUDY)
         store.tables._files.put(
             ended["results_file"], lambda stream, said=content: stream.write(said), {"study": STUDY}
@@ -238,9 +242,9 @@ def test_a_slow_database_costs_the_file_and_not_the_end(
 
 
 def test_no_results_are_an_empty_table() -> None:
-    empty = tables.as_table([], COLUMNS)
+    empty = results_table.as_table([], COLUMNS)
     assert (empty.num_rows, empty.schema) == (0, COLUMNS)
-    kept = tables.from_parquet(tables.to_parquet(empty), COLUMNS, 0, 2)
+    kept = results_table.from_parquet(results_table.to_parquet(empty), COLUMNS, 0, 2)
     assert kept is not None
     assert kept.equals(empty)
     assert COLUMNS.field("split_train_accuracy").type == pa.list_(pa.float64())

@@ -9,10 +9,10 @@ import pytest
 from contract.documents import STUDY, study, trial
 from polling import until
 
-from tuning import unfinished
-from tuning.documents import now, pack
-from tuning.store import Store
-from tuning.unfinished import DoneFold, Try
+from warren.storage import unfinished
+from warren.storage.documents import now, pack
+from warren.storage.store import Store
+from warren.storage.unfinished import DoneFold, Try
 
 RESULT = {"test_scores": {"score": 0.1 + 0.2}, "fit_seconds": 1.5, "best_iteration": None}
 

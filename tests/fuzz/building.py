@@ -24,10 +24,10 @@ from sklearn.utils import all_estimators
 from fuzz.audit import watched
 from fuzz.decoder import ACCEPTED, kind
 from fuzz.trees import CLASSES, MARK, Draws, message
-from tuning.codec import decode
-from tuning.errors import InputError, MessageError
-from tuning.messages import decode_chunk
-from tuning.settings import Settings
+from warren.encoding.codec import decode
+from warren.errors import InputError, MessageError
+from warren.messages import decode_chunk
+from warren.settings import Settings
 from worker.chunks import Candidate
 
 REFUSED = "refused when it was built: "

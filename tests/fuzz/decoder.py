@@ -8,11 +8,11 @@ from collections import Counter
 from random import Random
 
 from fuzz.mutations import mutated
-from tuning.boosting import shared_fit, stops_early
-from tuning.codec import decode, readable
-from tuning.documents import pack
-from tuning.errors import InputError, MessageError
-from tuning.messages import Chunk, address_of, decode_chunk, encode_chunk
+from warren.encoding.codec import decode, readable
+from warren.errors import InputError, MessageError
+from warren.libraries.registry import shared_fit, stops_early
+from warren.messages import Chunk, address_of, decode_chunk, encode_chunk
+from warren.storage.documents import pack
 
 ACCEPTED = "accepted"
 # Seconds for one message; the slowest takes a hundredth, and a machine may be busy.

@@ -21,11 +21,11 @@ from fuzz.decoder import kind
 from fuzz.mutations import CORPUS, mutated
 from producer import Study, submit
 from producer.stack import LocalStack, local_stack
-from tuning.broker import channel
-from tuning.messages import address_of
-from tuning.names import CHUNKS_QUEUE, DEAD_QUEUE, LANES
-from tuning.settings import load_settings
-from tuning.store import Store
+from warren.broker import channel
+from warren.messages import address_of
+from warren.queues import CHUNKS_QUEUE, DEAD_QUEUE, LANES
+from warren.settings import load_settings
+from warren.storage.store import Store
 
 ACKNOWLEDGED = "acknowledged: trained, or not wanted"
 # Messages between two looks at the worker.

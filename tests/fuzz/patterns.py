@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any
 
 from fuzz.decoder import ACCEPTED
-from tuning.patterns import problem_of_pattern
+from warren.safety.regex_checks import problem_of_pattern
 
 REFUSED = "refused: "
 # Of this process's own time: what doubles with every letter would take years.

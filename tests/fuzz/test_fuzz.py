@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from fuzz import building, decoder, patterns
 from fuzz.audit import AuditError, watched
 from fuzz.mutations import CORPUS, mutated
-from tuning.messages import decode_chunk
+from warren.messages import decode_chunk
 
 
 def test_what_is_mutated_was_good() -> None:

@@ -16,9 +16,9 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from producer import Study
 from producer.viewing.board import Board
-from tuning.documents import Document, now, pack, trial_id
-from tuning.errors import InputError
-from tuning.store import Store
+from warren.errors import InputError
+from warren.storage.documents import Document, now, pack, trial_id
+from warren.storage.store import Store
 
 
 def result(study: Study, number: int, params: dict[str, Any] | None = None, **fields: Any) -> Document:

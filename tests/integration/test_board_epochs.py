@@ -14,9 +14,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from producer import Study
 from producer.viewing.board import Board
-from tuning.documents import Document, now, pack, trial_id
-from tuning.store import Store
-from tuning.unfinished import SeenEpochs
+from warren.storage.documents import Document, now, pack, trial_id
+from warren.storage.store import Store
+from warren.storage.unfinished import SeenEpochs
 
 STARTED = now() - timedelta(minutes=1)
 

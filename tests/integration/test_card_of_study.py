@@ -14,9 +14,9 @@ from viewed import result, write, write_some
 
 from producer.viewing.card import html, text
 from producer.viewing.facts import read
-from tuning.documents import now
-from tuning.settings import Settings
-from tuning.store import Store
+from warren.settings import Settings
+from warren.storage.documents import now
+from warren.storage.store import Store
 
 
 def test_the_pace_is_that_of_the_last_results_also_of_a_study_that_nobody_followed(store: Store) -> None:

@@ -34,11 +34,11 @@ from producer import Cluster, Study, submit
 from producer.cluster.connection import Connection
 from producer.cluster.forwarding import Forwarding
 from producer.stack.ports import free_ports
-from tuning.broker import channel
-from tuning.errors import ClusterError
-from tuning.names import CHUNKS_QUEUE
-from tuning.settings import Settings, load_settings
-from tuning.store import Store
+from warren.broker import channel
+from warren.errors import ClusterError
+from warren.queues import CHUNKS_QUEUE
+from warren.settings import Settings, load_settings
+from warren.storage.store import Store
 
 USER, PASSWORD = "warren", secrets.token_hex(8)
 

@@ -11,9 +11,9 @@ import pika
 import pytest
 from polling import until
 
-from tuning.broker import DELIVERY_LIMIT, channel, declare
-from tuning.names import CHUNKS_QUEUE, DEAD_QUEUE, LANES
-from tuning.settings import Settings
+from warren.broker import DELIVERY_LIMIT, channel, declare
+from warren.queues import CHUNKS_QUEUE, DEAD_QUEUE, LANES
+from warren.settings import Settings
 from worker import consumer as consumer_module
 from worker.consumer import Consumer
 from worker.runner import ChunkRunner

@@ -28,7 +28,7 @@ DEADLINE_SECONDS = 60.0
 SCRIPT = """
 import json, sys
 from producer.stack import broker, database, local_stack
-from tuning.errors import StackError
+from warren.errors import StackError
 def nowhere(*_):
     raise StackError("not on this machine")
 broker.find_server = broker.installed_node = database.private_mongod = database.secantus = nowhere

@@ -20,10 +20,10 @@ from submitting import TWELVE, finish, stored, submit_trees
 from producer.viewing import dashboard as module
 from producer.viewing import pages, storage
 from producer.viewing.dashboard import Dashboard
-from tuning.documents import pack
-from tuning.errors import InputError
-from tuning.settings import Settings, load_settings
-from tuning.store import Store
+from warren.errors import InputError
+from warren.settings import Settings, load_settings
+from warren.storage.documents import pack
+from warren.storage.store import Store
 
 
 @dataclass(frozen=True)

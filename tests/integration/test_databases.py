@@ -8,11 +8,11 @@ from servers import Urls, on_database, settings_of, with_option
 from sklearn.dummy import DummyClassifier
 
 from producer import submit
-from tuning.broker import channel, database_of
-from tuning.documents import now
-from tuning.names import CHUNKS_QUEUE, LANES
-from tuning.settings import Settings
-from tuning.store import Store
+from warren.broker import channel, database_of
+from warren.queues import CHUNKS_QUEUE, LANES
+from warren.settings import Settings
+from warren.storage.documents import now
+from warren.storage.store import Store
 
 X = np.arange(20.0).reshape(10, 2)
 Y = np.arange(10) % 2

@@ -10,10 +10,10 @@ from submitting import X, Y, drain, files, finish, numbers, stored, submit_trees
 from xgboost import XGBClassifier
 
 from producer import Study, submit
-from tuning.dataset import read_dataset, read_splits
-from tuning.errors import StoreError, StudyError
-from tuning.settings import Settings
-from tuning.store import Store
+from warren.errors import StoreError, StudyError
+from warren.settings import Settings
+from warren.storage.dataset import read_dataset, read_splits
+from warren.storage.store import Store
 
 
 def kinds(store: Store) -> list[str]:

@@ -28,12 +28,12 @@ from submitting import finish
 
 from producer import Study, publication, submit
 from producer.stack import LocalStack
-from tuning.broker import channel
-from tuning.errors import BrokerError, StoreError
-from tuning.messages import Chunk, decode_chunk, encode_chunk
-from tuning.names import CHUNKS_QUEUE
-from tuning.settings import Settings, load_settings
-from tuning.store import Store
+from warren.broker import channel
+from warren.errors import BrokerError, StoreError
+from warren.messages import Chunk, decode_chunk, encode_chunk
+from warren.queues import CHUNKS_QUEUE
+from warren.settings import Settings, load_settings
+from warren.storage.store import Store
 
 X = np.arange(20.0).reshape(10, 2)
 Y = np.arange(10) % 2

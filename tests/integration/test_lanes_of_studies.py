@@ -6,10 +6,10 @@ import pytest
 from submitting import drain, finish, numbers, stored, submit_trees
 
 from producer import Study
-from tuning.broker import channel
-from tuning.names import LANES
-from tuning.settings import Settings
-from tuning.store import Store
+from warren.broker import channel
+from warren.queues import LANES
+from warren.settings import Settings
+from warren.storage.store import Store
 
 
 def waiting(settings: Settings) -> dict[str, int]:

@@ -13,9 +13,9 @@ from servers import rabbitmqctl
 
 from producer.stack import LocalStack
 from producer.stack.broker import USER
-from tuning import broker
-from tuning.errors import BrokerError
-from tuning.settings import Settings
+from warren import broker
+from warren.errors import BrokerError
+from warren.settings import Settings
 
 PASSWORD = "s3cret"
 

@@ -8,10 +8,10 @@ import pika
 import pytest
 from polling import until
 
-from tuning.broker import channel, parameters
-from tuning.errors import BrokerError
-from tuning.names import CHUNKS_QUEUE, LANES
-from tuning.settings import Settings
+from warren.broker import channel, parameters
+from warren.errors import BrokerError
+from warren.queues import CHUNKS_QUEUE, LANES
+from warren.settings import Settings
 from worker import listening
 from worker.lanes import Lanes
 from worker.listening import Delivery, Listener

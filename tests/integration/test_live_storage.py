@@ -17,9 +17,9 @@ from producer import Study
 from producer.viewing import storage as module
 from producer.viewing.readonly import ReadOnlyError
 from producer.viewing.storage import LiveStorage
-from tuning.documents import Document, now, pack, trial_id
-from tuning.errors import StoreError
-from tuning.store import Store
+from warren.errors import StoreError
+from warren.storage.documents import Document, now, pack, trial_id
+from warren.storage.store import Store
 
 
 @pytest.fixture

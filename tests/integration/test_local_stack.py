@@ -27,9 +27,9 @@ import producer
 from producer import Study, submit
 from producer.stack import LocalStack, database, local_stack
 from producer.stack.site import Site
-from tuning.errors import StackError, StoreError
-from tuning.names import CHUNKS_QUEUE
-from tuning.store import ping
+from warren.errors import StackError, StoreError
+from warren.queues import CHUNKS_QUEUE
+from warren.storage.store import ping
 
 ROOT = Path(producer.__file__).parents[1]
 # Seconds until something that was asked for must have happened; a busy machine starts a broker in ten.

@@ -18,13 +18,13 @@ from submitting import finish
 from producer import Study, missing, submit
 from producer.following import look
 from producer.stack import LocalStack
-from tuning import broker
-from tuning.broker import channel
-from tuning.errors import StudyError
-from tuning.messages import decode_chunk
-from tuning.names import CHUNKS_QUEUE, DEAD_QUEUE
-from tuning.settings import Settings, load_settings
-from tuning.store import Store
+from warren import broker
+from warren.broker import channel
+from warren.errors import StudyError
+from warren.messages import decode_chunk
+from warren.queues import CHUNKS_QUEUE, DEAD_QUEUE
+from warren.settings import Settings, load_settings
+from warren.storage.store import Store
 
 X = np.arange(20.0).reshape(10, 2)
 Y = np.arange(10) % 2

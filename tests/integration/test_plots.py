@@ -14,9 +14,9 @@ from viewed import result, write, write_some
 
 from producer import Study, submit
 from producer.viewing import needs, plots, timeline
-from tuning.documents import now
-from tuning.errors import InputError
-from tuning.store import Store
+from warren.errors import InputError
+from warren.storage.documents import now
+from warren.storage.store import Store
 
 OPTUNAS = ("history", "parallel", "importance", "slice", "contour")
 ALL = (*OPTUNAS, "timeline", "scores")

@@ -24,11 +24,11 @@ from producer import publication, submit
 from producer.lanes import unheard_gpu_chunks
 from producer.outbox import Message
 from producer.publisher import publish
-from tuning.broker import channel
-from tuning.errors import BrokerError
-from tuning.messages import Chunk, decode_chunk, encode_chunk
-from tuning.names import CHUNKS_QUEUE, GPU_QUEUE
-from tuning.settings import Settings
+from warren.broker import channel
+from warren.errors import BrokerError
+from warren.messages import Chunk, decode_chunk, encode_chunk
+from warren.queues import CHUNKS_QUEUE, GPU_QUEUE
+from warren.settings import Settings
 
 X = np.arange(20.0).reshape(10, 2)
 Y = np.arange(10) % 2

@@ -10,8 +10,8 @@ from submitting import GRID, TWELVE, X, Y, drain, files, finish, numbers, stored
 from xgboost import XGBClassifier
 
 from producer import submit
-from tuning.settings import Settings
-from tuning.store import Store
+from warren.settings import Settings
+from warren.storage.store import Store
 
 # ------------------------------------------------------------------------------- planning
 

@@ -21,11 +21,11 @@ from submitting import GRID, TWELVE, X, Y, drain, files, numbers, stored, submit
 
 from producer import Study, publication, submit
 from producer.outbox import Message
-from tuning.dataset import read_dataset, read_splits
-from tuning.errors import BrokerError, InputError, NoResultError, StoreError
-from tuning.messages import Chunk, decode_chunk
-from tuning.settings import Settings
-from tuning.store import Store
+from warren.errors import BrokerError, InputError, NoResultError, StoreError
+from warren.messages import Chunk, decode_chunk
+from warren.settings import Settings
+from warren.storage.dataset import read_dataset, read_splits
+from warren.storage.store import Store
 
 # -------------------------------------------------------------------------- the good way
 

@@ -18,9 +18,9 @@ from submitting import TWELVE, X, Y, finish, own_fields, submit_trees
 from producer import Study, submit
 from producer.viewing.needs import require
 from producer.viewing.readonly import ReadOnlyError
-from tuning.documents import pack, trial_id
-from tuning.errors import InputError
-from tuning.store import Store
+from warren.errors import InputError
+from warren.storage.documents import pack, trial_id
+from warren.storage.store import Store
 
 BEGAN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ENDED = datetime(2026, 1, 2, 3, 4, 6, tzinfo=UTC)

@@ -23,11 +23,11 @@ from producer.stack import LocalStack
 from producer.stack import broker as stack_broker
 from producer.stack.ports import HOST, free_ports
 from producer.viewing.board import Board
-from tuning import broker
-from tuning.errors import BrokerError, StoreError
-from tuning.names import CHUNKS_QUEUE, DEAD_QUEUE
-from tuning.settings import Settings, load_settings
-from tuning.store import Store, ping
+from warren import broker
+from warren.errors import BrokerError, StoreError
+from warren.queues import CHUNKS_QUEUE, DEAD_QUEUE
+from warren.settings import Settings, load_settings
+from warren.storage.store import Store, ping
 
 X = [[float(number), float(number % 3)] for number in range(30)]
 Y = [number % 2 for number in range(30)]

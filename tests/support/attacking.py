@@ -19,9 +19,9 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.tree import DecisionTreeClassifier
 
 from producer import Study, publication, submit
-from tuning.broker import DATABASE_HEADER, channel
-from tuning.messages import encode_chunk
-from tuning.names import DEAD_QUEUE
+from warren.broker import DATABASE_HEADER, channel
+from warren.messages import encode_chunk
+from warren.queues import DEAD_QUEUE
 
 GRID = {"max_depth": [1, 2, 3], "min_samples_leaf": [1, 2]}
 N_TRIALS = 6

@@ -19,10 +19,10 @@ from producer.planning.sizes import cut
 from producer.publication import chunks
 from producer.refit import refit_estimator
 from producer.space import Space
-from tuning.dataset import Dataset
-from tuning.documents import Document
-from tuning.messages import Objective, encode_chunk
-from tuning.settings import Settings
+from warren.messages import Objective, encode_chunk
+from warren.settings import Settings
+from warren.storage.dataset import Dataset
+from warren.storage.documents import Document
 from worker.chunks import ChunkEvaluator
 
 DRAW = np.random.default_rng(3)

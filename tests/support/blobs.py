@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import Any, cast
 
-from tuning.dataset import Dataset, Split, dataset_parts, digest, splits_parts, write_parts
+from warren.storage.dataset import Dataset, Split, dataset_parts, digest, splits_parts, write_parts
 from worker.supply import Supplies
 
 

@@ -24,9 +24,9 @@ from sklearn.pipeline import Pipeline
 from xgboost import XGBClassifier
 
 from producer import Study
-from tuning.machine import cpu_model
-from tuning.settings import load_settings
-from tuning.store import Store
+from warren.host import cpu_model
+from warren.settings import load_settings
+from warren.storage.store import Store
 
 T = TypeVar("T")
 

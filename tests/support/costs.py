@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from producer.planning.cost import Shape, fit_cost, rounds_of_fit
-from tuning.codec import Json
+from warren.encoding.codec import Json
 
 
 def fit_seconds(estimator: Json, params: Mapping[str, Json], rows: int, columns: int, classes: int) -> float:

@@ -8,9 +8,9 @@ import signal
 import sys
 from typing import Any
 
-from tuning.store import Store
-from tuning.trials import Trials
-from tuning.unfinished import Unfinished
+from warren.storage.store import Store
+from warren.storage.trials import Trials
+from warren.storage.unfinished import Unfinished
 from worker.__main__ import main
 from worker.consumer import Consumer
 

@@ -10,11 +10,11 @@ from blobs import Blobs
 from sklearn.model_selection import KFold
 from xgboost import XGBClassifier
 
-from tuning.codec import encode_estimator
-from tuning.dataset import Dataset, Split
-from tuning.documents import Document, pack, unpack
-from tuning.messages import Chunk, Objective, Trial, encode_chunk
-from tuning.settings import Settings
+from warren.encoding.codec import encode_estimator
+from warren.messages import Chunk, Objective, Trial, encode_chunk
+from warren.settings import Settings
+from warren.storage.dataset import Dataset, Split
+from warren.storage.documents import Document, pack, unpack
 from worker.chunks import ChunkEvaluator
 
 DRAW = np.random.default_rng(2)

@@ -11,7 +11,7 @@ from typing import Any
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.spec import Basic
 
-from tuning.names import LANES
+from warren.queues import LANES
 from worker import listening
 from worker.__main__ import main
 

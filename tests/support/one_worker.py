@@ -18,7 +18,7 @@ import faulty
 import pytest
 from servers import Urls, empty_queues, settings_of
 
-from tuning.settings import Settings
+from warren.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,10 +12,10 @@ from producer import publication
 from producer.outbox import Message
 from producer.publication import publish_missing
 from producer.space import Space
-from tuning.documents import Document
-from tuning.messages import Chunk, Objective, decode_chunk
-from tuning.settings import Settings
-from tuning.store import Store
+from warren.messages import Chunk, Objective, decode_chunk
+from warren.settings import Settings
+from warren.storage.documents import Document
+from warren.storage.store import Store
 
 OBJECTIVE = Objective(
     estimator={"__estimator__": "sklearn.tree.DecisionTreeClassifier", "params": {}},

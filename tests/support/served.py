@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 _WITHOUT_WARREN = """
 import sys
-for name in ("tuning", "networks", "producer", "worker"):
+for name in ("warren", "producer", "worker"):
     sys.modules[name] = None
 import json
 from pathlib import Path

@@ -26,9 +26,9 @@ from producer.stack.broker import start_broker as _start_broker
 from producer.stack.database import start_database as _start_database
 from producer.stack.ports import free_ports
 from producer.stack.site import Server
-from tuning.broker import channel
-from tuning.names import DEAD_QUEUE, GPU_QUEUE, LANES
-from tuning.settings import Settings, load_settings
+from warren.broker import channel
+from warren.queues import DEAD_QUEUE, GPU_QUEUE, LANES
+from warren.settings import Settings, load_settings
 
 URLS = ("AMQP_URL", "MONGO_URL")
 # Seconds until a port that was left is free, and for a command to the broker.

@@ -23,7 +23,7 @@ from servers import Urls, on_database, private_stack, rabbitmqctl
 
 from producer.stack import LocalStack
 from producer.stack.broker import USER
-from tuning.errors import StackError
+from warren.errors import StackError
 
 # How a process is told which file has the URLs.
 _INPUT = "warren_servers"

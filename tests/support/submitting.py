@@ -10,13 +10,13 @@ from sklearn.model_selection import ParameterGrid
 from sklearn.tree import DecisionTreeClassifier
 
 from producer import Study, submit
-from tuning.broker import channel
-from tuning.codec import readable
-from tuning.documents import Document, now, pack, trial_id
-from tuning.messages import Chunk, decode_chunk
-from tuning.names import CHUNKS_QUEUE
-from tuning.settings import Settings
-from tuning.store import Store
+from warren.broker import channel
+from warren.encoding.codec import readable
+from warren.messages import Chunk, decode_chunk
+from warren.queues import CHUNKS_QUEUE
+from warren.settings import Settings
+from warren.storage.documents import Document, now, pack, trial_id
+from warren.storage.store import Store
 
 X = np.arange(60.0).reshape(20, 3)
 Y = np.arange(20) % 2

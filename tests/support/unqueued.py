@@ -20,9 +20,9 @@ from threadpoolctl import threadpool_limits
 from producer import GridSearchCV, submission
 from producer.models.reading import load
 from producer.space import Space
-from tuning.dataset import Dataset, read_dataset
-from tuning.documents import Document, pack, unpack
-from tuning.messages import Chunk, Objective, Trial, encode_chunk
+from warren.messages import Chunk, Objective, Trial, encode_chunk
+from warren.storage.dataset import Dataset, read_dataset
+from warren.storage.documents import Document, pack, unpack
 from worker.chunks import ChunkEvaluator
 from worker.supply import Packed, keep_model
 

@@ -10,8 +10,8 @@ from typing import Any
 from submitting import own_fields
 
 from producer import Study
-from tuning.documents import Document, now, pack, trial_id
-from tuning.store import Store
+from warren.storage.documents import Document, now, pack, trial_id
+from warren.storage.store import Store
 
 
 def result(study: Study, number: int, end: datetime, *, seconds: float = 2.0, **fields: Any) -> Document:

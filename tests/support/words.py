@@ -10,7 +10,7 @@ import lightgbm
 import numpy as np
 import xgboost
 
-from tuning.boosting import LibraryName, SharedFit, shared_fit
+from warren.libraries.registry import LibraryName, SharedFit, shared_fit
 
 X = np.random.default_rng(0).normal(size=(40, 2))
 Y = (X[:, 0] > 0).astype(int)

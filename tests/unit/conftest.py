@@ -19,7 +19,7 @@ from xgboost import XGBClassifier
 from producer import Cluster
 from producer.cli import studies
 from producer.study import Study
-from tuning.errors import StudyError
+from warren.errors import StudyError
 
 
 @pytest.fixture(autouse=True)

@@ -16,9 +16,9 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.utils import all_estimators
 
-from tuning.allowlist import dotted_name, resolve
-from tuning.codec import decode
-from tuning.errors import InputError
+from warren.encoding.codec import decode
+from warren.errors import InputError
+from warren.safety.allowlist import dotted_name, resolve
 
 
 class Homemade(BaseEstimator):
@@ -125,7 +125,7 @@ def test_an_added_name_must_lead_to_an_estimator_too() -> None:
 
 def test_a_class_that_has_to_be_enabled_first_is_found_where_nobody_has() -> None:
     """In a process of its own: what is enabled once is enabled for all."""
-    code = "from tuning.allowlist import resolve; print(resolve('sklearn.impute.IterativeImputer').__name__)"
+    code = "from warren.safety.allowlist import resolve; print(resolve('sklearn.impute.IterativeImputer').__name__)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert found.stdout.strip() == "IterativeImputer"
 

@@ -18,8 +18,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import KFold
 from xgboost import XGBClassifier, XGBRanker, XGBRFClassifier
 
-from tuning.dataset import Dataset
-from tuning.messages import Objective
+from warren.messages import Objective
+from warren.storage.dataset import Dataset
 from worker.data import DataCache, KeptDerived
 from worker.fitting import Learner, learner_of
 from worker.fitting.catb import CatBoostLearner

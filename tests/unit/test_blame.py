@@ -7,8 +7,8 @@ from typing import Any
 from evaluating import SMALL, Worker, rounds
 from xgboost import XGBClassifier
 
-from tuning.codec import encode_estimator
-from tuning.messages import Chunk, Trial
+from warren.encoding.codec import encode_estimator
+from warren.messages import Chunk, Trial
 from worker.progress import Progress
 
 

@@ -18,11 +18,11 @@ from test_data_cache import SPLITS, X, cache_of
 from test_models_of_scikit_learn import brought_back
 
 import worker.archive
-from tuning import tables
-from tuning.arrays import read_arrays
-from tuning.arrow import read_stream
-from tuning.dataset import Dataset, dataset_parts, digest, read_dataset, read_splits, splits_parts, write_parts
-from tuning.errors import InputError, StudyError
+from warren.encoding.arrays import read_arrays
+from warren.encoding.arrow import read_stream
+from warren.errors import InputError, StudyError
+from warren.storage import results_table
+from warren.storage.dataset import Dataset, dataset_parts, digest, read_dataset, read_splits, splits_parts, write_parts
 
 FRAME = pd.DataFrame({"a": np.arange(50.0), "b": ["x", None] * 25, "c": pd.Categorical(["p", "q"] * 25)})
 
@@ -158,20 +158,20 @@ def parquet(table: pa.Table) -> bytes:
 
 
 def test_a_table_of_results_is_of_its_trials() -> None:
-    columns = tables.schema(["test_score"])
+    columns = results_table.schema(["test_score"])
     one = {"number": 0, "state": "COMPLETE", "split_test_score": [0.5, 0.5]}
-    kept = tables.to_parquet(tables.as_table([one], columns))
-    found = tables.from_parquet(kept, columns, 1, 2)
+    kept = results_table.to_parquet(results_table.as_table([one], columns))
+    found = results_table.from_parquet(kept, columns, 1, 2)
     assert found is not None
     assert found.num_rows == 1
-    many = parquet(tables.as_table([one | {"number": number} for number in range(5000)], columns))
-    long = parquet(tables.as_table([one | {"split_test_score": [0.5] * 10**5}], columns))
-    texts = parquet(tables.as_table([one | {"error": "x" * 10**6}], columns))
+    many = parquet(results_table.as_table([one | {"number": number} for number in range(5000)], columns))
+    long = parquet(results_table.as_table([one | {"split_test_score": [0.5] * 10**5}], columns))
+    texts = parquet(results_table.as_table([one | {"error": "x" * 10**6}], columns))
     for wrong in (many, long, texts):
         with pytest.raises(StudyError, match="for 1 trials"):
-            tables.from_parquet(wrong, columns, 1, 2)
+            results_table.from_parquet(wrong, columns, 1, 2)
     with pytest.raises(StudyError, match="can't be read"):
-        tables.from_parquet(kept[:-50], columns, 1, 2)
+        results_table.from_parquet(kept[:-50], columns, 1, 2)
 
 
 def test_sparse_parts_of_a_model_inflate_to_no_more_than_is_stored(monkeypatch: pytest.MonkeyPatch) -> None:

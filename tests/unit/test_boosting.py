@@ -12,8 +12,8 @@ import pytest
 import xgboost
 from words import CLASS_OF, CLASSES, EARLY, NEEDED, QUIET, ROUNDS, THREADS, X, Y, encoded, share
 
-from tuning.boosting import LIBRARIES, LibraryName, library_of, merged, shared_fit, stops_early
-from tuning.codec import encode_estimator
+from warren.encoding.codec import encode_estimator
+from warren.libraries.registry import LIBRARIES, LibraryName, library_of, merged, shared_fit, stops_early
 
 NEITHER: list[tuple[LibraryName, str]] = [
     (library, name)

@@ -12,7 +12,7 @@ import xgboost
 from lightgbm.basic import _ConfigAliases
 from words import NEEDED, ROUNDS, encoded, fitted, share
 
-from tuning.boosting import LIBRARIES, LibraryName, rounds_of, shared_fit
+from warren.libraries.registry import LIBRARIES, LibraryName, rounds_of, shared_fit
 
 # ------------------------------------------------------------------------------ rounds
 

@@ -7,9 +7,9 @@ import socket
 import pika
 import pytest
 
-from tuning import broker
-from tuning.errors import BrokerError
-from tuning.settings import Settings
+from warren import broker
+from warren.errors import BrokerError
+from warren.settings import Settings
 
 
 def test_a_server_that_takes_a_connection_and_says_nothing_is_out_of_reach() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from sklearn.ensemble import AdaBoostClassifier, BaggingClassifier, RandomForestClassifier
 
-from tuning.codec import encode
-from tuning.errors import InputError
-from tuning.settings import Settings
+from warren.encoding.codec import encode
+from warren.errors import InputError
+from warren.settings import Settings
 from worker.chunks import Candidate
 
 EIGHT = Settings(WARREN_THREADS=8)

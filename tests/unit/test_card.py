@@ -17,7 +17,7 @@ from producer.viewing.card import html_of, steps
 from producer.viewing.facts import Facts, Reason, Tempo
 from producer.viewing.terminal import text_of
 from producer.viewing.words import show_score, show_span
-from tuning.documents import now
+from warren.storage.documents import now
 
 AT = now()
 _TAGS = {"div", "style", "span", "b", "i", "table", "tr", "td", "code"}

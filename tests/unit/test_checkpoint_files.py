@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from networks.checkpoints import MAGIC, Place, Slot, name_of
-from tuning.errors import InputError
+from warren.errors import InputError
+from warren.networks.checkpoints import MAGIC, Place, Slot, name_of
 
 NAME = name_of("a-study", 3, 1, 0)
 

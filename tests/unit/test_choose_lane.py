@@ -11,9 +11,9 @@ import pytest
 
 from producer import lanes
 from producer.lanes import choose_lane
-from tuning.names import LANES
-from tuning.settings import Settings
-from tuning.store import Store
+from warren.queues import LANES
+from warren.settings import Settings
+from warren.storage.store import Store
 
 
 class Broker:

@@ -11,8 +11,8 @@ from lightgbm import LGBMClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_validate
 
-from tuning.codec import encode_estimator
-from tuning.messages import Trial, encode_chunk
+from warren.encoding.codec import encode_estimator
+from warren.messages import Trial, encode_chunk
 
 # ------------------------------------------------------------------------------ groups
 

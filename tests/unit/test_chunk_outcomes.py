@@ -12,8 +12,8 @@ from evaluating import APART, SMALL, SPLITS, Worker, X, Y, rounds, same_outcome,
 from sklearn.linear_model import LogisticRegression
 from xgboost import XGBClassifier
 
-from tuning.errors import InputError, MessageError
-from tuning.messages import Trial, encode_chunk
+from warren.errors import InputError, MessageError
+from warren.messages import Trial, encode_chunk
 from worker.fitting.xgb import XGBoostLearner
 
 # ------------------------------------------------------------------------------- times

@@ -13,7 +13,7 @@ from commands import run
 from producer.demo import METRICS, grids
 from producer.space import Space
 from producer.study import Study
-from tuning.errors import StackError, StoreError
+from warren.errors import StackError, StoreError
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from producer.cli.data_file import encode_labels, read_data
 from producer.cli.study_file import DataFile
-from tuning.errors import InputError
+from warren.errors import InputError
 
 FRAME = pd.DataFrame(
     {

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from producer.cli import main, results
-from tuning.printable import printable
+from warren.safety.printable import printable
 
 FORMULAS = ["=HYPERLINK(1)", "+1+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\uff1d1"]
 VALUES: list[Any] = [*FORMULAS, "a=b", "it's"]

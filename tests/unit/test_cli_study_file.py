@@ -9,7 +9,7 @@ import pytest
 
 from producer.cli.search import SPLITTERS, make_cv, make_search
 from producer.cli.study_file import Splitter, StudyFile, read_study_file
-from tuning.errors import InputError
+from warren.errors import InputError
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "study.yaml"
 DATA: dict[str, Any] = {"path": "x.csv", "target": "y"}

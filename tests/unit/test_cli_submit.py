@@ -13,7 +13,7 @@ from producer.cli import main
 from producer.inputs import check_estimators
 from producer.inputs.estimators import Candidates
 from producer.space import Space
-from tuning.errors import InputError
+from warren.errors import InputError
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "study.yaml"
 

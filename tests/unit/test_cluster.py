@@ -13,7 +13,7 @@ from polling import until
 
 from producer import Cluster
 from producer.cluster import cluster as cluster_module
-from tuning.errors import ClusterError, InputError
+from warren.errors import ClusterError, InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 FIRST = "worker-6d9f7c5b4-00000"

@@ -10,7 +10,7 @@ from ruamel.yaml import YAML
 
 from producer import Cluster
 from producer.cluster.autoscaling import horizontal_pod_autoscaler, scaled_object, trigger_authentication
-from tuning.errors import ClusterError, InputError
+from warren.errors import ClusterError, InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -12,7 +12,7 @@ from cluster_api import FakeCluster, now
 
 from producer import Cluster
 from producer.cluster import connection, kubeconfig
-from tuning.errors import ClusterError, WarrenError
+from warren.errors import ClusterError, WarrenError
 
 CALLS: dict[str, Callable[[Cluster], object]] = {
     "status": lambda cluster: cluster.status(),

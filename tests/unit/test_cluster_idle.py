@@ -19,7 +19,7 @@ from cluster_api import TOKEN, FakeCluster, now, pod
 from polling import until
 
 from producer.cluster.idle import BUSY, COST, IDLE, LONG, IdleFirst, IdleSettings, PodApi, chunk_seconds, cost_of
-from tuning.errors import ClusterError
+from warren.errors import ClusterError
 from worker.watching.metrics import Metrics
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -19,8 +19,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 from xgboost import XGBClassifier
 
-from tuning.codec import decode, encode, encode_estimator, readable
-from tuning.errors import InputError
+from warren.encoding.codec import decode, encode, encode_estimator, readable
+from warren.errors import InputError
 
 SCALARS = st.one_of(
     st.none(),

@@ -25,11 +25,11 @@ from unqueued import DEFAULTS, Unqueued, as_scikit_learn, scores
 
 from producer.inputs import configuration_here
 from producer.models.training import _definition
-from tuning.codec import decode, encode_estimator
-from tuning.configuration import NO_RESULT, Configuration
-from tuning.errors import InputError
-from tuning.messages import Objective
-from tuning.parameters import check_estimator
+from warren.encoding.codec import decode, encode_estimator
+from warren.errors import InputError
+from warren.messages import Objective
+from warren.safety.parameter_checks import check_estimator
+from warren.sklearn_config import NO_RESULT, Configuration
 from worker.configuration import configured
 
 X, Y = make_classification(90, 5, n_informative=3, flip_y=0.2, random_state=3)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tuning.counts import GROUP, best_of, increments, no_counts, totals
+from warren.storage.progress_counts import GROUP, best_of, increments, no_counts, totals
 
 
 def document(number: int, score: float = 0.5, state: str = "COMPLETE", **fields: Any) -> dict[str, Any]:

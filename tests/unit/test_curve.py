@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from producer.viewing.curve import Curve, Point, draw
-from tuning.documents import Document, now
-from tuning.own import OwnTrials
+from warren.storage.documents import Document, now
+from warren.storage.own_trials import OwnTrials
 
 BEGAN = now()
 

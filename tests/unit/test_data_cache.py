@@ -10,9 +10,9 @@ import pytest
 from blobs import Blobs
 from sklearn.model_selection import KFold
 
-from tuning.dataset import Dataset, Split
-from tuning.errors import InputError
-from tuning.messages import Objective
+from warren.errors import InputError
+from warren.messages import Objective
+from warren.storage.dataset import Dataset, Split
 from worker.data import DataCache
 from worker.fitting.learner import Part
 

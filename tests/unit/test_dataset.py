@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hypothesis_numpy
 
-from tuning.cells import from_text
-from tuning.dataset import (
+from warren.encoding.cells import from_text
+from warren.encoding.frames import UnfitColumnError
+from warren.storage.dataset import (
     Dataset,
     dataset_parts,
     digest,
@@ -24,7 +25,6 @@ from tuning.dataset import (
     splits_parts,
     write_parts,
 )
-from tuning.frames import UnfitColumnError
 
 ONE = np.array([[1.0, 2.0], [3.0, np.nan], [-0.0, np.inf]])
 

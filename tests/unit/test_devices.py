@@ -20,10 +20,10 @@ from xgboost import XGBClassifier
 from producer import KerasModel
 from producer.inputs import check_estimators, choose_device
 from producer.space import Space
-from tuning.boosting import shared_fit
-from tuning.codec import Json, decode, encode
-from tuning.devices import mentions_gpu, on_cpu, on_one_gpu, wants_gpu
-from tuning.errors import InputError
+from warren.encoding.codec import Json, decode, encode
+from warren.errors import InputError
+from warren.libraries.devices import mentions_gpu, on_cpu, on_one_gpu, wants_gpu
+from warren.libraries.registry import shared_fit
 
 CUDA, TREES = XGBClassifier(device="cuda"), XGBClassifier()
 

@@ -20,9 +20,9 @@ from xgboost import XGBClassifier, XGBRegressor
 from producer.inputs import check_early_stopping, check_estimators, make_splits, make_validation
 from producer.refit import refit_estimator
 from producer.space import Space
-from tuning.boosting import stops_early
-from tuning.codec import encode, encode_estimator
-from tuning.errors import InputError
+from warren.encoding.codec import encode, encode_estimator
+from warren.errors import InputError
+from warren.libraries.registry import stops_early
 from worker.evaluate import FoldResult, summary
 from worker.fitting import Fold, learner_of
 from worker.fitting.learner import Part

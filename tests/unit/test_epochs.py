@@ -11,11 +11,11 @@ from typing import Any, cast
 import pytest
 from evaluating import SMALL, Worker
 
-from tuning.documents import now, unpack
-from tuning.messages import Chunk
-from tuning.settings import Settings
-from tuning.store import Store
-from tuning.unfinished import DoneFold, SeenEpochs
+from warren.messages import Chunk
+from warren.settings import Settings
+from warren.storage.documents import now, unpack
+from warren.storage.store import Store
+from warren.storage.unfinished import DoneFold, SeenEpochs
 from worker import child
 from worker.epochs import MOST_POINTS, Epochs, FoldWatch, points_of, thinned
 from worker.evaluate import FoldResult, summary

@@ -22,7 +22,7 @@ from producer.inputs import check_estimators
 from producer.inputs.estimators import takes_estimator
 from producer.space import Space
 from producer.submission import _study_id
-from tuning.errors import InputError
+from warren.errors import InputError
 
 TREE, SMALL = DecisionTreeClassifier(random_state=0), DecisionTreeClassifier(max_depth=1, random_state=0)
 STEPS = Pipeline([("scale", StandardScaler()), ("estimator", LogisticRegression())])

@@ -13,11 +13,11 @@ from bson.int64 import Int64
 
 from producer.own import expected
 from producer.space import Space
-from tuning.codec import readable
-from tuning.documents import Document, now, pack, unpack
-from tuning.expected import Expected
-from tuning.listed import only_studies
-from tuning.messages import Objective
+from warren.encoding.codec import readable
+from warren.messages import Objective
+from warren.storage.documents import Document, now, pack, unpack
+from warren.storage.expected_trials import Expected
+from warren.storage.readable_studies import only_studies
 
 OBJECTIVE = Objective(
     estimator=None,

@@ -23,15 +23,15 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from xgboost import XGBClassifier
 
-from networks import KerasModel
 from producer.models import export as module
 from producer.models.export import export_model, verify
 from producer.models.export_files import Place
-from tuning.dataset import Dataset
-from tuning.documents import Document, now
-from tuning.errors import InputError, TrialError
-from tuning.messages import Objective
-from tuning.settings import Settings
+from warren.errors import InputError, TrialError
+from warren.messages import Objective
+from warren.networks import KerasModel
+from warren.settings import Settings
+from warren.storage.dataset import Dataset
+from warren.storage.documents import Document, now
 from worker.models import pack
 
 DRAW = np.random.default_rng(0)

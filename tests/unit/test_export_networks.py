@@ -11,9 +11,9 @@ import pytest
 from nets import CODES, DIGITS, IMAGES, NAMES, NUMBERS, X, needs_tensorflow
 from served import NETWORKS, asked
 
-from networks import KerasModel
-from networks.saving import save_for_serving
 from producer.models.export import _write_saved_model
+from warren.networks import KerasModel
+from warren.networks.saving import save_for_serving
 
 pytestmark = needs_tensorflow
 

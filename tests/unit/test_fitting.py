@@ -17,8 +17,8 @@ from lightgbm import LGBMClassifier, LGBMRegressor
 from sklearn.datasets import make_classification, make_regression
 from xgboost import XGBClassifier, XGBRegressor
 
-from tuning.boosting import shared_fit
-from tuning.codec import encode_estimator
+from warren.encoding.codec import encode_estimator
+from warren.libraries.registry import shared_fit
 from worker.data import KeptDerived
 from worker.fitting import Fold, learner_of
 from worker.fitting.learner import Part

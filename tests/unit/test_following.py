@@ -10,16 +10,17 @@ from typing import Any, NoReturn, cast
 
 import pytest
 
-from producer import following, outage, study
+from producer import following, study
 from producer.following import Follower
 from producer.missing import stands_still
 from producer.status import Status
 from producer.study import Study
-from tuning.counts import no_counts
-from tuning.documents import Document, now
-from tuning.errors import StoreError, StudyError
-from tuning.settings import Settings
-from tuning.store import Store
+from warren import outage
+from warren.errors import StoreError, StudyError
+from warren.settings import Settings
+from warren.storage.documents import Document, now
+from warren.storage.progress_counts import no_counts
+from warren.storage.store import Store
 
 AWAY = StoreError("MongoDB is away")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from polling import until
 
-from tuning.names import GPU_QUEUE, LANES
+from warren.queues import GPU_QUEUE, LANES
 from worker.gpus import Place, find_gpus, lock_folder, take_place
 
 UUIDS = ["GPU-0a1b2c3d-0000-1111-2222-333344445555", "GPU-ffff0000-aaaa-bbbb-cccc-ddddeeeeffff"]

@@ -24,10 +24,10 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from tuning.built import check_built
-from tuning.codec import decode, encode
-from tuning.errors import InputError
-from tuning.settings import Settings
+from warren.encoding.codec import decode, encode
+from warren.errors import InputError
+from warren.safety.built_estimators import check_built
+from warren.settings import Settings
 from worker.chunks import Candidate
 from worker.guards import check_table, install
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tuning.hosts import Hosts, is_loopback
+from warren.safety.http_hosts import Hosts, is_loopback
 
 HERE = Hosts("127.0.0.1", option="--allow-host")
 EVERYWHERE = Hosts("0.0.0.0", ["Board.example"], option="--allow-host")

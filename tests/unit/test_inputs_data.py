@@ -25,8 +25,8 @@ from xgboost import XGBClassifier
 
 from producer.inputs import check_estimators, columns, prepare
 from producer.space import Space
-from tuning.dataset import Dataset, dataset_parts, digest, read_dataset, write_parts
-from tuning.errors import InputError
+from warren.errors import InputError
+from warren.storage.dataset import Dataset, dataset_parts, digest, read_dataset, write_parts
 
 X = np.arange(12.0).reshape(6, 2)
 Y = np.array([0, 1, 0, 1, 0, 1])

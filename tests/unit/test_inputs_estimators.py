@@ -20,7 +20,7 @@ from xgboost import XGBClassifier, XGBRegressor
 from producer.inputs import check_estimators
 from producer.inputs import parameters as names
 from producer.space import Space
-from tuning.errors import InputError
+from warren.errors import InputError
 
 
 def refuses(estimator, grids, message: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from producer.inputs.options import check_name
-from tuning.errors import InputError
+from warren.errors import InputError
 
 
 @pytest.mark.parametrize("name", ["a\ud800b", "caf\udce9", "n" * 99 + "\udfff", "a\x00b"])

@@ -19,8 +19,8 @@ from sklearn.metrics import (
 )
 
 from producer.inputs import check_scoring
-from tuning.errors import InputError
-from tuning.messages import MetricScorer
+from warren.errors import InputError
+from warren.messages import MetricScorer
 
 MODELS = [LogisticRegression()]
 

@@ -23,7 +23,7 @@ from sklearn.model_selection import (
 )
 
 from producer.inputs import make_splits
-from tuning.errors import InputError
+from warren.errors import InputError
 
 ROWS = 60
 X = np.random.default_rng(0).random((ROWS, 3))

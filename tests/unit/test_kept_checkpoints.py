@@ -14,9 +14,9 @@ from typing import Any, cast
 import pytest
 from evaluating import SMALL, Worker
 
-from networks.checkpoints import Place, Slot, name_of
-from tuning.messages import Chunk
-from tuning.settings import Settings
+from warren.messages import Chunk
+from warren.networks.checkpoints import Place, Slot, name_of
+from warren.settings import Settings
 from worker import checkpoints as module
 from worker.checkpoints import Checkpoints
 from worker.supply import Supplies

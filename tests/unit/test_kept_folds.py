@@ -10,8 +10,8 @@ import pytest
 from evaluating import SETTINGS, SMALL, Worker, rounds, same_outcome
 from sklearn.tree import DecisionTreeClassifier
 
-from tuning.documents import Document, pack, unpack
-from tuning.messages import Chunk, encode_chunk
+from warren.messages import Chunk, encode_chunk
+from warren.storage.documents import Document, pack, unpack
 from worker.chunks import ChunkEvaluator, Kept
 from worker.evaluate import FoldResult
 

@@ -20,9 +20,9 @@ from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, SplineTrans
 from sklearn.tree import DecisionTreeClassifier
 from xgboost import XGBClassifier
 
-from tuning.allowlist import resolve
-from tuning.codec import encode
-from tuning.settings import load_settings
+from warren.encoding.codec import encode
+from warren.safety.allowlist import resolve
+from warren.settings import load_settings
 from worker.chunks import Candidate
 from worker.data import KeptDerived
 from worker.evaluate import FoldResult

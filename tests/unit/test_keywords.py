@@ -14,7 +14,7 @@ from sklearn.preprocessing import FunctionTransformer
 
 from producer.inputs import check_estimators
 from producer.space import Space
-from tuning.errors import InputError
+from warren.errors import InputError
 
 HONEST: list[Any] = [
     FunctionTransformer(np.clip, kw_args={"a_min": 0, "a_max": [1.0, 2.0, np.inf]}),

@@ -13,8 +13,8 @@ from lightgbm import LGBMClassifier, LGBMRegressor
 from sklearn.datasets import make_classification, make_regression
 from xgboost import XGBClassifier, XGBRegressor
 
-from tuning.boosting import LIBRARIES, shared_fit
-from tuning.codec import encode_estimator
+from warren.encoding.codec import encode_estimator
+from warren.libraries.registry import LIBRARIES, shared_fit
 from worker.fitting import Fold, learner_of
 from worker.fitting.learner import Part
 

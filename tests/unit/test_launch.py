@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tuning.launch import module_command, module_environment
+from warren.launch import module_command, module_environment
 
 ROOT = Path(__file__).resolve().parents[2]
 # What people call their files; modules of the standard library, of libraries and of ours.
@@ -87,7 +87,7 @@ def test_what_we_start_takes_nothing_from_the_working_folder_nor_do_its_pools(fo
 def test_a_clone_that_is_not_installed_finds_itself(tmp_path: Path) -> None:
     copy = tmp_path / "clone"
     copy.mkdir()
-    for name in ("tuning", "networks", "producer", "worker"):
+    for name in ("warren", "producer", "worker"):
         (copy / name).symlink_to(ROOT / name)
     code, said = ended([sys.executable, "-m", "worker"], copy, AMQP_URL="amqp://bob:hunter2/x@host")
     assert code == 2, said

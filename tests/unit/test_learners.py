@@ -16,7 +16,7 @@ from sklearn.pipeline import FeatureUnion
 from sklearn.tree import DecisionTreeClassifier
 from xgboost import XGBClassifier, XGBRFRegressor
 
-from tuning.codec import decode, encode
+from warren.encoding.codec import decode, encode
 from worker.learners import build
 
 X = np.random.default_rng(0).normal(size=(60, 3))

@@ -15,7 +15,7 @@ from producer.following import gone
 from producer.viewing import live as module
 from producer.viewing.facts import Facts
 from producer.viewing.live import Live
-from tuning.errors import InputError, StoreError
+from warren.errors import InputError, StoreError
 
 AWAY = StoreError("MongoDB is away")
 

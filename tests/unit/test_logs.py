@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tuning.logs import JsonLines, LogFormat, TextLines, formatter
+from warren.logs import JsonLines, LogFormat, TextLines, formatter
 
 
 class Terminal(io.StringIO):
@@ -175,7 +175,7 @@ def test_a_terminal_gets_text_and_anything_else_json_unless_told(form: LogFormat
 
 LOUD = """
 import logging, threading, warnings
-from tuning.logs import configure_logging
+from warren.logs import configure_logging
 configure_logging("INFO")
 logging.getLogger("worker").info("begins", extra={"chunk": 1})
 logging.getLogger("pika").error("a stack of errors")

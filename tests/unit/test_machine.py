@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tuning.machine import available_memory, available_threads, cpu_model
+from warren.host import available_memory, available_threads, cpu_model
 
 V2 = "0::/kubepods/pod7/worker"
 V1 = "12:pids:/docker/abc\n4:cpu,cpuacct:/docker/abc\n1:name=systemd:/docker/abc"

@@ -36,9 +36,9 @@ from producer.cluster import autoscaling
 from producer.cluster.idle import COST
 from producer.stack import docker
 from producer.users import ROLES
-from tuning.broker import CONSUMER_TIMEOUT_MS
-from tuning.names import DEAD_QUEUE, GPU_QUEUE, LANES
-from tuning.settings import Settings
+from warren.broker import CONSUMER_TIMEOUT_MS
+from warren.queues import DEAD_QUEUE, GPU_QUEUE, LANES
+from warren.settings import Settings
 
 FOLDERS = sorted({folder for folders in DEPLOYMENTS.values() for folder in folders})
 # The oldest that has what we use, and the newest that we know of.

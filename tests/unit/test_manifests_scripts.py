@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from manifests import K8S, SECRETS
 
-from tuning.signing import read_keys
+from warren.safety.signing import read_keys
 
 OLD = "a" * 48
 SECONDS = 60.0

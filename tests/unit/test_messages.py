@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from tuning.errors import MessageError
-from tuning.messages import (
+from warren.errors import MessageError
+from warren.messages import (
     LARGEST_BODY,
     MOST_ITEMS,
     Address,
@@ -38,7 +38,7 @@ JSON = st.recursive(
     lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.text(), inner, max_size=4)),
     max_leaves=10,
 )
-# What `tuning.codec.encode` makes: names of parameters, and values without reserved keys.
+# What `warren.encoding.codec.encode` makes: names of parameters, and values without reserved keys.
 NAMES = st.from_regex(r"[a-z][a-z0-9 -]{0,9}", fullmatch=True)
 VALUES = st.recursive(
     st.one_of(

@@ -25,7 +25,7 @@ from sklearn.preprocessing import StandardScaler
 from xgboost import XGBClassifier, XGBRegressor
 
 from producer.models import load
-from tuning.codec import decode, encode_estimator
+from warren.encoding.codec import decode, encode_estimator
 from worker import learners
 from worker.models import pack
 

@@ -17,10 +17,10 @@ import pytest
 from bson.datetime_ms import DatetimeMS
 from pymongo.errors import OperationFailure, ServerSelectionTimeoutError
 
-from tuning import mongo
-from tuning.errors import InputError, StoreError
-from tuning.settings import Settings
-from tuning.store import Store
+from warren.errors import InputError, StoreError
+from warren.settings import Settings
+from warren.storage import mongo
+from warren.storage.store import Store
 
 DOCUMENTDB = (
     "mongodb://ann:s3cret@tuning.cluster-x.eu-west-1.docdb.amazonaws.com:27017/tuning?tls=true"
@@ -167,7 +167,7 @@ def refusal(text: str, code: int) -> OperationFailure:
             r"knows the user, who may not do this \(createIndex\): grant it the role readWrite",
         ),
         (
-            refusal("user is not allowed to do action [insert] on [tuning.trials]", 13),
+            refusal("user is not allowed to do action [insert] on [warren.storage.trials]", 13),
             "mongodb://ann:s3cret@db/tuning",
             "knows the user, who may not do this: grant it the role readWrite",
         ),

@@ -22,12 +22,12 @@ from sklearn.tree import DecisionTreeClassifier
 from producer.inputs import check_estimators
 from producer.inputs.devices import choose_device
 from producer.space import Space
-from tuning.codec import encode, encode_estimator
-from tuning.devices import on_one_gpu
-from tuning.errors import InputError
-from tuning.parameters import TrialCheck, check_estimator
-from tuning.refused import REFUSED
-from tuning.settings import Settings
+from warren.encoding.codec import encode, encode_estimator
+from warren.errors import InputError
+from warren.libraries.devices import on_one_gpu
+from warren.safety.denylist import REFUSED
+from warren.safety.parameter_checks import TrialCheck, check_estimator
+from warren.settings import Settings
 from worker.chunks import Candidate
 
 # What is refused of some class, what sounds like it, and what says where and with how many threads a fit runs.

@@ -20,11 +20,11 @@ from sklearn.exceptions import NotFittedError
 from sklearn.metrics import accuracy_score, get_scorer, r2_score
 from sklearn.utils import get_tags
 
-from networks import KerasModel, training
-from networks.backend import keras_library
-from networks.hooks import Watch, watching
-from networks.training import Rows, _predicted_at_once, held_out, scaling_of
-from tuning.errors import InputError
+from warren.errors import InputError
+from warren.networks import KerasModel, training
+from warren.networks.backend import keras_library
+from warren.networks.training import Rows, _predicted_at_once, held_out, scaling_of
+from warren.networks.watch import Watch, watching
 
 # Adam's step takes twice as long to trace.
 SMALL = KerasModel(hidden_layers=(8,), optimizer="sgd", learning_rate=0.1, epochs=2, batch_size=16, random_state=0)
@@ -296,7 +296,7 @@ def test_a_fitted_network_is_its_weights() -> None:
     model = small(scale="standard", batch_norm=True).fit(X, NAMES)
     expected = model.predict_proba(X)
     untrusted = skops.io.get_untrusted_types(data=skops.io.dumps(model))
-    assert untrusted == ["networks.estimator.KerasModel"]
+    assert untrusted == ["warren.networks.estimator.KerasModel"]
     copies = [
         copy.deepcopy(model),
         skops.io.loads(skops.io.dumps(model), trusted=untrusted),

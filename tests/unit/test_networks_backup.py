@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from nets import CODES, NUMBERS, X, install_builders, needs_tensorflow, weights_of
 
-from networks import KerasModel, backup, batches
-from networks.checkpoints import Place, Slot, name_of
-from networks.hooks import Watch, watching
+from warren.networks import KerasModel, batches, training_backup
+from warren.networks.checkpoints import Place, Slot, name_of
+from warren.networks.watch import Watch, watching
 
 pytestmark = needs_tensorflow
 
@@ -189,7 +189,7 @@ def test_a_checkpoint_is_written_where_the_last_is_old_enough_or_somebody_wants_
 @contextmanager
 def warned(caplog: pytest.LogCaptureFixture, text: str) -> Iterator[None]:
     caplog.clear()
-    with caplog.at_level(logging.WARNING, "networks"):
+    with caplog.at_level(logging.WARNING, "warren.networks"):
         yield
     assert [record.getMessage() for record in caplog.records] == [text]
 
@@ -257,7 +257,7 @@ def test_a_folder_that_is_gone_is_no_fault_of_the_training(
 def test_a_write_that_failed_is_tried_again_after_a_while(
     again: float, last: int, place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(backup, "_AGAIN_SECONDS", again)
+    monkeypatch.setattr(training_backup, "_AGAIN_SECONDS", again)
     watch = Watches(place)
     put, asked = place.put, []
 
@@ -275,7 +275,7 @@ def test_a_write_that_failed_is_tried_again_after_a_while(
 
 
 def test_writes_that_take_long_come_seldom(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backup, "_WRITE_SHARE", 1e9)
+    monkeypatch.setattr(training_backup, "_WRITE_SHARE", 1e9)
     watch = Watches(place, seconds=1e-9)
     fit_with(watch, net())
     assert watch.told == [(1, 1), *((done, 1) for done in range(2, EPOCHS + 1))]

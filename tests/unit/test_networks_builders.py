@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from nets import CODES, X, install_builders, needs_tensorflow
 
-from networks import KerasModel
-from networks.builders import SHARED, builder_names, check_builder, find_builder
-from tuning.errors import InputError
+from warren.errors import InputError
+from warren.networks import KerasModel
+from warren.networks.builders import SHARED, builder_names, check_builder, find_builder
 
 
 @pytest.fixture

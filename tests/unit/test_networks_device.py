@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from nets import CODES, NUMBERS, X, needs_tensorflow, weights_of
 
-from networks import backend
 from producer import KerasModel
+from warren.networks import backend
 
 pytestmark = needs_tensorflow
 
@@ -30,7 +30,7 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_a_gpu_a_network_that_asks_for_one_is_the_same_and_it_is_said_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    with caplog.at_level(logging.WARNING, "networks"):
+    with caplog.at_level(logging.WARNING, "warren.networks"):
         asked = net(device="gpu").fit(X, CODES)
         assert weights_of(asked) == weights_of(net().fit(X, CODES))
         assert asked.predict(X).tolist() == net().fit(X, CODES).predict(X).tolist()

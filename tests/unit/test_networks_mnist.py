@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from networks import load_digits_images, load_mnist, mnist
-from tuning.errors import InputError
+from warren.errors import InputError
+from warren.networks import load_digits_images, load_mnist, mnist
 
 
 def idx(array: NDArray[np.uint8]) -> bytes:

@@ -12,15 +12,15 @@ from nets import CODES, X, needs_tensorflow, weights_of
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from networks import KerasModel
-from networks.heads import Head
-from networks.training import Rows, _optimizer, _what
 from producer.inputs import check_estimators
 from producer.space import Space
-from tuning.boosting import shared_fit
-from tuning.codec import encode_estimator
-from tuning.errors import InputError
-from tuning.networks import OPTIMIZERS, check_optimizer, check_parameter
+from warren.encoding.codec import encode_estimator
+from warren.errors import InputError
+from warren.libraries.keras import OPTIMIZERS, check_optimizer, check_parameter
+from warren.libraries.registry import shared_fit
+from warren.networks import KerasModel
+from warren.networks.output_layer import Head
+from warren.networks.training import Rows, _optimizer, _what
 
 NESTEROV = {"momentum": 0.9, "nesterov": True}
 # Of each optimizer some that are not its defaults.

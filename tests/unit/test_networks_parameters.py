@@ -10,13 +10,13 @@ import pytest
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from networks import KerasModel
 from producer.inputs import check_estimators
 from producer.space import Space
-from tuning.codec import decode, encode, encode_estimator
-from tuning.errors import InputError
-from tuning.networks import PARAMETERS, check_parameter
-from tuning.parameters import TrialCheck, check_estimator
+from warren.encoding.codec import decode, encode, encode_estimator
+from warren.errors import InputError
+from warren.libraries.keras import PARAMETERS, check_parameter
+from warren.networks import KerasModel
+from warren.safety.parameter_checks import TrialCheck, check_estimator
 
 GOOD: dict[str, list[Any]] = {
     "builder": ["mlp", "cnn", "my-nets.Wide_2"],

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from nets import CODES, DIGITS, IMAGES, ROWS, X, needs_tensorflow, weights_of
 
-from networks import KerasModel, training
-from networks.backend import keras_library
-from networks.batches import steps_at_once
+from warren.networks import KerasModel, training
+from warren.networks.backend import keras_library
+from warren.networks.batches import steps_at_once
 
 
 def small(**params: Any) -> KerasModel:

@@ -35,7 +35,7 @@ from test_models_of_scikit_learn import brought_back
 from xgboost import Booster, XGBRegressor
 
 from producer.models import load
-from tuning.errors import InputError, StudyError
+from warren.errors import InputError, StudyError
 from worker.models import pack
 
 RNG = np.random.default_rng(0)

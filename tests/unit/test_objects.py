@@ -46,12 +46,12 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 from xgboost import XGBClassifier
 
-from networks import KerasModel
 from producer.inputs.estimators import settled
-from tuning.codec import decode, encode, encode_estimator, readable
-from tuning.errors import InputError
-from tuning.objects import SPLITTERS
-from tuning.parameters import check_estimator, check_value
+from warren.encoding.codec import decode, encode, encode_estimator, readable
+from warren.encoding.tagged_objects import SPLITTERS
+from warren.errors import InputError
+from warren.networks import KerasModel
+from warren.safety.parameter_checks import check_estimator, check_value
 
 TREE = DecisionTreeClassifier(max_depth=3, random_state=0)
 FRAME = pd.DataFrame(X, columns=list("abcde")).rename_axis(columns="sensor")
@@ -88,9 +88,8 @@ def test_a_set_comes_back_as_it_was(value: Any) -> None:
 
 def test_a_set_of_text_is_written_alike_in_every_process() -> None:
     """Whose hashes of text differ; the name of a study must not."""
-    code = (
-        "from tuning.codec import encode; print(encode({'a', 'b', 'c', 'd', 'e', 'f', 'g', (1, 'x'), 2.5, None}, 'x'))"
-    )
+    members = "{'a', 'b', 'c', 'd', 'e', 'f', 'g', (1, 'x'), 2.5, None}"
+    code = f"from warren.encoding.codec import encode; print(encode({members}, 'x'))"
     told = {subprocess.check_output([sys.executable, "-c", code], env={"PYTHONHASHSEED": seed}) for seed in "123"}
     assert len(told) == 1
 

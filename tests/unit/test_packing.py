@@ -13,7 +13,7 @@ from sklearn.svm import SVC
 
 from producer.packing import packed, unpacked
 from producer.space import Space
-from tuning.errors import InputError
+from warren.errors import InputError
 
 
 def drawn(distributions: Any, n_iter: int) -> Space:

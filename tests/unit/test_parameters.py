@@ -27,11 +27,11 @@ from xgboost import XGBClassifier
 
 from producer.inputs import check_estimators
 from producer.space import Space
-from tuning.codec import decode, encode, encode_estimator, readable
-from tuning.encoded import Finder
-from tuning.errors import InputError
-from tuning.names import ALLOWED_PACKAGES
-from tuning.parameters import (
+from warren.encoding.codec import decode, encode, encode_estimator, readable
+from warren.encoding.encoded import Finder
+from warren.errors import InputError
+from warren.queues import ALLOWED_PACKAGES
+from warren.safety.parameter_checks import (
     DEEPEST,
     TrialCheck,
     check_estimator,
@@ -258,7 +258,7 @@ def test_an_error_repeats_the_beginning_of_a_value_only() -> None:
 
 def test_the_rules_need_no_library() -> None:
     code = (
-        "import sys, tuning.messages; print({'numpy', 'sklearn', 'xgboost', 'lightgbm', 'catboost'} & set(sys.modules))"
+        "import sys, warren.messages; print({'numpy', 'sklearn', 'xgboost', 'lightgbm', 'catboost'} & set(sys.modules))"
     )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
 

@@ -10,7 +10,7 @@ from random import Random
 import pytest
 from sklearn.feature_extraction.text import CountVectorizer
 
-from tuning.patterns import LONGEST, problem_of_pattern
+from warren.safety.regex_checks import LONGEST, problem_of_pattern
 
 GOOD = [
     *(CountVectorizer().token_pattern, r"[a-z]+", r"\b[a-zA-Z]{3,}\b", r"[^ ]+", r"\S+", r"\w+(?:'\w+)?"),

@@ -21,10 +21,10 @@ from producer.planning.cost import Shape, changes_cost, fit_cost, rounds_of_fit
 from producer.planning.order import Plan
 from producer.refit import refit_estimator
 from producer.space import Space
-from tuning.boosting import library_of, shared_fit, stops_early
-from tuning.codec import decode, encode, encode_estimator
-from tuning.errors import InputError
-from tuning.pipelines import tail_of, with_tail
+from warren.encoding.codec import decode, encode, encode_estimator
+from warren.encoding.estimators import tail_of, with_tail
+from warren.errors import InputError
+from warren.libraries.registry import library_of, shared_fit, stops_early
 
 SHAPE = Shape(1000, 10, 2)
 

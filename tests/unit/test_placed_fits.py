@@ -17,10 +17,10 @@ from sklearn.pipeline import Pipeline
 from xgboost import XGBClassifier
 
 from producer import KerasModel
-from tuning.codec import encode
-from tuning.documents import now
-from tuning.messages import Chunk, Trial
-from tuning.settings import Settings
+from warren.encoding.codec import encode
+from warren.messages import Chunk, Trial
+from warren.settings import Settings
+from warren.storage.documents import now
 from worker.chunks import Candidate
 from worker.documents import crash_outcome, trial_document
 from worker.fitting import learner_of

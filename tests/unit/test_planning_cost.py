@@ -18,7 +18,7 @@ from producer.planning.cost import (
     is_guess,
     rounds_of_fit,
 )
-from tuning.codec import Json
+from warren.encoding.codec import Json
 
 XGBOOST: Json = {"__estimator__": "xgboost.XGBClassifier", "params": {}}
 LIGHTGBM: Json = {"__estimator__": "lightgbm.LGBMClassifier", "params": {}}

@@ -8,11 +8,11 @@ import pytest
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from networks import KerasModel
 from producer.planning.cost import Shape, changes_cost, fit_cost, is_guess, rounds_of_fit
 from producer.planning.measured import corrections
 from producer.planning.networks import network_seconds
-from tuning.codec import encode_estimator
+from warren.encoding.codec import encode_estimator
+from warren.networks import KerasModel
 
 SHAPE = Shape(rows=1800, columns=64, classes=10)
 

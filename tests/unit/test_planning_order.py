@@ -25,9 +25,9 @@ from producer.planning.cost import Shape, class_name
 from producer.planning.order import Plan
 from producer.planning.sizes import cut
 from producer.space import Space
-from tuning.boosting import library_of, merged, rounds_of, shared_fit
-from tuning.codec import Json, encode_estimator
-from tuning.devices import wants_gpu
+from warren.encoding.codec import Json, encode_estimator
+from warren.libraries.devices import wants_gpu
+from warren.libraries.registry import library_of, merged, rounds_of, shared_fit
 
 SHAPE = Shape(rows=4000, columns=20, classes=3)
 N_SPLITS = 5

@@ -13,7 +13,7 @@ from producer.planning.cost import Shape
 from producer.planning.order import Plan
 from producer.planning.sizes import Planned, _by_cost, cut
 from producer.space import Space
-from tuning.codec import Json
+from warren.encoding.codec import Json
 
 XGBOOST: Json = {"__estimator__": "xgboost.XGBClassifier", "params": {}}
 TREE: Json = {"__estimator__": "sklearn.tree.DecisionTreeClassifier", "params": {}}

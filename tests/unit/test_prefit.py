@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 from producer.inputs import check_estimators
 from producer.space import Space
-from tuning.errors import InputError
+from warren.errors import InputError
 
 X = np.random.default_rng(0).normal(size=(30, 3))
 Y = np.arange(30) % 2

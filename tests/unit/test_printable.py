@@ -14,8 +14,8 @@ from producer.cli.output import Column, complain, heading, note, print_json, say
 from producer.progress import Progress
 from producer.results import _warn
 from producer.viewing.words import show_reason, show_values
-from tuning import errors
-from tuning.printable import one_line, printable
+from warren import errors
+from warren.safety.printable import one_line, printable
 
 # Cursor, title, clipboard, 8-bit controls, overwriting, deletion, text turned round, marks nobody sees, half a letter.
 STEERING = (

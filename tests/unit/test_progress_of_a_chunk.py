@@ -6,8 +6,8 @@ from typing import Any
 
 from evaluating import SMALL, Worker, rounds
 
-from tuning.messages import Chunk
-from tuning.unfinished import DoneFold
+from warren.messages import Chunk
+from warren.storage.unfinished import DoneFold
 from worker.pace import Pace
 from worker.progress import Progress
 

@@ -7,6 +7,7 @@ import inspect
 import json
 import math
 import pkgutil
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,9 +16,9 @@ from types import ModuleType
 import pytest
 from sklearn import model_selection
 
-import networks
 import producer
-import tuning
+import warren
+import warren.networks
 import worker
 from producer import GridSearchCV, RandomizedSearchCV, Study, local_stack, split_params, submit
 
@@ -55,27 +56,37 @@ def everything_of(package: ModuleType, but: frozenset[str] = frozenset()) -> str
 )
 def test_public_names_are_there(name: str) -> None:
     assert name in producer.__all__
+    assert getattr(warren, name) is getattr(producer, name)
     assert getattr(producer, name).__name__ == name
     assert getattr(producer, name).__doc__
 
 
-def test_a_package_offers_what_it_lists_and_nothing_else() -> None:
-    assert sorted(producer.__all__) == list(producer.__all__) == dir(producer)
-    for name in producer.__all__:
-        assert getattr(producer, name) is not None
-    with pytest.raises(AttributeError, match="module 'producer' has no attribute 'nonsense'"):
-        _ = producer.nonsense
+@pytest.mark.parametrize("package", [producer, warren], ids=lambda package: package.__name__)
+def test_a_package_offers_what_it_lists_and_nothing_else(package: ModuleType) -> None:
+    assert sorted(package.__all__) == list(package.__all__) == dir(package)
+    for name in package.__all__:
+        assert getattr(package, name) is not None
+    with pytest.raises(AttributeError, match=f"module '{package.__name__}' has no attribute 'nonsense'"):
+        _ = package.nonsense
     with pytest.raises(ImportError):
-        exec("from producer import nonsense")
+        exec(f"from {package.__name__} import nonsense")
 
 
-@pytest.mark.parametrize("package", [tuning, worker], ids=lambda package: package.__name__)
+def test_types_of_the_public_names_are_those_that_are_handed_on() -> None:
+    stub = (ROOT / "warren/__init__.pyi").read_text()
+    handed = re.findall(r"^from ([\w.]+) import (\w+) as \2$", stub, re.MULTILINE)
+    assert sorted(name for _, name in handed) == warren.__all__
+    for module, name in handed:
+        assert getattr(importlib.import_module(module), name) is getattr(warren, name)
+
+
+@pytest.mark.parametrize("package", [warren, worker], ids=lambda package: package.__name__)
 def test_the_other_packages_offer_their_modules_only(package: ModuleType) -> None:
     offered = {name for name in vars(package) if not name.startswith("_")}
     assert offered <= {name.rpartition(".")[2] for name in modules_of(package)}
 
 
-@pytest.mark.parametrize("package", [networks, producer, tuning, worker], ids=lambda package: package.__name__)
+@pytest.mark.parametrize("package", [producer, warren, worker], ids=lambda package: package.__name__)
 def test_every_listed_name_of_every_module_exists(package: ModuleType) -> None:
     for name in modules_of(package):
         if name.rpartition(".")[2] in RUN:
@@ -157,7 +168,9 @@ def test_a_worker_starts_without_learners_and_imports_one_only_for_its_estimator
 
 def test_the_contract_imports_neither_side_and_no_learner() -> None:
     # These two are imported where there is a frame, and so pandas.
-    [found] = loaded_by(everything_of(tuning, but=frozenset({"tuning.frames", "tuning.cells"})))
+    frames = {"warren.encoding.frames", "warren.encoding.cells"}
+    networks = {name for name in modules_of(warren) if name.startswith("warren.networks.")}
+    [found] = loaded_by(everything_of(warren, but=frozenset(frames | networks)))
     assert not found & (LEARNERS | {"producer", "worker", "kubernetes", "pandas"})
 
 
@@ -170,7 +183,11 @@ def test_the_producer_starts_with_nothing_heavy_and_never_imports_the_worker() -
 
 
 def test_networks_are_described_without_tensorflow() -> None:
-    described = "networks.KerasModel(hidden_layers=(8,)).get_params(), repr(networks.KerasModel(epochs=3))"
-    start, found = loaded_by("import networks; dir(networks)", f"{everything_of(networks)}; {described}")
+    described = (
+        "warren.networks.KerasModel(hidden_layers=(8,)).get_params(), repr(warren.networks.KerasModel(epochs=3))"
+    )
+    start, found = loaded_by(
+        "import warren.networks; dir(warren.networks)", f"{everything_of(warren.networks)}; {described}"
+    )
     assert not start & (LEARNERS | {"numpy"})
     assert not found & (LEARNERS - {"sklearn"} | {"producer", "worker"})

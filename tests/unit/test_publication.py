@@ -20,12 +20,12 @@ from producer.planning.order import Plan
 from producer.planning.sizes import Planned, cut
 from producer.publication import chunks, publish_missing
 from producer.space import Space
-from tuning.errors import InputError, StudyError
-from tuning.messages import Objective, decode_chunk, encode_chunk
-from tuning.names import GPU_QUEUE
-from tuning.settings import Settings
-from tuning.signing import Keys, signed_chunk
-from tuning.store import Store
+from warren.errors import InputError, StudyError
+from warren.messages import Objective, decode_chunk, encode_chunk
+from warren.queues import GPU_QUEUE
+from warren.safety.signing import Keys, signed_chunk
+from warren.settings import Settings
+from warren.storage.store import Store
 
 
 def plain(*cuts: Iterable[int]) -> list[list[Planned]]:

@@ -1,7 +1,7 @@
 """The tables of refused parameters against the libraries that are installed.
 
 A new version of a library may bring a parameter that reaches a file or code: a test here fails then, until somebody has
-looked at it and put it into `tuning.refused` or into `HARMLESS`.
+looked at it and put it into `warren.safety.denylist` or into `HARMLESS`.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from sklearn.utils import all_estimators
 from sklearn.utils.metaestimators import _BaseComposition
 
 from producer.inputs.parameters import _XGBOOST_NATIVE
-from tuning.allowlist import dotted_name, resolve
-from tuning.encoded import COMPOSITIONS, SEARCHES
-from tuning.errors import InputError
-from tuning.keywords import KEYWORDS
-from tuning.names import ALLOWED_PACKAGES
-from tuning.refused import EVERYWHERE, LABELLED, REFUSED
+from warren.encoding.encoded import COMPOSITIONS, SEARCHES
+from warren.errors import InputError
+from warren.queues import ALLOWED_PACKAGES
+from warren.safety.allowlist import dotted_name, resolve
+from warren.safety.denylist import EVERYWHERE, LABELLED, REFUSED
+from warren.safety.keyword_arguments import KEYWORDS
 
 # What a parameter that reaches a file, another machine or code may be called.
 SUSPICIOUS = re.compile(
@@ -120,7 +120,7 @@ def test_every_parameter_that_may_reach_a_file_or_code_was_looked_at(
     assert len(parameters[library]) > 40
     suspicious = {name for name in parameters[library] if SUSPICIOUS.search(name)}
     unseen = suspicious - REFUSED[library].keys() - EVERYWHERE.keys() - HARMLESS[library]
-    assert unseen == set(), "put each into tuning.refused, or say here why it is harmless"
+    assert unseen == set(), "put each into warren.safety.denylist, or say here why it is harmless"
     assert HARMLESS[library] <= suspicious, "it is gone, or was never suspicious"
 
 

@@ -19,9 +19,9 @@ from sklearn.tree import DecisionTreeClassifier
 
 from producer import results
 from producer.space import Space
-from tuning.errors import StudyError, TrialError
-from tuning.messages import Objective
-from tuning.tables import as_table, schema
+from warren.errors import StudyError, TrialError
+from warren.messages import Objective
+from warren.storage.results_table import as_table, schema
 
 
 def objective(*metrics: str, **fields: Any) -> Objective:

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tuning.errors import StoreError
-from tuning.retry import Patience, patiently
+from warren.errors import StoreError
+from warren.retry import Patience, patiently
 
 LOGGER = logging.getLogger("patience")
 

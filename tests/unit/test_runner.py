@@ -10,12 +10,12 @@ from typing import Any, cast
 import pytest
 from evaluating import SMALL, Worker, rounds
 
-from tuning.documents import now, pack, trial_id, unpack
-from tuning.errors import StoreError
-from tuning.messages import Chunk, encode_chunk
-from tuning.settings import Settings
-from tuning.store import Store
-from tuning.unfinished import Losses
+from warren.errors import StoreError
+from warren.messages import Chunk, encode_chunk
+from warren.settings import Settings
+from warren.storage.documents import now, pack, trial_id, unpack
+from warren.storage.store import Store
+from warren.storage.unfinished import Losses
 from worker.runner import ChunkRunner
 from worker.trainer import ChildLostError, Order, Trainer
 from worker.verdicts import Verdict

@@ -9,11 +9,11 @@ import pytest
 from evaluating import SMALL, Worker, rounds
 from test_runner import Kept, Scripted, ended
 
-from tuning.documents import pack, trial_id, unpack
-from tuning.messages import Chunk, encode_chunk
-from tuning.settings import Settings
-from tuning.signing import Keys, signed_chunk, signed_model
-from tuning.store import Store
+from warren.messages import Chunk, encode_chunk
+from warren.safety.signing import Keys, signed_chunk, signed_model
+from warren.settings import Settings
+from warren.storage.documents import pack, trial_id, unpack
+from warren.storage.store import Store
 from worker.runner import ChunkRunner
 from worker.trainer import Trainer
 from worker.verdicts import Verdict

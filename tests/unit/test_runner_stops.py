@@ -8,9 +8,9 @@ import pytest
 from evaluating import SMALL, Worker, rounds
 from test_runner import SETTINGS, Kept, Scripted, ended
 
-from tuning.documents import now, pack
-from tuning.messages import encode_chunk
-from tuning.store import Store
+from warren.messages import encode_chunk
+from warren.storage.documents import now, pack
+from warren.storage.store import Store
 from worker.runner import ChunkRunner, Verdict
 from worker.trainer import ChildLostError, Trainer
 from worker.watching.metrics import Metrics

@@ -11,7 +11,7 @@ pytest.importorskip("tensorboard")
 
 from producer.packing import packed
 from producer.viewing.runs import StudyRuns
-from tuning.documents import Document
+from warren.storage.documents import Document
 
 START = datetime.fromisoformat("2026-01-01T00:00:00+00:00")
 

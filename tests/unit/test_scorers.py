@@ -22,9 +22,9 @@ from sklearn.metrics import (
 from sklearn.tree import DecisionTreeClassifier
 
 from producer.inputs import check_scoring
-from tuning.errors import InputError
-from tuning.messages import MetricScorer
-from tuning.scorers import metric_function, metric_name
+from warren.errors import InputError
+from warren.messages import MetricScorer
+from warren.safety.scorers import metric_function, metric_name
 from worker.scorers import make_scorer as worker_scorer
 
 DRAW = np.random.default_rng(1)
@@ -114,7 +114,7 @@ def test_a_metric_of_the_operator_s_is_made_where_it_is_allowed() -> None:
 def test_an_allowed_name_must_lead_to_a_function() -> None:
     for name, reason in {
         "os.path": "is no public function of os",
-        "tuning.errors.InputError": "is no public function",
+        "warren.errors.InputError": "is no public function",
         "no_such_module.metric": "its module can't be imported here",
         f"{__name__}.nonsense": "is no public function",
     }.items():

@@ -21,7 +21,7 @@ from sklearn.tree import DecisionTreeClassifier
 import producer
 from producer import GridSearchCV, RandomizedSearchCV
 from producer.search.metadata import weights_of
-from tuning.errors import InputError
+from warren.errors import InputError
 
 X = np.random.default_rng(0).normal(size=(20, 3))
 Y = np.arange(20) % 2

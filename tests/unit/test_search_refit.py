@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 
 from producer import GridSearchCV
 from producer.search import base
-from tuning.errors import BrokerError, InputError, StudyError, TrialError
+from warren.errors import BrokerError, InputError, StudyError, TrialError
 
 X = np.random.default_rng(0).normal(size=(30, 2))
 Y = np.arange(30) % 2

@@ -13,10 +13,10 @@ import pytest
 from producer.stack.broker import start_broker
 from producer.stack.database import start_database
 from producer.stack.site import Site
-from tuning import broker
-from tuning.errors import StackError, WarrenError
-from tuning.settings import Settings, load_settings
-from tuning.store import Store, ping
+from warren import broker
+from warren.errors import StackError, WarrenError
+from warren.settings import Settings, load_settings
+from warren.storage.store import Store, ping
 
 # With what a URL must quote, and once quoted, as users write it.
 SECRETS = ("s3cret", "s3%40cret", "s3/cret", "s3?cret", "s3@cret", "s3#cret", "s3:cret")

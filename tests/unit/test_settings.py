@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from tuning.errors import InputError
-from tuning.machine import available_threads
-from tuning.settings import Settings, load_settings, redact
+from warren.errors import InputError
+from warren.host import available_threads
+from warren.settings import Settings, load_settings, redact
 
 FIELDS = Settings.model_fields
 

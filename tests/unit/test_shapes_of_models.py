@@ -34,7 +34,7 @@ from xgboost import XGBRegressor
 from producer.models import load
 from producer.models.export import read_export
 from producer.models.export_manifest import write_manifest
-from tuning.errors import InputError, StudyError
+from warren.errors import InputError, StudyError
 from worker.models import pack
 
 RNG = np.random.default_rng(0)

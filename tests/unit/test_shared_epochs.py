@@ -14,13 +14,13 @@ from nets import needs_tensorflow, weights_of
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from networks import KerasModel, batches, training
-from networks.checkpoints import Place, Slot, name_of
-from networks.hooks import Watch, go_back, was_at, watching
 from producer.planning.cost import rounds_of_fit
-from tuning.boosting import shared_fit
-from tuning.codec import encode_estimator
-from tuning.documents import Document
+from warren.encoding.codec import encode_estimator
+from warren.libraries.registry import shared_fit
+from warren.networks import KerasModel, batches, training
+from warren.networks.checkpoints import Place, Slot, name_of
+from warren.networks.watch import Watch, go_back, was_at, watching
+from warren.storage.documents import Document
 
 EPOCHS = (1, 3, 2, 3)  # in no order, one of them twice
 

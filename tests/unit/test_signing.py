@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from tuning.errors import InputError
-from tuning.settings import Settings, load_settings
-from tuning.signing import Keys, new_key, read_keys, tell_unsigned
+from warren.errors import InputError
+from warren.safety.signing import Keys, new_key, read_keys, tell_unsigned
+from warren.settings import Settings, load_settings
 
 KEY, OTHER = "k" * 32, "o" * 32
 

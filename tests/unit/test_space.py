@@ -15,7 +15,7 @@ from sklearn.model_selection import ParameterGrid
 from sklearn.tree import DecisionTreeClassifier
 
 from producer.space import Space, split_params, split_sizes
-from tuning.errors import InputError
+from warren.errors import InputError
 
 REFERENCE = {
     "learning_rate": [0.01, 0.05, 0.1, 0.2],

@@ -11,7 +11,7 @@ import pytest
 from producer.stack import broker, causes
 from producer.stack.process import Guarded, wait_until_up
 from producer.stack.site import Site
-from tuning.errors import StackError
+from warren.errors import StackError
 
 # As they were written: by RabbitMQ 4.0.5 on data of 3.10.8, and by 3.10.8 on data of 4.0.5.
 NEWER = """

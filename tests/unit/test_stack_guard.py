@@ -16,8 +16,8 @@ from polling import until
 
 from producer.stack import guard
 from producer.stack.process import Guarded
-from tuning.errors import StackError
-from tuning.processes import descendants
+from warren.errors import StackError
+from warren.processes import descendants
 
 # A command that has a child, a grandchild in a session of its own, and an orphan: all must go.
 FAMILY = """

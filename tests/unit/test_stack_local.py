@@ -18,9 +18,9 @@ import producer.stack
 from producer.stack import LocalStack, local_stack, stack, workers
 from producer.stack.process import Guarded
 from producer.stack.site import Server, Site
-from tuning.errors import InputError, StackError
-from tuning.machine import available_threads
-from tuning.settings import load_settings
+from warren.errors import InputError, StackError
+from warren.host import available_threads
+from warren.settings import load_settings
 
 ROOT = Path(producer.__file__).parents[1]
 BEFORE = {"AMQP_URL": "amqp://before", "MONGO_URL": "mongodb://before"}
@@ -329,7 +329,7 @@ def test_workers_find_modules_of_ones_own_where_they_are_told_and_nowhere_else(
     own = {name: value for name, value in os.environ.items() if name != "WARREN_PATH"} | {"PYTHONPATH": ":/elsewhere"}
     script = (
         "import random, sys, worker, importlib.util\n"
-        "from tuning.settings import load_settings\nload_settings()\n"
+        "from warren.settings import load_settings\nload_settings()\n"
         "print(worker.__file__, '/elsewhere' in sys.path, importlib.util.find_spec('mine') is not None)"
     )
     for told, found in ((own, False), (own | {"WARREN_PATH": "nowhere:."}, True)):

@@ -12,7 +12,7 @@ import pytest
 
 from producer.stack.ports import HOST, PortTakenError, free_ports, with_free_ports
 from producer.stack.process import Guarded, run_tool, wait_until_up
-from tuning.errors import StackError
+from warren.errors import StackError
 
 
 @pytest.fixture

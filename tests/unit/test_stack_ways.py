@@ -12,7 +12,7 @@ import pytest
 
 from producer.stack import apt, broker, database, docker
 from producer.stack.site import Server, Site, Way, first_that_serves
-from tuning.errors import BrokerError, StackError, StoreError
+from warren.errors import BrokerError, StackError, StoreError
 
 
 @pytest.fixture

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from polling import until
 
-from producer.environment import named_by_others, named_servers
 from producer.lasting import Lasting
 from producer.stack import LocalStack, local_stack, stack
 from producer.stack.process import Guarded
 from producer.stack.site import Server, Site
-from tuning.errors import StackError
+from warren.environment import named_by_others, named_servers
+from warren.errors import StackError
 
 NAMES = ("AMQP_URL", "MONGO_URL")
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from producer.status import Status, name_trials
-from tuning.counts import no_counts
-from tuning.documents import Document, now
+from warren.storage.documents import Document, now
+from warren.storage.progress_counts import no_counts
 
 
 def document(**fields: Any) -> Document:

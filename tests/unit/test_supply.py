@@ -14,10 +14,10 @@ from typing import IO, Any, cast
 import pytest
 from evaluating import SMALL, Worker
 
-from tuning.documents import Document
-from tuning.errors import StoreError, StudyError
-from tuning.messages import Chunk
-from tuning.store import Store
+from warren.errors import StoreError, StudyError
+from warren.messages import Chunk
+from warren.storage.documents import Document
+from warren.storage.store import Store
 from worker.supply import Asking, Packed, Supplier
 
 DATA = hashlib.sha256(b"data").hexdigest()

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import trustme
 
-from tuning.broker import explain, parameters
-from tuning.errors import BrokerError, InputError
-from tuning.settings import Settings
-from tuning.tls import advice, context, mongo_options
+from warren.broker import explain, parameters
+from warren.errors import BrokerError, InputError
+from warren.settings import Settings
+from warren.tls import advice, context, mongo_options
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ from sklearn.preprocessing import FunctionTransformer, SplineTransformer
 from producer.models import load
 from producer.models.shape import Own
 from producer.models.trust import trusted_types
-from tuning.errors import InputError, StudyError
+from warren.errors import InputError, StudyError
 from worker.archive import LINKED
 from worker.models import pack
 

@@ -6,11 +6,11 @@ import re
 
 import pytest
 
-from tuning import broker
-from tuning.errors import BrokerError, InputError
-from tuning.settings import Settings, redact
-from tuning.store import Store
-from tuning.urls import problem_of
+from warren import broker
+from warren.errors import BrokerError, InputError
+from warren.settings import Settings, redact
+from warren.storage.store import Store
+from warren.urls import problem_of
 
 ESCAPED = "/, ?, # and @ within a user, a password or a name are written %2F, %3F, %23 and %40"
 ENDS = "it begins or ends with a space or a line break"

@@ -21,10 +21,10 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardSc
 
 from producer.inputs import check_estimators
 from producer.space import Space
-from tuning.allowlist import resolve
-from tuning.codec import decode, encode, encode_estimator, readable
-from tuning.errors import InputError
-from tuning.parameters import check_estimator, check_value
+from warren.encoding.codec import decode, encode, encode_estimator, readable
+from warren.errors import InputError
+from warren.safety.allowlist import resolve
+from warren.safety.parameter_checks import check_estimator, check_value
 
 
 def there_and_back(value: Any) -> Any:

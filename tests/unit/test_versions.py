@@ -9,9 +9,9 @@ from importlib.util import find_spec
 import pytest
 
 from producer.status import Status
-from tuning.counts import GROUP, no_counts, totals
-from tuning.documents import now
-from tuning.versions import differences, packages_in, relevant, seen_in, versions
+from warren.storage.documents import now
+from warren.storage.progress_counts import GROUP, no_counts, totals
+from warren.versions import differences, packages_in, relevant, seen_in, versions
 
 ALWAYS = ("warren", "numpy", "scipy", "scikit-learn", "pandas")
 HERE = {"python": "3.13.5", "numpy": "2.5.1", "scipy": "1.18.0", "xgboost": "3.4.1"}

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tuning.errors import InputError
-from tuning.settings import Settings
+from warren.errors import InputError
+from warren.settings import Settings
 from worker.watching.health import HealthServer
 from worker.watching.metrics import Metrics
 from worker.watching.pulse import Pulse

@@ -11,7 +11,8 @@ from typing import Any
 
 from sklearn.pipeline import Pipeline
 
-from tuning.boosting import LIBRARIES
+from warren.libraries.registry import LIBRARIES
+from warren.safety.allowlist import package_of_type
 from worker.fitting.learner import Fold, Learner, is_network
 
 __all__ = ["Fold", "Learner", "learner_of"]
@@ -62,7 +63,7 @@ def learner_of(cls: type[Any], allow: tuple[str, ...] = (), *, in_place: bool = 
 
         opener = functools.partial(learner_of, allow=allow, in_place=in_place)
         return PipelineLearner(opener, allow, in_place=in_place)
-    library = cls.__module__.partition(".")[0]
+    library = package_of_type(cls)
     if is_network(cls):
         return _learner(library)
     words = LIBRARIES.get(library)  # type: ignore[call-overload]  # any name may be asked for

@@ -8,7 +8,7 @@ from typing import Any
 import catboost
 import numpy as np
 
-from tuning.boosting import LIBRARIES
+from warren.libraries.registry import LIBRARIES
 from worker.fitting.learner import Derived, Fold, Learner, Part, fingerprint
 
 # Parameters of the columns, which a Pool takes.

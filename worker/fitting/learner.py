@@ -15,8 +15,9 @@ import sklearn
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.pipeline import Pipeline
 
-from tuning.dataset import Matrix
-from tuning.networks import NETWORK
+from warren.libraries.keras import NETWORK
+from warren.safety.allowlist import package_of_type
+from warren.storage.dataset import Matrix
 
 T = TypeVar("T")
 Which: TypeAlias = Literal["train", "test", "evaluation"]
@@ -180,7 +181,7 @@ class Learner:
 
 def is_network(cls: type[Any]) -> bool:
     """Say whether a class is that of networks, which is not imported for it."""
-    return f"{cls.__module__.partition('.')[0]}.{cls.__name__}" == NETWORK
+    return f"{package_of_type(cls)}.{cls.__name__}" == NETWORK
 
 
 def weights_for(estimator: Any, weight: Any) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from lightgbm.basic import LGBMDeprecationWarning
 from numpy.typing import NDArray
 from sklearn.utils import _safe_indexing
 
-from tuning.boosting import LIBRARIES
-from tuning.devices import asks_for_gpu
+from warren.libraries.devices import asks_for_gpu
+from warren.libraries.registry import LIBRARIES
 from worker.fitting.learner import Derived, Fold, Learner, fingerprint
 
 _wrappers: Any = wrappers

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from networks.hooks import go_back, was_at
+from warren.networks.watch import go_back, was_at
 from worker.fitting.learner import Derived, Fold, Learner
 
 
 class NetworkLearner(Learner):
-    """Fits `networks.KerasModel`; which epochs are kept says the watch over the fit (`networks.hooks`)."""
+    """Fits `networks.KerasModel`; which epochs are kept says the watch over the fit (`warren.networks.watch`)."""
 
     def contained(self, estimator: Any, rounds: Sequence[int], fold: Fold, derived: Derived) -> list[int]:  # noqa: ARG002
         """Return the epochs that were kept: of a network that is large, not all."""

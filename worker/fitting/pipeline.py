@@ -20,9 +20,9 @@ from sklearn.exceptions import NotFittedError
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
-from tuning.codec import encode_estimator
-from tuning.dataset import Matrix, matrix_bytes
-from tuning.errors import InputError
+from warren.encoding.codec import encode_estimator
+from warren.errors import InputError
+from warren.storage.dataset import Matrix, matrix_bytes
 from worker.fitting.dice import GLOBAL, Dice, held_by
 from worker.fitting.learner import Derived, Fold, Inside, Learner, Part, Which, is_network
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import xgboost
 
-from tuning.devices import asks_for_gpu
+from warren.libraries.devices import asks_for_gpu
 from worker.fitting.learner import Derived, Fold, Learner, fingerprint
 
 

@@ -1,7 +1,7 @@
 """``/healthz``, ``/readyz`` and ``/metrics`` over HTTP, for Kubernetes and Prometheus.
 
 Small on purpose: GET and HEAD, three pages, one answer a connection. Of what a client sends, the path is used, and by
-what name it asks, so that no page in a browser reads them (`tuning.hosts`).
+what name it asks, so that no page in a browser reads them (`warren.safety.http_hosts`).
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from typing import Any
 
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
-from tuning.errors import InputError
-from tuning.hosts import Hosts
-from tuning.settings import Settings
+from warren.errors import InputError
+from warren.safety.http_hosts import Hosts
+from warren.settings import Settings
 from worker.watching.metrics import Metrics
 from worker.watching.pulse import Pulse
 

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from tuning.settings import Settings
+from warren.settings import Settings
 
 # Seconds without a turn of the connection's thread after which nobody should count on this worker: a turn takes half a
 # second while the broker answers, and a try to connect takes WARREN_CONNECT_SECONDS.

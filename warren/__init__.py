@@ -1,0 +1,52 @@
+"""Hyperparameter tuning over a queue: a grid goes out in chunks, workers cross-validate, results come back.
+
+::
+
+    from sklearn.datasets import load_breast_cancer
+    from xgboost import XGBClassifier
+
+    from warren import GridSearchCV, local_stack
+
+    X, y = load_breast_cancer(return_X_y=True)
+    grid = {"n_estimators": range(10, 201, 10), "max_depth": [2, 3, 4]}
+    with local_stack(workers=2):
+        search = GridSearchCV(XGBClassifier(), grid, cv=5).fit(X, y)
+    print(search.best_params_, search.best_score_)
+    best = search.best_estimator_
+
+The names are those of `producer`, imported when they are first used. The modules below are what `producer` and `worker`
+share: settings, messages, storage, encoding, safety, libraries and networks.
+"""
+
+__all__ = [
+    "Cluster",
+    "GridSearchCV",
+    "KerasModel",
+    "RandomizedSearchCV",
+    "Study",
+    "local_stack",
+    "split_params",
+    "submit",
+]
+
+
+def __getattr__(name: str) -> object:
+    # Types of the names are in the stub beside this file.
+    import importlib
+    from pathlib import Path
+
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    producer = importlib.import_module("producer")
+    found, ours = Path(producer.__file__ or "").resolve(), Path(__file__).resolve().parents[1]
+    if ours not in found.parents:
+        raise ImportError(
+            f"{found} hides Warren's package 'producer': rename it, or run Python in another folder",
+            name="producer",
+            path=str(found),
+        )
+    return getattr(producer, name)
+
+
+def __dir__() -> list[str]:
+    return __all__

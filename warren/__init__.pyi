@@ -1,0 +1,20 @@
+# Types of what `warren/__init__.py` hands on: a stub, so that no import runs from here to `producer`.
+from producer.cluster import Cluster as Cluster
+from producer.search import GridSearchCV as GridSearchCV
+from producer.search import RandomizedSearchCV as RandomizedSearchCV
+from producer.space import split_params as split_params
+from producer.stack import local_stack as local_stack
+from producer.study import Study as Study
+from producer.submission import submit as submit
+from warren.networks import KerasModel as KerasModel
+
+__all__ = [
+    "Cluster",
+    "GridSearchCV",
+    "KerasModel",
+    "RandomizedSearchCV",
+    "Study",
+    "local_stack",
+    "split_params",
+    "submit",
+]

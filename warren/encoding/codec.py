@@ -1,0 +1,330 @@
+"""Parameters as JSON and back, without loss and without code.
+
+JSON has no tuples, no infinities and only text keys, and an estimator is no JSON at all. Those travel
+as an object with one reserved key::
+
+    (1, 2)                {"__tuple__": [1, 2]}
+    float("nan")          {"__float__": "nan"}
+    {0: 1.5}              {"__dict__": [[0, 1.5]]}
+    LGBMClassifier(...)   {"__estimator__": "lightgbm.LGBMClassifier", "params": {...}}
+    ... .set_output(transform="pandas")   the same with "output": "pandas"
+    ... .set_fit_request(sample_weight=True)   the same with "requests": {"fit": {"sample_weight": true}}
+
+`warren.encoding.tags` lists those of functions, selectors of columns, arrays, dtypes, sets, splitters, scorers,
+distributions and generators. Kernels of Gaussian processes travel like estimators. Everything else is plain JSON.
+Floats keep every bit: Python writes the shortest text that reads back equal.
+"""
+
+from __future__ import annotations
+
+import math
+import numbers
+import sys
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from warren.encoding.prefit import check_holds_no_fit
+from warren.encoding.tags import KEYS, OUTPUTS, REQUESTED, is_state
+from warren.encoding.values import decode_value, encode_value, readable_value
+from warren.errors import InputError
+from warren.safety.allowlist import dotted_name, public_name, resolve
+from warren.safety.parameter_checks import DEEPEST, LARGEST_INT
+from warren.safety.parameter_rules import check_class
+
+Json: TypeAlias = Any
+"""What ``json.loads`` returns: None, bool, int, float, str, list and dict of these."""
+
+# Characters of an estimator as a trial document shows it. Text in text in text is quoted each time, which doubles it.
+_LONGEST_SHOWN = 2000
+
+
+def encode(value: Any, where: str, allow: Iterable[str] = (), depth: int = 0) -> Json:
+    """Turn a parameter value into JSON.
+
+    Parameters
+    ----------
+    value : None, bool, number, str, tuple, list, dict, NumPy scalar, estimator, or what `warren.encoding.values` knows
+        What a parameter may be.
+    where : str
+        What the value is, for the error: ``"param_grid['max_depth'][0]"``.
+    allow : iterable of str, default=()
+        Further estimator names.
+    depth : int, default=0
+        How deep the value lies.
+
+    Returns
+    -------
+    Json
+        `decode` turns it back into an equal value of the same type (NumPy scalars become Python's).
+
+    Raises
+    ------
+    InputError
+        The value can't travel: a function of one's own, an array of arrays, a class, an integer over 64 bits, too deep.
+    """
+    if depth > DEEPEST:
+        raise InputError(f"{where}: nested deeper than {DEEPEST} levels")
+    if value is None or isinstance(value, (bool, str)):
+        return _text(value, where) if isinstance(value, str) else value
+    if isinstance(value, np.generic):
+        return encode(value.item(), where, allow, depth + 1)
+    if isinstance(value, numbers.Integral):
+        if abs(int(value)) > LARGEST_INT:
+            raise InputError(f"{where} = {value}: integers must fit in 64 bits")
+        return int(value)
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else {"__float__": repr(float(value))}
+    if isinstance(value, tuple):
+        return {"__tuple__": [encode(item, where, allow, depth + 1) for item in value]}
+    if isinstance(value, list):
+        return [encode(item, where, allow, depth + 1) for item in value]
+    if isinstance(value, Mapping):
+        pairs = [
+            (encode(key, where, allow, depth + 1), encode(item, where, allow, depth + 1)) for key, item in value.items()
+        ]
+        if all(isinstance(key, str) and not key.startswith("__") and _is_field(key) for key, _ in pairs):
+            return dict(pairs)
+        return {"__dict__": [list(pair) for pair in pairs]}
+    if hasattr(value, "get_params") and not isinstance(value, type):
+        return encode_estimator(value, where, allow, depth + 1)
+    found = encode_value(value, where, lambda inside: encode(inside, where, allow, depth + 1), allow)
+    if found is not None:
+        return found
+    raise InputError(f"{where} = {_short(value)}: {_way_out(value)}")
+
+
+def _text(value: str, where: str) -> str:
+    try:
+        value.encode()
+    except UnicodeEncodeError as exc:
+        raise InputError(f"{where} = {ascii(value)[:60]}: text that is no Unicode ({exc.reason})") from None
+    return str(value)
+
+
+def _is_field(key: str) -> bool:
+    """Say whether a key may stand in a document as it is: others travel as pairs, and are shown as such."""
+    return not (key.startswith("$") or "." in key or "\x00" in key)
+
+
+def _short(value: Any) -> str:
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _way_out(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return (
+            "an array can't travel as a parameter, unless it is flat and of numbers or text; pass value.tolist(), or "
+            "one scalar a trial"
+        )
+    if isinstance(value, type):
+        return f"a class can't travel; pass an instance, {value.__name__}(), or its name where the library takes one"
+    if callable(getattr(value, "split", None)) and hasattr(value, "get_n_splits"):
+        return (
+            "a splitter of one's own can't travel; pass one of sklearn.model_selection, or its splits as a list of "
+            "(train, test) indices"
+        )
+    if callable(value):
+        return (
+            "a callable can't travel, for a message must not run code; pass the name of a built-in objective or "
+            "metric, a NumPy ufunc such as np.log1p, or put it into an estimator class of a module that the workers "
+            "have too, named in WARREN_ALLOW"
+        )
+    return f"a {type(value).__name__} can't travel as JSON; pass None, a bool, a number, text, or lists of these"
+
+
+def encode_estimator(estimator: Any, where: str, allow: Iterable[str] = (), depth: int = 0) -> Json:
+    """Turn an estimator into its dotted name and the parameters that differ from its defaults.
+
+    Parameters
+    ----------
+    estimator : estimator instance
+        Of an allowed class.
+    where, allow, depth
+        As in `encode`.
+
+    Returns
+    -------
+    dict
+        ``{"__estimator__": name, "params": {...}}``, with ``"output"`` where ``set_output`` was called, and
+        ``"requests"`` where metadata was requested and routing is enabled.
+
+    Raises
+    ------
+    InputError
+        Its class is not allowed, it is made to keep an earlier fit, or a parameter can't travel.
+    """
+    name = dotted_name(type(estimator), allow)
+    check_holds_no_fit(estimator, where)
+    try:
+        defaults = type(estimator)().get_params(deep=False)
+    except TypeError:  # a class with required parameters has no defaults to compare with
+        defaults = {}
+    params = {
+        key: encode(value, f"{where}: {type(estimator).__name__}({key}=...)", allow, depth + 1)
+        for key, value in estimator.get_params(deep=False).items()
+        if key not in defaults or not _same(value, defaults[key])
+    }
+    return {"__estimator__": name, "params": params} | _output(estimator, where) | _requests(estimator)
+
+
+def _output(estimator: Any, where: str) -> dict[str, Json]:
+    """Return what ``set_output`` has set: an attribute, which scikit-learn's ``clone`` copies beside the parameters."""
+    config = vars(estimator).get("_sklearn_output_config") or {}
+    if config and (config.keys() != {"transform"} or config["transform"] not in OUTPUTS):
+        raise InputError(
+            f"{where}: {type(estimator).__name__}.set_output({_short(config)}) can't travel; "
+            f"use transform= one of {', '.join(sorted(OUTPUTS))}"
+        )
+    return {"output": config["transform"]} if config else {}
+
+
+def _requests(estimator: Any) -> dict[str, Json]:
+    """Return what ``set_fit_request`` and the like have set, which ``clone`` copies too."""
+    requests, sklearn = vars(estimator).get("_metadata_request"), sys.modules.get("sklearn")
+    if requests is None or sklearn is None or not sklearn.get_config().get("enable_metadata_routing"):
+        return {}
+    asked = {
+        method: {name: alias for name, alias in getattr(requests, method).requests.items() if alias is not None}
+        for method in sorted(REQUESTED)
+        if hasattr(requests, method)
+    }
+    return {"requests": {method: one for method, one in asked.items() if one}} if any(asked.values()) else {}
+
+
+def _set_requests(estimator: Any, asked: Mapping[str, Mapping[str, bool | str]]) -> None:
+    """Let an estimator ask for metadata, whether or not routing is enabled where it is made."""
+    requests = estimator._get_metadata_request()
+    for part in (requests, *vars(requests).values()):
+        if hasattr(part, "owner"):  # its name, as before scikit-learn 1.8: no file holds an estimator inside itself
+            part.owner = type(estimator).__name__
+    for method, one in asked.items():
+        for name, alias in one.items():
+            getattr(requests, method).add_request(param=name, alias=alias)
+    estimator._metadata_request = requests
+
+
+def _same(value: Any, default: Any) -> bool:
+    if value is default:
+        return True
+    if type(value) is not type(default) or isinstance(value, np.ndarray) or hasattr(value, "get_params"):
+        return False
+    return bool(value == default) or (isinstance(value, float) and math.isnan(value) and math.isnan(default))
+
+
+def decode(
+    encoded: Json,
+    allow: Iterable[str] = (),
+    *,
+    build: Callable[[type, dict[str, Any]], Any] | None = None,
+    again: bool = False,
+) -> Any:
+    """Turn JSON made by `encode` back into the value.
+
+    Parameters
+    ----------
+    encoded : Json
+        What `encode` returned, before or after a trip through JSON text.
+    allow : iterable of str, default=()
+        Further estimator names.
+    build : callable, default=None
+        Makes an estimator of a class and its decoded parameters; None calls the class.
+    again : bool, default=False
+        It was decoded before with the same names allowed: its parameters need no second look.
+
+    Returns
+    -------
+    value
+
+    Raises
+    ------
+    InputError
+        A reserved key is misused, or an estimator is not allowed.
+    """
+    if isinstance(encoded, list):
+        return [decode(item, allow, build=build, again=again) for item in encoded]
+    if not isinstance(encoded, dict):
+        return encoded
+    match encoded:
+        case {"__float__": "nan" | "inf" | "-inf" as text, **rest} if not rest:
+            return float(text)
+        case {"__tuple__": list(items), **rest} if not rest:
+            return tuple(decode(item, allow, build=build, again=again) for item in items)
+        case {"__dict__": list(pairs), **rest} if not rest and all(
+            isinstance(pair, list) and len(pair) == 2 for pair in pairs
+        ):
+            keys = [decode(key, allow, build=build, again=again) for key, _ in pairs]
+            if not all(isinstance(key, Hashable) for key in keys):
+                raise InputError("a list or dict can't be the key of a dict; use text, a number or a tuple of them")
+            return {
+                key: decode(item, allow, build=build, again=again) for key, (_, item) in zip(keys, pairs, strict=True)
+            }
+        case {"__estimator__": str(name), "params": dict(params), **rest} if is_state(rest):
+            cls = resolve(name, allow, inner=True)
+            if not again:
+                check_class(cls, _known_as(cls, name, allow), params)
+            values = {key: decode(item, allow, build=build, again=again) for key, item in params.items()}
+            made = build(cls, values) if build else cls(**values)
+            if "output" in rest and not isinstance(made, type):
+                made._sklearn_output_config = {"transform": rest["output"]}  # as clone() does it
+            if "requests" in rest and hasattr(made, "_get_metadata_request") and not isinstance(made, type):
+                _set_requests(made, rest["requests"])
+            return made
+        case _ if len(encoded) == 1 and not KEYS.isdisjoint(encoded):
+            return decode_value(encoded, lambda inside: decode(inside, allow, build=build, again=again), allow)
+    if reserved := [key for key in encoded if key.startswith("__")]:
+        raise InputError(f"a parameter value misuses the reserved key {reserved[0]!r}")
+    return {key: decode(item, allow, build=build, again=again) for key, item in encoded.items()}
+
+
+def _known_as(cls: type, name: str, allow: Iterable[str]) -> str:
+    """Return the name that rules know a class by; "" for one of the operator's own.
+
+    Raises
+    ------
+    InputError
+        A message calls it otherwise, and so was checked by the rules of another.
+    """
+    known = public_name(cls)
+    if name != known and name not in allow:
+        raise InputError(f"estimator {name!r} is called {known!r}: name it so")
+    return known
+
+
+def readable(encoded: Json) -> Json:
+    """Return an encoded value as a person reads it in a trial document: no reserved keys.
+
+    Parameters
+    ----------
+    encoded : Json
+        What `encode` returned.
+
+    Returns
+    -------
+    Json
+        Tuples, sets and arrays as lists, estimators and what else is made by a call as text
+        (``LGBMClassifier(max_depth=3)``), functions and types by name, other keys as text. A dict with a key that no
+        document has ("a.b", "$a") is a list of pairs.
+    """
+    if isinstance(encoded, list):
+        return [readable(item) for item in encoded]
+    if not isinstance(encoded, dict):
+        return encoded
+    if (found := readable_value(encoded, readable)) is not None:
+        return found
+    if "__float__" in encoded:
+        return float(encoded["__float__"])
+    if "__tuple__" in encoded:
+        return [readable(item) for item in encoded["__tuple__"]]
+    if "__estimator__" in encoded:
+        shown = ", ".join(f"{key}={readable(item)!r}" for key, item in encoded["params"].items())
+        text = f"{encoded['__estimator__'].rpartition('.')[2]}({shown})"
+        if "output" in encoded:
+            text += f".set_output(transform={encoded['output']!r})"
+        return text if len(text) <= _LONGEST_SHOWN else f"{text[: _LONGEST_SHOWN - 4]}...)"
+    if "__dict__" in encoded:
+        pairs = [[readable(key), readable(item)] for key, item in encoded["__dict__"]]
+        return {str(key): item for key, item in pairs} if all(_is_field(str(key)) for key, _ in pairs) else pairs
+    return {key: readable(item) for key, item in encoded.items()}

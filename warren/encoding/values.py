@@ -1,0 +1,328 @@
+"""What estimators hold beside numbers and text: functions, selectors of columns, arrays, dtypes, sets, splitters.
+
+Each travels under a reserved key (`warren.encoding.tags`), and is found again by a name that is looked up where nothing
+else can be found.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import inspect
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from warren.encoding.tagged_objects import SPLITTERS, random_key
+from warren.encoding.tags import (
+    ARRAYS,
+    DTYPES,
+    KEYS,
+    PURE_FUNCTIONS,
+    SCORE_FUNCTIONS,
+    TYPES,
+    is_function_name,
+    problem_of,
+)
+from warren.errors import InputError, short
+from warren.safety.allowlist import look_up
+from warren.safety.scorers import is_scorer, scorer_of, scorer_parts
+
+Json: TypeAlias = Any
+"""As in `warren.encoding.codec`."""
+
+_SELECTOR = "sklearn.compose.make_column_selector"
+_SELECTION = "sklearn.model_selection"
+_STATS = "scipy.stats"
+_FROZEN = "scipy.stats.distributions.rv_frozen"
+# Digits that tell generators apart where people read of them.
+_STATE_DIGITS = 8
+_BUILTINS: dict[str, type] = {"bool": bool, "int": int, "float": float, "object": object, "str": str}
+
+
+def function_name(value: Any) -> str | None:
+    """Return the name of a function that may travel, or None of any other.
+
+    Parameters
+    ----------
+    value : callable
+    """
+    name = getattr(value, "__name__", None)
+    if not isinstance(name, str):
+        return None
+    for full in (f"numpy.{name}", f"scipy.special.{name}", f"sklearn.feature_selection.{name}"):
+        if is_function_name(full) and _look_up(full) is value:
+            return full
+    return None
+
+
+def resolve_function(name: str) -> Callable[..., Any]:
+    """Return the function that a name stands for.
+
+    Parameters
+    ----------
+    name : str
+        ``numpy.log1p``, for one.
+
+    Returns
+    -------
+    callable
+        A ufunc of NumPy or SciPy, a score of features of scikit-learn, or one of a few pure functions of NumPy.
+
+    Raises
+    ------
+    InputError
+        The name leads to none of these here.
+    """
+    found = _look_up(name) if is_function_name(name) else None
+    if found is None:
+        raise InputError(
+            f"function {short(name)} may not travel, or is not installed here: ufuncs of numpy and scipy.special and "
+            "scores of sklearn.feature_selection may; put others into an estimator of your own, named in WARREN_ALLOW"
+        )
+    return found
+
+
+def _look_up(name: str) -> Callable[..., Any] | None:
+    """Return the function that a name of the right spelling leads to, if it is one that may travel."""
+    found: Any = look_up(name)
+    module, _, last = name.rpartition(".")
+    listed = {"numpy": PURE_FUNCTIONS, "sklearn.feature_selection": SCORE_FUNCTIONS}.get(module, frozenset())
+    return found if isinstance(found, np.ufunc) or last in listed else None
+
+
+def encode_value(value: Any, where: str, encode: Callable[[Any], Json], allow: Iterable[str] = ()) -> Json | None:
+    """Turn a value into an object with a reserved key.
+
+    Parameters
+    ----------
+    value : any
+    where : str
+        What it is, for the error.
+    encode : callable
+        `warren.encoding.codec.encode` for what is inside.
+    allow : iterable of str, default=()
+        Further metric functions.
+
+    Returns
+    -------
+    dict or None
+        None where it is nothing that travels so.
+
+    Raises
+    ------
+    InputError
+        It is, and holds what can't travel.
+    """
+    if isinstance(value, type):
+        name = next((name for name, one in _BUILTINS.items() if one is value), f"numpy.{value.__name__}")
+        return {"__type__": name} if name in TYPES and _type(name) is value else None
+    if isinstance(value, np.dtype):
+        return {"__dtype__": value.name} if value.name in DTYPES and value.isnative else None
+    if isinstance(value, slice):
+        return _checked({"__slice__": [encode(value.start), encode(value.stop), encode(value.step)]})
+    if isinstance(value, np.ndarray):
+        return _array(value, encode)
+    if isinstance(value, (set, frozenset)):
+        # In an order of their own, for that of text differs from process to process.
+        items = sorted(map(encode, value), key=lambda item: json.dumps(item, sort_keys=True))
+        return _checked({"__set__" if isinstance(value, set) else "__frozenset__": items})
+    if type(value) is np.random.RandomState:
+        return _random_state(value, encode)
+    if is_scorer(value):
+        return _scorer(value, where, encode, allow)
+    if type(value).__name__ in SPLITTERS and type(value) is look_up(f"{_SELECTION}.{type(value).__name__}"):
+        return _splitter(value, encode)
+    if "scipy.stats" in sys.modules and isinstance(value, look_up(_FROZEN)):
+        return _distribution(value, encode)
+    if callable(value):
+        if (name_of := function_name(value)) is not None:
+            return {"__function__": name_of}
+        return _selector(value, encode)
+    pandas: Any = sys.modules.get("pandas")  # who holds an index has it loaded
+    if pandas is not None and isinstance(value, pandas.Index) and value.nlevels == 1:
+        labels = encode(value.tolist())
+        return _checked({"__index__": labels if value.name is None else {"labels": labels, "name": encode(value.name)}})
+    return None
+
+
+def _array(value: np.ndarray[Any, Any], encode: Callable[[Any], Json]) -> Json | None:
+    dtype = "str" if value.dtype.kind == "U" else value.dtype.name
+    if value.ndim != 1 or dtype not in ARRAYS or isinstance(value, np.ma.MaskedArray):
+        return None
+    return _checked({"__array__": [dtype, encode(value.tolist())]})
+
+
+def _selector(value: Any, encode: Callable[[Any], Json]) -> Json | None:
+    compose: Any = sys.modules.get("sklearn.compose")
+    if compose is None or type(value) is not compose.make_column_selector:
+        return None
+    fields = {name: one for name, one in vars(value).items() if one is not None}
+    # A name in front of what pandas takes for a dtype makes no difference, a set or tuple neither.
+    fields = {name: list(one) if isinstance(one, (tuple, set)) else one for name, one in fields.items()}
+    return _checked({"__selector__": {name: encode(one) for name, one in fields.items()}})
+
+
+def _random_state(value: np.random.RandomState, encode: Callable[[Any], Json]) -> Json | None:
+    """Turn a generator into its state: whoever reads it draws the same, as whoever is given a copy."""
+    state = value.get_state(legacy=False)
+    if state["bit_generator"] != "MT19937":
+        return None
+    words = base64.b64encode(np.asarray(state["state"]["key"], dtype="<u4").tobytes()).decode()
+    rest = (state["state"]["pos"], state["has_gauss"], state["gauss"])
+    return _checked({"__random_state__": [words, *map(encode, rest)]})
+
+
+def _scorer(value: Any, where: str, encode: Callable[[Any], Json], allow: Iterable[str]) -> Json | None:
+    try:
+        parts = scorer_parts(value, allow)
+    except InputError as exc:
+        raise InputError(f"{where} = {short(value)}: {exc}") from None
+    if isinstance(parts, dict):
+        parts["kwargs"] = {name: encode(one) for name, one in parts["kwargs"].items()}
+    return _checked({"__scorer__": parts})
+
+
+def _splitter(value: Any, encode: Callable[[Any], Json]) -> Json | None:
+    """Turn a splitter into what its constructor was given, as far as that is no default."""
+    kind = type(value)
+    # Repeated ones hand some of it on, and keep it apart.
+    given = getattr(value, "cvargs", {}) | vars(value)
+    taken = inspect.signature(kind).parameters.values()
+    params = {one.name: given[one.name] for one in taken if given[one.name] is not one.default}
+    return _checked({"__splitter__": [kind.__name__, {name: encode(one) for name, one in params.items()}]})
+
+
+def _distribution(value: Any, encode: Callable[[Any], Json]) -> Json | None:
+    name = value.dist.name
+    if type(look_up(f"{_STATS}.{name}")) is not type(value.dist):
+        return None  # one of the user's own
+    args, kwds = ([encode(one) for one in value.args], {key: encode(one) for key, one in value.kwds.items()})
+    return _checked({"__distribution__": [name, args, kwds]})
+
+
+def _checked(encoded: dict[str, Json]) -> Json | None:
+    """Return an encoded value that `decode_value` reads; None, and so a refusal, of another."""
+    return encoded if problem_of(encoded, lambda _: None) is None else None
+
+
+def decode_value(encoded: dict[str, Json], decode: Callable[[Json], Any], allow: Iterable[str] = ()) -> Any:
+    """Turn an object with one of `warren.encoding.tags.KEYS` back into a value.
+
+    Parameters
+    ----------
+    encoded : dict
+        What `encode_value` returned.
+    decode : callable
+        `warren.encoding.codec.decode` for what is inside.
+    allow : iterable of str, default=()
+        Further metric functions.
+
+    Raises
+    ------
+    InputError
+        It is none, or names what is not to be had here.
+    """
+    if problem := problem_of(encoded, lambda _: None):
+        raise InputError(f"a parameter value {short(encoded)} {problem}")
+    [(key, inside)] = encoded.items()
+    match key:
+        case "__function__":
+            return resolve_function(inside)
+        case "__slice__":
+            return slice(*inside)
+        case "__array__":
+            return np.array(decode(inside[1]), dtype=inside[0])
+        case "__index__":
+            import pandas as pd
+
+            return pd.Index(inside) if isinstance(inside, list) else pd.Index(inside["labels"], name=inside["name"])
+        case "__dtype__":
+            return np.dtype(inside)
+        case "__type__":
+            return _type(inside)
+        case "__set__":
+            return set(map(decode, inside))
+        case "__frozenset__":
+            return frozenset(map(decode, inside))
+        case "__random_state__":
+            words = np.frombuffer(random_key(inside[0]) or b"", dtype="<u4")
+            made = np.random.RandomState()
+            made.set_state(("MT19937", words, *inside[1:3], decode(inside[3])))
+            return made
+        case "__scorer__":
+            return scorer_of(
+                inside if isinstance(inside, str) else inside | {"kwargs": decode(inside["kwargs"])}, allow
+            )
+        case "__splitter__":
+            name, params = inside
+            return _made(look_up(f"{_SELECTION}.{name}"), (), decode(params), encoded)
+        case "__distribution__":
+            name, args, params = inside
+            return _made(_distribution_of(name), decode(args), decode(params), encoded)
+    return look_up(_SELECTOR)(**{name: decode(one) for name, one in inside.items()})
+
+
+def _distribution_of(name: str) -> Any:
+    """Return a distribution of SciPy by its name."""
+    found = look_up(f"{_STATS}.{name}")
+    kinds = tuple(look_up(f"{_STATS}.{kind}") for kind in ("rv_continuous", "rv_discrete"))
+    if not isinstance(found, kinds):
+        raise InputError(f"{short(name)} is no distribution of {_STATS} here")
+    return found
+
+
+def _made(cls: Callable[..., Any], args: Sequence[Any], params: Mapping[str, Any], encoded: Json) -> Any:
+    """Return what a class makes of its parameters, each of them checked; or say what it has against them."""
+    try:
+        return cls(*args, **params)
+    except (TypeError, ValueError, ArithmeticError) as exc:
+        raise InputError(f"a parameter value {short(encoded)} can't be made here: {exc}") from exc
+
+
+def _type(name: str) -> Any:
+    return _BUILTINS[name] if name in _BUILTINS else getattr(np, name.removeprefix("numpy."), None)
+
+
+def readable_value(encoded: dict[str, Json], readable: Callable[[Json], Json]) -> Json | None:
+    """Return a value of a reserved key as a person reads it, or None of any other.
+
+    Parameters
+    ----------
+    encoded : dict
+    readable : callable
+        `warren.encoding.codec.readable` for what is inside.
+    """
+    if len(encoded) != 1 or not KEYS.issuperset(encoded):
+        return None
+    [(key, inside)] = encoded.items()
+    match key:
+        case "__slice__":
+            return f"slice({', '.join(map(repr, inside))})"
+        case "__array__":
+            return readable(inside[1])
+        case "__selector__":
+            return _call("make_column_selector", (), inside, readable)
+        case "__index__" if isinstance(inside, dict):
+            return readable(inside["labels"])
+        case "__random_state__":  # a thousand digits say no more
+            return f"RandomState({hashlib.sha256(json.dumps(inside).encode()).hexdigest()[:_STATE_DIGITS]})"
+        case "__scorer__" if isinstance(inside, dict):
+            told = {} if inside["greater_is_better"] else {"greater_is_better": False}
+            if inside["response_method"] != "predict":
+                told["response_method"] = inside["response_method"]
+            return _call("make_scorer", (inside["function"],), told | inside["kwargs"], readable)
+        case "__splitter__":
+            return _call(inside[0], (), inside[1], readable)
+        case "__distribution__":
+            return _call(inside[0], inside[1], inside[2], readable)
+    return readable(inside)
+
+
+def _call(name: str, args: Iterable[Json], kwargs: Mapping[str, Json], readable: Callable[[Json], Json]) -> str:
+    """Return a call as a person writes it."""
+    shown = [str(readable(one)) for one in args] + [f"{key}={readable(one)!r}" for key, one in kwargs.items()]
+    return f"{name}({', '.join(shown)})"

@@ -1,0 +1,251 @@
+"""Which parameters ask for a GPU, in each library's words: where a trial is sent, and where its fits run.
+
+- XGBoost: ``device="cuda"``, ``"cuda:1"``, ``"gpu"``; once ``tree_method="gpu_hist"``.
+  https://xgboost.readthedocs.io/en/stable/gpu/
+- LightGBM: ``device_type="gpu"`` or ``"cuda"``, also called ``device``.
+  https://lightgbm.readthedocs.io/en/stable/Parameters.html#device_type
+- CatBoost: ``task_type="GPU"``. https://catboost.ai/docs/en/features/training-on-gpu
+- Networks: ``KerasModel(device="gpu")``.
+
+No two of them use a name in different senses, so that name and value say it whoever has the parameter, an estimator of
+``WARREN_ALLOW`` too. No library is imported.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from warren.encoding.encoded import LEFT_OUT, is_estimator, items_of, package_of
+from warren.encoding.estimators import outermost
+
+Json: TypeAlias = Any  # as in warren.encoding.codec, which brings NumPy: an idle worker does without
+
+Device: TypeAlias = Literal["cpu", "gpu"]
+"""Where fits run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Word:
+    """A parameter that says where fits run.
+
+    Attributes
+    ----------
+    gpu : re.Pattern
+        Its values that ask for a GPU; libraries take either case.
+    cpu : str
+        Its value that asks for the CPU.
+    only : bool
+        It says nothing else.
+    """
+
+    gpu: re.Pattern[str]
+    cpu: str
+    only: bool = True
+
+
+def _words(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.IGNORECASE | re.ASCII)
+
+
+_WORDS: Mapping[str, _Word] = {
+    "device": _Word(gpu=_words(r"(cuda|gpu)(:\d+)?"), cpu="cpu"),
+    "device_type": _Word(gpu=_words("cuda|gpu"), cpu="cpu"),
+    "task_type": _Word(gpu=_words("gpu"), cpu="CPU"),
+    "tree_method": _Word(gpu=_words("gpu_hist"), cpu="hist", only=False),
+}
+# What sends an estimator of a package to a GPU. LightGBM's build on PyPI for Linux has OpenCL in it, and no CUDA.
+_ON_GPU: Mapping[str, tuple[str, str]] = {
+    "xgboost": ("device", "cuda"),
+    "lightgbm": ("device_type", "gpu"),
+    "catboost": ("task_type", "GPU"),
+    "networks": ("device", "gpu"),
+}
+# Which GPU, and how many, in parameters that say nothing else: what is said where there is one.
+_NUMBERS: Mapping[str, int | str] = {"devices": "0", "gpu_device_id": 0, "num_gpu": 1}
+# Parameters of a trial that are set one after the other to find out; no message makes that take minutes.
+_MOST_SET = 200
+CAN_USE_A_GPU = "XGBoost, LightGBM, CatBoost and KerasModel"
+
+
+def asks_for_gpu(name: str, value: Json) -> bool:
+    """Say whether a parameter's value asks for a GPU; of a name ``a__b`` the last part decides."""
+    word = _WORDS.get(name.rpartition("__")[2])
+    return word is not None and isinstance(value, str) and word.gpu.fullmatch(value) is not None
+
+
+def names_device(name: str, value: Any) -> bool:
+    """Say whether a parameter, by its name and its value or encoded value, says where fits run, be it on the CPU."""
+    word = _WORDS.get(name.rpartition("__")[2])
+    if word is None or (not word.only and not asks_for_gpu(name, value)):
+        return False
+    # A step or member may be called so.
+    member = is_estimator(value) or hasattr(value, "get_params") or (isinstance(value, str) and value in LEFT_OUT)
+    return not member
+
+
+def mentions_gpu(value: Json) -> bool:
+    """Say whether an encoded value, an estimator or a trial's parameters for one, asks for a GPU anywhere in it.
+
+    In lists of values too, such as the axes of a search inside the search.
+    """
+    if isinstance(value, list):
+        return any(map(mentions_gpu, value))
+    if not isinstance(value, dict):
+        return False
+    if is_estimator(value):
+        params = value.get("params")
+        if not isinstance(params, dict):
+            return False
+        # Of LightGBM's two names the one of its own counts, whatever the other says.
+        unheard = "device" if package_of(value) == "lightgbm" and params.get("device_type") is not None else ""
+        return any(
+            asks_for_gpu(name, item) or (package_of(value) not in _ON_GPU and _asks_inside(name, item))
+            for name, item in params.items()
+            if name != unheard
+        )
+    pairs = value.get("__dict__")
+    if isinstance(pairs, list):
+        return any(len(pair) == 2 and _asks_inside(pair[0], pair[1]) for pair in map(items_of, pairs))
+    return any(_asks_inside(name, item) for name, item in value.items())
+
+
+def _asks_inside(name: Json, value: Json) -> bool:
+    if isinstance(name, str) and any(asks_for_gpu(name, item) for item in items_of(value) or [value]):
+        return True
+    return mentions_gpu(value)
+
+
+def wants_gpu(estimator: Json, params: Mapping[str, Json]) -> bool:
+    """Say whether a trial asks for a GPU, in any of the estimators that it is made of.
+
+    Parameters
+    ----------
+    estimator : Json
+        The encoded estimator that it starts from.
+    params : mapping of str to Json
+        The trial's encoded parameters, each in place of what the estimator says itself.
+    """
+    if not (mentions_gpu(estimator) or mentions_gpu(dict(params))):
+        return False
+    if len(params) > _MOST_SET:
+        return True
+    # From the outside in, and all steps before a single one, as scikit-learn sets them.
+    for name in sorted(params, key=outermost):
+        estimator = _with(estimator, name, params[name])
+    return mentions_gpu(estimator)
+
+
+def _with(estimator: Json, name: str, value: Json) -> Json:
+    """Return an encoded estimator with a parameter set, as ``set_params`` does it."""
+    own = estimator.get("params") if is_estimator(estimator) else None
+    if not isinstance(own, dict):
+        return estimator
+    called, _, rest = name.partition("__")
+    if not rest and called in own:
+        return estimator | {"params": own | {called: value}}
+    if rest and is_estimator(own.get(called)):
+        return estimator | {"params": own | {called: _with(own[called], rest, value)}}
+    for parameter, members in own.items():
+        for position, member in enumerate(items_of(members)):
+            pair = items_of(member)
+            if len(pair) < 2 or pair[0] != called:
+                continue
+            changed = [pair[0], _with(pair[1], rest, value) if rest else value, *pair[2:]]
+            others = list(items_of(members))
+            others[position] = {"__tuple__": changed}
+            return estimator | {"params": own | {parameter: others}}
+    # Of an estimator that no message shows: a default of a class.
+    return estimator | {"params": own | {name: value}}
+
+
+def on_cpu(value: Json) -> Json:
+    """Return an encoded value, an estimator or a trial's parameters, with every GPU that it asks for given up."""
+    return _rewritten(value, lambda name, _: _WORDS[name].cpu)
+
+
+def on_one_gpu(value: Json) -> Json:
+    """Return an encoded value without the numbers of GPUs: who owns one has no other, and calls it the first."""
+    return _rewritten(_unnumbered(value), lambda _, asked: asked.partition(":")[0])
+
+
+def _unnumbered(value: Json) -> Json:
+    """Return an encoded value in which CatBoost's and LightGBM's parameters for a choice of GPUs name the only one."""
+    if isinstance(value, list):
+        return [_unnumbered(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    last = {name: name.rpartition("__")[2] for name in value}
+    # A step called `devices` is none of them, and no word in its place.
+    return {
+        name: _NUMBERS[last[name]]
+        if last[name] in _NUMBERS and isinstance(item, (int, str)) and item not in LEFT_OUT
+        else _unnumbered(item)
+        for name, item in value.items()
+    }
+
+
+def _rewritten(value: Json, change: Callable[[str, str], str]) -> Json:
+    """Return an encoded value in which what asks for a GPU is changed."""
+
+    def item_of(name: Json, item: Json) -> Json:
+        if not isinstance(name, str):
+            return _rewritten(item, change)
+        if asks_for_gpu(name, item):
+            return change(name.rpartition("__")[2], item)
+        if isinstance(item, list):
+            return [item_of(name, one) for one in item]
+        if isinstance(item, dict) and isinstance(item.get("__tuple__"), list):
+            return {"__tuple__": item_of(name, item["__tuple__"])}
+        return _rewritten(item, change)
+
+    if not mentions_gpu(value):
+        return value
+    if isinstance(value, list):
+        return [_rewritten(item, change) for item in value]
+    if package_of(value) in _ON_GPU:  # nothing inside what a builder of networks is given
+        own = value["params"].items()
+        return value | {
+            "params": {name: item_of(name, item) if asks_for_gpu(name, item) else item for name, item in own}
+        }
+    pairs = value.get("__dict__")
+    if isinstance(pairs, list):
+        return {"__dict__": [[pair[0], item_of(*pair)] if len(pair) == 2 else pair for pair in map(items_of, pairs)]}
+    return {name: item_of(name, item) for name, item in value.items()}
+
+
+def with_device(value: Json, device: Device, package: Callable[[Json], str] = package_of) -> tuple[Json, int]:
+    """Return an encoded value with a device set on every estimator in it that can use a GPU.
+
+    Parameters
+    ----------
+    value : Json
+        An estimator, or a value with some in it.
+    device : {"cpu", "gpu"}
+        What asks for it already stays as it is, and so does what says nothing, for the CPU.
+    package : callable, default=warren.encoding.encoded.package_of
+        Returns the package that an encoded estimator's class comes from, or inherits from.
+
+    Returns
+    -------
+    value : Json
+    int
+        How many estimators in it can use a GPU.
+    """
+    if isinstance(value, list):
+        made = [with_device(item, device, package) for item in value]
+        return [item for item, _ in made], sum(count for _, count in made)
+    if not isinstance(value, dict):
+        return value, 0
+    if is_estimator(value) and (found := package(value)) in _ON_GPU:
+        if device == "cpu":
+            return on_cpu(value), 1
+        if mentions_gpu(value):
+            return value, 1
+        name, gpu = _ON_GPU[found]
+        own = {key: item for key, item in value["params"].items() if not names_device(key, item)}
+        return value | {"params": own | {name: gpu}}, 1
+    parts = {name: with_device(item, device, package) for name, item in value.items()}
+    return {name: item for name, (item, _) in parts.items()}, sum(count for _, count in parts.values())

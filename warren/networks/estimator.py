@@ -1,0 +1,348 @@
+"""The estimator: a description of a network, with scikit-learn's conventions around it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.metrics import accuracy_score, r2_score
+from sklearn.utils import ClassifierTags, RegressorTags, Tags, check_random_state
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import _check_sample_weight, check_array, check_consistent_length, check_is_fitted
+
+from warren.errors import InputError
+from warren.libraries.keras import PARAMETERS, check_optimizer, check_parameter
+from warren.networks.backend import freed, keras_library, on_device, seeded, unwarned
+from warren.networks.inputs import dense_rows
+from warren.networks.output_layer import Head
+from warren.networks.training import Rows, assembled, held_out, outputs, scaling_of, train
+
+_SEEDS = 2**31 - 1
+
+
+def _classifies(model: KerasModel) -> bool:
+    return model.task == "classification"
+
+
+class KerasModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
+    """A network as an estimator: names and numbers, of which Keras builds and trains one.
+
+    It travels to the workers like any other, and stands in a grid, a pipeline or a search beside them. TensorFlow is
+    needed where it is trained or asked, and not where it is described.
+
+    Parameters
+    ----------
+    builder : str, default="mlp"
+        The architecture: ``"mlp"``, ``"cnn"``, or one that an installed package registers under the entry point group
+        ``warren.builders``.
+    builder_params : dict, default=None
+        The builder's own parameters; of ``"cnn"``: ``filters``, ``kernel_size``, ``pool_size`` and ``image_shape``.
+    hidden_layers : sequence of int, default=(64,)
+        Width of each dense layer; empty is a linear model.
+    activation : str, default="relu"
+        Keras' name of the hidden layers' activation.
+    dropout : float, default=0.0
+        Share of each hidden layer's outputs that a step of training leaves out.
+    batch_norm : bool, default=False
+        Normalise each hidden layer's outputs before its activation.
+    l2 : float, default=0.0
+        Penalty on squared weights.
+    optimizer : str, default="adam"
+        Keras' name, in lower case.
+    optimizer_params : dict, default=None
+        Numbers and bools that the optimizer takes beside its learning rate, by Keras' names: ``{"momentum": 0.9,
+        "nesterov": True}`` for ``"sgd"``, ``{"weight_decay": 0.01}`` for any. Those of another optimizer alone are an
+        error. None is Keras' defaults.
+    learning_rate : float, default=1e-3
+    loss : str, default=None
+        Keras' name. None is cross entropy for classes and the squared error for numbers.
+    metrics : sequence of str, default=()
+        What `history_` holds beside the loss: ``"accuracy"``, for two classes also ``"auc"``, ``"precision"`` and
+        ``"recall"``; for numbers ``"mean_absolute_error"`` and so on. They choose nothing.
+    epochs : int, default=10
+        Passes over the training rows, at most.
+    batch_size : int, default=32
+        Rows of a step.
+    validation_split : float, default=0.0
+        Share of the rows that a fit is given which it holds out: all are shuffled with `random_state`, and the last
+        ``n - floor(n * (1 - validation_split))`` are watched and not trained on.
+    patience : int, default=None
+        Stop once so many epochs in a row were no better than the best, and put its weights back; by the loss of the
+        rows held out, or of the training rows where none are. None trains all epochs.
+    scale : None, "standard" or float, default=None
+        What happens to X first: to each column its own mean and standard deviation, learned of the rows that are
+        trained on (of images, one of each for a channel), or division, ``255.0`` for bytes.
+    deterministic : bool, default=False
+        Use only operations that give the same bits each time; slower. It holds for the process from then on.
+    random_state : int, default=None
+        Seeds initial weights, the order of rows, dropout and the rows held out. None draws a seed from NumPy's global
+        generator, which a worker seeds by the trial.
+    task : {"classification", "regression"}, default="classification"
+    device : {"cpu", "gpu"}, default="cpu"
+        Where it is trained and asked. "cpu" leaves a GPU alone; "gpu" uses the first, and the CPU where there is none.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        Labels, for classification.
+    history_ : dict of str to list of float
+        Loss and metrics of each epoch, ``val_loss`` and so on where rows are held out.
+    n_iter_ : int
+        Epochs that were trained.
+    best_epoch_ : int or None
+        The epoch whose weights it has, counted from 1; None where nothing was put back.
+    n_features_in_ : int
+        Columns of X; of images, their height.
+    feature_names_in_ : ndarray of str
+        Names of columns, where X was a frame that has them.
+    input_shape_ : tuple of int
+        Shape of a row.
+
+    Notes
+    -----
+    Copied, pickled or stored, a fitted one is its weights, as arrays; the network is built anew from the description
+    when it is asked, so no code travels with it.
+    """
+
+    def __init__(
+        self,
+        builder: str = "mlp",
+        *,
+        builder_params: Mapping[str, Any] | None = None,
+        hidden_layers: Sequence[int] = (64,),
+        activation: str = "relu",
+        dropout: float = 0.0,
+        batch_norm: bool = False,
+        l2: float = 0.0,
+        optimizer: str = "adam",
+        optimizer_params: Mapping[str, Any] | None = None,
+        learning_rate: float = 1e-3,
+        loss: str | None = None,
+        metrics: Sequence[str] = (),
+        epochs: int = 10,
+        batch_size: int = 32,
+        validation_split: float = 0.0,
+        patience: int | None = None,
+        scale: str | float | None = None,
+        deterministic: bool = False,
+        random_state: int | None = None,
+        task: str = "classification",
+        device: str = "cpu",
+    ) -> None:
+        self.builder = builder
+        self.builder_params = builder_params
+        self.hidden_layers = hidden_layers
+        self.activation = activation
+        self.dropout = dropout
+        self.batch_norm = batch_norm
+        self.l2 = l2
+        self.optimizer = optimizer
+        self.optimizer_params = optimizer_params
+        self.learning_rate = learning_rate
+        self.loss = loss
+        self.metrics = metrics
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.validation_split = validation_split
+        self.patience = patience
+        self.scale = scale
+        self.deterministic = deterministic
+        self.random_state = random_state
+        self.task = task
+        self.device = device
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None, *, callbacks: Sequence[Any] = ()) -> Self:
+        """Build the network and train it.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_samples, n_features), or images of shape (n_samples, height, width) or
+            (n_samples, height, width, channels)
+            Dense numbers, none missing; trained on as float32.
+        y : array-like of shape (n_samples,), or (n_samples, n_outputs) for regression
+            Labels of any kind, or numbers.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row in the loss, of those held out too.
+        callbacks : sequence of keras.callbacks.Callback, default=()
+            Beside our own.
+
+        Returns
+        -------
+        KerasModel
+            This one.
+
+        Raises
+        ------
+        InputError
+            A parameter is not what it may be, the optimizer does not take one of `optimizer_params`, the builder does
+            not exist here, or X can't be used; a ``ValueError``.
+        ImportError
+            TensorFlow is not installed.
+        """
+        params = self.get_params(deep=False)
+        for name in PARAMETERS:
+            check_parameter(name, params[name], f"{type(self).__name__}({name}=...)")
+        check_optimizer(self.optimizer, self.optimizer_params, f"{type(self).__name__}(optimizer_params=...)")
+        self._forget()
+        X = dense_rows(self, X, first=True)
+        labels, n_outputs = self._labels(X, y)
+        weight = None if sample_weight is None else _check_sample_weight(sample_weight, X, dtype=np.float32)
+        head = Head.of(
+            n_classes=len(self.classes_) if _classifies(self) else None,
+            n_outputs=n_outputs,
+            loss=self.loss,
+            metrics=self.metrics,
+        )
+        keras = keras_library()
+        draw = check_random_state(self.random_state)
+        rows, watched = held_out(Rows(X, head.targets(labels), weight), self.validation_split, draw)
+        seed = int(draw.randint(_SEEDS)) if self.random_state is None else int(self.random_state)
+        self.input_shape_ = X.shape[1:]
+        self._scaling = scaling_of(self.scale, rows.X)
+        self._flat = labels.ndim == 1
+        self._described = params | {"units": head.units}
+        # What earlier fits have left behind: names, and memory that no model in use holds.
+        keras.backend.clear_session()
+        with on_device(self.device), seeded(keras, seed, deterministic=self.deterministic), freed(), unwarned():
+            self._model = assembled(keras, params, head, self.input_shape_, self._scaling)
+            trained = train(keras, self._model, params, head, rows, watched, callbacks, seed=seed)
+        self.history_, self.best_epoch_, self._earlier = trained
+        self.n_iter_ = len(self.history_["loss"])
+        return self
+
+    def _forget(self) -> None:
+        """Take off what an earlier fit has left, with other parameters perhaps."""
+        for name in ("_model", "_weights", "_earlier", "classes_", "history_"):
+            if hasattr(self, name):
+                delattr(self, name)
+
+    def _labels(self, X: NDArray[np.float32], y: Any) -> tuple[NDArray[Any], int]:
+        """Return codes of classes, or numbers, and how many columns they are; learn the classes."""
+        if y is None:
+            raise InputError("y=None: a network requires y to be passed, but the target y is None")
+        check_consistent_length(X, y)
+        if not _classifies(self):
+            found = check_array(y, dtype=np.float32, ensure_2d=False, input_name="y")
+            if found.ndim > 2:
+                raise InputError(f"y has {found.ndim} dimensions: pass one number a row, or one a column")
+            return found, 1 if found.ndim == 1 else found.shape[1]
+        array = np.asarray(y)
+        if array.ndim == 2 and array.shape[1] == 1:
+            array = array.ravel()
+        if array.ndim != 1:
+            raise InputError(
+                f"y has shape {array.shape}: a classifying network takes one label a row; several labels a row are "
+                "sklearn.multioutput.MultiOutputClassifier(KerasModel(...))"
+            )
+        check_classification_targets(array)
+        classes, codes = np.unique(array, return_inverse=True)
+        if len(classes) < 2:
+            raise InputError(f"y has one class only, {classes.tolist()[0]!r}: a classifier needs at least two")
+        self.classes_ = classes
+        return codes, 1
+
+    @property
+    def model_(self) -> Any:
+        """The trained ``keras.Model``; it scales X itself, and ends with probabilities or numbers."""
+        check_is_fitted(self)
+        if not hasattr(self, "_model"):
+            # It may come from a file: what Keras makes objects of is looked at again.
+            for name, value in self._described.items():
+                if name != "units":
+                    check_parameter(name, value, f"stored KerasModel({name}=...)")
+            keras = keras_library()
+            with seeded(keras, 0, deterministic=False):
+                model = assembled(keras, self._described, self._head(), self.input_shape_, self._scaling)
+            model.set_weights(self._weights)
+            self._model = model
+            del self._weights
+        return self._model
+
+    def _head(self) -> Head:
+        return Head.of(
+            n_classes=len(self.classes_) if hasattr(self, "classes_") else None,
+            n_outputs=self._described["units"],
+            loss=self._described["loss"],
+            metrics=(),
+        )
+
+    def _outputs(self, X: Any) -> NDArray[np.float32]:
+        check_is_fitted(self)
+        checked = dense_rows(self, X, first=False)
+        with on_device(self._described.get("device", "cpu")):  # one of an earlier version has none
+            return outputs(self.model_, checked)
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """Return labels, or numbers.
+
+        Parameters
+        ----------
+        X : array-like, as for `fit`
+
+        Returns
+        -------
+        ndarray of shape (n_samples,), or (n_samples, n_outputs) where y had columns
+            A network whose loss became NaN predicts the first class, or NaN.
+        """
+        found = self._outputs(X)
+        if not hasattr(self, "classes_"):
+            return found.ravel() if self._flat else found
+        codes = (found[:, 0] > 0.5).astype(int) if found.shape[1] == 1 else found.argmax(axis=1)
+        labels: NDArray[Any] = self.classes_[codes]
+        return labels
+
+    @available_if(_classifies)  # type: ignore[untyped-decorator]  # scikit-learn has no types
+    def predict_proba(self, X: Any) -> NDArray[np.float32]:
+        """Return the probability of each class.
+
+        Parameters
+        ----------
+        X : array-like, as for `fit`
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_classes), float32
+            In the order of `classes_`.
+        """
+        found = self._outputs(X)
+        return np.hstack([1 - found, found]) if found.shape[1] == 1 else found
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the accuracy, or for regression the coefficient of determination.
+
+        Parameters
+        ----------
+        X : array-like, as for `fit`
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        sample_weight : array-like of shape (n_samples,), default=None
+        """
+        metric = accuracy_score if _classifies(self) else r2_score
+        return float(metric(y, self.predict(X), sample_weight=sample_weight))
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "history_")
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.target_tags.multi_output = not _classifies(self)
+        tags.input_tags.three_d_array = True
+        if _classifies(self):
+            tags.estimator_type, tags.classifier_tags = "classifier", ClassifierTags()
+        else:
+            tags.estimator_type, tags.regressor_tags = "regressor", RegressorTags()
+        return tags
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = {name: value for name, value in super().__getstate__().items() if name not in {"_model", "_earlier"}}
+        if hasattr(self, "_model"):
+            state["_weights"] = [np.array(one) for one in self._model.get_weights()]
+        return state
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        # One that an earlier version has stored lacks the parameters that came later.
+        super().__setstate__({**KerasModel().get_params(deep=False), **state})

@@ -1,0 +1,91 @@
+"""What a network ends with, by its task and its labels: units, activation, loss, and labels as the loss wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from warren.errors import InputError
+from warren.libraries.keras import BINARY_LOSSES, CLASS_LOSSES, METRICS, ONE_HOT_LOSSES, REGRESSION_LOSSES
+
+Ends: TypeAlias = Literal["binary", "classes", "numbers"]
+_WHAT = {"binary": "two classes", "classes": "more than two classes", "numbers": "regression"}
+_LOSSES = {"binary": BINARY_LOSSES, "classes": CLASS_LOSSES, "numbers": REGRESSION_LOSSES}
+_DEFAULTS = {
+    "binary": "binary_crossentropy",
+    "classes": "sparse_categorical_crossentropy",
+    "numbers": "mean_squared_error",
+}
+_ACTIVATIONS = {"binary": "sigmoid", "classes": "softmax", "numbers": "linear"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """The end of a network.
+
+    Two classes have one unit, the probability of the second: the same model as two units of a softmax with half the
+    weights, and the form that the metrics for two classes take.
+
+    Attributes
+    ----------
+    ends : {"binary", "classes", "numbers"}
+        Two classes, more of them, or regression.
+    units : int
+        Outputs.
+    loss : str
+        Name of the loss.
+    """
+
+    ends: Ends
+    units: int
+    loss: str
+
+    @classmethod
+    def of(cls, *, n_classes: int | None, n_outputs: int, loss: str | None, metrics: Sequence[str]) -> Head:
+        """Return the end that a task and its labels ask for.
+
+        Parameters
+        ----------
+        n_classes : int or None
+            None is regression.
+        n_outputs : int
+            Columns of y.
+        loss : str or None
+            None is the usual one.
+        metrics : sequence of str
+
+        Raises
+        ------
+        InputError
+            The loss or a metric is none for this task.
+        """
+        ends: Ends = "numbers" if n_classes is None else "binary" if n_classes == 2 else "classes"
+        chosen = loss or _DEFAULTS[ends]
+        if chosen not in _LOSSES[ends]:
+            raise InputError(f"loss={chosen!r} is none for {_WHAT[ends]}: use {', '.join(sorted(_LOSSES[ends]))}")
+        if wrong := [name for name in metrics if ends not in METRICS[name][1]]:
+            fitting = sorted(name for name, (_, tasks) in METRICS.items() if ends in tasks)
+            raise InputError(f"metrics: {wrong[0]!r} is none for {_WHAT[ends]}: use {', '.join(fitting)}")
+        units = n_outputs if n_classes is None else 1 if n_classes == 2 else n_classes
+        return cls(ends=ends, units=units, loss=chosen)
+
+    @property
+    def activation(self) -> str:
+        """Activation of the output."""
+        return _ACTIVATIONS[self.ends]
+
+    def targets(self, y: NDArray[Any]) -> NDArray[Any]:
+        """Return labels as the loss wants them: codes of classes, one column a class, or float32.
+
+        Parameters
+        ----------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            Codes of classes from 0 on, or numbers.
+        """
+        if self.ends == "classes":
+            return np.eye(self.units, dtype=np.float32)[y] if self.loss in ONE_HOT_LOSSES else y.astype(np.int32)
+        return y.astype(np.float32).reshape(len(y), -1)

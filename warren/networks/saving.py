@@ -1,0 +1,107 @@
+"""A fitted network as a SavedModel that needs neither Warren nor Keras: TensorFlow and TensorFlow Serving load it."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from warren.networks.backend import keras_library
+
+if TYPE_CHECKING:
+    from warren.networks.estimator import KerasModel
+
+INPUT = "inputs"
+"""Name of the one input."""
+# Kinds of NumPy's dtypes that TensorFlow has too; text becomes bytes of UTF-8.
+_LABELS = "biufU"
+
+
+def save_for_serving(model: KerasModel, folder: Path) -> dict[str, Any]:
+    """Write a SavedModel whose signature ``serving_default`` takes X as `fit` takes it, scaling included.
+
+    Parameters
+    ----------
+    model : KerasModel
+        Fitted.
+    folder : Path
+        Where ``saved_model.pb`` and ``variables`` go.
+
+    Returns
+    -------
+    dict
+        ``inputs`` and ``outputs``, each a list of ``{"name", "shape", "dtype"}``; the first side of a shape is None,
+        for any number of rows. Of classes the outputs are ``probabilities``, of shape (n, n_classes) in the order of
+        ``classes_``, and ``labels``, unless labels are something that TensorFlow has no type for; of regression
+        ``predictions``, shaped as ``predict`` returns them.
+
+    Raises
+    ------
+    OSError
+        The folder can't be written.
+    ImportError
+        TensorFlow is not installed.
+
+    Notes
+    -----
+    The format: https://www.tensorflow.org/guide/saved_model. It takes an
+    `ExportArchive <https://keras.io/api/models/model_saving_apis/export/>`_ with one endpoint.
+    """
+    keras = keras_library()
+    import tensorflow as tf
+
+    answer = _classes(tf, model) if hasattr(model, "classes_") else _numbers(tf, model)
+    spec = tf.TensorSpec((None, *model.input_shape_), tf.float32, name=INPUT)
+    endpoint = tf.function(answer, input_signature=[spec])
+    outputs = endpoint.get_concrete_function().structured_outputs
+    archive = keras.export.ExportArchive()
+    archive.track(model.model_)
+    # It serves the first endpoint as ``serving_default`` too.
+    archive.add_endpoint("serve", endpoint)
+    try:
+        archive.write_out(str(folder), verbose=False)
+    except tf.errors.OpError as exc:  # no space, no right: not all of TensorFlow's are OSErrors
+        raise OSError(errno.EIO, f"TensorFlow can't write it: {exc.message}") from exc
+    return {
+        "inputs": [{"name": INPUT, "shape": [None, *model.input_shape_], "dtype": "float32"}],
+        "outputs": [
+            {"name": name, "shape": [None, *one.shape.as_list()[1:]], "dtype": one.dtype.name}
+            for name, one in sorted(outputs.items())
+        ],
+    }
+
+
+def _classes(tf: Any, model: KerasModel) -> Callable[[Any], dict[str, Any]]:
+    """Return the function of X that `KerasModel.predict_proba` and `KerasModel.predict` are, in TensorFlow's words."""
+    network, labels = model.model_, _as_tensor(tf, model.classes_)
+
+    def answer(inputs: Any) -> dict[str, Any]:
+        found = network(inputs, training=False)
+        if found.shape[1] == 1:
+            codes = tf.cast(found[:, 0] > 0.5, tf.int64)
+            found = tf.concat([1 - found, found], axis=1)
+        else:
+            codes = tf.argmax(found, axis=1)
+        return {"probabilities": found} | ({} if labels is None else {"labels": tf.gather(labels, codes)})
+
+    return answer
+
+
+def _numbers(tf: Any, model: KerasModel) -> Callable[[Any], dict[str, Any]]:
+    network, flat = model.model_, model._flat
+
+    def answer(inputs: Any) -> dict[str, Any]:
+        found = network(inputs, training=False)
+        return {"predictions": tf.reshape(found, [-1]) if flat else found}
+
+    return answer
+
+
+def _as_tensor(tf: Any, classes: NDArray[Any]) -> Any:
+    if classes.dtype == object and all(isinstance(one, str) for one in classes):
+        classes = classes.astype(np.str_)
+    return tf.constant(classes) if classes.dtype.kind in _LABELS else None

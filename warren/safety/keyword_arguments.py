@@ -1,0 +1,120 @@
+"""Keywords that a parameter holds for something that is called: which there are, and what each may be.
+
+A function gets them as they are, and NumPy's take more than numbers: ``out`` is written into, ``dtype=object`` with
+``initial`` makes text of a table, and a library opens text as a file. So only what is listed here travels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from warren.encoding.tagged_objects import is_number
+from warren.encoding.tags import NUMBERS
+
+Json: TypeAlias = Any  # as in warren.encoding.codec, which brings NumPy: an idle worker does without
+
+# How deep lists of numbers may lie: a matrix.
+_DEEPEST = 2
+
+
+def _is_bool(value: Json) -> bool:
+    return isinstance(value, bool)
+
+
+def _is_axis(value: Json) -> bool:
+    """Say whether a value is an axis, or several."""
+    if isinstance(value, dict) and value.keys() == {"__tuple__"} and isinstance(value["__tuple__"], list):
+        return all(map(_is_whole, value["__tuple__"]))
+    return _is_whole(value)
+
+
+def _is_whole(value: Json) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_dtype(value: Json) -> bool:
+    """Say whether a value is a type of numbers, in one of the ways that NumPy takes."""
+    match value:
+        case str(name) | {"__dtype__": str(name)}:
+            return name in NUMBERS
+        case {"__type__": str(name)}:
+            return name.removeprefix("numpy.") in NUMBERS | {"bool", "int", "float"}
+    return False
+
+
+def _is_numbers(value: Json, depth: int = 0) -> bool:
+    """Say whether a value is a number, or lists, tuples or an array of numbers."""
+    if isinstance(value, dict) and value.keys() == {"__tuple__"}:
+        value = value["__tuple__"]
+    if isinstance(value, dict) and value.keys() == {"__array__"} and isinstance(value["__array__"], list):
+        return value["__array__"][:1] != ["str"] and value["__array__"][:1] != ["object"]
+    if isinstance(value, list):
+        return depth < _DEEPEST and all(_is_numbers(item, depth + 1) for item in value)
+    return _is_bool(value) or is_number(value)
+
+
+def _is_text(value: Json) -> bool:
+    return isinstance(value, str)
+
+
+# By name: what each says is the same of every function that has it.
+_FUNCTIONS: Mapping[str, Callable[[Json], bool]] = {
+    "axis": _is_axis,
+    "keepdims": _is_bool,
+    "dtype": _is_dtype,
+    "decimals": _is_whole,
+    "copy": _is_bool,
+    **dict.fromkeys(("a_min", "a_max", "min", "max", "nan", "posinf", "neginf"), _is_numbers),
+}
+_KERNELS = dict.fromkeys(("gamma", "degree", "coef0", "dense_output"), _is_numbers)
+_METRICS = dict.fromkeys(("p", "w", "V", "VI", "missing_values", "squared"), _is_numbers)
+# Of scipy.optimize.linprog with HiGHS and the older solvers.
+_SOLVERS: Mapping[str, Callable[[Json], bool]] = {
+    **dict.fromkeys(
+        (
+            *(
+                "maxiter",
+                "presolve",
+                "time_limit",
+                "tol",
+                "lstsq",
+                "sym_pos",
+                "cholesky",
+                "pc",
+                "ip",
+                "rr",
+                "autoscale",
+            ),
+            *("disp", "alpha0", "beta", "sparse", "bland", "maxupdate", "mast", "mip_rel_gap"),
+            *("dual_feasibility_tolerance", "primal_feasibility_tolerance", "ipm_optimality_tolerance"),
+        ),
+        _is_numbers,
+    ),
+    **dict.fromkeys(("simplex_dual_edge_weight_strategy", "rr_method", "permc_spec", "pivot"), _is_text),
+}
+
+KEYWORDS: Mapping[str, Mapping[str, Callable[[Json], bool]]] = {
+    **dict.fromkeys(("kw_args", "inv_kw_args"), _FUNCTIONS),
+    "fun_args": {"alpha": _is_numbers},
+    "kernel_params": _KERNELS,
+    "metric_params": _METRICS | _KERNELS,
+    "solver_options": _SOLVERS,
+}
+"""Parameters of scikit-learn that hold keywords; `tests/unit/test_refused.py` compares them with its version."""
+
+
+def are_keywords(parameter: str, value: Json) -> bool:
+    """Say whether a value holds nothing but keywords that a parameter may have, each as it may be.
+
+    Parameters
+    ----------
+    parameter : str
+        One of `KEYWORDS`.
+    value : Json
+        Encoded.
+    """
+    allowed = KEYWORDS[parameter]
+    return isinstance(value, dict) and all(
+        name in allowed and (item is None or allowed[name](item)) for name, item in value.items()
+    )

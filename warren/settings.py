@@ -1,0 +1,315 @@
+"""Every setting of Warren: one place, read once at an entry point and passed on.
+
+A setting is the environment variable named by its alias. ``Settings()`` reads them all; nothing
+else in Warren looks at the environment for a setting.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from warren.errors import InputError
+from warren.host import available_memory, available_threads
+from warren.safety.secrets import received
+from warren.safety.signing import read_keys
+
+
+def _split_names(value: object) -> object:
+    """Let a list of names be written with commas, as environment variables are."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+def whole_folders(written: str) -> tuple[str, ...]:
+    """Return the whole paths of folders that are written as in ``PATH``."""
+    # A user that is not there stays as it is written.
+    folders = (os.path.expanduser(part.strip()) for part in written.split(os.pathsep))  # noqa: PTH111 - pathlib's raises
+    return tuple(os.path.abspath(folder) for folder in folders if folder)  # noqa: PTH100 - links stay as they are
+
+
+def _split_folders(value: object) -> object:
+    return whole_folders(value) if isinstance(value, str) else value
+
+
+def _place_of_checkpoints(value: object) -> object:
+    """Refuse what names no place before anything is trained; whether it is there, its first use shows."""
+    if not isinstance(value, str):
+        return value
+    address = value.strip()
+    # A user that is not there stays as it is written.
+    path = os.path.expanduser(address)  # noqa: PTH111 - pathlib's raises
+    if not address or re.fullmatch(r"/.*[^/].*|(file:///|gs://|gcs://|s3://)[^/].*", path, re.DOTALL):
+        return address
+    raise ValueError(
+        "write the whole path of a folder that all workers mount, as /mnt/checkpoints, or the address of a bucket, "
+        "gs://bucket/path or s3://bucket/path"
+    )
+
+
+def _keys(value: object) -> object:
+    return read_keys(value) if isinstance(value, str) else value
+
+
+class LogSettings(BaseSettings):
+    """How a process of ours logs."""
+
+    # A value that can't be used is in no error: it may be a password or a key.
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True, hide_input_in_errors=True)
+
+    log_level: str = Field(
+        default="INFO",
+        pattern="^(DEBUG|INFO|WARNING|ERROR|CRITICAL)$",
+        alias="WARREN_LOG_LEVEL",
+        description="The lowest level that is logged.",
+    )
+    log_format: Literal["auto", "text", "json"] = Field(
+        default="auto",
+        alias="WARREN_LOG_FORMAT",
+        description="How it is logged: text, json (one object a line), or auto: text on a terminal, json elsewhere.",
+    )
+
+
+class Settings(LogSettings):
+    """What the environment says. Every field: unit, default, and why that default."""
+
+    amqp_url: str = Field(
+        default="amqp://guest:guest@localhost:5672/%2F",
+        alias="AMQP_URL",
+        repr=False,
+        description="RabbitMQ. The default is a fresh broker on this machine.",
+    )
+    mongo_url: str = Field(
+        default="mongodb://localhost:27017/tuning",
+        alias="MONGO_URL",
+        repr=False,
+        description="MongoDB; the path names the database. The default is a fresh server on this machine.",
+    )
+    key: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_keys)] = Field(
+        default=(),
+        alias="WARREN_KEY",
+        repr=False,
+        description="What studies, chunks and models are signed with: 32 or more letters and digits, the same for all "
+        "who submit, train and read, or the whole path of a file with it that its owner alone can read. Two, with a "
+        "comma or on two lines, while it is changed: the first signs, both are believed. None: nothing is signed.",
+    )
+    ca_file: str = Field(
+        default="",
+        alias="WARREN_CA_FILE",
+        description="File of PEM certificates: the authorities that a server's certificate must come from, with "
+        "amqps:// and for MongoDB with tls=true unless its URL says tlsCAFile. None: those that this machine trusts.",
+    )
+    connect_seconds: float = Field(
+        default=10.0,
+        gt=0,
+        alias="WARREN_CONNECT_SECONDS",
+        description="Seconds to wait for a server before saying that it is unreachable. "
+        "Long enough for a slow network, short enough for a person.",
+    )
+    heartbeat_seconds: int = Field(
+        default=60,
+        ge=5,
+        alias="WARREN_HEARTBEAT_SECONDS",
+        description="Seconds between AMQP heartbeats; two missed ones free the chunk of a vanished node. "
+        "RabbitMQ's own default.",
+    )
+    blocked_seconds: float = Field(
+        default=300.0,
+        gt=0,
+        alias="WARREN_BLOCKED_SECONDS",
+        description="Seconds to stand a broker that blocks publishers (memory or disk alarm) before reconnecting. "
+        "The client's default is for ever.",
+    )
+    patience_seconds: float = Field(
+        default=60.0,
+        gt=0,
+        alias="WARREN_PATIENCE_SECONDS",
+        description="Seconds that a submission rides over a server that is away, counted anew with every message that "
+        "the broker has safe. A broker restarts in less; a person waits no longer.",
+    )
+    threads: int = Field(
+        default_factory=available_threads,
+        ge=1,
+        alias="WARREN_THREADS",
+        description="Threads for one fit, passed to each library in its own way. Default: the cgroup's CPU quota, "
+        "rounded down, at least 1: libraries see the whole node otherwise.",
+    )
+    device: Literal["auto", "cpu", "gpu"] = Field(
+        default="auto",
+        alias="WARREN_DEVICE",
+        description="What a worker fits on, and takes trials for. auto: an NVIDIA GPU that it finds and no other "
+        "worker of this user has, or else the CPU. cpu: none. gpu: trials for a GPU too where there is none; they run "
+        "on the CPU.",
+    )
+    flush_seconds: float = Field(
+        default=0.8,
+        gt=0,
+        le=1.0,
+        alias="WARREN_FLUSH_SECONDS",
+        description="Seconds that a finished trial may wait in the worker for others before it is written. "
+        "A crash loses at most this much; 1 is the promise.",
+    )
+    grace_seconds: float = Field(
+        default=10.0,
+        ge=0,
+        alias="WARREN_GRACE_SECONDS",
+        description="Seconds that the trial in hand may still take after SIGTERM. A spot node leaves a pod 15.",
+    )
+    max_attempts: int = Field(
+        default=3,
+        ge=1,
+        alias="WARREN_MAX_ATTEMPTS",
+        description="How often a trial that takes its process down is tried before it is FAILED. "
+        "One crash may be bad luck, three are not.",
+    )
+    trial_memory_bytes: int | None = Field(
+        default_factory=available_memory,
+        gt=0,
+        alias="WARREN_TRIAL_MEMORY_BYTES",
+        description="Bytes that a training process may hold, data and cache included; the trial in hand of one that "
+        "holds more counts as crashed. Default: 85 % of what the control group grants, so that the trial dies and not "
+        "the container; none where there is no limit.",
+    )
+    trial_seconds: float = Field(
+        default=7 * 24 * 3600.0,
+        gt=0,
+        alias="WARREN_TRIAL_SECONDS",
+        description="Seconds that a trial may take on all folds where its study gives no trial_timeout. The default is "
+        "a week: no fit takes that long on a machine that may vanish, and none holds a worker for ever.",
+    )
+    max_lost_workers: int = Field(
+        default=10,
+        ge=1,
+        le=100,  # below the broker's own limit
+        alias="WARREN_MAX_LOST_WORKERS",
+        description="How many workers in a row may vanish with a chunk, and leave nothing done, before it is "
+        "dead-lettered. Machines that vanish take ten in a row very rarely, a chunk that kills its workers always.",
+    )
+    cache_bytes: int = Field(
+        default=2 * 1024**3,
+        ge=0,
+        alias="WARREN_CACHE_BYTES",
+        description="Bytes of datasets, folds and binned data that a training process keeps between chunks; the least "
+        "recently used go first. 2 GiB fits beside a fit on a small node.",
+    )
+    allow: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_names)] = Field(
+        default=(),
+        alias="WARREN_ALLOW",
+        description="Further estimator classes that a message may name, as dotted names with commas between. "
+        "None: only scikit-learn and the three boosting libraries.",
+    )
+    path: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_folders)] = Field(
+        default=(),
+        alias="WARREN_PATH",
+        description="Folders with the modules of the classes that WARREN_ALLOW names, written as in PATH, with colons "
+        "between; . is the working folder. They are looked into last. None: what is installed.",
+    )
+    checkpoints: Annotated[str, BeforeValidator(_place_of_checkpoints)] = Field(
+        default="",
+        alias="WARREN_CHECKPOINTS",
+        repr=False,
+        description="Where networks in training are checkpointed: the whole path of a folder that all workers mount, "
+        "or the address of a bucket, gs://bucket/path or s3://bucket/path. None: an evicted trial begins its fold "
+        "again.",
+    )
+    checkpoint_seconds: float = Field(
+        default=30.0,
+        ge=0,
+        alias="WARREN_CHECKPOINT_SECONDS",
+        description="Seconds of training between two checkpoints of a network at least; they are written at the end of "
+        "an epoch, and where that takes long less often: it has a twentieth of the time. An eviction costs so much, "
+        "and shorter trainings cost nothing. 0: after every epoch.",
+    )
+    worker_name: str = Field(
+        default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}",
+        min_length=1,
+        alias="WARREN_WORKER_NAME",
+        description="The worker's name in trial documents. Default: host name and process id; a pod's host name is "
+        "the pod's.",
+    )
+    http_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65535,
+        alias="WARREN_HTTP_PORT",
+        description="TCP port of a worker's /healthz, /readyz and /metrics; 0 takes any free one and logs it. "
+        "Default: none, since a laptop runs many workers.",
+    )
+    http_host: str = Field(
+        default="127.0.0.1",
+        min_length=1,
+        alias="WARREN_HTTP_HOST",
+        description="Address that this port is opened on. The default is for this machine only; a pod sets 0.0.0.0.",
+    )
+    http_names: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_names)] = Field(
+        default=(),
+        alias="WARREN_HTTP_NAMES",
+        description="Names that it is asked for by, with commas between, besides localhost, WARREN_HTTP_HOST and, "
+        "where that is for other machines, any address: a Service's, a proxy's. A request by another name gets 403, "
+        "for it may come from a page in a browser.",
+    )
+
+
+def load_settings() -> Settings:
+    """Read the settings from the environment; modules are found in the folders of ``WARREN_PATH`` from here on.
+
+    A worker's secrets come from where `warren.safety.secrets` has put them.
+
+    Returns
+    -------
+    Settings
+
+    Raises
+    ------
+    InputError
+        A variable has a value that its setting can't take. Values are not repeated: a URL may hold a password.
+    """
+    try:
+        settings = Settings.model_validate(received())
+    except ValidationError as exc:
+        lines = [f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}" for error in exc.errors()]
+        raise InputError("a setting in the environment can't be used: " + "; ".join(lines)) from None
+    # Last, so that no module there stands in the way of one that is installed; and behind ours, which processes of
+    # joblib look for there too.
+    ours = str(Path(__file__).resolve().parents[1])
+    sys.path += [folder for folder in (ours, *settings.path) if settings.path and folder not in sys.path]
+    return settings
+
+
+def redact(url: str) -> str:
+    """Return a URL with its password replaced, fit for logs, errors and documents.
+
+    Parameters
+    ----------
+    url : str
+        An ``amqp://`` or ``mongodb://`` URL.
+
+    Returns
+    -------
+    str
+        The same URL with ``***`` for the password and without its query, which may carry secrets too.
+    """
+    # By hand: what can't be parsed, a password with a slash for one, is what errors show.
+    scheme, mark, rest = url.partition("://") if "://" in url else ("", "", url)
+    end = rest.partition("?")[0].rfind("@")
+    if end < 0:
+        end = rest.rfind("@")
+    where = re.split("[?#]", rest[end + 1 :], maxsplit=1)[0]
+    user, colon, after = rest[: max(end, 0)].partition(":")
+    if end < 0:
+        # What is no port may be the password of a URL that lost its host, unless it is a path: gs:/bucket.
+        plain = re.match(r"(\[[^\]]*\]|[^:\[\]/]*)(:\d{1,5})?([/,]|$)", where) or re.match("[a-z0-9]+:/[^:]*$", url)
+        return f"{scheme}{mark}{where if plain else where.partition(':')[0] + ':***'}"
+    if re.search("[/?#]", user):  # the @ was a query's, or the password has no name before it
+        return f"{scheme}{mark}***@{where}"
+    if re.fullmatch(r"\d*(/[^?]*)?\?.*", after):  # host:port/path?query with an @, or a password that looks like it
+        return f"{scheme}{mark}***"
+    return f"{scheme}{mark}{user}{':***' if colon else ''}@{where}"

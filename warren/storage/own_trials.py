@@ -1,0 +1,95 @@
+"""The trials of one study, as every reader sees them: without documents that are not the study's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from warren.storage.documents import Document
+from warren.storage.expected_trials import COMPARED, Expected
+
+if TYPE_CHECKING:
+    from warren.storage.store import Store
+
+
+class OwnTrials:
+    """The results of one study, and what is known of its trials in training.
+
+    Methods are those of `warren.storage.trials.Trials`, without the study's id.
+
+    Parameters
+    ----------
+    store : Store
+    expected : Expected
+        What its documents look like.
+
+    Raises
+    ------
+    StoreError
+        From every method: the server is unreachable or refuses.
+    """
+
+    def __init__(self, store: Store, expected: Expected) -> None:
+        self._store = store
+        self._trials = store.trials
+        self._id = expected.study_id
+        self.expected = expected
+
+    def of(self, fields: Sequence[str] | None = None) -> Iterator[Document]:
+        """Yield its trial documents, in no order; optionally some fields of them only."""
+        return self._own(self._trials.of(self._id, _with(fields)), fields)
+
+    def one(self, number: int) -> Document | None:
+        """Return the document of a trial that has ended, or None."""
+        found = self._trials.one(self._id, number)
+        return next(self._own([found] if found else [], None), None)
+
+    def at(self, numbers: Iterable[int], fields: Sequence[str] | None = None) -> Iterator[Document]:
+        """Yield the documents of some trials, of those that have ended, in no order."""
+        return self._own(self._trials.at(self._id, numbers, _with(fields)), fields)
+
+    def best(self, limit: int, query: Document | None = None) -> list[Document]:
+        """Return the trials with the highest ``mean_test_score``, lower numbers first among equals."""
+        asked = limit
+        while True:
+            found = self._trials.best(self._id, asked, query)
+            own = list(self._own(found, None))
+            if len(own) >= limit or len(found) < asked:
+                return own[:limit]
+            asked *= 2
+
+    def failed(self, below: int, limit: int, fields: Sequence[str]) -> list[Document]:
+        """Return some fields of the first failed trials."""
+        return list(self._own(self._trials.failed(self._id, below, limit, [*fields, *COMPARED]), fields))
+
+    def ended_since(
+        self, moment: datetime, limit: int, fields: Sequence[str], *, newest: bool = False
+    ) -> list[Document]:
+        """Return some fields of the trials that ended at a moment or later, in the order in which they ended."""
+        found = self._trials.ended_since(self._id, moment, limit, [*fields, *COMPARED], newest=newest)
+        return list(self._own(found, fields))
+
+    def finished_numbers(self) -> set[int]:
+        """Return the numbers of its trials that have a result."""
+        return {number for number in self._trials.finished_numbers(self._id) if 0 <= number < self.expected.n_trials}
+
+    def in_training(self) -> list[Document]:
+        """Return what is known of its trials of which epochs were told."""
+        found = self._store.unfinished.in_training(self._id)
+        return list(self.expected.own(found, {"started_at", "epochs"}))
+
+    def others(self) -> list[Any]:
+        """Return the ids of the documents that lie among its own and are not."""
+        # By what makes them a study's, and no more: a field of a later version is no reason to train a trial again.
+        needed = self.expected.result - {"state"}
+        found = self._trials.of(self._id, [*COMPARED, *needed])
+        return [one["_id"] for one in found if self.expected.problem(one, needed) is not None]
+
+    def _own(self, documents: Iterable[Document], fields: Sequence[str] | None) -> Iterator[Document]:
+        needed = self.expected.result if fields is None else self.expected.result.intersection(fields)
+        return self.expected.own(documents, needed)
+
+
+def _with(fields: Sequence[str] | None) -> Sequence[str] | None:
+    return fields and [*fields, *COMPARED]

@@ -1,0 +1,220 @@
+"""The collection ``trials``: one document a trial that has ended, under the id ``<study>:<number>``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+
+from bson.codec_options import CodecOptions
+from bson.raw_bson import RawBSONDocument
+from pymongo.collection import Collection
+from pymongo.errors import BulkWriteError, PyMongoError
+
+from warren.errors import StoreError
+from warren.storage.documents import Document, trial_id
+from warren.storage.progress_counts import COUNTED, GROUP, totals
+from warren.storage.unfinished import pages
+
+# MongoDB's code for a key that is there already; for an insert of a result that is success.
+_DUPLICATE_KEY = 11000
+# One index to count and to resume without opening a document, one that has the best first.
+_COUNT_AND_RESUME = [("study_id", 1), ("state", 1), ("number", 1)]
+_BEST_FIRST = [("study_id", 1), ("mean_test_score", -1), ("number", 1)]
+# A third, for whoever watches a study: only what has ended since the last look is read.
+_AS_THEY_ENDED = [("study_id", 1), ("finished_at", 1)]
+
+
+class Trials:
+    """The results of one database. A trial has one, however often it was delivered: the first stays.
+
+    Parameters
+    ----------
+    collection : pymongo.collection.Collection
+    explain : callable
+        Makes a `StoreError` of a driver's error.
+
+    Raises
+    ------
+    StoreError
+        From every method: the server is unreachable or refuses.
+    """
+
+    def __init__(self, collection: Collection[Document], explain: Callable[[PyMongoError], StoreError]) -> None:
+        self._collection = collection
+        self._raw = collection.with_options(codec_options=CodecOptions(document_class=RawBSONDocument))
+        self._explain = explain
+
+    def prepare(self) -> None:
+        """Create the indexes; harmless when they are there."""
+        try:
+            for index in (_COUNT_AND_RESUME, _BEST_FIRST, _AS_THEY_ENDED):
+                self._collection.create_index(index)
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc
+
+    def insert(self, packed: Sequence[bytes]) -> list[int]:
+        """Write results, each unless its trial has one; return when they are durable.
+
+        Parameters
+        ----------
+        packed : sequence of bytes
+            Trial documents made by `pack`.
+
+        Returns
+        -------
+        list of int
+            Positions of those that were new.
+        """
+        if not packed:
+            return []
+        refused: set[int] = set()
+        try:
+            self._raw.insert_many([RawBSONDocument(one) for one in packed], ordered=False)
+        except BulkWriteError as exc:
+            errors = exc.details.get("writeErrors", [])
+            if exc.details.get("writeConcernErrors") or any(error["code"] != _DUPLICATE_KEY for error in errors):
+                raise self._explain(exc) from exc
+            refused = {error["index"] for error in errors}
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc
+        return [position for position in range(len(packed)) if position not in refused]
+
+    def finished_numbers(self, study_id: str, among: Iterable[int] | None = None) -> set[int]:
+        """Return the numbers of a study's trials that have a result, all or of some given."""
+        try:
+            if among is None:
+                # Fields of one index, so a server answers without opening a document.
+                found = self._collection.find({"study_id": study_id}, {"_id": 0, "number": 1}).hint(_COUNT_AND_RESUME)
+                numbers = (document.get("number") for document in found)
+                return {number for number in numbers if isinstance(number, int)}
+            ids = ([trial_id(study_id, number) for number in page] for page in pages(among))
+            return {
+                int(document["_id"].rpartition(":")[2])
+                for page in ids
+                for document in self._collection.find({"_id": {"$in": page}}, {"_id": 1})
+            }
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc
+
+    def of(self, study_id: str, fields: Sequence[str] | None = None) -> Iterator[Document]:
+        """Yield a study's trial documents, in no order; optionally some fields of them only."""
+        try:
+            projection = fields and {"_id": 0, **dict.fromkeys(fields, 1)}
+            yield from self._collection.find({"study_id": study_id}, projection).batch_size(20_000)
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc
+
+    def one(self, study_id: str, number: int) -> Document | None:
+        """Return the document of a trial that has ended, or None."""
+        try:
+            return self._collection.find_one({"_id": trial_id(study_id, number)})
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc
+
+    def at(self, study_id: str, numbers: Iterable[int], fields: Sequence[str] | None = None) -> Iterator[Document]:
+        """Yield the documents of some trials, of those that have ended, in no order; optionally some fields only."""
+        projection = fields and {"_id": 0, **dict.fromkeys(fields, 1)}
+        try:
+            for page in pages(numbers):
+                wanted = [trial_id(study_id, number) for number in page]
+                yield from self._collection.find({"_id": {"$in": wanted}}, projection)
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc
+
+    def best(self, study_id: str, limit: int, query: Document | None = None) -> list[Document]:
+        """Return the trials with the highest ``mean_test_score``, lower numbers first among equals.
+
+        A trial counts if all its fits went well and its score is a number, also where another metric failed.
+        """
+        scored = {"mean_test_score": {"$gte": -math.inf}, "failed_fits": {"$in": [None, 0]}}
+        wanted = {"study_id": study_id, **scored, **(query or {})}
+        try:
+            # Without curves: they may be as large as all the rest of a thousand.
+            found = self._collection.find(wanted, {"split_epochs": 0})
+            return list(found.sort([("mean_test_score", -1), ("number", 1)]).limit(limit))
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc
+
+    def failed(self, study_id: str, below: int, limit: int, fields: Sequence[str]) -> list[Document]:
+        """Return some fields of the first failed trials of a study.
+
+        Parameters
+        ----------
+        study_id : str
+        below : int
+            Numbers from here on are not looked at: a simple server reads all that match before it counts them out.
+        limit : int
+            How many at most.
+        fields : sequence of str
+        """
+        # A walk of the index that counts: study, state and number.
+        failed = {"study_id": study_id, "state": "FAILED", "number": {"$lt": below}}
+        try:
+            return list(self._collection.find(failed, dict.fromkeys(fields, 1)).sort("number", 1).limit(limit))
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc
+
+    def ended_since(
+        self, study_id: str, moment: datetime, limit: int, fields: Sequence[str], *, newest: bool = False
+    ) -> list[Document]:
+        """Return some fields of the trials that ended at a moment or later, in the order in which they ended.
+
+        Parameters
+        ----------
+        study_id : str
+        moment : datetime
+            Let it be so late that few match: a simple server sorts all of them.
+        limit : int
+            How many at most.
+        fields : sequence of str
+            With ``finished_at``.
+        newest : bool, default=False
+            Whether the last `limit` are meant where there are more, and not the first.
+        """
+        wanted = {"study_id": study_id, "finished_at": {"$gte": moment}}
+        try:
+            found = self._collection.find(wanted, dict.fromkeys(fields, 1))
+            ended = list(found.sort("finished_at", -1 if newest else 1).limit(limit))
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc
+        return ended[::-1] if newest else ended
+
+    def counts(self, study_id: str, n_trials: int) -> tuple[Document, Document | None]:
+        """Return the count of a study from its documents, and its best score: see `progress_counts.totals`.
+
+        Documents that can't be its own, as far as a server can tell, don't count: they must not end it early.
+        """
+        mine = {"study_id": study_id, "number": {"$gte": 0, "$lt": n_trials}, **COUNTED}
+        try:
+            groups = self._collection.aggregate([{"$match": mine}, {"$group": GROUP}])
+            return totals(list(groups))
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc
+
+    def delete_of(self, study_id: str) -> None:
+        """Delete every result of a study."""
+        try:
+            self._collection.delete_many({"study_id": study_id})
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc
+
+    def delete(self, ids: Iterable[Any]) -> None:
+        """Delete some documents by their ids."""
+        try:
+            for page in pages(ids):
+                self._collection.delete_many({"_id": {"$in": page}})
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc
+
+    def delete_failed(self, study_id: str) -> list[int]:
+        """Delete a study's failed trials; return their numbers."""
+        failed = {"study_id": study_id, "state": "FAILED"}
+        try:
+            found = self._collection.find(failed, {"number": 1})
+            numbers = [document["number"] for document in found if isinstance(document.get("number"), int)]
+            self._collection.delete_many(failed)
+        except PyMongoError as exc:
+            raise self._explain(exc) from exc
+        return numbers
