@@ -22,7 +22,7 @@ from xgboost import XGBClassifier
 
 from benchmarks.machine import describe, workers
 from producer import submit
-from producer.status import Status
+from producer.results.status import Status
 
 WORKERS, FOLDS = 2, 3
 Grid = dict[str, Sequence[Any]]

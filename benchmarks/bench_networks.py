@@ -28,7 +28,7 @@ from sklearn.model_selection import ShuffleSplit
 
 from benchmarks.machine import describe, workers
 from producer import KerasModel, submit
-from worker.frames import with_room
+from worker.process.frames import with_room
 
 TRIALS, ROUNDS, AIM_PERCENT = 5, 30, 2.0
 NETWORK = KerasModel(hidden_layers=(64, 32), epochs=10, batch_size=32, scale=16.0, random_state=0)
@@ -141,7 +141,7 @@ def cpu_seconds(process: psutil.Process) -> float:
 
 def training_process() -> psutil.Process:
     """Return that of the one worker."""
-    (found,) = (one for one in psutil.Process().children(recursive=True) if "worker.child" in one.cmdline())
+    (found,) = (one for one in psutil.Process().children(recursive=True) if "worker.process.main" in one.cmdline())
     return found
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from producer.cluster import Cluster
     from producer.search import GridSearchCV, RandomizedSearchCV
-    from producer.space import split_params
+    from producer.space.space import split_params
     from producer.stack import local_stack
     from producer.study import Study
     from producer.submission import submit
@@ -35,7 +35,7 @@ _HOMES = {
     "RandomizedSearchCV": "producer.search",
     "Study": "producer.study",
     "local_stack": "producer.stack",
-    "split_params": "producer.space",
+    "split_params": "producer.space.space",
     "submit": "producer.submission",
 }
 

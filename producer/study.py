@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from producer.following import Follower, look, resumable
-from producer.outcome import Lent, Outcome
-from producer.progress import Progress, in_notebook
-from producer.publication import publish_missing
-from producer.signed import SIGNED_FIELDS, check_study, study_problem
-from producer.status import Status
+from producer.publishing.publication import publish_missing
+from producer.publishing.study_signature import SIGNED_FIELDS, check_study, study_problem
+from producer.results.follower import Follower, look, resumable
+from producer.results.progress_bar import Progress, in_notebook
+from producer.results.status import Status
+from producer.results.study_reader import Lent, Outcome
 from warren import broker
 from warren.errors import StoreError, StudyError, short
 from warren.safety.printable import one_line
@@ -24,8 +24,8 @@ from warren.storage.store import Store
 if TYPE_CHECKING:
     import optuna
 
-    from producer.viewing.live import Live
-    from producer.viewing.plots import Plots
+    from producer.views.card.live import Live
+    from producer.views.plots.plots import Plots
 
 _OWN_FIELDS = ("name", "objective", *SIGNED_FIELDS)
 # Seconds that showing a study may take: a cell must not hang on a server that is away.
@@ -184,17 +184,17 @@ class Study(Outcome):
         Live
             Its ``stop()`` ends the refreshing, never the study; it ends by itself with the study.
         """
-        from producer.viewing.live import Live
+        from producer.views.card.live import Live
 
         return Live(self, seconds)
 
     def _repr_html_(self) -> str:
-        from producer.viewing.card import html
+        from producer.views.card.html import html
 
         return html(self)
 
     def __str__(self) -> str:
-        from producer.viewing.card import text
+        from producer.views.card.html import text
 
         return text(self)
 
@@ -206,7 +206,7 @@ class Study(Outcome):
     @property
     def plot(self) -> Plots:
         """Pictures: ``history()``, ``parallel()``, ``importance()``, ``slice()``, ``contour()``, ``timeline()``..."""
-        from producer.viewing.plots import Plots
+        from producer.views.plots.plots import Plots
 
         return Plots(self)
 
@@ -223,7 +223,7 @@ class Study(Outcome):
         InputError
             Optuna is not installed.
         """
-        from producer.viewing.trials import to_optuna
+        from producer.views.optuna.to_optuna import to_optuna
 
         return to_optuna(self)
 

@@ -13,8 +13,14 @@ from typing import IO, Any, Literal, TypeAlias
 
 import numpy as np
 
-from producer.grids import ParamGrid
-from producer.inputs import (
+from producer.publishing.publication import publish_missing
+from producer.publishing.study_signature import IMMUTABLE, SIGNED_FIELDS, signed_study, study_problem
+from producer.results.study_reader import Lent
+from producer.space.columns import packed
+from producer.space.grid import ParamGrid
+from producer.space.space import Space, split_sizes
+from producer.study import Study
+from producer.validation import (
     check_early_stopping,
     check_estimators,
     check_scoring,
@@ -25,14 +31,8 @@ from producer.inputs import (
     prepare,
     tell_deprecated,
 )
-from producer.inputs.estimators import settled
-from producer.inputs.options import LONGEST_NAME, check_error_score, check_name, check_priority, check_timeout
-from producer.outcome import Lent
-from producer.packing import packed
-from producer.publication import publish_missing
-from producer.signed import IMMUTABLE, SIGNED_FIELDS, signed_study, study_problem
-from producer.space import Space, split_sizes
-from producer.study import Study
+from producer.validation.estimators import settled
+from producer.validation.options import LONGEST_NAME, check_error_score, check_name, check_priority, check_timeout
 from warren import broker
 from warren.encoding.codec import Json
 from warren.errors import InputError, StoreError

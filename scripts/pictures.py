@@ -25,7 +25,7 @@ from sklearn.model_selection import StratifiedKFold
 from xgboost import XGBClassifier
 
 from producer import Study, local_stack, submit
-from producer.demo import grids
+from producer.cli.demo import grids
 
 FOLDER = Path(__file__).parents[1] / "docs" / "pictures"
 # Pixels of a plot, of a cell, of the dashboard and of TensorBoard, and how many of the screen's a pixel of them is.

@@ -2,7 +2,7 @@
 from producer.cluster import Cluster as Cluster
 from producer.search import GridSearchCV as GridSearchCV
 from producer.search import RandomizedSearchCV as RandomizedSearchCV
-from producer.space import split_params as split_params
+from producer.space.space import split_params as split_params
 from producer.stack import local_stack as local_stack
 from producer.study import Study as Study
 from producer.submission import submit as submit

@@ -30,13 +30,13 @@ from warren.processes import keep_memory_private
 from warren.settings import load_settings
 from warren.storage.store import Store
 from warren.streams import drop_what_nobody_reads, open_standard_streams
-from worker.consumer import Consumer
-from worker.gpus import take_place
-from worker.runner import ChunkRunner
-from worker.trainer import Trainer
-from worker.watching.health import HealthServer
-from worker.watching.metrics import Metrics
-from worker.watching.pulse import Pulse
+from worker.chunk.runner import ChunkRunner
+from worker.consumer.consumer import Consumer
+from worker.monitoring.http_server import HealthServer
+from worker.monitoring.liveness import Pulse
+from worker.monitoring.metrics import Metrics
+from worker.process.gpus import take_place
+from worker.process.training_process import Trainer
 
 logger = logging.getLogger("worker")
 

@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from producer.cli import cluster, dashboard, export, machines, results, studies, submit, tensorboard
+from producer.cli import cluster, dashboard, export, local, results, studies, submit, tensorboard
 from producer.cli.help import MARKUP, fill
 from producer.cli.output import INTERRUPTED, complain, say
 from warren.errors import WarrenError
@@ -70,7 +70,7 @@ def _options(
     pass
 
 
-for module in (submit, results, export, dashboard, tensorboard, studies, machines, cluster):
+for module in (submit, results, export, dashboard, tensorboard, studies, local, cluster):
     module.add_to(app)
 
 

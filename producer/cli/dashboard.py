@@ -44,10 +44,10 @@ def dashboard(
       warren dashboard
       warren dashboard breast --port 8081 --open
     """
-    from producer.viewing.needs import require
+    from producer.views.optional_packages import require
 
     require("warren dashboard", "optuna", "optuna-dashboard", "waitress")
-    from producer.viewing.dashboard import Dashboard
+    from producer.views.dashboard.server import Dashboard
     from warren.settings import load_settings
     from warren.storage.store import Store
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from producer.cli.output import plural
 from producer.cli.study_file import DataFile, nearest
-from producer.inputs.text import listing
+from producer.formatting import listing
 from warren.errors import InputError
 
 

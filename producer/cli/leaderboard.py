@@ -10,7 +10,7 @@ from producer.cli.output import Column, heading, plural, say, show_params, show_
 from warren.storage.documents import OUTPUT_LINES, end_of_output
 
 if TYPE_CHECKING:
-    from producer.status import Status
+    from producer.results.status import Status
     from producer.study import Study
     from warren.storage.documents import Document
 

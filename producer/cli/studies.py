@@ -16,7 +16,7 @@ from producer.cli.output import Column, ask, note, plural, print_json, say, show
 from warren.errors import StudyError
 
 if TYPE_CHECKING:
-    from producer.status import Status
+    from producer.results.status import Status
     from producer.study import Study
     from warren.storage.store import Store
 
@@ -44,7 +44,7 @@ def list_studies(
       warren list
       warren list --limit 0 --json | jq -r '.[] | select(.state == "RUNNING") | .id'
     """
-    from producer.status import Status
+    from producer.results.status import Status
 
     with _open_store() as store:
         found = store.studies(limit=limit + 1 if limit else 0)

@@ -27,7 +27,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 
-from producer.inputs.text import listing, short
+from producer.formatting import listing, short
 from warren.errors import InputError
 
 # What a place that takes several types needs, in a person's words.

@@ -13,7 +13,7 @@ from producer.cli.output import note, on_interrupt, plural, print_json, say
 from producer.cli.studies import AsJson, StudyId, find, status_fields
 
 if TYPE_CHECKING:
-    from producer.status import Status
+    from producer.results.status import Status
     from producer.study import Study
 
 # Trials that the leaderboard shows at the end of a study.
@@ -111,9 +111,9 @@ def _submit(
 
     from producer import submit as submit_study
     from producer.cli.data_file import encode_labels, read_data
-    from producer.cli.search import make_cv, make_search
+    from producer.cli.from_file import make_cv, make_search
     from producer.cli.study_file import read_study_file
-    from producer.inputs.text import listing
+    from producer.formatting import listing
     from warren.settings import load_settings
 
     instead = {"path": str(data.resolve())} if data else {}

@@ -19,8 +19,8 @@ from producer.cli.studies import find
 from warren.errors import StoreError
 
 if TYPE_CHECKING:
-    from producer.viewing.board import Board, Changes
-    from producer.viewing.board_page import BoardPage
+    from producer.views.tensorboard.log_folder import Board, Changes
+    from producer.views.tensorboard.server import BoardPage
 
 # Seconds from one look at the database to the next; TensorBoard looks at the folder twice as often.
 _REFRESH_SECONDS = 10.0
@@ -55,11 +55,11 @@ def tensorboard(
       warren tensorboard breast --top 200 --port 6007 --open
       warren tensorboard breast --logdir logs --no-serve
     """
-    from producer.viewing.needs import require
+    from producer.views.optional_packages import require
 
     require("warren tensorboard", "tensorboard")
-    from producer.viewing.board import Board
-    from producer.viewing.board_page import BoardPage
+    from producer.views.tensorboard.log_folder import Board
+    from producer.views.tensorboard.server import BoardPage
     from warren.settings import load_settings
     from warren.storage.store import Store
 

@@ -1,4 +1,4 @@
-"""The cluster from a notebook, on Kubernetes' own API; and `producer.cluster.idle`, which runs inside of it.
+"""The cluster from a notebook, on Kubernetes' own API; and `producer.cluster.deletion_cost`, which runs inside of it.
 
 Names are imported when they are first used: the Kubernetes client takes seconds, and idle-first runs without it.
 """

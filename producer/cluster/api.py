@@ -19,7 +19,7 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
-from producer.cluster.explain import RefusedError, Request, listed, message_of, one_line, refused
+from producer.cluster.api_errors import RefusedError, Request, listed, message_of, one_line, refused
 from producer.cluster.kubeconfig import contexts, load
 from warren.errors import ClusterError
 

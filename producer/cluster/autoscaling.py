@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from producer.cluster.api import KEDA, Api, Json
-from producer.cluster.explain import RefusedError
+from producer.cluster.api_errors import RefusedError
 from warren.errors import ClusterError, InputError
 
 # A ScaledObject that KEDA was told to leave alone: https://keda.sh/docs/latest/concepts/scaling-deployments/

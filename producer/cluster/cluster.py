@@ -11,9 +11,9 @@ from typing import Any, Literal, TypeVar, overload
 
 from producer.cluster import autoscaling
 from producer.cluster.api import Api, Json
+from producer.cluster.api_errors import RefusedError, listed
 from producer.cluster.autoscaling import Autoscaling
 from producer.cluster.connection import Connection
-from producer.cluster.explain import RefusedError, listed
 from producer.cluster.status import ClusterStatus, read_status
 from warren.errors import ClusterError, InputError
 

@@ -12,9 +12,9 @@ from typing import Self
 from urllib.parse import quote
 
 from producer.cluster.api import Api
-from producer.cluster.explain import RefusedError
-from producer.cluster.forwarding import HOST, Forwarding
-from producer.lasting import Lasting
+from producer.cluster.api_errors import RefusedError
+from producer.cluster.port_forward import HOST, Forwarding
+from producer.lifetime import Lasting
 from warren.environment import named_servers
 from warren.errors import ClusterError
 

@@ -12,7 +12,7 @@ from kubernetes import config as _config
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from producer.cluster.explain import listed, one_line
+from producer.cluster.api_errors import listed, one_line
 from warren.errors import ClusterError
 
 # Where a pod finds its own token.

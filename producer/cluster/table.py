@@ -7,8 +7,8 @@ import shutil
 from html import escape
 
 from producer.cluster.status import ClusterStatus, Pod
-from producer.viewing.style import CARD_STYLE
-from producer.viewing.words import count, show_span
+from producer.views.card.style import CARD_STYLE
+from producer.views.words import count, show_span
 from warren.safety.printable import printable
 
 HEADINGS = ("pod", "phase", "ready", "restarts", "age", "node", "preemptible", "reason")

@@ -12,14 +12,14 @@ from typing import Any
 
 from sklearn.base import clone
 
-from producer.following import gone
-from producer.models.export_files import Place, writing
+from producer.models.export_folder import Place, writing
 from producer.models.export_manifest import verify, write_manifest
-from producer.models.reading import load
-from producer.models.shape import Own
+from producer.models.loading import load
+from producer.models.model_shape import Own
 from producer.models.training import trained
-from producer.models.trust import trusted_types
-from producer.signed import SIGNED_FIELDS, check_study
+from producer.models.trusted_types import trusted_types
+from producer.publishing.study_signature import SIGNED_FIELDS, check_study
+from producer.results.follower import gone
 from warren.encoding.codec import encode_estimator, readable
 from warren.errors import InputError
 from warren.messages import Objective, is_study_id
@@ -59,7 +59,7 @@ def export_model(
     overwrite: bool = False,
     timeout: float | None = None,
 ) -> Path:
-    """Write the model of a trial and its manifest into a folder; see `producer.outcome.Outcome.export`.
+    """Write the model of a trial and its manifest into a folder; see `producer.results.study_reader.Outcome.export`.
 
     Parameters
     ----------

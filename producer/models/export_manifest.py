@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from producer.models.export_files import MANIFEST
+from producer.models.export_folder import MANIFEST
 from warren.errors import InputError
 from warren.storage.documents import Document
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from producer.inputs.parameters import THREADS
-from producer.models.shape import check_shape, package_of
-from producer.models.sound import check_numbers
+from producer.models.index_bounds import check_numbers
+from producer.models.model_shape import check_shape, package_of
+from producer.validation.parameter_names import THREADS
 from warren.errors import StudyError
 from warren.safety.allowlist import look_up
 
-# Where `worker.archive` has written objects that refer to each other, and what these may be.
+# Where `worker.training.model_archive` has written objects that refer to each other, and what these may be.
 _LINKED = "_linked"
 _LINKED_CLASSES = {
     "_CFNode": "sklearn.cluster._birch._CFNode",
@@ -73,7 +73,7 @@ def _parts(fitted: Any) -> Iterator[Any]:
 
 
 def _tie(holder: Any) -> None:
-    """Put objects together that refer to each other; `worker.archive` has written them as rows."""
+    """Put objects together that refer to each other; `worker.training.model_archive` has written them as rows."""
     try:
         written = vars(holder).pop(_LINKED)
         rows = written["rows"]

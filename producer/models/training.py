@@ -11,13 +11,13 @@ from typing import Any
 
 import sklearn
 
-from producer.following import Follower, gone, resumable
-from producer.models.reading import load
-from producer.own import own_trials
-from producer.publication import publish_missing
-from producer.signed import SIGNED_FIELDS, check_study, model_problem, signed_study
-from producer.space import Space
-from producer.status import STATUS_FIELDS, Status
+from producer.models.loading import load
+from producer.publishing.publication import publish_missing
+from producer.publishing.study_signature import SIGNED_FIELDS, check_study, model_problem, signed_study
+from producer.results.follower import Follower, gone, resumable
+from producer.results.own_trials import own_trials
+from producer.results.status import STATUS_FIELDS, Status
+from producer.space.space import Space
 from warren import broker
 from warren.encoding.codec import encode_estimator
 from warren.errors import StudyError, TrialError

@@ -10,8 +10,8 @@ histograms of each leaf for its best split::
 The constants are fitted to 107 runs of XGBoost 3.2, 93 of LightGBM 4.7 and 51 of CatBoost 1.2 on one thread of a
 cloud machine: 500 to 100,000 rows, 6 to 120 columns, depths 2 to 10, 7 to 127 leaves, 20 to 300 rounds, 1 to 4
 classes. Half of those runs are met within a factor of 1.25, nine in ten within 1.7, all within 2.8. Another machine
-is faster or slower as a whole, which measured times correct (`producer.planning.measured`). Of a pipeline, its last
-step has the formula, and the rest is a guess. A network has a formula of its own (`producer.planning.networks`).
+is faster or slower as a whole, which measured times correct (`producer.planning.calibration`). Of a pipeline, its last
+step has the formula, and the rest is a guess. A network has a formula of its own (`producer.planning.network_cost`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from producer.planning.networks import COSTLY, is_network, network_seconds
+from producer.planning.network_cost import COSTLY, is_network, network_seconds
 from warren.encoding.codec import Json
 from warren.encoding.estimators import tail_of
 from warren.libraries.registry import library_of, merged, rounds_of

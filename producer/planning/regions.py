@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, product
 from typing import NamedTuple, TypeAlias
 
-from producer.grids import Grid
 from producer.planning.blocks import Block
 from producer.planning.cost import Cost, changes_cost, rounds_of_fit
+from producer.space.grid import Grid
 from warren.encoding.codec import Json
 from warren.encoding.estimators import tail_of
 from warren.libraries.devices import asks_for_gpu, mentions_gpu, wants_gpu

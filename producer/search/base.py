@@ -19,16 +19,16 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metadata_routing import _routing_enabled
 from sklearn.utils.validation import _check_method_params
 
-from producer.following import Follower
-from producer.inputs.estimators import takes_estimator
-from producer.inputs.options import HIGHEST_PRIORITY
-from producer.progress import Progress
-from producer.results import read_cv_results
-from producer.search.metadata import weights_of
-from producer.space import Space
-from producer.status import Status
+from producer.results.follower import Follower
+from producer.results.frames import read_cv_results
+from producer.results.progress_bar import Progress
+from producer.results.status import Status
+from producer.search.fit_params import weights_of
+from producer.space.space import Space
 from producer.study import Study
 from producer.submission import submit_space
+from producer.validation.estimators import takes_estimator
+from producer.validation.options import HIGHEST_PRIORITY
 from warren.errors import InputError, NoResultError, StudyError, TrialError, WarrenError
 from warren.storage.documents import OUTPUT_LINES, end_of_output
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from producer.stack.process import run_tool
-from producer.stack.site import Site
+from producer.stack.providers import Site
 from warren.errors import StackError
 
 # Asked by the packages' scripts before they start a service; 101 is "no".

@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
-from producer.stack import apt, causes, docker
-from producer.stack.kept import close_to_others, secret
+from producer.stack import apt, docker, startup_errors
 from producer.stack.ports import HOST, with_free_ports
+from producer.stack.private_files import close_to_others, secret
 from producer.stack.process import Guarded, wait_until_up
-from producer.stack.site import Server, Site, Way, first_that_serves
+from producer.stack.providers import Server, Site, Way, first_that_serves
 from warren.broker import CONSUMER_TIMEOUT_MS, ping
 from warren.errors import BrokerError, StackError
 
@@ -281,7 +281,7 @@ def private_node(site: Site, script: Path) -> Server:
                 lambda: _greets(amqp) and guarded.listens_on(amqp) and _answers(amqp, url),
                 seconds=START_SECONDS,
                 cancelled=site.cancelled,
-                causes=causes.of_broker(site.folder / "broker"),
+                causes=startup_errors.of_broker(site.folder / "broker"),
             )
         except BaseException:  # Ctrl-C too: nobody else ends the server
             guarded.stop()
@@ -306,7 +306,7 @@ def container(site: Site) -> Server:
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": f"-rabbit consumer_timeout {CONSUMER_TIMEOUT_MS} "
             f"-rabbit disk_free_limit {DISK_FREE_LIMIT}",
         },
-        causes=causes.of_broker(site.folder / "broker"),
+        causes=startup_errors.of_broker(site.folder / "broker"),
     )
     return docker.serve(image, site, lambda port: f"amqp://{USER}:{password}@{HOST}:{port}/%2F", _answers)
 

@@ -13,11 +13,11 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from producer.stack import causes, docker
-from producer.stack.kept import secret
+from producer.stack import docker, startup_errors
 from producer.stack.ports import HOST, with_free_ports
+from producer.stack.private_files import secret
 from producer.stack.process import GRACE_SECONDS, Guarded, wait_until_up
-from producer.stack.site import Server, Site, Way, first_that_serves
+from producer.stack.providers import Server, Site, Way, first_that_serves
 from warren.errors import InputError, StackError, StoreError, plain
 from warren.settings import Settings
 from warren.storage.database_users import set_user, user_names
@@ -168,7 +168,7 @@ def _serve(site: Site, how: str, command: Callable[[int], list[str]], password: 
                 lambda: guarded.listens_on(ports[0]) and _answers(ports[0], url),
                 seconds=START_SECONDS,
                 cancelled=site.cancelled,
-                causes=causes.of_database(site.folder / "database"),
+                causes=startup_errors.of_database(site.folder / "database"),
             )
         except BaseException:  # Ctrl-C too: nobody else ends the server
             guarded.stop()
@@ -221,7 +221,7 @@ def container(site: Site) -> Server:
         data="/data/db",
         env=docker.MONGO_ENV,
         arguments=("--wiredTigerCacheSizeGB", str(CACHE_GB)),
-        causes=causes.of_database(site.folder / "database"),
+        causes=startup_errors.of_database(site.folder / "database"),
     )
 
     def serve(password: str | None) -> Server:

@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from producer.stack.causes import Cause
 from producer.stack.ports import HOST, with_free_ports
 from producer.stack.process import Guarded, run_tool, wait_until_up
-from producer.stack.site import Server, Site
+from producer.stack.providers import Server, Site
+from producer.stack.startup_errors import Cause
 from warren.errors import StackError
 
 # The same majors as the manifests run.

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import psutil
 
-from producer.stack.causes import Cause, find
 from producer.stack.ports import PortTakenError
+from producer.stack.startup_errors import Cause, find
 from warren.errors import StackError
 
 # Seconds between two looks at a server that is starting: small beside the seconds that it takes.
@@ -184,7 +184,7 @@ def wait_until_up(
     cancelled : threading.Event
         Ends the wait.
     causes : sequence of (pattern, str), default=()
-        What its log may say, and what that means: `producer.stack.causes`.
+        What its log may say, and what that means: `producer.stack.startup_errors`.
 
     Raises
     ------

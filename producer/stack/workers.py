@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from producer.stack.process import Guarded
-from producer.stack.site import Site
+from producer.stack.providers import Site
 from warren.host import available_threads
 from warren.launch import module_command, module_environment
 from warren.settings import load_settings, whole_folders

@@ -221,8 +221,8 @@ def test_a_forged_result_ends_no_study_early(worker: OneWorker, monkeypatch: pyt
 
 def test_tensorboard_and_the_dashboard_show_the_others(worker: OneWorker, tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
-    from producer.viewing.board import Board
-    from producer.viewing.storage import LiveStorage
+    from producer.views.optuna.storage import LiveStorage
+    from producer.views.tensorboard.log_folder import Board
 
     study, other = submit_trees(), submit_trees()
     for one in (study, other):

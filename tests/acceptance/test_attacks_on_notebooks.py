@@ -34,7 +34,7 @@ from warren.settings import Settings, load_settings
 from warren.storage.dataset import write_parts
 from warren.storage.documents import Document, now, trial_id
 from warren.storage.store import Store
-from worker.models import pack
+from worker.training.models import pack
 
 RNG = np.random.default_rng(0)
 X = RNG.random((40, 3))
@@ -159,7 +159,7 @@ def test_a_study_that_was_changed_makes_no_estimator_that_writes(changed: Store,
 
 BOARD = """
 import sys
-from producer.viewing.board import Board
+from producer.views.tensorboard.log_folder import Board
 from warren.settings import load_settings
 from warren.storage.store import Store
 

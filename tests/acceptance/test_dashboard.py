@@ -25,7 +25,7 @@ from submitting import finish, stored
 
 from producer import Study, submit
 from producer.cli import main
-from producer.viewing import needs
+from producer.views import optional_packages
 from warren.settings import Settings
 from warren.storage.documents import pack
 from warren.storage.store import Store
@@ -207,6 +207,6 @@ def test_what_keeps_it_from_serving_is_said_in_a_line(
     monkeypatch.setenv("WARREN_CONNECT_SECONDS", "0.2")
     assert "MongoDB at mongodb://127.0.0.1:1/tuning can't be reached" in says()
 
-    monkeypatch.setattr(needs, "find_spec", lambda name: None if name.startswith("optuna") else os)
+    monkeypatch.setattr(optional_packages, "find_spec", lambda name: None if name.startswith("optuna") else os)
     expected = "warren dashboard needs optuna and optuna-dashboard: pip install optuna optuna-dashboard"
     assert expected in says()

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from producer import Study, demo
-from producer.cli import main
+from producer import Study
+from producer.cli import demo, main
 
 
 @pytest.fixture

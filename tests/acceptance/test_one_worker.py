@@ -18,7 +18,8 @@ from one_worker import OneWorker, one_worker
 from polling import until
 from servers import Urls
 
-from producer import Study, publication, submit
+from producer import Study, submit
+from producer.publishing import publication
 from warren.broker import channel
 from warren.queues import CHUNKS_QUEUE, DEAD_QUEUE, LANES
 

@@ -12,7 +12,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.model_selection import GridSearchCV
 
 from producer import submit
-from producer.results import cv_results, results_frame
+from producer.results.frames import cv_results, results_frame
 from warren.storage.documents import Document
 from warren.storage.results_table import as_table, schema
 

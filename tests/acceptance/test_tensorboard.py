@@ -25,7 +25,7 @@ from submitting import finish
 
 from producer import Study, submit
 from producer.cli import main
-from producer.viewing import needs
+from producer.views import optional_packages
 from warren.settings import Settings
 from warren.storage.store import Store
 
@@ -143,7 +143,7 @@ def test_what_keeps_it_from_serving_is_said_in_a_line(
         assert f"port {port} of 127.0.0.1 is taken: stop what serves there, or pass another" in says(f"--port={port}")
     assert "no study 'nothing'" in says("nothing")
     with monkeypatch.context() as patch:
-        patch.setattr(needs, "find_spec", lambda name: None)
+        patch.setattr(optional_packages, "find_spec", lambda name: None)
         assert "warren tensorboard needs tensorboard: pip install tensorboard" in says()
     monkeypatch.setenv("MONGO_URL", "mongodb://127.0.0.1:1/tuning")
     monkeypatch.setenv("WARREN_CONNECT_SECONDS", "0.2")

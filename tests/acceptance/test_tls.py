@@ -22,7 +22,7 @@ from producer import submit, users
 from producer.stack import broker as stack_broker
 from producer.stack.database import find_secantus
 from producer.stack.ports import HOST, free_ports
-from producer.stack.site import Site
+from producer.stack.providers import Site
 from warren import broker
 from warren.errors import BrokerError, StoreError
 from warren.queues import CHUNKS_QUEUE

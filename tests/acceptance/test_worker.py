@@ -22,8 +22,8 @@ from warren.broker import channel
 from warren.queues import CHUNKS_QUEUE, DEAD_QUEUE
 from warren.settings import Settings
 from warren.storage.store import Store
-from worker.trainer import ChildLostError, Order, Trainer
-from worker.watching.metrics import Metrics
+from worker.monitoring.metrics import Metrics
+from worker.process.training_process import ChildLostError, Order, Trainer
 
 
 def _consumers(settings: Settings) -> int:

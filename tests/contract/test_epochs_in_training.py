@@ -7,7 +7,7 @@ from typing import Any
 
 from contract.documents import STUDY, study, trial
 
-from producer.epochs import epochs_frame
+from producer.results.epochs import epochs_frame
 from warren.messages import Objective
 from warren.storage.documents import now, pack
 from warren.storage.expected_trials import Expected

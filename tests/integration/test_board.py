@@ -15,7 +15,7 @@ from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
 from producer import Study
-from producer.viewing.board import Board
+from producer.views.tensorboard.log_folder import Board
 from warren.errors import InputError
 from warren.storage.documents import Document, now, pack, trial_id
 from warren.storage.store import Store

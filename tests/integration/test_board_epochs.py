@@ -13,7 +13,7 @@ from submitting import TWELVE, own_fields, submit_trees
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from producer import Study
-from producer.viewing.board import Board
+from producer.views.tensorboard.log_folder import Board
 from warren.storage.documents import Document, now, pack, trial_id
 from warren.storage.store import Store
 from warren.storage.unfinished import SeenEpochs

@@ -12,8 +12,8 @@ from proxy import Proxy
 from submitting import submit_trees
 from viewed import result, write, write_some
 
-from producer.viewing.card import html, text
-from producer.viewing.facts import read
+from producer.views.card.html import html, text
+from producer.views.card.snapshot import read
 from warren.settings import Settings
 from warren.storage.documents import now
 from warren.storage.store import Store
@@ -56,7 +56,7 @@ def test_the_best_trial_has_its_parameters_and_failures_their_reasons(store: Sto
 
 
 def test_reasons_are_read_of_the_first_failures_only(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("producer.viewing.facts._MOST_FAILURES", 2)
+    monkeypatch.setattr("producer.views.card.snapshot._MOST_FAILURES", 2)
     study = submit_trees()
     end = now()
     # All at the end of the grid, where a look at the first numbers finds none.
@@ -83,7 +83,7 @@ def test_a_study_whose_database_is_away_says_so(servers: Settings, monkeypatch: 
     with Proxy.to(servers.mongo_url) as way:
         monkeypatch.setenv("MONGO_URL", way.url(servers.mongo_url))
         study = submit_trees()
-        for module in ("producer.study", "producer.viewing.card"):
+        for module in ("producer.study", "producer.views.card.html"):
             monkeypatch.setattr(f"{module}._LOOK_SECONDS", 0.2)
         way.leave()
         began = time.monotonic()

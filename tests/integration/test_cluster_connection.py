@@ -32,7 +32,7 @@ from sklearn.dummy import DummyClassifier
 
 from producer import Cluster, Study, submit
 from producer.cluster.connection import Connection
-from producer.cluster.forwarding import Forwarding
+from producer.cluster.port_forward import Forwarding
 from producer.stack.ports import free_ports
 from warren.broker import channel
 from warren.errors import ClusterError

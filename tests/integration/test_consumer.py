@@ -14,12 +14,12 @@ from polling import until
 from warren.broker import DELIVERY_LIMIT, channel, declare
 from warren.queues import CHUNKS_QUEUE, DEAD_QUEUE, LANES
 from warren.settings import Settings
-from worker import consumer as consumer_module
-from worker.consumer import Consumer
-from worker.runner import ChunkRunner
-from worker.verdicts import Outcome, Verdict
-from worker.watching.metrics import Metrics
-from worker.watching.pulse import Pulse
+from worker.chunk.outcome import Outcome, Verdict
+from worker.chunk.runner import ChunkRunner
+from worker.consumer import consumer as consumer_module
+from worker.consumer.consumer import Consumer
+from worker.monitoring.liveness import Pulse
+from worker.monitoring.metrics import Metrics
 
 
 class Answers:

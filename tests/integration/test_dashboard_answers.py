@@ -17,9 +17,10 @@ from polling import until
 from proxy import Proxy
 from submitting import TWELVE, finish, stored, submit_trees
 
-from producer.viewing import dashboard as module
-from producer.viewing import pages, storage
-from producer.viewing.dashboard import Dashboard
+from producer.views.dashboard import api
+from producer.views.dashboard import server as module
+from producer.views.dashboard.server import Dashboard
+from producer.views.optuna import storage
 from warren.errors import InputError
 from warren.settings import Settings, load_settings
 from warren.storage.documents import pack
@@ -91,7 +92,7 @@ def in_one_order(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def test_a_page_gets_what_optuna_dashboard_itself_would_say(
     store: Store, serve: Callable[[Store], Ask], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pages, "_PAGE", 4)
+    monkeypatch.setattr(api, "_PAGE", 4)
     study = submit_trees()
     finish(store, study, [7, 3, 0, 1, 2, 5, 6])
     finish(store, study, [9], state="FAILED")

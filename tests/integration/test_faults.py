@@ -26,7 +26,8 @@ from servers import (
 from sklearn.dummy import DummyClassifier
 from submitting import finish
 
-from producer import Study, publication, submit
+from producer import Study, submit
+from producer.publishing import publication
 from producer.stack import LocalStack
 from warren.broker import channel
 from warren.errors import BrokerError, StoreError

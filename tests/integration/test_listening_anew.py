@@ -12,9 +12,9 @@ from warren.broker import channel, parameters
 from warren.errors import BrokerError
 from warren.queues import CHUNKS_QUEUE, LANES
 from warren.settings import Settings
-from worker import listening
-from worker.lanes import Lanes
-from worker.listening import Delivery, Listener
+from worker.consumer import listener as listener_module
+from worker.consumer.fair_queueing import Lanes
+from worker.consumer.listener import Delivery, Listener
 
 CHUNKS = 10
 
@@ -32,7 +32,7 @@ def test_no_chunk_stays_with_a_listener_that_the_broker_brought_along_from_a_del
     servers: Settings, connection: pika.BlockingConnection, before: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """RabbitMQ gives the new queue the consumers of the old one, if their channel speaks of it at the right moment."""
-    monkeypatch.setattr(listening, "_PROBE_SECONDS", 0.2)
+    monkeypatch.setattr(listener_module, "_PROBE_SECONDS", 0.2)
     seen: set[bytes] = set()
 
     def take(delivery: Delivery) -> None:

@@ -14,9 +14,9 @@ from polling import until
 from submitting import TWELVE, own_fields, stored, submit_trees
 
 from producer import Study
-from producer.viewing import storage as module
-from producer.viewing.readonly import ReadOnlyError
-from producer.viewing.storage import LiveStorage
+from producer.views.optuna import storage as module
+from producer.views.optuna.read_only import ReadOnlyError
+from producer.views.optuna.storage import LiveStorage
 from warren.errors import StoreError
 from warren.storage.documents import Document, now, pack, trial_id
 from warren.storage.store import Store

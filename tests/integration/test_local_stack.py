@@ -26,7 +26,7 @@ from sklearn.dummy import DummyClassifier
 import producer
 from producer import Study, submit
 from producer.stack import LocalStack, database, local_stack
-from producer.stack.site import Site
+from producer.stack.providers import Site
 from warren.errors import StackError, StoreError
 from warren.queues import CHUNKS_QUEUE
 from warren.storage.store import ping

@@ -15,8 +15,9 @@ from servers import Urls, rabbitmqctl
 from sklearn.dummy import DummyClassifier
 from submitting import finish
 
-from producer import Study, missing, submit
-from producer.following import look
+from producer import Study, submit
+from producer.results import missing_trials
+from producer.results.follower import look
 from producer.stack import LocalStack
 from warren import broker
 from warren.broker import channel
@@ -34,9 +35,9 @@ Y = np.arange(10) % 2
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same looks, closer together: a minute becomes two seconds."""
     for name, seconds in (("STILL_SECONDS", 0.2), ("LOOK_SECONDS", 0.2), ("SURE_SECONDS", 1.0)):
-        monkeypatch.setattr(missing, name, seconds)
+        monkeypatch.setattr(missing_trials, name, seconds)
         if name != "SURE_SECONDS":
-            monkeypatch.setattr(f"producer.following.{name}", seconds)
+            monkeypatch.setattr(f"producer.results.follower.{name}", seconds)
 
 
 def submitted(trials: int = 6) -> Study:
@@ -92,7 +93,7 @@ def test_trials_that_are_lost_beside_others_in_hand_are_told_and_the_others_wait
     with pytest.raises(TimeoutError):
         study.wait(timeout=8, progress=False)
     assert study.status().lost == 4
-    [said] = [one.getMessage() for one in caplog.records if one.name == "producer.following"]
+    [said] = [one.getMessage() for one in caplog.records if one.name == "producer.results.follower"]
     assert "4 trials are neither done" in said
     finish(store, study, [0, 1])
     store.unfinished.chunk_ends(f"{study.id}/1/0", "busy")
@@ -124,7 +125,7 @@ def test_what_a_worker_got_that_has_just_vanished_is_told_and_waited_for(
         study = submitted(1)
         with pytest.raises(TimeoutError):
             study.wait(timeout=4, progress=False)
-        [said] = [one.getMessage() for one in caplog.records if one.name == "producer.following"]
+        [said] = [one.getMessage() for one in caplog.records if one.name == "producer.results.follower"]
         assert "1 trial is neither done" in said
         assert "worker that has just vanished" in said
     until(lambda: study.status().lost == 0, what="the broker has taken it back")
@@ -138,7 +139,7 @@ def test_what_nobody_can_have_is_certainly_lost_although_somebody_listens(server
         idle.basic_consume(CHUNKS_QUEUE, lambda *_: None)
 
         def certain() -> bool:
-            missing._due.clear()
+            missing_trials._due.clear()
             return look(store, study.id, quick).lost_for_certain
 
         until(certain, 20, "the broker would have taken it back")
@@ -148,7 +149,7 @@ def test_a_broker_that_is_away_is_no_evidence(servers: Settings, store: Store) -
     study = submitted()
     away = servers.model_copy(update={"amqp_url": "amqp://guest:guest@127.0.0.1:1/%2F"})
     for _ in range(3):
-        missing._due.clear()
+        missing_trials._due.clear()
         assert look(store, study.id, away).lost == 0
         time.sleep(0.5)
     assert "missing" not in (store.study(study.id) or {})

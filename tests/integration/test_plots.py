@@ -13,7 +13,8 @@ from submitting import X, Y, submit_trees
 from viewed import result, write, write_some
 
 from producer import Study, submit
-from producer.viewing import needs, plots, timeline
+from producer.views import optional_packages
+from producer.views.plots import plots, timeline
 from warren.errors import InputError
 from warren.storage.documents import now
 from warren.storage.store import Store
@@ -245,7 +246,7 @@ def test_names_are_never_markup(store: Store) -> None:
 
 
 def test_a_package_that_is_missing_is_named(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(needs, "find_spec", lambda name: None)
+    monkeypatch.setattr(optional_packages, "find_spec", lambda name: None)
     study = submit_trees()
     with pytest.raises(
         InputError, match=r"study\.plot\.history\(\) needs optuna and plotly: pip install optuna plotly"

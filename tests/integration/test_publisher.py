@@ -20,10 +20,11 @@ import pytest
 from proxy import Proxy
 from sklearn.dummy import DummyClassifier
 
-from producer import publication, submit
-from producer.lanes import unheard_gpu_chunks
-from producer.outbox import Message
-from producer.publisher import publish
+from producer import submit
+from producer.publishing import publication
+from producer.publishing.lane_choice import unheard_gpu_chunks
+from producer.publishing.outbox import Message
+from producer.publishing.publisher import publish
 from warren.broker import channel
 from warren.errors import BrokerError
 from warren.messages import Chunk, decode_chunk, encode_chunk

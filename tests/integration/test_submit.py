@@ -19,8 +19,9 @@ from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.tree import DecisionTreeClassifier
 from submitting import GRID, TWELVE, X, Y, drain, files, numbers, stored, submit_trees, waiting
 
-from producer import Study, publication, submit
-from producer.outbox import Message
+from producer import Study, submit
+from producer.publishing import publication
+from producer.publishing.outbox import Message
 from warren.errors import BrokerError, InputError, NoResultError, StoreError
 from warren.messages import Chunk, decode_chunk
 from warren.settings import Settings

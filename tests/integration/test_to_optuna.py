@@ -16,8 +16,8 @@ from sklearn.tree import DecisionTreeClassifier
 from submitting import TWELVE, X, Y, finish, own_fields, submit_trees
 
 from producer import Study, submit
-from producer.viewing.needs import require
-from producer.viewing.readonly import ReadOnlyError
+from producer.views.optional_packages import require
+from producer.views.optuna.read_only import ReadOnlyError
 from warren.errors import InputError
 from warren.storage.documents import pack, trial_id
 from warren.storage.store import Store
@@ -127,7 +127,7 @@ def test_several_metrics_make_one_objective_and_notes(store: Store) -> None:
 
 
 def metric_of(study: Study, metric: str) -> optuna.study.Study:
-    from producer.viewing.trials import to_optuna
+    from producer.views.optuna.to_optuna import to_optuna
 
     return to_optuna(study, metric)
 

@@ -22,7 +22,7 @@ from producer import Study, submit, users
 from producer.stack import LocalStack
 from producer.stack import broker as stack_broker
 from producer.stack.ports import HOST, free_ports
-from producer.viewing.board import Board
+from producer.views.tensorboard.log_folder import Board
 from warren import broker
 from warren.errors import BrokerError, StoreError
 from warren.queues import CHUNKS_QUEUE, DEAD_QUEUE

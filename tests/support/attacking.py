@@ -18,7 +18,8 @@ from polling import until
 from sklearn.model_selection import GridSearchCV
 from sklearn.tree import DecisionTreeClassifier
 
-from producer import Study, publication, submit
+from producer import Study, submit
+from producer.publishing import publication
 from warren.broker import DATABASE_HEADER, channel
 from warren.messages import encode_chunk
 from warren.queues import DEAD_QUEUE

@@ -11,19 +11,19 @@ import numpy as np
 from blobs import Blobs
 from sklearn.model_selection import GridSearchCV, KFold
 
-from producer.inputs import check_estimators
-from producer.inputs.estimators import Candidates
+from producer.models.refit import refit_estimator
+from producer.planning.chunk_sizes import cut
 from producer.planning.cost import Shape
-from producer.planning.order import Plan
-from producer.planning.sizes import cut
-from producer.publication import chunks
-from producer.refit import refit_estimator
-from producer.space import Space
+from producer.planning.plan import Plan
+from producer.publishing.publication import chunks
+from producer.space.space import Space
+from producer.validation import check_estimators
+from producer.validation.estimators import Candidates
 from warren.messages import Objective, encode_chunk
 from warren.settings import Settings
 from warren.storage.dataset import Dataset
 from warren.storage.documents import Document
-from worker.chunks import ChunkEvaluator
+from worker.training.evaluator import ChunkEvaluator
 
 DRAW = np.random.default_rng(3)
 X = DRAW.normal(size=(90, 5))

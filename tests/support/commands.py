@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from producer.cli import main
-from producer.outcome import Outcome
-from producer.status import Status
+from producer.results.status import Status
+from producer.results.study_reader import Outcome
 
 WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 LONG = {f"parameter_{number}": number / 7 for number in range(30)}

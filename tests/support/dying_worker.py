@@ -12,7 +12,7 @@ from warren.storage.store import Store
 from warren.storage.trials import Trials
 from warren.storage.unfinished import Unfinished
 from worker.__main__ import main
-from worker.consumer import Consumer
+from worker.consumer.consumer import Consumer
 
 POINTS = {
     "results": (Trials, "insert"),

@@ -15,7 +15,7 @@ from warren.messages import Chunk, Objective, Trial, encode_chunk
 from warren.settings import Settings
 from warren.storage.dataset import Dataset, Split
 from warren.storage.documents import Document, pack, unpack
-from worker.chunks import ChunkEvaluator
+from worker.training.evaluator import ChunkEvaluator
 
 DRAW = np.random.default_rng(2)
 X = DRAW.normal(size=(90, 4))

@@ -12,11 +12,11 @@ from catboost import CatBoostClassifier
 from lightgbm import LGBMClassifier
 from xgboost import XGBClassifier
 
-from worker.data import KeptDerived
-from worker.evaluate import FoldResult, fit_and_score
 from worker.fitting import Fold, learner_of
 from worker.fitting.learner import Part
-from worker.scorers import make_scorer
+from worker.training.data_cache import KeptDerived
+from worker.training.fit_and_score import FoldResult, fit_and_score
+from worker.training.scorers import make_scorer
 
 DRAW = np.random.default_rng(3)
 X = DRAW.normal(size=(240, 5))

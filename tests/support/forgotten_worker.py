@@ -12,8 +12,8 @@ from pika.adapters.blocking_connection import BlockingChannel
 from pika.spec import Basic
 
 from warren.queues import LANES
-from worker import listening
 from worker.__main__ import main
+from worker.consumer import listener
 
 _subscribe = BlockingChannel.basic_consume
 _forgotten: list[str] = []
@@ -29,5 +29,5 @@ def basic_consume(self: BlockingChannel, *arguments: Any, **options: Any) -> str
 
 if __name__ == "__main__":
     BlockingChannel.basic_consume = basic_consume
-    listening._PROBE_SECONDS = 0.5
+    listener._PROBE_SECONDS = 0.5
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""Taking off what `worker.guards.install` puts on the libraries: in a worker it stays, tests share their process."""
+"""Takes off what `worker.training.guards.install` puts on the libraries: it stays in a worker."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from joblib.parallel import register_parallel_backend
 from sklearn.base import BaseEstimator
 from sklearn.preprocessing import FunctionTransformer
 
-from worker import guards
+from worker.training import guards
 
 
 def uninstall() -> None:

@@ -11,9 +11,9 @@ from folds import evaluate
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.pipeline import Pipeline
 
-from worker.data import KeptDerived
-from worker.evaluate import FoldResult
 from worker.fitting import Fold, learner_of
+from worker.training.data_cache import KeptDerived
+from worker.training.fit_and_score import FoldResult
 
 OWN = ("piped.Noted", "piped.Draws", "piped.DrawsLater", "piped.Sparse")
 

@@ -8,10 +8,10 @@ from typing import Any, cast
 
 import pytest
 
-from producer import publication
-from producer.outbox import Message
-from producer.publication import publish_missing
-from producer.space import Space
+from producer.publishing import publication
+from producer.publishing.outbox import Message
+from producer.publishing.publication import publish_missing
+from producer.space.space import Space
 from warren.messages import Chunk, Objective, decode_chunk
 from warren.settings import Settings
 from warren.storage.documents import Document

@@ -25,7 +25,7 @@ from producer.stack.broker import DISK_FREE_LIMIT, find_server, node_environment
 from producer.stack.broker import start_broker as _start_broker
 from producer.stack.database import start_database as _start_database
 from producer.stack.ports import free_ports
-from producer.stack.site import Server
+from producer.stack.providers import Server
 from warren.broker import channel
 from warren.queues import DEAD_QUEUE, GPU_QUEUE, LANES
 from warren.settings import Settings, load_settings
@@ -71,7 +71,7 @@ def private_stack(
         with ExitStack() as undo:
             with pytest.MonkeyPatch.context() as meanwhile:
                 if not signed:
-                    meanwhile.setattr("producer.stack.stack._key", lambda *_: None)
+                    meanwhile.setattr("producer.stack.local_stack._key", lambda *_: None)
                 stack = undo.enter_context(local_stack(workers=workers, data_dir=data_dir))
             for name in (*URLS, "WARREN_KEY"):
                 os.environ.pop(name, None)

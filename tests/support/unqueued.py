@@ -18,13 +18,13 @@ from sklearn.base import clone
 from threadpoolctl import threadpool_limits
 
 from producer import GridSearchCV, submission
-from producer.models.reading import load
-from producer.space import Space
+from producer.models.loading import load
+from producer.space.space import Space
 from warren.messages import Chunk, Objective, Trial, encode_chunk
 from warren.storage.dataset import Dataset, read_dataset
 from warren.storage.documents import Document, pack, unpack
-from worker.chunks import ChunkEvaluator
-from worker.supply import Packed, keep_model
+from worker.process.database_access import Packed, keep_model
+from worker.training.evaluator import ChunkEvaluator
 
 
 class Files(Blobs):

@@ -20,12 +20,12 @@ from xgboost import XGBClassifier, XGBRanker, XGBRFClassifier
 
 from warren.messages import Objective
 from warren.storage.dataset import Dataset
-from worker.data import DataCache, KeptDerived
 from worker.fitting import Learner, learner_of
-from worker.fitting.catb import CatBoostLearner
+from worker.fitting.catboost_fits import CatBoostLearner
 from worker.fitting.learner import fingerprint
-from worker.fitting.lgbm import LightGBMLearner
-from worker.fitting.xgb import XGBoostLearner
+from worker.fitting.lightgbm_fits import LightGBMLearner
+from worker.fitting.xgboost_fits import XGBoostLearner
+from worker.training.data_cache import DataCache, KeptDerived
 
 # ---------------------------------------------------------------------- who is whose
 

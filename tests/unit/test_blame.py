@@ -9,7 +9,7 @@ from xgboost import XGBClassifier
 
 from warren.encoding.codec import encode_estimator
 from warren.messages import Chunk, Trial
-from worker.progress import Progress
+from worker.chunk.progress import Progress
 
 
 def chunk(*trials: Any, **fields: Any) -> Chunk:

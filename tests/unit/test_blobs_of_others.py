@@ -17,7 +17,7 @@ from sklearn.preprocessing import OneHotEncoder
 from test_data_cache import SPLITS, X, cache_of
 from test_models_of_scikit_learn import brought_back
 
-import worker.archive
+import worker.training.model_archive
 from warren.encoding.arrays import read_arrays
 from warren.encoding.arrow import read_stream
 from warren.errors import InputError, StudyError
@@ -111,7 +111,7 @@ def test_an_error_of_any_kind_of_a_reader_names_the_blob(monkeypatch: pytest.Mon
         def fail(*_: Any, error: Exception = error, **__: Any) -> Any:
             raise error
 
-        monkeypatch.setattr("worker.data.read_dataset", fail)
+        monkeypatch.setattr("worker.training.data_cache.read_dataset", fail)
         with pytest.raises(InputError, match=f"blob {objective.dataset[:12]} can't be read .*{type(error).__name__}"):
             cache.fold(objective, 0)
 
@@ -180,7 +180,9 @@ def test_sparse_parts_of_a_model_inflate_to_no_more_than_is_stored(monkeypatch: 
     assert brought_back(encoder, OneHotEncoder()).held_.nnz == 90_000
     plainly = scipy.sparse.save_npz
     monkeypatch.setattr(
-        worker.archive.scipy.sparse, "save_npz", lambda file, matrix, compressed: plainly(file, matrix, compressed=True)
+        worker.training.model_archive.scipy.sparse,
+        "save_npz",
+        lambda file, matrix, compressed: plainly(file, matrix, compressed=True),
     )
     with pytest.raises(StudyError, match="inflate to"):
         brought_back(encoder, OneHotEncoder())

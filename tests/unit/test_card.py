@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.status import Status
-from producer.viewing import facts as looking
-from producer.viewing.card import html_of, steps
-from producer.viewing.facts import Facts, Reason, Tempo
-from producer.viewing.terminal import text_of
-from producer.viewing.words import show_score, show_span
+from producer.results.status import Status
+from producer.views.card import snapshot as looking
+from producer.views.card.html import html_of, steps
+from producer.views.card.snapshot import Facts, Reason, Tempo
+from producer.views.card.text import text_of
+from producer.views.words import show_score, show_span
 from warren.storage.documents import now
 
 AT = now()
@@ -215,7 +215,7 @@ def test_a_terminal_without_unicode_gets_plain_letters(monkeypatch: pytest.Monke
     class Ascii:
         encoding = "ascii"
 
-    monkeypatch.setattr("producer.viewing.terminal.sys.stdout", Ascii())
+    monkeypatch.setattr("producer.views.card.text.sys.stdout", Ascii())
     assert text_of(facts()).isascii()
 
 

@@ -9,8 +9,8 @@ from typing import Any, cast
 
 import pytest
 
-from producer import lanes
-from producer.lanes import choose_lane
+from producer.publishing import lane_choice
+from producer.publishing.lane_choice import choose_lane
 from warren.queues import LANES
 from warren.settings import Settings
 from warren.storage.store import Store
@@ -35,7 +35,7 @@ class Broker:
 
 def choose(monkeypatch: pytest.MonkeyPatch, waiting: dict[str, int], *, shared: bool = False, **study: Any) -> str:
     broker = Broker(waiting)
-    monkeypatch.setattr(lanes, "broker", broker)
+    monkeypatch.setattr(lane_choice, "broker", broker)
     store = SimpleNamespace(queue_shared=lambda study_id, queue: shared)
     return choose_lane(cast("Store", store), Settings(), {"_id": "study", **study})
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from commands import run
 
-from producer.demo import METRICS, grids
-from producer.space import Space
+from producer.cli.demo import METRICS, grids
+from producer.space.space import Space
 from producer.study import Study
 from warren.errors import StackError, StoreError
 
@@ -104,7 +104,7 @@ def test_a_reader_that_went_away_makes_no_traceback(arguments: list[str]) -> Non
 def test_several_workers_end_together_and_their_worst_status_counts(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from producer.cli.machines import _run_workers
+    from producer.cli.local import _run_workers
 
     script = "import os, sys; sys.exit(3 if os.environ['WARREN_WORKER_NAME'] == 'w-1' else 0)"
     environment = {**os.environ, "WARREN_WORKER_NAME": "w"}

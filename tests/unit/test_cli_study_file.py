@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from producer.cli.search import SPLITTERS, make_cv, make_search
+from producer.cli.from_file import SPLITTERS, make_cv, make_search
 from producer.cli.study_file import Splitter, StudyFile, read_study_file
 from warren.errors import InputError
 

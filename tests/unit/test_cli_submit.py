@@ -10,9 +10,9 @@ from sklearn.ensemble import RandomForestClassifier
 
 from producer import submission
 from producer.cli import main
-from producer.inputs import check_estimators
-from producer.inputs.estimators import Candidates
-from producer.space import Space
+from producer.space.space import Space
+from producer.validation import check_estimators
+from producer.validation.estimators import Candidates
 from warren.errors import InputError
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "study.yaml"

@@ -265,7 +265,7 @@ def test_a_pod_without_a_log_says_why(fake: FakeCluster, cluster: Cluster) -> No
 def test_the_kubernetes_client_is_imported_for_a_cluster_only() -> None:
     script = """
 import sys
-import producer, producer.cluster, producer.cli, producer.cluster.idle
+import producer, producer.cluster, producer.cli, producer.cluster.deletion_cost
 heavy = {"kubernetes", "aiohttp", "urllib3", "requests"}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 producer.Cluster

@@ -18,9 +18,19 @@ import trustme
 from cluster_api import TOKEN, FakeCluster, now, pod
 from polling import until
 
-from producer.cluster.idle import BUSY, COST, IDLE, LONG, IdleFirst, IdleSettings, PodApi, chunk_seconds, cost_of
+from producer.cluster.deletion_cost import (
+    BUSY,
+    COST,
+    IDLE,
+    LONG,
+    IdleFirst,
+    IdleSettings,
+    PodApi,
+    chunk_seconds,
+    cost_of,
+)
 from warren.errors import ClusterError
-from worker.watching.metrics import Metrics
+from worker.monitoring.metrics import Metrics
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -232,7 +242,11 @@ def test_the_process_logs_json_stays_small_and_ends_with_sigterm(
         "KUBERNETES_SERVICE_PORT": str(fake.port),
     }
     process = subprocess.Popen(
-        [sys.executable, "-m", "producer.cluster.idle"], env=environment, stderr=subprocess.PIPE, text=True, cwd="/"
+        [sys.executable, "-m", "producer.cluster.deletion_cost"],
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd="/",
     )
     try:
         until(lambda: costs(fake) == [None, str(BUSY), None], 30)

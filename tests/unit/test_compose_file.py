@@ -108,7 +108,9 @@ def test_process_1_of_an_image_waits_for_orphans_and_a_worker_imports_nothing_fr
     entries = {name for name, text in stages.items() if "ENTRYPOINT" in text}
     assert entries == {"runtime", "working"}
     assert re.search(r'HEALTHCHECK .*\\\n  CMD \["python3-unread"', stages["working"]), "its environment has passwords"
-    assert re.search(r'ENTRYPOINT \["python", "-I", "-S", "/app/worker/entry.py", "tini", "--"\]', stages["working"])
+    assert re.search(
+        r'ENTRYPOINT \["python", "-I", "-S", "/app/worker/process/entry.py", "tini", "--"\]', stages["working"]
+    )
     assert not any("entrypoint" in service for service in SERVICES.values())
 
 

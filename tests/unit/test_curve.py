@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producer.viewing.curve import Curve, Point, draw
+from producer.views.card.curve import Curve, Point, draw
 from warren.storage.documents import Document, now
 from warren.storage.own_trials import OwnTrials
 
@@ -98,7 +98,7 @@ def test_comparing_has_a_small_part_of_the_time(
     curve: Curve, results: Results, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     moment = 0.0
-    monkeypatch.setattr("producer.viewing.curve.time.monotonic", lambda: moment)
+    monkeypatch.setattr("producer.views.card.curve.time.monotonic", lambda: moment)
     numbers = results.finished_numbers
 
     def slow() -> set[int]:

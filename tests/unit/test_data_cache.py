@@ -13,8 +13,8 @@ from sklearn.model_selection import KFold
 from warren.errors import InputError
 from warren.messages import Objective
 from warren.storage.dataset import Dataset, Split
-from worker.data import DataCache
 from worker.fitting.learner import Part
+from worker.training.data_cache import DataCache
 
 DRAW = np.random.default_rng(1)
 X = DRAW.normal(size=(40, 4))

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from producer.inputs import deprecated
-from producer.inputs.deprecated import tell_deprecated
-from worker import child
+from producer.validation import deprecations
+from producer.validation.deprecations import tell_deprecated
+from worker.process import main
 
 
 def estimator(name: str, **params: Any) -> dict[str, Any]:
@@ -25,13 +25,13 @@ PIPED = estimator("sklearn.pipeline.Pipeline", steps=[{"__tuple__": ["model", FO
 
 @pytest.fixture(autouse=True)
 def _first_time() -> Iterator[None]:
-    deprecated._tell.cache_clear()
+    deprecations._tell.cache_clear()
     yield
-    deprecated._tell.cache_clear()
+    deprecations._tell.cache_clear()
 
 
 def installed(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deprecated, "versions", lambda package: {package: version})
+    monkeypatch.setattr(deprecations, "versions", lambda package: {package: version})
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_what_stays_is_not_mentioned(
 
 
 def test_nothing_is_said_without_xgboost(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr(deprecated, "versions", lambda package: {})
+    monkeypatch.setattr(deprecations, "versions", lambda package: {})
     tell_deprecated(DART)
     assert not caplog.records
 
@@ -103,7 +103,7 @@ def test_a_training_process_is_silent_on_what_xgboost_deprecates_and_on_nothing_
     monkeypatch.setattr(logging.getLogger("tensorflow"), "setLevel", lambda _: None)
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
-        child._quiet_libraries()
+        main._quiet_libraries()
         warnings.warn_explicit(text, category, "training.py", 200, module="xgboost.training")
         warnings.warn_explicit(text, category, "own.py", 1, module="own")
     assert [one.filename for one in seen] == (["own.py"] if silent else ["training.py", "own.py"])

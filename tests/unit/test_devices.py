@@ -18,8 +18,8 @@ from sklearn.tree import DecisionTreeClassifier
 from xgboost import XGBClassifier
 
 from producer import KerasModel
-from producer.inputs import check_estimators, choose_device
-from producer.space import Space
+from producer.space.space import Space
+from producer.validation import check_estimators, choose_device
 from warren.encoding.codec import Json, decode, encode
 from warren.errors import InputError
 from warren.libraries.devices import mentions_gpu, on_cpu, on_one_gpu, wants_gpu

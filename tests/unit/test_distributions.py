@@ -9,8 +9,8 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import KNeighborsClassifier
 
-from producer.space import Space
-from producer.viewing.distributions import Parameters
+from producer.space.space import Space
+from producer.views.optuna.distributions import Parameters
 
 
 def parameters(grids: Any) -> Parameters:

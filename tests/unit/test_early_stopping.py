@@ -17,15 +17,15 @@ from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold, TimeSeri
 from sklearn.pipeline import Pipeline
 from xgboost import XGBClassifier, XGBRegressor
 
-from producer.inputs import check_early_stopping, check_estimators, make_splits, make_validation
-from producer.refit import refit_estimator
-from producer.space import Space
+from producer.models.refit import refit_estimator
+from producer.space.space import Space
+from producer.validation import check_early_stopping, check_estimators, make_splits, make_validation
 from warren.encoding.codec import encode, encode_estimator
 from warren.errors import InputError
 from warren.libraries.registry import stops_early
-from worker.evaluate import FoldResult, summary
 from worker.fitting import Fold, learner_of
 from worker.fitting.learner import Part
+from worker.training.fit_and_score import FoldResult, summary
 
 X, Y = make_classification(500, 10, n_informative=4, flip_y=0.3, random_state=0)
 WEIGHT = np.random.default_rng(0).uniform(0.1, 2, 500)

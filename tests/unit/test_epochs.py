@@ -16,13 +16,13 @@ from warren.settings import Settings
 from warren.storage.documents import now, unpack
 from warren.storage.store import Store
 from warren.storage.unfinished import DoneFold, SeenEpochs
-from worker import child
-from worker.epochs import MOST_POINTS, Epochs, FoldWatch, points_of, thinned
-from worker.evaluate import FoldResult, summary
-from worker.progress import Progress
-from worker.results import ResultWriter
-from worker.watching.metrics import Metrics
-from worker.watching.pulse import Pulse
+from worker.chunk.progress import Progress
+from worker.chunk.result_writer import ResultWriter
+from worker.monitoring.liveness import Pulse
+from worker.monitoring.metrics import Metrics
+from worker.process import main
+from worker.training.epochs import MOST_POINTS, Epochs, FoldWatch, points_of, thinned
+from worker.training.fit_and_score import FoldResult, summary
 
 STARTED = now()
 
@@ -120,11 +120,11 @@ def test_of_very_many_folds_no_curves_are_kept() -> None:
 
 
 @pytest.fixture
-def line() -> Iterator[tuple[Connection, child._Folds]]:
+def line() -> Iterator[tuple[Connection, main._Folds]]:
     """Return the worker's end of the line, and what the training process has at its own."""
     ours, theirs = Pipe()
     with ours, theirs:
-        yield ours, child._Folds(theirs)
+        yield ours, main._Folds(theirs)
 
 
 def epochs(n_epochs: int, kept: int = 0) -> Epochs:
@@ -155,12 +155,12 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The training process's clock."""
     made = Clock()
-    monkeypatch.setattr(child, "time", made)
+    monkeypatch.setattr(main, "time", made)
     return made
 
 
 def test_the_first_epoch_is_told_at_once_and_others_a_few_times_a_second(
-    line: tuple[Connection, child._Folds], clock: Clock
+    line: tuple[Connection, main._Folds], clock: Clock
 ) -> None:
     ours, told = line
     for n_epochs in range(1, 101):
@@ -184,7 +184,7 @@ def test_the_first_epoch_is_told_at_once_and_others_a_few_times_a_second(
 
 
 def test_a_trial_of_less_than_a_second_tells_nothing_before_its_result(
-    line: tuple[Connection, child._Folds], clock: Clock
+    line: tuple[Connection, main._Folds], clock: Clock
 ) -> None:
     ours, told = line
     for _ in range(2):
@@ -199,7 +199,7 @@ def test_a_trial_of_less_than_a_second_tells_nothing_before_its_result(
     assert said["epochs"]["epoch"][-1] == 10
 
 
-def test_a_worker_that_waits_for_the_fold_gets_it_at_the_next_checkpoint(line: tuple[Connection, child._Folds]) -> None:
+def test_a_worker_that_waits_for_the_fold_gets_it_at_the_next_checkpoint(line: tuple[Connection, main._Folds]) -> None:
     ours, told = line
     assert not told.stopping()
     ours.send_bytes(b"S")
@@ -208,7 +208,7 @@ def test_a_worker_that_waits_for_the_fold_gets_it_at_the_next_checkpoint(line: t
     ours.send_bytes(b"F")
     assert told.stopping()
     told.epoch(epochs(2, kept=1))  # this one is in no checkpoint: what was trained would be lost
-    with pytest.raises(child._StopAskedError):
+    with pytest.raises(main._StopAskedError):
         told.epoch(epochs(3, kept=3))
     assert letters(ours)[-1][1]["epochs"]["epoch"] == [1, 2, 3]
     told.begin_chunk()

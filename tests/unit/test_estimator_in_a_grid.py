@@ -18,10 +18,10 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
-from producer.inputs import check_estimators
-from producer.inputs.estimators import takes_estimator
-from producer.space import Space
+from producer.space.space import Space
 from producer.submission import _study_id
+from producer.validation import check_estimators
+from producer.validation.estimators import takes_estimator
 from warren.errors import InputError
 
 TREE, SMALL = DecisionTreeClassifier(random_state=0), DecisionTreeClassifier(max_depth=1, random_state=0)

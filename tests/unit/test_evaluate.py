@@ -16,10 +16,10 @@ from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from worker.evaluate import FoldResult, Nothing, fit_and_score
 from worker.fitting import Fold, Learner
 from worker.fitting.learner import Part
-from worker.scorers import make_scorer
+from worker.training.fit_and_score import FoldResult, Nothing, fit_and_score
+from worker.training.scorers import make_scorer
 
 DRAW = np.random.default_rng(1)
 X = DRAW.normal(size=(40, 4))
@@ -248,7 +248,7 @@ class Clock:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.now = 100.0
-        monkeypatch.setattr("worker.evaluate.time", self)
+        monkeypatch.setattr("worker.training.fit_and_score.time", self)
 
     def perf_counter(self) -> float:
         return self.now

@@ -11,8 +11,8 @@ from bson import ObjectId
 from bson.datetime_ms import DatetimeMS
 from bson.int64 import Int64
 
-from producer.own import expected
-from producer.space import Space
+from producer.results.own_trials import expected
+from producer.space.space import Space
 from warren.encoding.codec import readable
 from warren.messages import Objective
 from warren.storage.documents import Document, now, pack, unpack
@@ -161,7 +161,7 @@ def test_what_is_skipped_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_a_study_of_random_points_knows_them(caplog: pytest.LogCaptureFixture) -> None:
-    from producer.packing import packed
+    from producer.space.columns import packed
 
     points = Space([{"C": [number / 7], "kernel": [["rbf", "poly"][number % 2]]} for number in range(150)])
     document = study(points) | {"space": packed(points.encode())}

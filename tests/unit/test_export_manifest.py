@@ -25,14 +25,14 @@ from xgboost import XGBClassifier
 
 from producer.models import export as module
 from producer.models.export import export_model, verify
-from producer.models.export_files import Place
+from producer.models.export_folder import Place
 from warren.errors import InputError, TrialError
 from warren.messages import Objective
 from warren.networks import KerasModel
 from warren.settings import Settings
 from warren.storage.dataset import Dataset
 from warren.storage.documents import Document, now
-from worker.models import pack
+from worker.training.models import pack
 
 DRAW = np.random.default_rng(0)
 X = DRAW.normal(size=(80, 4))

@@ -19,9 +19,9 @@ from xgboost import XGBClassifier, XGBRegressor
 
 from warren.encoding.codec import encode_estimator
 from warren.libraries.registry import shared_fit
-from worker.data import KeptDerived
 from worker.fitting import Fold, learner_of
 from worker.fitting.learner import Part
+from worker.training.data_cache import KeptDerived
 
 ROUNDS = (24, 5, 15, 24)  # in no order, one of them twice
 DRAW = np.random.default_rng(0)

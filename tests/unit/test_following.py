@@ -10,10 +10,11 @@ from typing import Any, NoReturn, cast
 
 import pytest
 
-from producer import following, study
-from producer.following import Follower
-from producer.missing import stands_still
-from producer.status import Status
+from producer import study
+from producer.results import follower
+from producer.results.follower import Follower
+from producer.results.missing_trials import stands_still
+from producer.results.status import Status
 from producer.study import Study
 from warren import outage
 from warren.errors import StoreError, StudyError
@@ -164,7 +165,7 @@ def test_versions_that_differ_are_told_also_of_a_study_that_has_ended(caplog: py
 def test_a_submission_that_was_cut_short_is_said_once_nothing_moves(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(following, "_STALL_SECONDS", 0.1)
+    monkeypatch.setattr(follower, "_STALL_SECONDS", 0.1)
     looks = Looks(document(1, submitted_at=None))
     with pytest.raises(TimeoutError):
         follow(looks, seconds=1.5)
@@ -174,7 +175,7 @@ def test_a_submission_that_was_cut_short_is_said_once_nothing_moves(
 
 
 def test_a_count_that_was_missed_is_made_good_when_nothing_moves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(following, "_STALL_SECONDS", 0.1)
+    monkeypatch.setattr(follower, "_STALL_SECONDS", 0.1)
     looks = Looks(document(9), document(9), document(9), document(9), document(10))
     assert follow(looks)[-1].state == "COMPLETE"
 
@@ -182,10 +183,10 @@ def test_a_count_that_was_missed_is_made_good_when_nothing_moves(monkeypatch: py
 def test_trials_that_no_worker_with_a_gpu_takes_are_told_once_nothing_moves(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(following, "_STALL_SECONDS", 0.1)
-    monkeypatch.setattr(following, "_UNHEARD_SECONDS", 0.3)
+    monkeypatch.setattr(follower, "_STALL_SECONDS", 0.1)
+    monkeypatch.setattr(follower, "_UNHEARD_SECONDS", 0.3)
     waiting = iter([0, 12])
-    monkeypatch.setattr(following, "unheard_gpu_chunks", lambda _: next(waiting))
+    monkeypatch.setattr(follower, "unheard_gpu_chunks", lambda _: next(waiting))
     for wanted in (0, 40):
         looks = Looks(document(1, gpu_trials=wanted))
         with pytest.raises(TimeoutError):

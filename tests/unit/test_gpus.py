@@ -15,7 +15,7 @@ import pytest
 from polling import until
 
 from warren.queues import GPU_QUEUE, LANES
-from worker.gpus import Place, find_gpus, lock_folder, take_place
+from worker.process.gpus import Place, find_gpus, lock_folder, take_place
 
 UUIDS = ["GPU-0a1b2c3d-0000-1111-2222-333344445555", "GPU-ffff0000-aaaa-bbbb-cccc-ddddeeeeffff"]
 
@@ -130,7 +130,7 @@ def test_a_number_and_a_uuid_are_one_gpu(two: Machine) -> None:
 CLAIM = """
 import sys, time
 from pathlib import Path
-from worker.gpus import take_place
+from worker.process.gpus import take_place
 place = take_place("auto", {}, Path(sys.argv[1]), Path(sys.argv[2]))
 print(place.gpu, flush=True)
 time.sleep(60)

@@ -10,8 +10,8 @@ import pytest
 
 pytest.importorskip("tensorboard")
 
-from producer.viewing.events import Point, Run, encode_run
-from producer.viewing.growing import Growing, spread
+from producer.views.tensorboard.events import Point, Run, encode_run
+from producer.views.tensorboard.live_runs import Growing, spread
 
 
 def run_of(epochs: int) -> Run:

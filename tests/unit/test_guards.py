@@ -28,8 +28,8 @@ from warren.encoding.codec import decode, encode
 from warren.errors import InputError
 from warren.safety.built_estimators import check_built
 from warren.settings import Settings
-from worker.chunks import Candidate
-from worker.guards import check_table, install
+from worker.training.evaluator import Candidate
+from worker.training.guards import check_table, install
 
 X = np.random.default_rng(0).normal(size=(40, 3))
 Y = (X[:, 0] > 0).astype(int)

@@ -23,8 +23,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from xgboost import XGBClassifier
 
-from producer.inputs import check_estimators, columns, prepare
-from producer.space import Space
+from producer.space.space import Space
+from producer.validation import check_estimators, frame_columns, prepare
 from warren.errors import InputError
 from warren.storage.dataset import Dataset, dataset_parts, digest, read_dataset, write_parts
 
@@ -274,7 +274,7 @@ def test_an_array_of_any_kind_travels(array):
 
 
 def test_a_type_that_would_arrive_as_another_is_refused(monkeypatch):
-    monkeypatch.setattr(columns, "read_dataset", lambda _: Dataset(X=FRAME.astype({"small": "int64"}).iloc[:1]))
+    monkeypatch.setattr(frame_columns, "read_dataset", lambda _: Dataset(X=FRAME.astype({"small": "int64"}).iloc[:1]))
     refuses(r"column 'small' of X has dtype dtype\('int8'\), which would arrive as dtype\('int64'\)", X=FRAME)
 
 

@@ -17,9 +17,9 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 from xgboost import XGBClassifier, XGBRegressor
 
-from producer.inputs import check_estimators
-from producer.inputs import parameters as names
-from producer.space import Space
+from producer.space.space import Space
+from producer.validation import check_estimators
+from producer.validation import parameter_names as names
 from warren.errors import InputError
 
 
@@ -243,5 +243,5 @@ def test_many_one_point_grids_are_checked_once():
 
 
 def test_a_producer_loads_no_learner_that_its_user_did_not():
-    code = "import sys, producer.inputs; print({'xgboost', 'lightgbm', 'catboost'} & set(sys.modules))"
+    code = "import sys, producer.validation; print({'xgboost', 'lightgbm', 'catboost'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from producer.inputs.options import check_name
+from producer.validation.options import check_name
 from warren.errors import InputError
 
 

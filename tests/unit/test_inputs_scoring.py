@@ -18,7 +18,7 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from producer.inputs import check_scoring
+from producer.validation import check_scoring
 from warren.errors import InputError
 from warren.messages import MetricScorer
 

@@ -22,7 +22,7 @@ from sklearn.model_selection import (
     check_cv,
 )
 
-from producer.inputs import make_splits
+from producer.validation import make_splits
 from warren.errors import InputError
 
 ROWS = 60

@@ -17,9 +17,9 @@ from evaluating import SMALL, Worker
 from warren.messages import Chunk
 from warren.networks.checkpoints import Place, Slot, name_of
 from warren.settings import Settings
-from worker import checkpoints as module
-from worker.checkpoints import Checkpoints
-from worker.supply import Supplies
+from worker.process.database_access import Supplies
+from worker.training import checkpoints as module
+from worker.training.checkpoints import Checkpoints
 
 
 def chunk(**fields: Any) -> Chunk:

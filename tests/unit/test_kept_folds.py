@@ -12,8 +12,8 @@ from sklearn.tree import DecisionTreeClassifier
 
 from warren.messages import Chunk, encode_chunk
 from warren.storage.documents import Document, pack, unpack
-from worker.chunks import ChunkEvaluator, Kept
-from worker.evaluate import FoldResult
+from worker.training.evaluator import ChunkEvaluator, Kept
+from worker.training.fit_and_score import FoldResult
 
 
 class Watched(Worker):

@@ -23,11 +23,11 @@ from xgboost import XGBClassifier
 from warren.encoding.codec import encode
 from warren.safety.allowlist import resolve
 from warren.settings import load_settings
-from worker.chunks import Candidate
-from worker.data import KeptDerived
-from worker.evaluate import FoldResult
 from worker.fitting import Fold, learner_of
 from worker.fitting.pipeline import PipelineLearner, _bytes
+from worker.training.data_cache import KeptDerived
+from worker.training.evaluator import Candidate
+from worker.training.fit_and_score import FoldResult
 
 
 def test_steps_are_fitted_once_for_all_that_share_them(notes: list[str]) -> None:
@@ -119,7 +119,7 @@ def test_sparse_data_that_the_next_fit_would_sort_are_not_kept(name: str, number
 
 def test_seconds_of_what_is_made_of_what_is_kept_are_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
-    monkeypatch.setattr("worker.data.time.perf_counter", lambda: clock[0])
+    monkeypatch.setattr("worker.training.data_cache.time.perf_counter", lambda: clock[0])
 
     def taking(seconds: float, inner: Callable[[], Any] = lambda: None) -> Callable[[], Any]:
         def make() -> str:
@@ -147,7 +147,7 @@ def test_seconds_of_what_is_made_of_what_is_kept_are_counted_once(monkeypatch: p
 
 def test_time_that_preparing_did_not_take_is_saved(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
-    for module in ("worker.data", "worker.evaluate"):
+    for module in ("worker.training.data_cache", "worker.training.fit_and_score"):
         monkeypatch.setattr(f"{module}.time.perf_counter", lambda: clock[0])
 
     class Slow(StandardScaler):
@@ -205,7 +205,7 @@ def test_steps_that_write_into_their_data_spoil_no_other_trial(estimator: Any, w
     """Bit for bit what a fresh worker finds for each trial."""
     before = CHUNK_X.copy()
     trials = [{"clf__n_estimators": rounds, "scale__copy": False} for rounds in (3, 9)]
-    found = worker.evaluate(estimator, *trials, {"clf__n_estimators": 3})
+    found = worker.training.fit_and_score(estimator, *trials, {"clf__n_estimators": 3})
     assert [one["shared_by"] for one in found] == [1, 1, 1]
     for number, trial in enumerate([*trials, {"clf__n_estimators": 3}]):
         [alone] = Worker().evaluate(estimator, trial)
@@ -221,7 +221,7 @@ def test_a_function_that_may_write_into_its_data_spoils_no_other_trial(copy: boo
     """NumPy takes None for "no copy unless there must be one"."""
     fill = FunctionTransformer(np.nan_to_num, kw_args={"copy": copy, "nan": 7.0})
     estimator = Pipeline([("fill", fill), ("clf", XGBClassifier(n_jobs=1))])
-    [found] = worker.evaluate(estimator, {"clf__n_estimators": 2})
+    [found] = worker.training.fit_and_score(estimator, {"clf__n_estimators": 2})
     assert found["error"] is None
     assert Candidate(encode(estimator, "estimator"), {}, load_settings()).in_place
 
@@ -233,7 +233,7 @@ def test_trials_of_a_pipeline_share_their_fits_in_a_worker(worker: Worker, fits:
         for scale in (StandardScaler(), MinMaxScaler(), "passthrough")
         for rounds in (9, 3)
     ]
-    shared = worker.evaluate(estimator, *trials)
+    shared = worker.training.fit_and_score(estimator, *trials)
     assert fits == [9] * 9
     assert [one["shared_by"] for one in shared] == [2] * 6
     apart = Worker().evaluate(estimator, *trials, share_fits=False)

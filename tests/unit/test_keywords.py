@@ -12,8 +12,8 @@ from sklearn.linear_model import QuantileRegressor
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.preprocessing import FunctionTransformer
 
-from producer.inputs import check_estimators
-from producer.space import Space
+from producer.space.space import Space
+from producer.validation import check_estimators
 from warren.errors import InputError
 
 HONEST: list[Any] = [

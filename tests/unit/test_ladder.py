@@ -11,8 +11,8 @@ import pytest
 from folds import CLEAR, MAKERS, MANY, PROBABLE, ROUNDS, Kept, X, Y, evaluate, fold, plain, scores
 from lightgbm import LGBMClassifier, LGBMRegressor
 
-from worker.fitting import Fold, learner_of, lgbm
-from worker.fitting.lgbm import LightGBMLearner
+from worker.fitting import Fold, learner_of, lightgbm_fits
+from worker.fitting.lightgbm_fits import LightGBMLearner
 
 
 def shared(make: Callable[[], Any], of: Fold, scorers: dict[str, str]) -> list[Any]:
@@ -49,7 +49,7 @@ def test_a_ladder_whose_numbers_are_not_lightgbm_s_leaves_the_rest_to_lightgbm(
     expected = apart(make, of, scorers)
     asked = []
 
-    class Wrong(lgbm._Ladder):
+    class Wrong(lightgbm_fits._Ladder):
         """Leaves out a little of what the trees say, from some round on."""
 
         def _summed(self, data: Any, number: int, how: dict[str, Any]) -> Any:
@@ -60,7 +60,7 @@ def test_a_ladder_whose_numbers_are_not_lightgbm_s_leaves_the_rest_to_lightgbm(
         def _agrees(self, *what: Any) -> bool:
             return trusted or super()._agrees(*what)
 
-    monkeypatch.setattr(lgbm, "_Ladder", Wrong)
+    monkeypatch.setattr(lightgbm_fits, "_Ladder", Wrong)
     assert (shared(make, of, scorers) == expected) is not trusted  # trusted, it would be seen to be wrong
     if not trusted:
         assert max(asked) == rounds  # once found wrong, it is not asked again
@@ -70,7 +70,7 @@ def test_a_ladder_whose_numbers_are_not_lightgbm_s_leaves_the_rest_to_lightgbm(
 def test_a_last_bit_is_enough_to_disagree(last_bit: float, monkeypatch: pytest.MonkeyPatch) -> None:
     ladders = []
 
-    class Watched(lgbm._Ladder):
+    class Watched(lightgbm_fits._Ladder):
         def __init__(self, estimator: Any) -> None:
             super().__init__(estimator)
             ladders.append(self)
@@ -79,7 +79,7 @@ def test_a_last_bit_is_enough_to_disagree(last_bit: float, monkeypatch: pytest.M
             predicted = super()._linked(*what, **how)
             return predicted if predicted is None else np.nextafter(predicted, last_bit)
 
-    monkeypatch.setattr(lgbm, "_Ladder", Watched)
+    monkeypatch.setattr(lightgbm_fits, "_Ladder", Watched)
     expected = apart(MAKERS["lightgbm"], fold(), PROBABLE)
     assert shared(MAKERS["lightgbm"], fold(), PROBABLE) == expected
     assert [ladder._trusted for ladder in ladders] == [False]
@@ -92,7 +92,7 @@ def test_a_ladder_that_agrees_asks_lightgbm_for_leaves_once_a_round(
     walked: list[tuple[int, int]] = []
     whole: list[int] = []
 
-    class Watched(lgbm._Ladder):
+    class Watched(lightgbm_fits._Ladder):
         def __init__(self, estimator: Any) -> None:
             super().__init__(estimator)
             predict = self._predict
@@ -106,10 +106,10 @@ def test_a_ladder_that_agrees_asks_lightgbm_for_leaves_once_a_round(
 
             self._predict = spy
 
-    monkeypatch.setattr(lgbm, "_Ladder", Watched)
+    monkeypatch.setattr(lightgbm_fits, "_Ladder", Watched)
     assert shared(make, of, scorers) == apart(make, of, scorers)
     assert sorted(walked) == [(80, 3), (80, 4), (80, 5), (160, 3), (160, 4), (160, 5)]
-    assert set(whole) == {lgbm._CHECKED_ROWS}
+    assert set(whole) == {lightgbm_fits._CHECKED_ROWS}
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from worker.lanes import Lanes
+from worker.consumer.fair_queueing import Lanes
 
 
 def served(

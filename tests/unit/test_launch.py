@@ -31,8 +31,8 @@ NAMES = (
 
 # Starts a training process, which loads every library, and gives it a chunk that is none.
 _TRAINS = """
-from worker.trainer import Order, Trainer
-from worker.watching.metrics import Metrics
+from worker.process.training_process import Order, Trainer
+from worker.monitoring.metrics import Metrics
 trainer = Trainer("worker", None, Metrics())
 trainer.begin(Order(body=b"{", chunk=None, skip=set(), attempts={}, alone=set(), folds={}))
 print(trainer.receive(50))

@@ -17,7 +17,7 @@ from sklearn.tree import DecisionTreeClassifier
 from xgboost import XGBClassifier, XGBRFRegressor
 
 from warren.encoding.codec import decode, encode
-from worker.learners import build
+from worker.training.build import build
 
 X = np.random.default_rng(0).normal(size=(60, 3))
 Y = (X[:, 0] > 0).astype(int)

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from worker import listening
-from worker.lanes import Lanes
-from worker.listening import Delivery, Listener
+from worker.consumer import listener as listener_module
+from worker.consumer.fair_queueing import Lanes
+from worker.consumer.listener import Delivery, Listener
 
 LANES = ["first", "second", "third"]
 
@@ -66,8 +66,8 @@ def broker() -> Broker:
 
 @pytest.fixture
 def listener(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> Listener:
-    monkeypatch.setattr(listening, "_PROBE_SECONDS", 0.0)
-    monkeypatch.setattr(listening, "_DOUBT_SECONDS", 0.0)
+    monkeypatch.setattr(listener_module, "_PROBE_SECONDS", 0.0)
+    monkeypatch.setattr(listener_module, "_DOUBT_SECONDS", 0.0)
     connection: Any = broker
 
     def take(_: Delivery) -> None: ...

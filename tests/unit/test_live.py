@@ -11,10 +11,10 @@ import pytest
 from polling import until
 from test_card import AT, facts, status
 
-from producer.following import gone
-from producer.viewing import live as module
-from producer.viewing.facts import Facts
-from producer.viewing.live import Live
+from producer.results.follower import gone
+from producer.views.card import live as module
+from producer.views.card.live import Live
+from producer.views.card.snapshot import Facts
 from warren.errors import InputError, StoreError
 
 AWAY = StoreError("MongoDB is away")

@@ -40,7 +40,7 @@ def line() -> Callable[..., str]:
         stream = io.StringIO()
         handler = logging.StreamHandler(stream)
         handler.setFormatter(how)
-        logger = logging.Logger("worker.runner")
+        logger = logging.Logger("worker.chunk.runner")
         logger.addHandler(handler)
         logger.warning(sentence, *args, **options)
         return stream.getvalue()
@@ -56,7 +56,7 @@ def test_a_json_line_has_time_level_logger_process_event_and_fields(line: Callab
     assert 0 <= (moment - before).total_seconds() + 0.001 < 5
     assert moment.utcoffset() is not None
     assert found.pop("process") > 0
-    assert found == {"level": "WARNING", "logger": "worker.runner", "event": "chunk ended", **fields}
+    assert found == {"level": "WARNING", "logger": "worker.chunk.runner", "event": "chunk ended", **fields}
     assert list(fields) == list(found)[-len(fields) :]
 
 

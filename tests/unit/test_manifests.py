@@ -33,7 +33,7 @@ from manifests import (
 )
 
 from producer.cluster import autoscaling
-from producer.cluster.idle import COST
+from producer.cluster.deletion_cost import COST
 from producer.stack import docker
 from producer.users import ROLES
 from warren.broker import CONSUMER_TIMEOUT_MS

@@ -26,8 +26,8 @@ from xgboost import XGBClassifier, XGBRegressor
 
 from producer.models import load
 from warren.encoding.codec import decode, encode_estimator
-from worker import learners
-from worker.models import pack
+from worker.training import build
+from worker.training.models import pack
 
 RNG = np.random.default_rng(0)
 X = pd.DataFrame(RNG.random((80, 4)), columns=list("abcd"))
@@ -84,7 +84,7 @@ def alone(booster: Any) -> Any:
 
 def from_worker(estimator: Any, y: Any) -> Any:
     """Return an estimator as it comes back: made of its message, fitted with one thread, packed and read."""
-    made = decode(encode_estimator(estimator, "estimator"), build=lambda cls, given: learners.build(cls, given, 1))
+    made = decode(encode_estimator(estimator, "estimator"), build=lambda cls, given: build.build(cls, given, 1))
     packed = pack(made.fit(X, y))
     about = {"file": "x", "format": packed.format, "facts": packed.facts}
     about["sha256"] = hashlib.sha256(packed.content).hexdigest()

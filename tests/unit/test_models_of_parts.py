@@ -118,7 +118,7 @@ def test_a_tree_that_is_hundreds_of_nodes_deep_comes_back() -> None:
 
 
 def test_an_archive_is_read_without_warren(tmp_path: Any) -> None:
-    from worker.models import pack
+    from worker.training.models import pack
 
     fitted = make_pipeline(clone(MODELS["an index of columns"][0]), SplineTransformer(), LogisticRegression()).fit(X, Y)
     content = pack(fitted).content

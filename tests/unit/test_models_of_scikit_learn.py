@@ -21,7 +21,7 @@ from sklearn.utils._test_common.instance_generator import _construct_instances
 from threadpoolctl import threadpool_limits
 
 from producer.models import load
-from worker.models import pack
+from worker.training.models import pack
 
 ROWS = 48
 RNG = np.random.default_rng(0)

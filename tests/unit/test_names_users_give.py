@@ -19,16 +19,16 @@ from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardSca
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
-from producer.inputs import check_estimators
-from producer.inputs.devices import choose_device
-from producer.space import Space
+from producer.space.space import Space
+from producer.validation import check_estimators
+from producer.validation.devices import choose_device
 from warren.encoding.codec import encode, encode_estimator
 from warren.errors import InputError
 from warren.libraries.devices import on_one_gpu
 from warren.safety.denylist import REFUSED
 from warren.safety.parameter_checks import TrialCheck, check_estimator
 from warren.settings import Settings
-from worker.chunks import Candidate
+from worker.training.evaluator import Candidate
 
 # What is refused of some class, what sounds like it, and what says where and with how many threads a fit runs.
 REFUSED_NAMES = sorted(

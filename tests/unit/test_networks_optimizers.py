@@ -12,8 +12,8 @@ from nets import CODES, X, needs_tensorflow, weights_of
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
-from producer.inputs import check_estimators
-from producer.space import Space
+from producer.space.space import Space
+from producer.validation import check_estimators
 from warren.encoding.codec import encode_estimator
 from warren.errors import InputError
 from warren.libraries.keras import OPTIMIZERS, check_optimizer, check_parameter

@@ -10,8 +10,8 @@ import pytest
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-from producer.inputs import check_estimators
-from producer.space import Space
+from producer.space.space import Space
+from producer.validation import check_estimators
 from warren.encoding.codec import decode, encode, encode_estimator
 from warren.errors import InputError
 from warren.libraries.keras import PARAMETERS, check_parameter

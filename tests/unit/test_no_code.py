@@ -106,9 +106,9 @@ def test_the_search_finds_what_it_looks_for(code: str) -> None:
 def test_the_search_sees_the_whole_way() -> None:
     seen = {str(file.relative_to(ROOT)) for file in FILES}
     assert {
-        "worker/consumer.py",
-        "worker/child.py",
-        "worker/chunks.py",
+        "worker/consumer/consumer.py",
+        "worker/process/main.py",
+        "worker/training/evaluator.py",
         "warren/messages.py",
         "warren/storage/store.py",
     } <= seen

@@ -36,7 +36,7 @@ from xgboost import Booster, XGBRegressor
 
 from producer.models import load
 from warren.errors import InputError, StudyError
-from worker.models import pack
+from worker.training.models import pack
 
 RNG = np.random.default_rng(0)
 X = RNG.random((60, 4))
@@ -213,7 +213,7 @@ def test_a_number_stands_for_no_terabyte_of_them(monkeypatch: pytest.MonkeyPatch
     fitted = Ridge().fit(X, TARGET)
     fitted.held_ = np.lib.stride_tricks.as_strided(np.ones(4), (2, 2000), (16, 0))
     assert np.array_equal(brought_back(fitted, Ridge()).held_, fitted.held_)
-    monkeypatch.setattr("producer.models.trust._MOST_REPEATED", 10_000)
+    monkeypatch.setattr("producer.models.trusted_types._MOST_REPEATED", 10_000)
     with pytest.raises(InputError, match=r"numpy\.ndarray, which nobody vouches for"):
         brought_back(fitted, Ridge())
 

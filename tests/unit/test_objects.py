@@ -46,7 +46,7 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 from xgboost import XGBClassifier
 
-from producer.inputs.estimators import settled
+from producer.validation.estimators import settled
 from warren.encoding.codec import decode, encode, encode_estimator, readable
 from warren.encoding.tagged_objects import SPLITTERS
 from warren.errors import InputError

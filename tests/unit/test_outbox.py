@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from producer import outbox
-from producer.outbox import Message, Outbox
+from producer.publishing import outbox
+from producer.publishing.outbox import Message, Outbox
 
 
 def numbered(count: int, size: int = 1) -> Iterator[Message]:

@@ -11,7 +11,7 @@ from contextlib import suppress
 import pytest
 from polling import until
 
-from worker.output import TAIL_BYTES, Output, Sink, mark, tail_of
+from worker.process.output import TAIL_BYTES, Output, Sink, mark, tail_of
 
 
 class Pipes:

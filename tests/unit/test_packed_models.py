@@ -13,7 +13,7 @@ import pytest
 from catboost import CatBoostClassifier
 from xgboost import XGBClassifier
 
-from worker.models import pack
+from worker.training.models import pack
 
 X = np.random.default_rng(0).normal(size=(60, 3))
 Y = (X[:, 0] > 0).astype(int)

@@ -11,8 +11,8 @@ from scipy.stats import randint, uniform
 from sklearn.model_selection import ParameterSampler
 from sklearn.svm import SVC
 
-from producer.packing import packed, unpacked
-from producer.space import Space
+from producer.space.columns import packed, unpacked
+from producer.space.space import Space
 from warren.errors import InputError
 
 

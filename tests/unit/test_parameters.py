@@ -25,8 +25,8 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 from xgboost import XGBClassifier
 
-from producer.inputs import check_estimators
-from producer.space import Space
+from producer.space.space import Space
+from producer.validation import check_estimators
 from warren.encoding.codec import decode, encode, encode_estimator, readable
 from warren.encoding.encoded import Finder
 from warren.errors import InputError

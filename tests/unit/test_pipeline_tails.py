@@ -16,11 +16,11 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from xgboost import XGBClassifier
 
-from producer.inputs import check_early_stopping, check_estimators, prepare
+from producer.models.refit import refit_estimator
 from producer.planning.cost import Shape, changes_cost, fit_cost, rounds_of_fit
-from producer.planning.order import Plan
-from producer.refit import refit_estimator
-from producer.space import Space
+from producer.planning.plan import Plan
+from producer.space.space import Space
+from producer.validation import check_early_stopping, check_estimators, prepare
 from warren.encoding.codec import decode, encode, encode_estimator
 from warren.encoding.estimators import tail_of, with_tail
 from warren.errors import InputError

@@ -21,10 +21,10 @@ from warren.encoding.codec import encode
 from warren.messages import Chunk, Trial
 from warren.settings import Settings
 from warren.storage.documents import now
-from worker.chunks import Candidate
-from worker.documents import crash_outcome, trial_document
 from worker.fitting import learner_of
-from worker.learners import _tell_of_cpu
+from worker.training.build import _tell_of_cpu
+from worker.training.evaluator import Candidate
+from worker.training.trial_document import crash_outcome, trial_document
 
 OWNS, OWNS_NONE = Settings(WARREN_DEVICE="gpu", WARREN_THREADS=1), Settings(WARREN_DEVICE="cpu", WARREN_THREADS=1)
 

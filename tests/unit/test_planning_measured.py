@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from producer.planning.measured import corrections, estimates, work_left
+from producer.planning.calibration import corrections, estimates, work_left
 
 
 def counted(trials: int, expected: float, took: float) -> dict[str, float]:

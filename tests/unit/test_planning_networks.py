@@ -8,9 +8,9 @@ import pytest
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
+from producer.planning.calibration import corrections
 from producer.planning.cost import Shape, changes_cost, fit_cost, is_guess, rounds_of_fit
-from producer.planning.measured import corrections
-from producer.planning.networks import network_seconds
+from producer.planning.network_cost import network_seconds
 from warren.encoding.codec import encode_estimator
 from warren.networks import KerasModel
 

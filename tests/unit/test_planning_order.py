@@ -19,12 +19,13 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.tree import DecisionTreeClassifier
 from xgboost import XGBClassifier
 
-from producer.planning import order, regions
+from producer.planning import plan as plan_module
+from producer.planning import regions
 from producer.planning.blocks import Unit
+from producer.planning.chunk_sizes import cut
 from producer.planning.cost import Shape, class_name
-from producer.planning.order import Plan
-from producer.planning.sizes import cut
-from producer.space import Space
+from producer.planning.plan import Plan
+from producer.space.space import Space
 from warren.encoding.codec import Json, encode_estimator
 from warren.libraries.devices import wants_gpu
 from warren.libraries.registry import library_of, merged, rounds_of, shared_fit
@@ -162,7 +163,7 @@ def test_what_is_not_finished_is_planned_once_whatever_is_told_apart(
     data: st.DataObject,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    for module in (order, regions):
+    for module in (plan_module, regions):
         monkeypatch.setattr(module, "MOST_BLOCKS", most_blocks)
         monkeypatch.setattr(module, "MOST_SHARING", most_sharing)
     space = Space(grids)

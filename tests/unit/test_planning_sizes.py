@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from producer.planning.blocks import Unit
+from producer.planning.chunk_sizes import Planned, _by_cost, cut
 from producer.planning.cost import Shape
-from producer.planning.order import Plan
-from producer.planning.sizes import Planned, _by_cost, cut
-from producer.space import Space
+from producer.planning.plan import Plan
+from producer.space.space import Space
 from warren.encoding.codec import Json
 
 XGBOOST: Json = {"__estimator__": "xgboost.XGBClassifier", "params": {}}

@@ -16,8 +16,8 @@ from sklearn.model_selection import TunedThresholdClassifierCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from producer.inputs import check_estimators
-from producer.space import Space
+from producer.space.space import Space
+from producer.validation import check_estimators
 from warren.errors import InputError
 
 X = np.random.default_rng(0).normal(size=(30, 3))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from producer.progress import Pace, Progress, describe, show_rate, show_seconds
+from producer.results.progress_bar import Pace, Progress, describe, show_rate, show_seconds
 
 
 class Clock:

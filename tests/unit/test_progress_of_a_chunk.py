@@ -8,8 +8,8 @@ from evaluating import SMALL, Worker, rounds
 
 from warren.messages import Chunk
 from warren.storage.unfinished import DoneFold
-from worker.pace import Pace
-from worker.progress import Progress
+from worker.chunk.pace import Pace
+from worker.chunk.progress import Progress
 
 
 def chunk(*trials: Any, **fields: Any) -> Chunk:

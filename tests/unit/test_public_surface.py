@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BOOSTERS = {"xgboost", "lightgbm", "catboost"}
 LEARNERS = {"sklearn", "tensorflow", "keras"} | BOOSTERS
 # Modules that are run and never imported.
-RUN = {"__main__", "guard", "janitor"}
+RUN = {"__main__", "guard", "cleanup"}
 
 
 def loaded_by(*steps: str) -> list[set[str]]:
@@ -158,7 +158,7 @@ def test_a_study_has_the_attributes_of_a_search(name: str) -> None:
 
 
 def test_a_worker_starts_without_learners_and_imports_one_only_for_its_estimators() -> None:
-    trains = "import worker.child, worker.chunks, worker.fitting, sklearn.dummy"
+    trains = "import worker.process.main, worker.training.evaluator, worker.fitting, sklearn.dummy"
     asked = "worker.fitting.learner_of(sklearn.dummy.DummyClassifier)"
     start, training, whole = loaded_by("import worker.__main__", f"{trains}; {asked}", everything_of(worker))
     assert not start & (LEARNERS | {"numpy", "pandas", "pyarrow", "scipy", "producer"})

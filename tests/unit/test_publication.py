@@ -13,13 +13,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 from xgboost import XGBClassifier
 
-from producer import KerasModel, publication
-from producer.outbox import Message
+from producer import KerasModel
+from producer.planning.chunk_sizes import Planned, cut
 from producer.planning.cost import Shape
-from producer.planning.order import Plan
-from producer.planning.sizes import Planned, cut
-from producer.publication import chunks, publish_missing
-from producer.space import Space
+from producer.planning.plan import Plan
+from producer.publishing import publication
+from producer.publishing.outbox import Message
+from producer.publishing.publication import chunks, publish_missing
+from producer.space.space import Space
 from warren.errors import InputError, StudyError
 from warren.messages import Objective, decode_chunk, encode_chunk
 from warren.queues import GPU_QUEUE

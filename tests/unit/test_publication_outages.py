@@ -11,10 +11,10 @@ from typing import Any, cast
 import pytest
 from publishing import OBJECTIVE, Memory, numbers, publish_to
 
-from producer import publication
-from producer.outbox import Message
-from producer.publication import publish_missing
-from producer.space import Space
+from producer.publishing import publication
+from producer.publishing.outbox import Message
+from producer.publishing.publication import publish_missing
+from producer.space.space import Space
 from warren.errors import BrokerError, StoreError
 from warren.settings import Settings
 from warren.storage.store import Store

@@ -25,7 +25,7 @@ from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils import all_estimators
 from sklearn.utils.metaestimators import _BaseComposition
 
-from producer.inputs.parameters import _XGBOOST_NATIVE
+from producer.validation.parameter_names import _XGBOOST_NATIVE
 from warren.encoding.encoded import COMPOSITIONS, SEARCHES
 from warren.errors import InputError
 from warren.queues import ALLOWED_PACKAGES

@@ -17,8 +17,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.tree import DecisionTreeClassifier
 
-from producer import results
-from producer.space import Space
+from producer.results import frames
+from producer.space.space import Space
 from warren.errors import StudyError, TrialError
 from warren.messages import Objective
 from warren.storage.results_table import as_table, schema
@@ -67,11 +67,11 @@ def failed(number: int, *scores: float, failed_fits: int = 2) -> dict[str, Any]:
 
 
 def cv_results(documents: Iterable[dict[str, Any]], space: Space, asked: Objective) -> dict[str, Any]:
-    return results.cv_results(as_table(documents, schema(asked.parts)), space, asked)
+    return frames.cv_results(as_table(documents, schema(asked.parts)), space, asked)
 
 
 def results_frame(documents: Iterable[dict[str, Any]], space: Space, asked: Objective) -> pd.DataFrame:
-    return results.results_frame(as_table(documents, schema(asked.parts)), space, asked)
+    return frames.results_frame(as_table(documents, schema(asked.parts)), space, asked)
 
 
 SPACE = Space({"a": [1, 2, 3]})

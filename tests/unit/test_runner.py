@@ -16,11 +16,11 @@ from warren.settings import Settings
 from warren.storage.documents import now, pack, trial_id, unpack
 from warren.storage.store import Store
 from warren.storage.unfinished import Losses
-from worker.runner import ChunkRunner
-from worker.trainer import ChildLostError, Order, Trainer
-from worker.verdicts import Verdict
-from worker.watching.metrics import Metrics
-from worker.watching.pulse import Pulse
+from worker.chunk.outcome import Verdict
+from worker.chunk.runner import ChunkRunner
+from worker.monitoring.liveness import Pulse
+from worker.monitoring.metrics import Metrics
+from worker.process.training_process import ChildLostError, Order, Trainer
 
 SETTINGS = Settings(WARREN_TRIAL_MEMORY_BYTES=1000, WARREN_MAX_ATTEMPTS=2)
 

@@ -14,11 +14,11 @@ from warren.safety.signing import Keys, signed_chunk, signed_model
 from warren.settings import Settings
 from warren.storage.documents import pack, trial_id, unpack
 from warren.storage.store import Store
-from worker.runner import ChunkRunner
-from worker.trainer import Trainer
-from worker.verdicts import Verdict
-from worker.watching.metrics import Metrics
-from worker.watching.pulse import Pulse
+from worker.chunk.outcome import Verdict
+from worker.chunk.runner import ChunkRunner
+from worker.monitoring.liveness import Pulse
+from worker.monitoring.metrics import Metrics
+from worker.process.training_process import Trainer
 
 KEY, OTHER = "k" * 32, "o" * 32
 

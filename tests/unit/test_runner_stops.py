@@ -11,10 +11,10 @@ from test_runner import SETTINGS, Kept, Scripted, ended
 from warren.messages import encode_chunk
 from warren.storage.documents import now, pack
 from warren.storage.store import Store
-from worker.runner import ChunkRunner, Verdict
-from worker.trainer import ChildLostError, Trainer
-from worker.watching.metrics import Metrics
-from worker.watching.pulse import Pulse
+from worker.chunk.runner import ChunkRunner, Verdict
+from worker.monitoring.liveness import Pulse
+from worker.monitoring.metrics import Metrics
+from worker.process.training_process import ChildLostError, Trainer
 
 
 def epoch(*, checkpointed: bool) -> tuple[str, bytes]:

@@ -9,8 +9,8 @@ import pytest
 
 pytest.importorskip("tensorboard")
 
-from producer.packing import packed
-from producer.viewing.runs import StudyRuns
+from producer.space.columns import packed
+from producer.views.tensorboard.runs import StudyRuns
 from warren.storage.documents import Document
 
 START = datetime.fromisoformat("2026-01-01T00:00:00+00:00")

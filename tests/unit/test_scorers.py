@@ -21,11 +21,11 @@ from sklearn.metrics import (
 )
 from sklearn.tree import DecisionTreeClassifier
 
-from producer.inputs import check_scoring
+from producer.validation import check_scoring
 from warren.errors import InputError
 from warren.messages import MetricScorer
 from warren.safety.scorers import metric_function, metric_name
-from worker.scorers import make_scorer as worker_scorer
+from worker.training.scorers import make_scorer as worker_scorer
 
 DRAW = np.random.default_rng(1)
 X = DRAW.normal(size=(60, 3))

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from worker.scratch import Scratch, make_again, remove_abandoned
+from worker.process.temp_folders import Scratch, make_again, remove_abandoned
 
 # Holds a lock on the folder that it names, until it is killed.
 HOLDS = """
 import sys, time
 sys.path.append(sys.argv[1])
-from worker.scratch import Scratch
+from worker.process.temp_folders import Scratch
 print(Scratch().path, flush=True)
 time.sleep(600)
 """

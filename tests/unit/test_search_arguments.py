@@ -20,7 +20,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 import producer
 from producer import GridSearchCV, RandomizedSearchCV
-from producer.search.metadata import weights_of
+from producer.search.fit_params import weights_of
 from warren.errors import InputError
 
 X = np.random.default_rng(0).normal(size=(20, 3))

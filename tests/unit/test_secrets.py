@@ -12,7 +12,7 @@ import pytest
 
 from producer.stack.broker import start_broker
 from producer.stack.database import start_database
-from producer.stack.site import Site
+from producer.stack.providers import Site
 from warren import broker
 from warren.errors import StackError, WarrenError
 from warren.settings import Settings, load_settings

@@ -35,7 +35,7 @@ from producer.models import load
 from producer.models.export import read_export
 from producer.models.export_manifest import write_manifest
 from warren.errors import InputError, StudyError
-from worker.models import pack
+from worker.training.models import pack
 
 RNG = np.random.default_rng(0)
 X = RNG.random((60, 4))

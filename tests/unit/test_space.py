@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import ParameterGrid
 from sklearn.tree import DecisionTreeClassifier
 
-from producer.space import Space, split_params, split_sizes
+from producer.space.space import Space, split_params, split_sizes
 from warren.errors import InputError
 
 REFERENCE = {

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from producer.stack import broker, causes
+from producer.stack import broker, startup_errors
 from producer.stack.process import Guarded, wait_until_up
-from producer.stack.site import Site
+from producer.stack.providers import Site
 from warren.errors import StackError
 
 # As they were written: by RabbitMQ 4.0.5 on data of 3.10.8, and by 3.10.8 on data of 4.0.5.
@@ -43,7 +43,7 @@ MONGOD = [
 
 @pytest.mark.parametrize("log", [NEWER, OLDER], ids=["data of an older one", "data of a newer one"])
 def test_a_broker_on_another_version_s_data_says_how_everything_comes_back(log: str, tmp_path: Path) -> None:
-    said = causes.find(log, causes.of_broker(tmp_path / "it's"))
+    said = startup_errors.find(log, startup_errors.of_broker(tmp_path / "it's"))
     assert said is not None
     assert "was written by another version of RabbitMQ" in said
     assert f"""mv '{tmp_path}/it'"'"'s' '{tmp_path}/it'"'"'s.old'""" in said
@@ -52,7 +52,7 @@ def test_a_broker_on_another_version_s_data_says_how_everything_comes_back(log: 
 
 @pytest.mark.parametrize("log", MONGOD)
 def test_a_database_on_another_version_s_data_says_to_keep_them(log: str, tmp_path: Path) -> None:
-    said = causes.find(log, causes.of_database(tmp_path))
+    said = startup_errors.find(log, startup_errors.of_database(tmp_path))
     assert said is not None
     assert said.startswith(f"what {tmp_path} holds was written by another version of the database")
     assert "Results lie there, so keep it" in said
@@ -69,15 +69,15 @@ def test_a_database_on_another_version_s_data_says_to_keep_them(log: str, tmp_pa
     ],
 )
 def test_a_full_disk_and_another_user_s_files_are_named(log: str, said: str, tmp_path: Path) -> None:
-    for found in (causes.of_broker(tmp_path), causes.of_database(tmp_path)):
-        assert said in str(causes.find(log, found))
-        assert causes.find("a log without any of that", found) is None
+    for found in (startup_errors.of_broker(tmp_path), startup_errors.of_database(tmp_path)):
+        assert said in str(startup_errors.find(log, found))
+        assert startup_errors.find("a log without any of that", found) is None
 
 
 def test_a_server_that_does_not_start_says_the_cause_and_not_its_crash_report(tmp_path: Path) -> None:
     (tmp_path / "said").write_text(NEWER)
     guarded = Guarded(["/bin/sh", "-c", f"cat {tmp_path / 'said'}; exit 1"], log=tmp_path / "log", grace=0.0)
-    known = causes.of_broker(tmp_path)
+    known = startup_errors.of_broker(tmp_path)
     with pytest.raises(StackError, match="another version of RabbitMQ") as caught:
         wait_until_up(guarded, lambda: False, seconds=30.0, cancelled=threading.Event(), causes=known)
     guarded.stop()

@@ -12,7 +12,7 @@ import pytest
 
 from producer.stack import docker
 from producer.stack.ports import HOST
-from producer.stack.site import Site
+from producer.stack.providers import Site
 from warren.errors import StackError
 
 # Writes down every call; "run" serves the published port until it is stopped, and "port" knows of it from then on.

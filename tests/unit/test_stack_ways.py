@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from producer.stack import apt, broker, database, docker
-from producer.stack.site import Server, Site, Way, first_that_serves
+from producer.stack.providers import Server, Site, Way, first_that_serves
 from warren.errors import BrokerError, StackError, StoreError
 
 

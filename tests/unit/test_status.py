@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from producer.status import Status, name_trials
+from producer.results.status import Status, name_trials
 from warren.storage.documents import Document, now
 from warren.storage.progress_counts import no_counts
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from worker.evaluate import FoldResult, summary
+from worker.training.fit_and_score import FoldResult, summary
 
 
 def result(test: dict[str, float], train: dict[str, float] | None = None, **fields: Any) -> FoldResult:

@@ -18,7 +18,7 @@ from warren.errors import StoreError, StudyError
 from warren.messages import Chunk
 from warren.storage.documents import Document
 from warren.storage.store import Store
-from worker.supply import Asking, Packed, Supplier
+from worker.process.database_access import Asking, Packed, Supplier
 
 DATA = hashlib.sha256(b"data").hexdigest()
 OTHERS = hashlib.sha256(b"others").hexdigest()

@@ -28,11 +28,11 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, SplineTransformer
 
 from producer.models import load
-from producer.models.shape import Own
-from producer.models.trust import trusted_types
+from producer.models.model_shape import Own
+from producer.models.trusted_types import trusted_types
 from warren.errors import InputError, StudyError
-from worker.archive import LINKED
-from worker.models import pack
+from worker.training.model_archive import LINKED
+from worker.training.models import pack
 
 X = np.random.default_rng(0).normal(size=(60, 3))
 Y = (X[:, 0] > 0).astype(int)

@@ -19,8 +19,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
-from producer.inputs import check_estimators
-from producer.space import Space
+from producer.space.space import Space
+from producer.validation import check_estimators
 from warren.encoding.codec import decode, encode, encode_estimator, readable
 from warren.errors import InputError
 from warren.safety.allowlist import resolve

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from producer.status import Status
+from producer.results.status import Status
 from warren.storage.documents import now
 from warren.storage.progress_counts import GROUP, no_counts, totals
 from warren.versions import differences, packages_in, relevant, seen_in, versions

@@ -15,9 +15,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from warren.errors import InputError
 from warren.settings import Settings
-from worker.watching.health import HealthServer
-from worker.watching.metrics import Metrics
-from worker.watching.pulse import Pulse
+from worker.monitoring.http_server import HealthServer
+from worker.monitoring.liveness import Pulse
+from worker.monitoring.metrics import Metrics
 
 SETTINGS = Settings(WARREN_HTTP_PORT=0, WARREN_CONNECT_SECONDS=10, WARREN_HEARTBEAT_SECONDS=60)
 
@@ -41,7 +41,7 @@ def pulse(clock: Clock) -> Pulse:
 
 @pytest.fixture
 def server(pulse: Pulse, monkeypatch: pytest.MonkeyPatch) -> Iterator[HealthServer]:
-    monkeypatch.setattr("worker.watching.health._TURN_SECONDS", 0.02)  # its end takes a turn
+    monkeypatch.setattr("worker.monitoring.http_server._TURN_SECONDS", 0.02)  # its end takes a turn
     running = HealthServer(SETTINGS, pulse, Metrics())
     running.start()
     yield running
@@ -194,7 +194,7 @@ def test_a_page_that_lets_its_name_lead_here_reads_nothing(pulse: Pulse) -> None
 def test_a_client_that_dawdles_is_cut_off_and_keeps_nobody_waiting(
     server: HealthServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.watching.health._CLIENT_SECONDS", 0.5)
+    monkeypatch.setattr("worker.monitoring.http_server._CLIENT_SECONDS", 0.5)
     with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
         client.sendall(b"GET /hea")
         assert verdict(server, "/healthz")[0] == 200

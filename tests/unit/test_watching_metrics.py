@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from worker.watching.metrics import CAUSES, OUTCOMES, SERVERS, Metrics, queue_wait
+from worker.monitoring.metrics import CAUSES, OUTCOMES, SERVERS, Metrics, queue_wait
 
 
 def read(metrics: Metrics) -> dict[str, float]:
@@ -58,7 +58,7 @@ def test_every_usual_series_is_there_from_the_start(metrics: Metrics) -> None:
 def test_a_worker_says_for_how_long_it_has_its_chunk(metrics: Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
     assert read(metrics)["warren_chunk_seconds"] == 0
     moments = iter([100.0, 100.0, 102.5])
-    monkeypatch.setattr("worker.watching.metrics.time.monotonic", lambda: next(moments))
+    monkeypatch.setattr("worker.monitoring.metrics.time.monotonic", lambda: next(moments))
     metrics.has_chunk(True)
     assert read(metrics)["warren_chunk_seconds"] > 0, "from the first moment"
     assert read(metrics)["warren_chunk_seconds"] == 2.5

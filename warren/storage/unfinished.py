@@ -50,7 +50,7 @@ class DoneFold:
         The trial.
     fold : int
     result : dict
-        What `worker.evaluate.FoldResult` holds.
+        What `worker.training.fit_and_score.FoldResult` holds.
     worker : str, default=""
         Who fitted it, and has the trial in hand.
     at : datetime, default=None
@@ -76,7 +76,7 @@ class SeenEpochs:
         The trial.
     fold : int
     epochs : dict of str to list of float
-        Loss and metrics by name, as `worker.epochs.Curve` has them; empty where no curves are kept.
+        Loss and metrics by name, as `worker.training.epochs.Curve` has them; empty where no curves are kept.
     network : int, default=0
         Which of the networks that the fold's fit trains.
     kept : int

@@ -23,19 +23,19 @@ def _learner(library: str) -> Learner:
     """Return a library's learner; the library itself is imported only now."""
     match library:
         case "xgboost":
-            from worker.fitting.xgb import XGBoostLearner
+            from worker.fitting.xgboost_fits import XGBoostLearner
 
             return XGBoostLearner()
         case "lightgbm":
-            from worker.fitting.lgbm import LightGBMLearner
+            from worker.fitting.lightgbm_fits import LightGBMLearner
 
             return LightGBMLearner()
         case "catboost":
-            from worker.fitting.catb import CatBoostLearner
+            from worker.fitting.catboost_fits import CatBoostLearner
 
             return CatBoostLearner()
         case "networks":
-            from worker.fitting.networks import NetworkLearner
+            from worker.fitting.keras_fits import NetworkLearner
 
             return NetworkLearner()
     return Learner()

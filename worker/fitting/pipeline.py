@@ -23,8 +23,8 @@ from sklearn.utils.validation import check_is_fitted
 from warren.encoding.codec import encode_estimator
 from warren.errors import InputError
 from warren.storage.dataset import Matrix, matrix_bytes
-from worker.fitting.dice import GLOBAL, Dice, held_by
 from worker.fitting.learner import Derived, Fold, Inside, Learner, Part, Which, is_network
+from worker.fitting.random_state import GLOBAL, Dice, held_by
 
 T = TypeVar("T")
 

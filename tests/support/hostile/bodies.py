@@ -135,7 +135,7 @@ for name in (
     "sklearn._loss.loss.HalfSquaredError",
     "sklearn.tests.test_base.MyEstimator",
     "sklearn.__builtins__.eval",
-    "worker.runner.ChunkRunner",
+    "worker.chunk.runner.ChunkRunner",
 ):
     case(f"the class {name}", "is not on the allow-list", with_estimator(name), decoder=False)
 case("a module as a class", "is no estimator class", with_estimator("sklearn.utils.sys"), decoder=False)

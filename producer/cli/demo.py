@@ -1,0 +1,203 @@
+"""``warren demo``: the whole way on this machine, from a grid over three libraries to its leaderboard."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from producer.cli.leaderboard import print_failures, print_trials
+from producer.cli.output import heading, note, plural, say
+from warren.errors import StudyError
+from warren.settings import redact
+
+if TYPE_CHECKING:
+    from producer.results.status import Status
+    from producer.stack import LocalStack
+    from producer.study import Study
+
+NAME = "demo-breast-cancer"
+METRICS = ("roc_auc", "accuracy")
+FOLDS = 5
+# Trials of the leaderboard.
+_TOP = 10
+
+
+def grids() -> list[dict[str, list[Any]]]:
+    """Return the demo's space: 108 points of each library, each fit a fraction of a second."""
+    from catboost import CatBoostClassifier
+    from lightgbm import LGBMClassifier
+    from xgboost import XGBClassifier
+
+    return [
+        {
+            "estimator": [XGBClassifier(random_state=0)],
+            "n_estimators": [30, 60, 90],
+            "learning_rate": [0.05, 0.1, 0.3],
+            "max_depth": [2, 3, 4],
+            "subsample": [0.7, 1.0],
+            "reg_lambda": [1.0, 5.0],
+        },
+        {
+            "estimator": [LGBMClassifier(random_state=0)],
+            "n_estimators": [40, 80, 120],
+            "learning_rate": [0.05, 0.1, 0.3],
+            "num_leaves": [4, 8, 16],
+            "min_child_samples": [10, 20],
+            "reg_lambda": [0.0, 5.0],
+        },
+        {
+            "estimator": [CatBoostClassifier(random_state=0)],
+            "iterations": [20, 40, 60],
+            "learning_rate": [0.1, 0.2, 0.3],
+            "depth": [2, 3],
+            "l2_leaf_reg": [1.0, 3.0, 9.0],
+            "random_strength": [0.5, 1.0],
+        },
+    ]
+
+
+def run(*, workers: int, data_dir: Path) -> None:
+    """Bring up servers and workers, search, and show what came of it.
+
+    Parameters
+    ----------
+    workers : int
+        Worker processes.
+    data_dir : Path
+        Keeps broker and database: a second run finds its results there.
+
+    Raises
+    ------
+    StackError
+        Servers or workers can't be started here.
+    StudyError
+        No trial completed.
+    """
+    from producer import local_stack
+
+    # Servers that were there: no stack mixes them with its own.
+    given = bool(os.environ.get("MONGO_URL"))
+    started = time.monotonic()
+    with local_stack(workers, data_dir=data_dir, log=note) as stack:
+        logs = f"; logs in {stack.logs}" if workers or not given else ""
+        note(f"Ready after {time.monotonic() - started:.1f} s{logs}.")
+        # In a function of its own: the study's connection ends before its server does.
+        status = _search(stack, given, started)
+    _next(status, data_dir, given)
+
+
+def _search(stack: LocalStack, given: bool, started: float) -> Status:
+    from sklearn.datasets import load_breast_cancer
+    from sklearn.model_selection import StratifiedKFold
+
+    from producer import submit
+    from producer.publishing.lane_choice import somebody_listens
+    from warren.settings import load_settings
+
+    # Asked now: a worker that has taken one of our chunks listens no more.
+    unheard = not (stack.workers or somebody_listens(load_settings()))
+    X, y = load_breast_cancer(return_X_y=True, as_frame=True)
+    study = submit(
+        None,
+        grids(),
+        X,
+        y,
+        scoring=list(METRICS),
+        refit=METRICS[0],
+        cv=StratifiedKFold(FOLDS, shuffle=True, random_state=0),
+        name=NAME,
+    )
+    before = study.status()
+    _introduce(before)
+    if unheard and before.done < before.total:
+        note(
+            "No worker listens, unless all are busy: the trials wait for one. `warren worker` is one, and "
+            "`docker compose up -d` starts those of Compose."
+        )
+    study.wait()
+    status = study.status()
+    _leaderboard(study, status)
+    _where(status, stack.mongo_url, stack.data_dir, given)
+    _summary(before, status, time.monotonic() - started)
+    return status
+
+
+def _introduce(before: Status) -> None:
+    fits = plural(before.total * FOLDS, "fit")
+    note(
+        f"Study {before.id}: {plural(before.total, 'trial')} on {FOLDS} folds, {fits}, scored by {', '.join(METRICS)}."
+    )
+    if before.done == before.total:
+        note("All of them ended in an earlier run: nothing is repeated.")
+    elif before.done:
+        note(f"{before.done:,} of them ended in an earlier run and are not repeated.")
+
+
+def _leaderboard(study: Study, status: Status) -> None:
+    best = study.best_trials(_TOP)
+    if not best:
+        print_failures(study, status)
+        raise StudyError(f"no trial of {status.id} completed")
+    say()
+    heading(f"The {len(best)} best of {plural(status.total, 'trial')}, by {METRICS[0]}")
+    print_trials(study, best)
+    say()
+    heading("The best of each library")
+    classes = [type(grid["estimator"][0]).__name__ for grid in grids()]
+    print_trials(study, [trial for name in classes for trial in study.best_trials(1, estimator=name)])
+    if status.failed:
+        print_failures(study, status)
+
+
+def _where(status: Status, mongo_url: str, data_dir: object, given: bool) -> None:
+    url = redact(mongo_url) if given else f"{mongo_url} (while the servers run, see below)"
+    say()
+    heading("Where the results lie")
+    say(f"  MongoDB Compass  {url}")
+    say("  collections      trials (a document each, best first by index), studies; data in bucket datasets")
+    say(f"  study            {status.id}")
+    if given:
+        say(f"  to begin anew    {_command()} delete {status.id}")
+    else:
+        say(f"  files            {data_dir} (delete it to begin anew)")
+
+
+def _summary(before: Status, status: Status, seconds: float) -> None:
+    ran = status.done - before.done
+    failed = f", {status.failed:,} of all failed" if status.failed else ""
+    fitted = status.fit_seconds - before.fit_seconds
+    saved = status.saved_seconds - before.saved_seconds
+    say()
+    say(
+        f"{plural(ran, 'trial')} ran now{failed}. It took {seconds:.0f} s; the workers spent {fitted:.0f} s on fits, "
+        f"and sharing them saved {saved:.0f} s."
+    )
+
+
+def _next(status: Status, data_dir: Path, given: bool) -> None:
+    warren = _command()
+    place = "" if data_dir == Path(".warren") else f" --data-dir {shlex.quote(str(data_dir))}"
+    say()
+    heading("Next")
+    if not given:
+        say("The servers end with the demo, the results stay. Bring the servers back, and leave them running:")
+        say(f"  {warren} up{place}")
+        say("It prints the URL for Compass and the lines to export; then, in another terminal:")
+    say(f"  {warren} list")
+    say(f"  {warren} results {status.id} --top 20")
+    say(f"  {warren} results {status.id} --csv results.csv")
+    if Path("examples/study.yaml").exists():
+        say(f"  {warren} submit examples/study.yaml --wait")
+
+
+def _command() -> str:
+    """Return what starts this command line in the reader's shell."""
+    if shutil.which("warren"):
+        return "warren"
+    called = Path(sys.argv[0])
+    return shlex.quote(sys.argv[0]) if called.name == "warren" else "python -m producer"

@@ -1,0 +1,275 @@
+"""Ports of this machine that lead into the cluster, through the API server: what ``kubectl port-forward`` does.
+
+Every TCP connection gets a websocket of its own to the pod that is ready at that moment, so a pod that was replaced
+ends its connections and no others, and the next one finds its successor. Data waits where it comes from: neither side
+is read from faster than the other takes it.
+
+The protocol is Kubernetes' own, ``v4.channel.k8s.io``: the first byte of a message is its channel, 0 for data and 1
+for an error's text; the first message on each is the port's number, two bytes, the lower first.
+https://github.com/kubernetes/kubernetes/blob/master/staging/src/k8s.io/kubelet/pkg/cri/streaming/portforward/websocket.go
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import aiohttp
+
+from producer.cluster.api import Api
+from producer.cluster.api_errors import RefusedError
+from producer.cluster.service_target import Target, find_target
+from warren.errors import ClusterError
+
+logger = logging.getLogger(__name__)
+
+HOST = "127.0.0.1"
+_PROTOCOL = "v4.channel.k8s.io"
+_DATA, _ERROR = 0, 1
+_PIECE = 32 * 1024
+# Seconds that a new connection waits for a pod: less than `WARREN_CONNECT_SECONDS`, after which clients give up.
+_PATIENCE_SECONDS = 8.0
+# Seconds between two tries: the first, and the longest.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
+# Seconds for one handshake.
+_DIAL_SECONDS = 6.0
+# Seconds that the other side has to answer the end of a websocket.
+_GOODBYE_SECONDS = 1.0
+# Seconds between two pings: load balancers forget a connection that is silent for minutes. None has to be answered:
+# a broker that is out of memory stops reading, and its connection is alive all the same.
+_PING_SECONDS = 20.0
+# Seconds for TLS connections to end.
+_TLS_GOODBYE_SECONDS = 0.25
+# Seconds for the thread to end.
+_JOIN_SECONDS = 5.0
+
+
+class Forwarding:
+    """Forwards ports of Services, each from a free port of this machine, on a thread of its own.
+
+    Parameters
+    ----------
+    api : Api
+    services : mapping of str to int
+        The port of each Service that is wanted, by the Service's name.
+
+    Attributes
+    ----------
+    ports : dict of str to int
+        The local port of each.
+    """
+
+    def __init__(self, api: Api, services: Mapping[str, int]) -> None:
+        self._api = api
+        self._services = dict(services)
+        self.ports: dict[str, int] = {}
+        self._targets: dict[str, Target] = {}
+        self._connections: set[asyncio.Task[None]] = set()
+        self._thread: threading.Thread | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._over: asyncio.Event | None = None
+        self._up = threading.Event()
+        self._error: BaseException | None = None
+
+    def start(self) -> None:
+        """Listen, once a connection to each Service was made.
+
+        Raises
+        ------
+        ClusterError
+            A Service or a ready pod is missing, or this account may not forward ports.
+        """
+        self._thread = threading.Thread(target=self._run, name="warren-forwarding", daemon=True)
+        self._thread.start()
+        try:
+            self._up.wait()
+        except BaseException:  # Ctrl-C
+            self.close()
+            raise
+        if self._error is not None:
+            self._thread.join(_JOIN_SECONDS)
+            raise self._error
+
+    def close(self) -> None:
+        """End all connections, and listen no more. Harmless when it is over."""
+        if self._loop is not None and self._over is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed already
+                self._loop.call_soon_threadsafe(self._over.set)
+        if self._thread is not None:
+            self._thread.join(_JOIN_SECONDS)
+
+    # What follows runs on the thread.
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        except BaseException as exc:
+            if self._up.is_set():
+                logger.exception("forwarding ended")
+            self._error = exc
+        finally:
+            self._up.set()
+
+    async def _serve(self) -> None:
+        self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
+        jar, timeout = aiohttp.DummyCookieJar(), aiohttp.ClientTimeout(total=None, sock_connect=_DIAL_SECONDS)
+        async with (
+            aiohttp.ClientSession(cookie_jar=jar, timeout=timeout, trust_env=False) as session,
+            contextlib.AsyncExitStack() as undo,
+        ):
+            undo.push_async_callback(self._end_connections)
+            for service in self._services:
+                await (await self._dial(session, service, 0)).close()
+                server = await asyncio.start_server(self._handler(session, service), HOST, 0)
+                undo.callback(server.close)
+                self.ports[service] = server.sockets[0].getsockname()[1]
+            self._up.set()
+            await self._over.wait()
+        # TLS connections end in the loop's next turns: https://docs.aiohttp.org/en/stable/client_advanced.html#graceful-shutdown
+        await asyncio.sleep(_TLS_GOODBYE_SECONDS)
+
+    async def _end_connections(self) -> None:
+        for task in list(self._connections):
+            task.cancel()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    def _handler(self, session: aiohttp.ClientSession, service: str) -> Any:
+        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.current_task()
+            if task is not None:
+                self._connections.add(task)
+                task.add_done_callback(self._connections.discard)
+            try:
+                try:
+                    # One that was accepted while this ends has come too late to be ended with the others.
+                    if self._over is not None and not self._over.is_set():
+                        await self._bridge(session, service, reader, writer)
+                except (aiohttp.ClientError, ClusterError, OSError, TimeoutError) as exc:
+                    logger.warning(
+                        "a forwarded connection ended; its client has to reconnect",
+                        extra={"service": service, "reason": str(exc) or type(exc).__name__},
+                    )
+                writer.close()  # once the client has taken what came for it
+                with contextlib.suppress(OSError):
+                    await writer.wait_closed()
+            except asyncio.CancelledError:  # also while the client takes the rest
+                if self._over is None or not self._over.is_set():
+                    raise
+            finally:
+                writer.transport.abort()
+
+        return handle
+
+    async def _bridge(
+        self,
+        session: aiohttp.ClientSession,
+        service: str,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        socket = await self._dial(session, service, _PATIENCE_SECONDS)
+        ways = [
+            asyncio.create_task(way)
+            for way in (_to_pod(reader, socket), self._from_pod(service, socket, writer), _keep_alive(socket))
+        ]
+        try:
+            done, _ = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+            await socket.close()
+        for way in done:
+            way.result()
+
+    async def _from_pod(
+        self, service: str, socket: aiohttp.ClientWebSocketResponse, writer: asyncio.StreamWriter
+    ) -> None:
+        async for message in socket:
+            if message.type is not aiohttp.WSMsgType.BINARY or not message.data:
+                continue
+            channel, data = message.data[0], message.data[1:]
+            if channel == _DATA:
+                writer.write(data)
+                await writer.drain()
+            elif channel == _ERROR and data:
+                self._targets.pop(service, None)
+                raise ClusterError(" ".join(data.decode(errors="replace").split()))
+        if (error := socket.exception()) is not None:
+            raise ClusterError(f"the connection to the API server broke: {error}")
+
+    async def _dial(
+        self, session: aiohttp.ClientSession, service: str, patience: float
+    ) -> aiohttp.ClientWebSocketResponse:
+        """Open a websocket to the pod behind a Service; try again for as long as a client waits."""
+        deadline, pause = time.monotonic() + patience, _FIRST_PAUSE
+        while True:
+            try:
+                target = self._targets.get(service)
+                if target is None:
+                    target = await asyncio.to_thread(find_target, self._api, service, self._services[service])
+                socket = await self._open(session, target)
+            except (aiohttp.ClientError, ClusterError, OSError, TimeoutError) as exc:
+                self._targets.pop(service, None)
+                lost = isinstance(exc, RefusedError) and exc.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
+                if lost or time.monotonic() + pause > deadline:
+                    if isinstance(exc, ClusterError):
+                        raise
+                    why = str(exc) or type(exc).__name__
+                    raise ClusterError(f"can't forward a port to Service {service}: {why}") from exc
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _LONGEST_PAUSE)
+            else:
+                self._targets[service] = target
+                return socket
+
+    async def _open(self, session: aiohttp.ClientSession, target: Target) -> aiohttp.ClientWebSocketResponse:
+        headers = await asyncio.to_thread(self._api.authorization)
+        tls = await asyncio.to_thread(self._api.tls)
+        connecting = session.ws_connect(
+            self._api.forward_url(target.pod, target.port),
+            protocols=(_PROTOCOL,),
+            timeout=aiohttp.ClientWSTimeout(ws_close=_GOODBYE_SECONDS),
+            headers=headers,
+            ssl=True if tls is None else tls,
+            proxy=self._api.proxy,
+            server_hostname=self._api.tls_name,
+        )
+        try:
+            socket = await asyncio.wait_for(connecting, _DIAL_SECONDS)
+        except aiohttp.WSServerHandshakeError as exc:
+            # The answer's text, which says what is not allowed, is lost: ask again in a way that keeps it.
+            await asyncio.to_thread(self._api.why_no_forward, target.pod, target.port)
+            raise ClusterError(f"the API server would not forward a port to pod {target.pod} ({exc.status})") from exc
+        try:
+            for channel in (_DATA, _ERROR):
+                first = await asyncio.wait_for(socket.receive(), _DIAL_SECONDS)
+                if first.type is not aiohttp.WSMsgType.BINARY or first.data != _greeting(channel, target.port):
+                    raise ClusterError(
+                        f"pod {target.pod}: no port was forwarded, but {first.type.name}: {first.data!r}"
+                    )
+        except BaseException:
+            await socket.close()
+            raise
+        return socket
+
+
+def _greeting(channel: int, port: int) -> bytes:
+    return bytes([channel]) + port.to_bytes(2, "little")
+
+
+async def _to_pod(reader: asyncio.StreamReader, socket: aiohttp.ClientWebSocketResponse) -> None:
+    while data := await reader.read(_PIECE):
+        await socket.send_bytes(bytes([_DATA]) + data)
+
+
+async def _keep_alive(socket: aiohttp.ClientWebSocketResponse) -> None:
+    while True:
+        await asyncio.sleep(_PING_SECONDS)
+        await socket.ping()

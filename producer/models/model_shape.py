@@ -1,0 +1,382 @@
+"""The shape of a stored model: what the study's own estimator becomes by a fit, and nothing beside it.
+
+A file may say of each attribute what it likes. So its estimators are of the classes that the study has, with the
+parameters that it gives them, or parts that these are known to make for themselves. Boosters lie where their own class
+looks for them. Nothing stands in for a method, and a name of a method that will be asked is one of those that answer.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import math
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+
+from producer.models.fitted_parts import class_name, parts_of
+from producer.validation.parameter_names import THREADS
+from warren.encoding.encoded import SEARCHES
+from warren.errors import StudyError, short
+from warren.queues import ALLOWED_PACKAGES
+from warren.safety.allowlist import package_of_type
+from warren.safety.parameter_checks import check_estimator
+
+# Set anew on each copy that an estimator makes of another.
+_SEEDS = frozenset({"random_state", "random_seed", "seed"})
+# What a worker or a booster's `fit` sets: threads, silence, and where it fits.
+_SET_BY_WORKERS = THREADS | {
+    *("logging_level", "allow_writing_files", "verbosity"),
+    *("device", "device_type", "task_type", "tree_method", "devices", "gpu_device_id", "num_gpu"),
+    *("objective", "loss_function"),  # which XGBoost and CatBoost choose
+}
+# Which `fit` of scikit-learn changes, though none should.
+_CHANGED = frozenset({("SpectralEmbedding", "affinity")})
+_BOOSTING = frozenset({"xgboost", "lightgbm", "catboost"})
+# Methods that an estimator asks others for, by names that it has found in `fit`.
+_RESPONSES = frozenset(
+    {"predict", "predict_proba", "predict_log_proba", "decision_function", "transform", "score_samples"}
+)
+# Attributes that say "method" and mean another kind of name.
+_OTHER_METHODS: Mapping[str, frozenset[str]] = {
+    "_fit_method": frozenset({"auto", "ball_tree", "brute", "kd_tree"}),
+    "method": frozenset({"isotonic", "sigmoid", "temperature"}),
+}
+# What a `KerasModel` makes of its weights, and no file holds.
+_MADE_HERE = frozenset({"_model", "_earlier"})
+_REQUESTS = "sklearn.utils._metadata_requests."
+# What a search finds, and the parameters of its grid by class.
+_GRIDS = {name.rpartition(".")[2]: grid for name, grid in SEARCHES.items()}
+# Packages whose objects hold nothing but numbers.
+_LEAVES = frozenset({"builtins", "numpy", "pandas", "scipy"})
+_WORDS = (type(None), bool, int, float, str, bytes, np.generic)
+_PLAIN = (*_WORDS, np.random.RandomState, np.random.Generator, np.dtype)
+
+Pairs = Sequence[tuple[Any, Any]]
+"""Estimators of a model, and the study's own ones that they are."""
+
+
+class Own:
+    """The estimators that a study has given.
+
+    Parameters
+    ----------
+    unfitted : estimator instance
+        The outermost.
+
+    Attributes
+    ----------
+    estimators : list
+        It and all inside it, in the grids of searches too.
+    values : list
+        What else they have for parameters.
+    classes : frozenset of str or None
+        Those that a fitted one may consist of, parts included; None where one is the operator's: what that makes for
+        itself nobody knows.
+    """
+
+    def __init__(self, unfitted: Any) -> None:
+        self.estimators: list[Any] = []
+        self.values: list[Any] = []
+        waiting = [unfitted]
+        while waiting:
+            found = waiting.pop()
+            if is_estimator(found) or _is_kernel(found):
+                self.estimators.append(found)
+                waiting += params_of(found).values()
+            elif isinstance(found, Mapping):
+                self.values.append(found)
+                waiting += found.values()
+            elif isinstance(found, (list, tuple)):
+                self.values.append(found)
+                waiting += found
+            else:
+                self.values.append(found)
+        classes = {type(one) for one in self.estimators}
+        self.parts = parts_of(classes)
+        boosters = {class_name(found[1]) for found in map(_booster_of, classes) if found}
+        closed = all(package_of(one) in ALLOWED_PACKAGES for one in self.estimators)
+        self.classes = self.parts | {class_name(cls) for cls in classes} | boosters if closed else None
+
+
+def is_estimator(value: Any) -> bool:
+    """Say whether something is an instance of an estimator's class."""
+    return hasattr(value, "fit") and hasattr(value, "get_params") and not isinstance(value, type)
+
+
+def params_of(estimator: Any) -> dict[str, Any]:
+    """Return an estimator's own parameters by name."""
+    return dict(estimator.get_params(deep=False))
+
+
+def package_of(value: Any) -> str:
+    """Return the package that something's class is of."""
+    return package_of_type(type(value))
+
+
+def check_shape(fitted: Any, unfitted: Any) -> Pairs:
+    """Refuse a model that is not what the study's estimator becomes by a fit.
+
+    Parameters
+    ----------
+    fitted : estimator instance
+        As it came from an archive, of classes that `Own` names.
+    unfitted : estimator instance
+        With the parameters that the user wrote.
+
+    Returns
+    -------
+    list of (estimator, estimator)
+        Estimators of the model, and the study's that they are, or are copies of.
+
+    Raises
+    ------
+    StudyError
+        Says which estimator of it is another one, and in what.
+    """
+    own = Own(unfitted)
+    pairs: list[tuple[Any, Any]] = []
+    _match(fitted, unfitted, pairs)
+    seen = {id(ours) for ours, _ in pairs}
+    candidates = list(own.estimators)
+    for holder, name, value in held(fitted):
+        _check_place(holder, name, value)
+        if is_estimator(value) and package_of(value) in ALLOWED_PACKAGES:
+            if id(value) not in seen:
+                seen.add(id(value))
+                users = next((one for one in candidates if _is_copy(value, one)), None)
+                if users is not None:
+                    pairs.append((value, users))
+                else:
+                    _check_part(value, own)
+            if type(value).__name__ in _GRIDS:
+                candidates += _found_by(value)
+    return pairs
+
+
+# ---------------------------------------------------------------------------- what lies where
+
+
+def held(fitted: Any) -> Iterator[tuple[Any, str, Any]]:
+    """Yield everything that a model consists of, once for each place: who holds it, by which attribute, and what.
+
+    The model itself comes first; whatever holds something comes before that.
+    """
+    waiting: deque[tuple[Any, str, Any]] = deque([(None, "", fitted)])
+    seen: dict[int, Any] = {}  # alive, so that no other object takes its number
+    while waiting:
+        holder, name, found = waiting.popleft()
+        yield holder, name, found
+        if id(found) in seen:
+            continue
+        items: Iterable[Any] = ()
+        if isinstance(found, Mapping):
+            items = found.values()
+        elif isinstance(found, (list, tuple, set, frozenset)):
+            items = found
+        elif isinstance(found, np.ndarray):
+            items = found.ravel().tolist() if found.dtype == object else ()
+        elif isinstance(found, functools.partial):
+            items = (found.func, found.args, found.keywords)
+        elif not isinstance(found, type) and package_of(found) not in _LEAVES and hasattr(found, "__dict__"):
+            waiting.extend((found, name, value) for name, value in vars(found).items())
+        else:
+            continue
+        seen[id(found)] = found
+        # Of the words and numbers in a list those alone that name methods: there may be millions.
+        words = "method" in name
+        waiting.extend((holder, name, item) for item in items if words or not isinstance(item, _WORDS))
+
+
+def _check_place(holder: Any, name: str, value: Any) -> None:
+    """Refuse what lies where its class would not put it."""
+    if holder is None:
+        return
+    if type(value).__name__ in ("Booster", "_CatBoost") or (name == "_Booster" and value is not None):
+        whose = _booster_of(type(holder))
+        if not whose or (name, type(value)) != whose:
+            raise _other(f"{type(holder).__name__}.{name} holds a {type(value).__name__}")
+    if package_of(holder) not in ALLOWED_PACKAGES:
+        return
+    there = getattr(type(holder), name, None)
+    hides = there is not None and not isinstance(there, bool) and name not in _params(holder)
+    if hides or name.startswith("__") or name in _MADE_HERE:
+        raise _other(f"{type(holder).__name__}.{name} stands for what its class has under this name")
+    if "method" in name and isinstance(value, str) and name not in _params(holder):
+        of_request = class_name(type(holder)).startswith(_REQUESTS)
+        if not of_request and value not in _OTHER_METHODS.get(name, _RESPONSES):
+            raise _other(f"{type(holder).__name__}.{name} is {short(value)}, and no method that answers")
+
+
+def _booster_of(cls: type) -> tuple[str, type] | None:
+    """Return where an estimator of a class holds its booster, and of which class that is; None where it has none."""
+    packages = {package_of_type(base) for base in cls.__mro__}
+    if "xgboost" in packages:
+        return "_Booster", importlib.import_module("xgboost").Booster
+    if "lightgbm" in packages:
+        return "_Booster", importlib.import_module("lightgbm").Booster
+    if "catboost" in packages:
+        return "_object", importlib.import_module("catboost.core")._CatBoost
+    return None
+
+
+def _params(holder: Any) -> frozenset[str]:
+    return frozenset(params_of(holder)) if is_estimator(holder) or _is_kernel(holder) else frozenset()
+
+
+# ------------------------------------------------------------------------------- parameters
+
+
+def _match(ours: Any, users: Any, pairs: list[tuple[Any, Any]]) -> None:
+    """Compare an estimator of a model with the study's in whose place it stands, and so on inside it."""
+    if type(ours) is not type(users):
+        raise _other(f"it has a {type(ours).__name__} in the place of a {type(users).__name__}")
+    pairs.append((ours, users))
+    if package_of(users) not in ALLOWED_PACKAGES:
+        return  # the operator's: it may do with its parameters what it likes
+    theirs = params_of(ours)
+    for name, value in params_of(users).items():
+        mine = theirs.get(name)
+        if not (_differ_by_design(ours, name) and isinstance(mine, _PLAIN)):
+            _match_value(mine, value, f"{type(users).__name__}({name}=...)", pairs)
+
+
+def _match_value(ours: Any, users: Any, where: str, pairs: list[tuple[Any, Any]]) -> None:
+    if is_estimator(users):
+        _match(ours, users, pairs)
+    elif isinstance(users, (list, tuple)) and type(ours) is type(users) and len(ours) == len(users):
+        for mine, other in zip(ours, users, strict=True):
+            _match_value(mine, other, where, pairs)
+    elif not alike(ours, users):
+        raise _other(f"{where} is {short(ours)}, and the study's is {short(users)}")
+
+
+def _differ_by_design(estimator: Any, name: str) -> bool:
+    """Say whether a parameter may be another one than the user's: a worker sets it, or `fit` does."""
+    if name in THREADS or (type(estimator).__name__, name) in _CHANGED:
+        return True
+    return package_of(estimator) in (*_BOOSTING, "networks") and name in _SET_BY_WORKERS
+
+
+def _is_copy(ours: Any, users: Any) -> bool:
+    """Say whether an estimator is a copy of a study's, with seeds of its own."""
+    return type(ours) is type(users) and alike(_settings(ours), _settings(users))
+
+
+def _settings(estimator: Any) -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in params_of(estimator).items()
+        if not (isinstance(value, _PLAIN) and (name in _SEEDS or _differ_by_design(estimator, name)))
+    }
+
+
+def alike(ours: Any, users: Any) -> bool:
+    """Say whether two values of parameters are equal, whatever they are made of; of generators only the class."""
+    if ours is users:
+        return True
+    if type(ours) is not type(users):
+        return False
+    match users:
+        case float():
+            return bool(ours == users) or (math.isnan(ours) and math.isnan(users))
+        case None | bool() | int() | str() | bytes():
+            return bool(ours == users)
+        case np.random.RandomState() | np.random.Generator():
+            return True
+        case Mapping():
+            return [*ours] == [*users] and all(alike(ours[key], users[key]) for key in users)
+        case list() | tuple():
+            return len(ours) == len(users) and all(map(alike, ours, users))
+        case np.ndarray():
+            same = ours.dtype == users.dtype and ours.shape == users.shape
+            return (
+                same
+                and (ours.dtype != object or alike(ours.ravel().tolist(), users.ravel().tolist()))
+                and (ours.dtype == object or ours.tobytes() == users.tobytes())
+            )
+        case functools.partial():
+            return alike([ours.func, ours.args, ours.keywords], [users.func, users.args, users.keywords])
+    if is_estimator(users) or _is_kernel(users):
+        return alike(_settings(ours), _settings(users))
+    if callable(users) and not hasattr(users, "__dict__"):
+        return bool(ours == users)
+    if package_of(users) in ("sklearn", "scipy") and hasattr(users, "__dict__") and not isinstance(users, type):
+        return _alike_inside(ours, users)
+    return bool(np.all(ours == users))
+
+
+def _alike_inside(ours: Any, users: Any) -> bool:
+    dist = getattr(users, "dist", None)  # a frozen distribution of SciPy: an archive names it, with its arguments
+    if dist is not None:
+        return alike(
+            [ours.dist.name, *ours.dist._parse_args(*ours.args, **ours.kwds)],
+            [dist.name, *dist._parse_args(*users.args, **users.kwds)],
+        )
+    return alike(dict(vars(ours)), dict(vars(users)))
+
+
+def _is_kernel(value: Any) -> bool:
+    return type(value).__module__ == "sklearn.gaussian_process.kernels" and hasattr(value, "get_params")
+
+
+# ------------------------------------------------------------------------------------- parts
+
+
+def _check_part(part: Any, own: Own) -> None:
+    """Refuse an estimator that is not the study's, unless it is one that another makes for itself, with plain words."""
+    if own.classes is not None and class_name(type(part)) not in own.parts:
+        raise _other(f"it has a {type(part).__name__} with other parameters than the study's")
+    if own.classes is None:
+        worded = {key: value for key, value in params_of(part).items() if isinstance(value, (str, bool, int))}
+        check_estimator({"__estimator__": class_name(type(part)), "params": worded}, "the stored model")
+    for name, value in params_of(part).items():
+        if not _is_plain(value, own):
+            raise _other(f"it has a {type(part).__name__} with {name}={short(value)}, which the study has not")
+
+
+def _is_plain(value: Any, own: Own) -> bool:
+    """Say whether a parameter of a part holds numbers, words and estimators, or is one of the study's."""
+    if isinstance(value, (*_PLAIN, type, functools.partial)) or is_estimator(value) or _is_kernel(value):
+        return True
+    if isinstance(value, np.ndarray):
+        return bool(value.dtype != object)
+    if isinstance(value, (list, tuple)):
+        return all(_is_plain(item, own) for item in value)
+    return any(alike(value, one) for one in own.values)
+
+
+# ---------------------------------------------------------------------------------- searches
+
+
+def _found_by(search: Any) -> list[Any]:
+    """Return what a search in a model has found, put together of the study's own grid: its copy is looked for."""
+    best = vars(search).get("best_params_")
+    if not isinstance(best, dict):
+        return []
+    params = params_of(search)
+    grids = params[_GRIDS[type(search).__name__]]
+    resource = params.get("resource")
+    found: dict[str, Any] = {}
+    for name, value in best.items():
+        listed = [grid[name] for grid in (grids if isinstance(grids, (list, tuple)) else [grids]) if name in grid]
+        ours = [item for values in listed if not hasattr(values, "rvs") for item in values if alike(value, item)]
+        drawn = any(hasattr(values, "rvs") for values in listed) or name == resource
+        if ours:
+            found[name] = ours[0]
+        elif drawn and isinstance(value, (int, float, str, np.generic)):
+            found[name] = value
+        else:
+            raise _other(f"its {type(search).__name__} has found {name}={short(value)}, which is not in its grid")
+    made: Callable[..., Any] = clone(params["estimator"]).set_params
+    best_one = made(**{name: clone(value, safe=False) for name, value in found.items()})
+    return [best_one, *Own(best_one).estimators]
+
+
+def _other(what: str) -> StudyError:
+    return StudyError(
+        f"the stored model is not the study's: {what}. Train it again, or ask who may write to the database"
+    )

@@ -1,0 +1,108 @@
+"""How units are cut into chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain, islice
+from typing import TypeAlias
+
+from producer.planning.blocks import Unit
+from producer.planning.plan import Plan
+from producer.space.space import split_sizes
+
+# Number of a trial, and its expected seconds.
+Planned: TypeAlias = tuple[int, float]
+
+# Workers to plan for: one submits before one knows how many come, and forty are many.
+_WORKERS = 40
+# Of what is left, a chunk takes the part of a worker in so many rounds: with two, an estimate may be wrong by as much.
+_FACTOR = 2
+# Seconds: a chunk costs some ten milliseconds between worker, broker and database ...
+_SHORTEST = 0.25
+# ... and is lost with its worker, or delivered again by a broker that waited half an hour for it.
+_LONGEST = 60.0
+# Sums of seconds round.
+_NEARLY = 1 - 1e-9
+# Trials of a chunk at most: a message stays small.
+_MOST_TRIALS = 1000
+# The same where the cost is only guessed: trials may be of hours.
+_MOST_GUESSED = 20
+
+
+def cut(plan: Plan, n_chunks: int | None) -> Iterator[list[Planned]]:
+    """Cut a plan into chunks, lazily.
+
+    Parameters
+    ----------
+    plan : Plan
+    n_chunks : int or None
+        How many chunks; None sizes them by cost.
+
+    Yields
+    ------
+    list of (int, float)
+        Numbers and expected seconds of the trials of a chunk, in the order of the plan.
+
+        With `n_chunks`, ``min(n_chunks, trials)`` chunks: runs of whole units of about the same expected seconds; or of
+        trials, where there are fewer units than chunks, whose numbers differ by one at most.
+
+        Without, every chunk takes the same part of the expected seconds that are left, so that the last ones are the
+        smallest and workers end together: guided self-scheduling (C. Polychronopoulos, D. Kuck, IEEE Transactions
+        on Computers C-36, 1987) with the factor of factoring (S. F. Hummel, E. Schonberg, L. E. Flynn, Communications
+        of the ACM 35, 1992). Units stay whole; one that is longer is a chunk of its own.
+    """
+    if n_chunks is None:
+        return _by_cost(plan.units(), plan.seconds, plan.n_trials)
+    if plan.n_units < n_chunks:
+        trials = chain.from_iterable(map(_planned, plan.units()))
+        return (list(islice(trials, size)) for size in split_sizes(plan.n_trials, n_chunks))
+    return _evenly(plan.units(), plan.seconds, plan.n_units, n_chunks)
+
+
+def _planned(unit: Unit) -> Iterator[Planned]:
+    return zip(unit.numbers, unit.shares, strict=True)
+
+
+def _evenly(units: Iterator[Unit], seconds_left: float, units_left: int, n_chunks: int) -> Iterator[list[Planned]]:
+    """Cut into so many chunks of about the same seconds, of a unit at least."""
+    unit = next(units)
+    for chunks_left in range(n_chunks, 0, -1):
+        target = seconds_left / chunks_left
+        chunk: list[Planned] = []
+        filled = 0.0
+        # The last chunk takes the rest, and each to come has a unit; the larger come first, as with equal units.
+        while units_left and (
+            not chunk or (units_left >= chunks_left and (chunks_left == 1 or filled < target * _NEARLY))
+        ):
+            chunk += _planned(unit)
+            filled += unit.seconds
+            units_left -= 1
+            unit = next(units, unit)
+        yield chunk
+        seconds_left = max(seconds_left - filled, 0.0)
+
+
+def _by_cost(units: Iterable[Unit], seconds_left: float, trials_left: int) -> Iterator[list[Planned]]:
+    chunk: list[Planned] = []
+    filled = target = 0.0
+    most = _MOST_TRIALS
+    for unit in units:
+        room = _room(unit, trials_left)
+        if chunk and (filled + unit.seconds > target or len(chunk) + len(unit.numbers) > min(most, room)):
+            yield chunk
+            seconds_left -= filled
+            trials_left -= len(chunk)
+            chunk, filled, room = [], 0.0, _room(unit, trials_left)
+        if not chunk:
+            target = min(max(seconds_left / (_FACTOR * _WORKERS), _SHORTEST), _LONGEST)
+            most = _MOST_TRIALS
+        most = min(most, room)
+        chunk += _planned(unit)
+        filled += unit.seconds
+    if chunk:
+        yield chunk
+
+
+def _room(unit: Unit, trials_left: int) -> int:
+    """Return how many trials a chunk with this unit may have."""
+    return max(min(_MOST_GUESSED, trials_left // (_FACTOR * _WORKERS)), 1) if unit.guess else _MOST_TRIALS

@@ -1,0 +1,304 @@
+"""One publication of a study: what has no result goes into the queue, as chunks of a new generation."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+from producer.planning.calibration import MEASURED_FIELDS, MEASURED_STUDIES, corrections, estimates
+from producer.planning.chunk_sizes import Planned, cut
+from producer.planning.cost import Shape, class_name
+from producer.planning.plan import Plan
+from producer.publishing.lane_choice import choose_lane
+from producer.publishing.outbox import Message
+from producer.publishing.publisher import publish
+from producer.space.space import Space
+from warren.broker import DATABASE_HEADER, URL_HEADER
+from warren.errors import BrokerError, InputError, StoreError, StudyError
+from warren.libraries.devices import wants_gpu
+from warren.messages import Chunk, Objective, Trial, check_body, encode_chunk
+from warren.outage import Outage, ride_over
+from warren.queues import GPU_QUEUE
+from warren.retry import Patience
+from warren.safety.signing import Keys, signed_chunk
+from warren.settings import Settings
+from warren.storage.documents import Document, now
+from warren.storage.store import Store
+
+# Chunks whose bodies are noted together, the first few soon, and bytes of them: they are in memory meanwhile.
+_FIRST_NOTED, _MOST_NOTED = 10, 500
+_MOST_NOTED_BYTES = 8 * 2**20
+
+logger = logging.getLogger(__name__)
+
+
+def chunks(
+    study_id: str,
+    generation: int,
+    objective: Objective,
+    space: Space,
+    cuts: Iterable[Sequence[Planned]],
+    *,
+    estimator_in_grid: bool = False,
+    trial_timeout: float | None = None,
+    share_fits: bool = True,
+    allow: Iterable[str] = (),
+) -> Iterator[Chunk]:
+    """Make the chunks of a plan, lazily.
+
+    Parameters
+    ----------
+    study_id, generation, objective, trial_timeout, share_fits
+        As in `warren.messages.Chunk`.
+    space : Space
+        Gives the parameters.
+    cuts : iterable of sequences of (int, float)
+        Number and expected seconds of each trial of a chunk, as `producer.planning.chunk_sizes.cut` yields them.
+    estimator_in_grid : bool, default=False
+        The parameter "estimator" of a grid is the trial's estimator, not a parameter of it.
+    allow : iterable of str, default=()
+        Further estimator names.
+
+    Yields
+    ------
+    Chunk
+        Of trials that all ask for a GPU, or of trials of which none does: a plan that has both in one chunk gets two.
+    """
+    index = itertools.count()
+    for planned in cuts:
+        points = space.encoded_points((number for number, _ in planned), allow)
+        trials = [
+            Trial(
+                number=number,
+                estimator=params.pop("estimator", None) if estimator_in_grid else None,
+                params=params,
+                estimated_seconds=seconds,
+            )
+            for (number, params), (_, seconds) in zip(points, planned, strict=True)
+        ]
+        on_gpu, others = _told_apart(objective, trials)
+        for together in filter(None, (on_gpu, others)):
+            yield Chunk(
+                study_id=study_id,
+                generation=generation,
+                index=next(index),
+                objective=objective,
+                trials=tuple(together),
+                trial_timeout=trial_timeout,
+                share_fits=share_fits,
+            )
+
+
+def _told_apart(objective: Objective, trials: Iterable[Trial]) -> tuple[list[Trial], list[Trial]]:
+    """Return the trials that ask for a GPU, and the others."""
+    parts: tuple[list[Trial], list[Trial]] = ([], [])
+    for trial in trials:
+        parts[not wants_gpu(trial.estimator or objective.estimator, trial.params)].append(trial)
+    return parts
+
+
+def _encode_small(chunk: Chunk) -> bytes:
+    """Encode a chunk that a broker and workers take."""
+    body = encode_chunk(chunk)
+    try:
+        check_body(body)
+    except InputError as exc:
+        raise InputError(f"a chunk of {len(chunk.trials):,} trials is {exc}; use a larger n_chunks") from None
+    return body
+
+
+def publish_missing(store: Store, settings: Settings, study_id: str, objective: Objective, space: Space) -> int:
+    """Publish every trial of a study that has no result, and let the study run.
+
+    Trials that ask for a GPU go to the queue of those, first and one for all studies; the others to the study's lane.
+    The new messages carry a new generation. Once all of them are safe in the queue the study's generation
+    follows, and workers drop what is left of earlier publications: only the trials in hand are trained twice.
+
+    A server that goes away meanwhile is waited for, ``WARREN_PATIENCE_SECONDS`` from the last time that it got on.
+
+    Parameters
+    ----------
+    store : Store
+    settings : Settings
+    study_id : str
+    objective : Objective
+    space : Space
+
+    Returns
+    -------
+    int
+        Trials published.
+
+    Raises
+    ------
+    StudyError
+        There is no such study.
+    BrokerError, StoreError
+        A server is unreachable or stays away; the text says how much is in the queue. The same call publishes what
+        is then missing.
+    """
+    ride = ride_over(settings, Outage(logger, "the database"), f"publishing study {study_id} waits for the database")
+    try:
+        begun = _begin(store, settings, study_id, ride)
+        headers = {DATABASE_HEADER: ride(store.identity), URL_HEADER: store.url}
+        generation: int = begun["publications"]
+        found = ride(store.trials.finished_numbers, study_id)
+        finished = {number for number in found if 0 <= number < begun["n_trials"]}
+        if finished or begun["progress"]["complete"] or begun["progress"]["failed"]:
+            counted = ride(store.recount, study_id)
+            begun = counted or begun
+        others = ride(store.studies, limit=MEASURED_STUDIES, fields=MEASURED_FIELDS)
+    except StoreError as exc:
+        raise StoreError(f"{exc}. Nothing was published: study.resume() or the same submit() does it") from exc
+    missing: int = begun["n_trials"] - len(finished)
+    on_gpu = 0
+    planned: dict[str, float] = {}
+    used = corrections(begun, others)
+    if missing:
+        plan = Plan(
+            space,
+            objective.estimator,
+            _shape(begun),
+            objective.n_splits,
+            estimator_in_grid=begun["estimator_in_grid"],
+            share_fits=begun.get("share_fits", True),
+            corrections=used,
+            finished=finished,
+            allow=settings.allow,
+        )
+        made = chunks(
+            study_id,
+            generation,
+            objective,
+            space,
+            cut(plan, begun["n_chunks"]),
+            estimator_in_grid=begun["estimator_in_grid"],
+            trial_timeout=begun["trial_timeout"],
+            share_fits=begun.get("share_fits", True),
+            allow=settings.allow,
+        )
+        messages = _signed(Keys(settings.key), headers[DATABASE_HEADER], _messages(made, planned))
+        noted = _noted(store, ride, study_id, generation, messages)
+        on_gpu = _publish(settings, begun, noted, missing, headers)
+    # Only now do workers drop what earlier publications left in the queue: one cut short takes nothing away.
+    ended = {
+        "$max": {"generation": generation},
+        "$set": {"submitted_at": now(), "estimates": estimates(begun, planned, used), "gpu_trials": on_gpu},
+    }
+    try:
+        ride(store.update_study, study_id, ended)
+    except StoreError as exc:
+        raise StoreError(
+            f"{exc}. All {missing:,} trials of study {study_id!r} are in the queue, and workers evaluate them; only a "
+            "note of that is missing in the database: study.resume() or the same submit() makes it"
+        ) from exc
+    if generation > 1:
+        with suppress(StoreError):  # they stay until the study is published anew, or ends
+            store.published.drop(study_id, before=generation)
+    return missing
+
+
+def _begin(store: Store, settings: Settings, study_id: str, ride: Patience) -> Document:
+    """Let a study run, and return its document with the number of this publication and the queue that it goes to."""
+    while study := ride(store.study, study_id, ("queue", "publications")):
+        before = study.get("publications")
+        begun = ride(
+            store.update_study,
+            study_id,
+            {
+                "$inc": {"publications": 1},
+                # From this moment on no chunk of it is believed that is not noted.
+                "$push": {"noted": (before or 0) + 1},
+                "$set": {
+                    "state": "RUNNING",
+                    "queue": ride(choose_lane, store, settings, study),
+                    "finished_at": None,
+                    "submitted_at": None,
+                    "dead_letters": [],
+                    "dead_chunks": [],
+                    "progress.dead": 0,
+                },
+            },
+            {"publications": before},
+        )
+        if begun:  # or else somebody published it meanwhile
+            return begun
+    raise StudyError(f"study {study_id!r} is not in the database any more")
+
+
+def _publish(
+    settings: Settings, study: Document, messages: Iterable[Message], missing: int, headers: Mapping[str, str]
+) -> int:
+    """Publish messages to where they say or else a study's lane, and return how many trials wait for a GPU.
+
+    An error says how many trials are in the queue.
+    """
+    safe = on_gpu = 0
+
+    def count(message: Message) -> None:
+        nonlocal safe, on_gpu
+        safe += message.n_trials
+        on_gpu += message.n_trials if message.queue == GPU_QUEUE else 0
+
+    try:
+        publish(settings, study["queue"], messages, priority=study.get("priority", 1), headers=headers, on_safe=count)
+    except (BrokerError, StoreError) as exc:
+        raise type(exc)(
+            f"{exc}. {safe:,} of {missing:,} trials of study {study['_id']!r} are in the queue; study.resume() "
+            "or the same submit() publishes the rest"
+        ) from exc
+    return on_gpu
+
+
+def _shape(study: Document) -> Shape:
+    """Return the shape of the training part of a fold, from a study's document."""
+    rows, *columns = study["data"]["shape"]
+    # Studies of earlier versions know neither their training rows nor their classes.
+    return Shape(study.get("train_rows", rows), math.prod(columns), study.get("n_classes", 0))
+
+
+def _messages(made: Iterable[Chunk], planned: dict[str, float]) -> Iterator[Message]:
+    """Make messages of chunks, and add the seconds that they are expected to take up by the estimators' class names."""
+    for chunk in made:
+        for trial in chunk.trials:
+            name = class_name(trial.estimator or chunk.objective.estimator)
+            planned[name] = planned.get(name, 0.0) + trial.estimated_seconds
+        yield Message(
+            body=_encode_small(chunk),
+            id=f"{chunk.study_id}/{chunk.generation}/{chunk.index}",
+            n_trials=len(chunk.trials),
+            # One speaks for all: `chunks` has told them apart.
+            queue=GPU_QUEUE if _told_apart(chunk.objective, chunk.trials[:1])[0] else None,
+        )
+
+
+def _signed(keys: Keys, database: str, messages: Iterable[Message]) -> Iterator[Message]:
+    """Sign messages, where there is a key."""
+    for message in messages:
+        yield replace(message, signature=keys.sign("warren/chunk", signed_chunk(database, message.body)))
+
+
+def _noted(
+    store: Store, ride: Patience, study_id: str, generation: int, messages: Iterable[Message]
+) -> Iterator[Message]:
+    """Note the bodies of messages in the database before they go on: see `warren.storage.published_chunks`."""
+    index, most, left = 0, _FIRST_NOTED, iter(messages)
+    while batch := _some(left, most):
+        bodies = {index + place: message.body for place, message in enumerate(batch)}
+        ride(store.published.note, study_id, generation, bodies)
+        yield from batch
+        index, most = index + len(batch), min(2 * most, _MOST_NOTED)
+
+
+def _some(messages: Iterator[Message], most: int) -> list[Message]:
+    """Take the next messages: so many at most, and not much more bytes than one holds."""
+    batch: list[Message] = []
+    size = 0
+    while len(batch) < most and size < _MOST_NOTED_BYTES and (message := next(messages, None)) is not None:
+        batch.append(message)
+        size += len(message.body)
+    return batch

@@ -1,0 +1,297 @@
+"""Chunks into the queue: persistent, mandatory, confirmed by the broker, many in flight.
+
+pika's blocking channel waits for the broker after every message. With thousands of chunks that is most of
+the time a submission takes, so this one keeps a window of messages on their way and counts confirmations.
+
+A broker that goes away, is out of memory or disk, or refuses for a while does not end a publication: what it has not
+confirmed is kept and published again. So a message may arrive twice, which workers don't mind, and none is left out.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+import pika
+from pika.channel import Channel
+from pika.exceptions import AMQPConnectionError, ChannelClosedByBroker
+
+from producer.publishing.outbox import Message, Outbox
+from warren import broker
+from warren.errors import BrokerError
+from warren.outage import Outage, bounded
+from warren.retry import patiently
+from warren.settings import Settings, redact
+
+logger = logging.getLogger(__name__)
+
+# Seconds that messages are made and sent in one go: heartbeats are due, and confirmations wait to be read.
+_SLICE_SECONDS = 1.0
+
+# Seconds between two looks at whether the broker still gets on.
+_TICK_SECONDS = 0.2
+
+# Seconds to wait for the broker's goodbye; and when it has not been heard of for as long as one waits.
+_GOODBYE_SECONDS = 5.0
+_SHORT_GOODBYE_SECONDS = 1.0
+
+# Seconds between heartbeats at most: a connection that was cut without a word is given up after about 15, early enough
+# for another one.
+_HEARTBEAT_SECONDS = 10
+
+# Replies that the same message would get again: the user may not, there is no such thing, the broker does not take it.
+_FINAL = frozenset({403, 404, 406})
+
+
+class _AwayError(BrokerError):
+    """The broker may be back in a moment."""
+
+
+class _Session:
+    """A publication as far as one connection carries it, driven by pika's loop on the calling thread."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        queue: str,
+        outbox: Outbox,
+        priority: int | None,
+        headers: Mapping[str, str],
+        on_blocked: Callable[[str], None],
+    ) -> None:
+        self._queue = queue
+        self._outbox = outbox
+        self._priority = priority
+        self._headers = dict(headers)
+        self._on_blocked = on_blocked
+        self._patience = settings.patience_seconds
+        self._url = redact(settings.amqp_url)
+        self._channel: Channel | None = None
+        # Whether the connection is ended by this side, and whether to take no more messages for a refused one.
+        self._ending = False
+        self._refused = False
+        self.error: BaseException | None = None
+        # Whether another connection would meet the same.
+        self.final = False
+        parameters = broker.parameters(settings, "warren submit")
+        parameters.heartbeat = min(settings.heartbeat_seconds, _HEARTBEAT_SECONDS)
+        # This side gives up by the time since the last confirmation.
+        parameters.blocked_connection_timeout = None
+        self._connection = pika.SelectConnection(
+            parameters,
+            on_open_callback=lambda connection: connection.channel(on_open_callback=self._on_channel),
+            on_open_error_callback=self._on_lost,
+            on_close_callback=self._on_lost,
+        )
+        self._connection.add_on_connection_blocked_callback(
+            lambda *_: self._on_blocked("it takes no messages for now (memory or disk alarm)")
+        )
+
+    def run(self) -> None:
+        """Publish until every message is safe or something is wrong, which `error` then says."""
+        loop = self._connection.ioloop
+        loop.call_later(_TICK_SECONDS, self._watch)
+        try:
+            loop.start()
+        finally:
+            try:
+                if not self._connection.is_closed:  # Ctrl-C: what is on its way is waited for, and no more is sent
+                    self._ending = True
+                    if self._outbox.is_idle:
+                        self._close()
+                    loop.call_later(_GOODBYE_SECONDS, self._drop)
+                    loop.start()
+            finally:
+                loop.close()
+
+    def _on_channel(self, channel: Channel) -> None:
+        self._channel = channel
+        channel.add_on_close_callback(lambda _, reason: self._give_up(reason))
+        channel.add_on_return_callback(lambda _, method, *__: self._on_return(method.routing_key))
+        channel.confirm_delivery(self._on_confirmation, callback=lambda _: self._fill())
+
+    def _on_return(self, queue: str) -> None:
+        self.final = True
+        self._give_up(BrokerError(f"the broker has no queue {queue!r}"))
+
+    def _fill(self) -> None:
+        box = self._outbox
+        until = time.monotonic() + _SLICE_SECONDS
+        while not (self._ending or self._refused or box.is_full) and self._channel and self._channel.is_open:
+            if time.monotonic() > until:
+                self._connection.ioloop.call_later(0, self._fill)
+                return
+            message = box.send()
+            if message is None:
+                break
+            properties = pika.BasicProperties(
+                delivery_mode=2,
+                content_type="application/json",
+                app_id="warren",
+                message_id=message.id,
+                priority=self._priority,
+                headers=self._headers | ({broker.SIGNATURE_HEADER: message.signature} if message.signature else {}),
+                timestamp=int(time.time()),
+            )
+            queue = message.queue or self._queue
+            self._channel.basic_publish("", queue, message.body, properties, mandatory=True)
+        if box.is_idle and (box.is_done or self._ending):
+            self._close()
+
+    def _on_confirmation(self, frame: Any) -> None:
+        if self.final:  # the broker also confirms what it has sent back
+            return
+        method = frame.method
+        refused = isinstance(method, pika.spec.Basic.Nack)
+        self._outbox.settle(method.delivery_tag, multiple=method.multiple, refused=refused)
+        # The others get their word before this connection ends: none of them is published again without need.
+        self._refused |= refused
+        if self._refused and self._outbox.is_idle:
+            self._give_up(BrokerError("the broker refused a message (it may be out of memory or disk)"))
+        elif self._outbox.is_half_empty:
+            self._fill()
+
+    def _watch(self) -> None:
+        """Give up on a broker that is there and confirms nothing for as long as one waits."""
+        if not self._ending and not self._outbox.is_idle and self._outbox.silent_seconds >= self._patience:
+            self._give_up(BrokerError(f"RabbitMQ at {self._url} confirms no message (is its memory or disk full?)"))
+        if not self._connection.is_closed:
+            self._connection.ioloop.call_later(_TICK_SECONDS, self._watch)
+
+    def _give_up(self, reason: BaseException) -> None:
+        if self._ending:
+            return  # closed on purpose, or what comes of the first reason
+        self.error = reason
+        self.final |= isinstance(reason, ChannelClosedByBroker) and reason.reply_code in _FINAL
+        self._close()
+
+    def _close(self) -> None:
+        self._ending = True
+        if not (self._connection.is_closing or self._connection.is_closed):
+            self._connection.close()
+        # A broker that blocks publishers does not answer the goodbye either.
+        self._connection.ioloop.call_later(_SHORT_GOODBYE_SECONDS, self._drop)
+
+    def _drop(self) -> None:
+        """Close the connection without a goodbye, as pika's own heartbeat does; there is no public way."""
+        if not self._connection.is_closed:
+            self._connection._terminate_stream(AMQPConnectionError("the broker says no goodbye"))
+
+    def _on_lost(self, _: object, reason: BaseException) -> None:
+        if not self._ending and not self._outbox.is_done:
+            self.error = reason
+        self._ending = True
+        self._connection.ioloop.stop()
+
+
+def publish(
+    settings: Settings,
+    queue: str,
+    messages: Iterable[Message],
+    *,
+    priority: int | None = None,
+    headers: Mapping[str, str] = MappingProxyType({}),
+    on_safe: Callable[[Message], None] = lambda _: None,
+) -> int:
+    """Publish messages to a queue, and return when the broker has all of them safe.
+
+    A broker that goes away in the middle is waited for, ``WARREN_PATIENCE_SECONDS`` from the last message that it had
+    safe; what it had not is published again.
+
+    Parameters
+    ----------
+    settings : Settings
+        Name the broker, and say how long to wait for it.
+    queue : str
+        One of the queues that `warren.broker.declare` declares, for messages that name none themselves.
+    messages : iterable of Message
+        Walked lazily.
+    priority : int, default=None
+        AMQP's property of that name.
+    headers : mapping of str to str, default={}
+        Of each message.
+    on_safe : callable, default=nothing
+        Called with each message that the broker has safe.
+
+    Returns
+    -------
+    int
+        How many were published.
+
+    Raises
+    ------
+    BrokerError
+        The broker is unreachable at the beginning, refuses, or stays away. What was confirmed stays.
+    Exception
+        What `messages` raised; those before it stay.
+    """
+    outage = Outage(logger, "the broker")
+    patience = settings.patience_seconds
+
+    def begin_outage(reason: str) -> None:
+        if not box.is_done:
+            outage.begin(f"publishing waits for the broker, which has {box.safe:,} messages safe", reason)
+
+    def get_on(message: Message) -> None:
+        retry.back()
+        outage.end()
+        on_safe(message)
+
+    box = Outbox(iter(messages), get_on)
+    retry = patiently(
+        _AwayError,
+        "publishing waits for the broker",
+        None,
+        stop=lambda _: box.silent_seconds >= patience,
+        wait=bounded(time.sleep),
+        on_away=begin_outage,
+    )
+    connect = partial(_Session, settings, queue, box, priority, headers, begin_outage)
+    with quiet_driver():
+        broker.check(settings)  # every queue is declared now, and the common faults are reported
+        box.prime()
+        try:
+            if not box.is_done:
+                retry(_run, settings, box, connect)
+        except _AwayError as exc:
+            if box.raised is None:
+                raise BrokerError(
+                    f"{exc}. Gave up after {patience:g} s in which it had no other message safe "
+                    "(WARREN_PATIENCE_SECONDS)"
+                ) from exc.__cause__
+    if box.raised is not None:
+        raise box.raised
+    return box.safe
+
+
+def _run(settings: Settings, box: Outbox, connect: Callable[[], _Session]) -> None:
+    """Publish as far as one connection carries."""
+    try:
+        if box.begin_again():
+            broker.check(settings)  # it may have come back without its queues
+        session = connect()
+        session.run()
+    except BrokerError as exc:
+        raise _AwayError(str(exc)) from exc
+    except broker.DRIVER_ERRORS as exc:
+        raise _AwayError(str(broker.explain(settings, exc))) from exc
+    if session.error is not None:
+        explained = str(broker.explain(settings, session.error))
+        raise (BrokerError if session.final else _AwayError)(explained) from session.error
+
+
+@contextmanager
+def quiet_driver() -> Iterator[None]:
+    """Keep pika from reporting each lost connection as a stack of errors; what becomes of it is said here, once."""
+    driver = logging.getLogger("pika")
+    level = driver.level
+    driver.setLevel(level or logging.CRITICAL)
+    try:
+        yield
+    finally:
+        driver.setLevel(level)

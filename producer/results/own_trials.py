@@ -1,0 +1,59 @@
+"""What a study's space says of its trials' documents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from producer.space.columns import unpacked
+from producer.space.space import Space
+from warren.encoding.codec import Json
+from warren.messages import Objective
+from warren.storage.documents import Document
+from warren.storage.expected_trials import ANYTHING, Expected
+from warren.storage.own_trials import OwnTrials
+from warren.storage.store import Store
+
+DEFINED_BY = ("n_trials", "objective", "space")
+"""Fields of a study's document that `own_trials` and `expected` read."""
+
+
+def own_trials(store: Store, study: Mapping[str, Any]) -> OwnTrials:
+    """Return the trials of a study as its readers see them.
+
+    Parameters
+    ----------
+    store : Store
+    study : dict
+        The study document: `DEFINED_BY` of it.
+    """
+    return OwnTrials(store, expected(study))
+
+
+def expected(study: Document | Mapping[str, Any]) -> Expected:
+    """Return what the trial documents of a study look like.
+
+    No estimator is made, and no learner imported.
+
+    Raises
+    ------
+    InputError, ValueError
+        The study's document is none.
+    """
+    grids = [{name: _values(values) for name, values in grid.items()} for grid in unpacked(study["space"])]
+    space = Space(grids)
+    return Expected(study["_id"], study["n_trials"], Objective.model_validate(study["objective"]), space.__getitem__)
+
+
+def _values(packed: Json) -> Sequence[Any]:
+    if isinstance(packed, Mapping):
+        start, stop, step = packed["__range__"]
+        return range(start, stop, step)
+    return [_value(one) for one in packed]
+
+
+def _value(encoded: Json) -> Any:
+    """Return a value as a trial's document has it, where every version has written it so."""
+    if isinstance(encoded, Mapping) and [*encoded] == ["__float__"]:
+        return float(encoded["__float__"])
+    return ANYTHING if isinstance(encoded, (Mapping, list)) else encoded

@@ -1,0 +1,197 @@
+"""How far a study is: one small read of its document, whatever its size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from producer.planning.calibration import work_left
+from warren.storage.documents import Document
+from warren.versions import differences
+
+# What a status is read from.
+STATUS_FIELDS = (
+    "name",
+    "state",
+    "n_trials",
+    "progress",
+    "created_at",
+    "submitted_at",
+    "finished_at",
+    "dead_letters",
+    "estimates",
+    "versions",
+    "publications",
+    "missing",
+)
+# Trials that a sentence names before it counts the others.
+_NAMED = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """How far a study is.
+
+    Attributes
+    ----------
+    id, name : str
+        The study.
+    state : str
+        ``RUNNING``, ``PAUSED``, ``CANCELLED`` or ``COMPLETE`` (every trial has ended).
+    total, complete, failed, dead : int
+        Trials in all, with scores, with a reason instead, and in messages that no worker can use.
+    fit_seconds, score_seconds : float
+        Seconds that workers have spent on ended trials.
+    saved_seconds : float
+        Seconds of training that they did not need to spend, for fits and binned data were shared.
+    work_left_seconds : float or None
+        Seconds that workers have still to spend, expected from those already spent; None where nothing was estimated.
+    best_score : float or None
+        The best mean test score so far.
+    best_number : int or None
+        The trial that has it.
+    created_at, submitted_at, finished_at : datetime or None
+        UTC. It is submitted when every chunk of its last publication is safe in the queue.
+    dead_numbers : tuple of int
+        The trials in messages that no worker can use.
+    dead_reasons : tuple of str
+        Why not.
+    versions : tuple of str
+        In what the notebook that submitted it differs from the workers, and they from it; empty texts where nothing
+        does.
+    lost : int
+        Trials that are neither done, nor in the queue, nor with a worker: the broker has removed them
+        (`producer.results.missing_trials`).
+    lost_for_certain : bool
+        Whether no worker that vanished can have those any more.
+    """
+
+    id: str
+    name: str
+    state: str
+    total: int
+    complete: int
+    failed: int
+    dead: int
+    fit_seconds: float
+    score_seconds: float
+    saved_seconds: float
+    work_left_seconds: float | None = None
+    best_score: float | None
+    best_number: int | None
+    created_at: datetime
+    submitted_at: datetime | None = None
+    finished_at: datetime | None
+    dead_numbers: tuple[int, ...] = ()
+    dead_reasons: tuple[str, ...] = ()
+    versions: tuple[str, str] = ("", "")
+    lost: int = 0
+    lost_for_certain: bool = False
+
+    @property
+    def done(self) -> int:
+        """Trials that have ended."""
+        return self.complete + self.failed
+
+    @property
+    def spent_seconds(self) -> float:
+        """Seconds that workers have spent on ended trials."""
+        return self.fit_seconds + self.score_seconds
+
+    @property
+    def waiting(self) -> int:
+        """Trials that have not."""
+        return self.total - self.done
+
+    @property
+    def dead_text(self) -> str:
+        """What lies in messages that no worker can use, why, and the way out; empty where nothing does."""
+        if not self.dead:
+            return ""
+        trials = name_trials(self.dead_numbers) if self.dead_numbers else f"{self.dead:,} trials"
+        reasons = self.dead_reasons or ("no reason is known",)
+        more = f" (the first of {len(reasons)} reasons)" if len(reasons) > 1 else ""
+        return (
+            f"{trials} can't be evaluated by any worker: {reasons[0]}{more}. Mend that, and put them back with "
+            f"study.retry_failed() or `warren retry {self.id}`"
+        )
+
+    @property
+    def versions_text(self) -> str:
+        """What notebook and workers have in different versions, and what comes of it; empty where nothing differs."""
+        submitted, trained = self.versions
+        return submitted and (
+            f"it was submitted with {submitted}, and workers have {trained}: scores can differ from those that the "
+            "notebook computes, and models may not load there. Give both sides the same Python and requirements"
+        )
+
+    @property
+    def lost_text(self) -> str:
+        """What the broker has removed, and the way out; empty where it has removed nothing."""
+        if not self.lost:
+            return ""
+        are = "1 trial is" if self.lost == 1 else f"{self.lost:,} trials are"
+        unless = (
+            ""
+            if self.lost_for_certain
+            else ". Unless a worker that has just vanished got them: the broker then takes them back within minutes"
+        )
+        return (
+            f"{are} neither done, nor in the queue, nor with a worker: the broker has removed them (a purge, a queue "
+            "that was deleted, a policy, or a volume that it lost), or workers have set them aside, which chunks.dead "
+            f"and their logs say (they have a WARREN_KEY, for one). study.resume() or `warren resume {self.id}` "
+            f"publishes them again{unless}"
+        )
+
+    @classmethod
+    def of(cls, study: Document) -> Status:
+        """Read a study document."""
+        progress = study["progress"]
+        best = progress.get("best")
+        letters = study.get("dead_letters", ())
+        return cls(
+            id=study["_id"],
+            name=study["name"],
+            state=study["state"],
+            total=study["n_trials"],
+            complete=progress["complete"],
+            failed=progress["failed"],
+            dead=progress["dead"],
+            fit_seconds=progress["fit_seconds"],
+            score_seconds=progress["score_seconds"],
+            saved_seconds=progress.get("saved_seconds", 0.0),
+            work_left_seconds=work_left(study),
+            best_score=best and best["score"],
+            best_number=best and -best["minus_number"],
+            created_at=study["created_at"],
+            submitted_at=study.get("submitted_at"),
+            finished_at=study.get("finished_at"),
+            dead_numbers=tuple(sorted({number for letter in letters for number in letter["numbers"]})),
+            dead_reasons=tuple(dict.fromkeys(letter["reason"] for letter in letters)),
+            versions=differences(study.get("versions", {}), progress.get("versions", {})),
+            lost=_lost(study),
+            lost_for_certain=bool((study.get("missing") or {}).get("certain")),
+        )
+
+
+def _lost(study: Document) -> int:
+    """Count the trials of which nothing is seen any more, where that was noted and still holds."""
+    progress, missing = study["progress"], study.get("missing") or {}
+    if not (study["state"] == "RUNNING" and missing.get("sure")):
+        return 0
+    if missing["publication"] != study.get("publications"):
+        return 0
+    left = study["n_trials"] - progress["complete"] - progress["failed"] - progress["dead"]
+    return int(max(0, min(missing["trials"], left)))
+
+
+def name_trials(numbers: Sequence[int]) -> str:
+    """Return trials by their numbers, shortened: ``trial 3``, ``trials 3, 4, 7 and 12 more``."""
+    if len(numbers) == 1:
+        return f"trial {numbers[0]}"
+    # Naming one more is no longer than counting it.
+    named = numbers if len(numbers) <= _NAMED + 1 else numbers[:_NAMED]
+    words = [str(number) for number in named]
+    last = f"{len(numbers) - _NAMED:,} more" if len(named) < len(numbers) else words.pop()
+    return f"trials {', '.join(words)} and {last}"

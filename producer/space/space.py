@@ -1,0 +1,325 @@
+"""Parameter spaces: lists of grids that are walked, never written out.
+
+The order is that of ``sklearn.model_selection.ParameterGrid``: grid after grid, keys sorted, the last
+key fastest. A point's number is its place in that order, written in mixed radix, so any point is found
+without those before it.
+"""
+
+from __future__ import annotations
+
+import numbers
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate, islice
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from producer.space.columns import unpacked
+from producer.space.grid import Grid, ParamGrid, check_grids, place
+from warren.encoding.codec import Json, decode, encode
+from warren.errors import InputError, short
+from warren.safety.parameter_checks import check_value
+
+Point: TypeAlias = dict[str, Any]
+# BSON, and so a study document, holds integers of 64 bits.
+_LARGEST_INT = 2**63 - 1
+
+
+class Space:
+    """A parameter space: lazy, with random access, in scikit-learn's order.
+
+    It takes the memory of its value lists, however many points they make: a ``range`` stays a range.
+
+    Parameters
+    ----------
+    grids : dict of str to sequence, or iterable of such dicts
+        Values by parameter name. A list, tuple, ``range``, 1-D ndarray or pandas Series or Index. An empty
+        dict in a list is the one point that changes nothing.
+
+    Raises
+    ------
+    InputError
+        No grids, no values, a name that is not text, or values that are no sequence.
+
+    Examples
+    --------
+    >>> space = Space({"max_depth": range(3, 6), "eta": [0.1, 0.3]})
+    >>> len(space), space[3]
+    (6, {'eta': 0.3, 'max_depth': 3})
+    """
+
+    def __init__(self, grids: ParamGrid) -> None:
+        self._single = isinstance(grids, Mapping)
+        self._grids = tuple(Grid.of(grid) for grid in check_grids(grids))
+        self._ends = list(accumulate(grid.size for grid in self._grids))
+        self._encoded: dict[tuple[str, ...], tuple[Grid, ...]] = {}
+
+    @property
+    def size(self) -> int:
+        """Number of points, also where ``len`` can't say it (beyond ``sys.maxsize``)."""
+        return self._ends[-1]
+
+    @property
+    def grids(self) -> tuple[dict[str, Sequence[Any]], ...]:
+        """The grids: values by name, names sorted."""
+        return tuple(dict(zip(grid.names, grid.columns, strict=True)) for grid in self._grids)
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __repr__(self) -> str:
+        return f"<Space: {self.size:,} points, {len(self._grids)} grid(s)>"
+
+    def __iter__(self) -> Iterator[Point]:
+        return self.points()
+
+    def __getitem__(self, number: int) -> Point:
+        number = number + self.size if number < 0 else number
+        for _, point in self._walk(self._grids, (number,)):
+            return point
+        raise AssertionError("a walk over one number yields one point")
+
+    def points(self, start: int = 0, stop: int | None = None) -> Iterator[Point]:
+        """Yield the points from number `start` up to, not including, `stop`; None is the end."""
+        end = self.size if stop is None else min(stop, self.size)
+        return (point for _, point in self._walk(self._grids, range(max(start, 0), end)))
+
+    def at(self, numbers: Iterable[int]) -> Iterator[Point]:
+        """Yield the points of these numbers; ascending ones are walked fastest."""
+        return (point for _, point in self._walk(self._grids, numbers))
+
+    def where(self, grid: int, name: str, value: int | None = None) -> str:
+        """Say where a value stands, as the user would write it: ``param_grid[1]['eta'][0]``."""
+        return place(None if self._single else grid, name, value)
+
+    def replaced(self, change: Callable[[str, Any], Any]) -> Space:
+        """Return a space of the same shape with other values: `change` gets where one stands, and the value."""
+        grids = [
+            {
+                name: column
+                if isinstance(column, range)
+                else [change(self.where(grid, name, position), value) for position, value in enumerate(column)]
+                for name, column in values.items()
+            }
+            for grid, values in enumerate(self.grids)
+        ]
+        return Space(grids[0] if self._single else grids)
+
+    def encode(self, allow: Iterable[str] = ()) -> list[Json]:
+        """Return the space as JSON, the same for equal spaces; `decode` reads it.
+
+        Parameters
+        ----------
+        allow : iterable of str, default=()
+            Further estimator names.
+
+        Returns
+        -------
+        list of dict
+            Encoded values by name, a list each; ``{"__range__": [start, stop, step]}`` for a range.
+
+        Raises
+        ------
+        InputError
+            A value can't travel (see `warren.encoding.codec.encode`).
+        """
+        return [
+            {name: _pack(column) for name, column in zip(grid.names, grid.columns, strict=True)}
+            for grid in self.encoded_grids(allow)
+        ]
+
+    @classmethod
+    def decode(cls, encoded: list[Json], allow: Iterable[str] = ()) -> Space:
+        """Return the space that `encode` wrote.
+
+        Parameters
+        ----------
+        encoded : list of dict
+            What `encode` returned, or `producer.space.columns.packed` made of it; JSON and BSON change nothing.
+        allow : iterable of str, default=()
+            Further estimator names.
+
+        Raises
+        ------
+        InputError
+            It is no encoded space, or holds an estimator that is not allowed, or a parameter of one that reaches what
+            it must not.
+        """
+        allowed = tuple(allow)
+        grids = unpacked(encoded)
+        return cls([{name: _unpack(name, values, allowed) for name, values in grid.items()} for grid in grids])
+
+    def encoded_points(
+        self, numbers: Iterable[int] | None = None, allow: Iterable[str] = ()
+    ) -> Iterator[tuple[int, dict[str, Json]]]:
+        """Walk points as JSON: each value is encoded once, not once a trial.
+
+        Parameters
+        ----------
+        numbers : iterable of int, default=None
+            Which points; ascending ones are walked fastest. None is all.
+        allow : iterable of str, default=()
+            Further estimator names.
+
+        Returns
+        -------
+        iterator of (int, dict)
+            Number and encoded parameters. The dicts are new, the values in them shared: read only.
+
+        Raises
+        ------
+        InputError
+            At the call: a value can't travel.
+        """
+        return self._walk(self.encoded_grids(allow), range(self.size) if numbers is None else numbers)
+
+    def encoded_grids(self, allow: Iterable[str] = ()) -> tuple[Grid, ...]:
+        """Return the grids with their values as JSON; a range stays a range.
+
+        Raises
+        ------
+        InputError
+            A value can't travel.
+        """
+        allowed = tuple(allow)
+        if allowed not in self._encoded:
+            # A list of points, as a random search draws them, repeats its few estimators.
+            known: dict[int, Json] = {}
+            self._encoded[allowed] = tuple(
+                Grid(
+                    grid.names,
+                    tuple(
+                        self._encode_column(position, name, column, allowed, known)
+                        for name, column in zip(grid.names, grid.columns, strict=True)
+                    ),
+                    grid.sizes,
+                    grid.size,
+                )
+                for position, grid in enumerate(self._grids)
+            )
+        return self._encoded[allowed]
+
+    def _encode_column(
+        self, grid: int, name: str, column: Sequence[Any], allow: tuple[str, ...], known: dict[int, Json]
+    ) -> Sequence[Json]:
+        if isinstance(column, range):  # its items are JSON already
+            if any(abs(bound) > _LARGEST_INT for bound in (column.start, column.stop, column.step)):
+                raise InputError(f"{self.where(grid, name)} = {column}: integers must fit in 64 bits")
+            return column
+        found = []
+        for i, value in enumerate(column):
+            if not hasattr(value, "get_params"):
+                found.append(encode(value, self.where(grid, name, i), allow))
+                continue
+            if id(value) not in known:
+                known[id(value)] = encode(value, self.where(grid, name, i), allow)
+            found.append(known[id(value)])
+        return tuple(found)
+
+    def _walk(self, grids: tuple[Grid, ...], wanted: Iterable[int]) -> Iterator[tuple[int, Point]]:
+        """Yield points by number; one costs the digits in which it differs from the one before."""
+        start = end = previous = -1
+        grid, point = grids[0], Point()
+        digits: list[int] = []
+        for number in wanted:
+            if start <= number < end:
+                rest, rest_before, position = number - start, previous - start, len(digits)
+                while rest != rest_before:
+                    position -= 1
+                    size = grid.sizes[position]
+                    rest, digit = divmod(rest, size)
+                    rest_before //= size
+                    if digit != digits[position]:
+                        digits[position] = digit
+                        point[grid.names[position]] = grid.columns[position][digit]
+            else:
+                if not 0 <= number < self.size:
+                    raise IndexError(f"point {number} of a space of {self.size}")
+                which = bisect_right(self._ends, number)
+                grid, end = grids[which], self._ends[which]
+                start = end - grid.size
+                digits = grid.digits(number - start)
+                point = {
+                    name: column[digit] for name, column, digit in zip(grid.names, grid.columns, digits, strict=True)
+                }
+            previous = number
+            yield number, point.copy()
+
+
+def _pack(column: Sequence[Json]) -> Json:
+    if isinstance(column, range):
+        return {"__range__": [column.start, column.stop, column.step]}
+    return list(column)
+
+
+def _unpack(name: str, values: Json, allow: tuple[str, ...]) -> Sequence[Any]:
+    match values:
+        case list():
+            # What a message may not hold is made here of no document either.
+            check_value(values, f"param_grid[{short(name)}]", named=False)
+            return [decode(value, allow) for value in values]
+        case {"__range__": [int(start), int(stop), int(step)], **rest} if step and not rest:
+            return range(start, stop, step)
+    raise InputError(f"the encoded values of parameter {name!r} are neither a list nor a range")
+
+
+def split_sizes(n: int, n_chunks: int) -> Iterator[int]:
+    """Cut `n` points into chunks whose sizes differ by one at most, the larger first.
+
+    Parameters
+    ----------
+    n : int
+        Number of points.
+    n_chunks : int
+        Number of chunks; there are never more chunks than points.
+
+    Returns
+    -------
+    iterator of int
+        ``min(n, n_chunks)`` sizes that add up to `n`.
+
+    Raises
+    ------
+    InputError
+        At the call: `n_chunks` is no integer, or less than one.
+    """
+    if isinstance(n_chunks, (bool, np.bool_)) or not isinstance(n_chunks, numbers.Integral):
+        raise InputError(f"n_chunks={n_chunks!r}: needs an integer, at least 1")
+    if n_chunks < 1:
+        raise InputError(f"n_chunks={n_chunks}: needs at least 1")
+    chunks = min(n, int(n_chunks))
+    size, larger = divmod(n, max(chunks, 1))
+    return (size + (index < larger) for index in range(chunks))
+
+
+def split_params(param_grid: ParamGrid, n_chunks: int) -> Iterator[list[Point]]:
+    """Cut a parameter grid into lists of points, lazily, in the order of scikit-learn's ``ParameterGrid``.
+
+    Parameters
+    ----------
+    param_grid : dict of str to sequence, or list of such dicts
+        As `sklearn.model_selection.GridSearchCV` takes it; a billion points take no memory.
+    n_chunks : int
+        Number of lists. Their lengths differ by one at most, and none is empty: a grid with fewer points
+        than `n_chunks` gives one list a point.
+
+    Returns
+    -------
+    iterator of list of dict
+        Parameters by name.
+
+    Raises
+    ------
+    InputError
+        At the call: `param_grid` is empty or has values that are no sequence, or `n_chunks` is less than one.
+
+    Examples
+    --------
+    >>> [len(chunk) for chunk in split_params({"max_depth": range(2, 9), "eta": [0.1, 0.3]}, 4)]
+    [4, 4, 3, 3]
+    """
+    space = Space(param_grid)
+    sizes = split_sizes(space.size, n_chunks)
+    points = iter(space)
+    return (list(islice(points, size)) for size in sizes)

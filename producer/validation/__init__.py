@@ -1,0 +1,26 @@
+"""What is checked before anything is published: estimators, data, splits, scorers.
+
+Every refusal is an `warren.errors.InputError` that names the offence, its value and the way out.
+"""
+
+from producer.validation.data import prepare
+from producer.validation.deprecations import tell_deprecated
+from producer.validation.devices import choose_device
+from producer.validation.early_stopping import check_early_stopping
+from producer.validation.estimators import Candidates, check_estimators
+from producer.validation.scoring import check_scoring
+from producer.validation.sklearn_config import configuration_here
+from producer.validation.splits import make_splits, make_validation
+
+__all__ = [
+    "Candidates",
+    "check_early_stopping",
+    "check_estimators",
+    "check_scoring",
+    "choose_device",
+    "configuration_here",
+    "make_splits",
+    "make_validation",
+    "prepare",
+    "tell_deprecated",
+]

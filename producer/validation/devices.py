@@ -1,0 +1,85 @@
+"""``submit(device=...)``: one word for what each library calls by its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from producer.formatting import short
+from producer.space.space import Space
+from producer.validation.parameter_names import LIBRARIES
+from warren.encoding.codec import Json, decode, encode
+from warren.encoding.encoded import package_of
+from warren.errors import InputError
+from warren.libraries.devices import CAN_USE_A_GPU, names_device, with_device
+from warren.safety.allowlist import package_of_type, resolve
+
+DEVICES = ("cpu", "gpu")
+
+
+def choose_device(device: Any, estimator: Any, space: Space, allow: Iterable[str] = ()) -> tuple[Any, Space]:
+    """Return a study's estimator and space with their fits on a device.
+
+    Parameters
+    ----------
+    device : {"cpu", "gpu"} or None
+        None leaves them as they are.
+    estimator : estimator instance or None
+        Left alone: what has to change is a copy.
+    space : Space
+        Estimators may be values in it.
+    allow : iterable of str, default=()
+        Further estimator names.
+
+    Returns
+    -------
+    estimator : estimator instance or None
+    space : Space
+
+    Raises
+    ------
+    InputError
+        No such device; the grid says by a parameter of its own where fits run; or nothing here can use a GPU.
+    """
+    if device is None:
+        return estimator, space
+    if not isinstance(device, str) or device not in DEVICES:
+        raise InputError(f"device={short(device)}: pass 'gpu', 'cpu', or None for what the estimators say themselves")
+    for number, grid in enumerate(space.grids):
+        for name, column in grid.items():
+            if any(names_device(name, value) for value in ([None] if isinstance(column, range) else column)):
+                raise InputError(
+                    f"device={device!r}: {space.where(number, name)} says too where fits run; leave one of them out"
+                )
+    allowed = tuple(allow)
+    able = 0
+    changed: dict[int, tuple[Any, Any]] = {}
+
+    def package(encoded: Json) -> str:
+        found = package_of(encoded)
+        if found or encoded["__estimator__"] not in allowed:
+            return found
+        # A class of one's own may inherit from a library's.
+        bases = resolve(encoded["__estimator__"], allowed).__mro__
+        return next((one for base in bases if (one := package_of_type(base)) in LIBRARIES), "")
+
+    def change(where: str, value: Any) -> Any:
+        nonlocal able
+        if isinstance(value, type) or not (isinstance(value, (list, tuple)) or hasattr(value, "get_params")):
+            return value
+        if id(value) not in changed:
+            encoded = encode(value, where, allowed)
+            made, count = with_device(encoded, "gpu" if device == "gpu" else "cpu", package)
+            able += count
+            # With the value itself, for its id is another's once it is gone.
+            changed[id(value)] = value, value if made == encoded else decode(made, allowed)
+        return changed[id(value)][1]
+
+    made_estimator, made_space = change("estimator", estimator), space.replaced(change)
+    if device == "gpu" and not able:
+        names = ", ".join(sorted({type(one).__name__ for one, _ in changed.values() if hasattr(one, "get_params")}))
+        raise InputError(
+            f"device='gpu': nothing in this study can use a GPU ({names or 'no estimator'}); {CAN_USE_A_GPU} can. "
+            "Leave device out"
+        )
+    return made_estimator, made_space

@@ -1,0 +1,61 @@
+"""Early stopping: which trials ask for it, and whether their studies can give it."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import Any
+
+from producer.space.space import Space
+from producer.validation.estimators import Candidates
+from producer.validation.final_steps import ends_of, without_own
+from warren.errors import InputError
+from warren.libraries.registry import LIBRARIES, Library
+from warren.safety.allowlist import dotted_name
+
+
+def _asks(estimator: Any, space: Space, own: bool, allow: tuple[str, ...]) -> bool:
+    """Say whether some trial of an estimator stops early."""
+    for grid in space.grids:
+        if own and not any(one is estimator for one in grid.get("estimator", (estimator,))):
+            continue
+        given = without_own(grid, own)
+        for end, prefix in ends_of(estimator, given):
+            library = _words_of(end, allow)
+            params = end.get_params(deep=False)
+            for name, off in library.early_stopping.items() if library else ():
+                if any(value not in (None, *off) for value in chain([params.get(name)], given.get(prefix + name, ()))):
+                    return True
+    return False
+
+
+def _words_of(end: Any, allow: tuple[str, ...]) -> Library | None:
+    name = dotted_name(type(end), allow)
+    return next((words for words in LIBRARIES.values() if name in words.classes), None)
+
+
+def check_early_stopping(
+    validation_fraction: Any, candidates: Candidates, space: Space, allow: tuple[str, ...] = ()
+) -> None:
+    """Refuse a share set apart for early stopping where no trial stops early: it would change nothing.
+
+    Parameters
+    ----------
+    validation_fraction : float or None
+        As for `producer.submit`.
+    candidates : Candidates
+    space : Space
+    allow : tuple of str, default=()
+        Further estimator names.
+
+    Raises
+    ------
+    InputError
+        No trial stops early.
+    """
+    if validation_fraction is None:
+        return
+    if not any(_asks(one, space, candidates.own, allow) for one in candidates.estimators):
+        raise InputError(
+            f"validation_fraction={validation_fraction}: no trial stops early, so nothing would watch it; set "
+            "early_stopping_rounds in the estimator or the grid, or leave it out"
+        )

@@ -1,0 +1,121 @@
+"""What the dashboard's page asks most, answered at the cost of what is new.
+
+The page asks for a study every few seconds, with ``after``: the trials that it has. optuna-dashboard's own answer walks
+all trials each time; this one keeps what it has written. Its words are optuna-dashboard's own.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import warnings
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+from optuna.trial import FrozenTrial
+from optuna_dashboard._importance import get_param_importance_from_trials_cache
+from optuna_dashboard._inmemory_cache import InMemoryCache
+from optuna_dashboard._serializer import (
+    serialize_frozen_trial,
+    serialize_study_detail,
+)
+
+from producer.views.optuna.storage import LiveStorage
+from producer.views.optuna.trial_cache import View
+
+# Trials of a page of text, kept packed: 1.6 MB of text, 0.1 MB packed.
+_PAGE = 1_000
+# Pages kept, of all studies together.
+_MOST_PAGES = 500
+
+
+class Pages:
+    """Answers of the dashboard's interface, as JSON.
+
+    Parameters
+    ----------
+    storage : LiveStorage
+    """
+
+    def __init__(self, storage: LiveStorage) -> None:
+        self._storage = storage
+        self._lock = threading.Lock()
+        self._weighing = threading.Lock()
+        # Packed text by study, count of its replaced rows, and page; the one used last is the last.
+        self._packed: dict[tuple[int, int, int], bytes] = {}
+
+    def study(self, study_id: int, after: int) -> bytes:
+        """Return a study, with its trials from a place on.
+
+        Parameters
+        ----------
+        study_id : int
+        after : int
+            How many trials the page has.
+
+        Returns
+        -------
+        bytes
+            JSON.
+
+        Raises
+        ------
+        KeyError
+            There is no such study.
+        """
+        view = self._storage.view(study_id)
+        frame: dict[str, Any] = serialize_study_detail(
+            view.study,
+            [] if view.best is None else [view.best],
+            [],
+            list(view.in_all.items()),
+            list(view.in_any.items()),
+            list(view.attributes.items()),
+            False,
+            {},
+            [],
+        )
+        del frame["trials"]
+        parts = [json.dumps(frame).encode()[:-1], b', "trials": [', *self._trials(view, after), b"]}"]
+        return b"".join(parts)
+
+    def _trials(self, view: View, after: int) -> list[bytes]:
+        found: list[bytes] = []
+        place = after
+        while place < len(view.trials):
+            end = place - place % _PAGE + _PAGE
+            if place % _PAGE == 0 and end <= len(view.trials):
+                found.append(self._full_page(view, place))
+            else:
+                found.append(_text(view, view.trials[place:end]))
+            found.append(b", ")
+            place = end
+        return found[:-1]
+
+    def _full_page(self, view: View, place: int) -> bytes:
+        key = (view.study._study_id, view.replaced, place)
+        with self._lock:
+            packed = self._packed.pop(key, None)
+        text = _text(view, view.trials[place : place + _PAGE]) if packed is None else zlib.decompress(packed)
+        with self._lock:
+            self._packed[key] = packed or zlib.compress(text, 1)
+            while len(self._packed) > _MOST_PAGES:
+                del self._packed[next(iter(self._packed))]
+        return text
+
+    def importances(self, study_id: int) -> bytes:
+        """Return how much each parameter matters, as JSON; `KeyError` where there is no such study."""
+        trials = self._storage.get_all_trials(study_id, deepcopy=False)
+        # One at a time, for filters of warnings belong to all threads. Nobody here can mend equal scores.
+        with self._weighing, warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            # A cache of its own would keep the trials of every study that was ever looked at.
+            found = get_param_importance_from_trials_cache(InMemoryCache(), self._storage, study_id, 0, trials)
+        return json.dumps({"param_importances": [found]}).encode()
+
+
+def _text(view: View, trials: Sequence[FrozenTrial]) -> bytes:
+    """Return trials as JSON, without the brackets of a list."""
+    study_id, noted = view.study._study_id, view.study.system_attrs
+    return json.dumps([serialize_frozen_trial(study_id, trial, noted) for trial in trials]).encode()[1:-1]

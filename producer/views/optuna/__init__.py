@@ -1,0 +1,1 @@
+"""Studies as Optuna reads them: trials, distributions, a read-only storage."""

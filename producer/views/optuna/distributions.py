@@ -1,0 +1,175 @@
+"""A space's parameters as Optuna has them: one distribution a name, and values that it can hold.
+
+Optuna knows numbers between two bounds, and choices of None, bools, numbers and text. Everything else that a grid may
+hold (tuples, dicts, estimators, infinities) becomes readable text.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import TypeAlias
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from producer.space.space import Space
+from warren.encoding.codec import Json, readable
+
+Value: TypeAlias = bool | int | float | str | None
+"""What a parameter of an Optuna trial may be."""
+
+# Characters of a choice: it stands beside an axis.
+_LONGEST_CHOICE = 80
+# Values that say whether they are even in their logarithms, and by what factor they grow at least.
+_LOG_VALUES, _LOG_GROWTH = 3, 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parameters:
+    """A study's parameters for Optuna.
+
+    Attributes
+    ----------
+    distributions : dict of str to BaseDistribution
+        By name, one for all grids of the study.
+    space : Space
+        The study's space, with each value as its distribution holds it.
+    """
+
+    distributions: Mapping[str, BaseDistribution]
+    space: Space
+
+    @classmethod
+    def of(cls, encoded: Sequence[Mapping[str, Json]]) -> Parameters:
+        """Read a study's encoded space. No estimator is made, and no learner imported.
+
+        Parameters
+        ----------
+        encoded : sequence of dict
+            What `producer.space.space.Space.encode` returned: a study document's ``space``.
+        """
+        grids = [{name: _values(packed) for name, packed in grid.items()} for grid in encoded]
+        columns: dict[str, _Column] = {}
+        for grid in grids:
+            for name, values in grid.items():
+                columns.setdefault(name, _Column()).add(values)
+        return cls(
+            distributions={name: column.distribution() for name, column in columns.items()},
+            space=Space([{name: columns[name].translate(values) for name, values in grid.items()} for grid in grids]),
+        )
+
+
+def _values(packed: Json) -> Sequence[Json]:
+    if isinstance(packed, Mapping):
+        start, stop, step = packed["__range__"]
+        return range(start, stop, step)
+    return list(packed)
+
+
+class _Column:
+    """All values of one parameter, over all grids. Asked only once every grid was added."""
+
+    def __init__(self) -> None:
+        self._ranges: list[range] = []
+        # By their JSON text, which tells 1 from 1.0 and from true, as == does not.
+        self._found: dict[str, Json] = {}
+
+    def add(self, values: Sequence[Json]) -> None:
+        if isinstance(values, range):
+            self._ranges.append(values)
+        else:
+            self._found |= {_key(value): value for value in values}
+
+    @cached_property
+    def _kind(self) -> type[int] | type[float] | None:
+        """Int or float where all values are numbers, None where they are choices."""
+        numbers = self._found.values()
+        if not all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in numbers):
+            return None
+        if len(set(numbers)) < len(numbers):  # 1 and 1.0, which are not the same to max_features
+            return None
+        return int if all(isinstance(value, int) for value in numbers) else float
+
+    @cached_property
+    def _choices(self) -> dict[str, Value]:
+        """Each value's choice, by its JSON text; no two are equal."""
+        found = self._found | {_key(value): value for one in self._ranges for value in one}
+        return _tell_apart({key: _shown(value) for key, value in found.items()}, found)
+
+    def distribution(self) -> BaseDistribution:
+        kind = self._kind
+        if kind is None:
+            return CategoricalDistribution(tuple(self._choices.values()))
+        bounds = [bound for one in self._ranges for bound in (min(one[0], one[-1]), max(one[0], one[-1]))]
+        numbers = sorted([*self._found.values(), *bounds])
+        log = not self._ranges and _even_in_logarithms(numbers)
+        if kind is int:
+            return IntDistribution(numbers[0], numbers[-1], log=log)
+        return FloatDistribution(float(numbers[0]), float(numbers[-1]), log=log)
+
+    def translate(self, values: Sequence[Json]) -> Sequence[Value]:
+        """Return values of one grid as the distribution holds them."""
+        kind = self._kind
+        if kind is int:
+            return values
+        if kind is float:
+            return [float(value) for value in values]
+        choices = self._choices
+        return [choices[_key(value)] for value in values]
+
+
+def _key(value: Json) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _shown(value: Json) -> Value:
+    """Return a value as a choice: an estimator by its class, what Optuna can't hold as text."""
+    if value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    if isinstance(value, Mapping) and "__estimator__" in value:
+        return str(value["__estimator__"]).rpartition(".")[2]
+    return _text(value)
+
+
+def _text(value: Json) -> str:
+    """Return a value as a person would write it."""
+    if isinstance(value, Mapping) and "__tuple__" in value:
+        items = [_text(item) for item in value["__tuple__"]]
+        return f"({items[0]},)" if len(items) == 1 else f"({', '.join(items)})"
+    text = readable(value)
+    return text if isinstance(text, str) and isinstance(value, Mapping) else repr(text)
+
+
+def _tell_apart(shown: dict[str, Value], found: Mapping[str, Json]) -> dict[str, Value]:
+    """Give choices that are equal, or too long, another text."""
+    if len(set(shown.values())) < len(shown):
+        # Estimators of one class by their parameters; 1, 1.0 and True, which are equal to Python, as text.
+        counts = Counter(shown.values())
+        shown = {key: _text(found[key]) if counts[value] > 1 else value for key, value in shown.items()}
+    taken: dict[Value, int] = {}
+    told: dict[str, Value] = {}
+    for key, value in shown.items():
+        if isinstance(value, str) and len(value) > _LONGEST_CHOICE:
+            value = f"{value[:_LONGEST_CHOICE]}..."
+        taken[value] = taken.get(value, 0) + 1
+        told[key] = value if taken[value] == 1 else f"{value} #{taken[value]}"
+    return told
+
+
+def _even_in_logarithms(numbers: Sequence[float]) -> bool:
+    """Say whether sorted numbers lie more evenly on a logarithmic axis than on a linear one: 0.01, 0.1, 1."""
+    if len(numbers) < _LOG_VALUES or numbers[0] <= 0 or numbers[-1] / numbers[0] < _LOG_GROWTH:
+        return False
+    return _unevenness([math.log(number) for number in numbers]) < _unevenness(numbers)
+
+
+def _unevenness(numbers: Sequence[float]) -> float:
+    """Return the variance of the gaps between sorted numbers, in units of the mean gap."""
+    gaps = [(after - before) / (numbers[-1] - numbers[0]) for before, after in pairwise(numbers)]
+    mean = 1 / len(gaps)
+    return sum((gap - mean) ** 2 for gap in gaps) / mean**2

@@ -1,0 +1,245 @@
+"""The studies of the database as a storage for Optuna: read only, and read live."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Container
+from datetime import UTC, datetime, timedelta
+from typing import ParamSpec, TypeVar
+
+from optuna.study import StudyDirection
+from optuna.study._frozen import FrozenStudy
+from optuna.trial import FrozenTrial, TrialState
+
+from producer.results.own_trials import own_trials
+from producer.views.optuna.convert import STUDY_FIELDS, Translator
+from producer.views.optuna.read_only import ReadOnlyStorage, select
+from producer.views.optuna.trial_cache import PLACE_BITS, Seen, View
+from warren.errors import InputError, StoreError, short
+from warren.storage.documents import Document, now
+from warren.storage.own_trials import OwnTrials
+from warren.storage.store import Store
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# Seconds that what was read of the database is good for: pages ask several questions at once.
+_FRESH_SECONDS = 1.0
+# Seconds that the list of studies may take to be read: a database that is away is told soon.
+_LIST_SECONDS = 5.0
+# Seconds by which results may be late: workers write them up to a second after their end, and their clocks differ.
+_LATE_SECONDS = 15.0
+# Results that one look reads by their time; what is beyond is found by comparing numbers.
+_MOST_NEW = 20_000
+# A comparison of all numbers is dear: it takes at most this share of the time.
+_COMPARE_SHARE = 0.1
+# Trials kept in memory, about 4 kB each; beyond, the studies that were not looked at for longest go.
+_MOST_TRIALS = 300_000
+# A study's id for Optuna is the second of its creation since then: the same from start to start, and higher if later.
+_FIRST_SECOND = datetime(2025, 1, 1, tzinfo=UTC)
+
+_LIST_FIELDS = ("name", "state", "n_trials", "created_at", "publications", "progress", "objective.refit")
+_NOTE = (
+    "Trials are numbered in the order in which they ended. The attribute `number` is the trial's number in the study: "
+    "a row of `study.results()`.\n\nThis page reads only. Pause, resume or cancel the study with `warren` or from a "
+    "notebook."
+)
+
+
+class LiveStorage(ReadOnlyStorage):
+    """Every study of a database, as Optuna sees it. Threads may share it.
+
+    Trials are numbered in the order in which they ended, as Optuna's are in the order in which they began: a page that
+    has the first n of them asks for those after them.
+
+    Parameters
+    ----------
+    store : Store
+    most_trials : int, default=300000
+        Trials to keep in memory, of all studies together.
+
+    Raises
+    ------
+    StoreError
+        From every method: the database is unreachable.
+    """
+
+    way_out = "use warren or a notebook to steer a study"
+
+    def __init__(self, store: Store, most_trials: int = _MOST_TRIALS) -> None:
+        self._store = store
+        self._most_trials = most_trials
+        self._lock = threading.Lock()
+        self._listed_at = float("-inf")
+        # When the list was last asked for in vain, and why.
+        self._away: tuple[float, str] = float("-inf"), ""
+        # By name and creation: one that was deleted and submitted again is another, for pages have trials of the first.
+        self._ids: dict[tuple[str, datetime], int] = {}
+        # By id for Optuna, oldest study first.
+        self._seen: dict[int, Seen] = {}
+
+    # ------------------------------------------------------------------- studies
+
+    def get_all_studies(self) -> list[FrozenStudy]:
+        """Return every study, the oldest first."""
+        return [self._frozen(seen) for seen in self._list()]
+
+    def study_of(self, study_id: int) -> FrozenStudy:
+        """Return the study of an id; `KeyError` where there is none."""
+        return self._frozen(self._find(study_id))
+
+    def _list(self) -> list[Seen]:
+        asked_at = time.monotonic()
+        with self._lock:
+            if time.monotonic() - self._listed_at > _FRESH_SECONDS:
+                documents = self._ask(self._read_list, asked_at)
+                self._listed_at = time.monotonic()
+                before, self._seen = self._seen, {}
+                for document in reversed(documents):
+                    study_id = self._id_of(document)
+                    seen = before.get(study_id) or Seen(document, study_id, slot=len(self._ids) - 1)
+                    seen.document = document
+                    self._seen[study_id] = seen
+            return list(self._seen.values())
+
+    def _id_of(self, document: Document) -> int:
+        key = (document["_id"], document["created_at"])
+        if key not in self._ids:
+            study_id = max(1, int((document["created_at"] - _FIRST_SECOND).total_seconds()))
+            while study_id in self._ids.values():
+                study_id += 1
+            self._ids[key] = study_id
+        return self._ids[key]
+
+    def _read_list(self, asked_at: float) -> list[Document]:
+        failed_at, why = self._away
+        if failed_at > asked_at:  # while this thread waited for its turn; one wait after the other would never end
+            raise StoreError(why)
+        try:
+            with self._store.within(_LIST_SECONDS):
+                return self._store.studies(fields=_LIST_FIELDS)
+        except StoreError as exc:
+            self._away = time.monotonic(), str(exc)
+            raise
+
+    def _ask(self, question: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Ask the database; every question goes through here."""
+        return question(*args, **kwargs)
+
+    def _find(self, study_id: int) -> Seen:
+        for seen in self._list():
+            if seen.study_id == study_id:
+                return seen
+        raise KeyError(f"no study with the id {study_id}")
+
+    def _frozen(self, seen: Seen) -> FrozenStudy:
+        document, progress = seen.document, seen.document["progress"]
+        noted = {
+            "name": document["name"],
+            "state": document["state"],
+            "trials": document["n_trials"],
+            "complete": progress["complete"],
+            "failed": progress["failed"],
+            "created": document["created_at"].astimezone().isoformat(" ", "seconds"),
+        }
+        system = {
+            "study:metric_names": [document["objective"]["refit"]],
+            "dashboard:note_ver": 1,
+            "dashboard:note_str:0": _NOTE,
+        }
+        return FrozenStudy(document["_id"], StudyDirection.MAXIMIZE, noted, system, seen.study_id)
+
+    # -------------------------------------------------------------------- trials
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        """Return the trials of a study that have ended, in that order; a trial's number is its place."""
+        return select(self._look(study_id).trials, deepcopy=deepcopy, states=states)
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        """Return a trial by its id; `KeyError` where there is none."""
+        for seen in self._list():
+            for trial in seen.trials[trial_id % (1 << PLACE_BITS) :][:1]:
+                if trial._trial_id == trial_id:
+                    return trial
+        raise KeyError(f"no trial with the id {trial_id}")
+
+    def get_best_trial(self, study_id: int) -> FrozenTrial:
+        """Return the trial with the best score; `ValueError` where none has one."""
+        best = self._look(study_id).best
+        if best is None:
+            raise ValueError("no trial has a score yet")
+        return best
+
+    def view(self, study_id: int) -> View:
+        """Return all that a page shows of a study; `KeyError` where there is none."""
+        seen = self._look(study_id)
+        with seen.lock:
+            return seen.view(self._frozen(seen))
+
+    def _look(self, study_id: int) -> Seen:
+        """Return a study with its trials as they are now, a second ago at most."""
+        seen = self._find(study_id)
+        with seen.lock:
+            seen.asked_at = time.monotonic()
+            self._read_new(seen)
+        self._make_room(seen)
+        return seen
+
+    def _read_new(self, seen: Seen) -> None:
+        document = seen.document
+        key, progress = document["_id"], document["progress"]
+        counted = progress["complete"] + progress["failed"]
+        publications = document.get("publications")
+        looked = (publications, counted)
+        if seen.looked == looked and seen.current >= counted:
+            return
+        moment = now()
+        translator, own = seen.translator, seen.own
+        if translator is None or own is None or seen.looked is None or seen.looked_at is None:
+            found = self._ask(self._store.study, key, STUDY_FIELDS)
+            if found is None:
+                raise KeyError(f"study {key!r} was deleted")
+            try:
+                seen.translator = translator = Translator(found, brief=True)
+                seen.own = own = own_trials(self._store, found | {"n_trials": document["n_trials"]})
+            except (InputError, ValueError, LookupError, TypeError, AttributeError) as exc:
+                raise KeyError(f"study {key!r} is no study: {short(str(exc))}") from exc
+            seen.add(translator, self._ask(list, own.of(translator.fields)))
+        else:
+            if seen.looked[0] != publications:
+                self._find_retried(seen, translator, own)
+            since = seen.looked_at - timedelta(seconds=_LATE_SECONDS)
+            seen.add(translator, self._ask(own.ended_since, since, _MOST_NEW, translator.fields))
+            if seen.current < counted and time.monotonic() > seen.may_compare_at:
+                self._compare(seen, translator, own)
+        seen.looked, seen.looked_at = looked, moment
+
+    def _find_retried(self, seen: Seen, translator: Translator, own: OwnTrials) -> None:
+        """Find the failed trials that were taken back when the study was published once more."""
+        failed = seen.failed()
+        found = self._ask(list, own.at(failed, translator.fields))
+        seen.retry(set(failed) - {document["number"] for document in found})
+        seen.add(translator, found)
+
+    def _compare(self, seen: Seen, translator: Translator, own: OwnTrials) -> None:
+        """Find results that came late: from a worker whose clock is behind, or after the database was away."""
+        began = time.monotonic()
+        missing = seen.unknown(self._ask(own.finished_numbers))
+        seen.add(translator, self._ask(list, own.at(missing, translator.fields)))
+        ended = time.monotonic()
+        seen.may_compare_at = ended + (ended - began) / _COMPARE_SHARE
+
+    def _make_room(self, latest: Seen) -> None:
+        """Forget the trials of the studies that were asked for longest ago, while there are too many."""
+        with self._lock:
+            others = sorted((one for one in self._seen.values() if one is not latest), key=lambda one: one.asked_at)
+        kept = len(latest.trials) + sum(len(other.trials) for other in others)
+        for other in others:
+            if kept <= self._most_trials:
+                return
+            with other.lock:
+                kept -= len(other.trials)
+                other.forget()

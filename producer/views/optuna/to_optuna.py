@@ -1,0 +1,52 @@
+"""A study handed to Optuna: its trials in memory, for Optuna's plots, importances and samplers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from producer.results.follower import gone
+from producer.views.optional_packages import require
+
+if TYPE_CHECKING:
+    import optuna
+
+    from producer.study import Study
+
+
+def to_optuna(study: Study, metric: str | None = None) -> optuna.study.Study:
+    """Return a study as Optuna's, in memory.
+
+    Parameters
+    ----------
+    study : Study
+    metric : str, default=None
+        The objective, one of the study's metrics; None is ``study.refit``. The others are attributes of the trials.
+
+    Returns
+    -------
+    optuna.study.Study
+        Of what has ended by now. A trial's number is its number here, so numbers have gaps while the study runs.
+        It can be read, plotted and copied, not written to.
+
+    Raises
+    ------
+    InputError
+        Optuna is not installed, or the study has no such metric.
+    StudyError
+        It was deleted.
+    StoreError
+        MongoDB is unreachable.
+    """
+    require("study.to_optuna()", "optuna")
+    import optuna
+
+    from producer.views.optuna.convert import STUDY_FIELDS, Translator
+    from producer.views.optuna.read_only import Snapshot
+
+    document = study._store.study(study.id, STUDY_FIELDS)
+    if document is None:
+        raise gone(study.id)
+    translator = Translator(document, metric)
+    documents = sorted(study._trials.of(translator.fields), key=lambda one: int(one["number"]))
+    storage = Snapshot(translator.study(study.id, 0), [*translator.trials(documents)])
+    return optuna.load_study(study_name=study.id, storage=storage)

@@ -1,0 +1,94 @@
+"""How far the folds of the best trials lie apart."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from producer.views.plots.theme import PALETTE, finish, safe
+from producer.views.words import show_score, show_values
+from warren.errors import InputError
+from warren.storage.documents import Document
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+    from producer.study import Study
+
+# Pixels of a trial, and of what is around them.
+_ROW, _FRAME = 34, 170
+
+
+def best_by(study: Study, n: int, metric: str | None) -> tuple[str, Sequence[Document]]:
+    """Return a metric's name and the documents of the trials that are best by it, best first.
+
+    Raises
+    ------
+    InputError
+        There is no such metric, or `n` is no count.
+    """
+    if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+        raise InputError(f"n={n!r}: give the number of trials, 1 or more")
+    metrics = list(study._objective.scorers)
+    wanted = study.refit if metric is None else metric
+    if wanted not in metrics:
+        raise InputError(f"metric={metric!r}: the study has {', '.join(map(repr, metrics))}")
+    if wanted == study.refit:
+        return wanted, study.best_trials(n)
+    name = f"mean_test_{wanted}"
+    fields = ("number", "estimator", "params", "failed_fits", name, f"split_test_{wanted}")
+    scored = (
+        one for one in study._trials.of(fields) if not one.get("failed_fits") and math.isfinite(one.get(name, math.nan))
+    )
+    return wanted, heapq.nsmallest(n, scored, key=lambda one: (-one[name], one["number"]))
+
+
+def spread(trials: Sequence[Mapping[str, Any]], metric: str, title: str) -> go.Figure:
+    """Draw a box a trial over its folds.
+
+    Parameters
+    ----------
+    trials : sequence of dict
+        Trial documents, best first; at least one.
+    metric : str
+    title : str
+    """
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    classes = list(dict.fromkeys(trial["estimator"] for trial in trials))
+    seen: set[str] = set()
+    labels = []
+    for trial in trials:
+        own = trial["estimator"]
+        folds = trial[f"split_test_{metric}"]
+        labels.append(safe(f"trial {trial['number']} · {own}" if len(classes) == 1 else f"trial {trial['number']}"))
+        about = "<br>".join(safe(f"{name} = {value}") for name, value in show_values(trial["params"]))
+        figure.add_trace(
+            go.Box(
+                x=folds,
+                y=[labels[-1]] * len(folds),
+                name=safe(own),
+                legendgroup=own,
+                showlegend=len(classes) > 1 and own not in seen,
+                orientation="h",
+                boxpoints="all",
+                pointpos=0,
+                jitter=0.35,
+                boxmean=True,
+                marker={"color": PALETTE[classes.index(own) % len(PALETTE)], "size": 6, "opacity": 0.75},
+                line={"width": 1.2},
+                width=0.6,
+                text=[f"fold {number}: {show_score(score)}<br>{about}" for number, score in enumerate(folds)],
+                hovertemplate="%{text}<extra></extra>",
+                hoveron="points",
+            )
+        )
+        seen.add(own)
+    figure.update_yaxes(categoryorder="array", categoryarray=labels[::-1], automargin=True)
+    figure.update_xaxes(title=safe(metric))
+    figure.update_layout(hoverlabel={"align": "left"})
+    note = "a point a fold; the dashed line is their mean, the full one their median"
+    return finish(figure, title, note, height=_FRAME + _ROW * max(len(trials), 3), legend=len(classes) > 1)

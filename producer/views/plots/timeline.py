@@ -1,0 +1,209 @@
+"""What each worker of a study did when, and where one was lost."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from producer.views.plots.theme import AMBER, PALETTE, RED, finish, nothing, safe
+from producer.views.words import count, show_span
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+FIELDS = ("number", "state", "estimator", "worker", "started_at", "finished_at", "attempts", "interrupted")
+"""Fields of a trial document that a timeline is drawn from."""
+
+# Bars that a browser draws at once; of more, neighbours are drawn as one.
+_MOST_BARS = 3000
+# Part of the whole time by which others must have gone on before a worker counts as one that left.
+_LEFT_SHARE = 0.05
+# Trials that a bar's text names.
+_NAMED = 8
+# Pixels of a worker, what is around them, and the most that a page takes.
+_ROW, _FRAME, _TALLEST = 24, 190, 1500
+_FAILED = "failed"
+
+
+@dataclass
+class _Bar:
+    """Time of one worker: a fit with the trials that share it, or neighbours that are too short to be seen."""
+
+    worker: str
+    start: datetime
+    end: datetime
+    kinds: Counter[str]
+    numbers: list[int]
+    crashes: int
+
+    @property
+    def kind(self) -> str:
+        return self.kinds.most_common(1)[0][0]
+
+    @property
+    def text(self) -> str:
+        named = ", ".join(map(str, self.numbers[:_NAMED])) + (" …" if len(self.numbers) > _NAMED else "")
+        lines = [
+            f"{'trial' if len(self.numbers) == 1 else count(len(self.numbers), 'trial') + ':'} {named}",
+            ", ".join(f"{number} {kind}" if len(self.kinds) > 1 else kind for kind, number in self.kinds.items()),
+            show_span((self.end - self.start).total_seconds()),
+        ]
+        if self.crashes:
+            lines.append(f"{count(self.crashes, 'try').replace('trys', 'tries')} before took the process down")
+        return "<br>".join(map(safe, lines))
+
+
+def timeline(trials: Sequence[Mapping[str, Any]], title: str) -> go.Figure:
+    """Draw a row a worker, and a bar a fit.
+
+    Parameters
+    ----------
+    trials : sequence of dict
+        Documents with `FIELDS`.
+    title : str
+    """
+    import plotly.graph_objects as go
+
+    bars = _bars(one for one in trials if one.get("started_at") and one.get("finished_at") and one.get("worker"))
+    if not bars:
+        return nothing(title, "no trial has ended yet")
+    begun, ended = min(bar.start for bar in bars), max(bar.end for bar in bars)
+    gone = _gone(bars, ended - begun)
+    cut = [
+        (safe(str(one["worker"])), one["at"], trial)
+        for trial in trials
+        for one in trial.get("interrupted") or ()
+        if one.get("worker") and one.get("at")
+    ]
+    rows = sorted({bar.worker for bar in bars} | {worker for worker, _, _ in cut}, key=_natural)
+    drawn, note = _thinned(bars, ended - begun)
+    figure = go.Figure()
+    kinds = [kind for kind, _ in Counter(bar.kind for bar in drawn).most_common() if kind != _FAILED]
+    colours = dict(zip(sorted(kinds), PALETTE * (1 + len(kinds) // len(PALETTE)), strict=False)) | {_FAILED: RED}
+    for kind, colour in colours.items():
+        mine = [bar for bar in drawn if bar.kind == kind]
+        if mine:
+            figure.add_trace(
+                go.Bar(
+                    base=[_local(bar.start) for bar in mine],
+                    x=[max((bar.end - bar.start) / timedelta(milliseconds=1), 1) for bar in mine],
+                    y=[bar.worker for bar in mine],
+                    orientation="h",
+                    name=safe(kind),
+                    width=0.7,
+                    marker={"color": colour, "line": {"width": 0.5 if len(drawn) < 500 else 0, "color": "white"}},
+                    customdata=[bar.text for bar in mine],
+                    hovertemplate="%{customdata}<extra>%{y}</extra>",
+                )
+            )
+    _mark(
+        figure,
+        "interrupted here, went on later",
+        "x",
+        AMBER,
+        [(at, worker, f"trial {trial['number']} went on at {trial['worker']}") for worker, at, trial in cut],
+    )
+    _mark(
+        figure,
+        "last result of a worker that left",
+        "line-ns-open",
+        "#555555",
+        [(bar.end, bar.worker, "no result after this: it was stopped, evicted or lost") for bar in gone],
+    )
+    zone = _local(ended).strftime("%Z") or "local"
+    figure.update_xaxes(title=f"time ({zone})", type="date")
+    figure.update_yaxes(
+        title="worker" if len(rows) > 1 else None,
+        categoryorder="array",
+        categoryarray=rows[::-1],
+        automargin=True,
+        tickfont={"size": 11 if len(rows) <= 40 else 8},
+    )
+    figure.update_layout(barmode="overlay", bargap=0.2, hoverlabel={"align": "left"}, showlegend=True)
+    return finish(figure, title, note, height=min(_FRAME + _ROW * max(len(rows), 3), _TALLEST), legend=True)
+
+
+def _bars(trials: Iterable[Mapping[str, Any]]) -> list[_Bar]:
+    """Return a bar a fit, by worker and begin: trials that share one began together."""
+    found: dict[tuple[str, datetime], _Bar] = {}
+    for trial in sorted(trials, key=lambda one: (one["started_at"], one["number"])):
+        kind = _FAILED if trial["state"] == "FAILED" else str(trial["estimator"])
+        place = (safe(str(trial["worker"])), trial["started_at"])
+        bar = found.get(place)
+        if bar is None:
+            bar = found[place] = _Bar(*place, trial["finished_at"], Counter(), [], 0)
+        bar.end = max(bar.end, trial["finished_at"])
+        bar.kinds[kind] += 1
+        bar.numbers.append(trial["number"])
+        bar.crashes += (trial.get("attempts") or 1) - 1
+    return list(found.values())
+
+
+def _thinned(bars: Sequence[_Bar], span: timedelta) -> tuple[list[_Bar], str]:
+    """Draw neighbours of a worker as one where there are more bars than a browser likes; say so."""
+    if len(bars) <= _MOST_BARS:
+        return list(bars), ""
+    step = span * len({bar.worker for bar in bars}) / _MOST_BARS
+    begun = min(bar.start for bar in bars)
+    merged: dict[tuple[str, int], _Bar] = {}
+    for bar in bars:
+        place = (bar.worker, (bar.start - begun) // step)
+        one = merged.get(place)
+        if one is None:
+            merged[place] = _Bar(bar.worker, bar.start, bar.end, bar.kinds.copy(), list(bar.numbers), bar.crashes)
+            continue
+        one.end = max(one.end, bar.end)
+        one.kinds += bar.kinds
+        one.numbers += bar.numbers
+        one.crashes += bar.crashes
+    shown = show_span(step.total_seconds())
+    return list(
+        merged.values()
+    ), f"{len(bars):,} fits: what a worker began within {shown} is one bar, of the commonest kind"
+
+
+def _gone(bars: Sequence[_Bar], span: timedelta) -> list[_Bar]:
+    """Return the last bar of each worker that had no result any more while others began new work."""
+    last: dict[str, _Bar] = {}
+    for bar in bars:
+        if bar.worker not in last or bar.end > last[bar.worker].end:
+            last[bar.worker] = bar
+    latest_start = max(bar.start for bar in bars)
+    # Work was there to be had for longer than this worker takes for a trial.
+    longest: dict[str, timedelta] = {}
+    for bar in bars:
+        longest[bar.worker] = max(longest.get(bar.worker, timedelta()), bar.end - bar.start)
+    return [
+        bar for worker, bar in last.items() if latest_start - bar.end > max(span * _LEFT_SHARE, 2 * longest[worker])
+    ]
+
+
+def _mark(figure: go.Figure, name: str, symbol: str, colour: str, marks: Sequence[tuple[datetime, str, str]]) -> None:
+    import plotly.graph_objects as go
+
+    if marks:
+        figure.add_trace(
+            go.Scatter(
+                x=[_local(moment) for moment, _, _ in marks],
+                y=[worker for _, worker, _ in marks],
+                mode="markers",
+                name=name,
+                marker={"symbol": symbol, "color": colour, "size": 13, "line": {"width": 3, "color": colour}},
+                customdata=[safe(text) for _, _, text in marks],
+                hovertemplate="%{customdata}<extra>%{y}</extra>",
+            )
+        )
+
+
+def _local(moment: datetime) -> datetime:
+    """Return a time as the clock on the wall has it; plotly knows no zones."""
+    return moment.astimezone()
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Return a key that sorts ``node-10`` after ``node-9``."""
+    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"(\d+)", name)]

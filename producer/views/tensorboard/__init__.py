@@ -1,0 +1,1 @@
+"""TensorBoard over studies: its log folder, HParams, runs while they train, and the server."""

@@ -1,0 +1,202 @@
+"""Finished trials on their way to the store: gathered for a moment, written together, kept until they are durable."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable
+from datetime import datetime
+
+from tenacity import stop_never
+from tenacity.stop import stop_base
+
+from warren.errors import StoreError
+from warren.retry import patiently
+from warren.settings import Settings
+from warren.storage.documents import Document, now, unpack
+from warren.storage.store import Store
+from warren.storage.unfinished import DoneFold, SeenEpochs, Try
+from worker.monitoring.liveness import Pulse
+from worker.monitoring.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+# Seconds between two counts at least: less than a worker's looks at its study are apart, for the count answers them.
+_COUNT_SECONDS = 0.9
+# A database that many workers ask is slow to answer. Counting is a convenience: it takes this part of the time at most,
+# and yet is not put off for longer than a person waits.
+_COUNT_SHARE = 1 / 30
+_COUNT_SECONDS_AT_MOST = 5.0
+# Documents written together: a second of no-op trials, far below MongoDB's 48 MB a message.
+_BATCH = 1000
+
+
+class ResultWriter:
+    """Writes results, and counts them in their study.
+
+    Parameters
+    ----------
+    store : Store
+    settings : Settings
+        Says how long a result may wait for others.
+    metrics : Metrics
+    pulse : Pulse
+        Is told when the database is away.
+    stop : tenacity stop, default=never
+        When to give up on a database that is away; results not written are lost with it and evaluated again.
+    """
+
+    def __init__(
+        self, store: Store, settings: Settings, metrics: Metrics, pulse: Pulse, stop: stop_base = stop_never
+    ) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._flush_seconds = settings.flush_seconds
+        self._waiting: list[bytes] = []
+        # Folds that wait, by the trial that they are of; a result makes them needless.
+        self._folds: dict[int, list[DoneFold]] = {}
+        # The newest epochs that wait, by trial and fold.
+        self._epochs: dict[tuple[int, int], SeenEpochs] = {}
+        # Trials that were let go in the middle, by whom, and when.
+        self._abandoned: tuple[list[int], str, datetime] | None = None
+        self._oldest = self._oldest_epochs = 0.0
+        # The study of the chunk in hand, its trials that are noted as unfinished, and those of them that ended since.
+        self._study_id = ""
+        self._noted: set[int] = set()
+        self._ended: set[int] = set()
+        # Written, not counted; and when was counted last.
+        self._uncounted: list[Document] = []
+        self._counted_at = float("-inf")
+        self._count_pause = _COUNT_SECONDS
+
+        def back() -> None:
+            pulse.ready("database")
+            metrics.reconnected("database")
+
+        self.retry = patiently(
+            StoreError,
+            "finished trials wait for the database",
+            logger,
+            server="the database",
+            stop=stop,
+            on_away=lambda reason: pulse.unready("database", reason),
+            on_back=back,
+        )
+
+    def begin(self, study_id: str, noted: Iterable[int]) -> None:
+        """Turn to a chunk of a study; of the trials in `noted` something is known from before."""
+        self._study_id = study_id
+        self._noted = set(noted)
+
+    def add(self, number: int, packed: bytes) -> None:
+        """Take a trial's document, packed."""
+        if not self._waiting:
+            self._oldest = time.monotonic()
+        self._waiting.append(packed)
+        self._metrics.results_waiting(len(self._waiting))
+        self._folds.pop(number, None)
+        for key in [key for key in self._epochs if key[0] == number]:
+            del self._epochs[key]
+        if number in self._noted:
+            self._ended.add(number)
+
+    def add_fold(self, fold: DoneFold) -> None:
+        """Take a fold of a trial that has not ended."""
+        self._folds.setdefault(fold.number, []).append(fold)
+
+    def add_epochs(self, seen: SeenEpochs) -> None:
+        """Take epochs of a network that is being trained, in the place of those that wait."""
+        if not self._epochs:
+            self._oldest_epochs = time.monotonic()
+        self._epochs[seen.number, seen.fold] = seen
+
+    def abandon(self, numbers: Iterable[int], worker: str) -> None:
+        """Take note that this worker lets trials go in the middle."""
+        self._abandoned = ([*numbers], worker, now())
+
+    def add_try(self, number: int, one: Try) -> None:
+        """Write at once that a trial has taken its process down: a worker that dies of it next has said so."""
+        self.retry(self._store.unfinished.add_try, self._study_id, number, one)
+        self._noted.add(number)
+
+    def seconds_left(self) -> float:
+        """Seconds until something must be written; infinite when nothing waits."""
+        if self._folds or len(self._waiting) >= _BATCH:
+            return 0.0  # folds are told when enough work lies in them, so they wait no longer
+        since = [self._oldest] if self._waiting else []
+        if self._epochs:
+            since.append(self._oldest_epochs)
+        return max(0.0, min(since) + self._flush_seconds - time.monotonic()) if since else float("inf")
+
+    def write(self) -> None:
+        """Write what waits; when this returns, it is durable, though not counted yet.
+
+        Raises
+        ------
+        StoreError
+            The database was away until `stop` gave up.
+        """
+        if self._waiting or self._folds or self._epochs or self._ended or self._abandoned:
+            self.retry(self._write)
+
+    def _write(self) -> None:
+        new = self._store.trials.insert(self._waiting)
+        documents = [unpack(self._waiting[position]) for position in new]
+        self._metrics.trials_ended(documents)
+        self._uncounted += documents
+        self._waiting.clear()
+        self._metrics.results_waiting(0)
+        if self._folds:
+            self._store.unfinished.keep_folds([fold for folds in self._folds.values() for fold in folds])
+            self._noted.update(self._folds)
+            self._folds.clear()
+        if self._epochs:
+            self._store.unfinished.see_epochs([*self._epochs.values()])
+            self._noted.update(number for number, _ in self._epochs)
+            self._epochs.clear()
+        if self._abandoned:
+            numbers, worker, at = self._abandoned
+            self._store.unfinished.abandon(self._study_id, numbers, worker, at)
+            self._noted.update(numbers)
+            self._abandoned = None
+        if self._ended:
+            # After their results: a crash in between leaves a note too many, never a fold too few.
+            self._store.unfinished.drop(self._study_id, self._ended)
+            self._ended.clear()
+
+    def forget(self) -> None:
+        """Drop what waits: it goes back to the queue with its chunk."""
+        self._waiting.clear()
+        self._folds.clear()
+        self._epochs.clear()
+        self._ended.clear()
+        self._abandoned = None
+
+    @property
+    def uncounted(self) -> bool:
+        """Whether results are written that wait to be counted."""
+        return bool(self._uncounted)
+
+    def count_due(self) -> bool:
+        """Say whether results wait to be counted, and the last count is long enough ago."""
+        return self.uncounted and time.monotonic() - self._counted_at >= self._count_pause
+
+    def count(self) -> list[Document | None]:
+        """Count what was written in its studies, and return those as they now are; None for a deleted one."""
+        return self.retry(self._count) if self._uncounted else []
+
+    def _count(self) -> list[Document | None]:
+        studies = []
+        began = time.monotonic()
+        while self._uncounted:
+            study_id = self._uncounted[0]["study_id"]
+            mine = [document for document in self._uncounted if document["study_id"] == study_id]
+            study = self._store.add_progress(study_id, mine)
+            if study is None:  # deleted meanwhile: what was written since goes too
+                self._store.delete_results(study_id)
+            studies.append(study)
+            self._uncounted = [document for document in self._uncounted if document["study_id"] != study_id]
+        self._counted_at = time.monotonic()
+        pause = (self._counted_at - began) / _COUNT_SHARE
+        self._count_pause = min(max(pause, _COUNT_SECONDS), _COUNT_SECONDS_AT_MOST)
+        return studies

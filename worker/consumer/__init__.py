@@ -1,0 +1,1 @@
+"""Taking messages: the connection, which lanes to listen to, and what belongs to other databases."""

@@ -1,0 +1,335 @@
+"""RabbitMQ seen from a worker: one thread owns the connection and keeps it alive while another trains."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+import queue
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import pika
+
+from warren.broker import (
+    AGAIN_HEADER,
+    DELIVERY_LIMIT,
+    DRIVER_ERRORS,
+    REASON_HEADER,
+    copied,
+    database_of,
+    declare,
+    explain,
+    parameters,
+    signature_of,
+)
+from warren.errors import BrokerError
+from warren.queues import CHUNKS_QUEUE, DEAD_QUEUE, GPU_QUEUE, LANES
+from warren.retry import patiently
+from warren.settings import Settings, redact
+from worker.chunk.outcome import Outcome, Verdict
+from worker.chunk.runner import ChunkRunner
+from worker.consumer.fair_queueing import Lanes
+from worker.consumer.listener import Delivery, Listener
+from worker.consumer.other_databases import Foreign
+from worker.monitoring.liveness import Pulse
+from worker.monitoring.metrics import Metrics, queue_wait
+
+logger = logging.getLogger(__name__)
+
+# Seconds that the connection's thread sleeps at most before it looks at the stop flag; messages and outcomes wake it.
+_TICK_SECONDS = 0.5
+# Seconds without a chunk after which a worker counts what it has written: a next one would be here in less.
+_IDLE_SECONDS = 0.1
+# A chunk that came back this often less than the broker's limit is published afresh instead of given back.
+_SPARE_RETURNS = 20
+# Seconds that a connection must have lasted to be a good one; after bad ones in a row the next waits, seconds at most.
+_STEADY_SECONDS = 15.0
+_LONGEST_WAIT = 15.0
+# Seconds that a stopped worker has beyond its grace to hand over its chunk: the broker takes it back by itself then.
+_LAST_SECONDS = 3.0
+
+
+class Consumer:
+    """Takes chunks, one at a time, until it is stopped. Idle, it listens on every lane; with a chunk in hand, on none.
+
+    Parameters
+    ----------
+    settings : Settings
+    runner : ChunkRunner
+        Runs on a thread of the consumer's.
+    metrics : Metrics
+    pulse : Pulse
+        Is told that this one lives, and whether it takes chunks.
+    lanes : sequence of str, default=LANES
+        The queues that it takes chunks from; `GPU_QUEUE` comes before all others if it is among them.
+
+    Notes
+    -----
+    Only the thread that calls `run` touches the connection. The runner's thread hands an outcome over by
+    ``add_callback_threadsafe``, the one call of pika that another thread may make.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        runner: ChunkRunner,
+        metrics: Metrics,
+        pulse: Pulse,
+        lanes: Sequence[str] = LANES,
+    ) -> None:
+        self._settings = settings
+        self._runner = runner
+        self._metrics = metrics
+        self._pulse = pulse
+        self._stopping = threading.Event()
+        # Set while the runner's thread holds no chunk.
+        self._free = threading.Event()
+        self._free.set()
+        # Whether a chunk waits for its acknowledgement; the connection's thread alone reads and writes it.
+        self._unsettled = False
+        self._lanes = Lanes(lanes, before={GPU_QUEUE})
+        self._foreign = Foreign(settings, pulse)
+        self._jobs: queue.SimpleQueue[tuple[Delivery, Callable[[Outcome], None]] | None] = queue.SimpleQueue()
+        self._crash: BaseException | None = None
+        self._connected_before = False
+        self._short_sessions = 0
+
+    @property
+    def stopping(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stopping.is_set()
+
+    def stop(self) -> None:
+        """Take no new chunk, finish as the grace allows, and let `run` return. Safe in a signal handler."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Consume until stopped, reconnecting with back-off whenever the broker goes away.
+
+        Raises
+        ------
+        Exception
+            What the runner's thread died of: a bug. The message goes back to the queue with the process.
+        """
+        thread = threading.Thread(target=self._work, name="runner", daemon=True)
+        thread.start()
+        self._pulse.guard(thread)
+        connect = patiently(
+            BrokerError,
+            "no chunks until the broker is back",
+            logger,
+            server="the broker",
+            stop=lambda _: self._stopping.is_set(),
+            wait=self._sleep,
+        )
+        while not self._stopping.is_set():
+            with contextlib.suppress(BrokerError):  # only when stopped: it was logged, and nothing is left to try
+                self._session(connect(self._connect))
+        self._pulse.unready("worker", "it is stopping")
+        self._runner.stop(self._settings.grace_seconds)
+        self._jobs.put(None)
+        thread.join(self._settings.grace_seconds + _LAST_SECONDS)  # a call to a database that is away may take longer
+        if self._crash:
+            raise self._crash
+
+    def _sleep(self, seconds: float) -> None:
+        """Wait, but not beyond a stop, and show that the worker lives."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0 and not self._stopping.wait(min(left, _TICK_SECONDS)):
+            self._pulse.beat()
+
+    def _connect(self) -> pika.BlockingConnection:
+        """Open a connection to a broker that has all queues.
+
+        Raises
+        ------
+        BrokerError
+            The broker is unreachable or refuses.
+        """
+        self._pulse.beat()
+        try:
+            connection = pika.BlockingConnection(parameters(self._settings, self._settings.worker_name))
+            try:
+                with connection.channel() as channel:
+                    declare(channel)
+            except BaseException:  # a stop too: nobody else closes the connection
+                if connection.is_open:
+                    connection.close()
+                raise
+        except DRIVER_ERRORS as exc:
+            self._pulse.unready("broker", "the broker can't be reached")
+            raise explain(self._settings, exc) from exc
+        return connection
+
+    def _session(self, connection: pika.BlockingConnection) -> None:
+        """Consume on one connection until stopped or until it is gone; its chunk then goes to whomever."""
+        began = time.monotonic()
+        self._unsettled = False
+        if self._connected_before:
+            self._metrics.reconnected("broker")
+        self._connected_before = True
+        try:
+            try:
+                self._consume(connection)
+            finally:
+                if connection.is_open:
+                    connection.close()
+        except DRIVER_ERRORS as exc:
+            reason = str(explain(self._settings, exc))
+            self._pulse.unready("broker", "the connection was lost")
+            logger.warning("lost the broker; a chunk in hand will be delivered again", extra={"reason": reason})
+            # Forty workers that lost it together do not come back together; one that lets us in and throws us out
+            # is not asked without a pause.
+            self._short_sessions = 0 if time.monotonic() - began > _STEADY_SECONDS else self._short_sessions + 1
+            longest = min(_LONGEST_WAIT, _TICK_SECONDS * 2 ** min(self._short_sessions, 10))
+            self._sleep(random.uniform(0, longest))  # noqa: S311 - jitter, no secret
+        finally:
+            # What the runner still holds belongs to the connection that is gone: it ends with its fold.
+            deadline = float("inf")
+            while not self._free.wait(_TICK_SECONDS) and time.monotonic() < deadline:
+                self._pulse.beat()
+                self._runner.let_go()
+                if self._stopping.is_set():
+                    self._runner.stop(self._settings.grace_seconds)
+                    deadline = min(deadline, time.monotonic() + self._settings.grace_seconds + _LAST_SECONDS)
+            self._runner.ready_again()
+
+    def _consume(self, connection: pika.BlockingConnection) -> None:
+        where = {
+            "broker": redact(self._settings.amqp_url),
+            "worker": self._settings.worker_name,
+            "threads": self._settings.threads,
+            "device": self._settings.device,
+            "gpu_trials": GPU_QUEUE in self._lanes.names,
+        }
+        logger.info("waiting for chunks", extra=where)
+        listener = Listener(connection, self._lanes, functools.partial(self._take, connection))
+        while not self._stopping.is_set():
+            if self._unsettled:
+                listener.stop()
+            else:
+                listener.turn()
+            if listener.known:
+                self._pulse.ready("broker")
+            else:
+                self._pulse.unready("broker", "the broker does not count this worker among its listeners")
+            self._pulse.beat()
+            connection.process_data_events(time_limit=_TICK_SECONDS)
+            if listener.cancelled:
+                raise BrokerError(f"the broker cancelled a consumer of {CHUNKS_QUEUE!r}")
+        listener.stop()
+        self._runner.stop(self._settings.grace_seconds)
+        deadline = time.monotonic() + self._settings.grace_seconds + _LAST_SECONDS
+        while self._unsettled and self._crash is None and time.monotonic() < deadline:
+            self._pulse.beat()
+            connection.process_data_events(time_limit=_TICK_SECONDS)
+        connection.process_data_events(time_limit=0)  # the last acknowledgement leaves
+
+    def _take(self, connection: pika.BlockingConnection, delivery: Delivery) -> None:
+        """Hand a chunk to the runner's thread, or back where none is wanted."""
+        if self._stopping.is_set() or self._unsettled:
+            delivery.channel.basic_nack(delivery.tag, requeue=True)
+            return
+        self._unsettled = True
+        self._free.clear()
+        self._metrics.has_chunk(True)
+        began = time.monotonic()
+        self._lanes.begin(delivery.lane, delivery.priority)
+        wait = queue_wait(delivery.properties.timestamp, time.time())
+        self._metrics.chunk_arrived(delivery.redelivered, wait)
+
+        def finish(outcome: Outcome) -> None:
+            """Hand the outcome to the connection's thread; runs on the runner's."""
+
+            def settle() -> None:
+                moment = time.monotonic()
+                if outcome.others_first:
+                    self._lanes.pass_over(delivery.lane, delivery.behind, moment)
+                else:
+                    self._lanes.end(delivery.lane, moment - began)
+                self._settle(delivery, outcome)
+
+            try:
+                connection.add_callback_threadsafe(settle)
+            except pika.exceptions.ConnectionWrongStateError:
+                logger.warning("the connection is gone, the chunk will be delivered again: its results are skipped")
+
+        self._jobs.put((delivery, finish))
+
+    def _settle(self, delivery: Delivery, outcome: Outcome) -> None:
+        """Acknowledge, give back or dead-letter; runs on the connection's thread."""
+        channel = delivery.channel
+        handed_on = outcome.verdict is Verdict.HAND_ON
+        self._metrics.chunk_ended(Verdict.REQUEUE if handed_on else outcome.verdict)
+        match outcome.verdict:
+            case Verdict.ACKNOWLEDGE | Verdict.DROP:
+                channel.basic_ack(delivery.tag)
+            case Verdict.REQUEUE if delivery.returns < DELIVERY_LIMIT - _SPARE_RETURNS:
+                # nack, not reject: from RabbitMQ 4.3 an eviction then does not count against the chunk.
+                channel.basic_nack(delivery.tag, requeue=True)
+            case Verdict.REQUEUE:
+                # The broker would set it aside soon, for it counts evictions: a fresh copy starts anew.
+                self._publish_copy(delivery, delivery.lane, **{AGAIN_HEADER: True})
+            case Verdict.HAND_ON:
+                self._publish_copy(delivery, delivery.lane, **{AGAIN_HEADER: True})
+            case Verdict.FOREIGN:
+                # At the end of the lane, so that chunks of our own behind it are not held up, and what the broker
+                # counts as returns is none of the chunk's.
+                self._foreign.tell(delivery.lane, outcome.reason)
+                self._publish_copy(delivery, delivery.lane, **({AGAIN_HEADER: True} if _again(delivery) else {}))
+            case Verdict.DEAD_LETTER:
+                logger.error("dead-lettered a message", extra={"reason": outcome.reason})
+                self._publish_copy(delivery, DEAD_QUEUE, **{REASON_HEADER: outcome.reason[:1000]})
+        self._unsettled = False
+
+    def _publish_copy(self, delivery: Delivery, queue: str, **headers: object) -> None:
+        """Put a copy of a message into a queue, in its place."""
+        copy = copied(delivery.properties, **headers)
+        delivery.channel.basic_publish("", queue, delivery.body, copy, mandatory=True)
+        # Acknowledge after the broker has the copy: a crash in between leaves two, never none.
+        delivery.channel.basic_ack(delivery.tag)
+
+    def _work(self) -> None:
+        """Run chunks until there are no more to come; the runner's thread."""
+        try:
+            while self._work_once():
+                pass
+        except BaseException as exc:  # noqa: BLE001 - carried to the main thread, which raises it
+            self._crash = exc
+            self._stopping.set()
+            self._free.set()
+
+    def _work_once(self) -> bool:
+        # Who waits for the last trial of a study sees it when it is counted.
+        wait = self._settings.flush_seconds
+        try:
+            job = self._jobs.get(timeout=min(wait, _IDLE_SECONDS) if self._runner.uncounted else wait)
+        except queue.Empty:
+            self._runner.settle(idle=True)
+            return True
+        if job is None:
+            self._runner.settle(idle=True)
+            return False
+        delivery, finish = job
+        database, url = database_of(delivery.properties)
+        outcome = self._runner.run(
+            delivery.body,
+            again=_again(delivery),
+            database=database,
+            database_url=url,
+            signature=signature_of(delivery.properties),
+        )
+        self._runner.settle()
+        self._metrics.has_chunk(False)
+        # Free before the outcome leaves: with the acknowledgement the next chunk may be here, and take it again.
+        self._free.set()
+        finish(outcome)
+        return True
+
+
+def _again(delivery: Delivery) -> bool:
+    """Say whether somebody may have had a message in hand before."""
+    return delivery.redelivered or bool((delivery.properties.headers or {}).get(AGAIN_HEADER))

@@ -1,0 +1,62 @@
+"""Messages of other databases: given back, and said at a pace that a person can read."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from warren.settings import Settings, redact
+from worker.monitoring.liveness import Pulse
+
+logger = logging.getLogger(__name__)
+
+# Seconds between two lines of the log, and how long the page of this worker's health says it after the last message.
+_LINE_SECONDS = 600.0
+
+_WHAT_TO_DO = (
+    "compare MONGO_URL and AMQP_URL of this worker with those of whoever submits: a broker serves one database, or "
+    "each has a virtual host of its own. Messages of a database that is gone stay until somebody deletes them"
+)
+
+
+class Foreign:
+    """Tells of messages that this worker gave back, for they belong to another database.
+
+    Parameters
+    ----------
+    settings : Settings
+    pulse : Pulse
+    """
+
+    def __init__(self, settings: Settings, pulse: Pulse) -> None:
+        self._settings = settings
+        self._pulse = pulse
+        self._since_line = 0
+        self._next_line_at = float("-inf")
+
+    def tell(self, lane: str, whose: str) -> None:
+        """Tell of one more.
+
+        Parameters
+        ----------
+        lane : str
+            Where it lay, and lies again.
+        whose : str
+            Which database it belongs to, and which this is.
+        """
+        self._since_line += 1
+        self._pulse.note("foreign", f"{lane}: a message {whose}; {_WHAT_TO_DO}", _LINE_SECONDS)
+        moment = time.monotonic()
+        if moment < self._next_line_at:
+            return
+        logger.warning(
+            "gave back messages of another database",
+            extra={
+                "whose": whose,
+                "lane": lane,
+                "broker": redact(self._settings.amqp_url),
+                "messages": self._since_line,
+                "what_to_do": _WHAT_TO_DO,
+            },
+        )
+        self._since_line, self._next_line_at = 0, moment + _LINE_SECONDS

@@ -1,0 +1,399 @@
+"""A chunk becomes trial documents, one at a time."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
+from types import MappingProxyType
+from typing import Any, TypeAlias
+
+from sklearn.utils import get_tags
+
+from warren.encoding.codec import Json, decode
+from warren.encoding.estimators import tail_of
+from warren.errors import InputError
+from warren.libraries.registry import NETWORKS, library_of, shared_fit, stops_early
+from warren.messages import Chunk, Trial, decode_chunk
+from warren.networks.watch import watching
+from warren.safety.allowlist import resolve
+from warren.seeds import seed_of
+from warren.settings import Settings
+from warren.storage.dataset import Matrix
+from warren.storage.documents import Document, now
+from worker.fitting import learner_of
+from worker.fitting.learner import Part
+from worker.process.database_access import Supplies
+from worker.training.build import THREAD_PARAMETERS, build, placed, takes_threads
+from worker.training.checkpoints import Checkpoints
+from worker.training.data_cache import DataCache, Watched
+from worker.training.epochs import Epochs, FoldWatch
+from worker.training.fit_and_score import FoldResult, fit_and_score, summary
+from worker.training.guards import install, looked_at
+from worker.training.models import ModelKeeper
+from worker.training.scorers import Scorer, make_scorer
+from worker.training.sklearn_config import configured
+from worker.training.trial_document import trial_document
+
+
+@functools.cache
+def _constructor(cls: type) -> frozenset[str] | None:
+    """Names that a constructor takes; None where it takes any. A pipeline's steps are parameters, yet none of these."""
+    taken = inspect.signature(cls).parameters.values()
+    return None if any(one.kind is one.VAR_KEYWORD for one in taken) else frozenset(one.name for one in taken)
+
+
+def _jobs(name: str, value: Any) -> bool:
+    """Say whether a parameter is an inner estimator's number of threads, and no step that is called so."""
+    path, _, last = name.rpartition("__")
+    return bool(path) and last in THREAD_PARAMETERS and (value is None or isinstance(value, int))
+
+
+# A parameter that lets scikit-learn's estimators write into the data that they are given, set to what does.
+_IN_PLACE = re.compile(r'"([^"]*__)?copy(_[Xx]|_X_train)?": (false|null|0)\b')
+
+
+class Candidate:
+    """What a trial trains: makes a new, unfitted estimator whenever it is called.
+
+    Parameters
+    ----------
+    encoded : dict
+        The encoded estimator.
+    params : dict
+        The trial's encoded parameters.
+    settings : Settings
+
+    Raises
+    ------
+    InputError
+        A name is not on the allow-list, or a value misuses the encoding.
+    """
+
+    def __init__(self, encoded: Json, params: dict[str, Json], settings: Settings) -> None:
+        encoded, params = placed(encoded, settings.device), placed(params, settings.device)
+        fixed = encoded.get("params")
+        self._allow = settings.allow
+        cls = resolve(str(encoded.get("__estimator__", "")), self._allow)
+        taken = _constructor(cls)
+        own = {name: value for name, value in params.items() if "__" not in name and (taken is None or name in taken)}
+        self._encoded = encoded | {"params": fixed | own} if own and isinstance(fixed, dict) else encoded
+        self._inner = {name: value for name, value in params.items() if name not in own}
+        self._nested = "__estimator__" in json.dumps([self._encoded.get("params"), self._inner])
+        make = functools.partial(build, threads=settings.threads)
+        self._decode = functools.partial(decode, allow=self._allow, build=make, again=True)
+        # Something in it may write into its data, which are others' too.
+        self.in_place = _IN_PLACE.search(json.dumps([self._encoded, self._inner])) is not None
+        self.learner = learner_of(cls, tuple(self._allow), in_place=self.in_place)
+        # Resolves every name and makes nothing: a name off the allow-list shows before any work.
+        for value in (self._encoded, *self._inner.values()):
+            decode(value, self._allow, build=lambda cls, _: cls)
+        install()  # the libraries that it needs are loaded; a class that stands alone is looked at when it is called
+        self._make = looked_at(self._made, self._allow) if self._nested or self._inner else self._made
+
+    def __call__(self) -> Any:
+        """Return a new estimator; what its class raises for these parameters comes through."""
+        return self._make()
+
+    def _made(self) -> Any:
+        estimator = self._decode(self._encoded)
+        if self._inner:
+            estimator.set_params(**{name: self._decode(value) for name, value in self._inner.items()})
+        if self._nested and takes_threads(estimator):
+            # The outer estimator has the threads already; its inner ones would multiply them.
+            estimator.set_params(
+                **{name: 1 for name, value in estimator.get_params(deep=True).items() if _jobs(name, value)}
+            )
+        return estimator
+
+    def pairwise(self, X: Matrix) -> bool:
+        """Say whether X is a kernel or distance matrix to this estimator."""
+        if X.ndim != 2 or X.shape[0] != X.shape[1]:
+            return False
+        try:
+            return bool(get_tags(self()).input_tags.pairwise)
+        except Exception:  # noqa: BLE001 - it can't be made: its fits will say why, as this trial's result
+            return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """A trial about to be evaluated.
+
+    Attributes
+    ----------
+    trial : Trial
+    candidate : Candidate
+    group : str
+        Neighbours of one group share a fit on each fold.
+    rounds : int
+        Rounds of its own; 0 where it can't share.
+    by_epochs : bool
+        Whether these are a network's.
+    stops_early : bool
+        Whether it needs an evaluation set.
+    attempt : int
+        Which try this is.
+    """
+
+    trial: Trial
+    candidate: Candidate
+    group: str
+    rounds: int
+    by_epochs: bool
+    stops_early: bool
+    attempt: int
+
+    @classmethod
+    def of(cls, chunk: Chunk, trial: Trial, settings: Settings, attempt: int, *, share: bool) -> Planned:
+        """Say what a trial of a chunk trains, and with whom."""
+        encoded = trial.estimator or chunk.objective.estimator or {}
+        candidate = Candidate(encoded, trial.params, settings)
+        shared = shared_fit(encoded, trial.params) if share and not candidate.in_place else None
+        return cls(
+            trial=trial,
+            candidate=candidate,
+            group=shared.key if shared else f"trial {trial.number}",
+            rounds=shared.rounds if shared else 0,
+            by_epochs=library_of(tail_of(encoded, trial.params).estimator) is NETWORKS,
+            stops_early=stops_early(encoded, trial.params),
+            attempt=attempt,
+        )
+
+
+# Folds of a trial up to which they are kept when it is abandoned: of more, each is a small part, and together they are
+# much for a document.
+_MOST_KEPT_FOLDS = 500
+
+Kept: TypeAlias = dict[int, dict[int, FoldResult]]
+"""Results of folds, by trial number and fold."""
+
+OnFold: TypeAlias = Callable[[Mapping[int, FoldResult], int], None]
+"""Is told the results of a fold by trial number, and which fold it was."""
+
+OnEpoch: TypeAlias = Callable[[Epochs], None]
+"""Is told of an epoch of a network that is being trained. May end it by an exception that is no ``Exception``."""
+
+
+class ChunkEvaluator:
+    """Evaluates chunks with the data of earlier ones at hand.
+
+    Parameters
+    ----------
+    supplies : Supplies
+        Where data comes from.
+    settings : Settings
+    on_fold : callable, default=None
+        Called when a fold is done that is not the last of its trials.
+    on_epoch : callable, default=None
+        Called when a network has been trained for another epoch.
+    stopping : callable, default=None
+        Says whether `on_epoch` would end the training: then it is checkpointed first.
+
+    Attributes
+    ----------
+    checkpoints : Checkpoints
+        Of networks.
+    """
+
+    def __init__(
+        self,
+        supplies: Supplies,
+        settings: Settings,
+        on_fold: OnFold | None = None,
+        on_epoch: OnEpoch | None = None,
+        stopping: Callable[[], bool] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._cache = DataCache(supplies, settings.cache_bytes)
+        self._models = ModelKeeper(supplies)
+        self._on_fold = on_fold or (lambda _results, _fold: None)
+        self._on_epoch = on_epoch or (lambda _epochs: None)
+        self._stopping = stopping or (lambda: False)
+        self.checkpoints = Checkpoints(supplies, settings)
+
+    def evaluate(
+        self,
+        body: bytes,
+        skip: AbstractSet[int] = frozenset(),
+        attempts: Mapping[int, int] = MappingProxyType({}),
+        alone: AbstractSet[int] = frozenset(),
+        kept: Kept | None = None,
+    ) -> Iterator[list[Document]]:
+        """Prepare a chunk and return an iterator that evaluates its trials as it is advanced.
+
+        Parameters
+        ----------
+        body : bytes
+            The message.
+        skip : set of int, default={}
+            Numbers that have a result already.
+        attempts : mapping of int to int, default={}
+            Which try this is, by number; 1 where absent.
+        alone : set of int, default={}
+            Numbers that share no fit, whatever the chunk says.
+        kept : dict, default=None
+            Results of folds that are done; they are not fitted again.
+
+        Returns
+        -------
+        iterator of list of dict
+            Documents of trials that end together, for they share a fit; most often of one.
+
+        Raises
+        ------
+        WarrenError
+            The chunk as a whole can't be evaluated: its data is missing, or it names what is not allowed.
+        """
+        chunk = decode_chunk(body)
+        objective = chunk.objective
+        with configured(objective.configuration):
+            try:
+                scorer = make_scorer(objective.scorers, self._settings.allow)
+            except ValueError as exc:
+                raise InputError(f"scorers {list(objective.scorers.values())}: {' '.join(str(exc).split())}") from exc
+        planned = [
+            Planned.of(
+                chunk,
+                trial,
+                self._settings,
+                attempts.get(trial.number, 1),
+                share=chunk.share_fits and trial.number not in alone,
+            )
+            for trial in chunk.trials
+            if trial.number not in skip
+        ]
+        data = self._cache.dataset(objective.dataset)
+        if objective.keep_model:
+            return ([self._model(chunk, one)] for one in planned)
+        self._cache.splits(objective.splits, data.X.shape[0] * objective.n_splits)
+        groups = (list(group) for _, group in groupby(planned, key=lambda one: one.group))
+        work = _Work(chunk=chunk, scorer=scorer, kept=kept or {})
+        return (documents for group in groups for documents in self._documents(work, group))
+
+    def _model(self, chunk: Chunk, one: Planned) -> Document:
+        """Fit a trial on all rows, and store the model."""
+        started_at, objective = now(), chunk.objective
+        data = self._cache.dataset(objective.dataset)
+        part = Part(data.X, data.y, data.sample_weight)
+        watch = self._watch(chunk, one.trial, started_at, 0)
+        with configured(objective.configuration), watching(watch):
+            result, model = self._models.fit(
+                one.candidate,
+                copy.deepcopy(part) if one.candidate.in_place else part,
+                number=one.trial.number,
+                seed=seed_of(chunk.study_id, one.trial.number),
+            )
+        result = watch.noted(result)
+        outcome = summary([result], [*objective.scorers], objective.refit) | {"shared_by": 1, "model": model}
+        return trial_document(chunk, one.trial, self._settings, outcome, started_at=started_at, attempts=one.attempt)
+
+    def _watch(
+        self, chunk: Chunk, trial: Trial, started_at: datetime, fold: int, keeps: frozenset[int] = frozenset()
+    ) -> FoldWatch:
+        slots = self.checkpoints.slots(chunk, trial, fold)
+        return FoldWatch(chunk, trial, started_at, fold, slots, self._on_epoch, self._stopping, keeps)
+
+    def _documents(self, work: _Work, group: list[Planned]) -> Iterator[list[Document]]:
+        """Evaluate trials that share a fit on each fold, or one that does not."""
+        started_at = now()
+        if not self._fit(work, group, started_at):
+            # What the largest fit raises may be its own fault: each gets what it would have got alone.
+            for one in group:
+                yield from self._documents(work, [one])
+            return
+        objective = work.chunk.objective
+        ended, rest = [], []
+        for one in group:
+            folds = work.kept[one.trial.number]
+            if len(folds) == objective.n_splits:
+                del work.kept[one.trial.number]
+                in_order = [folds[number] for number in range(objective.n_splits)]
+                ended.append((one, summary(in_order, list(objective.scorers), objective.refit)))
+            else:
+                rest.append(one)
+        yield [
+            trial_document(
+                work.chunk,
+                one.trial,
+                self._settings,
+                outcome | {"shared_by": len(ended)},
+                started_at=started_at,
+                attempts=one.attempt,
+            )
+            for one, outcome in ended
+        ]
+        if rest:
+            yield from self._documents(work, rest)
+
+    def _fit(self, work: _Work, group: list[Planned], started_at: datetime) -> bool:
+        """Fit the folds that are missing, and keep their results; return False where a shared fit failed.
+
+        A trial may lack some folds even so: those whose shared fit does not contain its model.
+        """
+        last = work.chunk.objective.n_splits - 1
+        for number in range(last + 1):
+            missing = [one for one in group if number not in work.kept.setdefault(one.trial.number, {})]
+            if not missing:
+                continue
+            results = self._fit_fold(work, missing, number, started_at)
+            if len(missing) > 1 and any(result is not None and not result.fitted for result in results):
+                return False
+            found = {
+                one.trial.number: result for one, result in zip(missing, results, strict=True) if result is not None
+            }
+            for trial, result in found.items():
+                work.kept[trial][number] = result
+            if number < last <= _MOST_KEPT_FOLDS:
+                self._on_fold(found, number)
+        return True
+
+    def _fit_fold(
+        self, work: _Work, group: list[Planned], number: int, started_at: datetime
+    ) -> list[FoldResult | None]:
+        """Return a result for each trial, in the group's order; None where the shared fit has none."""
+        objective = work.chunk.objective
+        largest = max(group, key=lambda one: one.rounds)
+        candidate = largest.candidate
+        watched: Watched = "nothing"
+        if largest.stops_early:
+            watched = "set apart" if objective.validation else "held out"
+        with configured(objective.configuration):
+            pairwise = candidate.pairwise(self._cache.dataset(objective.dataset).X)
+        fold, derived = self._cache.fold(objective, number, pairwise=pairwise, watched=watched)
+        rounds = [one.rounds for one in group] if len(group) > 1 else []
+        keeps = frozenset(rounds) - {largest.rounds} if largest.by_epochs else frozenset[int]()
+        watch = self._watch(work.chunk, largest.trial, started_at, number, keeps)
+        with configured(objective.configuration), watching(watch):
+            results = fit_and_score(
+                candidate,
+                fold.copied() if candidate.in_place else fold,
+                work.scorer,
+                list(objective.scorers),
+                error_score=objective.failed_score,
+                return_train_score=objective.return_train_score,
+                seed=seed_of(work.chunk.study_id, largest.trial.number),
+                weigh_scores=objective.weigh_scores,
+                learner=candidate.learner,
+                derived=None if candidate.in_place else derived,
+                rounds=rounds,
+            )
+        found = [*zip(group, results, strict=True)]
+        of_all = sum(one.rounds for one, result in found if result) if rounds else 0
+        return [result and watch.noted(result, one.rounds, of_all) for one, result in found]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Work:
+    """A chunk in hand: how its trials are scored, and which folds of them are there."""
+
+    chunk: Chunk
+    scorer: Scorer
+    kept: Kept
