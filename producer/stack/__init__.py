@@ -2,7 +2,7 @@
 
 ::
 
-    local_stack.py     local_stack: what is up, in which order it comes and goes
+    stack.py           local_stack: what is up, in which order it comes and goes
     broker.py          the ways to a RabbitMQ
     database.py        the ways to a MongoDB-compatible server
     docker.py          servers from images
@@ -17,6 +17,6 @@
     cleanup.py         removes a temporary folder: run by path, standard library only
 """
 
-from producer.stack.local_stack import LocalStack, local_stack
+from producer.stack.stack import LocalStack, local_stack
 
 __all__ = ["LocalStack", "local_stack"]

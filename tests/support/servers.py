@@ -71,7 +71,7 @@ def private_stack(
         with ExitStack() as undo:
             with pytest.MonkeyPatch.context() as meanwhile:
                 if not signed:
-                    meanwhile.setattr("producer.stack.local_stack._key", lambda *_: None)
+                    meanwhile.setattr("producer.stack.stack._key", lambda *_: None)
                 stack = undo.enter_context(local_stack(workers=workers, data_dir=data_dir))
             for name in (*URLS, "WARREN_KEY"):
                 os.environ.pop(name, None)
