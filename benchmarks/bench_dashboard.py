@@ -19,7 +19,7 @@ import psutil
 
 from benchmarks.machine import describe, workers
 from benchmarks.madeup import TRIALS, insert, made_up, shuffled, study
-from producer import Study
+from warren import Study
 
 # Trials that end while the page is open.
 LATER = 60

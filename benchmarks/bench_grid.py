@@ -21,8 +21,8 @@ from sklearn.pipeline import Pipeline
 from xgboost import XGBClassifier
 
 from benchmarks.machine import describe, workers
-from producer import submit
 from producer.results.status import Status
+from warren import submit
 
 WORKERS, FOLDS = 2, 3
 Grid = dict[str, Sequence[Any]]

@@ -27,7 +27,7 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import ShuffleSplit
 
 from benchmarks.machine import describe, workers
-from producer import KerasModel, submit
+from warren import KerasModel, submit
 from worker.process.frames import with_room
 
 TRIALS, ROUNDS, AIM_PERCENT = 5, 30, 2.0

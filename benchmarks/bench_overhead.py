@@ -18,7 +18,7 @@ from rich.table import Table
 from benchmarks.machine import describe, workers
 from benchmarks.noop import NoOp
 from benchmarks.peers.launch import PEERS, Figure, Peer, PeerError, run_peer
-from producer import Study, submit
+from warren import Study, submit
 from warren.storage.documents import now
 
 WORKERS, RUNS, AIM_MILLISECONDS = 2, 3, 1.0

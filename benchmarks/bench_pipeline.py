@@ -24,8 +24,8 @@ from xgboost import XGBClassifier
 
 from benchmarks.bench_grid import Scores
 from benchmarks.machine import describe, workers
-from producer import submit
 from producer.results.status import Status
+from warren import submit
 
 WORKERS, FOLDS = 2, 3
 GRID = {"clf__n_estimators": [50, 100, 150, 200], "clf__max_depth": [3, 4, 5]}

@@ -12,8 +12,8 @@ import numpy as np
 
 from benchmarks.bench_overhead import WORKERS, run
 from benchmarks.machine import describe, workers
-from producer import Study
 from producer.space.space import Space
+from warren import Study
 from warren.host import cpu_model
 from warren.messages import Objective
 from warren.settings import load_settings

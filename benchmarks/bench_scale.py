@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.machine import describe, workers
 from benchmarks.noop import NoOp, Sleep
-from producer import Study, submit
+from warren import Study, submit
 
 WORKERS, TRIALS, SECONDS, RUNS = 40, 4_000, 0.5, 3
 AIM_PERCENT, FEW, MANY = 97.0, 1_000, 1_000_000

@@ -8,7 +8,7 @@ from sklearn.datasets import load_breast_cancer
 from sklearn.dummy import DummyClassifier
 
 from benchmarks.machine import describe, workers
-from producer import submit
+from warren import submit
 
 POINTS, CHUNKS, AIM_SECONDS = 26_160, 5_000, 2.0
 

@@ -12,7 +12,7 @@ from unittest.mock import patch
 import psutil
 
 from benchmarks import noop
-from producer import local_stack
+from warren import local_stack
 from warren.host import cpu_model
 
 

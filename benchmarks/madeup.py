@@ -11,7 +11,7 @@ from lightgbm import LGBMClassifier
 from sklearn.datasets import load_breast_cancer
 from xgboost import XGBClassifier
 
-from producer import Study, submit
+from warren import Study, submit
 from warren.settings import load_settings
 from warren.storage.documents import Document, now, pack, trial_id
 from warren.storage.store import Store

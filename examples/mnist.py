@@ -13,8 +13,9 @@ import argparse
 from collections.abc import Sequence
 from contextlib import nullcontext
 
-from producer import KerasModel, local_stack, submit
-from warren.networks import load_digits_images, load_mnist
+from digits import load_digits_images, load_mnist
+
+from warren import KerasModel, local_stack, submit
 
 GRID = {
     "learning_rate": [3e-2, 3e-3, 3e-4],

@@ -24,8 +24,8 @@ from sklearn.datasets import load_breast_cancer
 from sklearn.model_selection import StratifiedKFold
 from xgboost import XGBClassifier
 
-from producer import Study, local_stack, submit
 from producer.cli.demo import grids
+from warren import Study, local_stack, submit
 
 FOLDER = Path(__file__).parents[1] / "docs" / "pictures"
 # Pixels of a plot, of a cell, of the dashboard and of TensorBoard, and how many of the screen's a pixel of them is.
@@ -77,7 +77,7 @@ def new_page(browser: Browser, size: tuple[int, int], scale: float = SCALE) -> P
 def shoot_cell(browser: Browser, name: str, study: Study, code: str) -> None:
     """Run a cell in a kernel of its own, and take what a notebook shows below it."""
     cells = [
-        nbformat.v4.new_code_cell(f"from producer import Study\n\nstudy = Study.attach({study.id!r})"),
+        nbformat.v4.new_code_cell(f"from warren import Study\n\nstudy = Study.attach({study.id!r})"),
         nbformat.v4.new_code_cell(code),
     ]
     notebook = nbformat.v4.new_notebook(cells=cells)

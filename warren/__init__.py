@@ -2,17 +2,21 @@
 
 ::
 
+    from lightgbm import LGBMClassifier
     from sklearn.datasets import load_breast_cancer
     from xgboost import XGBClassifier
 
-    from warren import GridSearchCV, local_stack
+    from warren import local_stack, submit
 
     X, y = load_breast_cancer(return_X_y=True)
-    grid = {"n_estimators": range(10, 201, 10), "max_depth": [2, 3, 4]}
-    with local_stack(workers=2):
-        search = GridSearchCV(XGBClassifier(), grid, cv=5).fit(X, y)
-    print(search.best_params_, search.best_score_)
-    best = search.best_estimator_
+    grid = {
+        "estimator": [XGBClassifier(), LGBMClassifier()],
+        "max_depth": [2, 3, 4],
+        "n_estimators": [50, 100, 200],
+    }
+    with local_stack(workers=2, data_dir=".warren"):
+        study = submit(None, grid, X, y, cv=5, scoring="roc_auc", name="quickstart").wait()
+        print(study.results().nlargest(3, "mean_test_score"))
 
 The names are those of `producer`, imported when they are first used. The modules below are what `producer` and `worker`
 share: settings, messages, storage, encoding, safety, libraries and networks.

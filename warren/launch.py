@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.machinery import PathFinder
 from pathlib import Path
 
+from warren.errors import InputError
+
 _ROOT = Path(__file__).resolve().parents[1]
+_PACKAGES = ("warren", "producer", "worker")
 
 
 def module_command(module: str, *arguments: str) -> list[str]:
@@ -44,16 +47,32 @@ def module_environment(environ: Mapping[str, str]) -> dict[str, str]:
     Returns
     -------
     dict of str to str
+
+    Raises
+    ------
+    InputError
+        A folder of PYTHONPATH has a ``worker.py`` or the like, which such a command would run in the place of ours.
     """
     # An empty entry stands for the working folder, and is mostly what an unset variable has left.
     folders = [folder for folder in environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
-    if not _is_installed():
+    if _is_installed():
+        _check_not_hidden(folders)
+    else:
         folders = [str(_ROOT), *folders]
     return {
         **environ,
         "PYTHONSAFEPATH": "1",
         "PYTHONPATH": os.pathsep.join(folders),
     }
+
+
+def _check_not_hidden(folders: Sequence[str]) -> None:
+    for name in _PACKAGES:
+        found = PathFinder.find_spec(name, folders)
+        if found is not None and found.origin is not None and _ROOT not in Path(found.origin).resolve().parents:
+            raise InputError(
+                f"{found.origin} hides Warren's package {name!r}: rename it, or take its folder out of PYTHONPATH"
+            )
 
 
 def _is_installed() -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from warren.errors import InputError
 from warren.launch import module_command, module_environment
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -115,3 +116,31 @@ def test_a_worker_starts_without_a_home_for_a_user_without_a_name(tmp_path: Path
     code, said = ended(command, tmp_path, TMPDIR=str(tmp_path), PYTHONPATH=str(ROOT))
     assert code == 0, said
     assert "'r'" in said or "Invalid JSON" in said
+
+
+def test_scripts_may_have_any_file_of_these_names_next_to_them(tmp_path: Path) -> None:
+    for name in ("tuning", "networks", "models", "search", "worker", "storage", "safety", "libraries"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('a file of the user')\n")
+    script = tmp_path / "script.py"
+    script.write_text("import warren\nprint([getattr(warren, name).__name__ for name in warren.__all__])\n")
+    code, said = ended([sys.executable, str(script)], tmp_path)
+    assert code == 0, said
+    assert "'local_stack'" in said
+
+
+@pytest.mark.parametrize("name", ["producer.py", "producer/__init__.py"])
+def test_a_file_that_hides_the_producer_is_named(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("")
+    script = tmp_path / "script.py"
+    script.write_text("from warren import submit\n")
+    code, said = ended([sys.executable, str(script)], tmp_path)
+    assert code == 1
+    assert f"ImportError: {tmp_path / name} hides Warren's package 'producer': rename it" in said
+
+
+@pytest.mark.parametrize("name", ["worker", "producer"])
+def test_a_file_in_the_python_path_that_hides_ours_is_named(name: str, tmp_path: Path) -> None:
+    (tmp_path / f"{name}.py").write_text("")
+    with pytest.raises(InputError, match=rf"{name}\.py hides Warren's package '{name}': rename it"):
+        module_environment({"PYTHONPATH": str(tmp_path)})

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from warren.networks.estimator import KerasModel
-    from warren.networks.mnist import load_digits_images, load_mnist
 
-__all__ = ["KerasModel", "load_digits_images", "load_mnist"]
+__all__ = ["KerasModel"]
 
 
 def __getattr__(name: str) -> Any:
@@ -19,10 +18,6 @@ def __getattr__(name: str) -> Any:
         from warren.networks.estimator import KerasModel
 
         return KerasModel
-    if name in __all__:
-        from warren.networks import mnist
-
-        return getattr(mnist, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

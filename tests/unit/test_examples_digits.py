@@ -12,12 +12,13 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import digits as module
 import numpy as np
 import pytest
+from digits import load_digits_images, load_mnist
 from numpy.typing import NDArray
 
 from warren.errors import InputError
-from warren.networks import load_digits_images, load_mnist, mnist
 
 
 def idx(array: NDArray[np.uint8]) -> bytes:
@@ -38,7 +39,7 @@ def write(folder: Path, *, packed: bool = True) -> dict[str, str]:
     return sums
 
 
-def same(found: mnist.Digits) -> bool:
+def same(found: module.Digits) -> bool:
     expected = load_digits_images()
     return all(
         np.array_equal(mine, other) and mine.dtype == other.dtype for mine, other in zip(found, expected, strict=True)
@@ -91,8 +92,8 @@ def test_a_file_that_is_another_is_refused(tmp_path: Path) -> None:
         load_mnist(tmp_path)  # it is not MNIST's
     with pytest.raises(InputError, match=r"no checksum of train-labels-idx1-ubyte.gz is known; pass checksums="):
         load_mnist(tmp_path, checksums={name: one for name, one in sums.items() if "train-labels" not in name})
-    assert set(mnist.SHA256) == {*sums, *(name.removesuffix(".gz") for name in sums)}
-    assert all(len(one) == 64 for one in mnist.SHA256.values())
+    assert set(module.SHA256) == {*sums, *(name.removesuffix(".gz") for name in sums)}
+    assert all(len(one) == 64 for one in module.SHA256.values())
 
 
 @pytest.mark.parametrize(
@@ -124,10 +125,10 @@ def test_a_file_that_is_not_packed_or_cut_off_is_refused(tmp_path: Path) -> None
 
 def test_a_file_that_would_fill_the_memory_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path)
-    monkeypatch.setattr(mnist, "_LARGEST_CONTENT", 10_000)
+    monkeypatch.setattr(module, "_LARGEST_CONTENT", 10_000)
     with pytest.raises(InputError, match="more than 10,000 bytes unpacked"):
         load_mnist(tmp_path, checksums=None)
-    monkeypatch.setattr(mnist, "_LARGEST_FILE", 5_000)
+    monkeypatch.setattr(module, "_LARGEST_FILE", 5_000)
     with pytest.raises(InputError, match="more than 5,000 bytes: that is no file of MNIST"):
         load_mnist(tmp_path, checksums=None)
 
