@@ -18,7 +18,7 @@ from warren.messages import Trial, encode_chunk
 
 
 def test_trials_that_differ_in_their_rounds_share_a_fit_a_fold(worker: Worker, fits: list[int]) -> None:
-    documents = worker.training.fit_and_score(SMALL, *rounds(4, 12, 7))
+    documents = worker.evaluate(SMALL, *rounds(4, 12, 7))
     assert fits == [12, 12, 12]
     assert shared_by(documents) == [3, 3, 3]
     assert [one["state"] for one in documents] == ["COMPLETE"] * 3
@@ -26,29 +26,29 @@ def test_trials_that_differ_in_their_rounds_share_a_fit_a_fold(worker: Worker, f
 
 def test_only_neighbours_share(worker: Worker, fits: list[int]) -> None:
     trials = [*rounds(4, 9), *rounds(6, max_depth=3), *rounds(8, 3, 2), {"max_depth": 3, "n_estimators": 5}]
-    documents = worker.training.fit_and_score(SMALL, *trials)
+    documents = worker.evaluate(SMALL, *trials)
     assert shared_by(documents) == [2, 2, 1, 3, 3, 3, 1]
     assert fits == [9] * 3 + [6] * 3 + [8] * 3 + [5] * 3
 
 
 def test_a_study_that_shares_no_fits_fits_each_alone(worker: Worker, fits: list[int]) -> None:
-    documents = worker.training.fit_and_score(SMALL, *rounds(4, 12, 7), share_fits=False)
+    documents = worker.evaluate(SMALL, *rounds(4, 12, 7), share_fits=False)
     assert fits == [4] * 3 + [12] * 3 + [7] * 3
     assert shared_by(documents) == [1, 1, 1]
 
 
 def test_trials_that_must_not_share_are_fitted_alone(worker: Worker, fits: list[int]) -> None:
-    documents = worker.training.fit_and_score(SMALL, *rounds(4, 6, booster="dart"), *rounds(5, 8, num_parallel_tree=2))
+    documents = worker.evaluate(SMALL, *rounds(4, 6, booster="dart"), *rounds(5, 8, num_parallel_tree=2))
     assert shared_by(documents) == [1, 1, 1, 1]
     assert fits == [4] * 3 + [6] * 3 + [5] * 3 + [8] * 3
-    documents = worker.training.fit_and_score(LogisticRegression(), {"C": 1.0}, {"C": 2.0}, {"max_iter": 50})
+    documents = worker.evaluate(LogisticRegression(), {"C": 1.0}, {"C": 2.0}, {"max_iter": 50})
     assert shared_by(documents) == [1, 1, 1]
 
 
 def test_documents_come_in_the_chunk_s_order(worker: Worker) -> None:
     numbers = {7: 30, 2: 5, 9: 20, 4: 5, 1: 9}
     trials = [Trial(number=number, params={"n_estimators": many}) for number, many in numbers.items()]
-    documents = worker.training.fit_and_score(SMALL, *trials)
+    documents = worker.evaluate(SMALL, *trials)
     assert [one["number"] for one in documents] == [7, 2, 9, 4, 1]
     assert [one["params"]["n_estimators"] for one in documents] == [30, 5, 20, 5, 9]
     assert shared_by(documents) == [5] * 5
@@ -72,7 +72,7 @@ def test_trials_that_bring_their_estimators_share_where_these_are_equal(worker: 
 
     other = LGBMClassifier(verbosity=-1, min_child_samples=5, n_jobs=1)
     trials = [own(0, SMALL, 5), own(1, SMALL, 9), own(2, other, 5), own(3, other, 9), own(4, other, 3)]
-    documents = worker.training.fit_and_score(None, *trials)
+    documents = worker.evaluate(None, *trials)
     assert shared_by(documents) == [2, 2, 3, 3, 3]
     assert [one["estimator"] for one in documents] == ["XGBClassifier"] * 2 + ["LGBMClassifier"] * 3
     assert fits == [9] * 3
@@ -82,7 +82,7 @@ def test_other_names_for_rounds_share_too(worker: Worker) -> None:
     model = LGBMClassifier(verbosity=-1, min_child_samples=5, n_jobs=1)
     trials = [{"n_estimators": 9}, {"n_estimators": 4}]
     aliased = [{"n_estimators": 9}, {"n_iter": 4}]
-    found, expected = worker.training.fit_and_score(model, *aliased), worker.training.fit_and_score(model, *trials)
+    found, expected = worker.evaluate(model, *aliased), worker.evaluate(model, *trials)
     assert shared_by(found) == [2, 2]
     assert [one["split_test_score"] for one in found] == [one["split_test_score"] for one in expected]
 
@@ -132,9 +132,9 @@ def test_scores_are_those_of_trials_fitted_alone_and_of_scikit_learn(model: Any,
 
 def test_catboost_shares_across_200_rounds_where_its_defaults_are_the_same(worker: Worker) -> None:
     few, many = rounds(4), rounds(210)
-    assert shared_by(worker.training.fit_and_score(CATBOOST, *many, *few)) == [1, 1]
+    assert shared_by(worker.evaluate(CATBOOST, *many, *few)) == [1, 1]
     same = {"leaf_estimation_iterations": 1}
-    found = worker.training.fit_and_score(CATBOOST, *(one | same for one in (*many, *few)))
+    found = worker.evaluate(CATBOOST, *(one | same for one in (*many, *few)))
     assert shared_by(found) == [2, 2]
     same_outcome(found, Worker().evaluate(CATBOOST, *(one | same for one in (*many, *few)), share_fits=False))
 
@@ -151,7 +151,7 @@ def test_each_trial_has_its_own_fields(worker: Worker) -> None:
 
 def test_several_metrics_are_scored_for_every_prefix(worker: Worker) -> None:
     metrics = {"a": "accuracy", "l": "neg_log_loss"}
-    found = worker.training.fit_and_score(SMALL, *rounds(4, 12), scorers=metrics, refit="a")
+    found = worker.evaluate(SMALL, *rounds(4, 12), scorers=metrics, refit="a")
     alone = Worker().evaluate(SMALL, *rounds(4, 12), scorers=metrics, refit="a", share_fits=False)
     assert shared_by(found) == [2, 2]
     for ours, theirs in zip(found, alone, strict=True):

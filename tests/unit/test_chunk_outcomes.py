@@ -55,7 +55,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def test_the_fit_seconds_of_a_group_are_the_time_of_its_fit(worker: Worker, clock: Clock) -> None:
-    documents = worker.training.fit_and_score(SMALL, *rounds(4, 12, 8))
+    documents = worker.evaluate(SMALL, *rounds(4, 12, 8))
     assert clock.fits == 3 * (4.0 + 6.0)
     assert sum(one["fit_seconds"] for one in documents) == pytest.approx(clock.fits)
     assert [one["fit_seconds"] for one in documents] == pytest.approx([clock.fits / 6, clock.fits / 2, clock.fits / 3])
@@ -64,7 +64,7 @@ def test_the_fit_seconds_of_a_group_are_the_time_of_its_fit(worker: Worker, cloc
 
 
 def test_what_a_group_saves_is_what_its_trials_would_have_taken_alone(worker: Worker, clock: Clock) -> None:
-    together = worker.training.fit_and_score(SMALL, *rounds(4, 12, 8))
+    together = worker.evaluate(SMALL, *rounds(4, 12, 8))
     alone = [Worker().evaluate(SMALL, trial)[0] for trial in rounds(4, 12, 8)]
     assert [one["fit_seconds"] + one["saved_seconds"] for one in together] == pytest.approx(
         [one["fit_seconds"] for one in alone]
@@ -74,24 +74,24 @@ def test_what_a_group_saves_is_what_its_trials_would_have_taken_alone(worker: Wo
 
 
 def test_a_later_group_on_the_same_bins_saves_these_too(worker: Worker, clock: Clock) -> None:
-    worker.training.fit_and_score(SMALL, *rounds(4, 12))
+    worker.evaluate(SMALL, *rounds(4, 12))
     before = clock.fits
-    together = worker.training.fit_and_score(SMALL, *rounds(4, 12, max_depth=3))
+    together = worker.evaluate(SMALL, *rounds(4, 12, max_depth=3))
     assert clock.fits - before == 3 * 6.0
     assert sum(one["fit_seconds"] for one in together) == pytest.approx(18.0)
     assert [one["fit_seconds"] + one["saved_seconds"] for one in together] == pytest.approx([3 * 6.0, 3 * 10.0])
 
 
 def test_a_lone_trial_saves_nothing_but_bins_that_were_there(worker: Worker, clock: Clock) -> None:
-    documents = worker.training.fit_and_score(SMALL, *rounds(4, 12), share_fits=False)
+    documents = worker.evaluate(SMALL, *rounds(4, 12), share_fits=False)
     assert [one["fit_seconds"] for one in documents] == [3 * (4.0 + 2.0), 3 * 6.0]
     assert [one["saved_seconds"] for one in documents] == [0.0, 3 * 4.0]
-    [plain] = worker.training.fit_and_score(LogisticRegression(), {"C": 1.0})
+    [plain] = worker.evaluate(LogisticRegression(), {"C": 1.0})
     assert plain["saved_seconds"] == 0.0
 
 
 def test_real_times_of_a_group_are_those_of_its_fits(worker: Worker) -> None:
-    documents = worker.training.fit_and_score(SMALL, *rounds(4, 60, 30))
+    documents = worker.evaluate(SMALL, *rounds(4, 60, 30))
     assert all(one["fit_seconds"] > 0 and one["saved_seconds"] > 0 for one in documents)
     small, large, middle = (one["fit_seconds"] for one in documents)
     assert small < middle < large
@@ -138,20 +138,20 @@ def test_where_the_largest_fit_fails_each_trial_gets_what_it_gets_alone(worker: 
 
 def test_a_shared_fit_that_fails_on_one_fold_is_shared_no_more(worker: Worker, fails: Any) -> None:
     fits = fails(lambda _, seen: len(seen) == 2)
-    documents = worker.training.fit_and_score(SMALL, *rounds(4, 9))
+    documents = worker.evaluate(SMALL, *rounds(4, 9))
     assert fits == [9, 9] + [4] * 2 + [9] * 2, "what the fold before it gave is kept"
     assert [(one["state"], one["shared_by"]) for one in documents] == [("COMPLETE", 1)] * 2
 
 
 def test_a_lone_trial_that_fails_is_not_tried_again(worker: Worker, fails: Any) -> None:
     fits = fails(lambda *_: True)
-    [document] = worker.training.fit_and_score(SMALL, *rounds(9))
+    [document] = worker.evaluate(SMALL, *rounds(9))
     assert fits == [9] * 3
     assert (document["state"], document["failed_fits"], document["shared_by"]) == ("FAILED", 3, 1)
 
 
 def test_a_group_that_no_library_takes_fails_trial_by_trial(worker: Worker) -> None:
-    documents = worker.training.fit_and_score(SMALL, *rounds(4, 9, max_depth=-3))
+    documents = worker.evaluate(SMALL, *rounds(4, 9, max_depth=-3))
     assert [(one["state"], one["shared_by"], one["failed_fits"]) for one in documents] == [("FAILED", 1, 3)] * 2
     same_outcome(documents, Worker().evaluate(SMALL, *rounds(4, 9, max_depth=-3), share_fits=False))
 
@@ -199,7 +199,7 @@ def test_a_body_that_is_no_chunk_is_a_message_error(worker: Worker) -> None:
 @pytest.mark.parametrize("validation", [False, True], ids=["held out", "set apart"])
 def test_a_trial_that_stops_early_is_alone_and_watches_what_the_study_says(validation: bool, worker: Worker) -> None:
     stopping = {"n_estimators": 80, "early_stopping_rounds": 2}
-    documents = worker.training.fit_and_score(
+    documents = worker.evaluate(
         SMALL, *rounds(80, 40), stopping, stopping | {"n_estimators": 40}, validation=validation
     )
     assert shared_by(documents) == [2, 2, 1, 1]

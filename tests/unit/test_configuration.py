@@ -151,13 +151,13 @@ def test_fits_scores_and_models_see_it_and_nobody_else_does(monkeypatch: pytest.
     before = sklearn.get_config()
     with config_context(transform_output="pandas", assume_finite=True):
         here = sklearn.get_config()
-        worker.training.fit_and_score(Sees(), [{}], X, Y)
+        worker.evaluate(Sees(), [{}], X, Y)
         worker.model(Sees(), X, Y)
         assert sklearn.get_config() == here
     # Two predictions a fold are those of the held-out part alone: a fit and a score on each of three folds, and a fit.
     assert [{**one, "display": ""} for one in Sees.seen] == [{**here, "display": ""}] * 7
     Sees.seen.clear()
-    worker.training.fit_and_score(Sees(), [{}], X, Y)
+    worker.evaluate(Sees(), [{}], X, Y)
     assert Sees.seen == [before] * 6
     Sees.seen.clear()
 
@@ -175,7 +175,7 @@ def test_output_as_frames_gives_scikit_learn_s_numbers_and_prepared_steps_are_no
     worker, grid = Unqueued(), {"clf__C": [0.1, 1.0]}
     for output in ("default", "pandas", "default"):
         with config_context(transform_output=output):
-            documents = worker.training.fit_and_score(by_name(), grid, FRAME, Y)
+            documents = worker.evaluate(by_name(), grid, FRAME, Y)
             if output == "pandas":
                 assert scores(documents) == as_scikit_learn(by_name(), grid, FRAME, Y)
             else:  # the second step is given an array, and finds no names
@@ -191,7 +191,7 @@ def test_a_step_that_was_prepared_under_another_configuration_is_not_taken() -> 
     model.set_params(ask__func=None, ask__validate=False)
     for output in ("default", "pandas"):
         with config_context(transform_output=output):
-            worker.training.fit_and_score(model, grid, FRAME, Y)
+            worker.evaluate(model, grid, FRAME, Y)
             made = worker.model(model, FRAME, Y)
             assert hasattr(made["clf"], "feature_names_in_") == (output == "pandas")
 

@@ -205,7 +205,7 @@ def test_steps_that_write_into_their_data_spoil_no_other_trial(estimator: Any, w
     """Bit for bit what a fresh worker finds for each trial."""
     before = CHUNK_X.copy()
     trials = [{"clf__n_estimators": rounds, "scale__copy": False} for rounds in (3, 9)]
-    found = worker.training.fit_and_score(estimator, *trials, {"clf__n_estimators": 3})
+    found = worker.evaluate(estimator, *trials, {"clf__n_estimators": 3})
     assert [one["shared_by"] for one in found] == [1, 1, 1]
     for number, trial in enumerate([*trials, {"clf__n_estimators": 3}]):
         [alone] = Worker().evaluate(estimator, trial)
@@ -221,7 +221,7 @@ def test_a_function_that_may_write_into_its_data_spoils_no_other_trial(copy: boo
     """NumPy takes None for "no copy unless there must be one"."""
     fill = FunctionTransformer(np.nan_to_num, kw_args={"copy": copy, "nan": 7.0})
     estimator = Pipeline([("fill", fill), ("clf", XGBClassifier(n_jobs=1))])
-    [found] = worker.training.fit_and_score(estimator, {"clf__n_estimators": 2})
+    [found] = worker.evaluate(estimator, {"clf__n_estimators": 2})
     assert found["error"] is None
     assert Candidate(encode(estimator, "estimator"), {}, load_settings()).in_place
 
@@ -233,7 +233,7 @@ def test_trials_of_a_pipeline_share_their_fits_in_a_worker(worker: Worker, fits:
         for scale in (StandardScaler(), MinMaxScaler(), "passthrough")
         for rounds in (9, 3)
     ]
-    shared = worker.training.fit_and_score(estimator, *trials)
+    shared = worker.evaluate(estimator, *trials)
     assert fits == [9] * 9
     assert [one["shared_by"] for one in shared] == [2] * 6
     apart = Worker().evaluate(estimator, *trials, share_fits=False)

@@ -127,7 +127,7 @@ def test_a_loss_that_becomes_nan_ends_all_that_were_to_go_on() -> None:
     scorers = {"score": "neg_mean_squared_error"}
     trials = [{"epochs": epochs} for epochs in (1, 40, 60)]
     worker = Worker(y=X[:, 0] * 10)
-    together = worker.training.fit_and_score(wild, *trials, scorers=scorers)
+    together = worker.evaluate(wild, *trials, scorers=scorers)
     alone = Worker(y=X[:, 0] * 10).evaluate(wild, *trials, scorers=scorers, share_fits=False)
     same_outcome(together, alone)
     assert repr(curves(together)) == repr(curves(alone)), "NaN is no equal of NaN"

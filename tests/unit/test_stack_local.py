@@ -15,7 +15,7 @@ from polling import until
 
 import producer
 import producer.stack
-from producer.stack import LocalStack, local_stack, workers
+from producer.stack import LocalStack, local_stack, stack, workers
 from producer.stack.process import Guarded
 from producer.stack.providers import Server, Site
 from warren.errors import InputError, StackError
@@ -40,8 +40,8 @@ def no_servers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Guarded]]:
 
         return start_it
 
-    monkeypatch.setattr(local_stack, "start_broker", start("broker", "amqp://private"))
-    monkeypatch.setattr(local_stack, "start_database", start("database", "mongodb://private"))
+    monkeypatch.setattr(stack, "start_broker", start("broker", "amqp://private"))
+    monkeypatch.setattr(stack, "start_database", start("database", "mongodb://private"))
     for name, url in BEFORE.items():
         monkeypatch.setenv(name, url)
     yield processes
@@ -135,8 +135,8 @@ def test_both_servers_missing_is_one_error(monkeypatch: pytest.MonkeyPatch) -> N
 
         return start
 
-    monkeypatch.setattr(local_stack, "start_broker", no("RabbitMQ"))
-    monkeypatch.setattr(local_stack, "start_database", no("MongoDB"))
+    monkeypatch.setattr(stack, "start_broker", no("RabbitMQ"))
+    monkeypatch.setattr(stack, "start_database", no("MongoDB"))
     with pytest.raises(StackError) as caught:
         local_stack(workers=0).start()
     assert str(caught.value) == "no RabbitMQ on this machine\nno MongoDB on this machine"
@@ -148,7 +148,7 @@ def test_one_server_missing_takes_the_other_down(
     def no_broker(site: Site, environ: Mapping[str, str]) -> Server:
         raise StackError("no RabbitMQ on this machine")
 
-    monkeypatch.setattr(local_stack, "start_broker", no_broker)
+    monkeypatch.setattr(stack, "start_broker", no_broker)
     with pytest.raises(StackError, match="no RabbitMQ on this machine"):
         local_stack(workers=0, data_dir=tmp_path).start()
     assert running(no_servers) == [False]
@@ -159,7 +159,7 @@ def test_a_file_of_another_user_s_is_named(no_servers: list[Guarded], monkeypatc
     def not_mine(site: Site, environ: Mapping[str, str]) -> Server:
         raise PermissionError(13, "Permission denied", str(site.folder / "password"))
 
-    monkeypatch.setattr(local_stack, "start_broker", not_mine)
+    monkeypatch.setattr(stack, "start_broker", not_mine)
     with pytest.raises(StackError, match=r"Permission denied: '.*/password': are files in .* another user's\? Name a"):
         local_stack(workers=0).start()
     assert running(no_servers) == [False]
@@ -174,7 +174,7 @@ def test_an_unforeseen_error_is_not_dressed_up(no_servers: list[Guarded], monkey
     def broken(site: Site, environ: Mapping[str, str]) -> Server:
         raise KeyError("a fault of ours")
 
-    monkeypatch.setattr(local_stack, "start_broker", broken)
+    monkeypatch.setattr(stack, "start_broker", broken)
     with pytest.raises(KeyError, match="a fault of ours"):
         local_stack(workers=0).start()
     assert running(no_servers) == [False]
@@ -188,7 +188,7 @@ def test_ctrl_c_while_starting_takes_down_what_is_up(
         assert site.cancelled.wait(30.0), "the start is given up"
         raise StackError("start-up was interrupted")
 
-    monkeypatch.setattr(local_stack, "start_broker", slow)
+    monkeypatch.setattr(stack, "start_broker", slow)
     with pytest.raises(KeyboardInterrupt):
         local_stack(workers=0).start()
     assert True not in running(no_servers)
@@ -224,7 +224,7 @@ def test_what_is_done_is_told(no_servers: list[Guarded]) -> None:
 
 def test_a_worker_that_ends_by_itself_is_told(no_servers: list[Guarded], monkeypatch: pytest.MonkeyPatch) -> None:
     lines: list[str] = []
-    monkeypatch.setattr(local_stack, "WATCH_SECONDS", 0.05)
+    monkeypatch.setattr(stack, "WATCH_SECONDS", 0.05)
     with local_stack(workers=2, log=lines.append) as up:
         first, second = up.workers
         # Nobody answers at the URLs, so whether they are still there is up to them: end both.
@@ -298,7 +298,7 @@ def test_studies_from_before_there_were_keys_go_on_without(no_servers: list[Guar
 
 
 def test_servers_of_others_keep_their_key(no_servers: list[Guarded], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(local_stack, "start_broker", lambda *_: Server(url="amqp://theirs", how="theirs"))
+    monkeypatch.setattr(stack, "start_broker", lambda *_: Server(url="amqp://theirs", how="theirs"))
     with local_stack(workers=0) as up:
         assert up.key is None
         assert "WARREN_KEY" not in os.environ

@@ -13,7 +13,7 @@ import pytest
 from polling import until
 
 from producer.lifetime import Lasting
-from producer.stack import LocalStack, local_stack
+from producer.stack import LocalStack, local_stack, stack
 from producer.stack.process import Guarded
 from producer.stack.providers import Server, Site
 from warren.environment import named_by_others, named_servers
@@ -48,8 +48,8 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, str]]]:
 
         return start_it
 
-    monkeypatch.setattr(local_stack, "start_broker", start("amqp"))
-    monkeypatch.setattr(local_stack, "start_database", start("mongodb"))
+    monkeypatch.setattr(stack, "start_broker", start("amqp"))
+    monkeypatch.setattr(stack, "start_database", start("mongodb"))
     yield calls
     for process in processes:
         process.stop()
