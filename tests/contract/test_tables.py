@@ -232,6 +232,7 @@ def test_a_file_that_somebody_else_wrote_is_not_believed(store: Store) -> None:
         assert found.column("split_test_accuracy").to_pylist()[1] == [1.1, 1 / 3]
 
 
+@pytest.mark.parametrize("database", ["server"], indirect=True)
 def test_a_slow_database_costs_the_file_and_not_the_end(
     store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

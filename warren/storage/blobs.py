@@ -26,6 +26,7 @@ from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
 from warren.errors import StoreError, StudyError
+from warren.storage.mongo import open_bucket
 
 # Bytes a piece: few round trips for gigabytes, well under MongoDB's 16 MiB a document.
 _PIECE_BYTES = 4 * 1024**2
@@ -66,7 +67,7 @@ class Blobs:
     def __init__(self, database: Database[dict[str, Any]], bucket: str) -> None:
         self._files = database[f"{bucket}.files"]
         self._pieces = database[f"{bucket}.chunks"]
-        self._bucket = gridfs.GridFSBucket(database, bucket, chunk_size_bytes=_PIECE_BYTES)
+        self._bucket = open_bucket(database, bucket, _PIECE_BYTES)
         self.name = bucket
 
     def has(self, digest: str) -> bool:

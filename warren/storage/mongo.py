@@ -8,9 +8,10 @@ import re
 import warnings
 from datetime import UTC
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qsl
 
+import gridfs
 import pymongo
 from pymongo import MongoClient, WriteConcern
 from pymongo.database import Database
@@ -31,6 +32,9 @@ from warren.tls import advice, mongo_options
 from warren.urls import problem_of
 
 logger = logging.getLogger(__name__)
+
+# Databases without a server, by the URL that stands for them: `warren.testing` puts them here.
+IN_MEMORY: dict[str, Any] = {}
 
 # Seconds after which a server that has not answered is taken for away: a network that was cut says nothing. The longest
 # question, a count of a study of 100,000 trials, took 4 s on a slow server.
@@ -67,6 +71,8 @@ def open_database(settings: Settings) -> Database[Document]:
         The URL can't be read or names no database. The text carries no password.
     """
     url = settings.mongo_url
+    if url in IN_MEMORY:
+        return cast("Database[Document]", IN_MEMORY[url])
     shown = f"MONGO_URL {redact(url)!r} can't be used"
     written = "write mongodb://user:password@host:27017/tuning"
     if problem := problem_of(url, "mongodb", "mongodb+srv") or _missing_file(url):
@@ -107,6 +113,13 @@ def open_database(settings: Settings) -> Database[Document]:
         raise InputError(f"{shown}, perhaps for an option behind its ?: {written}") from None
     _tell(tuple(dict.fromkeys(option for remark in remarks for option in _named(remark, url))))
     return found
+
+
+def open_bucket(database: Database[Document], name: str, piece_bytes: int) -> gridfs.GridFSBucket:
+    """Open a GridFS bucket of a database, whose files are stored in pieces of so many bytes."""
+    if isinstance(database, Database):
+        return gridfs.GridFSBucket(database, name, chunk_size_bytes=piece_bytes)
+    return cast("gridfs.GridFSBucket", database.bucket(name, piece_bytes))  # in memory
 
 
 def _options(url: str) -> dict[str, str]:
