@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import pika
@@ -69,6 +69,9 @@ _DEATHS = {
 }
 _NOT_FOUND = 404
 
+# Brokers without a server, by the URL that stands for them: `warren.testing` puts them here.
+IN_MEMORY: dict[str, Any] = {}
+
 # How RabbitMQ words that a limit on connections, channels or queues is reached; it names user and virtual host.
 _LIMIT = re.compile(r"(?:NOT_ALLOWED|PRECONDITION_FAILED) - ([^\n]*\blimit\b[^\n]*\(\d+\)(?: is reached)?)")
 
@@ -116,6 +119,38 @@ def parameters(settings: Settings, connection_name: str) -> pika.URLParameters:
     found.connection_attempts = 1
     found.client_properties = {"connection_name": connection_name}
     return found
+
+
+def connect(settings: Settings, connection_name: str) -> pika.BlockingConnection:
+    """Open a connection to a broker that has all queues.
+
+    Parameters
+    ----------
+    settings : Settings
+        Names the broker.
+    connection_name : str
+        What the management page shows.
+
+    Raises
+    ------
+    BrokerError
+        The broker is unreachable or refuses.
+    """
+    try:
+        if settings.amqp_url in IN_MEMORY:
+            connection = cast("pika.BlockingConnection", IN_MEMORY[settings.amqp_url].connection())
+        else:
+            connection = pika.BlockingConnection(parameters(settings, connection_name))
+        try:
+            with connection.channel() as opened:
+                declare(opened)
+        except BaseException:  # an interrupt too: nobody else closes the connection
+            if connection.is_open:
+                connection.close()
+            raise
+    except DRIVER_ERRORS as exc:
+        raise explain(settings, exc) from exc
+    return connection
 
 
 def declare(channel: BlockingChannel) -> None:
@@ -309,12 +344,10 @@ def channel(settings: Settings, connection_name: str = "warren") -> Iterator[Blo
     BrokerError
         The broker is unreachable, refuses, or goes away meanwhile.
     """
+    connection = connect(settings, connection_name)
     try:
-        connection = pika.BlockingConnection(parameters(settings, connection_name))
         try:
-            opened = connection.channel()
-            declare(opened)
-            yield opened
+            yield connection.channel()
         finally:
             if connection.is_open:
                 connection.close()

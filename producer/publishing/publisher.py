@@ -9,6 +9,7 @@ confirmed is kept and published again. So a message may arrive twice, which work
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -129,16 +130,8 @@ class _Session:
             message = box.send()
             if message is None:
                 break
-            properties = pika.BasicProperties(
-                delivery_mode=2,
-                content_type="application/json",
-                app_id="warren",
-                message_id=message.id,
-                priority=self._priority,
-                headers=self._headers | ({broker.SIGNATURE_HEADER: message.signature} if message.signature else {}),
-                timestamp=int(time.time()),
-            )
             queue = message.queue or self._queue
+            properties = _properties(message, self._priority, self._headers)
             self._channel.basic_publish("", queue, message.body, properties, mandatory=True)
         if box.is_idle and (box.is_done or self._ending):
             self._close()
@@ -187,6 +180,42 @@ class _Session:
             self.error = reason
         self._ending = True
         self._connection.ioloop.stop()
+
+
+class _InMemorySession:
+    """The same with a broker in memory, which has everything safe at once."""
+
+    error = None
+    final = False
+
+    def __init__(
+        self, settings: Settings, queue: str, outbox: Outbox, priority: int | None, headers: Mapping[str, str]
+    ) -> None:
+        self._broker = broker.IN_MEMORY[settings.amqp_url]
+        self._queue, self._outbox = queue, outbox
+        self._priority, self._headers = priority, headers
+
+    def run(self) -> None:
+        """Publish every message."""
+        for tag in itertools.count(1):
+            if (message := self._outbox.send()) is None:
+                return
+            properties = _properties(message, self._priority, self._headers)
+            self._broker.publish(message.queue or self._queue, message.body, properties)
+            self._outbox.settle(tag, multiple=False, refused=False)
+
+
+def _properties(message: Message, priority: int | None, headers: Mapping[str, str]) -> pika.BasicProperties:
+    signature = {broker.SIGNATURE_HEADER: message.signature} if message.signature else {}
+    return pika.BasicProperties(
+        delivery_mode=2,
+        content_type="application/json",
+        app_id="warren",
+        message_id=message.id,
+        priority=priority,
+        headers={**headers, **signature},
+        timestamp=int(time.time()),
+    )
 
 
 def publish(
@@ -251,7 +280,11 @@ def publish(
         wait=bounded(time.sleep),
         on_away=begin_outage,
     )
-    connect = partial(_Session, settings, queue, box, priority, headers, begin_outage)
+    connect: Callable[[], _Session | _InMemorySession] = partial(
+        _Session, settings, queue, box, priority, headers, begin_outage
+    )
+    if settings.amqp_url in broker.IN_MEMORY:
+        connect = partial(_InMemorySession, settings, queue, box, priority, headers)
     with quiet_driver():
         broker.check(settings)  # every queue is declared now, and the common faults are reported
         box.prime()
@@ -269,7 +302,7 @@ def publish(
     return box.safe
 
 
-def _run(settings: Settings, box: Outbox, connect: Callable[[], _Session]) -> None:
+def _run(settings: Settings, box: Outbox, connect: Callable[[], _Session | _InMemorySession]) -> None:
     """Publish as far as one connection carries."""
     try:
         if box.begin_again():

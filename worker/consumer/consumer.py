@@ -18,11 +18,10 @@ from warren.broker import (
     DELIVERY_LIMIT,
     DRIVER_ERRORS,
     REASON_HEADER,
+    connect,
     copied,
     database_of,
-    declare,
     explain,
-    parameters,
     signature_of,
 )
 from warren.errors import BrokerError
@@ -117,7 +116,7 @@ class Consumer:
         thread = threading.Thread(target=self._work, name="runner", daemon=True)
         thread.start()
         self._pulse.guard(thread)
-        connect = patiently(
+        reconnect = patiently(
             BrokerError,
             "no chunks until the broker is back",
             logger,
@@ -127,7 +126,7 @@ class Consumer:
         )
         while not self._stopping.is_set():
             with contextlib.suppress(BrokerError):  # only when stopped: it was logged, and nothing is left to try
-                self._session(connect(self._connect))
+                self._session(reconnect(self._connect))
         self._pulse.unready("worker", "it is stopping")
         self._runner.stop(self._settings.grace_seconds)
         self._jobs.put(None)
@@ -151,18 +150,10 @@ class Consumer:
         """
         self._pulse.beat()
         try:
-            connection = pika.BlockingConnection(parameters(self._settings, self._settings.worker_name))
-            try:
-                with connection.channel() as channel:
-                    declare(channel)
-            except BaseException:  # a stop too: nobody else closes the connection
-                if connection.is_open:
-                    connection.close()
-                raise
-        except DRIVER_ERRORS as exc:
+            return connect(self._settings, self._settings.worker_name)
+        except BrokerError:
             self._pulse.unready("broker", "the broker can't be reached")
-            raise explain(self._settings, exc) from exc
-        return connection
+            raise
 
     def _session(self, connection: pika.BlockingConnection) -> None:
         """Consume on one connection until stopped or until it is gone; its chunk then goes to whomever."""
