@@ -27,7 +27,7 @@ from warren.encoding.arrays import check_array, check_arrays
 from warren.encoding.values import function_name
 from warren.errors import InputError, StudyError
 from warren.queues import ALLOWED_PACKAGES
-from warren.safety.allowlist import look_up
+from warren.safety.allowlist import look_up, package_of_module
 from warren.safety.scorers import metric_name
 
 # By the loader of a node, what it may make: the classes whose data it reads, and no other by their names.
@@ -263,7 +263,7 @@ def _is_array_of_numbers(node: Node) -> bool:
 def _found(name: str) -> Any:
     """Return what a name leads to, in modules that may hold parts of models; None of any other."""
     module = name.rpartition(".")[0]
-    package, *modules = module.split(".")
+    package, modules = package_of_module(module), module.split(".")[1:]
     if package not in (*ALLOWED_PACKAGES, "numpy", "scipy") or not _NO_MODELS.isdisjoint(modules):
         return None
     if "__" in name or "test" in name:
@@ -314,7 +314,7 @@ def _is_part(name: str, classes: Collection[str] | None) -> bool:
         return True
     kernel = found.__module__ == "sklearn.gaussian_process.kernels"
     return (
-        name.partition(".")[0] in ALLOWED_PACKAGES
+        package_of_module(name) in ALLOWED_PACKAGES
         and hasattr(found, "get_params")
         and (kernel or hasattr(found, "fit"))
     )

@@ -94,8 +94,12 @@ def resolve(name: str, allow: Iterable[str] = (), *, inner: bool = False) -> typ
 
 
 def package_of_type(cls: type) -> str:
-    """Return the package that a class is of, as messages call it: ``networks`` for those of `warren.networks`."""
-    module = cls.__module__
+    """Return the package that a class is of, as messages call it."""
+    return package_of_module(cls.__module__)
+
+
+def package_of_module(module: str) -> str:
+    """Return the package that a module is of, as messages call it: ``networks`` for those of `warren.networks`."""
     return _NETWORKS if f"{module}.".startswith(f"{_NETWORKS_LIE_IN}.") else module.partition(".")[0]
 
 
