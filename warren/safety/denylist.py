@@ -110,7 +110,7 @@ REFUSED: Mapping[str, Mapping[str, Rule]] = {
             reaches="may take for ever, however short a text is",
             instead="repeat nothing that leaves a choice, as (a+)+ does, or takes no letter, nor more than two things "
             "that may take each other's letters",
-            fits=lambda value: isinstance(value, str) and problem_of_pattern(value) is None,
+            fits=lambda value: isinstance(value, str) and problem_of_pattern(value, of_documents=True) is None,
         ),
         **_rules("stack_method chain_method", _METHOD),
         "memory": Rule(reaches="names a folder of pickled fits, which run code when they are read"),
