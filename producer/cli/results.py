@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
     from producer.study import Study
 
-# What a cell begins with that spreadsheets take for a formula, also as wide letters.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+# What a cell begins with that spreadsheets take for a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 # Trials that the table shows unless told.
 _TOP = 10
 
@@ -84,10 +85,12 @@ def _best_first(study: Study) -> pd.DataFrame:
 def _cell(text: str) -> str:
     """Return text as a cell of a CSV file, in which no spreadsheet finds a formula.
 
-    Text that begins as a formula does gets an apostrophe before it: OWASP, "CSV Injection". Numbers are no text.
+    Text that begins as a formula does gets an apostrophe before it: OWASP, "CSV Injection". Numbers are no text. Some
+    programs drop spaces before they look, or take a letter for the one of ASCII that it is another form of.
     """
     shown = printable(text)
-    return f"'{shown}" if text.startswith(_FORMULA) else shown
+    seen = unicodedata.normalize("NFKC", text).lstrip(" ")
+    return f"'{shown}" if seen.startswith(_FORMULA) else shown
 
 
 def _flat(frame: pd.DataFrame, text_of: Callable[[str], str] = str) -> pd.DataFrame:
@@ -98,7 +101,8 @@ def _flat(frame: pd.DataFrame, text_of: Callable[[str], str] = str) -> pd.DataFr
     import pandas as pd
 
     flat = frame.copy()
-    for name in (name for name in flat if flat[name].dtype == object):
+    # By what cannot hold text: which dtype does depends on the version of pandas.
+    for name in frame.select_dtypes(exclude=["number", "bool", "datetime", "datetimetz", "timedelta"]):
         values = [as_json(value) for value in flat[name]]
         kinds = {type(value) for value in values if value is not None}
         if kinds & {dict, list} or (len(kinds) > 1 and kinds != {int, float}):
@@ -106,7 +110,7 @@ def _flat(frame: pd.DataFrame, text_of: Callable[[str], str] = str) -> pd.DataFr
         else:
             values = [text_of(value) if isinstance(value, str) else value for value in values]
         flat[name] = pd.Series(values, index=flat.index)
-    return flat
+    return flat.rename(columns=text_of)
 
 
 def _write(path: Path, write: Callable[[], Any], rows: int) -> None:

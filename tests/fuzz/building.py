@@ -125,9 +125,11 @@ def check(estimator: Any) -> None:
             for key, value in params.items():
                 assert key.isidentifier(), f"{name} got {key!r}"
                 assert MARK not in repr(value) or key not in reaches, f"{name}({key}={value!r})"
-                assert key not in switches or value is not True, f"{name}({key}=True)"
+                assert key not in switches or value in (False, None), f"{name}({key}={value!r})"
                 if isinstance(one, lightgbm.LGBMModel) and isinstance(value, str):
                     assert not any(letter.isspace() for letter in value), f"{name}({key}={value!r})"
+            if isinstance(one, catboost.CatBoost):  # of which the default writes
+                assert params.get("allow_writing_files") is False, name
             continue
         for key, value in params.items():
             if key in {"memory", "input", "tokenizer", "preprocessor", "pre_dispatch", "importance_getter"}:

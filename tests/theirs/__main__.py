@@ -41,7 +41,6 @@ DIFFERENT = {
     "test_callable_single_metric_same_as_single_string": _CODE,
     "test_custom_run_search": "it compares every attribute, and ours has study_ besides",
     "test_cv_results_dtype_issue_29074": _LOCAL,
-    "test_cv_results_multi_size_array": "an array of two dimensions can't travel as a parameter",
     "test_grid_search_sparse_scoring": _CODE,
     "test_gridsearch_nd": _CHECKS,
     "test_gridsearch_no_predict": _CODE,

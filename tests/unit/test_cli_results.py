@@ -11,29 +11,43 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from test_results import document, objective, results_frame
 
 from producer.cli import main, results
+from producer.space.space import Space
 from warren.safety.printable import printable
 
-FORMULAS = ["=HYPERLINK(1)", "+1+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\uff1d1"]
+FORMULAS = [
+    "=HYPERLINK(1)",
+    "+1+1",
+    "-1+1",
+    "@SUM(A1)",
+    "\t=1",
+    "\r=1",
+    "\n=1",
+    " =1",
+    "\uff1d1",
+    "\ufe66=",
+    "\xa0\u207a1",
+]
 VALUES: list[Any] = [*FORMULAS, "a=b", "it's"]
 
 
 @pytest.fixture
 def frame(monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
+    """Results as `Study.results` makes them: which dtypes hold text is pandas' choice."""
     count = len(VALUES)
-    made = pd.DataFrame(
-        {
-            "number": range(count),
-            "state": "COMPLETE",
-            "mean_test_score": [-float(place) for place in range(count)],
-            "params": [{"a": value} for value in VALUES],
-            "param_a": pd.Series(VALUES, dtype=object),
-            "param_mixed": pd.Series([-1, "=1", *[0.5] * (count - 2)], dtype=object),
-            "param_whole": pd.Series([-1, None, *[-2.5] * (count - 2)], dtype=object),
-            "error": pd.Series([None, "over\r=cmd\r\n@x\x1b[2J", *[None] * (count - 2)], dtype=object),
-        }
+    space = Space(
+        [
+            {"a": [value], "mixed": [mixed], "whole": [whole], "\u202eb": ["=1"]}
+            for value, mixed, whole in zip(
+                VALUES, [-1, "=1", *[0.5] * (count - 2)], [-1, None, *[-2.5] * (count - 2)], strict=True
+            )
+        ]
     )
+    documents = [document(number, -float(number), -float(number)) for number in range(count)]
+    documents[1] |= {"error": "over\r=cmd\r\n@x\x1b[2J", "worker": "=1+1", "output": " =1", "estimator": "-R()"}
+    made = results_frame(documents, space, objective())
     study = SimpleNamespace(refit="score", results=lambda: made)
     monkeypatch.setattr(results, "find", lambda _: study)
     return made
@@ -50,7 +64,14 @@ def test_no_cell_of_a_csv_is_a_formula(frame: pd.DataFrame, capsys: pytest.Captu
     assert [row["param_a"] for row in rows] == [*(f"'{printable(text)}" for text in FORMULAS), "a=b", "it's"]
     # A line that a cell has of its own is no row's beginning.
     assert rows[1]["error"] == "over\\r=cmd\n@x\\x1b[2J"
+    assert [rows[1][name] for name in ("worker", "output", "estimator")] == ["'=1+1", "' =1", "'-R()"]
+    assert {row["param_\\u202eb"] for row in rows} == {"'=1"}
     assert printable(written) == written
+
+
+def test_text_is_made_safe_whatever_dtype_holds_it(frame: pd.DataFrame) -> None:
+    for dtype in (object, "string", "category"):
+        assert list(results._flat(frame[["param_a"]].astype(dtype), lambda _: "safe")["safe"]) == ["safe"] * len(VALUES)
 
 
 def test_numbers_and_other_formats_stay_as_they_are(

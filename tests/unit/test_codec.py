@@ -12,6 +12,7 @@ from faulty import ALLOW, Sleeps
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lightgbm import LGBMClassifier
+from sklearn.compose import make_column_selector
 from sklearn.ensemble import BaggingClassifier, RandomForestClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
@@ -108,6 +109,7 @@ def test_numpy_scalars_become_python_s(value: Any, expected: Any) -> None:
         ({0: 1.5}, {"__dict__": [[0, 1.5]]}),
         ({"__x": 1}, {"__dict__": [["__x", 1]]}),
         ({"a": [None]}, {"a": [None]}),
+        (np.array([[0.5], [math.inf]]), {"__array__": ["float64", [[0.5], [{"__float__": "inf"}]]]}),
         (LGBMClassifier(), {"__estimator__": "lightgbm.LGBMClassifier", "params": {}}),
     ],
 )
@@ -120,9 +122,11 @@ def test_what_json_lacks_is_an_object_with_one_reserved_key(value: Any, expected
     [
         (len, "a callable can't travel, for a message must not run code; pass the name of a built-in objective"),
         (lambda y, p: (y, p), "a callable can't travel"),
-        (np.ones((3, 2)), r"an array can't travel as a parameter, unless it is flat .*; pass value.tolist\(\)"),
+        (np.ones((3, 2, 1)), r"an array can't travel as a parameter, unless it is flat .*; pass value.tolist\(\)"),
         (np.array(["2020-01-01"], dtype="datetime64[D]"), "an array can't travel"),
         (np.array([1, None], dtype=object), "an array can't travel"),
+        (np.array([["a"]]), "an array can't travel"),
+        (make_column_selector(pattern="(a+)+$"), "is no selector of columns that may travel: its pattern repeats what"),
         (LogisticRegression, r"a class can't travel; pass an instance, LogisticRegression\(\)"),
         ({1, b"x"}, "a bytes can't travel as JSON; pass None, a bool, a number, text, or lists of these"),
         (1 + 2j, "a complex can't travel"),
@@ -204,7 +208,7 @@ def test_catboost_travels_with_what_was_set() -> None:
 def test_a_parameter_that_can_not_travel_is_named_with_its_estimator() -> None:
     with pytest.raises(InputError, match=r"^estimator: XGBClassifier\(objective=\.\.\.\) = .*a callable can't travel"):
         encode_estimator(XGBClassifier(objective=lambda y, p: (y, p)), "estimator")
-    inner = BaggingClassifier(XGBClassifier(base_score=np.ones((2, 2))))
+    inner = BaggingClassifier(XGBClassifier(base_score=np.ones((2, 2, 2))))
     with pytest.raises(InputError, match=r"BaggingClassifier\(estimator=\.\.\.\): XGBClassifier\(base_score=\.\.\.\)"):
         encode_estimator(inner, "estimator")
 

@@ -68,6 +68,7 @@ LANDS: dict[str, tuple[Any, dict[str, Any]]] = {
         {"a": FunctionTransformer(), "a__kw_args": {"initial": "/x"}},
     ),
     "an ensemble": (BaggingClassifier(), {"estimator": lightgbm.LGBMClassifier(), "estimator__fs": "/x"}),
+    "a default": (catboost.CatBoostClassifier(), {"allow_writing_files": None}),
     "a pattern": (CountVectorizer(), {"token_pattern": "(a+)+$"}),
     "a search": (GridSearchCV(LogisticRegression(), {}), {"pre_dispatch": "2**n_jobs"}),
 }  # fmt: skip

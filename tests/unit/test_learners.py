@@ -120,7 +120,6 @@ def test_an_estimator_prints_nothing_and_writes_no_file(
         (CatBoostClassifier, {"verbose": 10}),
         (CatBoostClassifier, {"verbose": False}),
         (CatBoostClassifier, {"silent": True}),
-        (CatBoostClassifier, {"allow_writing_files": True}),
     ],
 )
 def test_what_a_user_says_about_output_stays(cls: type, spoken: dict[str, Any]) -> None:
@@ -129,6 +128,18 @@ def test_what_a_user_says_about_output_stays(cls: type, spoken: dict[str, Any]) 
     words = {"verbosity", "verbose", "logging_level", "silent"}
     if said := words & set(spoken):  # a second word beside it would be an error, or win
         assert {name for name in words if params.get(name) is not None} == said
+
+
+@pytest.mark.parametrize("said", [True, None, False])
+def test_no_catboost_is_built_that_writes_files(said: bool | None) -> None:
+    assert build(CatBoostClassifier, {"allow_writing_files": said}, 1).get_params()["allow_writing_files"] is False
+
+
+def test_none_says_nothing_about_output() -> None:
+    params = build(CatBoostClassifier, {"logging_level": None, "verbose": None}, 1).get_params()
+    assert params["logging_level"] == "Silent"
+    assert "verbose" not in params
+    assert build(LGBMClassifier, {"verbosity": None}, 1).get_params()["verbosity"] == -1
 
 
 def test_a_user_s_verbosity_does_not_bring_the_files_back() -> None:

@@ -230,7 +230,7 @@ class _OwnSplitter(KFold):
         (_OwnSplitter(3), r"a splitter of one's own can't travel; pass one of sklearn\.model_selection"),
         (np.random.RandomState(np.random.PCG64(0)), "a RandomState can't travel"),
         (scipy.stats.rv_discrete(values=([1, 2], [0.5, 0.5]))(), "can't travel"),
-        ({frozenset({1})}, "a set can't travel"),
+        ({frozenset({1})}, "is no set: it holds numbers, text and tuples of them"),
         (get_scorer, "a callable can't travel"),
     ],
     ids=lambda one: type(one).__name__,

@@ -164,6 +164,10 @@ HARMLESS = [
     (CountVectorizer(vocabulary={"data": 0}), {"token_pattern": [r"(?u)\b\w\w+\b"], "input": ["content"]}),
     (RFE(LogisticRegression(), importance_getter="named_steps.model.coef_"), {"step": [1, 0.5]}),
     (GridSearchCV(DecisionTreeClassifier(), {"max_depth": [1, 2]}, pre_dispatch="2*n_jobs"), {"refit": [True]}),
+    (
+        GridSearchCV(DecisionTreeClassifier(), {}, pre_dispatch=4),
+        {"pre_dispatch": ["n_jobs*2", "1.5*n_jobs", "2 * n_jobs", "all", "8", 4, None]},
+    ),
     (FeatureUnion([("my step", StandardScaler())]), {"my step__with_mean": [True]}),
     (VotingClassifier([("a", DecisionTreeClassifier())]), {"a": ["drop"], "weights": [[1.0]]}),
     (CalibratedClassifierCV(), {"estimator": [LGBMClassifier()], "estimator__num_leaves": range(2, 5)}),

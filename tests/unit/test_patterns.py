@@ -8,8 +8,12 @@ import time
 from random import Random
 
 import pytest
+from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.feature_extraction.text import CountVectorizer
 
+from producer.space.space import Space
+from producer.validation import check_estimators
+from warren.errors import InputError
 from warren.safety.regex_checks import LONGEST, problem_of_pattern
 
 GOOD = [
@@ -32,6 +36,24 @@ GOOD = [
     *(r"-?\d*\.?\d+(?:[eE][-+]?\d+)?", r"(['\"]).*?\1", r"\d{1,2}[-/]?\d{1,2}[-/]?\d{2,4}", r"\w+\W+\w+\W+\w+"),
     *("|".join(f".*part {number}.*" for number in range(50)), "|".join(f"x{number}" for number in range(200))),
     *(r"(?:(?:foo|bar)_)*x", "(a|ab)*c", r"(\d{4}-?)+", ""),
+    *(r"(?u)\b\w*[a-zA-Z]\w*\b", r"(?u)\b\w*[a-zA-Z]+\w*\b", "[a-zA-Z0-9]*[a-zA-Z]+[a-zA-Z0-9]*", r"\w+[\w'-]*\w"),
+    *(r".*_lag_\d+.*", r"^.*_lag_[0-9]+_.*$", r".*lag_?\d+$", r"(mean|std|min|max)_.*_(1|2|3)h", r"(?>\w+)-\w+"),
+    r"\b(?:(?:25[0-5]|2[0-4][0-9]|[01]?[0-9][0-9]?)\.){3}(?:25[0-5]|2[0-4][0-9]|[01]?[0-9][0-9]?)\b",
+]
+# One repetition may take another's letters where names are short: the time grows with the cube of their length.
+OF_NAMES = [
+    *(r"\w+_\w+_\w+", r"^\w+_\w+_\w+$", r".*\d{1,2}_.*x$", r".*_(mean|max|median|std|total)_.*_\d+$", ".*_a_.*_b"),
+    *(r"_+\S*?(?:K|\S)\d\DA", r"\w+\w+é", r"\w+[^ ]*é", r"(\D{2,})\1c", r"(?:[a-c][^a])*?(?:[^b])*A"),
+    # What follows takes the same letters, or seems to.
+    *(
+        "[éà]+[éà]*ü",
+        r"\w+\w*+\w",
+        r"\w+(?>\w*)\w",
+        r"[\w-]*[\w-]*\b",
+        r"\w*\w*\s?\b",
+        r"(?s:.*)\s*.",
+        r"(?a)\w*\w*(?u:\w)\b",
+    ),
 ]
 BAD = [
     *("(a+)+b", "(a*)*", "(a|a)*b", r"(\w|\w\w)*$", "(.*a){20}", "(?:a?){30}a{30}", "(a?b?)*c", "(x+x+)+y"),
@@ -76,7 +98,10 @@ CASES = [
     *(r"(?a)(?:\W\W|é)*x", r"(?:(?a:\W\W)|é)*x", r"(?a)(?:(?u:[^\W][^\W])|é)*x", r"(?a)(?:\S\S|\x1c)*x"),
     *(r"(?i)(?:[^k][^k]|[^a-z0-9_\W\d])*x", "(?i)(?:[^éb][^éb]|a)*x", "(?i)(?:[\u017e-\u0180]{2}|s)*x"),
 ]
-BAD += NO_LETTER + LOOKS + BLOCKS + CASES
+REFERENCES = [
+    *(r"(?:[^s]{2,}|\B)(\D{2,})(\W)?\1c", r"(\w+)\w*\1x", r"(.*)\1\1x", r"(\w{2,9})\1{2}[a-z]+\1x"),
+]
+BAD += NO_LETTER + LOOKS + BLOCKS + CASES + REFERENCES
 
 
 @pytest.mark.parametrize("pattern", GOOD)
@@ -86,6 +111,46 @@ def test_patterns_that_people_write_travel_and_end(pattern: str) -> None:
     for text in ("a" * 1000, "ab-" * 300 + "!", "A1." * 300, "é_" * 300, "a" * 500 + "." * 500):
         re.findall(pattern, text)
     assert time.monotonic() - began < 10
+
+
+TEXTS = ("a", "ab", "1", "_", "a_", "-a", " a", "é", "_1a", "1.1")
+
+
+def growth(pattern: str, length: int) -> float:
+    """Return how many times as long a pattern takes, at most, for a text that is twice as long, if it is any time."""
+
+    def seconds(text: str) -> float:
+        began = time.process_time()
+        re.findall(pattern, text)
+        return time.process_time() - began
+
+    found = [0.0]
+    for unit in TEXTS:
+        short, long = ((unit * (size // len(unit))) + "!" for size in (length, 2 * length))
+        once, twice = min(seconds(short) for _ in range(3)), min(seconds(long) for _ in range(2))
+        found.append(twice / once if once > 0.005 else 0.0)
+    return max(found)
+
+
+@pytest.mark.parametrize("pattern", [*GOOD, *OF_NAMES])
+def test_the_time_of_names_grows_at_most_with_their_cube(pattern: str) -> None:
+    assert problem_of_pattern(pattern) is None
+    assert growth(pattern, 160) < 11
+
+
+@pytest.mark.parametrize("pattern", GOOD)
+def test_the_time_of_documents_grows_at_most_with_their_square(pattern: str) -> None:
+    many = pattern.count("|.*") > 32  # of which each goes through all of a text
+    assert (problem_of_pattern(pattern, of_documents=True) is None) != many
+    assert growth(pattern, 600) < 6
+
+
+@pytest.mark.parametrize("pattern", OF_NAMES)
+def test_documents_are_read_by_no_pattern_of_names(pattern: str) -> None:
+    assert "may take for ever" in str(problem_of_pattern(pattern, of_documents=True))
+    with pytest.raises(InputError, match="may take for ever"):
+        check_estimators(CountVectorizer(token_pattern=pattern), Space([{}]))
+    assert check_estimators(ColumnTransformer([("a", "drop", make_column_selector(pattern))]), Space([{}])).encoded
 
 
 @pytest.mark.parametrize("pattern", BAD)

@@ -9,9 +9,12 @@ from __future__ import annotations
 import inspect
 import pkgutil
 import re
+import shutil
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import catboost
@@ -30,6 +33,7 @@ from warren.encoding.encoded import COMPOSITIONS, SEARCHES
 from warren.errors import InputError
 from warren.queues import ALLOWED_PACKAGES
 from warren.safety.allowlist import dotted_name, resolve
+from warren.safety.built_estimators import encoded_value
 from warren.safety.denylist import EVERYWHERE, LABELLED, REFUSED
 from warren.safety.keyword_arguments import KEYWORDS
 
@@ -84,7 +88,7 @@ def _constructors(package: Any) -> Iterator[tuple[str, str]]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of modules that are there for older code
             try:
-                resolve(f"{found.name}.NoSuchClass")
+                resolve(f"{found.name}.NoSuchClass", inner=True)
             except InputError as exc:
                 if "is no estimator class" in str(exc):
                     modules.append(import_module(found.name))
@@ -93,7 +97,7 @@ def _constructors(package: Any) -> Iterator[tuple[str, str]]:
             if name.startswith("_") or not isinstance(cls, type):
                 continue
             try:
-                resolve(f"{module.__name__}.{name}")
+                resolve(f"{module.__name__}.{name}", inner=True)
             except InputError:
                 continue
             for parameter in inspect.signature(cls).parameters:
@@ -137,7 +141,7 @@ def test_every_callable_of_scikit_learn_is_refused_or_a_choice_of_words(paramete
     assert unchecked <= {"scoring", "metric", "refit", "kernel", "affinity", "strip_accents", "strategy"}
 
 
-def test_every_dict_of_keywords_has_its_list() -> None:
+def test_every_dict_of_keywords_has_its_list(parameters: dict[str, set[str]]) -> None:
     """Of a parameter that takes a dict, the keys are keywords of something that is called, or named by somebody."""
     found = {
         name
@@ -145,8 +149,46 @@ def test_every_dict_of_keywords_has_its_list() -> None:
         for name, constraints in getattr(cls, "_parameter_constraints", {}).items()
         if isinstance(constraints, list) and dict in constraints
     }
+    assert "pairwise_kernels_kwargs" in parameters["sklearn"], "kernels are looked at too"
+    # By its name alone where scikit-learn says no more of it, as of kernels.
+    named = {name for name in parameters["sklearn"] if re.search(r"(kwargs|kw_args|params|kwds)$", name)}
+    found |= named - HARMLESS["sklearn"]
     searched = {*SEARCHES.values()}
     assert found == KEYWORDS.keys() | (LABELLED & found) | {"scoring"} | (searched & found)
+
+
+def test_none_passes_a_rule_where_the_library_s_default_is_harmless(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A library takes None for its own default: what it does then counts, not what the rule calls harmless."""
+    monkeypatch.chdir(tmp_path)
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    y = (X[:, 0] > 0).astype(int)
+    for library, cls, rounds in (
+        ("catboost", catboost.CatBoostClassifier, {"iterations": 1, "silent": True}),
+        ("lightgbm", lightgbm.LGBMClassifier, {"n_estimators": 1, "verbosity": -1}),
+        ("xgboost", xgboost.XGBClassifier, {"n_estimators": 1}),
+    ):
+        for name, rule in REFUSED[library].items():
+            params: dict[str, Any] = {name: None}
+            if name != "allow_writing_files" and library == "catboost":
+                params["allow_writing_files"] = False
+            # It knows no such parameter, takes no None, or says what it makes of it.
+            with suppress(TypeError, ValueError, catboost.CatBoostError, UserWarning):
+                cls(**rounds, **params).fit(X, y)
+            wrote = [*tmp_path.iterdir()]
+            assert bool(wrote) == (not rule.allows(None)), name
+            for one in wrote:
+                shutil.rmtree(one)
+    defaults = [
+        (parameter, one.default)
+        for _, cls in all_estimators()
+        for parameter, one in inspect.signature(cls).parameters.items()
+        if parameter in REFUSED["sklearn"]
+    ]
+    assert len(defaults) > 40
+    assert all(REFUSED["sklearn"][name].allows(encoded_value(default)) for name, default in defaults)
+    assert all(rule.allows(None) for rule in REFUSED["sklearn"].values())
 
 
 def test_every_alias_of_a_refused_parameter_of_lightgbm_is_refused() -> None:
@@ -180,7 +222,7 @@ def test_what_is_refused_hides_no_parameter_of_another_meaning() -> None:
 def test_every_class_that_a_message_may_name_is_a_library_s_own() -> None:
     for package in (sklearn, xgboost, lightgbm, catboost):
         for name, _ in _constructors(package):
-            assert resolve(name).__module__.partition(".")[0] in ALLOWED_PACKAGES
+            assert resolve(name, inner=True).__module__.partition(".")[0] in ALLOWED_PACKAGES
 
 
 def test_every_composition_is_known_with_all_parameters_of_its_own() -> None:

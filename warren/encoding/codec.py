@@ -116,8 +116,8 @@ def _short(value: Any) -> str:
 def _way_out(value: Any) -> str:
     if isinstance(value, np.ndarray):
         return (
-            "an array can't travel as a parameter, unless it is flat and of numbers or text; pass value.tolist(), or "
-            "one scalar a trial"
+            "an array can't travel as a parameter, unless it is flat and of numbers or text, or a matrix of numbers; "
+            "pass value.tolist(), or one scalar a trial"
         )
     if isinstance(value, type):
         return f"a class can't travel; pass an instance, {value.__name__}(), or its name where the library takes one"

@@ -6,6 +6,7 @@
     make_column_selector(dtype_include=object)  {"__selector__": {"dtype_include": {"__type__": "object"}}}
     slice(0, 5)                                 {"__slice__": [0, 5, null]}
     np.array([1, 2])                            {"__array__": ["int64", [1, 2]]}
+    np.array([[0.5], [1.0]])                    {"__array__": ["float64", [[0.5], [1.0]]]}
     {0, 1}, frozenset({0, 1})                   {"__set__": [0, 1]}, {"__frozenset__": [0, 1]}
     pd.Index(["a", "b"])                        {"__index__": ["a", "b"]}
     pd.Index(["a", "b"], name="c")              {"__index__": {"labels": ["a", "b"], "name": "c"}}
@@ -151,7 +152,8 @@ def problem_of(value: dict[str, Json], check: Callable[[Json], None]) -> str | N
             return None if all(map(_is_bound, inside)) else "is no slice: its bounds are integers, text or None"
         case "__array__", [str(dtype), list(items)] if dtype in ARRAYS:
             check(items)
-            if not all(_fits(item, dtype) for item in items):
+            rows = items if dtype in NUMBERS and items and all(isinstance(row, list) for row in items) else [items]
+            if len(set(map(len, rows))) > 1 or not all(_fits(item, dtype) for row in rows for item in row):
                 return f"is no array of dtype {dtype}"
             return "is an array of text of which one is far too long" if dtype == "str" and _padded(items) else None
         case "__index__", list(items):

@@ -21,6 +21,7 @@ from warren.encoding.tags import (
     ARRAYS,
     DTYPES,
     KEYS,
+    NUMBERS,
     PURE_FUNCTIONS,
     SCORE_FUNCTIONS,
     TYPES,
@@ -117,19 +118,28 @@ def encode_value(value: Any, where: str, encode: Callable[[Any], Json], allow: I
     InputError
         It is, and holds what can't travel.
     """
+    encoded = _encode_value(value, where, encode, allow)
+    if encoded is not None and (problem := problem_of(encoded, lambda _: None)):
+        raise InputError(f"{where} = {short(value)} {problem}")
+    return encoded
+
+
+def _encode_value(
+    value: Any, where: str, encode: Callable[[Any], Json], allow: Iterable[str]
+) -> dict[str, Json] | None:
     if isinstance(value, type):
         name = next((name for name, one in _BUILTINS.items() if one is value), f"numpy.{value.__name__}")
         return {"__type__": name} if name in TYPES and _type(name) is value else None
     if isinstance(value, np.dtype):
         return {"__dtype__": value.name} if value.name in DTYPES and value.isnative else None
     if isinstance(value, slice):
-        return _checked({"__slice__": [encode(value.start), encode(value.stop), encode(value.step)]})
+        return {"__slice__": [encode(value.start), encode(value.stop), encode(value.step)]}
     if isinstance(value, np.ndarray):
         return _array(value, encode)
     if isinstance(value, (set, frozenset)):
         # In an order of their own, for that of text differs from process to process.
         items = sorted(map(encode, value), key=lambda item: json.dumps(item, sort_keys=True))
-        return _checked({"__set__" if isinstance(value, set) else "__frozenset__": items})
+        return {"__set__" if isinstance(value, set) else "__frozenset__": items}
     if type(value) is np.random.RandomState:
         return _random_state(value, encode)
     if is_scorer(value):
@@ -145,15 +155,17 @@ def encode_value(value: Any, where: str, encode: Callable[[Any], Json], allow: I
     pandas: Any = sys.modules.get("pandas")  # who holds an index has it loaded
     if pandas is not None and isinstance(value, pandas.Index) and value.nlevels == 1:
         labels = encode(value.tolist())
-        return _checked({"__index__": labels if value.name is None else {"labels": labels, "name": encode(value.name)}})
+        return {"__index__": labels if value.name is None else {"labels": labels, "name": encode(value.name)}}
     return None
 
 
 def _array(value: np.ndarray[Any, Any], encode: Callable[[Any], Json]) -> Json | None:
     dtype = "str" if value.dtype.kind == "U" else value.dtype.name
-    if value.ndim != 1 or dtype not in ARRAYS or isinstance(value, np.ma.MaskedArray):
+    known = NUMBERS if value.ndim == 2 else ARRAYS if value.ndim == 1 else ()
+    is_text = dtype != "object" or all(isinstance(item, str) for item in value)
+    if dtype not in known or not is_text or isinstance(value, np.ma.MaskedArray):
         return None
-    return _checked({"__array__": [dtype, encode(value.tolist())]})
+    return {"__array__": [dtype, encode(value.tolist())]}
 
 
 def _selector(value: Any, encode: Callable[[Any], Json]) -> Json | None:
@@ -163,7 +175,7 @@ def _selector(value: Any, encode: Callable[[Any], Json]) -> Json | None:
     fields = {name: one for name, one in vars(value).items() if one is not None}
     # A name in front of what pandas takes for a dtype makes no difference, a set or tuple neither.
     fields = {name: list(one) if isinstance(one, (tuple, set)) else one for name, one in fields.items()}
-    return _checked({"__selector__": {name: encode(one) for name, one in fields.items()}})
+    return {"__selector__": {name: encode(one) for name, one in fields.items()}}
 
 
 def _random_state(value: np.random.RandomState, encode: Callable[[Any], Json]) -> Json | None:
@@ -173,7 +185,7 @@ def _random_state(value: np.random.RandomState, encode: Callable[[Any], Json]) -
         return None
     words = base64.b64encode(np.asarray(state["state"]["key"], dtype="<u4").tobytes()).decode()
     rest = (state["state"]["pos"], state["has_gauss"], state["gauss"])
-    return _checked({"__random_state__": [words, *map(encode, rest)]})
+    return {"__random_state__": [words, *map(encode, rest)]}
 
 
 def _scorer(value: Any, where: str, encode: Callable[[Any], Json], allow: Iterable[str]) -> Json | None:
@@ -183,7 +195,7 @@ def _scorer(value: Any, where: str, encode: Callable[[Any], Json], allow: Iterab
         raise InputError(f"{where} = {short(value)}: {exc}") from None
     if isinstance(parts, dict):
         parts["kwargs"] = {name: encode(one) for name, one in parts["kwargs"].items()}
-    return _checked({"__scorer__": parts})
+    return {"__scorer__": parts}
 
 
 def _splitter(value: Any, encode: Callable[[Any], Json]) -> Json | None:
@@ -193,7 +205,7 @@ def _splitter(value: Any, encode: Callable[[Any], Json]) -> Json | None:
     given = getattr(value, "cvargs", {}) | vars(value)
     taken = inspect.signature(kind).parameters.values()
     params = {one.name: given[one.name] for one in taken if given[one.name] is not one.default}
-    return _checked({"__splitter__": [kind.__name__, {name: encode(one) for name, one in params.items()}]})
+    return {"__splitter__": [kind.__name__, {name: encode(one) for name, one in params.items()}]}
 
 
 def _distribution(value: Any, encode: Callable[[Any], Json]) -> Json | None:
@@ -201,12 +213,7 @@ def _distribution(value: Any, encode: Callable[[Any], Json]) -> Json | None:
     if type(look_up(f"{_STATS}.{name}")) is not type(value.dist):
         return None  # one of the user's own
     args, kwds = ([encode(one) for one in value.args], {key: encode(one) for key, one in value.kwds.items()})
-    return _checked({"__distribution__": [name, args, kwds]})
-
-
-def _checked(encoded: dict[str, Json]) -> Json | None:
-    """Return an encoded value that `decode_value` reads; None, and so a refusal, of another."""
-    return encoded if problem_of(encoded, lambda _: None) is None else None
+    return {"__distribution__": [name, args, kwds]}
 
 
 def decode_value(encoded: dict[str, Json], decode: Callable[[Json], Any], allow: Iterable[str] = ()) -> Any:

@@ -31,7 +31,9 @@ class Rule:
     instead : str
         The way out.
     only : tuple
-        Values that are harmless, besides None.
+        Values that are harmless.
+    default : bool
+        None is harmless, too. A library takes it for its own default, which may be none of those above.
     pattern : str or None
         Text that is harmless, as a whole.
     functions : bool
@@ -43,13 +45,16 @@ class Rule:
     reaches: str
     instead: str = "leave it out"
     only: tuple[Json, ...] = ()
+    default: bool = True
     pattern: str | None = None
     functions: bool = False
     fits: Callable[[Json], bool] | None = None
 
     def allows(self, value: Json) -> bool:
         """Say whether a value is harmless."""
-        if value is None or any(type(value) is type(one) and value == one for one in self.only):
+        if value is None:
+            return self.default
+        if any(type(value) is type(one) and value == one for one in self.only):
             return True
         if (self.functions and is_function(value)) or (self.fits is not None and self.fits(value)):
             return True
@@ -68,6 +73,8 @@ _FUNCTION = Rule(
     "anything else into an estimator class of your own, named in WARREN_ALLOW",
     functions=True,
 )
+# What joblib multiplies its processes by.
+_FACTOR = r"\d{1,3}(\.\d{1,3})?"
 # Names of methods that scikit-learn asks an estimator for, whatever they do.
 _METHOD = Rule(
     reaches="is called by its name",
@@ -103,7 +110,7 @@ REFUSED: Mapping[str, Mapping[str, Rule]] = {
             reaches="may take for ever, however short a text is",
             instead="repeat nothing that leaves a choice, as (a+)+ does, or takes no letter, nor more than two things "
             "that may take each other's letters",
-            fits=lambda value: isinstance(value, str) and problem_of_pattern(value) is None,
+            fits=lambda value: isinstance(value, str) and problem_of_pattern(value, of_documents=True) is None,
         ),
         **_rules("stack_method chain_method", _METHOD),
         "memory": Rule(reaches="names a folder of pickled fits, which run code when they are read"),
@@ -113,7 +120,8 @@ REFUSED: Mapping[str, Mapping[str, Rule]] = {
         "pre_dispatch": Rule(
             reaches="is an expression that joblib evaluates",
             instead="leave it out, or pass 'all', 'n_jobs', '2*n_jobs' or a number",
-            pattern=r"all|(\d{1,3} ?\* ?)?n_jobs|\d{1,6}",
+            pattern=rf"all|({_FACTOR} ?\* ?)?n_jobs( ?\* ?{_FACTOR})?|\d{{1,6}}",
+            fits=lambda value: isinstance(value, int) and not isinstance(value, bool),
         ),
         "importance_getter": Rule(
             reaches="reads attributes by name",
@@ -162,7 +170,10 @@ REFUSED: Mapping[str, Mapping[str, Rule]] = {
         **_rules("callback callbacks", _CALLED),
         **_rules("init_model", _MODEL),
         "allow_writing_files": Rule(
-            reaches="lets CatBoost write files", instead="leave it out: a worker sets it to False", only=(False,)
+            reaches="lets CatBoost write files",
+            instead="leave it out: a worker sets it to False",
+            only=(False,),
+            default=False,  # CatBoost's is True
         ),
         "save_snapshot": Rule(reaches="writes a file to go on from", only=(False,)),
         "params": Rule(

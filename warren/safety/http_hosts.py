@@ -73,12 +73,14 @@ class Hosts:
 
 def _name_of(host: str) -> str | None:
     """Return the name of ``name:port``; None where it is neither that nor a name."""
+    if "@" in host:
+        return None  # a user's name before a host's
     try:
         parts = urlsplit(f"//{host}")
         name, _ = parts.hostname, parts.port
     except ValueError:
         return None
-    return name if name and parts.netloc == host and "@" not in host else None
+    return name if name and parts.netloc == host else None
 
 
 def is_address(name: str | None) -> bool:

@@ -58,6 +58,10 @@ def _is_text(value: Json) -> bool:
     return isinstance(value, str)
 
 
+def _is_one_of(*known: bool | str) -> Callable[[Json], bool]:
+    return lambda value: isinstance(value, (bool, str)) and value in known
+
+
 # By name: what each says is the same of every function that has it.
 _FUNCTIONS: Mapping[str, Callable[[Json], bool]] = {
     "axis": _is_axis,
@@ -65,6 +69,12 @@ _FUNCTIONS: Mapping[str, Callable[[Json], bool]] = {
     "dtype": _is_dtype,
     "decimals": _is_whole,
     "copy": _is_bool,
+    # A number alone: together with a dtype and no `where`, anything else would become of a table.
+    "initial": is_number,
+    "where": _is_one_of(True),
+    "overwrite_input": _is_one_of(False),
+    "casting": _is_one_of("no", "equiv", "safe", "same_kind"),
+    "order": _is_one_of("C", "F", "A", "K"),
     **dict.fromkeys(("a_min", "a_max", "min", "max", "nan", "posinf", "neginf"), _is_numbers),
 }
 _KERNELS = dict.fromkeys(("gamma", "degree", "coef0", "dense_output"), _is_numbers)
@@ -97,7 +107,7 @@ _SOLVERS: Mapping[str, Callable[[Json], bool]] = {
 KEYWORDS: Mapping[str, Mapping[str, Callable[[Json], bool]]] = {
     **dict.fromkeys(("kw_args", "inv_kw_args"), _FUNCTIONS),
     "fun_args": {"alpha": _is_numbers},
-    "kernel_params": _KERNELS,
+    **dict.fromkeys(("kernel_params", "pairwise_kernels_kwargs"), _KERNELS),
     "metric_params": _METRICS | _KERNELS,
     "solver_options": _SOLVERS,
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from warren.libraries.devices import mentions_gpu, on_cpu, on_one_gpu
@@ -25,15 +25,18 @@ class Library:
     thread_aliases : frozenset of str
         Other names for it; they give way, or the library would see two numbers.
     quiet : dict
-        Parameters that stop it from printing or writing files; none of them changes a number.
+        Parameters that stop it from printing; none of them changes a number.
     verbosity : frozenset of str
-        If one of these is set by the user, `quiet` keeps out of the way of all of them.
+        If one of these is set by the user, and not to None, `quiet` keeps out of the way of all of them.
+    fixed : dict
+        Parameters that no user has a say in: without them it would write files.
     """
 
     threads: str
     thread_aliases: frozenset[str]
     quiet: dict[str, Any]
     verbosity: frozenset[str]
+    fixed: dict[str, Any] = field(default_factory=dict)
 
 
 LIBRARIES = {
@@ -55,9 +58,10 @@ LIBRARIES = {
     "catboost": Library(
         threads="thread_count",
         thread_aliases=frozenset(),
-        # Without the second it writes a folder catboost_info into the working directory (catboost #1891).
-        quiet={"logging_level": "Silent", "allow_writing_files": False},
+        quiet={"logging_level": "Silent"},
         verbosity=frozenset({"logging_level", "verbose", "silent", "verbose_eval"}),
+        # It writes a folder catboost_info into the working directory, also where this is None (catboost #1891).
+        fixed={"allow_writing_files": False},
     ),
 }
 
@@ -126,10 +130,10 @@ def build(cls: type, params: dict[str, Any], threads: int) -> Any:
             return cls(**params)
         of_parts = cls.__module__.startswith("sklearn.") and cls.__name__ in _OF_PARTS
         return cls(**{**params, "n_jobs": 1 if of_parts else threads})
-    final = {key: value for key, value in params.items() if key not in library.thread_aliases}
-    final[library.threads] = threads
-    spoken = library.verbosity & final.keys()
-    for key, value in library.quiet.items():
-        if not (spoken and key in library.verbosity):
-            final.setdefault(key, value)
-    return cls(**final)
+    final = {
+        key: value
+        for key, value in params.items()
+        if key not in library.thread_aliases and not (value is None and key in library.verbosity)
+    }
+    quiet = {} if library.verbosity & final.keys() else library.quiet
+    return cls(**{**final, **quiet, **library.fixed, library.threads: threads})

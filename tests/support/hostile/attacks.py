@@ -174,3 +174,24 @@ case(
     with_estimator("sklearn.calibration.LinearSVC"),
     decoder=False,
 )
+
+# --------------------------------------------------------- None, which a library takes for its own default
+UNWRITTEN = "lets CatBoost write files"
+case("None for what writes by default", UNWRITTEN, with_estimator(CAT, allow_writing_files=None))
+case("None that a trial sets", UNWRITTEN, swapped(made(CAT), allow_writing_files=None))
+case(
+    "None that a trial sets on a step",
+    UNWRITTEN,
+    swapped(made(PIPELINE, steps=[["a", made(CAT)]]), a__allow_writing_files=None),
+)
+case(
+    "None in a grid", UNWRITTEN, with_estimator(SEARCH, estimator=made(CAT), param_grid={"allow_writing_files": [None]})
+)
+case(
+    "keywords of a kernel",
+    "is given to a function",
+    with_estimator(
+        "sklearn.gaussian_process.GaussianProcessClassifier",
+        kernel=made("sklearn.gaussian_process.kernels.PairwiseKernel", pairwise_kernels_kwargs={"n_jobs": 3000}),
+    ),
+)

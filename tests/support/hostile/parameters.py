@@ -257,7 +257,10 @@ case(
 for name, value in {
     "an array of objects": {"__array__": ["object", [{"__reduce__": []}]]},
     "an array of nothing known": {"__array__": ["V100000000", [1]]},
-    "an array of many dimensions": {"__array__": ["int64", [[1], [2]]]},
+    "an array of many dimensions": {"__array__": ["int64", [[[1]], [[2]]]]},
+    "an array of rows of two lengths": {"__array__": ["int64", [[1], [2, 3]]]},
+    "an array of numbers and rows": {"__array__": ["int64", [1, [2]]]},
+    "a matrix of text": {"__array__": ["str", [["a"], ["b"]]]},
     "an array of dates": {"__array__": ["datetime64[ns]", [1]]},
     "an array of numbers that it can't hold": {"__array__": ["int8", [300]]},
     "an array that is none": {"__array__": "int8"},
