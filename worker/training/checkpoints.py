@@ -14,7 +14,7 @@ from warren.errors import InputError
 from warren.messages import Chunk, Trial
 from warren.networks.checkpoints import Place, Slot, name_of
 from warren.settings import Settings, redact
-from worker.process.database_access import Supplies
+from worker.process.database_access import DatabaseAccess
 
 logger = logging.getLogger(__name__)
 
@@ -36,14 +36,14 @@ class Checkpoints:
 
     Parameters
     ----------
-    supplies : Supplies
+    database : DatabaseAccess
         Say which studies there are.
     settings : Settings
         Say where checkpoints lie, and how far apart they are.
     """
 
-    def __init__(self, supplies: Supplies, settings: Settings) -> None:
-        self._supplies = supplies
+    def __init__(self, database: DatabaseAccess, settings: Settings) -> None:
+        self._database = database
         self._settings = settings
         self._place: Place | None = None
         self._unusable = False
@@ -158,7 +158,7 @@ class Checkpoints:
             by_study: dict[str, set[int]] = {}
             for one in found:
                 by_study.setdefault(one.study_id, set()).add(one.trial)
-            states, with_result = self._supplies.going(by_study)
+            states, with_result = self._database.study_states(by_study)
         except OSError as exc:  # a StoreError is one too
             logger.info("can't look for old checkpoints", extra={"reason": str(exc)})
             return
