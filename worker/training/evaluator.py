@@ -37,10 +37,10 @@ Kept: TypeAlias = dict[int, dict[int, FoldResult]]
 """Results of folds, by trial number and fold."""
 
 OnFold: TypeAlias = Callable[[Mapping[int, FoldResult], int], None]
-"""Is told the results of a fold by trial number, and which fold it was."""
+"""Receives the results of a fold by trial number, and which fold it was."""
 
 OnEpoch: TypeAlias = Callable[[Epochs], None]
-"""Is told of an epoch of a network that is being trained. May end it by an exception that is no ``Exception``."""
+"""Receives an epoch of a network that is being trained. May end it by an exception that is no ``Exception``."""
 
 
 class ChunkEvaluator:
@@ -253,7 +253,7 @@ class ChunkEvaluator:
 
 @dataclass(frozen=True, kw_only=True)
 class _Work:
-    """A chunk in hand: how its trials are scored, and which folds of them are there."""
+    """The current chunk: how its trials are scored, and which of their folds are done."""
 
     chunk: Chunk
     scorer: Scorer
