@@ -28,7 +28,7 @@ from sklearn.model_selection import ShuffleSplit
 
 from benchmarks.machine import describe, workers
 from warren import KerasModel, submit
-from worker.process.frames import with_room
+from worker.process.main import with_room
 
 TRIALS, ROUNDS, AIM_PERCENT = 5, 30, 2.0
 NETWORK = KerasModel(hidden_layers=(64, 32), epochs=10, batch_size=32, scale=16.0, random_state=0)

@@ -35,8 +35,8 @@ from worker.consumer.consumer import Consumer
 from worker.monitoring.http_server import HealthServer
 from worker.monitoring.liveness import Pulse
 from worker.monitoring.metrics import Metrics
-from worker.process.gpus import take_place
-from worker.process.training_process import Trainer
+from worker.process.gpus import claim_gpu
+from worker.process.training_process import TrainingProcess
 
 logger = logging.getLogger("worker")
 
@@ -61,14 +61,14 @@ def main() -> int:
     except WarrenError as exc:
         logger.critical("can't start", extra={"reason": str(exc)})
         return 2
-    place = take_place(settings.device, os.environ)
-    if place.gpu is not None:
-        logger.info("owns a GPU", extra={"gpu": place.gpu})
+    claim = claim_gpu(settings.device, os.environ)
+    if claim.gpu is not None:
+        logger.info("owns a GPU", extra={"gpu": claim.gpu})
     # From here on it says where fits that ask for a GPU run.
-    settings = settings.model_copy(update={"device": place.device})
-    trainer = Trainer(settings.worker_name, store, metrics, place, stream_form(settings.log_format, sys.stderr))
-    metrics.watch_memory(trainer.memory_bytes)
-    consumer = Consumer(settings, ChunkRunner(store, settings, trainer, metrics, pulse), metrics, pulse, place.lanes)
+    settings = settings.model_copy(update={"device": claim.device})
+    process = TrainingProcess(settings.worker_name, store, metrics, claim, stream_form(settings.log_format, sys.stderr))
+    metrics.watch_memory(process.memory_bytes)
+    consumer = Consumer(settings, ChunkRunner(store, settings, process, metrics, pulse), metrics, pulse, claim.lanes)
 
     def on_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - signal's signature
         if consumer.stopping:
@@ -82,7 +82,7 @@ def main() -> int:
     try:
         consumer.run()
     finally:
-        trainer.kill()
+        process.kill()
         store.close()
     logger.info("stopped")
     drop_what_nobody_reads()

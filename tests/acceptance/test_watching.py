@@ -27,7 +27,7 @@ from warren.queues import CHUNKS_QUEUE
 from warren.settings import Settings
 
 _SERVING = "serving /healthz, /readyz and /metrics"
-_FORGOTTEN = "the broker does not count this worker among its listeners: it looks for itself and listens anew"
+_FORGOTTEN = "the broker does not count this worker among its listeners: it looks for chunks and listens again"
 
 
 class Watched:

@@ -23,7 +23,8 @@ from warren.queues import CHUNKS_QUEUE, DEAD_QUEUE
 from warren.settings import Settings
 from warren.storage.store import Store
 from worker.monitoring.metrics import Metrics
-from worker.process.training_process import ChildLostError, Order, Trainer
+from worker.process.protocol import EvaluateChunk
+from worker.process.training_process import TrainingProcess, TrainingProcessLostError
 
 
 def _consumers(settings: Settings) -> int:
@@ -89,12 +90,12 @@ def test_a_long_trial_keeps_its_connection(servers: Settings, start_worker: Star
 
 
 def test_a_training_process_lost_while_it_takes_its_order_is_told_from_a_bug(store: Store) -> None:
-    trainer, chunk = Trainer("worker-0", store, Metrics()), Worker().chunk(SMALL, {"max_depth": 1})
+    trainer, chunk = TrainingProcess("worker-0", store, Metrics()), Worker().chunk(SMALL, {"max_depth": 1})
     # It reads nothing before its libraries are loaded, so that this order is still on its way when it dies.
     killer = threading.Thread(target=lambda: (until(lambda: trainer.pid), os.kill(trainer.pid or 0, signal.SIGKILL)))
     killer.start()
-    with pytest.raises(ChildLostError, match="killed by signal 9"):
-        trainer.begin(Order(body=b"x" * 50_000_000, chunk=chunk, skip=set(), attempts={}, alone=set(), folds={}))
+    with pytest.raises(TrainingProcessLostError, match="killed by signal 9"):
+        trainer.begin(chunk, EvaluateChunk(body=b"x" * 50_000_000))
     killer.join()
     assert trainer.pid is None
 

@@ -27,6 +27,9 @@ def test_a_blob_comes_back_whole(store: Store, size: int) -> None:
     assert store.datasets.put(DIGEST, writes(content), {"kind": "dataset"}) is True
     assert store.datasets.has(DIGEST)
     assert store.datasets.get(DIGEST) == content
+    parts = [store.datasets.get(DIGEST, start, 3_000_000) for start in range(0, size + 1, 3_000_000)]
+    assert b"".join(parts) == content, "and in parts, of which the last is the end"
+    assert store.datasets.get(DIGEST, size, 3_000_000) == b""
 
 
 def test_a_blob_is_stored_once_by_its_digest(store: Store) -> None:

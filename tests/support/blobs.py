@@ -6,7 +6,7 @@ import io
 from typing import Any, cast
 
 from warren.storage.dataset import Dataset, Split, dataset_parts, digest, splits_parts, write_parts
-from worker.process.database_access import Supplies
+from worker.process.database_access import DatabaseAccess
 
 
 class Blobs:
@@ -33,6 +33,6 @@ class Blobs:
         return self.content[name]
 
     @property
-    def supplies(self) -> Supplies:
+    def supplies(self) -> DatabaseAccess:
         """What an evaluator gets: nothing but these blobs."""
-        return cast("Supplies", self)
+        return cast("DatabaseAccess", self)

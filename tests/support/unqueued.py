@@ -23,7 +23,7 @@ from producer.space.space import Space
 from warren.messages import Chunk, Objective, Trial, encode_chunk
 from warren.storage.dataset import Dataset, read_dataset
 from warren.storage.documents import Document, pack, unpack
-from worker.process.database_access import Packed, keep_model
+from worker.process.database_access import PackedModel, store_model
 from worker.training.evaluator import ChunkEvaluator
 
 
@@ -35,8 +35,8 @@ class Files(Blobs):
         write(stream)
         self.content[name] = stream.getvalue()
 
-    def keep_model(self, number: int, model: Packed, cls: str) -> Document:
-        return keep_model(cast("Any", SimpleNamespace(models=self)), "study", number, model, cls)
+    def store_model(self, number: int, model: PackedModel, cls: str) -> Document:
+        return store_model(cast("Any", SimpleNamespace(models=self)), "study", number, model, cls)
 
 
 class Store(SimpleNamespace):

@@ -18,25 +18,25 @@ def chunk(*trials: Any, **fields: Any) -> Chunk:
 
 def test_trials_that_share_the_fit_in_hand_are_parted_once() -> None:
     progress = Progress(chunk(*rounds(9, 5, 4), *rounds(8, 3, max_depth=3)), set())
-    assert progress.part()
+    assert progress.separate()
     assert progress.alone == {0, 1, 2}
-    assert not progress.part(), "the first is alone now, and to blame"
+    assert not progress.separate(), "the first is alone now, and to blame"
     for number in (0, 1, 2):
         progress.end(number)
-    assert progress.part()
+    assert progress.separate()
     assert progress.alone == {0, 1, 2, 3, 4}
 
 
 def test_a_trial_that_shares_with_none_is_to_blame_at_once() -> None:
-    assert not Progress(chunk(*rounds(9), *rounds(9, max_depth=3)), set()).part()
-    assert not Progress(chunk(*rounds(9, 5, booster="dart")), set()).part()
-    assert not Progress(chunk(*rounds(9, 5), share_fits=False), set()).part()
+    assert not Progress(chunk(*rounds(9), *rounds(9, max_depth=3)), set()).separate()
+    assert not Progress(chunk(*rounds(9, 5, booster="dart")), set()).separate()
+    assert not Progress(chunk(*rounds(9, 5), share_fits=False), set()).separate()
 
 
 def test_what_has_ended_shares_nothing() -> None:
-    assert not Progress(chunk(*rounds(9, 5)), {1}).part()
+    assert not Progress(chunk(*rounds(9, 5)), {1}).separate()
     progress = Progress(chunk(*rounds(9, 5, 4)), {1})
-    assert progress.part()
+    assert progress.separate()
     assert progress.alone == {0, 2}
 
 
@@ -45,7 +45,7 @@ def test_trials_that_bring_their_estimators_are_parted_too() -> None:
         Trial(number=n, params={"n_estimators": n + 2}, estimator=encode_estimator(XGBClassifier(), "it"))
         for n in (0, 1)
     ]
-    assert Progress(Worker().chunk(None, *own), set()).part()
+    assert Progress(Worker().chunk(None, *own), set()).separate()
 
 
 def test_trials_may_end_in_any_order() -> None:

@@ -13,14 +13,14 @@ from evaluating import SMALL, Worker
 
 from warren.messages import Chunk
 from warren.settings import Settings
-from warren.storage.documents import now, unpack
+from warren.storage.documents import now
 from warren.storage.store import Store
 from warren.storage.unfinished import DoneFold, SeenEpochs
 from worker.chunk.progress import Progress
 from worker.chunk.result_writer import ResultWriter
 from worker.monitoring.liveness import Pulse
 from worker.monitoring.metrics import Metrics
-from worker.process import main
+from worker.process import main, protocol
 from worker.training.epochs import MOST_POINTS, Epochs, FoldWatch, points_of, thinned
 from worker.training.fit_and_score import FoldResult, summary
 
@@ -120,11 +120,11 @@ def test_of_very_many_folds_no_curves_are_kept() -> None:
 
 
 @pytest.fixture
-def line() -> Iterator[tuple[Connection, main._Folds]]:
+def line() -> Iterator[tuple[Connection, main._Reporter]]:
     """Return the worker's end of the line, and what the training process has at its own."""
     ours, theirs = Pipe()
     with ours, theirs:
-        yield ours, main._Folds(theirs)
+        yield ours, main._Reporter(theirs)
 
 
 def epochs(n_epochs: int, kept: int = 0) -> Epochs:
@@ -134,11 +134,12 @@ def epochs(n_epochs: int, kept: int = 0) -> Epochs:
     return Epochs(history=history(n_epochs), most=1000, kept=kept, **whose)
 
 
-def letters(ours: Connection) -> list[tuple[bytes, dict[str, Any]]]:
+def messages(ours: Connection) -> list[protocol.EpochsDone]:
     found = []
     while ours.poll():
-        message = ours.recv_bytes()
-        found.append((message[:1], unpack(message[1:])))
+        message = protocol.receive(ours)
+        assert isinstance(message, protocol.EpochsDone)
+        found.append(message)
     return found
 
 
@@ -160,59 +161,60 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def test_the_first_epoch_is_told_at_once_and_others_a_few_times_a_second(
-    line: tuple[Connection, main._Folds], clock: Clock
+    line: tuple[Connection, main._Reporter], clock: Clock
 ) -> None:
-    ours, told = line
+    ours, reporter = line
     for n_epochs in range(1, 101):
-        told.epoch(epochs(n_epochs))
+        reporter.report_epochs(epochs(n_epochs))
         clock.now += 0.01
-    found = letters(ours)
+    found = messages(ours)
     assert 4 <= len(found) <= 6
-    letter, said = found[0]
-    assert letter == b"p"
-    assert (said["number"], said["fold"], said["network"], said["kept"], said["checkpointed"]) == (1, 2, 1, 0, True)
-    assert said["spared"] == 7.5
-    assert said["epochs"]["epoch"] == [1]
-    assert math.isnan(said["epochs"]["val_loss"][0])
-    assert said["about"] == {
+    first = found[0]
+    assert (first.number, first.fold, first.network, first.kept, first.checkpointed) == (1, 2, 1, 0, True)
+    assert first.spared == 7.5
+    assert first.epochs["epoch"] == [1]
+    assert math.isnan(first.epochs["val_loss"][0])
+    assert first.about == {
         "estimator": "XGBClassifier",
         "library": "xgboost",
         "params": {"max_depth": 2},
         "started_at": STARTED,
     }
-    assert found[-1][1]["epochs"]["epoch"][-1] > 80
+    assert found[-1].epochs["epoch"][-1] > 80
 
 
 def test_a_trial_of_less_than_a_second_tells_nothing_before_its_result(
-    line: tuple[Connection, main._Folds], clock: Clock
+    line: tuple[Connection, main._Reporter], clock: Clock
 ) -> None:
-    ours, told = line
+    ours, reporter = line
     for _ in range(2):
-        told.begin()
+        reporter.begin_trial()
         for n_epochs in range(1, 10):
             clock.now += 0.1
-            told.epoch(epochs(n_epochs))
-    assert letters(ours) == []
+            reporter.report_epochs(epochs(n_epochs))
+    assert messages(ours) == []
     clock.now += 0.2
-    told.epoch(epochs(10))
-    ((_, said),) = letters(ours)
-    assert said["epochs"]["epoch"][-1] == 10
+    reporter.report_epochs(epochs(10))
+    (only,) = messages(ours)
+    assert only.epochs["epoch"][-1] == 10
 
 
-def test_a_worker_that_waits_for_the_fold_gets_it_at_the_next_checkpoint(line: tuple[Connection, main._Folds]) -> None:
-    ours, told = line
-    assert not told.stopping()
-    ours.send_bytes(b"S")
-    assert not told.stopping()
-    told.epoch(epochs(1, kept=1))
-    ours.send_bytes(b"F")
-    assert told.stopping()
-    told.epoch(epochs(2, kept=1))  # this one is in no checkpoint: what was trained would be lost
-    with pytest.raises(main._StopAskedError):
-        told.epoch(epochs(3, kept=3))
-    assert letters(ours)[-1][1]["epochs"]["epoch"] == [1, 2, 3]
-    told.begin_chunk()
-    assert not told.stopping()
+def test_a_worker_that_waits_for_the_fold_gets_it_at_the_next_checkpoint(
+    line: tuple[Connection, main._Reporter],
+) -> None:
+    ours, reporter = line
+    assert not reporter.stopping()
+    protocol.send(ours, protocol.StopAfter(what="trial"))
+    assert not reporter.stopping()
+    reporter.report_epochs(epochs(1, kept=1))
+    protocol.send(ours, protocol.StopAfter(what="fold"))
+    assert reporter.stopping()
+    reporter.report_epochs(epochs(2, kept=1))  # this one is in no checkpoint: what was trained would be lost
+    with pytest.raises(main._StopRequestedError):
+        reporter.report_epochs(epochs(3, kept=3))
+    assert messages(ours)[-1].epochs["epoch"] == [1, 2, 3]
+    reporter.begin_chunk()
+    assert not reporter.stopping()
 
 
 # ------------------------------------------------------------------------- the worker

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from worker.process.frames import with_room
+from worker.process.main import with_room
 
 CALLS = 200
 DEPTHS = 700

@@ -15,7 +15,7 @@ import pytest
 from polling import until
 
 from warren.queues import GPU_QUEUE, LANES
-from worker.process.gpus import Place, find_gpus, lock_folder, take_place
+from worker.process.gpus import GpuClaim, claim_gpu, find_gpus, lock_folder
 
 UUIDS = ["GPU-0a1b2c3d-0000-1111-2222-333344445555", "GPU-ffff0000-aaaa-bbbb-cccc-ddddeeeeffff"]
 
@@ -42,8 +42,8 @@ class Machine:
     def find(self, **environ: str) -> dict[str, str]:
         return find_gpus(environ, self.driver, self.nodes)
 
-    def take(self, device: str = "auto", **environ: str) -> Place:
-        return take_place(device, environ, self.driver, self.nodes)
+    def take(self, device: str = "auto", **environ: str) -> GpuClaim:
+        return claim_gpu(device, environ, self.driver, self.nodes)
 
 
 @pytest.fixture(autouse=True)
@@ -130,8 +130,8 @@ def test_a_number_and_a_uuid_are_one_gpu(two: Machine) -> None:
 CLAIM = """
 import sys, time
 from pathlib import Path
-from worker.process.gpus import take_place
-place = take_place("auto", {}, Path(sys.argv[1]), Path(sys.argv[2]))
+from worker.process.gpus import claim_gpu
+place = claim_gpu("auto", {}, Path(sys.argv[1]), Path(sys.argv[2]))
 print(place.gpu, flush=True)
 time.sleep(60)
 """
@@ -146,7 +146,7 @@ def test_a_worker_that_was_killed_leaves_its_gpu_to_the_next(tmp_path: Path, own
     ) as other:
         assert other.stdout is not None
         assert other.stdout.readline().strip() == UUIDS[0]
-        assert machine.take() == Place()
+        assert machine.take() == GpuClaim()
         other.send_signal(signal.SIGKILL)
         other.wait(10)
     until(lambda: machine.take().gpu == UUIDS[0], what="the kernel has taken the lock back")
@@ -179,7 +179,7 @@ def test_a_lock_that_is_removed_while_it_is_taken_is_taken_anew(
     monkeypatch.setattr(fcntl, "flock", removed_first)
     assert machine.take().gpu == UUIDS[0]
     assert removed
-    assert machine.take() == Place(), "the lock that is there is held"
+    assert machine.take() == GpuClaim(), "the lock that is there is held"
 
 
 def test_the_folder_of_locks_is_held_so_that_cleaners_leave_it_alone(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_the_folder_of_locks_is_held_so_that_cleaners_leave_it_alone(tmp_path: P
 
 
 def test_a_worker_that_is_to_use_none_claims_none(two: Machine) -> None:
-    assert two.take("cpu") == Place()
+    assert two.take("cpu") == GpuClaim()
     assert two.take().gpu == UUIDS[0]
 
 
@@ -199,7 +199,7 @@ def test_a_worker_that_is_told_to_takes_gpu_trials_where_there_is_no_gpu(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     machine = Machine(tmp_path, 0)
-    assert machine.take() == Place()
+    assert machine.take() == GpuClaim()
     place = machine.take("gpu")
     assert (place.gpu, place.device, place.lanes) == (None, "cpu", (GPU_QUEUE, *LANES))
     assert "no GPU is found" in caplog.text
@@ -218,7 +218,7 @@ def test_a_gpu_that_is_not_found_may_be_named(tmp_path: Path) -> None:
     machine = Machine(tmp_path, 0)
     assert machine.take("auto", CUDA_VISIBLE_DEVICES="0").gpu is None
     assert machine.take("gpu", CUDA_VISIBLE_DEVICES="0").gpu == "0"
-    assert machine.take("gpu", CUDA_VISIBLE_DEVICES="-1") == Place(takes_gpu_trials=True)
+    assert machine.take("gpu", CUDA_VISIBLE_DEVICES="-1") == GpuClaim(takes_gpu_trials=True)
 
 
 def test_the_training_process_sees_that_gpu_and_no_other(two: Machine) -> None:
@@ -252,7 +252,7 @@ def test_a_folder_that_may_be_somebody_else_s_is_not_used(
     else:
         there.mkdir()
         there.chmod(0o777)
-    assert two.take() == Place()
+    assert two.take() == GpuClaim()
     assert "no GPU can be claimed" in caplog.text
 
 
@@ -260,5 +260,5 @@ def test_a_lock_that_is_a_link_is_not_followed(tmp_path: Path, own_locks: Path) 
     machine = Machine(tmp_path, 1)
     target = own_locks / "target"
     (lock_folder() / f"{UUIDS[0]}.lock").symlink_to(target)
-    assert machine.take() == Place()
+    assert machine.take() == GpuClaim()
     assert not target.exists()

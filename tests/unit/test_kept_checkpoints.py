@@ -17,7 +17,7 @@ from evaluating import SMALL, Worker
 from warren.messages import Chunk
 from warren.networks.checkpoints import Place, Slot, name_of
 from warren.settings import Settings
-from worker.process.database_access import Supplies
+from worker.process.database_access import DatabaseAccess
 from worker.training import checkpoints as module
 from worker.training.checkpoints import Checkpoints
 
@@ -32,7 +32,7 @@ class Studies:
     def __init__(self, states: dict[str, str], ended: dict[str, set[int]] | None = None) -> None:
         self._states, self._ended = states, ended or {}
 
-    def going(self, trials: Mapping[str, Iterable[int]]) -> tuple[dict[str, str], set[tuple[str, int]]]:
+    def study_states(self, trials: Mapping[str, Iterable[int]]) -> tuple[dict[str, str], set[tuple[str, int]]]:
         states = {study: self._states[study] for study in trials if study in self._states}
         ended = {(study, one) for study in trials for one in self._ended.get(study, set()) & set(trials[study])}
         return states, ended
@@ -102,10 +102,10 @@ def test_without_a_folder_or_with_one_that_can_not_be_there_nothing_is_checkpoin
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     made = chunk()
-    assert Checkpoints(cast("Supplies", Studies({})), Settings()).slots(made, made.trials[0], 0)(0) is None
+    assert Checkpoints(cast("DatabaseAccess", Studies({})), Settings()).slots(made, made.trials[0], 0)(0) is None
     assert not caplog.records
     settings = Settings.model_construct(checkpoints="~no-such-user/x", checkpoint_seconds=7)
-    kept = Checkpoints(cast("Supplies", Studies({})), settings)
+    kept = Checkpoints(cast("DatabaseAccess", Studies({})), settings)
     for _ in range(2):
         assert kept.slots(made, made.trials[0], 0)(0) is None
     [record] = caplog.records

@@ -32,12 +32,13 @@ NAMES = (
 
 # Starts a training process, which loads every library, and gives it a chunk that is none.
 _TRAINS = """
-from worker.process.training_process import Order, Trainer
+from worker.process.protocol import EvaluateChunk
+from worker.process.training_process import TrainingProcess
 from worker.monitoring.metrics import Metrics
-trainer = Trainer("worker", None, Metrics())
-trainer.begin(Order(body=b"{", chunk=None, skip=set(), attempts={}, alone=set(), folds={}))
-print(trainer.receive(50))
-trainer.kill()
+process = TrainingProcess("worker", None, Metrics())
+process.begin(None, EvaluateChunk(body=b"{"))
+print(process.receive(50))
+process.kill()
 """
 
 
@@ -115,7 +116,8 @@ def test_a_worker_starts_without_a_home_for_a_user_without_a_name(tmp_path: Path
     command = [*command, sys.executable, "-c", _TRAINS]
     code, said = ended(command, tmp_path, TMPDIR=str(tmp_path), PYTHONPATH=str(ROOT))
     assert code == 0, said
-    assert "'r'" in said or "Invalid JSON" in said
+    assert "ChunkRefused(reason=" in said
+    assert "Invalid JSON" in said
 
 
 def test_scripts_may_have_any_file_of_these_names_next_to_them(tmp_path: Path) -> None:

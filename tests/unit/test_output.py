@@ -11,7 +11,7 @@ from contextlib import suppress
 import pytest
 from polling import until
 
-from worker.process.output import TAIL_BYTES, Output, Sink, mark, tail_of
+from worker.process.output import TAIL_BYTES, Forwarder, OutputReader, part_marker, tail_of
 
 
 class Pipes:
@@ -20,7 +20,7 @@ class Pipes:
     def __init__(self) -> None:
         source, self.writer = os.pipe()
         self.reader, self.sink = os.pipe()
-        self.output = Output(source, Sink(self.sink))
+        self.output = OutputReader(source, Forwarder(self.sink))
 
     def say(self, printed: bytes) -> None:
         while printed:
@@ -43,7 +43,7 @@ def pipes() -> Iterator[Pipes]:
 
 
 def test_output_is_passed_on_without_marks_and_its_end_is_kept_by_part(pipes: Pipes) -> None:
-    pipes.say(b"loading\n" + mark(0) + b"first\nhalf a line" + mark(1) + "zweite\N{SNOWMAN}".encode())
+    pipes.say(b"loading\n" + part_marker(0) + b"first\nhalf a line" + part_marker(1) + "zweite\N{SNOWMAN}".encode())
     assert pipes.output.tail(0) == "first\nhalf a line"
     assert pipes.output.tail(1) == pipes.output.tail() == "zweite\N{SNOWMAN}"
     assert pipes.output.tail(2) == ""
@@ -61,7 +61,7 @@ def test_what_is_passed_on_steers_no_terminal(pipes: Pipes) -> None:
 
 
 def test_a_mark_is_found_wherever_reads_cut_it(pipes: Pipes) -> None:
-    for byte in b"one\n" + mark(7) + b"two\n":
+    for byte in b"one\n" + part_marker(7) + b"two\n":
         pipes.say(bytes([byte]))
         pipes.output.tail()
     assert pipes.output.tail(7) == "two"
@@ -86,7 +86,7 @@ def test_a_flood_waits_for_no_reader_and_fills_no_memory(pipes: Pipes) -> None:
         pipes.say(line * 1000)  # 50 MB, of which nobody reads a byte
     took = time.monotonic() - began
     assert took < 20
-    pipes.say(mark(0) + b"the end\n")
+    pipes.say(part_marker(0) + b"the end\n")
     assert pipes.output.tail(0) == "the end"
     stopped = threading.Event()
 
@@ -102,5 +102,5 @@ def test_a_flood_waits_for_no_reader_and_fills_no_memory(pipes: Pipes) -> None:
 def test_a_reader_that_goes_away_is_no_matter(pipes: Pipes) -> None:
     os.close(pipes.reader)
     for number in range(10):
-        pipes.say(mark(number) + b"still printing\n" * 1000)
+        pipes.say(part_marker(number) + b"still printing\n" * 1000)
     until(lambda: pipes.output.tail(9).endswith("still printing"), 10, "all of it was read")

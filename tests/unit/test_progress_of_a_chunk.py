@@ -8,8 +8,7 @@ from evaluating import SMALL, Worker, rounds
 
 from warren.messages import Chunk
 from warren.storage.unfinished import DoneFold
-from worker.chunk.pace import Pace
-from worker.chunk.progress import Progress
+from worker.chunk.progress import Pace, Progress
 
 
 def chunk(*trials: Any, **fields: Any) -> Chunk:
@@ -37,7 +36,7 @@ def test_what_earlier_workers_left_of_trials_that_have_ended_since_is_forgotten(
 def test_a_chunk_comes_along_with_every_fold() -> None:
     progress = Progress(chunk(*rounds(9)), set())
     before = progress.work_done
-    progress.keep(DoneFold(study_id="s", number=0, fold=1, result=FOLD))
+    progress.add_fold(DoneFold(study_id="s", number=0, fold=1, result=FOLD))
     assert progress.work_done == before + 1
 
 
@@ -52,15 +51,15 @@ def test_time_that_folds_took_before_counts_against_the_limit() -> None:
 
 def test_epochs_that_a_checkpoint_brings_back_count_against_the_limit_once_a_fold() -> None:
     progress = Progress(chunk(*rounds(9), *rounds(9, max_depth=3)), set())
-    progress.spare(0, 5.0)
+    progress.add_spared(0, 5.0)
     assert progress.began is None, "nothing has begun"
     progress.begin(100.0)
     for fold, seconds in ((0, 5.0), (0, 5.0), (0, 7.0), (1, 0.0), (1, 2.0)):
-        progress.spare(fold, seconds)
+        progress.add_spared(fold, seconds)
     assert progress.began == 91.0
     progress.end(0)
     progress.begin(100.0)
-    progress.spare(0, 1.0)
+    progress.add_spared(0, 1.0)
     assert progress.began == 99.0, "another trial's"
 
 
@@ -70,7 +69,7 @@ def test_the_end_of_a_shared_fit_is_expected_by_all_its_trials_and_the_workers_p
     progress.begin(100.0)
     assert progress.expected_end(1.0) == 106.0
     assert progress.expected_end(2.0) == 112.0
-    progress.part()
+    progress.separate()
     assert progress.expected_end(1.0) == 104.0
 
 

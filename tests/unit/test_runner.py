@@ -20,7 +20,8 @@ from worker.chunk.outcome import Verdict
 from worker.chunk.runner import ChunkRunner
 from worker.monitoring.liveness import Pulse
 from worker.monitoring.metrics import Metrics
-from worker.process.training_process import ChildLostError, Order, Trainer
+from worker.process.protocol import ChunkEnded, EvaluateChunk, FoldsDone, Message, TrialEnded, TrialsBegin
+from worker.process.training_process import TrainingProcess, TrainingProcessLostError
 
 SETTINGS = Settings(WARREN_TRIAL_MEMORY_BYTES=1000, WARREN_MAX_ATTEMPTS=2)
 
@@ -31,14 +32,14 @@ class Scripted:
     def __init__(self, *says: Any, memory: int = 0) -> None:
         self._says = deque(says)
         self._memory = memory
-        self.orders: list[Order] = []
+        self.orders: list[EvaluateChunk] = []
         self.kills = 0
 
-    def begin(self, order: Order) -> None:
+    def begin(self, chunk: Chunk, order: EvaluateChunk) -> None:
         self.orders.append(order)
 
-    def receive(self, seconds: float) -> tuple[str, bytes]:
-        said = self._says.popleft() if self._says else ("d", b"")
+    def receive(self, seconds: float) -> Message | None:
+        said: Message | None = self._says.popleft() if self._says else ChunkEnded()
         if isinstance(said, Exception):
             raise said
         return said
@@ -52,7 +53,7 @@ class Scripted:
     def output(self, part: int | None = None) -> str:
         return f"printed in part {part}"
 
-    def stop_soon(self, after: str) -> None:
+    def stop_after(self, what: str) -> None:
         pass
 
     def kill(self) -> None:
@@ -135,7 +136,7 @@ class Kept:
         return self.document
 
 
-def ended(number: int) -> tuple[str, bytes]:
+def ended(number: int) -> TrialEnded:
     document = {
         "_id": trial_id("study", number),
         "study_id": "study",
@@ -146,11 +147,11 @@ def ended(number: int) -> tuple[str, bytes]:
         "saved_seconds": 0.0,
         "finished_at": now(),
     }
-    return "t", number.to_bytes(8, "little") + pack(document)
+    return TrialEnded(number=number, document=pack(document))
 
 
 def runner(store: Kept, trainer: Scripted) -> ChunkRunner:
-    return ChunkRunner(cast("Store", store), SETTINGS, cast("Trainer", trainer), Metrics(), Pulse(SETTINGS))
+    return ChunkRunner(cast("Store", store), SETTINGS, cast("TrainingProcess", trainer), Metrics(), Pulse(SETTINGS))
 
 
 @pytest.fixture
@@ -160,7 +161,7 @@ def chunk() -> Chunk:
 
 def test_a_process_lost_after_the_last_result_is_nobodys_fault(chunk: Chunk) -> None:
     store = Kept()
-    trainer = Scripted(("r", b""), ended(0), ended(1), ChildLostError("killed by signal 9"))
+    trainer = Scripted(TrialsBegin(), ended(0), ended(1), TrainingProcessLostError("killed by signal 9"))
     assert runner(store, trainer).run(encode_chunk(chunk)).verdict == Verdict.ACKNOWLEDGE
     assert set(store.kept) == {0, 1}
     assert store.tries == []
@@ -182,22 +183,22 @@ def test_a_worker_that_stops_after_the_last_result_ends_in_good_order(chunk: Chu
             one.stop(5.0)
             return 0
 
-    one._trainer = cast("Trainer", Stops(("r", b""), ended(0), ended(1), ("f", pack({"folds": []}))))
+    one._process = cast("TrainingProcess", Stops(TrialsBegin(), ended(0), ended(1), FoldsDone(folds=[])))
     assert one.run(encode_chunk(chunk)).verdict == Verdict.ACKNOWLEDGE
     assert set(store.kept) == {0, 1}
 
 
-BEFORE = ChildLostError("exited with code 1")
+BEFORE = TrainingProcessLostError("exited with code 1")
 
 
 def test_a_chunk_that_loses_its_process_before_a_trial_began_is_tried_by_others_first(chunk: Chunk) -> None:
     store = Kept()
     store.busy = {"another"}
-    one = runner(store, Scripted(BEFORE, ("r", b""), ended(0), ended(1)))
+    one = runner(store, Scripted(BEFORE, TrialsBegin(), ended(0), ended(1)))
     assert one.run(encode_chunk(chunk)).verdict == Verdict.HAND_ON
     assert one.run(encode_chunk(chunk), again=True).verdict == Verdict.HAND_ON, "it came back at once: others first"
     assert (len(store.lost), store.letters, store.kept) == (1, [], {})
-    one._losses._left.clear()  # a minute later nobody has taken it
+    one._lost_processes._left_to_others.clear()  # a minute later nobody has taken it
     assert one.run(encode_chunk(chunk), again=True).verdict == Verdict.ACKNOWLEDGE
 
 
@@ -224,12 +225,12 @@ def test_a_chunk_that_loses_its_process_is_set_aside_by_the_only_worker_too(chun
 
 def test_a_process_that_somebody_kills_before_a_trial_began_is_not_the_chunks_fault(chunk: Chunk) -> None:
     store = Kept()
-    killed = ChildLostError("the training process was killed by signal 9", killed=True)
-    one = runner(store, Scripted(*[killed] * 9, ("r", b""), ended(0), ended(1)))
+    killed = TrainingProcessLostError("the training process was killed by signal 9", killed=True)
+    one = runner(store, Scripted(*[killed] * 9, TrialsBegin(), ended(0), ended(1)))
     assert [one.run(encode_chunk(chunk), again=True).verdict for _ in range(9)] == [Verdict.HAND_ON] * 9
     assert one.run(encode_chunk(chunk), again=True).verdict == Verdict.ACKNOWLEDGE
     store.killed = 49
-    one._trainer = cast("Trainer", Scripted(killed))
+    one._process = cast("TrainingProcess", Scripted(killed))
     store.kept.clear()
     assert one.run(encode_chunk(chunk), again=True).verdict == Verdict.DEAD_LETTER, "that has an end"
 
@@ -245,7 +246,7 @@ def test_a_chunk_of_another_database_is_given_back_unread(chunk: Chunk) -> None:
 
 def test_a_database_that_was_made_anew_is_known_by_its_new_id(chunk: Chunk) -> None:
     store = Kept()
-    one = runner(store, Scripted(("r", b""), ended(0), ended(1)))
+    one = runner(store, Scripted(TrialsBegin(), ended(0), ended(1)))
     assert one.run(b"x", database="b" * 32).verdict == Verdict.FOREIGN
     store.id = "b" * 32
     assert one.run(encode_chunk(chunk), database="b" * 32).verdict == Verdict.ACKNOWLEDGE
@@ -270,8 +271,8 @@ def test_a_chunk_of_a_study_that_is_not_there_is_dropped_only_if_that_was_delete
 
 def test_a_process_lost_with_a_trial_in_hand_counts_against_it(chunk: Chunk) -> None:
     store = Kept()
-    lost = ChildLostError("exited with code 1")
-    trainer = Scripted(("r", b""), lost, ("r", b""), lost, ("r", b""), ended(1))
+    lost = TrainingProcessLostError("exited with code 1")
+    trainer = Scripted(TrialsBegin(), lost, TrialsBegin(), lost, TrialsBegin(), ended(1))
     assert runner(store, trainer).run(encode_chunk(chunk)).verdict == Verdict.ACKNOWLEDGE
     assert store.tries == [0, 0]
     assert [order.attempts for order in trainer.orders] == [{}, {0: 2}, {0: 3}]
@@ -283,12 +284,12 @@ def test_a_process_lost_while_the_worker_stops_counts_against_nobody(chunk: Chun
     one = runner(store, Scripted())
 
     class Stops(Scripted):
-        def receive(self, seconds: float) -> tuple[str, bytes]:
+        def receive(self, seconds: float) -> Message | None:
             said = super().receive(seconds)
             one.stop(5.0)
             return said
 
-    one._trainer = cast("Trainer", Stops(("r", b""), ChildLostError("killed by signal 15")))
+    one._process = cast("TrainingProcess", Stops(TrialsBegin(), TrainingProcessLostError("killed by signal 15")))
     assert one.run(encode_chunk(chunk)).verdict == Verdict.REQUEUE
     assert store.tries == []
 
@@ -296,7 +297,7 @@ def test_a_process_lost_while_the_worker_stops_counts_against_nobody(chunk: Chun
 @pytest.mark.parametrize("before", [{"state": "CANCELLED"}, {"state": "COMPLETE"}, {"generation": 3}])
 def test_a_chunk_is_never_dropped_on_what_was_seen_before(before: dict[str, Any], chunk: Chunk) -> None:
     store = Kept(**before)
-    one = runner(store, Scripted(("r", b""), ended(0), ended(1)))
+    one = runner(store, Scripted(TrialsBegin(), ended(0), ended(1)))
     assert one.run(encode_chunk(chunk)).verdict == Verdict.DROP
     # Resumed, or deleted and submitted anew: a moment later.
     store.document = {"_id": "study", "state": "RUNNING", "generation": 1}
@@ -311,7 +312,7 @@ def test_a_worker_that_took_a_chunk_over_counts_its_study_anew_when_it_is_idle(
     again: bool, state: str, recounted: int, chunk: Chunk
 ) -> None:
     store = Kept()
-    one = runner(store, Scripted(("r", b""), ended(0), ended(1)))
+    one = runner(store, Scripted(TrialsBegin(), ended(0), ended(1)))
     one.run(encode_chunk(chunk), again=again)
     assert store.document is not None
     store.document["state"] = state
@@ -326,16 +327,16 @@ def test_what_is_written_of_a_study_that_is_deleted_meanwhile_goes_with_it(chunk
     store = Kept()
 
     class Deletes(Scripted):
-        def stop_soon(self, after: str) -> None:
-            assert after == "fold"
+        def stop_after(self, what: str) -> None:
+            assert what == "fold"
 
-        def receive(self, seconds: float) -> tuple[str, bytes]:
+        def receive(self, seconds: float) -> Message | None:
             if not self._says:
                 store.document = None
-                one._wanted._seen = (float("-inf"), None)
+                one._acceptance._last_read = (float("-inf"), None)
             return super().receive(seconds)
 
-    one = runner(store, Deletes(("r", b""), ended(0)))
+    one = runner(store, Deletes(TrialsBegin(), ended(0)))
     assert one.run(encode_chunk(chunk)).verdict == Verdict.ACKNOWLEDGE
     assert store.kept == {}
 
@@ -347,8 +348,7 @@ def test_a_stopped_worker_does_not_wait_for_a_database_to_count_in(monkeypatch: 
     store = Kept()
     monkeypatch.setattr(store, "add_progress", away)
     one = runner(store, Scripted())
-    number, packed = 1, ended(1)[1][8:]
-    one._writer.add(number, packed)
+    one._writer.add(1, ended(1).document)
     one._writer.write()
     one.stop(0.0)
     one.settle(idle=True)  # returns, where it would try for ever; the test's watchdog is the deadline

@@ -18,14 +18,15 @@ from worker.chunk.outcome import Verdict
 from worker.chunk.runner import ChunkRunner
 from worker.monitoring.liveness import Pulse
 from worker.monitoring.metrics import Metrics
-from worker.process.training_process import Trainer
+from worker.process.protocol import TrialEnded
+from worker.process.training_process import TrainingProcess
 
 KEY, OTHER = "k" * 32, "o" * 32
 
 
 def runner(store: Kept, trainer: Scripted, *keys: str) -> ChunkRunner:
     settings = Settings(WARREN_KEY=",".join(keys))
-    return ChunkRunner(cast("Store", store), settings, cast("Trainer", trainer), Metrics(), Pulse(settings))
+    return ChunkRunner(cast("Store", store), settings, cast("TrainingProcess", trainer), Metrics(), Pulse(settings))
 
 
 def sign(body: bytes, key: str = KEY, database: str | None = "a" * 32) -> str | None:
@@ -151,10 +152,9 @@ def test_a_worker_signs_the_models_that_it_keeps(chunk: Chunk, keys: tuple[str, 
         update={"trials": chunk.trials[:1], "objective": chunk.objective.model_copy(update={"keep_model": True})}
     )
     model = {"file": "f", "sha256": "0" * 64, "format": "skops", "class": "a.B", "facts": {"n": 1.5}, "bytes": 1}
-    kind, packed = ended(0)
-    document = unpack(packed[8:]) | {"model": model}
+    document = unpack(ended(0).document) | {"model": model}
     store = noted(keeping)
-    one = runner(store, Scripted((kind, packed[:8] + pack(document))), *keys)
+    one = runner(store, Scripted(TrialEnded(number=0, document=pack(document))), *keys)
     body = encode_chunk(keeping)
     assert one.run(body, database="a" * 32, signature=sign(body)).verdict == Verdict.ACKNOWLEDGE
     kept = store.kept[0]

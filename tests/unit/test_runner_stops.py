@@ -9,17 +9,19 @@ from evaluating import SMALL, Worker, rounds
 from test_runner import SETTINGS, Kept, Scripted, ended
 
 from warren.messages import encode_chunk
-from warren.storage.documents import now, pack
+from warren.storage.documents import now
 from warren.storage.store import Store
 from worker.chunk.runner import ChunkRunner, Verdict
 from worker.monitoring.liveness import Pulse
 from worker.monitoring.metrics import Metrics
-from worker.process.training_process import ChildLostError, Trainer
+from worker.process.protocol import EpochsDone, Message, TrialsBegin
+from worker.process.training_process import TrainingProcess, TrainingProcessLostError
 
 
-def epoch(*, checkpointed: bool) -> tuple[str, bytes]:
-    said = {"number": 0, "fold": 0, "network": 0, "epochs": {"epoch": [1]}, "kept": 0, "spared": 0.0}
-    return "p", pack(said | {"checkpointed": checkpointed, "about": {"started_at": now()}})
+def epoch(*, checkpointed: bool) -> EpochsDone:
+    where: Any = {"number": 0, "fold": 0, "network": 0}
+    about = {"started_at": now()}
+    return EpochsDone(epochs={"epoch": [1]}, kept=0, checkpointed=checkpointed, spared=0.0, about=about, **where)
 
 
 class Stops(Scripted):
@@ -31,15 +33,15 @@ class Stops(Scripted):
         self.asked: list[str] = []
         self.runner: ChunkRunner | None = None
 
-    def receive(self, seconds: float) -> tuple[str, bytes]:
+    def receive(self, seconds: float) -> Message | None:
         if not self._says and not (self.ends and self.asked):
             assert self.runner is not None
             self.runner.stop(self.grace)
-            return "", b""
+            return None
         return super().receive(seconds)
 
-    def stop_soon(self, after: str) -> None:
-        self.asked.append(after)
+    def stop_after(self, what: str) -> None:
+        self.asked.append(what)
 
 
 def run(trainer: Stops, seconds: float) -> Verdict:
@@ -47,7 +49,9 @@ def run(trainer: Stops, seconds: float) -> Verdict:
     trials = tuple(trial.model_copy(update={"estimated_seconds": seconds}) for trial in made.trials)
     store = Kept()
     store.unfinished.see_epochs = lambda _: None
-    trainer.runner = ChunkRunner(cast("Store", store), SETTINGS, cast("Trainer", trainer), Metrics(), Pulse(SETTINGS))
+    trainer.runner = ChunkRunner(
+        cast("Store", store), SETTINGS, cast("TrainingProcess", trainer), Metrics(), Pulse(SETTINGS)
+    )
     return trainer.runner.run(encode_chunk(made.model_copy(update={"trials": trials}))).verdict
 
 
@@ -66,19 +70,19 @@ def run(trainer: Stops, seconds: float) -> Verdict:
 def test_a_network_that_does_not_fit_into_the_grace_stops_at_an_epoch_that_is_kept(
     seconds: float, checkpointed: bool, asked: list[str], kills: int
 ) -> None:
-    trainer = Stops(("r", b""), epoch(checkpointed=checkpointed), grace=60.0)
+    trainer = Stops(TrialsBegin(), epoch(checkpointed=checkpointed), grace=60.0)
     assert run(trainer, seconds) == Verdict.REQUEUE
     assert (trainer.asked, trainer.kills) == (asked, kills)
 
 
 def test_an_epoch_that_is_longer_than_the_grace_is_let_go_at_its_end() -> None:
-    trainer = Stops(("r", b""), epoch(checkpointed=True), grace=0.3, ends=False)
+    trainer = Stops(TrialsBegin(), epoch(checkpointed=True), grace=0.3, ends=False)
     assert run(trainer, 3600.0) == Verdict.REQUEUE
     assert (trainer.asked, trainer.kills) == (["fold"], 1)
 
 
 def test_a_network_of_the_trial_before_says_nothing_of_the_one_in_hand() -> None:
-    trainer = Stops(("r", b""), epoch(checkpointed=True), ended(0), grace=60.0)
+    trainer = Stops(TrialsBegin(), epoch(checkpointed=True), ended(0), grace=60.0)
     assert run(trainer, 0.0) == Verdict.REQUEUE
     assert (trainer.asked, trainer.kills) == (["trial"], 0)
 
@@ -86,9 +90,13 @@ def test_a_network_of_the_trial_before_says_nothing_of_the_one_in_hand() -> None
 def test_checkpoints_are_looked_for_where_somebody_may_have_left_them() -> None:
     def orders(*, again: bool = False, generation: int = 1) -> list[bool]:
         chunk = Worker().chunk(SMALL, *rounds(9, max_depth=2), *rounds(9, max_depth=3))
-        trainer = Scripted(("r", b""), ended(0), ChildLostError("killed by signal 9"), ("r", b""), ended(1))
+        trainer = Scripted(
+            TrialsBegin(), ended(0), TrainingProcessLostError("killed by signal 9"), TrialsBegin(), ended(1)
+        )
         store = Kept(generation=generation)
-        runner = ChunkRunner(cast("Store", store), SETTINGS, cast("Trainer", trainer), Metrics(), Pulse(SETTINGS))
+        runner = ChunkRunner(
+            cast("Store", store), SETTINGS, cast("TrainingProcess", trainer), Metrics(), Pulse(SETTINGS)
+        )
         runner.run(encode_chunk(chunk.model_copy(update={"generation": generation})), again=again)
         return [order.left_behind for order in trainer.orders]
 

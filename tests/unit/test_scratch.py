@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from worker.process.temp_folders import Scratch, make_again, remove_abandoned
+from worker.process.temp_folders import TempFolder, recreate, remove_abandoned
 
 # Holds a lock on the folder that it names, until it is killed.
 HOLDS = """
 import sys, time
 sys.path.append(sys.argv[1])
-from worker.process.temp_folders import Scratch
-print(Scratch().path, flush=True)
+from worker.process.temp_folders import TempFolder
+print(TempFolder().path, flush=True)
 time.sleep(600)
 """
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,7 +34,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_folders_of_workers_that_are_gone_are_removed_and_nothing_else(folder: Path, tmp_path: Path) -> None:
-    ours = Scratch()
+    ours = TempFolder()
     theirs = tmp_path / "theirs"
     theirs.mkdir()
     (theirs / "file").touch()
@@ -72,7 +72,7 @@ def test_a_folder_lives_as_long_as_its_worker_whatever_its_number(folder: Path) 
 
 
 def test_a_folder_is_held_by_whoever_inherits_its_lock(folder: Path) -> None:
-    scratch = Scratch()
+    scratch = TempFolder()
     with subprocess.Popen(["sleep", "600"], pass_fds=[scratch.lock]) as heir:
         os.close(scratch.lock)
         remove_abandoned()
@@ -83,10 +83,10 @@ def test_a_folder_is_held_by_whoever_inherits_its_lock(folder: Path) -> None:
 
 
 def test_a_folder_that_a_cleaner_has_taken_is_made_again_and_held(folder: Path) -> None:
-    scratch = Scratch()
+    scratch = TempFolder()
     shutil.rmtree(scratch.path)
-    make_again(scratch.path)
-    make_again(scratch.path)
+    recreate(scratch.path)
+    recreate(scratch.path)
     remove_abandoned()
     assert Path(scratch.path).is_dir()
     assert Path(scratch.path).stat().st_mode & 0o777 == 0o700
@@ -105,7 +105,7 @@ def test_a_folder_that_somebody_takes_before_it_is_locked_is_made_anew(
         return made[-1]
 
     monkeypatch.setattr(tempfile, "mkdtemp", taken_at_once)
-    scratch = Scratch()
+    scratch = TempFolder()
     assert scratch.path == made[1]
     other = os.open(scratch.path, os.O_RDONLY)
     with pytest.raises(BlockingIOError):
@@ -118,5 +118,5 @@ def test_a_folder_that_can_not_be_listed_is_no_reason_not_to_train(
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(folder / "missing"))
     remove_abandoned()
-    make_again(str(folder / "missing" / "more"))
+    recreate(str(folder / "missing" / "more"))
     assert list(folder.iterdir()) == []

@@ -16,9 +16,10 @@ from evaluating import SMALL, Worker
 
 from warren.errors import StoreError, StudyError
 from warren.messages import Chunk
-from warren.storage.documents import Document
+from warren.storage.documents import Document, pack
 from warren.storage.store import Store
-from worker.process.database_access import Asking, Packed, Supplier
+from worker.process import protocol
+from worker.process.database_access import DatabaseAccessServer, PackedModel, RemoteDatabaseAccess
 
 DATA = hashlib.sha256(b"data").hexdigest()
 OTHERS = hashlib.sha256(b"others").hexdigest()
@@ -33,11 +34,11 @@ class Bucket:
         self.about: dict[str, Document] = {}
         self.asked = threading.Semaphore(0)
 
-    def get(self, digest: str) -> bytes:
+    def get(self, digest: str, start: int, size: int) -> bytes:
         self.asked.release()
         if self.failures:
             raise self.failures.pop(0)
-        return self.content[digest]
+        return self.content[digest][start : start + size]
 
     def put(self, name: str, write: Callable[[IO[bytes]], None], about: Document) -> bool:
         stream = io.BytesIO()
@@ -52,11 +53,11 @@ def chunk(**changes: Any) -> Chunk:
 
 
 @contextmanager
-def supplied(bucket: Bucket, **others: Any) -> Iterator[tuple[Asking, Supplier]]:
-    supplier = Supplier(cast("Store", SimpleNamespace(datasets=bucket, models=bucket, **others)))
+def supplied(bucket: Bucket, **others: Any) -> Iterator[tuple[RemoteDatabaseAccess, DatabaseAccessServer]]:
+    supplier = DatabaseAccessServer(cast("Store", SimpleNamespace(datasets=bucket, models=bucket, **others)))
     theirs = supplier.begin()
     with Connection(theirs.detach()) as connection:
-        yield Asking(connection), supplier
+        yield RemoteDatabaseAccess(connection), supplier
     supplier.end()
 
 
@@ -79,6 +80,17 @@ def test_a_database_that_is_away_for_a_moment_is_waited_for() -> None:
         assert asking.blob(DATA) == b"data"
 
 
+@pytest.mark.parametrize("n_bytes", [0, 7, 8, 9, 24, 25])
+def test_data_come_in_parts_and_each_waits_for_the_database(n_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "READ_BYTES", 8)
+    bucket = Bucket(StoreError("away"))
+    bucket.content[DATA] = bytes(range(n_bytes))
+    with supplied(bucket) as (asking, supplier):
+        supplier.turn_to(chunk())
+        assert asking.blob(DATA) == bytes(range(n_bytes))
+    assert bucket.asked._value == 1 + n_bytes // 8 + 1, "one part more than are full, and one was asked for twice"
+
+
 def test_data_that_are_gone_are_told_to_the_training_process() -> None:
     with supplied(Bucket(StudyError("was the study's data deleted?"))) as (asking, supplier):
         supplier.turn_to(chunk())
@@ -87,14 +99,14 @@ def test_data_that_are_gone_are_told_to_the_training_process() -> None:
 
 
 def test_a_model_is_kept_for_a_trial_that_keeps_one_and_for_no_other() -> None:
-    bucket, model = Bucket(), Packed(format="skops", content=b"model", facts={"n": 1})
+    bucket, model = Bucket(), PackedModel(format="skops", content=b"model", facts={"n": 1})
     with supplied(bucket) as (asking, supplier):
         supplier.turn_to(chunk())
         with pytest.raises(StudyError, match="does not belong to its chunk"):
-            asking.keep_model(0, model, "a.B")
+            asking.store_model(0, model, "a.B")
     with supplied(bucket) as (asking, supplier):
         supplier.turn_to(chunk(keep_model=True))
-        kept = asking.keep_model(0, model, "a.B")
+        kept = asking.store_model(0, model, "a.B")
     digest = hashlib.sha256(b"model").hexdigest()
     name = f"study:0:{digest}"
     assert kept == {
@@ -108,15 +120,17 @@ def test_a_training_process_learns_which_trials_go_on() -> None:
     known = {"a": {"state": "RUNNING"}}
     trials = SimpleNamespace(finished_numbers=lambda study, among: {1, 2} & set(among) if study == "a" else set())
     with supplied(Bucket(), study=lambda study, _: known.get(study), trials=trials) as (asking, _):
-        states, ended = asking.going({"a": {2, 3}, "b": {1}})
+        states, ended = asking.study_states({"a": {2, 3}, "b": {1}})
     assert (states, ended) == ({"a": "RUNNING"}, {("a", 2)})
 
 
 def test_a_question_that_is_none_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
     with supplied(Bucket()) as (asking, supplier):
         supplier.turn_to(chunk(keep_model=True))
-        with pytest.raises(StudyError, match="its worker failed: KeyError"):
-            asking._ask({"ask": "model", "number": 0}, b"")
+        asking._connection.send_bytes(pack({"message": "StoreModel", "number": 0}))
+        asking._connection.send_bytes(b"the model")
+        answer = protocol.receive(asking._connection)
+        assert answer == protocol.QuestionFailed(error="StudyError", text="its worker failed: MessageError")
         assert "could not answer a training process" in caplog.text
         assert asking.blob(DATA) == b"data"
 

@@ -120,8 +120,17 @@ class Blobs:
             raise StoreError(f"can't store blob {digest[:12]} in bucket {self.name!r}: {exc}") from exc
         return True
 
-    def get(self, digest: str) -> bytes:
-        """Return the content of a blob.
+    def get(self, digest: str, start: int = 0, size: int = -1) -> bytes:
+        """Return the content of a blob, or a part of it.
+
+        Parameters
+        ----------
+        digest : str
+            The file's name.
+        start : int, default=0
+            Where the part begins, in bytes.
+        size : int, default=-1
+            Bytes of the part; fewer are returned at the end of the blob. -1 stands for all that is left.
 
         Raises
         ------
@@ -135,7 +144,8 @@ class Blobs:
             if found is None:  # one that is about to be deleted, or to get its name back, is as good
                 found = self._files.find_one({_NAMED_BEFORE: digest}, {"_id": 1}) or {"_id": None}
             with self._bucket.open_download_stream(found["_id"]) as stream:
-                return stream.read()
+                stream.seek(start)
+                return stream.read(size)
         except (gridfs.NoFile, gridfs.errors.CorruptGridFile) as exc:
             how = "not" if isinstance(exc, gridfs.NoFile) else "not whole"
             raise StudyError(

@@ -1,4 +1,4 @@
-"""Whether a chunk is for this worker at all: of its own database, and still wanted."""
+"""Whether a worker evaluates a chunk: it is of the worker's database, still needed, and as its study published it."""
 
 from __future__ import annotations
 
@@ -6,21 +6,23 @@ import logging
 import time
 from collections.abc import Iterable
 
-from warren.messages import Chunk
+from warren.messages import Address, Chunk
 from warren.retry import Patience
+from warren.safety.signing import Keys, signed_chunk, signed_model, tell_unsigned
+from warren.settings import Settings
 from warren.storage.documents import Document
+from warren.storage.published_chunks import why_not
 from warren.storage.store import Store
-from worker.chunk.failures import which
-from worker.chunk.outcome import Outcome, Verdict
+from worker.chunk.outcome import Outcome, Verdict, log_fields
 
 logger = logging.getLogger(__name__)
 
-# Seconds between looks at the study while a long trial runs: a pause takes effect within one trial.
-_CONTROL_SECONDS = 1.0
+# Seconds between reads of the study while a long trial runs: a pause takes effect within one trial.
+_READ_SECONDS = 1.0
 
 
-class Wanted:
-    """What a worker knows of its database and of the study in hand.
+class Acceptance:
+    """Decides whether a chunk is of this worker's database, and still needed.
 
     Parameters
     ----------
@@ -32,27 +34,27 @@ class Wanted:
     def __init__(self, store: Store, retry: Patience) -> None:
         self._store = store
         self._retry = retry
-        # The id of our own database, as last read.
+        # The id of this worker's database, as last read.
         self._database: str | None = None
-        # The study as last seen, and when: a look a second is enough.
-        self._seen: tuple[float, Document | None] = (float("-inf"), None)
+        # The study as last read, and when.
+        self._last_read: tuple[float, Document | None] = (float("-inf"), None)
 
-    def see(self, studies: Iterable[Document | None]) -> None:
-        """Take note of studies as they are at this moment; the last counts."""
+    def note(self, studies: Iterable[Document | None]) -> None:
+        """Note studies as they are at this moment; the last counts."""
         for study in studies:
-            self._seen = (time.monotonic(), study)
+            self._last_read = (time.monotonic(), study)
 
-    def look(self, chunk: Chunk, *, afresh: bool = False) -> Document | None:
-        """Return the study's state and generation, at most a moment old, or as they are now."""
-        seen_at, study = self._seen
-        old = afresh or time.monotonic() - seen_at > _CONTROL_SECONDS
+    def study(self, chunk: Chunk, *, fresh: bool = False) -> Document | None:
+        """Return the study's state and generation, at most a second old, or as they are now."""
+        read_at, study = self._last_read
+        old = fresh or time.monotonic() - read_at > _READ_SECONDS
         if old or study is None or study["_id"] != chunk.study_id:
             study = self._retry(self._store.study, chunk.study_id, ("state", "generation"))
-            self._seen = (time.monotonic(), study)
+            self._last_read = (time.monotonic(), study)
         return study
 
     def foreign(self, database: str | None, url: str) -> Outcome | None:
-        """Say what becomes of a message that names a database which is not ours; None where it may be ours.
+        """Return what becomes of a message that names a database other than this worker's; None for any other.
 
         Parameters
         ----------
@@ -63,44 +65,91 @@ class Wanted:
         """
         if database is None or database == self._database:
             return None
-        self._database = self._retry(self._store.identity)  # it may have been emptied, or made anew
-        return None if database == self._database else self._give_back(f"of database {database} ({url or 'no URL'})")
+        self._database = self._retry(self._store.identity)  # it may have been emptied, or created again
+        return None if database == self._database else self._foreign(f"of database {database} ({url or 'no URL'})")
 
-    def _give_back(self, whose: str) -> Outcome:
+    def _foreign(self, whose: str) -> Outcome:
         own = self._retry(self._store.identity)
         reason = f"{whose}; this worker's is {own} ({self._store.url})"
         return Outcome(verdict=Verdict.FOREIGN, reason=reason, others_first=True)
 
-    def unwanted(self, chunk: Chunk, *, named: bool, afresh: bool = False) -> Outcome | None:
-        """Say what becomes of a chunk that nobody wants; None where somebody does.
+    def unneeded(self, chunk: Chunk, *, named: bool, fresh: bool = False) -> Outcome | None:
+        """Return what becomes of a chunk that its study does not need; None where it does.
 
-        It is dropped only where our database knows for certain: on what was seen before the study may have been
-        resumed since, or deleted and submitted anew, and one that is not there may be another database's.
+        It is dropped only where this worker's database knows for certain: since the last read the study may have been
+        resumed, or deleted and submitted again, and a study that is not there may be in another database.
 
         Parameters
         ----------
         chunk : Chunk
         named : bool
-            Whether its message names our database; those of earlier versions name none.
-        afresh : bool, default=False
-            Whether what was seen a moment ago does not count.
+            Whether its message names this worker's database; those of earlier versions name none.
+        fresh : bool, default=False
+            Whether to read the study again, however recent the last read is.
         """
-        if (not afresh and wanted(self.look(chunk), chunk)) or wanted(self.look(chunk, afresh=True), chunk):
+        if (not fresh and needs(self.study(chunk), chunk)) or needs(self.study(chunk, fresh=True), chunk):
             return None
         if self._retry(self._store.surely_unwanted, chunk.study_id, chunk.generation):
-            logger.info("dropped a chunk that is not wanted any more", extra=which(chunk))
+            logger.info("dropped a chunk that its study no longer needs", extra=log_fields(chunk))
             return Outcome(verdict=Verdict.DROP)
-        if self.look(chunk, afresh=True) is not None:  # resumed this very moment
+        if self.study(chunk, fresh=True) is not None:  # resumed at this moment
             return None
         if not named:
-            return self._give_back(f"of study {chunk.study_id}, which is not here, and it names no database")
+            return self._foreign(f"of study {chunk.study_id}, which is not here, and it names no database")
         return Outcome(
             verdict=Verdict.DEAD_LETTER,
             reason=f"database {self._store.database!r} has no study {chunk.study_id!r}, nor a note that it was "
-            "deleted: was it restored from an older backup? The same submit() publishes the study anew",
+            "deleted: was it restored from an older backup? The same submit() publishes the study again",
         )
 
 
-def wanted(study: Document | None, chunk: Chunk) -> bool:
-    """Say whether a chunk still has to be evaluated: its study runs, and this is its latest publication."""
+def needs(study: Document | None, chunk: Chunk) -> bool:
+    """Return whether a study needs a chunk evaluated: it runs, and the chunk is of its latest publication."""
     return study is not None and study["state"] == "RUNNING" and study["generation"] <= chunk.generation
+
+
+class Authenticity:
+    """Checks that messages are what a study has published, and signs the models that this worker trains.
+
+    Parameters
+    ----------
+    store : Store
+    retry : Patience
+        Calls the store again while that is away.
+    settings : Settings
+        Have the key.
+    """
+
+    def __init__(self, store: Store, retry: Patience, settings: Settings) -> None:
+        self._store = store
+        self._retry = retry
+        self._keys = Keys(settings.key)
+        if not self._keys:
+            tell_unsigned()
+
+    def signature_problem(self, body: bytes, database: str | None, signature: str | None) -> str | None:
+        """Return why a worker with a key does not read a message; None where it may.
+
+        Parameters
+        ----------
+        body : bytes
+        database : str or None
+            The id of the database that it names.
+        signature : str or None
+        """
+        problem = self._keys.problem("warren/chunk", signed_chunk(database, body), signature)
+        return (
+            problem
+            and f"it {problem}, and this worker has a WARREN_KEY: study.resume() with that key publishes it again"
+        )
+
+    def body_problem(self, address: Address, body: bytes) -> str | None:
+        """Return why a message is not what its study has published; None where it is."""
+        return self._retry(why_not, self._store, address, body)
+
+    def sign_model(self, study_id: str, number: int, document: Document) -> Document:
+        """Return a trial's document with its model signed, where there are a key and a model."""
+        if not self._keys or not isinstance(model := document.get("model"), dict):
+            return document
+        signature = self._keys.sign("warren/model", signed_model(study_id, number, model))
+        return document | {"model": model | {"signature": signature}}

@@ -1,4 +1,4 @@
-"""The chunk in hand, noted where others see it: a study's trials are done, in the queue, or with somebody."""
+"""The note that this worker has a chunk: a study's trials are done, in the queue, or with a worker."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from warren.messages import Chunk
 from warren.retry import Patience
 from warren.settings import Settings
 from warren.storage.unfinished import Losses, Unfinished
-from worker.chunk.failures import which
+from worker.chunk.outcome import log_fields
 from worker.chunk.progress import Progress
 
 logger = logging.getLogger(__name__)
 
-# Seconds between two notes that the chunk is still in hand.
+# Seconds between two notes that the worker still has the chunk.
 _NOTE_SECONDS = 10.0
-# Seconds without one after which it counts as given up, at least: a database may be out of a worker's reach for a
+# Seconds without one after which the chunk counts as given up, at least: a worker may not reach the database for a
 # while; and heartbeats after which the broker has taken a vanished worker's chunk back.
 _LEAST_HELD_SECONDS = 600.0
 _HEARTBEATS = 4
 
 
-class Hold:
-    """Notes that this worker has a chunk in hand.
+class Claim:
+    """Notes in the database which chunk this worker has.
 
     Parameters
     ----------
@@ -42,8 +42,8 @@ class Hold:
         self._noted_at = float("-inf")
 
     def begin(self, progress: Progress, *, again: bool) -> int:
-        """Take a chunk in hand; return how many workers in a row have vanished with it and left nothing done."""
-        name, left = name_of(progress.chunk), len(progress.todo)
+        """Note that this worker has a chunk; return how many in a row have vanished with it and left nothing done."""
+        name, left = chunk_name(progress.chunk), len(progress.todo)
         self._noted_at = time.monotonic()
         return self._retry(
             self._unfinished.chunk_begins,
@@ -55,29 +55,29 @@ class Hold:
             trials=left,
         )
 
-    def keep(self, chunk: Chunk) -> None:
-        """Note now and then that it is still in hand."""
+    def renew(self, chunk: Chunk) -> None:
+        """Note now and then that this worker still has it."""
         if time.monotonic() - self._noted_at >= _NOTE_SECONDS:
             self._noted_at = time.monotonic()
-            name, trials = name_of(chunk), len(chunk.trials)
+            name, trials = chunk_name(chunk), len(chunk.trials)
             self._retry(self._unfinished.chunk_held, name, self._worker, self._seconds, trials=trials)
 
     def end(self, chunk: Chunk) -> None:
-        """Let it go."""
+        """Note that this worker no longer has it."""
         try:
-            self._retry(self._unfinished.chunk_ends, name_of(chunk), self._worker)
-        except StoreError as exc:  # the grace is over; it counts as given up in a while
-            logger.warning("left a note that a chunk is in hand", extra=which(chunk) | {"reason": str(exc)})
+            self._retry(self._unfinished.chunk_ends, chunk_name(chunk), self._worker)
+        except StoreError as exc:  # the grace is over; it counts as given up after a while
+            logger.warning("could not note the end of a chunk", extra=log_fields(chunk) | {"reason": str(exc)})
 
-    def lose(self, chunk: Chunk, ended: int, *, blamed: bool) -> Losses:
-        """Note that the training process was lost with it before a trial began; see `Unfinished.chunk_lost`."""
-        return self._retry(self._unfinished.chunk_lost, name_of(chunk), self._worker, ended, blamed=blamed)
+    def add_loss(self, chunk: Chunk, ended: int, *, blamed: bool) -> Losses:
+        """Note that the training process was lost before a trial began; see `Unfinished.chunk_lost`."""
+        return self._retry(self._unfinished.chunk_lost, chunk_name(chunk), self._worker, ended, blamed=blamed)
 
-    def others(self) -> set[str]:
-        """Return the other workers that have a chunk in hand."""
+    def other_workers(self) -> set[str]:
+        """Return the other workers that have a chunk."""
         return self._retry(self._unfinished.holders) - {self._worker}
 
 
-def name_of(chunk: Chunk) -> str:
+def chunk_name(chunk: Chunk) -> str:
     """Return the name under which `warren.storage.unfinished` knows a chunk."""
     return f"{chunk.study_id}/{chunk.generation}/{chunk.index}"

@@ -1,4 +1,4 @@
-"""Whom a lost training process is counted against: the trial that it was at, if that was alone; and the end of it."""
+"""What the loss of a training process means for its trial, or for its chunk where no trial had begun."""
 
 from __future__ import annotations
 
@@ -6,25 +6,29 @@ import logging
 import time
 
 from warren.messages import Chunk
+from warren.retry import Patience
 from warren.settings import Settings
 from warren.storage.documents import now, pack
+from warren.storage.store import Store
 from warren.storage.unfinished import Try
+from worker.chunk.claim import Claim, chunk_name
+from worker.chunk.outcome import Outcome, Verdict, log_fields
 from worker.chunk.progress import Progress
 from worker.chunk.result_writer import ResultWriter
 from worker.monitoring.metrics import Metrics
-from worker.process.training_process import ChildLostError
+from worker.process.training_process import TrainingProcess, TrainingProcessLostError
 from worker.training.trial_document import crash_outcome, started, trial_document
 
 logger = logging.getLogger(__name__)
 
+# Seconds for which a worker leaves a chunk to others with which it has lost its training process.
+_OTHERS_FIRST_SECONDS = 60.0
+# Training processes that may be killed from outside in a row with one chunk: more are no accident.
+_MOST_KILLED = 50
 
-def which(chunk: Chunk) -> dict[str, object]:
-    """Return the fields of a log line that say which chunk."""
-    return {"study": chunk.study_id, "chunk": chunk.index}
 
-
-class Tries:
-    """Counts tries that took a training process down, and gives a trial up that has had too many.
+class FailedAttempts:
+    """Counts attempts that ended the training process, and gives up a trial that has had too many.
 
     Parameters
     ----------
@@ -38,10 +42,11 @@ class Tries:
         self._settings = settings
         self._metrics = metrics
 
-    def count(self, progress: Progress, lost: ChildLostError) -> None:
-        """Count a lost process against the trial that it was at.
+    def count(self, progress: Progress, lost: TrainingProcessLostError) -> None:
+        """Count a lost process against its current trial.
 
-        Of trials that share a fit nobody knows which it was: they are fitted alone from then on, and none is blamed.
+        Of trials that share a fit it is unknown which was at fault: they are fitted alone from then on, and none is
+        blamed.
         """
         seconds = time.monotonic() - progress.began if progress.began else 0.0
         self._metrics.wasted(seconds, "timed_out" if lost.timed_out else "crashed")
@@ -49,8 +54,8 @@ class Tries:
         if lost.memory_bytes:
             reason += f", with {lost.memory_bytes / 1e6:,.0f} MB of memory"
         number = progress.todo[0].number
-        about = which(progress.chunk) | {"trial": number, "reason": reason}
-        if progress.part():
+        about = log_fields(progress.chunk) | {"trial": number, "reason": reason}
+        if progress.separate():
             logger.warning("lost the training process in a shared fit: its trials are fitted alone", extra=about)
             return
         one = Try(
@@ -69,7 +74,7 @@ class Tries:
         self.give_up(progress)
 
     def give_up(self, progress: Progress) -> None:
-        """Write the result of trials that took their process down too often, here or on other workers."""
+        """Write the result of trials that ended their process too often, here or on other workers."""
         chunk = progress.chunk
         for trial in list(progress.todo):
             tries = progress.tries.get(trial.number, [])
@@ -86,3 +91,80 @@ class Tries:
             )
             self._writer.add(trial.number, pack(document))
             progress.end(trial.number)
+
+
+class LostProcesses:
+    """Decides when a chunk is to blame for training processes that were lost with it before a trial began.
+
+    If its data does not fit into memory, or a library is broken, that happens on every worker. If this machine is at
+    fault, other workers can evaluate the chunk. So the chunk is handed on, and set aside after as many losses in a row
+    as a trial has attempts, each on another worker; on the same ones where no other is at work. In a row means that no
+    trial of its study has ended in between. Processes that were killed from outside count only when they are very many.
+
+    Parameters
+    ----------
+    store : Store
+    claim : Claim
+    settings : Settings
+    retry : Patience
+        Calls the store again while that is away.
+    """
+
+    def __init__(self, store: Store, claim: Claim, settings: Settings, retry: Patience) -> None:
+        self._store = store
+        self._claim = claim
+        self._settings = settings
+        self._retry = retry
+        # Chunks that are left to other workers, by name, and until when.
+        self._left_to_others: dict[str, float] = {}
+
+    def left_to_others(self, chunk: Chunk) -> Outcome | None:
+        """Return what becomes of a chunk that other workers shall try first; None for any other."""
+        moment = time.monotonic()
+        self._left_to_others = {name: until for name, until in self._left_to_others.items() if until > moment}
+        if chunk_name(chunk) not in self._left_to_others:
+            return None
+        return Outcome(verdict=Verdict.HAND_ON, others_first=True)
+
+    def count(self, chunk: Chunk, lost: TrainingProcessLostError) -> Outcome:
+        """Count a loss, and return what becomes of the chunk."""
+        study = self._retry(self._store.study, chunk.study_id, ("progress.complete", "progress.failed")) or {}
+        progress = study.get("progress", {})
+        # A count, not a time: clocks of workers differ.
+        ended = progress.get("complete", 0) + progress.get("failed", 0)
+        losses = self._claim.add_loss(chunk, ended, blamed=not lost.killed)
+        about = log_fields(chunk) | {"reason": str(lost), "times": losses.times, "killed": losses.killed}
+        logger.warning("lost the training process before a trial began", extra=about)
+        untried = self._claim.other_workers() - losses.workers
+        most = self._settings.max_attempts
+        if losses.killed < _MOST_KILLED and len(losses.workers) < most and (untried or losses.times < most):
+            if untried and not lost.killed:
+                self._left_to_others[chunk_name(chunk)] = time.monotonic() + _OTHERS_FIRST_SECONDS
+            return Outcome(verdict=Verdict.HAND_ON, others_first=not lost.killed)
+        times, workers = losses.times + losses.killed, len(losses.workers)
+        where = f" on {workers} workers" if workers > 1 else ""
+        reason = f"the training process was lost {times} times before a trial began{where}: {lost}"
+        return Outcome(verdict=Verdict.DEAD_LETTER, reason=reason)
+
+
+def check_limits(process: TrainingProcess, progress: Progress, settings: Settings) -> None:
+    """End the training process where its current trial takes more time or memory than it may.
+
+    Raises
+    ------
+    TrainingProcessLostError
+        It was ended.
+    """
+    if progress.began is None or not progress.todo:
+        return
+    timeout = progress.chunk.trial_timeout or settings.trial_seconds
+    most = settings.trial_memory_bytes
+    if time.monotonic() - progress.began > timeout:
+        output = process.output()
+        reason = f"timed out after {timeout:g} seconds"
+        raise TrainingProcessLostError(reason, process.kill(), timed_out=True, output=output)
+    if most and (taken := process.memory_bytes() or 0) > most:
+        output = process.output()
+        process.kill()
+        reason = f"took more memory than the {most / 1e6:,.0f} MB that a trial may"
+        raise TrainingProcessLostError(reason, taken, output=output)

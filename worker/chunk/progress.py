@@ -1,9 +1,10 @@
-"""How far a chunk has come: which trials have a result, what is known of the others, what the one in hand may take."""
+"""How far a chunk is: which trials have a result, what is known of the others, and when the current one should end."""
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from itertools import takewhile
 from typing import Any
 
@@ -12,9 +13,12 @@ from warren.messages import Chunk, Trial
 from warren.storage.documents import Document
 from warren.storage.unfinished import DoneFold
 
+# What counts of a measure when the next comes: machines and parameters change in the middle of a study.
+_MEMORY = 0.8
+
 
 class Progress:
-    """How far a chunk has come.
+    """How far a chunk is.
 
     Parameters
     ----------
@@ -24,7 +28,7 @@ class Progress:
     notes : mapping of int to dict, default={}
         What earlier workers have left of the others, as `warren.storage.unfinished` keeps it.
     left_behind : bool, default=False
-        Others may have had the chunk before.
+        Whether other workers may have had the chunk before.
 
     Attributes
     ----------
@@ -32,28 +36,27 @@ class Progress:
     done : set of int
         Numbers that have a result.
     todo : deque of Trial
-        Trials that have none, in order; the first is in hand.
+        Trials that have none, in order; the first is the current one.
     tries : dict of int to (list of dict)
-        Tries that took a process down, by number.
+        Attempts that ended the training process, by number.
     folds : dict of int to (dict of str to dict)
         Folds that are done, by number and fold.
     alone : set of int
-        Numbers that share no fit any more: one that they shared took its process down.
+        Numbers that no longer share a fit: one that they shared ended the training process.
     taken_over : set of int
-        Numbers of which others have left folds, or epochs.
+        Numbers of which other workers have left folds, or epochs.
     epochs_kept : int
-        Epochs that checkpoints of the trials to do held when others had them in hand.
+        Epochs that checkpoints of the trials to do held when other workers had them.
     interrupted : dict of int to (list of dict)
-        Where others had trials in hand last, and when, by number.
+        Which workers had the trials last, and when, by number.
     left_behind : bool
-        Whether somebody may have left checkpoints of the trials to do: another worker, or a training process that was
-        lost.
+        Whether there may be checkpoints of the trials to do: of another worker, or of a training process that was lost.
     checkpointed : bool
         Whether the network that is being trained has a place for checkpoints, as far as it is known.
     keeps_checkpoints : bool
         Whether the training process keeps checkpoints of trials that have ended until their results are durable.
     since : float
-        When the trial in hand began, on the monotonic clock.
+        When the current trial began, on the monotonic clock.
     began : float or None
         The same, as if its folds and epochs that were kept had been fitted just before; None while data and libraries
         are loaded.
@@ -89,12 +92,12 @@ class Progress:
         self.alone: set[int] = set()
         self.since = 0.0
         self.began: float | None = None
-        # Seconds that checkpoints have spared, by fold of the trial in hand.
+        # Seconds that checkpoints have spared, by fold of the current trial.
         self._spared: dict[int, float] = {}
 
     @property
     def work_done(self) -> int:
-        """Results, folds, tries and epochs kept that are there: what grows as long as the chunk comes along."""
+        """Results, folds, attempts and kept epochs: the sum grows as long as the chunk makes progress."""
         kept = sum(map(len, self.folds.values())) + sum(map(len, self.tries.values()))
         return len(self.done) + kept + self.epochs_kept
 
@@ -104,15 +107,15 @@ class Progress:
         self.checkpointed = False
         self._spared.clear()
         if self.folds and self.todo:
-            self.began -= sum(_seconds(self.folds.get(trial.number, {}).values()) for trial in self.in_hand())
+            self.began -= sum(_seconds(self.folds.get(trial.number, {}).values()) for trial in self.current_trials())
 
-    def spare(self, fold: int, seconds: float) -> None:
-        """Note the seconds of the fit in hand that checkpoints have spared so far: they count as if they were spent."""
+    def add_spared(self, fold: int, seconds: float) -> None:
+        """Note the seconds of the current fit that checkpoints have spared so far: they count as if they were spent."""
         if self.began is not None:
             self.began -= seconds - self._spared.get(fold, 0.0)
             self._spared[fold] = seconds
 
-    def keep(self, fold: DoneFold) -> None:
+    def add_fold(self, fold: DoneFold) -> None:
         """Note that a fold of a trial is done."""
         self.folds.setdefault(fold.number, {})[str(fold.fold)] = fold.result
 
@@ -125,8 +128,8 @@ class Progress:
         else:
             self.todo = deque(trial for trial in self.todo if trial.number != number)
 
-    def in_hand(self) -> list[Trial]:
-        """Return the trials that share the fit in hand; most often the first to do."""
+    def current_trials(self) -> list[Trial]:
+        """Return the trials that share the current fit; most often the first to do."""
         first = self.todo[0]
         if not self.chunk.share_fits or first.number in self.alone:
             return [first]
@@ -140,14 +143,14 @@ class Progress:
         )
         return list(alike)
 
-    def part(self) -> bool:
-        """Let the trials that share the fit in hand be fitted alone; return False where it has but one."""
-        sharing = [trial.number for trial in self.in_hand()]
+    def separate(self) -> bool:
+        """Have the trials that share the current fit fitted alone; return False where there is only one."""
+        sharing = [trial.number for trial in self.current_trials()]
         self.alone.update(sharing)
         return len(sharing) > 1
 
     def expected_end(self, pace: float) -> float:
-        """Say when the fit in hand is expected to end, on the monotonic clock; long ago where nobody knows.
+        """Return when the current fit is expected to end, on the monotonic clock; long ago where that is unknown.
 
         Parameters
         ----------
@@ -158,8 +161,39 @@ class Progress:
             return float("-inf")
         if self.began is None:  # nothing of it is done yet
             return float("inf")
-        return self.began + pace * sum(trial.estimated_seconds for trial in self.in_hand())
+        return self.began + pace * sum(trial.estimated_seconds for trial in self.current_trials())
 
 
 def _seconds(folds: Iterable[Mapping[str, Any]]) -> float:
     return float(sum(fold["fit_seconds"] + fold["score_seconds"] for fold in folds))
+
+
+@dataclass
+class _Measured:
+    expected: float = 0.0
+    taken: float = 0.0
+
+
+class Pace:
+    """How fast this worker is: seconds that it takes for a second of the planner's, for each kind of estimator."""
+
+    def __init__(self) -> None:
+        self._measured: defaultdict[str, _Measured] = defaultdict(_Measured)
+
+    def learn(self, progress: Progress, number: int, moment: float) -> None:
+        """Measure a trial that ends at `moment`, on the monotonic clock."""
+        trial = next(trial for trial in progress.todo if trial.number == number)
+        if progress.began is not None and trial.estimated_seconds and number not in progress.taken_over:
+            measured = self._measured[_kind(progress)]
+            measured.expected = _MEMORY * measured.expected + trial.estimated_seconds
+            measured.taken = _MEMORY * measured.taken + moment - progress.since
+
+    def of(self, progress: Progress) -> float:
+        """Return the pace for the current trial; 1 where nothing was measured."""
+        measured = self._measured.get(_kind(progress)) if progress.todo else None
+        return measured.taken / measured.expected if measured else 1.0
+
+
+def _kind(progress: Progress) -> str:
+    estimator = progress.todo[0].estimator or progress.chunk.objective.estimator or {}
+    return str(estimator.get("__estimator__"))

@@ -1,4 +1,4 @@
-"""Finished trials on their way to the store: gathered for a moment, written together, kept until they are durable."""
+"""Writes finished trials to the store: collected for a moment, written together, kept until they are durable."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from worker.monitoring.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
-# Seconds between two counts at least: less than a worker's looks at its study are apart, for the count answers them.
+# Seconds between two counts at least: fewer than between two reads of the study, which the count replaces.
 _COUNT_SECONDS = 0.9
-# A database that many workers ask is slow to answer. Counting is a convenience: it takes this part of the time at most,
-# and yet is not put off for longer than a person waits.
+# A database that many workers use is slow to answer. Counting is a convenience: it takes this part of the time at most,
+# and yet is not delayed for longer than a person waits.
 _COUNT_SHARE = 1 / 30
 _COUNT_SECONDS_AT_MOST = 5.0
 # Documents written together: a second of no-op trials, far below MongoDB's 48 MB a message.
@@ -41,9 +41,9 @@ class ResultWriter:
         Says how long a result may wait for others.
     metrics : Metrics
     pulse : Pulse
-        Is told when the database is away.
+        Is told when the database can't be reached.
     stop : tenacity stop, default=never
-        When to give up on a database that is away; results not written are lost with it and evaluated again.
+        When to give up on a database that can't be reached; results not written are lost, and evaluated again.
     """
 
     def __init__(
@@ -53,14 +53,14 @@ class ResultWriter:
         self._metrics = metrics
         self._flush_seconds = settings.flush_seconds
         self._waiting: list[bytes] = []
-        # Folds that wait, by the trial that they are of; a result makes them needless.
+        # Folds that wait, by trial; a result makes them unnecessary.
         self._folds: dict[int, list[DoneFold]] = {}
         # The newest epochs that wait, by trial and fold.
         self._epochs: dict[tuple[int, int], SeenEpochs] = {}
-        # Trials that were let go in the middle, by whom, and when.
+        # Trials that were abandoned, by which worker, and when.
         self._abandoned: tuple[list[int], str, datetime] | None = None
         self._oldest = self._oldest_epochs = 0.0
-        # The study of the chunk in hand, its trials that are noted as unfinished, and those of them that ended since.
+        # The study of the current chunk, its trials that are noted as unfinished, and those of them that ended since.
         self._study_id = ""
         self._noted: set[int] = set()
         self._ended: set[int] = set()
@@ -84,7 +84,7 @@ class ResultWriter:
         )
 
     def begin(self, study_id: str, noted: Iterable[int]) -> None:
-        """Turn to a chunk of a study; of the trials in `noted` something is known from before."""
+        """Turn to a chunk of a study; for the trials in `noted` the database has a note."""
         self._study_id = study_id
         self._noted = set(noted)
 
@@ -105,24 +105,24 @@ class ResultWriter:
         self._folds.setdefault(fold.number, []).append(fold)
 
     def add_epochs(self, seen: SeenEpochs) -> None:
-        """Take epochs of a network that is being trained, in the place of those that wait."""
+        """Take epochs of a network that is being trained; they replace those that wait."""
         if not self._epochs:
             self._oldest_epochs = time.monotonic()
         self._epochs[seen.number, seen.fold] = seen
 
     def abandon(self, numbers: Iterable[int], worker: str) -> None:
-        """Take note that this worker lets trials go in the middle."""
+        """Note that this worker abandons trials."""
         self._abandoned = ([*numbers], worker, now())
 
     def add_try(self, number: int, one: Try) -> None:
-        """Write at once that a trial has taken its process down: a worker that dies of it next has said so."""
+        """Write at once that a trial has ended its process: the worker itself may die of it next."""
         self.retry(self._store.unfinished.add_try, self._study_id, number, one)
         self._noted.add(number)
 
     def seconds_left(self) -> float:
         """Seconds until something must be written; infinite when nothing waits."""
         if self._folds or len(self._waiting) >= _BATCH:
-            return 0.0  # folds are told when enough work lies in them, so they wait no longer
+            return 0.0  # folds are reported when enough work lies in them, so they wait no longer
         since = [self._oldest] if self._waiting else []
         if self._epochs:
             since.append(self._oldest_epochs)
@@ -134,7 +134,7 @@ class ResultWriter:
         Raises
         ------
         StoreError
-            The database was away until `stop` gave up.
+            The database could not be reached until `stop` gave up.
         """
         if self._waiting or self._folds or self._epochs or self._ended or self._abandoned:
             self.retry(self._write)
@@ -160,12 +160,12 @@ class ResultWriter:
             self._noted.update(numbers)
             self._abandoned = None
         if self._ended:
-            # After their results: a crash in between leaves a note too many, never a fold too few.
+            # After their results: a crash in between leaves a needless note, and loses no fold.
             self._store.unfinished.drop(self._study_id, self._ended)
             self._ended.clear()
 
     def forget(self) -> None:
-        """Drop what waits: it goes back to the queue with its chunk."""
+        """Drop what waits: its chunk goes back to the queue."""
         self._waiting.clear()
         self._folds.clear()
         self._epochs.clear()
@@ -178,7 +178,7 @@ class ResultWriter:
         return bool(self._uncounted)
 
     def count_due(self) -> bool:
-        """Say whether results wait to be counted, and the last count is long enough ago."""
+        """Return whether results wait to be counted, and the last count is long enough ago."""
         return self.uncounted and time.monotonic() - self._counted_at >= self._count_pause
 
     def count(self) -> list[Document | None]:

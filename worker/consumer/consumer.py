@@ -32,7 +32,7 @@ from worker.chunk.outcome import Outcome, Verdict
 from worker.chunk.runner import ChunkRunner
 from worker.consumer.fair_queueing import Lanes
 from worker.consumer.listener import Delivery, Listener
-from worker.consumer.other_databases import Foreign
+from worker.consumer.other_databases import ForeignMessages
 from worker.monitoring.liveness import Pulse
 from worker.monitoring.metrics import Metrics, queue_wait
 
@@ -42,7 +42,7 @@ logger = logging.getLogger(__name__)
 _TICK_SECONDS = 0.5
 # Seconds without a chunk after which a worker counts what it has written: a next one would be here in less.
 _IDLE_SECONDS = 0.1
-# A chunk that came back this often less than the broker's limit is published afresh instead of given back.
+# A chunk that is this close to the broker's limit of returns is published again instead of given back.
 _SPARE_RETURNS = 20
 # Seconds that a connection must have lasted to be a good one; after bad ones in a row the next waits, seconds at most.
 _STEADY_SECONDS = 15.0
@@ -52,7 +52,7 @@ _LAST_SECONDS = 3.0
 
 
 class Consumer:
-    """Takes chunks, one at a time, until it is stopped. Idle, it listens on every lane; with a chunk in hand, on none.
+    """Takes chunks, one at a time, until it is stopped. Idle, it listens on every lane; while it has a chunk, on none.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class Consumer:
         Runs on a thread of the consumer's.
     metrics : Metrics
     pulse : Pulse
-        Is told that this one lives, and whether it takes chunks.
+        Is told that this worker lives, and whether it takes chunks.
     lanes : sequence of str, default=LANES
         The queues that it takes chunks from; `GPU_QUEUE` comes before all others if it is among them.
 
@@ -90,7 +90,7 @@ class Consumer:
         # Whether a chunk waits for its acknowledgement; the connection's thread alone reads and writes it.
         self._unsettled = False
         self._lanes = Lanes(lanes, before={GPU_QUEUE})
-        self._foreign = Foreign(settings, pulse)
+        self._foreign = ForeignMessages(settings, pulse)
         self._jobs: queue.SimpleQueue[tuple[Delivery, Callable[[Outcome], None]] | None] = queue.SimpleQueue()
         self._crash: BaseException | None = None
         self._connected_before = False
@@ -106,7 +106,7 @@ class Consumer:
         self._stopping.set()
 
     def run(self) -> None:
-        """Consume until stopped, reconnecting with back-off whenever the broker goes away.
+        """Consume until stopped, and reconnect with back-off whenever the connection is lost.
 
         Raises
         ------
@@ -156,7 +156,7 @@ class Consumer:
             raise
 
     def _session(self, connection: pika.BlockingConnection) -> None:
-        """Consume on one connection until stopped or until it is gone; its chunk then goes to whomever."""
+        """Consume on one connection until stopped or until it is lost; the broker then redelivers its chunk."""
         began = time.monotonic()
         self._unsettled = False
         if self._connected_before:
@@ -171,14 +171,14 @@ class Consumer:
         except DRIVER_ERRORS as exc:
             reason = str(explain(self._settings, exc))
             self._pulse.unready("broker", "the connection was lost")
-            logger.warning("lost the broker; a chunk in hand will be delivered again", extra={"reason": reason})
-            # Forty workers that lost it together do not come back together; one that lets us in and throws us out
-            # is not asked without a pause.
+            logger.warning("lost the broker; it redelivers the current chunk", extra={"reason": reason})
+            # Forty workers that lost it together must not reconnect together; and a broker that accepts a connection
+            # and closes it at once is not asked again without a pause.
             self._short_sessions = 0 if time.monotonic() - began > _STEADY_SECONDS else self._short_sessions + 1
             longest = min(_LONGEST_WAIT, _TICK_SECONDS * 2 ** min(self._short_sessions, 10))
             self._sleep(random.uniform(0, longest))  # noqa: S311 - jitter, no secret
         finally:
-            # What the runner still holds belongs to the connection that is gone: it ends with its fold.
+            # What the runner still has belongs to the lost connection: it stops after its fold.
             deadline = float("inf")
             while not self._free.wait(_TICK_SECONDS) and time.monotonic() < deadline:
                 self._pulse.beat()
@@ -246,7 +246,7 @@ class Consumer:
             try:
                 connection.add_callback_threadsafe(settle)
             except pika.exceptions.ConnectionWrongStateError:
-                logger.warning("the connection is gone, the chunk will be delivered again: its results are skipped")
+                logger.warning("the connection is lost: the broker redelivers the chunk, whose results are kept")
 
         self._jobs.put((delivery, finish))
 
@@ -262,14 +262,14 @@ class Consumer:
                 # nack, not reject: from RabbitMQ 4.3 an eviction then does not count against the chunk.
                 channel.basic_nack(delivery.tag, requeue=True)
             case Verdict.REQUEUE:
-                # The broker would set it aside soon, for it counts evictions: a fresh copy starts anew.
+                # The broker counts evictions and would soon set it aside: its count for a copy begins at 0.
                 self._publish_copy(delivery, delivery.lane, **{AGAIN_HEADER: True})
             case Verdict.HAND_ON:
                 self._publish_copy(delivery, delivery.lane, **{AGAIN_HEADER: True})
             case Verdict.FOREIGN:
-                # At the end of the lane, so that chunks of our own behind it are not held up, and what the broker
-                # counts as returns is none of the chunk's.
-                self._foreign.tell(delivery.lane, outcome.reason)
+                # At the end of the lane, so that it does not hold up this database's chunks; and as a copy, so that the
+                # broker counts no return.
+                self._foreign.report(delivery.lane, outcome.reason)
                 self._publish_copy(delivery, delivery.lane, **({AGAIN_HEADER: True} if _again(delivery) else {}))
             case Verdict.DEAD_LETTER:
                 logger.error("dead-lettered a message", extra={"reason": outcome.reason})
@@ -322,5 +322,5 @@ class Consumer:
 
 
 def _again(delivery: Delivery) -> bool:
-    """Say whether somebody may have had a message in hand before."""
+    """Return whether another worker may have had a message before."""
     return delivery.redelivered or bool((delivery.properties.headers or {}).get(AGAIN_HEADER))

@@ -3,7 +3,7 @@
 Start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996) with a clock for each worker: a lane's time runs slower
 the higher its priority, and the lane that is furthest behind comes first. A lane that was empty for a while gains
 nothing by it, but its first chunk comes at once. Where there is a GPU, the queue of trials for one stands before them
-all: nobody else takes what waits there.
+all: no other worker takes what waits there.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-# Seconds that a lane which was found empty is looked at last.
+# Seconds for which a lane that was found empty comes last.
 _EMPTY_SECONDS = 0.5
 # Messages of other databases that a worker passes over in one go to get to its own behind them.
 _MOST_PASSED = 200
@@ -88,10 +88,10 @@ class Lanes:
         self._clock = lane.had = max(lane.had, self._clock)
 
     def pass_over(self, name: str, behind: int, moment: float) -> None:
-        """Note that what a lane gave is for other workers, of another database most often, and lies at its end now.
+        """Note that a lane's message was for other workers, most often of another database, and is at its end now.
 
-        Others may follow, or chunks of our own: all that were there are looked at, as far as that is not too many. Then
-        the lane rests.
+        More of them may follow, or chunks of this database: all that waited are looked at, up to a limit. Then the lane
+        rests.
 
         Parameters
         ----------
@@ -109,7 +109,7 @@ class Lanes:
             return
         spent = _REST_SHARE * (moment - lane.passing_since)
         lane.rests_until = moment + min(max(lane.rest, spent), _LONGEST_REST)
-        # Where more wait than were looked at, ours may be among them.
+        # Where more wait than were looked at, chunks of this database may be among them.
         lane.rest = _FIRST_REST if behind > _MOST_PASSED else min(2 * lane.rest, _LONGEST_REST)
         lane.to_pass = None
 

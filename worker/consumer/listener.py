@@ -26,7 +26,7 @@ _HIGHEST_PRIORITY = 9
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
-    """A message in hand.
+    """A message that this worker has received.
 
     Attributes
     ----------
@@ -78,7 +78,7 @@ class Listener:
     Raises
     ------
     pika.exceptions.AMQPError
-        The broker goes away; from every method.
+        The connection is lost; from every method.
     """
 
     def __init__(self, connection: pika.BlockingConnection, lanes: Lanes, take: Callable[[Delivery], None]) -> None:
@@ -86,7 +86,7 @@ class Listener:
         self._channel = self._open()
         self._lanes = lanes
         self._take = take
-        # Consumer tags by lane; empty while a chunk is in hand.
+        # Consumer tags by lane; empty while the worker has a chunk.
         self._tags: dict[str, str] = {}
         self._look_at = 0.0
         # Lanes whose count was wrong when we last looked, and whether that was no chance.
@@ -112,11 +112,11 @@ class Listener:
         if not self._tags.keys() >= set(self._lanes.order(moment)):  # none is listened to, or one has rested
             self.stop()
             if moment >= self._renew_at:
-                self._renew()  # one that always finds work is not spared what `_probe` tells of
+                self._renew()  # a worker that always finds work needs a new channel too: see `_probe`
             self._look_for_work()
 
     def stop(self) -> None:
-        """Listen no more: while a chunk is in hand, or for good. The next one's lane is chosen when it is wanted."""
+        """Listen no more: while the worker has a chunk, or for good. The lane of the next chunk is chosen then."""
         while self._tags:
             self._channel.basic_cancel(self._tags.popitem()[1])  # gives back what was on its way
 
@@ -145,16 +145,16 @@ class Listener:
         self._look_at = time.monotonic() + pause
 
     def _probe(self) -> None:
-        """Stop listening and begin anew: a lane whose listeners do not become fewer by that had forgotten us.
+        """Stop listening and start again: a lane whose listeners do not become fewer by that had forgotten this worker.
 
         On another channel, for what went astray is the broker's side of this one. RabbitMQ's channel outlives a quorum
         queue that is deleted and declared again, and may register with the new queue a consumer that it sent to the old
-        one: this ghost takes a chunk which nobody is told of, and gives it back when its channel is closed.
+        one: this ghost takes a chunk that no worker hears of, and gives it back when its channel is closed.
 
-        Brokers lose consumers without a word to them (a queue's leader that moved, a channel that went astray), and the
-        driver's own list says nothing of it. In a lane where others come at this very moment the count lies: among
-        forty idle workers one does so several times a minute. So it counts where all lanes say so, or one does again a
-        second later.
+        Brokers lose consumers without telling them (a queue's leader that moved, a channel that went astray), and the
+        driver's own list does not show it. In a lane where another worker starts to listen at this moment the count is
+        wrong: among forty idle workers that happens several times a minute. So the worker counts as forgotten where all
+        lanes say so, or one says so again a second later.
         """
         forgotten, asked = [], len(self._tags)
         for lane, tag in list(self._tags.items()):
@@ -167,7 +167,7 @@ class Listener:
         self._lost = len(forgotten) == asked or not self._doubt.isdisjoint(forgotten)
         if self._lost:
             logger.warning(
-                "the broker does not count this worker among its listeners: it looks for itself and listens anew",
+                "the broker does not count this worker among its listeners: it looks for chunks and listens again",
                 extra={"lanes": forgotten},
             )
         self._doubt = frozenset(forgotten)

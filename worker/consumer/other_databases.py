@@ -1,4 +1,4 @@
-"""Messages of other databases: given back, and said at a pace that a person can read."""
+"""Messages of other databases: given back, and reported as seldom as a person reads the log."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ logger = logging.getLogger(__name__)
 _LINE_SECONDS = 600.0
 
 _WHAT_TO_DO = (
-    "compare MONGO_URL and AMQP_URL of this worker with those of whoever submits: a broker serves one database, or "
-    "each has a virtual host of its own. Messages of a database that is gone stay until somebody deletes them"
+    "compare MONGO_URL and AMQP_URL of this worker with those of the machine that submits: a broker serves one "
+    "database, or each has a virtual host of its own. Messages of a database that is gone stay until they are deleted"
 )
 
 
-class Foreign:
-    """Tells of messages that this worker gave back, for they belong to another database.
+class ForeignMessages:
+    """Reports messages that this worker gave back, for they belong to another database.
 
     Parameters
     ----------
@@ -34,13 +34,13 @@ class Foreign:
         self._since_line = 0
         self._next_line_at = float("-inf")
 
-    def tell(self, lane: str, whose: str) -> None:
-        """Tell of one more.
+    def report(self, lane: str, whose: str) -> None:
+        """Report one more.
 
         Parameters
         ----------
         lane : str
-            Where it lay, and lies again.
+            The lane that it was in, and is in again.
         whose : str
             Which database it belongs to, and which this is.
         """

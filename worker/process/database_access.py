@@ -1,25 +1,15 @@
-"""What a training process needs of the database: it asks its worker, for it has no password.
+"""How a training process reads and writes the database: it asks its worker, for it has no password.
 
-Beside the connection that carries chunks and results there is a second one. The training process asks there and waits;
-a thread of the worker's answers. It hands out what the chunk in hand is made of, stores the model that its trial keeps,
-and says which studies go on. Whatever runs in a training process can ask for no more.
-
-A question and its answer are BSON, and each may be followed by content:
-
-===========  ==============================================  =========================================
-``blob``     ``digest``                                      nothing; the blob follows
-``model``    ``number``, ``format``, ``class``, ``facts``;   what the trial's document says of it
-             the model follows
-``going``    ``trials``: numbers by study                    ``states`` by study, ``ended`` numbers by study
-===========  ==============================================  =========================================
-
-An answer that can't be given is ``error``, the name of a class, and ``text``.
+It asks over a connection of its own and waits; a thread of the worker's answers. The worker hands out the data of the
+current chunk, stores the models of its trials, and says how far studies are. Code that runs in a training process can
+ask for no more. The messages are in `worker.process.protocol`.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import logging
 import os
 import socket
@@ -27,21 +17,24 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
-from typing import IO, TYPE_CHECKING, Any, Protocol, cast
+from typing import IO, TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
-from warren.errors import StoreError, StudyError
+from warren.errors import StoreError, StudyError, short
 from warren.messages import Chunk
 from warren.retry import patiently
-from warren.storage.documents import Document, pack, trial_id, unpack
+from warren.storage.documents import Document, trial_id
+from worker.process import protocol
 
 if TYPE_CHECKING:
     from warren.storage.store import Store
 
 logger = logging.getLogger(__name__)
 
+A = TypeVar("A", protocol.BlobContent, protocol.ModelStored, protocol.StudyStates)
+
 
 @dataclass(frozen=True, kw_only=True)
-class Packed:
+class PackedModel:
     """A fitted model, ready to be stored.
 
     Attributes
@@ -58,11 +51,11 @@ class Packed:
     facts: Document = field(default_factory=dict)
 
 
-class Supplies(Protocol):
-    """What an evaluator needs beside its chunk; a training process has it as `Asking`."""
+class DatabaseAccess(Protocol):
+    """What an evaluator needs of the database; a training process has it as `RemoteDatabaseAccess`."""
 
     def blob(self, digest: str) -> bytes:
-        """Return data or splits of the chunk in hand.
+        """Return data or splits of the current chunk.
 
         Raises
         ------
@@ -70,20 +63,20 @@ class Supplies(Protocol):
             They are not in the database.
         """
 
-    def keep_model(self, number: int, model: Packed, cls: str) -> Document:
-        """Store the model of a trial, fitted, of a class by its dotted name; return what its document says of it."""
+    def store_model(self, number: int, model: PackedModel, cls: str) -> Document:
+        """Store the fitted model of a trial, of a class by its dotted name; return what its document says of it."""
 
-    def going(self, trials: Mapping[str, Iterable[int]]) -> tuple[dict[str, str], set[tuple[str, int]]]:
-        """Return the states of studies, as far as there are such, and which of their trials have a result.
+    def study_states(self, trials: Mapping[str, Iterable[int]]) -> tuple[dict[str, str], set[tuple[str, int]]]:
+        """Return the states of studies, as far as they exist, and which of their trials have a result.
 
         Raises
         ------
         StoreError
-            The database is away.
+            The database can't be reached.
         """
 
 
-class Asking:
+class RemoteDatabaseAccess:
     """The training process's end.
 
     Parameters
@@ -96,31 +89,35 @@ class Asking:
         self._connection = connection
 
     def blob(self, digest: str) -> bytes:
-        """Return data or splits of the chunk in hand."""
-        self._ask({"ask": "blob", "digest": digest})
-        return self._connection.recv_bytes()
+        """Return data or splits of the current chunk."""
+        blob = io.BytesIO()
+        while True:
+            content = self._ask(protocol.ReadBlob(digest=digest, start=blob.tell()), protocol.BlobContent).content
+            blob.write(content)
+            if len(content) < protocol.READ_BYTES:
+                return blob.getvalue()
 
-    def keep_model(self, number: int, model: Packed, cls: str) -> Document:
+    def store_model(self, number: int, model: PackedModel, cls: str) -> Document:
         """Store the model of a trial."""
-        question = {"ask": "model", "number": number, "format": model.format, "class": cls, "facts": model.facts}
-        return self._ask(question, model.content)
+        return self._ask(protocol.StoreModel(number=number, cls=cls, **vars(model)), protocol.ModelStored).document
 
-    def going(self, trials: Mapping[str, Iterable[int]]) -> tuple[dict[str, str], set[tuple[str, int]]]:
+    def study_states(self, trials: Mapping[str, Iterable[int]]) -> tuple[dict[str, str], set[tuple[str, int]]]:
         """Return the states of studies, and which of their trials have a result."""
-        said = self._ask({"ask": "going", "trials": {study: [*numbers] for study, numbers in trials.items()}})
-        return said["states"], {(study, number) for study, numbers in said["ended"].items() for number in numbers}
+        found = self._ask(
+            protocol.ReadStates(trials={study: [*numbers] for study, numbers in trials.items()}), protocol.StudyStates
+        )
+        return found.states, {(study, number) for study, numbers in found.ended.items() for number in numbers}
 
-    def _ask(self, question: Document, content: bytes | None = None) -> Document:
-        self._connection.send_bytes(pack(question))
-        if content is not None:
-            self._connection.send_bytes(content)
-        answer = unpack(self._connection.recv_bytes())
-        if "error" in answer:
-            raise (StoreError if answer["error"] == StoreError.__name__ else StudyError)(answer["text"])
-        return answer
+    def _ask(self, question: protocol.Message, expected: type[A]) -> A:
+        protocol.send(self._connection, question)
+        answer = protocol.receive(self._connection)
+        if isinstance(answer, expected):
+            return answer
+        failed = cast("protocol.QuestionFailed", answer)
+        raise (StoreError if failed.error == "StoreError" else StudyError)(failed.text)
 
 
-class Supplier:
+class DatabaseAccessServer:
     """The worker's end: answers one training process after the other.
 
     Parameters
@@ -140,7 +137,9 @@ class Supplier:
         ours, theirs = socket.socketpair()
         self._socket, self._ended = ours, threading.Event()
         connection = Connection(os.dup(ours.fileno()))
-        threading.Thread(target=self._serve, args=(connection, self._ended), name="supplier", daemon=True).start()
+        threading.Thread(
+            target=self._serve, args=(connection, self._ended), name="database-access", daemon=True
+        ).start()
         return theirs
 
     def turn_to(self, chunk: Chunk) -> None:
@@ -148,7 +147,7 @@ class Supplier:
         self._chunk = chunk
 
     def end(self) -> None:
-        """Answer no more; harmless when nobody asks."""
+        """Answer no more; harmless when no training process asks."""
         self._ended.set()
         if self._socket is not None:
             with contextlib.suppress(OSError):  # the other side has ended first
@@ -157,7 +156,7 @@ class Supplier:
             self._socket = None
 
     def _serve(self, connection: Connection, ended: threading.Event) -> None:
-        # A database that is away is no fault of the chunk's. It is waited for as long as the training process is there.
+        # A database that can't be reached is not the chunk's fault: wait as long as the training process is there.
         patient = patiently(
             StoreError,
             "a training process waits for the database",
@@ -172,44 +171,50 @@ class Supplier:
 
     def _serve_one(self, connection: Connection, patient: Callable[..., Any]) -> None:
         """Answer one question, and keep nothing of it: data are large."""
-        question = unpack(connection.recv_bytes())
-        model = connection.recv_bytes() if question.get("ask") == "model" else b""
         try:
-            answer, content = self._answer(question, model, patient)
-        except (StudyError, StoreError) as exc:
-            answer, content = {"error": type(exc).__name__, "text": str(exc)}, None
-        except Exception as exc:  # a question that is none, or a bug: the chunk ends with a reason
+            answer = self._answer(protocol.receive(connection), patient)
+        except StoreError as exc:
+            answer = protocol.QuestionFailed(error="StoreError", text=str(exc))
+        except StudyError as exc:
+            answer = protocol.QuestionFailed(error="StudyError", text=str(exc))
+        except (EOFError, ConnectionError):
+            raise
+        except Exception as exc:  # no question of this version, or a bug: the chunk ends with a reason
             logger.exception("could not answer a training process")
-            answer, content = {"error": StudyError.__name__, "text": f"its worker failed: {type(exc).__name__}"}, None
-        connection.send_bytes(pack(answer))
-        if content is not None:
-            connection.send_bytes(content)
+            answer = protocol.QuestionFailed(error="StudyError", text=f"its worker failed: {type(exc).__name__}")
+        protocol.send(connection, answer)
 
-    def _answer(self, question: Document, model: bytes, patient: Callable[..., Any]) -> tuple[Document, bytes | None]:
+    def _answer(self, question: protocol.Message, patient: Callable[..., Any]) -> protocol.Message:
         chunk = self._chunk
         match question:
-            case {"ask": "blob", "digest": str(digest)} if chunk is not None and digest in _digests(chunk):
-                return {}, patient(self._store.datasets.get, digest)
-            case {"ask": "model", "number": int(number)} if chunk is not None and _keeps(chunk, number):
-                packed = Packed(format=question["format"], content=model, facts=question["facts"])
-                return patient(keep_model, self._store, chunk.study_id, number, packed, question["class"]), None
-            case {"ask": "going", "trials": dict(trials)}:
+            case protocol.ReadBlob(digest=digest, start=start) if chunk is not None and digest in _digests(chunk):
+                return protocol.BlobContent(
+                    content=patient(self._store.datasets.get, digest, start, protocol.READ_BYTES)
+                )
+            case protocol.StoreModel(number=number, cls=cls) if chunk is not None and _keeps_model(chunk, number):
+                model = PackedModel(format=question.format, content=question.content, facts=question.facts)
+                return protocol.ModelStored(
+                    document=patient(store_model, self._store, chunk.study_id, number, model, cls)
+                )
+            case protocol.ReadStates(trials=trials):
                 states = {study: found["state"] for study in trials if (found := self._store.study(study, ("state",)))}
                 ended = self._store.trials.finished_numbers
-                return {"states": states, "ended": {study: [*ended(study, trials[study])] for study in trials}}, None
-        raise StudyError(f"a training process asks for what does not belong to its chunk: {question}")
+                return protocol.StudyStates(
+                    states=states, ended={study: [*ended(study, trials[study])] for study in trials}
+                )
+        raise StudyError(f"a training process asks for what does not belong to its chunk: {short(question)}")
 
 
-def keep_model(store: Store, study_id: str, number: int, model: Packed, cls: str) -> Document:
+def store_model(store: Store, study_id: str, number: int, model: PackedModel, cls: str) -> Document:
     """Store the model of a study's trial; return what the trial's document says of it.
 
     Raises
     ------
     StoreError
-        The database is away.
+        The database can't be reached.
     """
     digest = hashlib.sha256(model.content).hexdigest()
-    # A name of its own, not the content's digest: nobody else points to it, so it goes with its study.
+    # A name of its own, not the content's digest: no other document refers to it, so it is deleted with its study.
     name = f"{trial_id(study_id, number)}:{digest}"
 
     def write(stream: IO[bytes]) -> None:
@@ -231,6 +236,6 @@ def _digests(chunk: Chunk) -> set[str | None]:
     return {chunk.objective.dataset, chunk.objective.splits, chunk.objective.validation}
 
 
-def _keeps(chunk: Chunk, number: int) -> bool:
+def _keeps_model(chunk: Chunk, number: int) -> bool:
     """Say whether a chunk has a trial whose model is kept."""
     return chunk.objective.keep_model and any(trial.number == number for trial in chunk.trials)

@@ -1,8 +1,8 @@
 """The first program in a worker's container: takes passwords out of the environment, and becomes the command.
 
 Run by path, as ``python -I -S entry.py COMMAND...``. A container's process 1 lasts as long as the container, and every
-process in it may read what its environment was: `warren.safety.secrets` says how a worker gets its passwords instead.
-Whatever else runs in the image, ``warren tensorboard`` for one, keeps its environment.
+process in it may read its environment: `warren.safety.secrets` says how a worker gets its passwords instead. Other
+commands in the image, such as ``warren tensorboard``, keep their environment.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
-# Isolated, this interpreter finds nothing beside the standard library.
+# Isolated, this interpreter finds only the standard library.
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 from warren.safety.secrets import begin_again, must_hide

@@ -1,8 +1,8 @@
-"""The GPU of a worker: found without a driver's library, and owned by one worker at a time.
+"""The GPU of a worker: found without a driver's library, and claimed by one worker at a time.
 
 A GPU is named as ``CUDA_VISIBLE_DEVICES`` names it, by its UUID or its number
-(https://docs.nvidia.com/cuda/cuda-programming-guide/05-appendices/environment-variables.html). Who owns one holds a
-lock on a file, and so does its training process: the kernel takes it back when both are dead, however they died.
+(https://docs.nvidia.com/cuda/cuda-programming-guide/05-appendices/environment-variables.html). A worker that
+claims one holds a lock on a file, and so does its training process: the claim ends when both are dead.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from warren.queues import GPU_QUEUE, LANES
+from worker.process.file_locks import lock_path
 
 logger = logging.getLogger(__name__)
 
@@ -34,17 +35,17 @@ _NAME = re.compile(r"\d+|(GPU|MIG)-[0-9A-Za-z/-]+", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where a worker fits, and what it takes.
+class GpuClaim:
+    """Where a worker fits, and which trials it takes.
 
     Attributes
     ----------
     gpu : str or None
-        The GPU that it owns, as ``CUDA_VISIBLE_DEVICES`` names it.
+        The GPU that it has claimed, as ``CUDA_VISIBLE_DEVICES`` names it.
     takes_gpu_trials : bool
         Whether it takes trials that ask for one.
     lock : int or None
-        Descriptor of the file that says so; it is held for the worker's life.
+        Descriptor of the file that says so; it stays open for the worker's life.
     """
 
     gpu: str | None = None
@@ -62,7 +63,7 @@ class Place:
         return (GPU_QUEUE, *LANES) if self.takes_gpu_trials else LANES
 
     def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
-        """Return what its training process has in its environment beside the worker's: that GPU, and no other."""
+        """Return what its training process has in its environment besides the worker's: that GPU, and no other."""
         found = {"CUDA_VISIBLE_DEVICES": "-1" if self.gpu is None else self.gpu, "WARREN_DEVICE": self.device}
         if self.gpu is not None:
             # TensorFlow takes all memory of a GPU at its first step, and the next trial may be of another library.
@@ -80,14 +81,14 @@ def find_gpus(environ: Mapping[str, str], driver: Path = _DRIVER, nodes: Path = 
     environ : mapping of str to str
         ``CUDA_VISIBLE_DEVICES`` and ``NVIDIA_VISIBLE_DEVICES`` may leave fewer, or parts of some.
     driver, nodes : Path
-        Where the driver tells of GPUs, and where their device nodes are.
+        Where the driver describes GPUs, and where their device nodes are.
 
     Returns
     -------
     dict of str to str
-        What each is locked by, under what ``CUDA_VISIBLE_DEVICES`` calls it; in the order in which to take them.
+        What each is locked by, under its name in ``CUDA_VISIBLE_DEVICES``; in the order in which to claim them.
     """
-    there = _there(driver, nodes)
+    there = _existing(driver, nodes)
     granted = environ.get("NVIDIA_VISIBLE_DEVICES")
     if not there or (granted is not None and granted.strip().lower() in _NONE):
         return {}
@@ -114,8 +115,8 @@ def _identity(name: str, there: list[str]) -> str:
     return next((one for one in there if one.startswith(name)), name)
 
 
-def _there(driver: Path, nodes: Path) -> list[str]:
-    """Return the names of the GPUs whose nodes are there: their UUIDs, or their numbers where the driver says none."""
+def _existing(driver: Path, nodes: Path) -> list[str]:
+    """Return the names of the GPUs whose nodes exist: UUIDs, or numbers where the driver does not give them."""
     try:
         minors = sorted(int(found[1]) for path in nodes.iterdir() if (found := _NODE.fullmatch(path.name)))
         told = [path.read_text(errors="replace") for path in sorted(driver.glob("*/information"))] if minors else []
@@ -148,42 +149,33 @@ def lock_folder() -> Path:
 
 
 # Held for this process's life.
-_spared: list[int] = []
+_held: list[int] = []
 
 
-def _spare(folder: Path) -> None:
-    """Keep cleaners of old files away from the locks: who has a deleted one does not know of who takes a new one.
+def _protect(folder: Path) -> None:
+    """Keep cleaners of old files away from the locks: a process may not see that its lock file was deleted.
 
-    systemd-tmpfiles leaves folders alone that somebody has locked (https://systemd.io/TEMPORARY_DIRECTORIES).
+    systemd-tmpfiles leaves locked folders alone (https://systemd.io/TEMPORARY_DIRECTORIES).
     """
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    _spared.append(descriptor)
+    _held.append(descriptor)
 
 
 def _lock(folder: Path, identity: str) -> int | None:
-    """Return the descriptor of a GPU's lock, or None where somebody holds it."""
+    """Return the descriptor of a GPU's lock, or None where another worker holds it."""
     path = folder / (re.sub(r"[^0-9A-Za-z-]", "_", identity) + ".lock")
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    while True:
-        descriptor = os.open(path, flags, 0o600)
+    while True:  # until no cleaner removes the file just now
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if os.path.samestat(os.fstat(descriptor), path.lstat()):
-                return descriptor
+            descriptor = lock_path(path, os.O_RDWR | os.O_CREAT)
         except BlockingIOError:
-            os.close(descriptor)
             return None
-        except FileNotFoundError:  # a cleaner has just taken it
-            pass
-        except BaseException:
-            os.close(descriptor)
-            raise
-        os.close(descriptor)
+        if descriptor is not None:
+            return descriptor
 
 
-def take_place(device: str, environ: Mapping[str, str], driver: Path = _DRIVER, nodes: Path = _NODES) -> Place:
-    """Claim a GPU if there is one to be had, and say where this worker fits.
+def claim_gpu(device: str, environ: Mapping[str, str], driver: Path = _DRIVER, nodes: Path = _NODES) -> GpuClaim:
+    """Claim a GPU if one is free, and say where this worker fits.
 
     Parameters
     ----------
@@ -196,26 +188,26 @@ def take_place(device: str, environ: Mapping[str, str], driver: Path = _DRIVER, 
 
     Returns
     -------
-    Place
+    GpuClaim
     """
     if device == "cpu":
-        return Place()
+        return GpuClaim()
     found = find_gpus(environ, driver, nodes)
     if not found and device == "gpu":
         found = {name: name for name in _names(environ.get("CUDA_VISIBLE_DEVICES", ""))}
     if not found:
         if device == "gpu":
             logger.warning("WARREN_DEVICE is gpu and no GPU is found: fits that ask for one run on the CPU")
-        return Place(takes_gpu_trials=device == "gpu")
+        return GpuClaim(takes_gpu_trials=device == "gpu")
     try:
         folder = lock_folder()
-        _spare(folder)
+        _protect(folder)
         for gpu, identity in found.items():
             if (lock := _lock(folder, identity)) is not None:
-                return Place(gpu=gpu, takes_gpu_trials=True, lock=lock)
+                return GpuClaim(gpu=gpu, takes_gpu_trials=True, lock=lock)
     except OSError as exc:
         logger.warning("no GPU can be claimed: this worker fits on the CPU", extra={"reason": str(exc)})
-        return Place()
+        return GpuClaim()
     level = logging.WARNING if device == "gpu" else logging.INFO
     logger.log(level, "other workers have every GPU: this one fits on the CPU", extra={"gpus": list(found)})
-    return Place()
+    return GpuClaim()

@@ -1,19 +1,23 @@
-"""What fits print, on its way through the worker: passed on while somebody takes it, and the end of it kept.
+"""What fits print: written in parts by the training process, forwarded by its worker, and the end of each part kept.
 
 A fit writes to a pipe, whatever becomes of the worker's own output: a reader that went away, a full disk, a terminal
-that was stopped. The pipe is emptied as fast as it is filled, and what nobody takes in time is left out. Lines, letters
-and tabs are passed on; colours are left out, and whatever else steers a terminal is replaced.
+that was stopped. The worker empties the pipe as fast as it is filled, and drops what can't be forwarded in time. Lines,
+printable characters and tabs are forwarded; colours are removed, and other control characters are replaced.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import faulthandler
 import fcntl
+import io
 import logging
 import os
 import queue
 import re
 import select
+import sys
 import threading
 from collections import OrderedDict
 
@@ -21,32 +25,34 @@ from warren.logs import without_passwords
 
 logger = logging.getLogger(__name__)
 
-# Bytes of its output that a trial keeps: the end of a log tells, a document stays small.
+# Bytes of its output that a trial keeps: the end of a log says most, and a document stays small.
 TAIL_BYTES = 4096
-# Bytes that are kept to make them of: more, for not all is shown.
+# Bytes that are kept to take them from: more, for not all is shown.
 _KEPT_BYTES = 4 * TAIL_BYTES
 # The end of what `faulthandler` says of a crash names hundreds of modules, and would leave no room for anything else.
 _MODULES = re.compile(rb"^Extension modules: [^\n]*\n?", re.MULTILINE)
-# Bytes of a pipe: a fit that prints much waits less often for us. Linux grants so much to everybody (pipe(7)).
+# Bytes of a pipe: a fit that prints much waits less often for us. Linux grants so much to every user (pipe(7)).
 _PIPE_BYTES = 2**20
 _READ_BYTES = 2**16
-# Parts of the output that wait to be passed on, each of some kilobytes; what comes beyond is left out.
+# Pieces of output that wait to be forwarded, each of some kilobytes; what comes beyond is dropped.
 _MOST_WAITING = 64
-# Bytes of a line that waits for its end before it is passed on: lines of several processes stay whole.
+# Bytes of a line that waits for its end before it is forwarded: lines of several processes stay whole.
 _LONGEST_LINE = 2**16
 # Parts that are kept, since a worker that waits for its database may be some trials behind.
 _MOST_PARTS = 64
-# What stands for control characters, which would move a terminal's cursor, and for bytes that are no text.
+# What replaces control characters, which would move a terminal's cursor, and for bytes that are no text.
 _NO_TEXT = "\N{REPLACEMENT CHARACTER}"
 # Colours, which mean nothing to a log.
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 # What may have to be replaced: nothing of most output.
 _ODD = re.compile(rb"[^\t\n\x20-\x7e]")
-# Where a part of the output begins: told in the output itself, so that it is exact.
-_MARK = re.compile(rb"\x00warren (\d+)\x00\n")
+# stdio.h: a stream writes whole lines.
+_IOLBF = 1
+# Where a part begins: written into the output itself, so that it is exact.
+_PART_MARKER = re.compile(rb"\x00warren (\d+)\x00\n")
 
 
-def mark(part: int) -> bytes:
+def part_marker(part: int) -> bytes:
     """Return what a training process writes into its output where a new part of it begins."""
     return b"\x00warren %d\x00\n" % part
 
@@ -58,20 +64,20 @@ def tail_of(printed: bytes) -> str:
 
 
 def _plain(printed: bytes) -> str:
-    """Return lines as text that steers no terminal: letters and tabs, no colours, nothing that turns a line round."""
+    """Return lines as text that is safe to show in a terminal: no colours, control or bidirectional characters."""
     text = _COLOUR.sub("", printed.decode(errors="replace")).replace("\r\n", "\n")
     # A bar that draws over itself leaves what was drawn last.
     lines = (line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
     return "\n".join("".join(c if c.isprintable() or c == "\t" else _NO_TEXT for c in line) for line in lines)
 
 
-class Sink:
-    """Writes to a file descriptor, on a thread of its own: whoever gives it something never waits.
+class Forwarder:
+    """Writes to a file descriptor on a thread of its own: the caller never waits.
 
     Parameters
     ----------
     descriptor : int
-        Where to; it need not be open.
+        Where to write; it need not be open.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -81,7 +87,7 @@ class Sink:
         threading.Thread(target=self._run, name="output", daemon=True).start()
 
     def put(self, printed: bytes) -> None:
-        """Take something to write, or leave it out where too much waits."""
+        """Take output to write, or drop it where too much waits."""
         note = b"[%d bytes of output left out]\n" % self._left_out if self._left_out else b""
         try:
             self._waiting.put_nowait(note + printed)
@@ -100,28 +106,28 @@ class Sink:
             except OSError as exc:
                 # Tried again with what comes next: a disk that was full may have room.
                 if not lost:
-                    logger.warning("what fits print can't be passed on", extra={"reason": str(exc)})
+                    logger.warning("can't forward what fits print", extra={"reason": str(exc)})
                 lost = True
 
 
-class Output:
-    """What one training process, and all that it starts, writes to standard output or error.
+class OutputReader:
+    """Reads what one training process, and all that it starts, writes to standard output or error.
 
     Parameters
     ----------
     source : int
         The end of a pipe to read from; it is closed at the end of what was printed.
-    sink : Sink
+    forwarder : Forwarder
         Where it goes.
     """
 
-    def __init__(self, source: int, sink: Sink) -> None:
+    def __init__(self, source: int, forwarder: Forwarder) -> None:
         self._source = source
-        self._sink = sink
+        self._forwarder = forwarder
         self._lock = threading.Lock()
-        # The end of each part, by its number; what comes before the first mark is no trial's.
+        # The end of each part, by its number; what comes before the first marker belongs to no trial.
         self._parts: OrderedDict[int, bytes] = OrderedDict({-1: b""})
-        # What is not passed on yet: the beginning of a line.
+        # What is not forwarded yet: the beginning of a line.
         self._line = b""
         self._ended = False
         os.set_blocking(source, False)
@@ -131,7 +137,7 @@ class Output:
         threading.Thread(target=self._run, name="output-reader", daemon=True).start()
 
     def tail(self, part: int | None = None) -> str:
-        """Return the end of what was printed in a part, of which everything was written by now; None is the last."""
+        """Return the end of what was printed in a part that is complete; None stands for the last part."""
         self._read()
         with self._lock:
             last = next(reversed(self._parts))
@@ -163,16 +169,54 @@ class Output:
         lines, newline, self._line = (self._line + printed).rpartition(b"\n")
         if self._ended or len(self._line) > _LONGEST_LINE:
             newline, self._line = newline + self._line, b""
-        # A mark is a line, or the end of one.
-        before, *marked = _MARK.split(lines + newline)
+        # A marker is a line, or the end of one.
+        before, *marked = _PART_MARKER.split(lines + newline)
         self._keep(next(reversed(self._parts)), before)
         for number, after in zip(marked[::2], marked[1::2], strict=True):
             self._keep(int(number), after)
-        if passed_on := b"".join([before, *marked[1::2]]):
-            # A person may read the worker's own output in a terminal.
-            self._sink.put(_plain(passed_on).encode() if _ODD.search(passed_on) else passed_on)
+        if forwarded := b"".join([before, *marked[1::2]]):
+            # The worker's own output may be shown in a terminal.
+            self._forwarder.put(_plain(forwarded).encode() if _ODD.search(forwarded) else forwarded)
 
     def _keep(self, part: int, printed: bytes) -> None:
         self._parts[part] = (self._parts.get(part, b"") + printed)[-_KEPT_BYTES:]
         while len(self._parts) > _MOST_PARTS:
             self._parts.popitem(last=False)
+
+
+class PartedOutput:
+    """Standard output and error of this process, which are pipes to its worker: written by whole lines, and in parts.
+
+    Attributes
+    ----------
+    part : int
+        Number of the part that is being printed.
+    """
+
+    def __init__(self) -> None:
+        self.part = -1
+        # Copies: a fit may send its own output elsewhere.
+        self._descriptors = [os.dup(stream.fileno()) for stream in (sys.__stdout__, sys.__stderr__) if stream]
+        # A library that crashes says where.
+        faulthandler.enable(all_threads=False)
+        # Into a pipe both Python and C write blocks, which a crash would lose. And a fit must not fail for a character
+        # that can't be encoded.
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(line_buffering=True, write_through=False, errors="backslashreplace")
+        self._c = ctypes.CDLL(None)
+        if sys.platform == "linux":
+            self._c.setvbuf(ctypes.c_void_p.in_dll(self._c, "stdout"), None, _IOLBF, 0)
+
+    def begin(self) -> None:
+        """Begin the next part: what is printed from now on belongs to another trial."""
+        self.flush()
+        self.part += 1
+        for descriptor in self._descriptors:
+            os.write(descriptor, part_marker(self.part))
+
+    def flush(self) -> None:
+        """Write what is printed and not written yet: the beginning of a line."""
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(AttributeError, ValueError, OSError):  # a fit may have closed or replaced it
+                stream.flush()
+        self._c.fflush(None)

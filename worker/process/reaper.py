@@ -1,15 +1,15 @@
-"""Runs a training process and ends whatever descends from it: pools of processes outlive the process that made them.
+"""Runs a training process and ends all its descendants: pools of processes outlive the process that made them.
 
 Run by path, as ``python -I -S reaper.py SOCKET COMMAND...``: the standard library and `warren.processes` only, so that
 it takes a few megabytes and hundredths of a second.
 
-The reaper's standard input is a pipe whose other end only the worker holds. End of file there, since the worker wants
-it or is dead, means: kill the training process. When that has ended, however it did, everything below it is killed, and
-the reaper ends as the training process did: by the same signal, or with the same exit code. Orphans are the reaper's
-children, so none becomes a zombie that nobody waits for, also where the worker is process 1.
+The reaper's standard input is a pipe whose other end only the worker holds. Its end of file means: kill the training
+process, for the worker wants that or is dead. When the training process has ended, however it did, everything below it
+is killed, and the reaper ends the same way: by the same signal, or with the same exit code. Orphans become the reaper's
+children, so that it waits for them and none stays a zombie, also where the worker is process 1.
 
 SOCKET is the file descriptor of the training process's connection to the worker. What the worker reads there first is
-the process id of the training process: 8 bytes, the least first.
+the process id of the training process: 8 bytes, little-endian.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ import sys
 from functools import partial
 from pathlib import Path
 
-# Isolated, this interpreter finds nothing beside the standard library. Behind that, so that it never stands in its way.
+# Isolated, this interpreter finds only the standard library. Appended, so that it hides none of its modules.
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 from warren.processes import adopt_orphans, end_with, kill_descendants, never_trace, reap
 
 
 def _begin(reaper: int, connection: int) -> None:
-    """Be the training process, just before its program is loaded."""
+    """Prepare the training process, just before its program is loaded."""
     end_with(reaper, signal.SIGKILL)
     never_trace()
     os.write(connection, os.getpid().to_bytes(8, "little"))
@@ -48,7 +48,7 @@ def _wait(pid: int, wake: int) -> int | None:
 
 
 def _end_as(code: int) -> int:
-    """Die of the signal that a negative exit code stands for, without a core of our own; return any other."""
+    """Die of the signal that a negative exit code stands for, without a core dump; return any other."""
     if code < 0:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         if -code != signal.SIGKILL:
@@ -81,13 +81,13 @@ def main(argv: list[str]) -> int:
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
-        # What the worker has passed on goes on: the connection, and locks that are held while anything lives here.
+        # Inherited from the worker: the connection, and locks that last as long as any process here.
         close_fds=False,
         preexec_fn=partial(_begin, os.getpid(), connection),
-        # Where nobody adopts orphans, whatever stays in its group ends with it.
+        # Where orphans are not adopted, all that stay in its process group end with it.
         process_group=None if sys.platform == "linux" else 0,
     )
-    process.returncode = 0  # all children are waited for here, adopted ones too
+    process.returncode = 0  # `_wait` waits for all children, adopted ones too
     os.close(connection)
     code = _wait(process.pid, wake)
     if left := kill_descendants([process.pid]):

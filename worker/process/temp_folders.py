@@ -1,62 +1,51 @@
-"""Folders for temporary files of training processes, and what workers that were killed have left of them.
+"""Folders for temporary files of training processes, and the removal of those that killed workers have left.
 
-Whoever uses a folder holds a lock on it (flock(2)), which the kernel takes back when all that have it are dead. So a
-folder's life is known also where process ids say nothing, as in containers that share it; and systemd-tmpfiles leaves
-locked folders alone (https://systemd.io/TEMPORARY_DIRECTORIES).
+A worker and its training process hold a lock on their folder (`worker.process.file_locks`): a folder without one is
+abandoned. systemd-tmpfiles leaves locked folders alone, too (https://systemd.io/TEMPORARY_DIRECTORIES).
 """
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import shutil
 import tempfile
 from pathlib import Path
 
+from worker.process.file_locks import lock_path
+
 logger = logging.getLogger(__name__)
 
 _PREFIX = "warren-fits-"
-# How often a folder is made again that somebody took for abandoned between its making and its lock.
+# How often a folder is created again that another worker removed as abandoned before it was locked.
 _TRIES = 10
 
 
-def _open_locked(path: str) -> int | None:
-    """Return a descriptor that holds the lock on a folder; None where another does, or there is no such folder."""
+def _lock(path: str) -> int | None:
+    """Return a descriptor that holds the lock on a folder; None where another process does, or there is no folder."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):
+        return lock_path(path, os.O_RDONLY | os.O_DIRECTORY)
+    except (BlockingIOError, FileNotFoundError, NotADirectoryError):
         return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.fstat(descriptor), os.lstat(path)):
-            return descriptor
-    except (BlockingIOError, FileNotFoundError):
-        pass
-    except BaseException:
-        os.close(descriptor)
-        raise
-    os.close(descriptor)
-    return None
 
 
-class Scratch:
-    """A folder for temporary files, this process's own for as long as it or one that inherits `lock` lives.
+class TempFolder:
+    """A folder for temporary files, locked for as long as this process or one that inherits `lock` lives.
 
     Raises
     ------
     OSError
-        It can't be made.
+        It can't be created.
     """
 
     def __init__(self) -> None:
         for _ in range(_TRIES):
             self.path = tempfile.mkdtemp(prefix=_PREFIX)
-            lock = _open_locked(self.path)
+            lock = _lock(self.path)
             if lock is not None:
                 self.lock = lock
                 return
-        raise OSError(f"no folder of our own in {tempfile.gettempdir()}: each one that is made is removed at once")
+        raise OSError(f"{tempfile.gettempdir()}: every new folder for temporary files is removed at once")
 
     def remove(self) -> None:
         """Remove the folder with all that is in it."""
@@ -64,44 +53,46 @@ class Scratch:
         os.close(self.lock)
 
 
-# Locks of folders that this process had to make again; they are held until it ends.
-_made_again: list[int] = []
+# Locks of folders that this process created again; they are held until it ends.
+_recreated: list[int] = []
 
 
-def make_again(path: str) -> None:
-    """Make the folder of temporary files again if somebody has removed it.
+def recreate(path: str) -> None:
+    """Create the folder of temporary files again if another process has removed it.
 
     Parameters
     ----------
     path : str
-        What was a `Scratch` folder's path.
+        The path of a `TempFolder`.
     """
     try:
-        os.mkdir(path, 0o700)  # noqa: PTH102 - a question to the system, asked with every trial
+        os.mkdir(path, 0o700)  # noqa: PTH102 - one system call, for it is made with every trial
     except FileExistsError:
         return
     except OSError as exc:
         logger.warning("no folder for temporary files of fits", extra={"path": path, "reason": str(exc)})
         return
-    logger.warning("somebody has removed the temporary files of fits: the folder is made again", extra={"path": path})
-    lock = _open_locked(path)
+    logger.warning("the folder for temporary files of fits was removed: created it again", extra={"path": path})
+    lock = _lock(path)
     if lock is not None:
-        _made_again.append(lock)
+        _recreated.append(lock)
 
 
 def remove_abandoned() -> None:
-    """Remove folders of this user whose workers have ended without doing so; links are not followed."""
+    """Remove this user's folders whose workers have ended without doing so; links are not followed."""
     try:
         with os.scandir(tempfile.gettempdir()) as entries:
             found = [Path(entry.path) for entry in entries if entry.name.startswith(_PREFIX)]
     except OSError as exc:
-        logger.debug("can't look for temporary files of others", extra={"reason": str(exc)})
+        logger.debug("can't look for abandoned temporary files", extra={"reason": str(exc)})
         return
     for path in found:
         try:
-            lock = _open_locked(str(path)) if path.lstat().st_uid == os.getuid() else None
+            lock = _lock(str(path)) if path.lstat().st_uid == os.getuid() else None
         except OSError as exc:  # its worker has just ended, or the file system knows no locks
-            logger.debug("can't say whose temporary files these are", extra={"path": str(path), "reason": str(exc)})
+            logger.debug(
+                "can't tell whether temporary files are abandoned", extra={"path": str(path), "reason": str(exc)}
+            )
             continue
         if lock is not None:
             logger.info("removing temporary files that a worker has left", extra={"path": str(path)})

@@ -1,4 +1,4 @@
-"""The training process seen from the worker: started when there is work, stopped, lost and replaced."""
+"""The training process seen from its worker: started when there is work, stopped, lost and replaced."""
 
 from __future__ import annotations
 
@@ -10,48 +10,44 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import psutil
 
-from warren.errors import WarrenError
+from warren.errors import MessageError, WarrenError
 from warren.host import oom_kills
 from warren.launch import module_command, module_environment
 from warren.messages import Chunk
 from warren.safety.secrets import without_secrets
-from warren.storage.documents import pack
 from warren.storage.store import Store
 from worker.monitoring.metrics import Metrics
-from worker.process.database_access import Supplier
-from worker.process.gpus import Place
-from worker.process.output import TAIL_BYTES, Output, Sink
-from worker.process.temp_folders import Scratch, remove_abandoned
+from worker.process import protocol
+from worker.process.database_access import DatabaseAccessServer
+from worker.process.gpus import GpuClaim
+from worker.process.output import TAIL_BYTES, Forwarder, OutputReader
+from worker.process.temp_folders import TempFolder, remove_abandoned
 
 logger = logging.getLogger(__name__)
 
-# Seconds that a stopped process gets to be reaped, and all below it; SIGKILL can't be refused.
+# Seconds that a killed process, and all below it, may take to end.
 _REAP_SECONDS = 10.0
 # Ends whatever a training process started.
 _REAPER = Path(__file__).with_name("reaper.py")
 # Standard output and error: where what a fit writes to its own goes.
 _PRINTED = (1, 2)
-# Bytes of the first word on a new connection: the process id.
+# Bytes of what the reaper sends first on a new connection: the process id.
 _PID_BYTES = 8
-
-
 # Seconds between two looks at a process that is about to end.
 _LOOK_SECONDS = 0.01
 # What ru_maxrss counts in (getrusage(2)): kilobytes, and bytes on macOS.
 _MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
 
+_ON_CPU = GpuClaim()
 
-_ON_CPU = Place()
 
-
-class ChildLostError(WarrenError):
+class TrainingProcessLostError(WarrenError):
     """The training process ended in the middle of a chunk, by itself or for a limit. The text says how.
 
     Parameters
@@ -61,9 +57,9 @@ class ChildLostError(WarrenError):
     memory_bytes : int or None
         The most that it held, as far as it is known.
     timed_out : bool, default=False
-        It was ended because the trial in hand took too long.
+        It was ended because the current trial took too long.
     killed : bool, default=False
-        Somebody killed it: it was SIGKILL, and not for want of memory.
+        A person or another program killed it: it was SIGKILL, and not for want of memory.
     output : str, default=""
         The end of what it printed.
     """
@@ -84,61 +80,17 @@ class ChildLostError(WarrenError):
         self.output = output
 
 
-@dataclass(frozen=True, kw_only=True)
-class Order:
-    """A chunk for the training process, and what is known of its trials.
-
-    Attributes
-    ----------
-    body : bytes
-        The message.
-    chunk : Chunk
-        What it says.
-    skip : set of int
-        Numbers that have a result.
-    attempts : dict of int to int
-        Which try this is, by number, where it is not the first.
-    alone : set of int
-        Numbers that share no fit, whatever the chunk says.
-    folds : dict of int to (dict of str to dict)
-        Folds that are done, by number and fold, as `worker.training.fit_and_score.FoldResult` holds them.
-    left_behind : bool, default=True
-        Somebody may have left checkpoints of its trials.
-    """
-
-    body: bytes
-    chunk: Chunk
-    skip: set[int]
-    attempts: dict[int, int]
-    alone: set[int]
-    folds: dict[int, dict[str, Any]]
-    left_behind: bool = True
-
-    def pack(self) -> bytes:
-        """Return the order as BSON."""
-        return pack(
-            {
-                "body": self.body,
-                "skip": sorted(self.skip),
-                "attempts": {str(number): tries for number, tries in self.attempts.items()},
-                "alone": sorted(self.alone),
-                "folds": {str(number): folds for number, folds in self.folds.items()},
-                "left_behind": self.left_behind,
-            }
-        )
-
-
-class Trainer:
-    """Owns one training process; not started before the first chunk, so an idle worker stays small.
+class TrainingProcess:
+    """A worker's training process; it is started with the first chunk, so that an idle worker stays small.
 
     Parameters
     ----------
     worker_name : str
         Whose training process it is; it signs the trials with this name.
     store : Store
-        Where it gets data from, by way of this process.
+        Where it gets data from, through this process.
     metrics : Metrics
-    place : Place, default=Place()
+    claim : GpuClaim, default=GpuClaim()
         Where it fits.
     log_format : {"text", "json"}, default="json"
         How it logs; its lines go where the worker's go.
@@ -149,23 +101,23 @@ class Trainer:
         worker_name: str,
         store: Store,
         metrics: Metrics,
-        place: Place = _ON_CPU,
+        claim: GpuClaim = _ON_CPU,
         log_format: Literal["text", "json"] = "json",
     ) -> None:
         self._worker_name = worker_name
-        self._supplier = Supplier(store)
+        self._database = DatabaseAccessServer(store)
         self._log_format = log_format
-        self._place = place
+        self._claim = claim
         self._metrics = metrics
         # The reaper, which has standard input open for as long as its training process is to live.
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
-        # Processes that the kernel had ended for want of memory when this one started.
+        # Processes that the kernel had killed for want of memory when this one started.
         self._oom_kills: int | None = None
         self._pid: int | None = None
-        self._scratch: Scratch | None = None
-        self._sinks: list[Sink] = []
-        self._outputs: list[Output] = []
+        self._temp_folder: TempFolder | None = None
+        self._forwarders: list[Forwarder] = []
+        self._outputs: list[OutputReader] = []
 
     @property
     def pid(self) -> int | None:
@@ -174,36 +126,37 @@ class Trainer:
 
     def _start(self) -> Connection:
         ours, theirs = socket.socketpair()
-        supplies = self._supplier.begin()
-        # What it leaves there goes with it, however it ends.
+        questions = self._database.begin()
         try:
             remove_abandoned()
-            self._scratch = Scratch()
+            self._temp_folder = TempFolder()
         except OSError as exc:
             logger.warning("no folder for temporary files of a training process", extra={"reason": str(exc)})
         pipes = [os.pipe() for _ in _PRINTED]
         try:
-            with theirs, supplies:
-                # The GPU and the folder are another's only when all that use them are gone.
-                locks = [self._place.lock, self._scratch.lock if self._scratch else None]
+            with theirs, questions:
+                # The GPU and the folder are free only when all processes that use them are gone.
+                locks = [self._claim.lock, self._temp_folder.lock if self._temp_folder else None]
                 number = str(theirs.fileno())
-                scratch = self._scratch.path if self._scratch else ""
+                temp_folder = self._temp_folder.path if self._temp_folder else ""
                 command = [sys.executable, "-I", "-S", str(_REAPER), number]
                 self._process = subprocess.Popen(
-                    [*command, *module_command("worker.process.main", number, str(supplies.fileno()), scratch)],
-                    pass_fds=[theirs.fileno(), supplies.fileno(), *(lock for lock in locks if lock is not None)],
+                    [*command, *module_command("worker.process.main", number, str(questions.fileno()), temp_folder)],
+                    pass_fds=[theirs.fileno(), questions.fileno(), *(lock for lock in locks if lock is not None)],
                     stdin=subprocess.PIPE,
                     stdout=pipes[0][1],
                     stderr=pipes[1][1],
                     env=self._environment(),
-                    # Ctrl-C reaches the whole terminal, and a kill of this group all that outlived its reaper.
+                    # Not reached by Ctrl-C in the terminal; and a kill of the group ends what outlived the reaper.
                     start_new_session=True,
                 )
         finally:
             for _, writer in pipes:
                 os.close(writer)
-        self._sinks = self._sinks or [Sink(descriptor) for descriptor in _PRINTED]
-        self._outputs = [Output(source, sink) for (source, _), sink in zip(pipes, self._sinks, strict=True)]
+        self._forwarders = self._forwarders or [Forwarder(descriptor) for descriptor in _PRINTED]
+        self._outputs = [
+            OutputReader(source, forwarder) for (source, _), forwarder in zip(pipes, self._forwarders, strict=True)
+        ]
         try:
             self._pid = int.from_bytes(ours.recv(_PID_BYTES, socket.MSG_WAITALL), "little") or None
         finally:
@@ -217,29 +170,31 @@ class Trainer:
         """Return the environment of a training process."""
         return {
             **module_environment(without_secrets(os.environ)),
-            **self._place.environment(os.environ),
+            **self._claim.environment(os.environ),
             "WARREN_WORKER_NAME": self._worker_name,
             "WARREN_LOG_FORMAT": self._log_format,
-            **({} if self._scratch is None else {"TMPDIR": self._scratch.path}),
+            **({} if self._temp_folder is None else {"TMPDIR": self._temp_folder.path}),
         }
 
-    def begin(self, order: Order) -> None:
-        """Hand a chunk to the training process, starting one if need be.
+    def begin(self, chunk: Chunk, order: protocol.EvaluateChunk) -> None:
+        """Give a chunk to the training process, and start one where there is none.
 
         Parameters
         ----------
-        order : Order
+        chunk : Chunk
+            Its data may be read, and its models stored, from now on.
+        order : protocol.EvaluateChunk
 
         Raises
         ------
-        ChildLostError
-            The process ended while it took the order.
+        TrainingProcessLostError
+            The process ended while it received the order.
         """
         if self._process is not None and self._process.poll() is not None:
-            self.kill()  # it died while idle: nobody's trial is to blame
-        self._supplier.turn_to(order.chunk)
+            self.kill()  # it died while idle: no trial is to blame
+        self._database.turn_to(chunk)
         try:
-            (self._connection or self._start()).send_bytes(b"C" + order.pack())
+            protocol.send(self._connection or self._start(), order)
         except ConnectionError as exc:
             raise self._lost() from exc
 
@@ -253,37 +208,35 @@ class Trainer:
         except psutil.Error:  # it has just ended
             return None
 
-    def receive(self, seconds: float) -> tuple[str, bytes] | None:
-        """Return the child's next message as its letter and content, or None after `seconds`.
+    def receive(self, seconds: float) -> protocol.Message | None:
+        """Return the process's next message, or None after `seconds`.
 
         Raises
         ------
-        ChildLostError
-            The process has ended.
+        TrainingProcessLostError
+            The process has ended, or was ended for what it sent.
         """
         if self._connection is None:
-            raise ChildLostError("the training process was stopped")
+            raise TrainingProcessLostError("the training process was stopped")
         try:
             if not self._connection.poll(max(0.0, seconds)):
                 if self._process is None or self._process.poll() is None or self.has_more():
                     return None
                 raise EOFError  # a process that it left has the connection open
-            message = self._connection.recv_bytes()
+            return protocol.receive(self._connection)
         except (EOFError, ConnectionError) as exc:
             raise self._lost() from exc
-        return message[:1].decode(), message[1:]
+        except MessageError as exc:
+            output = self.output()
+            raise TrainingProcessLostError(f"the training process sent {exc}", self.kill(), output=output) from exc
 
     def has_more(self) -> bool:
-        """Say whether a message of the child's waits to be received, or its end does."""
+        """Return whether a message of the process, or its end, waits to be received."""
         return self._connection is not None and self._connection.poll(0)
 
-    def stop_soon(self, after: Literal["trial", "fold"]) -> None:
-        """Ask the process to stop after the trial or the fold in hand; it answers as at the end of a chunk."""
-        if self._connection is not None:
-            try:
-                self._connection.send_bytes(b"S" if after == "trial" else b"F")
-            except ConnectionError:
-                logger.debug("the training process is gone already")
+    def stop_after(self, what: protocol.StopPoint) -> None:
+        """Ask the process to stop after the current trial or fold; it answers as at the end of a chunk."""
+        self._tell(protocol.StopAfter(what=what))
 
     def results_durable(self, *, given_up: bool) -> None:
         """Tell the process that every result of its last chunk is durable: it may delete what it kept until then.
@@ -291,36 +244,39 @@ class Trainer:
         Parameters
         ----------
         given_up : bool
-            Nobody waits for the rest of the chunk either.
+            Whether the study no longer needs the rest of the chunk either.
         """
+        self._tell(protocol.ResultsDurable(given_up=given_up))
+
+    def _tell(self, message: protocol.Message) -> None:
         if self._connection is not None:
             try:
-                self._connection.send_bytes(b"Kg" if given_up else b"K")
+                protocol.send(self._connection, message)
             except ConnectionError:
                 logger.debug("the training process is gone already")
 
     def output(self, part: int | None = None) -> str:
-        """Return the end of what was printed in a part of the training process's work; None is the one in hand."""
+        """Return the end of what was printed in a part of the process's output; None stands for the current part."""
         ends = [output.tail(part) for output in self._outputs]
         return "\n".join(end for end in ends if end)[-TAIL_BYTES:]
 
-    def _lost(self) -> ChildLostError:
-        """Say how the process ended, and clear up."""
+    def _lost(self) -> TrainingProcessLostError:
+        """Return how the process ended, and clear up."""
         process, most = self._process, None
         if process is not None:
-            # One that closed its socket is about to end; one that hangs there gets no more time.
+            # One that closed its socket is about to end; one that hangs gets no more time.
             most = _reap(process, _REAP_SECONDS)
         code = process.returncode if process else None
         output = self.output()
         self.kill()
         if code is None:
-            return ChildLostError("the training process closed its connection and hung", output=output)
+            return TrainingProcessLostError("the training process closed its connection and hung", output=output)
         if code < 0:
             killed = code == -signal.SIGKILL and self._oom_kills is not None and oom_kills() == self._oom_kills
             unasked = " (out of memory, most likely)" if code == -signal.SIGKILL and not killed else ""
             how = f"the training process was killed by signal {-code}{unasked}"
-            return ChildLostError(how, most, killed=killed, output=output)
-        return ChildLostError(f"the training process exited with code {code}", most, output=output)
+            return TrainingProcessLostError(how, most, killed=killed, output=output)
+        return TrainingProcessLostError(f"the training process exited with code {code}", most, output=output)
 
     def kill(self) -> int | None:
         """End the process and all that it started at once, whatever they do; harmless when there is none.
@@ -333,7 +289,7 @@ class Trainer:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-        self._supplier.end()
+        self._database.end()
         process, self._process = self._process, None
         self._pid, self._outputs = None, []
         most = None
@@ -341,25 +297,25 @@ class Trainer:
             process.stdin.close()
             if process.returncode is None:
                 most = _reap(process, _REAP_SECONDS)
-            # Nothing, unless the reaper hangs, or was killed and left somebody.
+            # No process is left, unless the reaper hangs or was killed.
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
-        if self._scratch is not None:
-            self._scratch.remove()
-            self._scratch = None
+        if self._temp_folder is not None:
+            self._temp_folder.remove()
+            self._temp_folder = None
         return most
 
 
 def _reap(process: subprocess.Popen[bytes], seconds: float) -> int | None:
     """Wait for a process to end; return the most memory that it held, in bytes, or None where it does not end.
 
-    `subprocess` waits without asking for the memory: so it is waited for here, and told the outcome.
+    `subprocess` waits without asking for the memory: so this function waits, and sets the exit code there.
     """
     deadline = time.monotonic() + seconds
     while process.returncode is None:
         try:
             pid, status, used = os.wait4(process.pid, os.WNOHANG)
-        except ChildProcessError:  # `poll` was there first
+        except ChildProcessError:  # `poll` has waited already
             process.wait(seconds)
             return None
         if pid:

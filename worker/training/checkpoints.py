@@ -1,4 +1,4 @@
-"""Checkpoints of the networks that a training process trains: where each lies, and when it goes."""
+"""Checkpoints of the networks that a training process trains: where each is stored, and when it is deleted."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from warren.errors import InputError
 from warren.messages import Chunk, Trial
 from warren.networks.checkpoints import Place, Slot, name_of
 from warren.settings import Settings, redact
-from worker.process.database_access import Supplies
+from worker.process.database_access import DatabaseAccess
 
 logger = logging.getLogger(__name__)
 
-# Seconds between two looks for checkpoints that nobody will need.
+# Seconds between two searches for checkpoints that are no longer needed.
 _SWEEP_SECONDS = 600.0
-# Age from which on a checkpoint goes whose study is cancelled, or whose write was cut short.
+# Age from which on a checkpoint is deleted whose study is cancelled, or whose write was cut short.
 _STALE = timedelta(days=1)
 # The same where this database has no such study: it was deleted, or is another's that shares the folder.
 _UNKNOWN = timedelta(hours=1)
@@ -32,18 +32,18 @@ _AWAY_SECONDS, _AWAY_SECONDS_AT_MOST = 60.0, 600.0
 class Checkpoints:
     """The checkpoints of this process's fits. Nothing is opened before a network is trained.
 
-    Whatever goes wrong here costs work that might have been kept, and no trial.
+    An error here costs work that might have been kept, and never fails a trial.
 
     Parameters
     ----------
-    supplies : Supplies
+    database : DatabaseAccess
         Say which studies there are.
     settings : Settings
-        Say where checkpoints lie, and how far apart they are.
+        Say where checkpoints are stored, and how far apart they are.
     """
 
-    def __init__(self, supplies: Supplies, settings: Settings) -> None:
-        self._supplies = supplies
+    def __init__(self, database: DatabaseAccess, settings: Settings) -> None:
+        self._database = database
         self._settings = settings
         self._place: Place | None = None
         self._unusable = False
@@ -51,19 +51,19 @@ class Checkpoints:
         # Until when the place is not asked, and how long that is.
         self._away_until, self._pause = float("-inf"), 0.0
         self._left_behind = True
-        # What may lie there of the trial in hand, and of those that ended: what was loaded or saved here.
-        self._in_hand: set[str] = set()
+        # What may be stored of the current trial, and of those that ended: what was loaded or saved here.
+        self._current: set[str] = set()
         self._ended: set[str] = set()
 
     def begin(self, *, left_behind: bool) -> None:
-        """Turn to a chunk; checkpoints of the trial in hand are left to whoever goes on with it.
+        """Turn to a chunk; checkpoints of the last trial are left to the worker that continues it.
 
         Parameters
         ----------
         left_behind : bool
-            Somebody may have left checkpoints of this chunk's trials: they are looked for.
+            Whether another process may have left checkpoints of this chunk's trials: they are looked for.
         """
-        self._in_hand.clear()
+        self._current.clear()
         self._left_behind = left_behind
 
     def slots(self, chunk: Chunk, trial: Trial, fold: int) -> Callable[[int], Slot | None]:
@@ -79,14 +79,14 @@ class Checkpoints:
         return slot
 
     def ended(self) -> None:
-        """Note that the trial in hand has ended; its result is not durable yet."""
-        self._ended |= self._in_hand
-        self._in_hand.clear()
+        """Note that the current trial has ended; its result is not durable yet."""
+        self._ended |= self._current
+        self._current.clear()
 
     @property
     def any(self) -> bool:
         """Whether there may be checkpoints of this chunk's trials."""
-        return bool(self._ended or self._in_hand)
+        return bool(self._ended or self._current)
 
     def durable(self) -> None:
         """Delete the checkpoints of trials that have ended: their results are durable."""
@@ -94,12 +94,12 @@ class Checkpoints:
             self._delete(self._ended.pop())
 
     def asks(self, name: str) -> bool:
-        """Say whether a checkpoint may lie under a name of the trial in hand."""
-        return self._left_behind or name in self._in_hand
+        """Return whether there may be a checkpoint of this name of the current trial."""
+        return self._left_behind or name in self._current
 
     def uses(self, name: str) -> None:
-        """Note that a checkpoint may lie under a name of the trial in hand from now on."""
-        self._in_hand.add(name)
+        """Note that there may be a checkpoint of this name of the current trial from now on."""
+        self._current.add(name)
 
     def answered(self) -> None:
         """Note that the place is there."""
@@ -158,7 +158,7 @@ class Checkpoints:
             by_study: dict[str, set[int]] = {}
             for one in found:
                 by_study.setdefault(one.study_id, set()).add(one.trial)
-            states, with_result = self._supplies.going(by_study)
+            states, with_result = self._database.study_states(by_study)
         except OSError as exc:  # a StoreError is one too
             logger.info("can't look for old checkpoints", extra={"reason": str(exc)})
             return
@@ -167,7 +167,7 @@ class Checkpoints:
             old = one.age > (_UNKNOWN if state is None and not one.is_part else _STALE)
             waited_for = state in _WAITING and not one.is_part
             if (one.study_id, one.trial) in with_result or (old and not waited_for):
-                logger.info("deleting a checkpoint that nobody needs", extra={"checkpoint": one.file})
+                logger.info("deleting a checkpoint that is no longer needed", extra={"checkpoint": one.file})
                 self._delete(one.file)
 
     def _delete(self, file: str) -> None:
@@ -183,7 +183,7 @@ class Checkpoints:
 
 
 class _Slot(Slot):
-    """A slot that asks its place only where something may lie, and tells whether it answers."""
+    """A slot that asks its place only where there may be a checkpoint, and notes whether the place answers."""
 
     def __init__(self, owner: Checkpoints, place: Place, name: str, seconds: float, data: str) -> None:
         super().__init__(place, name, seconds, data)

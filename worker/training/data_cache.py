@@ -16,7 +16,7 @@ from warren.errors import InputError
 from warren.messages import Objective
 from warren.storage.dataset import Dataset, Indices, Split, matrix_bytes, read_dataset, read_splits
 from worker.fitting.learner import Fold, Part
-from worker.process.database_access import Supplies
+from worker.process.database_access import DatabaseAccess
 from worker.training.fit_errors import line_of
 
 T = TypeVar("T")
@@ -91,20 +91,20 @@ class DataCache:
 
     Parameters
     ----------
-    supplies : Supplies
+    database : DatabaseAccess
         Where data comes from.
     max_bytes : int
         Bytes kept; the least recently used entry goes first. An entry larger than this is used and not kept.
     """
 
-    def __init__(self, supplies: Supplies, max_bytes: int) -> None:
-        self._supplies = supplies
+    def __init__(self, database: DatabaseAccess, max_bytes: int) -> None:
+        self._database = database
         self._entries: LRUCache[tuple[Any, ...], Any] = LRUCache(max_bytes, getsizeof=_size)
 
     def dataset(self, digest: str) -> Dataset:
         """Return a dataset by its digest, from the database when it is not kept."""
         if (found := self._entries.get(("dataset", digest))) is None:
-            found = _read(partial(read_dataset, name=digest), self._supplies.blob(digest), digest)
+            found = _read(partial(read_dataset, name=digest), self._database.blob(digest), digest)
             _keep(self._entries, ("dataset", digest), found)
         return cast("Dataset", found)
 
@@ -119,7 +119,7 @@ class DataCache:
         """
         if (found := self._entries.get(("splits", digest))) is None:
             read = partial(read_splits, name=digest, most_rows=most_rows)
-            found = _read(read, self._supplies.blob(digest), digest)
+            found = _read(read, self._database.blob(digest), digest)
             _keep(self._entries, ("splits", digest), found)
         return cast("list[Split]", found)
 

@@ -3,170 +3,31 @@
 from __future__ import annotations
 
 import copy
-import functools
-import inspect
-import json
-import re
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from sklearn.utils import get_tags
-
-from warren.encoding.codec import Json, decode
-from warren.encoding.estimators import tail_of
 from warren.errors import InputError
-from warren.libraries.registry import NETWORKS, library_of, shared_fit, stops_early
 from warren.messages import Chunk, Trial, decode_chunk
 from warren.networks.watch import watching
-from warren.safety.allowlist import resolve
 from warren.seeds import seed_of
 from warren.settings import Settings
-from warren.storage.dataset import Matrix
 from warren.storage.documents import Document, now
-from worker.fitting import learner_of
 from worker.fitting.learner import Part
-from worker.process.database_access import Supplies
-from worker.training.build import THREAD_PARAMETERS, build, placed, takes_threads
+from worker.process.database_access import DatabaseAccess
+from worker.training.candidate import Planned
 from worker.training.checkpoints import Checkpoints
 from worker.training.data_cache import DataCache, Watched
 from worker.training.epochs import Epochs, FoldWatch
 from worker.training.fit_and_score import FoldResult, fit_and_score, summary
-from worker.training.guards import install, looked_at
 from worker.training.models import ModelKeeper
 from worker.training.scorers import Scorer, make_scorer
 from worker.training.sklearn_config import configured
 from worker.training.trial_document import trial_document
-
-
-@functools.cache
-def _constructor(cls: type) -> frozenset[str] | None:
-    """Names that a constructor takes; None where it takes any. A pipeline's steps are parameters, yet none of these."""
-    taken = inspect.signature(cls).parameters.values()
-    return None if any(one.kind is one.VAR_KEYWORD for one in taken) else frozenset(one.name for one in taken)
-
-
-def _jobs(name: str, value: Any) -> bool:
-    """Say whether a parameter is an inner estimator's number of threads, and no step that is called so."""
-    path, _, last = name.rpartition("__")
-    return bool(path) and last in THREAD_PARAMETERS and (value is None or isinstance(value, int))
-
-
-# A parameter that lets scikit-learn's estimators write into the data that they are given, set to what does.
-_IN_PLACE = re.compile(r'"([^"]*__)?copy(_[Xx]|_X_train)?": (false|null|0)\b')
-
-
-class Candidate:
-    """What a trial trains: makes a new, unfitted estimator whenever it is called.
-
-    Parameters
-    ----------
-    encoded : dict
-        The encoded estimator.
-    params : dict
-        The trial's encoded parameters.
-    settings : Settings
-
-    Raises
-    ------
-    InputError
-        A name is not on the allow-list, or a value misuses the encoding.
-    """
-
-    def __init__(self, encoded: Json, params: dict[str, Json], settings: Settings) -> None:
-        encoded, params = placed(encoded, settings.device), placed(params, settings.device)
-        fixed = encoded.get("params")
-        self._allow = settings.allow
-        cls = resolve(str(encoded.get("__estimator__", "")), self._allow)
-        taken = _constructor(cls)
-        own = {name: value for name, value in params.items() if "__" not in name and (taken is None or name in taken)}
-        self._encoded = encoded | {"params": fixed | own} if own and isinstance(fixed, dict) else encoded
-        self._inner = {name: value for name, value in params.items() if name not in own}
-        self._nested = "__estimator__" in json.dumps([self._encoded.get("params"), self._inner])
-        make = functools.partial(build, threads=settings.threads)
-        self._decode = functools.partial(decode, allow=self._allow, build=make, again=True)
-        # Something in it may write into its data, which are others' too.
-        self.in_place = _IN_PLACE.search(json.dumps([self._encoded, self._inner])) is not None
-        self.learner = learner_of(cls, tuple(self._allow), in_place=self.in_place)
-        # Resolves every name and makes nothing: a name off the allow-list shows before any work.
-        for value in (self._encoded, *self._inner.values()):
-            decode(value, self._allow, build=lambda cls, _: cls)
-        install()  # the libraries that it needs are loaded; a class that stands alone is looked at when it is called
-        self._make = looked_at(self._made, self._allow) if self._nested or self._inner else self._made
-
-    def __call__(self) -> Any:
-        """Return a new estimator; what its class raises for these parameters comes through."""
-        return self._make()
-
-    def _made(self) -> Any:
-        estimator = self._decode(self._encoded)
-        if self._inner:
-            estimator.set_params(**{name: self._decode(value) for name, value in self._inner.items()})
-        if self._nested and takes_threads(estimator):
-            # The outer estimator has the threads already; its inner ones would multiply them.
-            estimator.set_params(
-                **{name: 1 for name, value in estimator.get_params(deep=True).items() if _jobs(name, value)}
-            )
-        return estimator
-
-    def pairwise(self, X: Matrix) -> bool:
-        """Say whether X is a kernel or distance matrix to this estimator."""
-        if X.ndim != 2 or X.shape[0] != X.shape[1]:
-            return False
-        try:
-            return bool(get_tags(self()).input_tags.pairwise)
-        except Exception:  # noqa: BLE001 - it can't be made: its fits will say why, as this trial's result
-            return False
-
-
-@dataclass(frozen=True, kw_only=True)
-class Planned:
-    """A trial about to be evaluated.
-
-    Attributes
-    ----------
-    trial : Trial
-    candidate : Candidate
-    group : str
-        Neighbours of one group share a fit on each fold.
-    rounds : int
-        Rounds of its own; 0 where it can't share.
-    by_epochs : bool
-        Whether these are a network's.
-    stops_early : bool
-        Whether it needs an evaluation set.
-    attempt : int
-        Which try this is.
-    """
-
-    trial: Trial
-    candidate: Candidate
-    group: str
-    rounds: int
-    by_epochs: bool
-    stops_early: bool
-    attempt: int
-
-    @classmethod
-    def of(cls, chunk: Chunk, trial: Trial, settings: Settings, attempt: int, *, share: bool) -> Planned:
-        """Say what a trial of a chunk trains, and with whom."""
-        encoded = trial.estimator or chunk.objective.estimator or {}
-        candidate = Candidate(encoded, trial.params, settings)
-        shared = shared_fit(encoded, trial.params) if share and not candidate.in_place else None
-        return cls(
-            trial=trial,
-            candidate=candidate,
-            group=shared.key if shared else f"trial {trial.number}",
-            rounds=shared.rounds if shared else 0,
-            by_epochs=library_of(tail_of(encoded, trial.params).estimator) is NETWORKS,
-            stops_early=stops_early(encoded, trial.params),
-            attempt=attempt,
-        )
-
 
 # Folds of a trial up to which they are kept when it is abandoned: of more, each is a small part, and together they are
 # much for a document.
@@ -176,10 +37,10 @@ Kept: TypeAlias = dict[int, dict[int, FoldResult]]
 """Results of folds, by trial number and fold."""
 
 OnFold: TypeAlias = Callable[[Mapping[int, FoldResult], int], None]
-"""Is told the results of a fold by trial number, and which fold it was."""
+"""Receives the results of a fold by trial number, and which fold it was."""
 
 OnEpoch: TypeAlias = Callable[[Epochs], None]
-"""Is told of an epoch of a network that is being trained. May end it by an exception that is no ``Exception``."""
+"""Receives an epoch of a network that is being trained. May end it by an exception that is no ``Exception``."""
 
 
 class ChunkEvaluator:
@@ -187,7 +48,7 @@ class ChunkEvaluator:
 
     Parameters
     ----------
-    supplies : Supplies
+    database : DatabaseAccess
         Where data comes from.
     settings : Settings
     on_fold : callable, default=None
@@ -205,19 +66,19 @@ class ChunkEvaluator:
 
     def __init__(
         self,
-        supplies: Supplies,
+        database: DatabaseAccess,
         settings: Settings,
         on_fold: OnFold | None = None,
         on_epoch: OnEpoch | None = None,
         stopping: Callable[[], bool] | None = None,
     ) -> None:
         self._settings = settings
-        self._cache = DataCache(supplies, settings.cache_bytes)
-        self._models = ModelKeeper(supplies)
+        self._cache = DataCache(database, settings.cache_bytes)
+        self._models = ModelKeeper(database)
         self._on_fold = on_fold or (lambda _results, _fold: None)
         self._on_epoch = on_epoch or (lambda _epochs: None)
         self._stopping = stopping or (lambda: False)
-        self.checkpoints = Checkpoints(supplies, settings)
+        self.checkpoints = Checkpoints(database, settings)
 
     def evaluate(
         self,
@@ -392,7 +253,7 @@ class ChunkEvaluator:
 
 @dataclass(frozen=True, kw_only=True)
 class _Work:
-    """A chunk in hand: how its trials are scored, and which folds of them are there."""
+    """The current chunk: how its trials are scored, and which of their folds are done."""
 
     chunk: Chunk
     scorer: Scorer

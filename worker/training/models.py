@@ -17,12 +17,12 @@ from warren.errors import InputError
 from warren.safety.allowlist import dotted_name, package_of_type
 from warren.storage.documents import Document
 from worker.fitting.learner import Part, weights_for
-from worker.process.database_access import Packed, Supplies
+from worker.process.database_access import DatabaseAccess, PackedModel
 from worker.training.fit_and_score import FoldResult
 from worker.training.fit_errors import line_of, trace_of
 
 
-def pack(estimator: Any) -> Packed:
+def pack(estimator: Any) -> PackedModel:
     """Return a fitted estimator in its library's own format; anything that is not a booster, by skops.
 
     Parameters
@@ -32,7 +32,7 @@ def pack(estimator: Any) -> Packed:
 
     Returns
     -------
-    Packed
+    PackedModel
 
     Notes
     -----
@@ -42,7 +42,7 @@ def pack(estimator: Any) -> Packed:
     """
     match package_of_type(type(estimator)):
         case "xgboost" if hasattr(estimator, "save_model"):
-            return Packed(format="xgboost-ubj", content=_by_file(estimator.save_model, "model.ubj"))
+            return PackedModel(format="xgboost-ubj", content=_by_file(estimator.save_model, "model.ubj"))
         case "lightgbm" if hasattr(estimator, "booster_"):
             classes = getattr(estimator, "_classes", None)
             facts = {
@@ -55,16 +55,16 @@ def pack(estimator: Any) -> Packed:
             plain = classes is None or classes.dtype.kind in "biufU" or all(isinstance(one, str) for one in classes)
             if isinstance(facts["objective"], str) and plain:
                 text = estimator.booster_.model_to_string(num_iteration=-1)
-                return Packed(format="lightgbm-text", content=text.encode(), facts=facts)
+                return PackedModel(format="lightgbm-text", content=text.encode(), facts=facts)
         case "catboost" if hasattr(estimator, "save_model"):
-            return Packed(
+            return PackedModel(
                 format="catboost-cbm",
                 content=_by_file(estimator.save_model, "model.cbm"),
                 facts={"n_features": int(estimator.n_features_in_)} | _importances(estimator),
             )
     from worker.training.model_archive import dumps
 
-    return Packed(format="skops", content=dumps(estimator))
+    return PackedModel(format="skops", content=dumps(estimator))
 
 
 def _importances(estimator: Any) -> Document:
@@ -97,11 +97,11 @@ class ModelKeeper:
 
     Parameters
     ----------
-    supplies : Supplies
+    database : DatabaseAccess
     """
 
-    def __init__(self, supplies: Supplies) -> None:
-        self._supplies = supplies
+    def __init__(self, database: DatabaseAccess) -> None:
+        self._database = database
 
     def fit(
         self, make_estimator: Callable[[], Any], part: Part, *, number: int, seed: int
@@ -142,7 +142,7 @@ class ModelKeeper:
             whose = dotted_name(type(estimator))
         except InputError:  # a class that the operator named
             whose = f"{type(estimator).__module__}.{type(estimator).__qualname__}"
-        return _result(seconds), self._supplies.keep_model(number, packed, whose)
+        return _result(seconds), self._database.store_model(number, packed, whose)
 
 
 def _result(seconds: float, **what: Any) -> FoldResult:
