@@ -15,7 +15,7 @@ import numpy as np
 
 from producer.publishing.publication import publish_missing
 from producer.publishing.study_signature import IMMUTABLE, SIGNED_FIELDS, signed_study, study_problem
-from producer.results.study_reader import Lent
+from producer.results.study_reader import SharedStore
 from producer.space.columns import packed
 from producer.space.grid import ParamGrid
 from producer.space.space import Space, split_sizes
@@ -327,7 +327,7 @@ def submit_space(
     except BaseException:  # Ctrl-C too: nobody else closes the store
         store.close()
         raise
-    return Study(study, settings, Lent(store))
+    return Study(study, settings, SharedStore(store))
 
 
 def _keep(store: Store, keys: Keys, blobs: Sequence[_Blob], definition: Document, running: Document) -> Document:

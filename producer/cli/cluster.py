@@ -185,7 +185,7 @@ def _open(context: str | None, namespace: str) -> Cluster:
 
 
 def _show(found: ClusterStatus, as_json: bool) -> None:
-    from producer.cluster.table import HEADINGS, headline, notes, remarks, row_of
+    from producer.cluster.status import HEADINGS, headline, notes, remarks, row_of
 
     if as_json:
         print_json(_fields(found))

@@ -38,7 +38,7 @@ def print_trials(study: Study, trials: Sequence[Document]) -> None:
     rows = []
     for trial in trials:
         scores = [show_score(trial.get(f"mean_test_{name}"), trial.get(f"std_test_{name}")) for name in metrics]
-        params = show_params(study._own_params(trial))
+        params = show_params(study.own_params(trial))
         rows.append([str(trial["number"]), trial["estimator"], *scores, f"{trial['fit_seconds']:.2f}", params])
     table(columns, rows)
 

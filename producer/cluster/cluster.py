@@ -14,7 +14,8 @@ from producer.cluster.api import Api, Json
 from producer.cluster.api_errors import RefusedError, listed
 from producer.cluster.autoscaling import Autoscaling
 from producer.cluster.connection import Connection
-from producer.cluster.status import ClusterStatus, read_status
+from producer.cluster.read_status import read_status
+from producer.cluster.status import ClusterStatus
 from warren.errors import ClusterError, InputError
 
 DEPLOYMENT = "worker"

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from producer.cluster.autoscaling import Autoscaling
-from producer.views.words import count, shorten
+from producer.formatting import count, shorten
 
 Kind = Literal["image", "configuration", "crash", "refused", "quota", "unschedulable", "node", "autoscaler"]
 

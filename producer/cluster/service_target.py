@@ -8,7 +8,7 @@ from typing import Any
 
 from producer.cluster.api import Api
 from producer.cluster.api_errors import RefusedError, listed
-from producer.cluster.status import condition
+from producer.cluster.read_status import condition
 from warren.errors import ClusterError
 
 

@@ -27,7 +27,7 @@ def own_trials(store: Store, study: Mapping[str, Any]) -> OwnTrials:
     study : dict
         The study document: `DEFINED_BY` of it.
     """
-    return OwnTrials(store, expected(study))
+    return OwnTrials(store.trials, store.unfinished, expected(study))
 
 
 def expected(study: Document | Mapping[str, Any]) -> Expected:

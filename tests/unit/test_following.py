@@ -201,8 +201,8 @@ def test_an_interrupt_says_how_to_come_back_wherever_it_falls(place: str, monkey
         raise KeyboardInterrupt
 
     waiting = object.__new__(Study)
-    vars(waiting).update(id="trees", name="trees", _settings=None)
-    monkeypatch.setattr(Study, "_store", Looks(document(1)))
+    vars(waiting).update(id="trees", name="trees", settings=None)
+    monkeypatch.setattr(Study, "store", Looks(document(1)))
     monkeypatch.setattr(Study, "status", interrupted if place == "status" else lambda _: Status.of(document(1)))
     if place == "bar":
         monkeypatch.setattr(study.Progress, "__enter__", interrupted)

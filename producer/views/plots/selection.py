@@ -6,18 +6,15 @@ import difflib
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from optuna.study import Study as OptunaStudy
 from optuna.study import load_study
 from optuna.trial import FrozenTrial, TrialState
 
+from producer.formatting import count
+from producer.results.study_reader import StudyReader
 from producer.views.optuna.read_only import Snapshot, copy_of
-from producer.views.words import count
 from warren.errors import InputError
-
-if TYPE_CHECKING:
-    from producer.study import Study
 
 # Part of a sample that are the best trials.
 _BEST_SHARE = 0.25
@@ -48,7 +45,7 @@ class Selection:
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, study: Study, metric: str | None) -> Selection:
+    def of(cls, study: StudyReader, metric: str | None) -> Selection:
         """Take every trial that has a score.
 
         Raises

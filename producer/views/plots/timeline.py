@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from producer.formatting import count, show_span
 from producer.views.plots.theme import AMBER, PALETTE, RED, finish, nothing, safe
-from producer.views.words import count, show_span
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
