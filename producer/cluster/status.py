@@ -10,7 +10,7 @@ from html import escape
 
 from producer.card_style import CARD_STYLE
 from producer.cluster.problems import Problem
-from producer.formatting import count, show_span
+from producer.formatting import plural, show_age
 from warren.safety.printable import printable
 
 HEADINGS = ("pod", "phase", "ready", "restarts", "age", "node", "preemptible", "reason")
@@ -118,7 +118,7 @@ def row_of(pod: Pod) -> tuple[str, ...]:
         pod.phase,
         "yes" if pod.ready else "no",
         str(pod.restarts),
-        show_span(round(pod.age_seconds)) if pod.age_seconds >= 10 else f"{pod.age_seconds:.0f} s",
+        show_age(pod.age_seconds),
         pod.node or "",
         preemptible,
         pod.reason,
@@ -127,7 +127,7 @@ def row_of(pod: Pod) -> tuple[str, ...]:
 
 def headline(status: ClusterStatus) -> str:
     """Return how many workers there are: ``38 of 40 workers ready``."""
-    return f"{status.ready:,} of {count(status.wanted, 'worker')} ready"
+    return f"{status.ready:,} of {plural(status.wanted, 'worker')} ready"
 
 
 def remarks(status: ClusterStatus) -> list[str]:
@@ -135,8 +135,8 @@ def remarks(status: ClusterStatus) -> list[str]:
     said = [f"{number:,} {phase}" for phase, number in sorted(status.phases.items())]
     if status.workers:
         said.append("preemptible: unknown" if status.preemptible is None else f"{status.preemptible:,} preemptible")
-    said.append(count(status.restarts, "restart"))
-    said.append(count(status.evictions, "eviction") + ("" if status.events_known else " known"))
+    said.append(plural(status.restarts, "restart"))
+    said.append(plural(status.evictions, "eviction") + ("" if status.events_known else " known"))
     if status.steered_by:
         said.append(f"steered by {status.steered_by}")
     return said
@@ -163,7 +163,7 @@ def html_of(status: ClusterStatus) -> str:
     word = "as wanted" if state == "complete" else "changing" if not status.problems else "in trouble"
     state = "paused" if status.problems else state
     rows = "".join(_html_row(pod) for pod in status.pods[:_ROWS])
-    more = f"<div>and {count(len(status.pods) - _ROWS, 'pod')} more</div>" if len(status.pods) > _ROWS else ""
+    more = f"<div>and {plural(len(status.pods) - _ROWS, 'pod')} more</div>" if len(status.pods) > _ROWS else ""
     head = "".join(f"<th>{escape(name)}</th>" for name in HEADINGS)
     return (
         f'<div class="warren-card warren-cluster"><style>{CARD_STYLE}\n{_TABLE_STYLE}</style>'

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from producer.formatting import count, show_reason, show_span
-from producer.results.progress_bar import show_rate, show_seconds
+from producer.formatting import plural, show_rate, show_reason, show_seconds, show_span
 from producer.views.card.snapshot import Facts
 from warren.errors import StoreError, StudyError
 
@@ -37,7 +36,7 @@ def headline(facts: Facts) -> str:
     """Return how many trials have ended: ``300 of 480 trials · 62 %``."""
     status = facts.status
     share = 100 * status.done // max(status.total, 1)
-    return f"{status.done:,} of {count(status.total, 'trial')} · {share} %"
+    return f"{status.done:,} of {plural(status.total, 'trial')} · {share} %"
 
 
 def remarks(facts: Facts) -> list[str]:
@@ -60,7 +59,7 @@ def figures(facts: Facts) -> list[Figure]:
     status, tempo, left = facts.status, facts.tempo, facts.seconds_left
     found = []
     if facts.running and tempo and not facts.quiet_seconds:
-        found.append(Figure(show_rate(tempo.rate), "pace of " + count(tempo.workers, "worker")))
+        found.append(Figure(show_rate(tempo.rate), "pace of " + plural(tempo.workers, "worker")))
     if left is not None:
         found.append(Figure(show_seconds(left), "left, about"))
     ended = status.state in {"COMPLETE", "CANCELLED"}
@@ -102,11 +101,11 @@ def failures(facts: Facts) -> tuple[str, Sequence[tuple[str, str, str]], str]:
         (f"{one.count:,} ×", show_reason(one.text), ("such as " if one.count > 1 else "") + f"trial {one.example}")
         for one in facts.reasons[:_REASONS]
     ]
-    title = f"{count(status.failed, 'trial')} failed"
+    title = f"{plural(status.failed, 'trial')} failed"
     if facts.failures_read < status.failed and shown:
         title += f"; of the first {facts.failures_read:,}:"
     more = len(facts.reasons) - len(shown)
-    return title, shown, f"and {count(more, 'other reason')}: study.results()" if more > 0 else ""
+    return title, shown, f"and {plural(more, 'other reason')}: study.results()" if more > 0 else ""
 
 
 def why_without(error: StoreError | StudyError) -> str:

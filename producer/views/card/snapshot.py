@@ -131,10 +131,7 @@ class Facts:
         """Seconds until every trial has ended, at the pace of late; None where nobody can tell."""
         if not self.running or self.tempo is None or self.quiet_seconds:
             return None
-        work = self.status.work_left_seconds
-        if work and self.tempo.work_rate > 0:
-            return work / self.tempo.work_rate
-        return (self.status.total - self.status.done - self.status.dead) / self.tempo.rate
+        return self.status.seconds_left(self.tempo.rate, self.tempo.work_rate)
 
     @property
     def elapsed_seconds(self) -> float:

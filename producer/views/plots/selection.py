@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +10,7 @@ from optuna.study import Study as OptunaStudy
 from optuna.study import load_study
 from optuna.trial import FrozenTrial, TrialState
 
-from producer.formatting import count
+from producer.formatting import nearest, plural
 from producer.results.study_reader import StudyReader
 from producer.views.optuna.read_only import Snapshot, copy_of
 from warren.errors import InputError
@@ -65,7 +64,7 @@ class Selection:
             metric=names[0] if names else study.refit,
             trials=scored,
             ended=len(every),
-            notes=(f"{count(failed, 'failed trial')} left out",) if failed else (),
+            notes=(f"{plural(failed, 'failed trial')} left out",) if failed else (),
         )
 
     def by(self, params: Sequence[str] | None, estimator: str | None) -> Selection:
@@ -117,14 +116,14 @@ class Selection:
         known = sorted({name for trial in self.trials for name in trial.params})
         for name in params:
             if name not in known:
-                near = difflib.get_close_matches(name, known, 1)
-                hint = f"the nearest that exists is {near[0]!r}" if near else f"there are {', '.join(known)}"
-                raise InputError(f"params: no trial with a score has {name!r}; {hint}")
+                raise InputError(
+                    f"params: no trial with a score has {name!r}; the nearest that exists is {nearest(name, known)!r}"
+                )
         trials = tuple(trial for trial in self.trials if trial.params.keys() >= set(params))
         if not trials:
             raise InputError(f"params={list(params)}: no trial has all of them; take those of one estimator")
         left = len(self.trials) - len(trials)
-        note = (f"{count(left, 'trial')} without {' and '.join(params)} left out",) if left else ()
+        note = (f"{plural(left, 'trial')} without {' and '.join(params)} left out",) if left else ()
         return replace(self, trials=trials, params=params, notes=(*self.notes, *note))
 
     def thinned(self, most: int) -> Selection:
