@@ -37,7 +37,7 @@ from warren import broker
 from warren.encoding.codec import Json
 from warren.errors import InputError, StoreError
 from warren.messages import Objective, check_objective
-from warren.outage import Outage, ride_over
+from warren.retry import wait_for_store
 from warren.safety.signing import Keys, tell_unsigned
 from warren.seeds import seed_of
 from warren.settings import load_settings
@@ -313,7 +313,7 @@ def submit_space(
     if not keys:
         tell_unsigned()
     store = Store(settings)
-    ride = ride_over(settings, Outage(logger, "the database"), f"submitting study {study_id} waits for the database")
+    ride = wait_for_store(settings, logger, f"submitting study {study_id} waits for the database")
     try:
         # Both servers answer before anything is stored: a study without messages would look like one that runs.
         store.ping()
