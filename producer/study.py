@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from producer.models.study_models import StudyModels
 from producer.publishing.publication import publish_missing
 from producer.publishing.study_signature import SIGNED_FIELDS, check_study, study_problem
-from producer.results.follower import Follower, look, resumable
+from producer.results.follower import Follower, resumable
 from producer.results.progress_bar import Progress, in_notebook
-from producer.results.status import Status
-from producer.results.study_reader import Lent, Outcome
+from producer.results.study_reader import SharedStore
 from warren import broker
 from warren.errors import StoreError, StudyError, short
 from warren.safety.printable import one_line
@@ -32,7 +32,7 @@ _OWN_FIELDS = ("name", "objective", *SIGNED_FIELDS)
 _LOOK_SECONDS = 5.0
 
 
-class Study(Outcome):
+class Study(StudyModels):
     """One search. Made by `submit`, or found again by `attach` and `list`.
 
     Attributes
@@ -82,7 +82,7 @@ class Study(Outcome):
                 )
             check_study(Keys(settings.key), document)
             try:
-                return cls(document, settings, Lent(store))
+                return cls(document, settings, SharedStore(store))
             except (ValueError, LookupError) as exc:
                 raise StudyError(f"document {study_id!r} of the studies is none ({short(str(exc))})") from exc
         except BaseException:  # Ctrl-C too: nobody else closes the store
@@ -100,20 +100,20 @@ class Study(Outcome):
             store.close()
             raise
         # One connection for all: a list that is shown asks for the status of each.
-        lent, keys, found = Lent(store), Keys(settings.key), []
+        shared, keys, found = SharedStore(store), Keys(settings.key), []
         for document in documents:
             if problem := study_problem(keys, document):
                 skip(document["_id"], f"it {problem}, and WARREN_KEY is set")
                 continue
             try:
-                found.append(cls(document, settings, lent))
+                found.append(cls(document, settings, shared))
             except (ValueError, LookupError) as exc:
                 skip(document["_id"], f"it is no study ({short(str(exc))})")
         return found
 
     def __repr__(self) -> str:
         try:
-            with self._store.within(_LOOK_SECONDS):
+            with self.store.within(_LOOK_SECONDS):
                 status = self.status()
         except StoreError:
             return one_line(f"<Study {self.id}: its database is out of reach>")
@@ -126,13 +126,6 @@ class Study(Outcome):
         return one_line(shown)
 
     # ----------------------------------------------------------------- following
-
-    def status(self) -> Status:
-        """Return how far the study is: one read, whatever its size.
-
-        Of a study that stands still the broker is asked now and then whether its trials are still there.
-        """
-        return look(self._store, self.id, self._settings)
 
     def wait(self, timeout: float | None = None, progress: bool = True) -> Study:
         """Follow the study until every trial has ended or it is cancelled.
@@ -165,10 +158,10 @@ class Study(Outcome):
         with resumable(f"Study.attach({self.id!r}).wait()"):
             status = self.status()
             if not progress:
-                Follower(self._store, self.id, deadline, lambda _: None, self._settings).run()
+                Follower(self.store, self.id, deadline, lambda _: None, self.settings).run()
                 return self
             with Progress(status.total, self.name) as shown:
-                Follower(self._store, self.id, deadline, shown.update, self._settings).run()
+                Follower(self.store, self.id, deadline, shown.update, self.settings).run()
         return self
 
     def live(self, seconds: float = 1.0) -> Live:
@@ -189,14 +182,14 @@ class Study(Outcome):
         return Live(self, seconds)
 
     def _repr_html_(self) -> str:
-        from producer.views.card.html import html
+        from producer.views.card import card_html
 
-        return html(self)
+        return card_html(self)
 
     def __str__(self) -> str:
-        from producer.views.card.html import text
+        from producer.views.card import card_text
 
-        return text(self)
+        return card_text(self)
 
     def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
         # The card where IPython shows the study itself in a terminal; a line in a list, and beside a notebook's HTML.
@@ -230,7 +223,7 @@ class Study(Outcome):
     # ------------------------------------------------------------------ steering
 
     def _set_state(self, state: str, only_from: tuple[str, ...], past: str) -> None:
-        if self._store.update_study(self.id, {"$set": {"state": state}}, {"state": {"$in": [*only_from]}}) is None:
+        if self.store.update_study(self.id, {"$set": {"state": state}}, {"state": {"$in": [*only_from]}}) is None:
             found = self.status().state
             if found != state:
                 raise StudyError(
@@ -292,10 +285,10 @@ class Study(Outcome):
         """
         self._check_servers()
         # Running first: cut short in between, the next submission or resume publishes what was taken back.
-        self._store.update_study(self.id, {"$set": {"state": "RUNNING", "finished_at": None}})
-        self._store.delete_failed(self.id)
+        self.store.update_study(self.id, {"$set": {"state": "RUNNING", "finished_at": None}})
+        self.store.delete_failed(self.id)
         # What is not the study's own stands in the place of a trial of its.
-        self._store.trials.delete(self._trials.others())
+        self.store.trials.delete(self.trials.others())
         return self._publish()
 
     def delete(self) -> None:
@@ -310,24 +303,24 @@ class Study(Outcome):
         """
         # The models first: cut short, the next call still knows whose they are.
         self._delete_models()
-        self._store.delete_study(self.id)
+        self.store.delete_study(self.id)
         self._delete_models()  # one that somebody asked for meanwhile
-        one = self._objective
+        one = self.objective
         for digest in (one.dataset, one.splits, one.validation):
             if digest is not None:
-                self._store.datasets.delete(digest, partial(self._store.referenced, digest))
+                self.store.datasets.delete(digest, partial(self.store.referenced, digest))
 
     def _delete_models(self) -> None:
-        for model in self._store.models_of(self.id):
-            self._store.delete_study(model)
+        for model in self.store.models_of(self.id):
+            self.store.delete_study(model)
 
     def _publish(self) -> int:
-        return publish_missing(self._store, self._settings, self.id, self._objective, self._space)
+        return publish_missing(self.store, self.settings, self.id, self.objective, self.space)
 
     def _check_servers(self) -> None:
         """Raise before anything changes where a server is away from the beginning."""
-        self._store.ping()
-        broker.check(self._settings)
+        self.store.ping()
+        broker.check(self.settings)
 
 
 def _newest(store: Store) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 
 from producer.publishing.publication import publish_missing
 from producer.publishing.study_signature import IMMUTABLE, SIGNED_FIELDS, signed_study, study_problem
-from producer.results.study_reader import Lent
+from producer.results.study_reader import SharedStore
 from producer.space.columns import packed
 from producer.space.grid import ParamGrid
 from producer.space.space import Space, split_sizes
@@ -37,7 +37,7 @@ from warren import broker
 from warren.encoding.codec import Json
 from warren.errors import InputError, StoreError
 from warren.messages import Objective, check_objective
-from warren.outage import Outage, ride_over
+from warren.retry import wait_for_store
 from warren.safety.signing import Keys, tell_unsigned
 from warren.seeds import seed_of
 from warren.settings import load_settings
@@ -313,7 +313,7 @@ def submit_space(
     if not keys:
         tell_unsigned()
     store = Store(settings)
-    ride = ride_over(settings, Outage(logger, "the database"), f"submitting study {study_id} waits for the database")
+    ride = wait_for_store(settings, logger, f"submitting study {study_id} waits for the database")
     try:
         # Both servers answer before anything is stored: a study without messages would look like one that runs.
         store.ping()
@@ -327,7 +327,7 @@ def submit_space(
     except BaseException:  # Ctrl-C too: nobody else closes the store
         store.close()
         raise
-    return Study(study, settings, Lent(store))
+    return Study(study, settings, SharedStore(store))
 
 
 def _keep(store: Store, keys: Keys, blobs: Sequence[_Blob], definition: Document, running: Document) -> Document:

@@ -81,7 +81,7 @@ _repr.maxstring = _repr.maxother = 60
 
 def short(value: object) -> str:
     """Return a value as an error repeats it: ASCII, on one line, at most 60 characters, however large it is."""
-    text = _repr.repr(value).encode("ascii", "backslashreplace").decode()
+    text = " ".join(_repr.repr(value).split()).encode("ascii", "backslashreplace").decode()
     return text if len(text) <= 60 else text[:57] + "..."
 
 

@@ -1,4 +1,9 @@
-"""Waiting for a server that is away: back-off with jitter, and lines that say what waits, and for how long it did."""
+"""Waiting for a server that is away: back-off with jitter, and lines that say what waits, and for how long it did.
+
+A worker's log gets lines with fields (`patiently` with a logger). A person gets whole sentences, one when a server goes
+away and one when it is back (`Outage`), both of the same level: a notebook and a terminal show no fields, and who saw
+that something waits wants to see that it goes on.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +13,11 @@ import time
 from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, sleep, stop_never
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, sleep, stop_after_delay, stop_never
 from tenacity.stop import stop_base
+
+from warren.errors import StoreError
+from warren.settings import Settings
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -18,6 +26,8 @@ T = TypeVar("T")
 _FIRST_WAIT = 0.4
 # Seconds between two tries, at most; jitter keeps forty workers from knocking together.
 _LONGEST_WAIT = 15.0
+# The same where a person waits for it to go on.
+PERSONS_WAIT = 3.0
 # Doublings after which the longest wait is reached in any case.
 _MOST_DOUBLINGS = 10
 # Seconds that a server must have stayed before the next outage begins with short waits again: one that lets us in and
@@ -43,11 +53,13 @@ class Patience:
         server: str,
         stop: stop_base | Callable[[RetryCallState], bool],
         wait: Callable[[float], None],
+        longest: float,
         on_away: Callable[[str], None] | None,
         on_back: Callable[[], None] | None,
         clock: Callable[[], float],
     ) -> None:
         self._consequence = consequence
+        self._longest = longest
         self._logger = logger
         self._server = server
         self._on_away = on_away
@@ -90,7 +102,7 @@ class Patience:
         if self._away_at is None and self._clock() - self._back_at > _STEADY_SECONDS:
             self._failures = 0
         longest = _FIRST_WAIT * 2 ** min(self._failures, _MOST_DOUBLINGS)
-        return random.uniform(0, min(longest, _LONGEST_WAIT))  # noqa: S311 - jitter, no secret
+        return random.uniform(0, min(longest, self._longest))  # noqa: S311 - jitter, no secret
 
     def _note(self, state: RetryCallState) -> None:
         """Count a failure, and say so when it is news; called before each pause."""
@@ -120,6 +132,7 @@ def patiently(
     server: str = "the server",
     stop: stop_base | Callable[[RetryCallState], bool] = stop_never,
     wait: Callable[[float], None] = sleep,
+    longest: float = _LONGEST_WAIT,
     on_away: Callable[[str], None] | None = None,
     on_back: Callable[[], None] | None = None,
     clock: Callable[[], float] = time.monotonic,
@@ -140,6 +153,8 @@ def patiently(
         When to give up; the last error is then raised.
     wait : callable, default=time.sleep
         Waits that many seconds, or less if something comes up.
+    longest : float, default=15.0
+        Seconds between two tries, at most.
     on_away : callable, default=None
         Called with the reason when an outage begins.
     on_back : callable, default=None
@@ -159,7 +174,67 @@ def patiently(
         server=server,
         stop=stop,
         wait=wait,
+        longest=longest,
         on_away=on_away,
         on_back=on_back,
         clock=clock,
+    )
+
+
+class Outage:
+    """Tells when a server goes away and when it is back.
+
+    Parameters
+    ----------
+    logger : logging.Logger
+        Of the module that waits.
+    server : str
+        Who may go away: ``"the broker"``.
+    """
+
+    def __init__(self, logger: logging.Logger, server: str) -> None:
+        self._logger = logger
+        self._server = server
+        self._since: float | None = None
+
+    def begin(self, consequence: str, reason: object) -> None:
+        """Say what waits and why, unless this outage has been told."""
+        if self._since is None:
+            self._since = time.monotonic()
+            self._logger.warning("%s: %s", consequence, reason)
+
+    def end(self) -> None:
+        """Say that it is over, if there was one."""
+        if self._since is not None:
+            seconds, self._since = time.monotonic() - self._since, None
+            self._logger.warning("%s is back after %.1f s: it goes on", self._server, seconds)
+
+
+def wait_for_store(settings: Settings, logger: logging.Logger, consequence: str) -> Patience:
+    """Return a policy that calls the store again while the database is away, for as long as a submission waits.
+
+    Parameters
+    ----------
+    settings : Settings
+        Say how long.
+    logger : logging.Logger
+        Of the module that waits.
+    consequence : str
+        What waits.
+
+    Returns
+    -------
+    Patience
+        Call it with a function and its arguments. It raises the last `StoreError` when the time is over.
+    """
+    outage = Outage(logger, "the database")
+    return patiently(
+        StoreError,
+        consequence,
+        None,
+        stop=stop_after_delay(settings.patience_seconds),
+        wait=sleep,
+        longest=PERSONS_WAIT,
+        on_away=lambda reason: outage.begin(consequence, reason),
+        on_back=outage.end,
     )

@@ -12,8 +12,7 @@ from typing import Annotated
 import typer
 
 from producer.cli import cluster, dashboard, export, local, results, studies, submit, tensorboard
-from producer.cli.help import MARKUP, fill
-from producer.cli.output import INTERRUPTED, complain, say
+from producer.cli.output import INTERRUPTED, MARKUP, complain, fill, say
 from warren.errors import WarrenError
 from warren.safety.printable import one_line
 from warren.streams import open_standard_streams

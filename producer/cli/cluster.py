@@ -11,19 +11,21 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from producer.cli.help import MARKUP, add_command, fill
 from producer.cli.output import (
+    MARKUP,
     Column,
+    add_command,
     ended_by_signals,
+    fill,
     heading,
     note,
     on_interrupt,
-    plural,
     print_json,
     say,
     say_lines,
     table,
 )
+from producer.formatting import plural
 
 if TYPE_CHECKING:
     from producer.cluster.cluster import Cluster
@@ -185,7 +187,7 @@ def _open(context: str | None, namespace: str) -> Cluster:
 
 
 def _show(found: ClusterStatus, as_json: bool) -> None:
-    from producer.cluster.table import HEADINGS, headline, notes, remarks, row_of
+    from producer.cluster.status import HEADINGS, headline, notes, remarks, row_of
 
     if as_json:
         print_json(_fields(found))

@@ -9,8 +9,7 @@ from typing import Annotated
 
 import typer
 
-from producer.cli.help import add_command
-from producer.cli.output import ended_by_signals, note, say
+from producer.cli.output import add_command, ended_by_signals, note, say
 from producer.cli.studies import find
 from warren.safety.http_hosts import is_loopback
 

@@ -9,9 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from producer.cli.output import plural
-from producer.cli.study_file import DataFile, nearest
-from producer.formatting import listing
+from producer.cli.study_file import DataFile
+from producer.formatting import did_you_mean, listing, plural
 from warren.errors import InputError
 
 
@@ -108,7 +107,7 @@ def _read(path: Path) -> pd.DataFrame:
 
 def _check_column(frame: pd.DataFrame, name: str, role: str, path: Path) -> None:
     if name not in frame:
-        raise InputError(f"{role}: {path.name} has no column {name!r}: {nearest(name, frame.columns)}")
+        raise InputError(f"{role}: {path.name} has no column {name!r}: {did_you_mean(name, frame.columns)}")
 
 
 def _check_text(X: pd.DataFrame, text: Iterable[str], path: Path) -> None:

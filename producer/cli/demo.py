@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from producer.cli.leaderboard import print_failures, print_trials
-from producer.cli.output import heading, note, plural, say
+from producer.cli.output import heading, note, say
+from producer.formatting import plural
 from warren.errors import StudyError
 from warren.settings import redact
 

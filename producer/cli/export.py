@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from producer.cli.help import add_command
-from producer.cli.output import note, on_interrupt, plural, print_json, say
+from producer.cli.output import add_command, note, on_interrupt, print_json, say
 from producer.cli.studies import AsJson, StudyId, find
+from producer.formatting import plural
 
 
 def add_to(app: typer.Typer) -> None:

@@ -6,8 +6,8 @@ import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from producer.cli.study_file import Splitter, StudyFile, nearest
-from producer.formatting import short
+from producer.cli.study_file import Splitter, StudyFile
+from producer.formatting import did_you_mean, short
 from producer.validation.parameter_names import closest, known_names
 from warren.encoding.codec import decode
 from warren.errors import InputError
@@ -46,7 +46,7 @@ def make_cv(cv: int | Splitter) -> Any:
     if isinstance(cv, int):
         return cv
     if cv.splitter not in SPLITTERS:
-        raise InputError(f"cv.splitter: {cv.splitter!r} can't be used here: {nearest(cv.splitter, SPLITTERS)}")
+        raise InputError(f"cv.splitter: {cv.splitter!r} can't be used here: {did_you_mean(cv.splitter, SPLITTERS)}")
     import sklearn.model_selection
 
     cls = getattr(sklearn.model_selection, cv.splitter)
@@ -54,7 +54,7 @@ def make_cv(cv: int | Splitter) -> Any:
     known = inspect.signature(cls).parameters
     for name in given:
         if name not in known:
-            raise InputError(f"cv: {cv.splitter} has no parameter {name!r}: {nearest(name, known)}")
+            raise InputError(f"cv: {cv.splitter} has no parameter {name!r}: {did_you_mean(name, known)}")
     if "random_state" in known and given.get("random_state") is None and given.get("shuffle", "shuffle" not in known):
         raise InputError(
             f"cv: {cv.splitter} would split anew at each submission and never resume: give it a random_state, 0 will do"

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from producer.cli.output import Column, heading, plural, say, show_params, show_score, table
+from producer.cli.output import Column, heading, say, show_params, table
+from producer.formatting import plural, show_score
 from warren.storage.documents import OUTPUT_LINES, end_of_output
 
 if TYPE_CHECKING:
@@ -37,8 +38,10 @@ def print_trials(study: Study, trials: Sequence[Document]) -> None:
     ]
     rows = []
     for trial in trials:
-        scores = [show_score(trial.get(f"mean_test_{name}"), trial.get(f"std_test_{name}")) for name in metrics]
-        params = show_params(study._own_params(trial))
+        scores = [
+            show_score(trial.get(f"mean_test_{name}"), trial.get(f"std_test_{name}"), none="-") for name in metrics
+        ]
+        params = show_params(study.own_params(trial))
         rows.append([str(trial["number"]), trial["estimator"], *scores, f"{trial['fit_seconds']:.2f}", params])
     table(columns, rows)
 

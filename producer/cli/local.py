@@ -15,8 +15,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from producer.cli.help import add_command
-from producer.cli.output import ended_by_signals, note, on_interrupt, plural, print_json, say
+from producer.cli.output import add_command, ended_by_signals, note, on_interrupt, print_json, say
+from producer.formatting import plural
 from warren.settings import redact
 
 # Where `up` and `demo` keep broker and database unless told.

@@ -1,4 +1,4 @@
-"""What the commands print: tables for people, JSON for programs, everything else on standard error.
+"""What the commands print: help, tables for people, JSON for programs, everything else on standard error.
 
 A terminal gets tables that fit it. A pipe or a file gets plain columns: no colours, no boxes, no value cut off.
 Everything is `printable`: much of it was written by others.
@@ -6,12 +6,13 @@ Everything is `printable`: much of it was written by others.
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import re
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -30,6 +31,13 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 # Characters that the last column of a table needs at least to be folded; with less, lines run over.
 _LAST_WIDTH = 30
+
+
+# Boxes and colours are for people: a pipe gets plain text.
+MARKUP: Literal["rich"] | None = "rich" if sys.stdout is not None and sys.stdout.isatty() else None
+# What tells the plain formatter to leave a paragraph's lines alone; the rich one leaves every line alone.
+# https://click.palletsprojects.com/en/stable/documentation/#escaping-lines-in-help-text
+_KEEP = "" if MARKUP else "\b\n"
 
 
 @dataclass(frozen=True)
@@ -162,33 +170,9 @@ def print_json(value: Any) -> None:
     typer.echo(json_text(json.dumps(as_json(value), indent=2, ensure_ascii=False, allow_nan=False)))
 
 
-def show_score(mean: float | None, std: float | None = None) -> str:
-    """Return a score as a table has it: ``0.9953 ± 0.0042``, a dash where there is none."""
-    if mean is None or math.isnan(mean):
-        return "-"
-    text = f"{mean:.4f}" if abs(mean) < 1000 else f"{mean:,.1f}"
-    if std is None or math.isnan(std):
-        return text
-    return f"{text} ± {std:.4f}" if abs(std) < 1000 else f"{text} ± {std:,.1f}"
-
-
 def show_params(params: Mapping[str, Any]) -> str:
     """Return parameters on one line: ``learning_rate=0.1 max_depth=3``."""
     return " ".join(f"{name}={value}" for name, value in params.items())
-
-
-def show_age(moment: datetime, now: datetime) -> str:
-    """Return how long ago something was: ``40 s``, ``12 min``, ``3 h``, ``9 d``."""
-    seconds = max(0, int((now - moment).total_seconds()))
-    for size, unit in ((24 * 3600, "d"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"
-
-
-def plural(count: int, noun: str) -> str:
-    """Return a count with its noun: ``1 trial``, ``1,200 trials``."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 @contextmanager
@@ -224,3 +208,18 @@ def ended_by_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def fill(text: str) -> str:
+    """Return a docstring as help: prose on one line a paragraph, for the formatter to break; examples as they are."""
+    # Brackets are lists in examples, not the names of styles.
+    plain = inspect.cleandoc(text).replace("[", r"\[" if MARKUP else "[")
+    paragraphs = plain.split("\n\n")
+    return "\n\n".join(
+        _KEEP + one if "\n  " in one or one.startswith("  ") else " ".join(one.split("\n")) for one in paragraphs
+    )
+
+
+def add_command(app: typer.Typer, command: Callable[..., Any], panel: str, *, name: str | None = None) -> None:
+    """Add a function to the command line; its docstring is its help."""
+    app.command(name, help=fill(command.__doc__ or ""), rich_help_panel=panel)(command)

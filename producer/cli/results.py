@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from producer.cli.help import add_command
 from producer.cli.leaderboard import print_leaderboard
-from producer.cli.output import as_json, note, plural, print_json
+from producer.cli.output import add_command, as_json, note, print_json
 from producer.cli.studies import AsJson, StudyId, find
+from producer.formatting import plural
 from warren.errors import InputError
 from warren.safety.printable import printable
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from producer.cli.help import add_command
-from producer.cli.output import Column, ask, note, plural, print_json, say, show_age, show_score, table
+from producer.cli.output import Column, add_command, ask, note, print_json, say, table
+from producer.formatting import plural, show_age, show_score
 from warren.errors import StudyError
 
 if TYPE_CHECKING:
@@ -70,8 +70,8 @@ def list_studies(
             status.state,
             f"{status.done}/{status.total}",
             str(status.failed),
-            show_score(status.best_score),
-            show_age(status.created_at, now),
+            show_score(status.best_score, none="-"),
+            show_age((now - status.created_at).total_seconds()),
         ]
         for status in shown
     ]

@@ -18,16 +18,15 @@ written as messages carry it (`warren.encoding.codec`): ``{__tuple__: [64, 64]}`
 
 from __future__ import annotations
 
-import difflib
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 
-from producer.formatting import listing, short
+from producer.formatting import did_you_mean, short
 from warren.errors import InputError
 
 # What a place that takes several types needs, in a person's words.
@@ -101,19 +100,6 @@ class StudyFile(_Record):
     validation_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
 
 
-# How many names an error lists before it says that there are more.
-_LISTED = 20
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the hint that names what was meant, or what there is."""
-    choices = list(known)
-    if not choices:
-        return "it has none"
-    close = difflib.get_close_matches(name, choices, 1)
-    return f"did you mean {close[0]!r}?" if close else f"it may be {listing(choices, _LISTED)}"
-
-
 def read_study_file(path: Path, data: Mapping[str, str] | None = None) -> StudyFile:
     """Read and check a study's file.
 
@@ -181,7 +167,7 @@ def _problems(exc: ValidationError) -> list[str]:
         match error["type"]:
             case "extra_forbidden":
                 known = DataFile.model_fields if keys[:-1] == ["data"] else StudyFile.model_fields
-                text = f"unknown key {where!r}: {nearest(keys[-1], known)}"
+                text = f"unknown key {where!r}: {did_you_mean(keys[-1], known)}"
             case "missing":
                 text = f"{where!r} is missing"
             case _:

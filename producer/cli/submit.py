@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from producer.cli.help import add_command
 from producer.cli.leaderboard import print_leaderboard
-from producer.cli.output import note, on_interrupt, plural, print_json, say
+from producer.cli.output import add_command, note, on_interrupt, print_json, say
 from producer.cli.studies import AsJson, StudyId, find, status_fields
+from producer.formatting import plural
 
 if TYPE_CHECKING:
     from producer.results.status import Status

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from producer.cli.dashboard import AllowHost
-from producer.cli.help import add_command
-from producer.cli.output import ended_by_signals, note, plural, say
+from producer.cli.output import add_command, ended_by_signals, note, say
 from producer.cli.studies import find
+from producer.formatting import plural
 from warren.errors import StoreError
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def _keep_fresh(board: Board, page: BoardPage) -> None:
 
 def _summary(found: Changes, top: int) -> str:
     """Return what the folder holds, and what it leaves out."""
-    whole = f"{plural(found.studies, 'study').replace('studys', 'studies')}, {plural(found.shown, 'run')}"
+    whole = f"{plural(found.studies, 'study')}, {plural(found.shown, 'run')}"
     if found.shown == found.ended:
         return whole
     return f"{whole} of {found.ended:,}: the best {top:,} of a study, more with --top"

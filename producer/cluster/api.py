@@ -19,8 +19,9 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
-from producer.cluster.api_errors import RefusedError, Request, listed, message_of, one_line, refused
+from producer.cluster.api_errors import RefusedError, Request, message_of, refused
 from producer.cluster.kubeconfig import contexts, load
+from producer.formatting import listing, show_reason
 from warren.errors import ClusterError
 
 Json: TypeAlias = dict[str, Any]
@@ -316,14 +317,14 @@ class Api:
         except (HTTPError, OSError) as exc:
             raise self._unreachable(exc) from exc
         except config.ConfigException as exc:
-            raise ClusterError(f"no credentials for {self.where}: {one_line(exc)}") from exc
+            raise ClusterError(f"no credentials for {self.where}: {show_reason(str(exc))}") from exc
 
     def _unreachable(self, why: object) -> ClusterError:
         others = [name for name in contexts() if name != self.context]
-        more = f"; other contexts of your kubeconfig: {listed(others)}" if others else ""
+        more = f"; other contexts of your kubeconfig: {listing(others)}" if others else ""
         return ClusterError(
-            f"no answer from the API server of {self.where} at {self.server} ({one_line(why)}): is the cluster up, "
-            f"and are you in its network (VPN)?{more}"
+            f"no answer from the API server of {self.where} at {self.server} ({show_reason(str(why))}): is the cluster "
+            f"up, and are you in its network (VPN)?{more}"
         )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -15,8 +14,6 @@ from warren.errors import ClusterError
 _FORBIDDEN = re.compile(
     r'User "(?P<who>[^"]*)" cannot (?P<verb>\S+) resource "(?P<resource>[^"]*)" in API group "(?P<group>[^"]*)"'
 )
-# Names that an error lists; the rest is counted.
-_NAMED = 8
 
 
 class RefusedError(ClusterError):
@@ -69,17 +66,6 @@ class Request:
     def place(self) -> str:
         """Where the resource lies, for people."""
         return f"in namespace {self.namespace}" if self.namespace else "in the whole cluster"
-
-
-def listed(names: Sequence[str]) -> str:
-    """Return names as an error lists them: ``a, b, c and 4 more``."""
-    shown = ", ".join(names[:_NAMED])
-    return f"{shown} and {len(names) - _NAMED} more" if len(names) > _NAMED else shown
-
-
-def one_line(value: object) -> str:
-    """Return a text that fits an error: on one line, and not for ever."""
-    return " ".join(str(value).split())[:300]
 
 
 def message_of(body: str | bytes | None, reason: str | None) -> str:

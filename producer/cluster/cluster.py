@@ -11,10 +11,12 @@ from typing import Any, Literal, TypeVar, overload
 
 from producer.cluster import autoscaling
 from producer.cluster.api import Api, Json
-from producer.cluster.api_errors import RefusedError, listed
+from producer.cluster.api_errors import RefusedError
 from producer.cluster.autoscaling import Autoscaling
 from producer.cluster.connection import Connection
-from producer.cluster.status import ClusterStatus, read_status
+from producer.cluster.read_status import read_status
+from producer.cluster.status import ClusterStatus
+from producer.formatting import listing
 from warren.errors import ClusterError, InputError
 
 DEPLOYMENT = "worker"
@@ -216,10 +218,10 @@ class Cluster:
             self._in_namespace(lambda: _unless_forbidden(lambda: [self._api.namespace_object()]))
         found = [pod] if pod in pods else [name for name in sorted(pods) if pod and name.startswith(pod)]
         if not found:
-            there = listed(sorted(pods)) or "none"
+            there = listing(sorted(pods)) or "none"
             raise ClusterError(f"no pod {pod!r} in namespace {self.namespace} of {self._api.where}: there are {there}")
         if len(found) > 1:
-            raise ClusterError(f"{len(found)} pods begin with {pod!r}: {listed(found)}; write more of the name")
+            raise ClusterError(f"{len(found)} pods begin with {pod!r}: {listing(found)}; write more of the name")
         return found[0], pods[found[0]]["spec"]["containers"][0]["name"]
 
     # --------------------------------------------------------------------- autoscalers
@@ -299,7 +301,7 @@ class Cluster:
         except RefusedError as exc:
             if exc.missing:
                 names = _unless_forbidden(self._api.namespaces)
-                there = f": there are {listed(names)}" if names else ""
+                there = f": there are {listing(names)}" if names else ""
                 return ClusterError(
                     f"no namespace {self.namespace!r} in {where}{there}. Deploy Warren there, "
                     "`kubectl apply -k k8s/overlays/...`, or name another: Cluster(namespace=...)"
@@ -307,7 +309,7 @@ class Cluster:
         names = _unless_forbidden(self._api.deployments)
         if names is None or DEPLOYMENT in names:
             return refusal
-        there = f"it has {listed(names)}" if names else "it has none"
+        there = f"it has {listing(names)}" if names else "it has none"
         return ClusterError(
             f"no Deployment {DEPLOYMENT} in namespace {self.namespace} of {where}: {there}. Deploy Warren there, "
             "`kubectl apply -k k8s/overlays/...`, or name another: Cluster(namespace=...)"

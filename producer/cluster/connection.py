@@ -15,8 +15,8 @@ from producer.cluster.api import Api
 from producer.cluster.api_errors import RefusedError
 from producer.cluster.port_forward import HOST, Forwarding
 from producer.lifetime import Lasting
-from warren.environment import named_servers
 from warren.errors import ClusterError
+from warren.settings import named_servers
 
 logger = logging.getLogger(__name__)
 

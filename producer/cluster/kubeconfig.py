@@ -12,7 +12,7 @@ from kubernetes import config as _config
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from producer.cluster.api_errors import listed, one_line
+from producer.formatting import listing, show_reason
 from warren.errors import ClusterError
 
 # Where a pod finds its own token.
@@ -56,7 +56,7 @@ def load(context: str | None) -> tuple[client.Configuration, str]:
         raise ClusterError(_no_kubeconfig(context))
     named = os.pathsep.join(map(str, files))
     known, current = contexts(), _current()
-    there = listed(known) or "none"
+    there = listing(known) or "none"
     if context is None and not current:
         raise ClusterError(f"kubeconfig {named} has no current context: name one, Cluster(context=...): {there}")
     wanted = context or current
@@ -65,7 +65,7 @@ def load(context: str | None) -> tuple[client.Configuration, str]:
     try:
         config.load_kube_config(config_file=named, context=wanted, client_configuration=configuration)
     except (_config.ConfigException, OSError, ValueError, TypeError) as exc:
-        raise ClusterError(f"context {wanted!r} of kubeconfig {named} can't be used: {one_line(exc)}") from exc
+        raise ClusterError(f"context {wanted!r} of kubeconfig {named} can't be used: {show_reason(str(exc))}") from exc
     return configuration, str(wanted)
 
 
@@ -87,7 +87,7 @@ def _documents() -> Iterator[dict[str, Any]]:
         try:
             found = YAML(typ="safe", pure=True).load(file)
         except (OSError, YAMLError) as exc:
-            raise ClusterError(f"kubeconfig {file} can't be read: {one_line(exc)}") from exc
+            raise ClusterError(f"kubeconfig {file} can't be read: {show_reason(str(exc))}") from exc
         if isinstance(found, dict):
             yield found
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from producer.cluster.autoscaling import Autoscaling
-from producer.views.words import count, shorten
+from producer.formatting import plural, shorten
 
 Kind = Literal["image", "configuration", "crash", "refused", "quota", "unschedulable", "node", "autoscaler"]
 
@@ -95,7 +95,7 @@ def problems_of(
         }[kind]
         remedy = _remedy(kind, deployment, names[0])
         such = f" ({names[0]})" if len(names) == 1 else f" (such as {names[0]})"
-        text = f"{count(len(names), 'pod')}{such} {said}: {shorten(message, _LONGEST).rstrip('.')}; {remedy}"
+        text = f"{plural(len(names), 'pod')}{such} {said}: {shorten(message, _LONGEST).rstrip('.')}; {remedy}"
         found.append(Problem(kind, text, min(begun, default=None)))
     found.extend(_of_nodes(deployment, pods, nodes))
     if steered is not None and steered.trouble:
@@ -119,7 +119,9 @@ def _of_nodes(
         for one in (node.get("status") or {}).get("conditions") or []:
             if lost and one.get("type") == "Ready" and one.get("status") != "True":
                 why = shorten(str(one.get("message") or one.get("reason", "")), _LONGEST).rstrip(".")
-                text = f"node {name} with {count(lost, 'pod')} is not ready: {why}; {_remedy('node', deployment, name)}"
+                text = (
+                    f"node {name} with {plural(lost, 'pod')} is not ready: {why}; {_remedy('node', deployment, name)}"
+                )
                 yield Problem("node", text, _moment(one.get("lastTransitionTime")))
 
 

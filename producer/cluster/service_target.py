@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from producer.cluster.api import Api
-from producer.cluster.api_errors import RefusedError, listed
-from producer.cluster.status import condition
+from producer.cluster.api_errors import RefusedError
+from producer.cluster.read_status import condition
+from producer.formatting import listing
 from warren.errors import ClusterError
 
 
@@ -52,7 +53,7 @@ def find_target(api: Api, service: str, port: int) -> Target:
     [*matching] = [one for one in found["spec"].get("ports", []) if one["port"] == port]
     if not matching:
         offered = [str(one["port"]) for one in found["spec"].get("ports", [])]
-        raise ClusterError(f"Service {service} in namespace {api.namespace} has no port {port}: {listed(offered)}")
+        raise ClusterError(f"Service {service} in namespace {api.namespace} has no port {port}: {listing(offered)}")
     selector = found["spec"].get("selector") or {}
     pods = api.pods(",".join(f"{name}={value}" for name, value in selector.items()))
     ready = [pod for pod in pods if _serves(pod)]
@@ -69,7 +70,7 @@ def _there(api: Api) -> str:
         names = api.services()
     except ClusterError:
         return "and its Services can't be listed"
-    return f"it has {listed(names)}" if names else "it has none"
+    return f"it has {listing(names)}" if names else "it has none"
 
 
 def _serves(pod: Mapping[str, Any]) -> bool:

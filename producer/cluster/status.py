@@ -1,38 +1,33 @@
-"""How a cluster stands: its pods, their nodes, what became of those that are gone, and what is wrong."""
+"""How a cluster stands, as records, as HTML for a notebook, and as text for a terminal."""
 
 from __future__ import annotations
 
+import io
+import shutil
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from html import escape
 
-from producer.cluster.autoscaling import Autoscaling
-from producer.cluster.problems import Problem, problems_of
+from producer.card_style import CARD_STYLE
+from producer.cluster.problems import Problem
+from producer.formatting import plural, show_age
+from warren.safety.printable import printable
 
-# What clouds write on a node that may be taken away at any time:
-# https://cloud.google.com/kubernetes-engine/docs/concepts/spot-vms
-# https://docs.aws.amazon.com/eks/latest/userguide/managed-node-groups.html
-# https://learn.microsoft.com/azure/aks/spot-node-pool
-# https://karpenter.sh/docs/concepts/scheduling/
-_PREEMPTIBLE = {
-    "cloud.google.com/gke-spot": "true",
-    "cloud.google.com/gke-preemptible": "true",
-    "cloud.google.com/gke-provisioning": "spot",
-    "eks.amazonaws.com/capacityType": "spot",
-    "kubernetes.azure.com/scalesetpriority": "spot",
-    "karpenter.sh/capacity-type": "spot",
-}
-# Why a pod had to go that did nothing wrong: reasons of its status, of its condition DisruptionTarget, of its events.
-# https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-conditions
-_EVICTIONS = {
-    *("Evicted", "Preempted", "Preempting", "Shutdown", "NodeShutdown", "NodeLost", "NodeAffinity", "Terminated"),
-    *("PreemptionByScheduler", "DeletionByTaintManager", "EvictionByEvictionAPI", "TerminationByKubelet"),
-    *("DeletionByPodGC", "TaintManagerEviction"),
-}
-# The servers that a status shows beside the workers.
-SERVERS = ("rabbitmq", "mongodb")
+HEADINGS = ("pod", "phase", "ready", "restarts", "age", "node", "preemptible", "reason")
+# Pods that a notebook's table shows; the rest is counted.
+_ROWS = 100
+_USUAL_WIDTH, _LEAST_WIDTH, _MOST_WIDTH = 110, 60, 160
+
+# What a table of many columns needs beside the style of cards, which is made for few.
+_TABLE_STYLE = """
+.warren-cluster { max-width: 980px; }
+.warren-cluster th { padding: 1px 14px 3px 0; border: 0; text-align: left !important; font-size: 12px;
+  font-weight: 500; opacity: .7; }
+.warren-cluster td, .warren-cluster td:first-child, .warren-cluster td:last-child { color: inherit; opacity: 1;
+  font-weight: 400; padding: 1px 14px 1px 0; font-variant-numeric: tabular-nums; }
+.warren-cluster .w-pods { margin-top: 10px; overflow-x: auto; }
+.warren-cluster td.w-bad { color: #e5484d; font-weight: 600; }
+""".strip()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,159 +102,124 @@ class ClusterStatus:
         return sum(bool(pod.preemptible) for pod in self.workers if pod.phase not in {"Succeeded", "Failed"})
 
     def __str__(self) -> str:
-        from producer.cluster.table import text_of
-
         return text_of(self)
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        from producer.cluster.table import html_of
-
         return html_of(self)
 
 
-def is_preemptible(labels: Mapping[str, str]) -> bool:
-    """Whether a node's labels say that it may be taken away at any time."""
-    return any(labels.get(name, "").lower() == value for name, value in _PREEMPTIBLE.items())
+def row_of(pod: Pod) -> tuple[str, ...]:
+    """Return what a table says of a pod, a text for each of `HEADINGS`."""
+    preemptible = {True: "yes", False: "no", None: "unknown" if pod.node else ""}[pod.preemptible]
+    return (
+        pod.name,
+        pod.phase,
+        "yes" if pod.ready else "no",
+        str(pod.restarts),
+        show_age(pod.age_seconds),
+        pod.node or "",
+        preemptible,
+        pod.reason,
+    )
 
 
-def read_status(
-    *,
-    where: str,
-    namespace: str,
-    deployment: Mapping[str, Any],
-    pods: Sequence[Mapping[str, Any]],
-    nodes: Sequence[Mapping[str, Any]] | None,
-    events: Sequence[Mapping[str, Any]] | None,
-    steered: Autoscaling | None,
-    now: datetime,
-) -> ClusterStatus:
-    """Put a status together from what the API says.
+def headline(status: ClusterStatus) -> str:
+    """Return how many workers there are: ``38 of 40 workers ready``."""
+    return f"{status.ready:,} of {plural(status.wanted, 'worker')} ready"
+
+
+def remarks(status: ClusterStatus) -> list[str]:
+    """Return what stands beside the number of workers."""
+    said = [f"{number:,} {phase}" for phase, number in sorted(status.phases.items())]
+    if status.workers:
+        said.append("preemptible: unknown" if status.preemptible is None else f"{status.preemptible:,} preemptible")
+    said.append(plural(status.restarts, "restart"))
+    said.append(plural(status.evictions, "eviction") + ("" if status.events_known else " known"))
+    if status.steered_by:
+        said.append(f"steered by {status.steered_by}")
+    return said
+
+
+def notes(status: ClusterStatus) -> list[str]:
+    """Return what this account may not see."""
+    unseen = [what for what, known in (("nodes", status.nodes_known), ("events", status.events_known)) if not known]
+    return [f"this account may not list {' and '.join(unseen)}"] if unseen else []
+
+
+def html_of(status: ClusterStatus) -> str:
+    """Return a status as HTML that needs nothing from elsewhere, and is readable on light and dark.
 
     Parameters
     ----------
-    where, namespace : str
-    deployment : dict
-        The workers' Deployment.
-    pods : list of dict
-        All pods of the namespace.
-    nodes, events : list of dict or None
-        None where this account may not list them.
-    steered : Autoscaling or None
-        What sets the number of workers.
-    now : datetime
-        With a time zone.
+    status : ClusterStatus
 
     Returns
     -------
-    ClusterStatus
+    str
     """
-    name = deployment["metadata"]["name"]
-    selector = deployment["spec"]["selector"].get("matchLabels") or {}
-    labels = {node["metadata"]["name"]: node["metadata"].get("labels") or {} for node in nodes or []}
-    read = []
-    workers = []
-    for pod in pods:
-        own = pod["metadata"].get("labels") or {}
-        if selector and selector.items() <= own.items():
-            role = name
-            workers.append(pod)
-        elif own.get("app.kubernetes.io/name") in SERVERS:
-            role = own["app.kubernetes.io/name"]
-        else:
-            continue
-        read.append(_pod(pod, role, labels if nodes is not None else None, now))
-    read.sort(key=lambda pod: (pod.role != name, pod.role, pod.ready, pod.name))
-    shown = {pod["metadata"]["name"] for pod in workers}
-    shown_pods = [pod for pod in pods if _name(pod) in {one.name for one in read}]
-    return ClusterStatus(
-        where=where,
-        namespace=namespace,
-        deployment=name,
-        wanted=int(deployment["spec"].get("replicas", 1)),
-        pods=tuple(read),
-        evictions=len(_evicted(workers, events or [], name, shown)),
-        steered_by=str(steered) if steered else None,
-        problems=problems_of(deployment, shown_pods, nodes or [], steered),
-        nodes_known=nodes is not None,
-        events_known=events is not None,
+    state = "complete" if status.ready == status.wanted and not status.problems else "running"
+    word = "as wanted" if state == "complete" else "changing" if not status.problems else "in trouble"
+    state = "paused" if status.problems else state
+    rows = "".join(_html_row(pod) for pod in status.pods[:_ROWS])
+    more = f"<div>and {plural(len(status.pods) - _ROWS, 'pod')} more</div>" if len(status.pods) > _ROWS else ""
+    head = "".join(f"<th>{escape(name)}</th>" for name in HEADINGS)
+    return (
+        f'<div class="warren-card warren-cluster"><style>{CARD_STYLE}\n{_TABLE_STYLE}</style>'
+        f'<div class="w-head"><span class="w-name">{escape(headline(status))}</span>'
+        f'<span class="w-state w-{state}">{escape(word)}</span></div>'
+        + "".join(f'<div class="w-notice">{escape(str(problem))}</div>' for problem in status.problems)
+        + '<div class="w-count" style="margin-top:8px">'
+        + "".join(f"<span>{escape(said)}</span>" for said in [*remarks(status), *notes(status)])
+        + f'</div><div class="w-pods"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{more}</div>'
+        f'<div class="w-foot"><span class="w-id">{escape(status.where)} · {escape(status.namespace)}</span></div></div>'
     )
 
 
-def _name(pod: Mapping[str, Any]) -> str:
-    return str(pod["metadata"]["name"])
-
-
-def _pod(pod: Mapping[str, Any], role: str, nodes: Mapping[str, Mapping[str, str]] | None, now: datetime) -> Pod:
-    status = pod.get("status") or {}
-    containers = status.get("containerStatuses") or []
-    node = pod.get("spec", {}).get("nodeName")
-    deleted = "deletionTimestamp" in pod["metadata"]
-    ready = not deleted and condition(pod, "Ready").get("status") == "True"
-    return Pod(
-        name=_name(pod),
-        role=role,
-        phase="Terminating" if deleted else status.get("phase", "Unknown"),
-        ready=ready,
-        restarts=sum(int(one.get("restartCount", 0)) for one in containers),
-        age_seconds=max(0.0, (now - moment(pod["metadata"]["creationTimestamp"])).total_seconds()),
-        node=node,
-        preemptible=None if nodes is None or node not in nodes else is_preemptible(nodes[node]),
-        reason=_reason(pod),
-    )
-
-
-def _reason(pod: Mapping[str, Any]) -> str:
-    """Return why a pod is not ready; of one that is, why it last ended."""
-    status = pod.get("status") or {}
-    if status.get("reason"):
-        return str(status["reason"])
-    target = condition(pod, "DisruptionTarget")
-    if target.get("status") == "True":
-        return str(target.get("reason", "DisruptionTarget"))
-    containers = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
-    for when in ("state", "lastState"):
-        for one in containers:
-            state = one.get(when) or {}
-            waiting = (state.get("waiting") or {}).get("reason")
-            if waiting and waiting not in {"ContainerCreating", "PodInitializing"}:
-                return str(waiting)
-            ended = state.get("terminated")
-            if ended and (ended.get("exitCode") or when == "lastState"):
-                return str(ended.get("reason") or f"exit code {ended.get('exitCode')}")
-    scheduled = condition(pod, "PodScheduled")
-    return str(scheduled.get("reason", "")) if scheduled.get("status") == "False" else ""
-
-
-def _evicted(
-    workers: Iterable[Mapping[str, Any]], events: Iterable[Mapping[str, Any]], deployment: str, shown: set[str]
-) -> set[str]:
-    """Return the names of workers' pods that had to go."""
-    gone = {
-        _name(pod)
-        for pod in workers
-        if (pod.get("status") or {}).get("reason") in _EVICTIONS
-        or (
-            condition(pod, "DisruptionTarget").get("status") == "True"
-            and condition(pod, "DisruptionTarget").get("reason") in _EVICTIONS
+def _html_row(pod: Pod) -> str:
+    cells = list(row_of(pod))
+    bad = {1: pod.phase in {"Failed", "Unknown"}, 3: pod.restarts > 0, 7: bool(pod.reason) and not pod.ready}
+    return (
+        "<tr>"
+        + "".join(
+            f"<td{' class=w-bad' if bad.get(place) else ''}>{escape(value)}</td>" for place, value in enumerate(cells)
         )
-    }
-    for event in events:
-        who = str(event.get("involvedObject", {}).get("name", ""))
-        # A pod that is gone is known by its name alone: Deployment, hash of its template, five letters.
-        ours = who in shown or (who.startswith(f"{deployment}-") and who.count("-") == deployment.count("-") + 2)
-        if ours and event.get("reason") in _EVICTIONS:
-            gone.add(who)
-    return gone
+        + "</tr>"
+    )
 
 
-def condition(thing: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
-    """Return a condition of an object, or an empty one."""
-    found = (thing.get("status") or {}).get("conditions") or []
-    return next((one for one in found if one.get("type") == kind), {})
+def text_of(status: ClusterStatus) -> str:
+    """Return a status as plain text, as wide as the terminal, without colours.
 
+    Parameters
+    ----------
+    status : ClusterStatus
 
-def moment(text: str) -> datetime:
-    """Read a time as Kubernetes writes it (RFC 3339)."""
-    return datetime.fromisoformat(text).astimezone(UTC)
+    Returns
+    -------
+    str
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    width = min(max(shutil.get_terminal_size((_USUAL_WIDTH, 0)).columns, _LEAST_WIDTH), _MOST_WIDTH)
+    out = io.StringIO()
+    console = Console(file=out, width=width, color_system=None, force_terminal=False, legacy_windows=False)
+    console.print(Text(" · ".join([headline(status), *remarks(status)])))
+    for line in [*(str(problem) for problem in status.problems), *notes(status)]:
+        console.print(Text(f"! {line}"))
+    if status.pods:
+        rows = [row_of(pod) for pod in status.pods]
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+        for name in HEADINGS:
+            table.add_column(Text(name), justify="right" if name in {"restarts", "age"} else "left", no_wrap=True)
+        for row in rows:
+            table.add_row(*(Text(value) for value in row))
+        # Lines may run over: a name that is cut off can't be typed.
+        needed = sum(max(map(len, cells)) + 2 for cells in zip(HEADINGS, *rows, strict=True))
+        console.width = max(width, needed)
+        console.print(table)
+    return printable("\n".join(line.rstrip() for line in out.getvalue().split("\n")))

@@ -59,7 +59,7 @@ def export_model(
     overwrite: bool = False,
     timeout: float | None = None,
 ) -> Path:
-    """Write the model of a trial and its manifest into a folder; see `producer.results.study_reader.Outcome.export`.
+    """Write the model of a trial and its manifest into a folder; see `producer.Study.export`.
 
     Parameters
     ----------

@@ -21,9 +21,8 @@ from warren.broker import DATABASE_HEADER, URL_HEADER
 from warren.errors import BrokerError, InputError, StoreError, StudyError
 from warren.libraries.devices import wants_gpu
 from warren.messages import Chunk, Objective, Trial, check_body, encode_chunk
-from warren.outage import Outage, ride_over
 from warren.queues import GPU_QUEUE
-from warren.retry import Patience
+from warren.retry import Patience, wait_for_store
 from warren.safety.signing import Keys, signed_chunk
 from warren.settings import Settings
 from warren.storage.documents import Document, now
@@ -141,7 +140,7 @@ def publish_missing(store: Store, settings: Settings, study_id: str, objective: 
         A server is unreachable or stays away; the text says how much is in the queue. The same call publishes what
         is then missing.
     """
-    ride = ride_over(settings, Outage(logger, "the database"), f"publishing study {study_id} waits for the database")
+    ride = wait_for_store(settings, logger, f"publishing study {study_id} waits for the database")
     try:
         begun = _begin(store, settings, study_id, ride)
         headers = {DATABASE_HEADER: ride(store.identity), URL_HEADER: store.url}

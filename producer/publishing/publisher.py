@@ -25,8 +25,7 @@ from pika.exceptions import AMQPConnectionError, ChannelClosedByBroker
 from producer.publishing.outbox import Message, Outbox
 from warren import broker
 from warren.errors import BrokerError
-from warren.outage import Outage, bounded
-from warren.retry import patiently
+from warren.retry import PERSONS_WAIT, Outage, patiently
 from warren.settings import Settings, redact
 
 logger = logging.getLogger(__name__)
@@ -277,7 +276,8 @@ def publish(
         "publishing waits for the broker",
         None,
         stop=lambda _: box.silent_seconds >= patience,
-        wait=bounded(time.sleep),
+        wait=time.sleep,
+        longest=PERSONS_WAIT,
         on_away=begin_outage,
     )
     connect: Callable[[], _Session | _InMemorySession] = partial(

@@ -27,7 +27,7 @@ def live_curves(note: Document) -> Curves:
 
 
 def epochs_frame(store: Store, trials: OwnTrials, number: int) -> pd.DataFrame:
-    """Return the epochs of a trial by now: see `producer.results.study_reader.Outcome.epochs`."""
+    """Return the epochs of a trial by now: see `producer.results.study_reader.StudyReader.epochs`."""
     import pandas as pd
 
     trial = trials.one(number)

@@ -11,9 +11,8 @@ from producer.publishing.lane_choice import unheard_gpu_chunks
 from producer.results.missing_trials import LOOK_SECONDS, STILL_SECONDS, look_closely, stands_still
 from producer.results.status import STATUS_FIELDS, Status
 from warren.errors import StoreError, StudyError
-from warren.outage import Outage, bounded
 from warren.queues import GPU_QUEUE
-from warren.retry import patiently
+from warren.retry import PERSONS_WAIT, Outage, patiently
 from warren.safety.printable import one_line
 from warren.settings import Settings
 from warren.storage.store import Store
@@ -109,7 +108,6 @@ class Follower:
         self._id = study_id
         self._deadline = deadline
         self._show = show
-        self._outage = Outage(logger, "the database")
         self._done = -1
         self._changed_at = time.monotonic()
         self._patience = _STALL_SECONDS
@@ -132,14 +130,16 @@ class Follower:
         StudyError
             No worker can use what is left, the broker has removed it, or the study was deleted.
         """
+        outage = Outage(logger, "the database")
         see = patiently(
             StoreError,
             "can't see the study for now",
             None,
             stop=lambda _: self._left() <= 0,
-            wait=bounded(self._sleep),
-            on_away=lambda reason: self._outage.begin(f"can't see study {self._id} for now, it goes on", reason),
-            on_back=self._outage.end,
+            wait=self._sleep,
+            longest=PERSONS_WAIT,
+            on_away=lambda reason: outage.begin(f"can't see study {self._id} for now, it goes on", reason),
+            on_back=outage.end,
         )
         poll = _SHORTEST_POLL
         while True:

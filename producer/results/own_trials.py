@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from producer.space.columns import unpacked
+from producer.space.columns import unpacked, values_of
 from producer.space.space import Space
 from warren.encoding.codec import Json
 from warren.messages import Objective
@@ -27,7 +27,7 @@ def own_trials(store: Store, study: Mapping[str, Any]) -> OwnTrials:
     study : dict
         The study document: `DEFINED_BY` of it.
     """
-    return OwnTrials(store, expected(study))
+    return OwnTrials(store.trials, store.unfinished, expected(study))
 
 
 def expected(study: Document | Mapping[str, Any]) -> Expected:
@@ -46,10 +46,8 @@ def expected(study: Document | Mapping[str, Any]) -> Expected:
 
 
 def _values(packed: Json) -> Sequence[Any]:
-    if isinstance(packed, Mapping):
-        start, stop, step = packed["__range__"]
-        return range(start, stop, step)
-    return [_value(one) for one in packed]
+    values = values_of(packed)
+    return values if isinstance(values, range) else [_value(one) for one in values]
 
 
 def _value(encoded: Json) -> Any:

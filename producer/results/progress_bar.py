@@ -11,8 +11,10 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Literal, Protocol, Self, TextIO
+from typing import Any, Literal, Self, TextIO
 
+from producer.formatting import show_rate, show_seconds
+from producer.results.status import Status
 from warren.safety.printable import one_line
 
 # Seconds that the pace looks back at least; chunks end in bursts that a shorter look would show as jumps.
@@ -27,38 +29,6 @@ _LINE_SHARE = 0.1
 # lines apart all the same.
 _LINE_PERCENT = 10
 _LINE_APART_SECONDS = 1.0
-
-
-class Followed(Protocol):
-    """What is shown of a study; `producer.Study.status` returns one."""
-
-    @property
-    def state(self) -> str:
-        """``RUNNING``, ``PAUSED``, ``CANCELLED`` or ``COMPLETE``."""
-
-    @property
-    def total(self) -> int:
-        """Trials of the study."""
-
-    @property
-    def done(self) -> int:
-        """Trials that have ended."""
-
-    @property
-    def failed(self) -> int:
-        """Trials that have failed, a part of `done`."""
-
-    @property
-    def spent_seconds(self) -> float:
-        """Seconds that workers have spent on ended trials."""
-
-    @property
-    def work_left_seconds(self) -> float | None:
-        """Seconds that workers are expected to spend still; None where nothing is known."""
-
-    @property
-    def best_score(self) -> float | None:
-        """The best mean test score so far."""
 
 
 class Pace:
@@ -107,36 +77,13 @@ class Pace:
         since = self._seen[0]
         return (self._seen[-1][column] - since[column]) / max(self._clock() - since[0], 1e-3)
 
-    def seconds_left(self, status: Followed) -> float:
-        """Return the seconds until every trial has ended: by the work that is left, or else by the trials' rate."""
-        if status.work_left_seconds and self.workers > 0:
-            return status.work_left_seconds / self.workers
-        return (status.total - status.done) / self.rate
 
-
-def show_seconds(seconds: float) -> str:
-    """Return a duration as people read it: ``0:07``, ``12:30``, ``3:05:00``, ``2 d 4 h``."""
-    whole = round(seconds)
-    if whole >= 2 * 24 * 3600:
-        return f"{whole // (24 * 3600)} d {whole // 3600 % 24} h"
-    minutes, rest = divmod(whole, 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"
-
-
-def show_rate(rate: float) -> str:
-    """Return trials a second in the unit that gives a number one can read."""
-    for seconds, unit in ((1, "s"), (60, "min")):
-        if rate * seconds >= 1:
-            return f"{rate * seconds:.1f} trials/{unit}"
-    return f"{rate * 3600:.1f} trials/h"
-
-
-def describe(status: Followed, pace: Pace) -> str:
+def describe(status: Status, pace: Pace) -> str:
     """Say how a study goes, without the counts: pace, time left, best so far, failures, state."""
     parts = []
     if status.state == "RUNNING" and status.done < status.total:
         if pace.rate > 0:
-            parts = [show_rate(pace.rate), f"{show_seconds(pace.seconds_left(status))} left"]
+            parts = [show_rate(pace.rate), f"{show_seconds(status.seconds_left(pace.rate, pace.workers))} left"]
         else:
             parts = ["waiting for workers"]
     elif status.state not in {"RUNNING", "COMPLETE"}:
@@ -221,7 +168,7 @@ class Progress:
         elif self._line != self._written:
             self._write(self._written_done)
 
-    def update(self, status: Followed) -> None:
+    def update(self, status: Status) -> None:
         """Show a status. Call it as often as you like; a log gets a line only now and then."""
         self._pace.see(status.done, status.spent_seconds)
         text = describe(status, self._pace)

@@ -104,6 +104,20 @@ class Status:
         """Trials that have not."""
         return self.total - self.done
 
+    def seconds_left(self, rate: float, workers: float) -> float:
+        """Return the seconds until every trial has ended: by the work that is left, or else by the trials' rate.
+
+        Parameters
+        ----------
+        rate : float
+            Trials that end in a second.
+        workers : float
+            Seconds that workers spend on trials in a second: how many are at work.
+        """
+        if self.work_left_seconds and workers > 0:
+            return self.work_left_seconds / workers
+        return (self.waiting - self.dead) / rate
+
     @property
     def dead_text(self) -> str:
         """What lies in messages that no worker can use, why, and the way out; empty where nothing does."""

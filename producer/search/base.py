@@ -147,7 +147,7 @@ class SearchOnWorkers(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has n
         )
         self._wait(self.study_)
         self._set_results(
-            read_cv_results(self.study_._store, self.study_._trials, space, self.study_._objective, candidates),
+            read_cv_results(self.study_.store, self.study_.trials, space, self.study_.objective, candidates),
             scorers,
             best_by,
         )
@@ -211,9 +211,9 @@ class SearchOnWorkers(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has n
         try:
             if self.verbose > 0:
                 with Progress(study.status().total, study.name) as bar:
-                    Follower(study._store, study.id, math.inf, show, study._settings).run()
+                    Follower(study.store, study.id, math.inf, show, study.settings).run()
             else:
-                Follower(study._store, study.id, math.inf, show, study._settings).run()
+                Follower(study.store, study.id, math.inf, show, study.settings).run()
         except KeyboardInterrupt:
             raise _interrupted(study) from None
         except _FailedError:
@@ -230,7 +230,7 @@ class SearchOnWorkers(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has n
         index = int(self.best_index_)
         if self.refit_on == "workers":
             return self.study_.best_model(index)
-        trial = self.study_._trials.one(index) or {}
+        trial = self.study_.trials.one(index) or {}
         if trial.get("mean_best_iteration") is None:
             # Cloned, the parameters too, for they may be estimators.
             best = clone(base_estimator).set_params(**clone(self.best_params_, safe=False))
@@ -247,12 +247,12 @@ def _raise_failure(study: Study) -> NoReturn:
     """Cancel a study that can have no result any more, and say what failed first."""
     with contextlib.suppress(StudyError):  # it has ended meanwhile
         study.cancel()
-    found = study._trials.failed(study._space.size, 1, ("number", "error", "output"))
+    found = study.trials.failed(study.space.size, 1, ("number", "error", "output"))
     if not found:  # taken back meanwhile, to be tried again
         raise NoResultError(f"study {study.id} was changed while it was waited for: fit again goes on with it")
     number, why = found[0]["number"], str(found[0]["error"]).rstrip(".")
     raise TrialError(
-        f"trial {number} with {study._space[number]} failed: {why}. "
+        f"trial {number} with {study.space[number]} failed: {why}. "
         f'error_score="raise" ends the search with the first failure, and study {study.id} is cancelled'
         + "".join(f"\n  it printed: {line}" for line in end_of_output(found[0], OUTPUT_LINES))
     )

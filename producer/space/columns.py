@@ -13,7 +13,7 @@ Points of other names make another table; the order then says from which table t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from warren.encoding.codec import Json
@@ -70,6 +70,14 @@ def unpacked(encoded: Json) -> list[Json]:
         case [*grids] if all(isinstance(grid, Mapping) and "__points__" not in grid for grid in grids):
             return list(grids)
     raise InputError("an encoded space is a list of grids")
+
+
+def values_of(encoded: Json) -> Sequence[Json]:
+    """Return the values of one parameter of an encoded grid: a range as one, which may be long, or a list."""
+    if isinstance(encoded, Mapping):
+        start, stop, step = encoded["__range__"]
+        return range(start, stop, step)
+    return list(encoded)
 
 
 def _is_table(table: Json) -> bool:

@@ -22,9 +22,9 @@ from producer.stack.database import start_database
 from producer.stack.private_files import secret
 from producer.stack.providers import Server, Site
 from producer.stack.workers import WorkerHandle, start_worker
-from warren.environment import named_by_others, named_servers
 from warren.errors import InputError, StackError
 from warren.safety.signing import new_key
+from warren.settings import named_by_others, named_servers
 
 logger = logging.getLogger(__name__)
 

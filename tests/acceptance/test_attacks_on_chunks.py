@@ -80,7 +80,7 @@ def test_forged_chunks_are_set_aside_and_the_study_s_own_are_trained(worker: One
     assert all("it is not chunk" in reasons[body] or "schema_version" in reasons[body] for body in forged.values())
     status = study.status()
     assert (status.state, status.complete, status.failed, status.dead) == ("COMPLETE", N_TRIALS, 0, 0)
-    assert study._store.trials.finished_numbers(study.id) == set(range(N_TRIALS))
+    assert study.store.trials.finished_numbers(study.id) == set(range(N_TRIALS))
     assert is_what_scikit_learn_finds(study)
 
 
@@ -91,7 +91,7 @@ def test_forged_dead_letters_make_no_trial_dead(worker: OneWorker) -> None:
         forged = [changed(bodies[0], lambda _: whole), changed(bodies[1], lambda _: {"index": 50} | whole)]
         with channel(worker.settings) as open_channel:
             publish(open_channel, study, DEAD_QUEUE, *((body, {}) for body in forged))
-            tell_studies(broker.dead_letters(open_channel), study._store)
+            tell_studies(broker.dead_letters(open_channel), study.store)
         assert study.status().dead == 0
     study.wait(timeout=60, progress=False)
     assert is_what_scikit_learn_finds(study)
@@ -103,9 +103,9 @@ def test_chunks_of_an_earlier_publication_are_dropped(worker: OneWorker) -> None
         study = submit_trees()
         study.wait(timeout=60, progress=False)
         with held_up(worker):
-            study._store.trials.delete([trial_id(study.id, number) for number in (0, 5)])
-            study._store.recount(study.id)
-            study._store.update_study(study.id, {"$set": {"state": "RUNNING"}})
+            study.store.trials.delete([trial_id(study.id, number) for number in (0, 5)])
+            study.store.recount(study.id)
+            study.store.update_study(study.id, {"$set": {"state": "RUNNING"}})
             assert study.resume() == 2
             replayed = changed(bodies[0], lambda _: {"generation": 2})
             send(worker, study, (bodies[0], {}), (replayed, {}))
@@ -118,8 +118,8 @@ def test_a_study_that_an_earlier_version_published_goes_on_and_takes_no_forged_o
     with held_up(worker), overheard() as bodies:
         study = submit_trees()
         # As a version leaves it that notes nothing.
-        study._store.published.drop(study.id)
-        study._store.update_study(study.id, {"$unset": {"noted": ""}})
+        study.store.published.drop(study.id)
+        study.store.update_study(study.id, {"$unset": {"noted": ""}})
         refused = ("a number beyond the study", "another estimator", "a trial's own estimator", "a time limit")
         forged = [changed(bodies[0], FORGED[name]) for name in (*refused, "models kept", "other data")]
         send(worker, study, *((body, {}) for body in forged))
@@ -134,7 +134,7 @@ def test_a_study_that_an_earlier_version_published_goes_on_and_takes_no_forged_o
 
 def forge_results(study: Study) -> None:
     """Put documents among a study's results that no worker writes."""
-    trials = study._store.trials._collection
+    trials = study.store.trials._collection
     own = trials.find_one({"_id": trial_id(study.id, 1)})
     assert own is not None
     best = own | {"mean_test_score": 1e9, "split_test_score": [1e9, 1e9]}
@@ -175,7 +175,7 @@ def test_a_notebook_skips_what_is_not_the_study_s_and_says_so(worker: OneWorker,
     for one in (study, other):
         one.wait(timeout=60, progress=False)
     forge_results(study)
-    studies = study._store._studies
+    studies = study.store._studies
     listed = len(Study.list())
     studies.insert_one({"_id": "../../x", "created_at": now(), "model_of": None})
     studies.insert_one({"_id": "a-b", "name": "x", "state": "RUNNING", "n_trials": "6", "created_at": now()})
@@ -207,11 +207,11 @@ def test_a_notebook_skips_what_is_not_the_study_s_and_says_so(worker: OneWorker,
 def test_a_forged_result_ends_no_study_early(worker: OneWorker, monkeypatch: pytest.MonkeyPatch) -> None:
     with held_up(worker):
         study = submit_trees()
-        trials = study._store.trials._collection
+        trials = study.store.trials._collection
         for number in range(N_TRIALS, 2 * N_TRIALS):
             document = {"_id": trial_id(study.id, number), "study_id": study.id, "number": number, "state": "COMPLETE"}
             trials.insert_one(document | {"estimator": "X", "mean_test_score": 1e9, "fit_seconds": 1.0})
-        found = study._store.recount(study.id)
+        found = study.store.recount(study.id)
         assert found is not None
         assert (found["state"], found["progress"]["complete"]) == ("RUNNING", 0)
     study.wait(timeout=60, progress=False)
@@ -227,13 +227,13 @@ def test_tensorboard_and_the_dashboard_show_the_others(worker: OneWorker, tmp_pa
     study, other = submit_trees(), submit_trees()
     for one in (study, other):
         one.wait(timeout=60, progress=False)
-    store = study._store
+    store = study.store
     forge_results(study)
-    notes = study._store.unfinished._collection
+    notes = study.store.unfinished._collection
     notes.insert_one({"_id": trial_id(study.id, 2), "study_id": study.id, "number": 2, "epochs": {"0": {"loss": "x"}}})
     broken = {"_id": f"broken-{uuid4().hex[:8]}", "objective": {"refit": "score"}, "space": "x", "model_of": None}
-    document = study._store._studies.find_one({"_id": other.id}) or {}
-    study._store._studies.insert_one(document | broken)
+    document = study.store._studies.find_one({"_id": other.id}) or {}
+    study.store._studies.insert_one(document | broken)
     try:
         board = Board(store, tmp_path / "logs", [study.id, other.id, broken["_id"]])
         changes = board.refresh()
@@ -252,7 +252,7 @@ def test_tensorboard_and_the_dashboard_show_the_others(worker: OneWorker, tmp_pa
         with pytest.raises(StudyError, match="of the studies is none"):
             Study.attach(broken["_id"])
     finally:
-        study._store._studies.delete_one({"_id": broken["_id"]})
+        study.store._studies.delete_one({"_id": broken["_id"]})
 
 
 def test_a_score_that_is_no_number_is_no_best_one(worker: OneWorker) -> None:
@@ -260,7 +260,7 @@ def test_a_score_that_is_no_number_is_no_best_one(worker: OneWorker) -> None:
     study.wait(timeout=60, progress=False)
     best = study.best_index_
     for value in (math.inf, "9", [9], {"$gt": 0}):
-        study._store.trials._collection.update_one(
+        study.store.trials._collection.update_one(
             {"_id": trial_id(study.id, (best + 1) % N_TRIALS)}, {"$set": {"mean_test_score": value}}
         )
         if value != math.inf:

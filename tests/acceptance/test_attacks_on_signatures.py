@@ -61,7 +61,7 @@ def test_a_worker_with_a_key_takes_what_is_signed_with_it_alone(keyed: OneWorker
     with held_up(keyed), overheard() as bodies, key_here(KEY):
         study = submit_trees()
         assert len(bodies) == 2
-        database = study._store.identity()
+        database = study.store.identity()
         signatures = [Keys([KEY]).sign("warren/chunk", signed_chunk(database, body)) for body in bodies]
         wrong: dict[bytes, tuple[str | None, str]] = {
             bodies[0] + b" ": (None, "is not signed"),
@@ -134,7 +134,7 @@ def test_a_reader_with_a_key_believes_no_study_that_was_changed(
         name = uuid4().hex
         study = submit_trees(name)
         study.wait(timeout=60, progress=False)
-        study._store.update_study(study.id, {"$set": change})
+        study.store.update_study(study.id, {"$set": change})
         with pytest.raises(StudyError, match=why):
             _ = Study.attach(study.id).best_params_
         # Its owner submits it again, and what has ended stays.
@@ -149,7 +149,7 @@ def test_a_model_that_a_worker_did_not_sign_is_trained_again(
         study = submit_trees()
         study.wait(timeout=60, progress=False)
         assert study.best_model(0, timeout=60).get_depth() == 1
-        store = study._store
+        store = study.store
         [own_id] = store.models_of(study.id)
         kept = (store.trials.one(own_id, 0) or {})["model"]
         for change in ({"signature": None}, {"facts": {"n_features": 9}}, {"sha256": "0" * 64}, {"format": "lightgbm"}):
@@ -181,7 +181,7 @@ def test_a_key_is_nowhere_but_in_its_file(keyed: OneWorker) -> None:
     assert all(KEY not in " ".join(one.cmdline()) for one in (process, *process.children(recursive=True)))
     assert KEY not in keyed.log.read_text()
     assert not any(KEY.encode() in body for body in bodies)
-    database = study._store._client[study._store.database]
+    database = study.store._client[study.store.database]
     for name in database.list_collection_names():
         assert KEY.encode() not in b"".join(raw.raw for raw in database.get_collection(name, RAW).find())
 

@@ -58,8 +58,8 @@ def test_exported_boosters_and_pipelines_predict_in_their_own_libraries(stack: U
         assert manifest["study"]["id"] == study.id
         assert manifest["trial"] == study.best_index_
         assert manifest["parameters"] == study.best_params_
-        assert manifest["study"]["dataset"] == study._objective.dataset
-        assert manifest["study"]["splits"] == study._objective.splits
+        assert manifest["study"]["dataset"] == study.objective.dataset
+        assert manifest["study"]["splits"] == study.objective.splits
         assert manifest["scores"] == {
             f"test_{metric}": {"mean": row[f"mean_test_{metric}"], "std": pytest.approx(row[f"std_test_{metric}"])}
             for metric in ("accuracy", "neg_log_loss")

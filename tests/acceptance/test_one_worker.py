@@ -113,7 +113,7 @@ def test_an_estimator_without_a_seed_draws_the_same_wherever_it_runs(worker: One
     study = submit(Draws(), {"number": range(3)}, X, Y, cv=2).wait(timeout=60, progress=False)
     first = study.results()["mean_test_score"]
     assert first.nunique() == 3
-    study._store.trials._collection.delete_many({"study_id": study.id})
+    study.store.trials._collection.delete_many({"study_id": study.id})
     study.resume()
     study.wait(timeout=60, progress=False)
     assert list(study.results()["mean_test_score"]) == list(first)

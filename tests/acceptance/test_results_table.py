@@ -25,7 +25,7 @@ def test_results_of_thousands_of_trials_come_from_one_file(monkeypatch: pytest.M
     X, y = X[:60], y[:60] % 2
     study = submit(DummyClassifier(), GRID, X, y, cv=2, name="thousands")
     study.wait(timeout=120, progress=False)
-    store, objective = study._store, study._objective
+    store, objective = study.store, study.objective
     columns = schema(objective.parts)
     documents = as_table(store.trials.of(study.id), columns)
 
@@ -34,8 +34,8 @@ def test_results_of_thousands_of_trials_come_from_one_file(monkeypatch: pytest.M
 
     monkeypatch.setattr(store.trials, "of", never)
     found, frame = study.cv_results_, study.results()
-    pd.testing.assert_frame_equal(frame, results_frame(documents, study._space, objective))
-    for name, column in cv_results(documents, study._space, objective).items():
+    pd.testing.assert_frame_equal(frame, results_frame(documents, study.space, objective))
+    for name, column in cv_results(documents, study.space, objective).items():
         np.testing.assert_array_equal(found[name], column)
     theirs = GridSearchCV(DummyClassifier(), GRID, cv=2, refit=False).fit(X, y).cv_results_
     for name in ("split0_test_score", "split1_test_score", "mean_test_score", "std_test_score", "rank_test_score"):

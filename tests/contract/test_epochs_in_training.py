@@ -31,7 +31,7 @@ OBJECTIVE = Objective(
 
 
 def trials(store: Store) -> OwnTrials:
-    return OwnTrials(store, Expected(STUDY, 10, OBJECTIVE))
+    return OwnTrials(store.trials, store.unfinished, Expected(STUDY, 10, OBJECTIVE))
 
 
 def seen(number: int, fold: int, *losses: float, kept: int = 0, network: int = 0) -> SeenEpochs:

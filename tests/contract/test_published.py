@@ -5,7 +5,7 @@ from __future__ import annotations
 from contract.documents import STUDY, study
 
 from warren.messages import Address
-from warren.storage.published_chunks import why_not
+from warren.storage.published_check import why_not
 from warren.storage.store import Store
 
 

@@ -74,7 +74,7 @@ def files(store: Store) -> list[str]:
 
 
 def results(store: Store, columns: pa.Schema = COLUMNS) -> pa.Table:
-    return store.results(OwnTrials(store, Expected(STUDY, N_TRIALS, OBJECTIVE)), columns)
+    return store.results(OwnTrials(store.trials, store.unfinished, Expected(STUDY, N_TRIALS, OBJECTIVE)), columns)
 
 
 def never(*_: object) -> Iterator[Document]:

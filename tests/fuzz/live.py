@@ -178,7 +178,7 @@ def run(messages: int, seed: int, log: Callable[[str], None]) -> tuple[Counter[s
             batch = range(first, min(first + _BATCH, seed + messages))
             began = time.monotonic()
             # Indices that the study's own chunks don't have.
-            sent = published(study._store, bodies(corpus, batch), first=_TRIALS + first)
+            sent = published(study.store, bodies(corpus, batch), first=_TRIALS + first)
             found += settle(open_channel, sent, lambda: worker.running)
             log(f"{found.total():,} messages, the last {len(batch)} in {time.monotonic() - began:.1f} s")
         status = study.status()

@@ -51,7 +51,7 @@ def end(store: Store, study: Study, number: int, *n_epochs: int) -> None:
         **dict.fromkeys(("fit_seconds", "score_seconds", "saved_seconds", "estimated_seconds"), 0.25),
         "started_at": STARTED,
         "finished_at": now(),
-        "split_epochs": [*(curve(one) for one in n_epochs), *([{}] * (study._objective.n_splits - len(n_epochs)))],
+        "split_epochs": [*(curve(one) for one in n_epochs), *([{}] * (study.objective.n_splits - len(n_epochs)))],
     }
     store.trials.insert([pack(document)])
     store.add_progress(study.id, [document])

@@ -12,7 +12,7 @@ from proxy import Proxy
 from submitting import submit_trees
 from viewed import result, write, write_some
 
-from producer.views.card.html import html, text
+from producer.views.card import card_html, card_text
 from producer.views.card.snapshot import read
 from warren.settings import Settings
 from warren.storage.documents import now
@@ -40,7 +40,7 @@ def test_what_ended_before_a_study_was_resumed_tells_nothing_of_its_pace(store: 
     found = read(study)
     assert found.tempo is None
     assert not found.began_anew
-    assert "no result yet" in html(study)
+    assert "no result yet" in card_html(study)
 
 
 def test_the_best_trial_has_its_parameters_and_failures_their_reasons(store: Store) -> None:
@@ -48,11 +48,11 @@ def test_the_best_trial_has_its_parameters_and_failures_their_reasons(store: Sto
     end = now()
     write(store, study, [result(study, 3, end)])
     write(store, study, [result(study, number, end, state="FAILED") for number in (4, 5)])
-    said = html(study)
+    said = card_html(study)
     assert "&lt;gini&gt;" in said
     assert "ValueError: no" in said
     assert "study.retry_failed()" in said
-    assert "trial 3" in text(study)
+    assert "trial 3" in card_text(study)
 
 
 def test_reasons_are_read_of_the_first_failures_only(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,7 +68,7 @@ def test_reasons_are_read_of_the_first_failures_only(store: Store, monkeypatch: 
 def test_a_deleted_study_says_so(store: Store) -> None:
     study = submit_trees()
     study.delete()
-    for said in (html(study), text(study), study._repr_html_(), str(study)):
+    for said in (card_html(study), card_text(study), study._repr_html_(), str(study)):
         assert "deleted" in said
         assert study.id in said
 
@@ -83,13 +83,13 @@ def test_a_study_whose_database_is_away_says_so(servers: Settings, monkeypatch: 
     with Proxy.to(servers.mongo_url) as way:
         monkeypatch.setenv("MONGO_URL", way.url(servers.mongo_url))
         study = submit_trees()
-        for module in ("producer.study", "producer.views.card.html"):
+        for module in ("producer.study", "producer.views.card"):
             monkeypatch.setattr(f"{module}._LOOK_SECONDS", 0.2)
         way.leave()
         began = time.monotonic()
         assert "out of reach" in repr(study)
         assert time.monotonic() - began < 5, "WARREN_CONNECT_SECONDS is twice that"
-        for said in (html(study), text(study)):
+        for said in (card_html(study), card_text(study)):
             assert "out of reach" in said
             assert "can't be reached" in " ".join(unescape(said).replace("│", " ").split())
 

@@ -275,8 +275,8 @@ class Looks:
 
     def __init__(self, study: Study) -> None:
         self._made = 0
-        self._real = study._store.study
-        study._store.study = self._look
+        self._real = study.store.study
+        study.store.study = self._look
 
     def _look(self, *arguments: object) -> object:
         self._made += 1
@@ -359,4 +359,4 @@ def test_the_time_of_a_wait_is_over_on_time_though_the_network_is_cut(
         wait_in_vain(study, proxy.cut)
         proxy.mend()
         assert study.status().state == "RUNNING"
-        study._store.close()
+        study.store.close()

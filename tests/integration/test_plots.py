@@ -34,7 +34,7 @@ def submit_two(**options: Any) -> Study:
 
 def estimators(study: Study) -> list[str]:
     """Return the class of each trial of `TWO`."""
-    return [type(point["estimator"]).__name__ for point in study._space]
+    return [type(point["estimator"]).__name__ for point in study.space]
 
 
 def write_two(store: Store, study: Study) -> None:
@@ -150,7 +150,7 @@ def test_a_parameter_or_an_estimator_that_is_not_there_is_refused_with_the_neare
 def test_a_map_needs_two_parameters_that_differ(store: Store, capfd: pytest.CaptureFixture[str]) -> None:
     study = submit_trees()
     write_some(store, study, [0])
-    for params in (None, list(study._space[0])):
+    for params in (None, list(study.space[0])):
         assert "a map needs two parameters that differ" in texts(study.plot.contour(params))
     assert "[W " not in capfd.readouterr().err, "Optuna has nothing to warn of"
 

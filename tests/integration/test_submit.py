@@ -113,7 +113,7 @@ def test_studies_of_a_list_share_a_connection_until_the_last_is_gone(servers: Se
     for name in ("a", "b", "c"):
         submit_trees(name=name)
     studies = list(Study.list())
-    [shared] = {study._store for study in studies}
+    [shared] = {study.store for study in studies}
     last = studies.pop()
     studies.clear()
     gc.collect()

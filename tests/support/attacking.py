@@ -65,7 +65,7 @@ Sent: TypeAlias = tuple[bytes, dict[str, Any]]
 
 def send(worker: OneWorker, study: Study, *messages: Sent) -> None:
     """Publish messages before the last chunk of a study, so that it still runs when they come."""
-    lane = (study._store.study(study.id) or {})["queue"]
+    lane = (study.store.study(study.id) or {})["queue"]
     with channel(worker.settings) as open_channel:
         waiting = []
         while (found := open_channel.basic_get(lane, auto_ack=True))[2] is not None:
@@ -78,7 +78,7 @@ def send(worker: OneWorker, study: Study, *messages: Sent) -> None:
 
 def publish(open_channel: BlockingChannel, study: Study, queue: str, *messages: Sent) -> None:
     """Publish messages to a queue."""
-    database = {DATABASE_HEADER: study._store.identity()}
+    database = {DATABASE_HEADER: study.store.identity()}
     for body, headers in messages:
         open_channel.basic_publish("", queue, body, pika.BasicProperties(headers=database | headers))
 

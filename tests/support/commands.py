@@ -11,7 +11,7 @@ import pytest
 
 from producer.cli import main
 from producer.results.status import Status
-from producer.results.study_reader import Outcome
+from producer.results.study_reader import StudyReader
 
 WHEN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 LONG = {f"parameter_{number}": number / 7 for number in range(30)}
@@ -42,8 +42,8 @@ class FakeStudy:
 
     id, name = "cancer-0a1b2c", "cancer"
     refit = "auc"
-    _estimator_in_grid = True
-    _own_params = Outcome._own_params
+    estimator_in_grid = True
+    own_params = StudyReader.own_params
 
     def __init__(self, **fields: Any) -> None:
         self.fields = fields

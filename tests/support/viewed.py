@@ -38,11 +38,11 @@ def result(study: Study, number: int, end: datetime, *, seconds: float = 2.0, **
         "started_at": end - timedelta(seconds=seconds),
         "finished_at": end,
     }
-    for place, metric in enumerate(study._objective.scorers):
-        folds = [score + 0.01 * (fold - 1) - 0.1 * place for fold in range(study._objective.n_splits)]
+    for place, metric in enumerate(study.objective.scorers):
+        folds = [score + 0.01 * (fold - 1) - 0.1 * place for fold in range(study.objective.n_splits)]
         document |= {f"mean_test_{metric}": sum(folds) / len(folds), f"split_test_{metric}": folds}
     if failed:
-        document["failed_fits"] = study._objective.n_splits
+        document["failed_fits"] = study.objective.n_splits
     return document | fields
 
 

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from producer.formatting import show_score, show_span
 from producer.results.status import Status
 from producer.views.card import snapshot as looking
-from producer.views.card.html import html_of, steps
+from producer.views.card.content import steps
+from producer.views.card.html import html_of
 from producer.views.card.snapshot import Facts, Reason, Tempo
 from producer.views.card.text import text_of
-from producer.views.words import show_score, show_span
 from warren.storage.documents import now
 
 AT = now()

@@ -16,7 +16,6 @@ from producer.results.follower import Follower
 from producer.results.missing_trials import stands_still
 from producer.results.status import Status
 from producer.study import Study
-from warren import outage
 from warren.errors import StoreError, StudyError
 from warren.settings import Settings
 from warren.storage.documents import Document, now
@@ -80,7 +79,7 @@ def test_every_status_is_shown_to_the_end() -> None:
 def test_an_outage_is_one_line_when_it_begins_and_one_when_it_ends(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(outage, "LONGEST_PAUSE", 0.05)
+    monkeypatch.setattr(follower, "PERSONS_WAIT", 0.05)
     looks = Looks(document(1), AWAY, AWAY, AWAY, document(2), AWAY, document(10))
     assert [status.done for status in follow(looks)] == [1, 2, 10]
     said = [record.getMessage() for record in caplog.records]
@@ -201,8 +200,8 @@ def test_an_interrupt_says_how_to_come_back_wherever_it_falls(place: str, monkey
         raise KeyboardInterrupt
 
     waiting = object.__new__(Study)
-    vars(waiting).update(id="trees", name="trees", _settings=None)
-    monkeypatch.setattr(Study, "_store", Looks(document(1)))
+    vars(waiting).update(id="trees", name="trees", settings=None)
+    monkeypatch.setattr(Study, "store", Looks(document(1)))
     monkeypatch.setattr(Study, "status", interrupted if place == "status" else lambda _: Status.of(document(1)))
     if place == "bar":
         monkeypatch.setattr(study.Progress, "__enter__", interrupted)

@@ -64,8 +64,8 @@ class FakeStudy:
     def __init__(self, *answers: Facts | Exception) -> None:
         self.answers = list(answers)
         self.looks = 0
-        self._store = self
-        self._trials = self
+        self.store = self
+        self.trials = self
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:

@@ -24,7 +24,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from xgboost import XGBClassifier, XGBRegressor
 
-from producer.models import load
+from producer.models.loading import load
 from warren.encoding.codec import decode, encode_estimator
 from worker.training import build
 from worker.training.models import pack

@@ -20,7 +20,7 @@ from sklearn.utils import all_estimators, get_tags
 from sklearn.utils._test_common.instance_generator import _construct_instances
 from threadpoolctl import threadpool_limits
 
-from producer.models import load
+from producer.models.loading import load
 from worker.training.models import pack
 
 ROWS = 48

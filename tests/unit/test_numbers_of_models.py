@@ -34,7 +34,7 @@ from sklearn.tree import DecisionTreeClassifier
 from test_models_of_scikit_learn import brought_back
 from xgboost import Booster, XGBRegressor
 
-from producer.models import load
+from producer.models.loading import load
 from warren.errors import InputError, StudyError
 from worker.training.models import pack
 

@@ -11,9 +11,9 @@ import pytest
 
 from producer.cli import main
 from producer.cli.output import Column, complain, heading, note, print_json, say, table
+from producer.formatting import show_reason, show_values
 from producer.results.frames import _warn
 from producer.results.progress_bar import Progress
-from producer.views.words import show_reason, show_values
 from warren import errors
 from warren.safety.printable import one_line, printable
 

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from typing import Any
 
 import pytest
+from commands import status
 
-from producer.results.progress_bar import Pace, Progress, describe, show_rate, show_seconds
+from producer.formatting import show_rate, show_seconds
+from producer.results.progress_bar import Pace, Progress, describe
+from producer.results.status import Status
 
 
 class Clock:
@@ -18,15 +21,10 @@ class Clock:
         return self.seconds
 
 
-@dataclass(frozen=True)
-class Seen:
-    done: int
-    total: int = 300
-    failed: int = 0
-    best_score: float | None = None
-    spent_seconds: float = 0.0
-    work_left_seconds: float | None = None
-    state: str = "RUNNING"
+def seen(done: int, *, total: int = 300, failed: int = 0, spent_seconds: float = 0.0, **fields: Any) -> Status:
+    spent = {"fit_seconds": spent_seconds, "score_seconds": 0.0}
+    counts = {"total": total, "complete": done - failed, "failed": failed}
+    return status(**{"state": "RUNNING", "best_score": None, **spent, **counts, **fields})
 
 
 class Terminal(io.StringIO):
@@ -34,12 +32,12 @@ class Terminal(io.StringIO):
         return True
 
 
-def follow(clock: Clock, stream: io.StringIO, *steps: tuple[float, Seen]) -> list[str]:
+def follow(clock: Clock, stream: io.StringIO, *steps: tuple[float, Status]) -> list[str]:
     """Show each status after its seconds; return the lines written."""
     with Progress(300, "study", stream=stream, clock=clock) as progress:
-        for seconds, status in steps:
+        for seconds, found in steps:
             clock.seconds += seconds
-            progress.update(status)
+            progress.update(found)
     return stream.getvalue().splitlines()
 
 
@@ -106,7 +104,7 @@ def test_a_description_says_pace_time_left_best_and_failures() -> None:
     pace.see(0)
     clock.seconds += 10
     pace.see(100)
-    status = Seen(done=100, failed=3, best_score=0.97361)
+    status = seen(done=100, failed=3, best_score=0.97361)
     assert describe(status, pace) == "10.0 trials/s, 0:20 left, best 0.9736, 3 failed"
 
 
@@ -118,7 +116,7 @@ def test_the_time_left_is_the_work_left_among_those_at_work() -> None:
     clock.seconds += 10
     pace.see(20, 40.0)
     assert pace.workers == 4
-    status = Seen(done=20, spent_seconds=40.0, work_left_seconds=28.0)
+    status = seen(done=20, spent_seconds=40.0, work_left_seconds=28.0)
     assert describe(status, pace) == "2.0 trials/s, 0:07 left"
 
 
@@ -129,7 +127,7 @@ def test_without_an_estimate_or_work_seen_the_time_left_goes_by_the_trials(spent
     pace.see(0, 0.0)
     clock.seconds += 10
     pace.see(100, spent)
-    assert pace.seconds_left(Seen(done=100, spent_seconds=spent, work_left_seconds=left)) == 20
+    assert seen(100, spent_seconds=spent, work_left_seconds=left).seconds_left(pace.rate, pace.workers) == 20
 
 
 def test_workers_that_are_gone_are_forgotten() -> None:
@@ -146,19 +144,19 @@ def test_workers_that_are_gone_are_forgotten() -> None:
 @pytest.mark.parametrize(
     ("status", "shown"),
     [
-        (Seen(done=0), "waiting for workers"),
-        (Seen(done=10, state="PAUSED", best_score=0.5), "paused, best 0.5000"),
-        (Seen(done=10, state="CANCELLED"), "cancelled"),
-        (Seen(done=300, state="COMPLETE", best_score=0.5), "best 0.5000"),
+        (seen(done=0), "waiting for workers"),
+        (seen(done=10, state="PAUSED", best_score=0.5), "paused, best 0.5000"),
+        (seen(done=10, state="CANCELLED"), "cancelled"),
+        (seen(done=300, state="COMPLETE", best_score=0.5), "best 0.5000"),
     ],
 )
-def test_a_description_says_what_a_study_waits_for(status: Seen, shown: str) -> None:
+def test_a_description_says_what_a_study_waits_for(status: Status, shown: str) -> None:
     assert describe(status, Pace(Clock())) == shown
 
 
 def test_a_log_gets_plain_lines_at_the_start_each_tenth_and_the_end() -> None:
-    steps = [(0.0, Seen(done=0))] + [(2.0, Seen(done=done)) for done in range(10, 300, 10)]
-    steps.append((2.0, Seen(done=300, state="COMPLETE")))
+    steps = [(0.0, seen(done=0))] + [(2.0, seen(done=done)) for done in range(10, 300, 10)]
+    steps.append((2.0, seen(done=300, state="COMPLETE")))
     lines = follow(Clock(), stream := io.StringIO(), *steps)
     assert "\r" not in stream.getvalue()
     assert "\x1b" not in stream.getvalue()
@@ -169,25 +167,25 @@ def test_a_log_gets_plain_lines_at_the_start_each_tenth_and_the_end() -> None:
 
 
 def test_a_log_of_a_slow_study_gets_a_line_each_ten_seconds_and_fewer_by_and_by() -> None:
-    steps = [(1.0, Seen(done=second // 100)) for second in range(3600)]
+    steps = [(1.0, seen(done=second // 100)) for second in range(3600)]
     lines = follow(Clock(), io.StringIO(), *steps)
     assert 40 < len(lines) < 70
 
 
 def test_a_quick_study_ends_with_its_last_line_only_once() -> None:
-    lines = follow(Clock(), io.StringIO(), (0.0, Seen(done=300, state="COMPLETE")))
+    lines = follow(Clock(), io.StringIO(), (0.0, seen(done=300, state="COMPLETE")))
     assert lines == ["study: 300/300 trials (100%)"]
 
 
 def test_the_last_line_is_written_when_following_is_broken_off() -> None:
-    steps = [(0.0, Seen(done=0)), (0.5, Seen(done=1))]
+    steps = [(0.0, seen(done=0)), (0.5, seen(done=1))]
     lines = follow(Clock(), io.StringIO(), *steps)
     assert len(lines) == 2
     assert lines[-1].startswith("study: 1/300 trials")
 
 
 def test_a_terminal_gets_a_bar() -> None:
-    steps = [(0.0, Seen(done=0)), (2.0, Seen(done=30, best_score=0.9))]
+    steps = [(0.0, seen(done=0)), (2.0, seen(done=30, best_score=0.9))]
     follow(Clock(), stream := Terminal(), *steps)
     last = stream.getvalue().split("\r")[-1]
     assert "study:  10%|" in last

@@ -69,7 +69,7 @@ def test_a_database_that_goes_away_for_a_moment_is_waited_for(
     space = Space({"max_depth": range(4)})
     memory = Memory(space, finished=[0])
     failures = failing(memory, method, times=2)
-    monkeypatch.setattr("warren.outage.sleep", lambda _: None)
+    monkeypatch.setattr("warren.retry.sleep", lambda _: None)
     assert [number for chunk in numbers(publish_to(memory, space, monkeypatch)) for number in chunk] == [1, 2, 3]
     assert len(failures) == 2
     away, back = [record.getMessage() for record in caplog.records]

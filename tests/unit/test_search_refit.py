@@ -27,7 +27,7 @@ class Trained:
     """A study whose trials are done, and whose model is what a call makes of it."""
 
     id = "c-0123456789ab"
-    _store = _trials = _objective = None
+    store = trials = objective = None
 
     def __init__(self, model: Callable[[], Any]) -> None:
         self._model = model
@@ -102,7 +102,7 @@ def test_results_are_there_when_the_refit_is_interrupted(search: Any) -> None:
 
 
 def test_results_are_there_when_the_refit_here_fails(search: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Trained, "_trials", type("", (), {"one": lambda *_: None}))
+    monkeypatch.setattr(Trained, "trials", type("", (), {"one": lambda *_: None}))
     made = search(lambda: None, estimator=Unfittable(), refit_on="here")
     with pytest.raises(OSError, match="the disk is full") as caught:
         made.fit(X, Y)

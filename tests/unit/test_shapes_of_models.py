@@ -31,9 +31,9 @@ from sklearn.svm import SVC
 from test_models_of_scikit_learn import brought_back
 from xgboost import XGBRegressor
 
-from producer.models import load
 from producer.models.export import read_export
 from producer.models.export_manifest import write_manifest
+from producer.models.loading import load
 from warren.errors import InputError, StudyError
 from worker.training.models import pack
 

@@ -19,7 +19,8 @@ from warren.encoding.codec import encode_estimator
 from warren.libraries.registry import shared_fit
 from warren.networks import KerasModel, batches, training
 from warren.networks.checkpoints import Place, Slot, name_of
-from warren.networks.watch import Watch, go_back, was_at, watching
+from warren.networks.estimator import go_back, was_at
+from warren.networks.watch import Watch, watching
 from warren.storage.documents import Document
 
 EPOCHS = (1, 3, 2, 3)  # in no order, one of them twice

@@ -16,8 +16,8 @@ from producer.lifetime import Lasting
 from producer.stack import LocalStack, local_stack, stack
 from producer.stack.process import Guarded
 from producer.stack.providers import Server, Site
-from warren.environment import named_by_others, named_servers
 from warren.errors import StackError
+from warren.settings import named_by_others, named_servers
 
 NAMES = ("AMQP_URL", "MONGO_URL")
 

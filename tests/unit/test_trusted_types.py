@@ -27,7 +27,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, SplineTransformer
 
-from producer.models import load
+from producer.models.loading import load
 from producer.models.model_shape import Own
 from producer.models.trusted_types import trusted_types
 from warren.errors import InputError, StudyError

@@ -28,7 +28,7 @@ import numpy as np
 from warren.encoding.prefit import check_holds_no_fit
 from warren.encoding.tags import KEYS, OUTPUTS, REQUESTED, is_state
 from warren.encoding.values import decode_value, encode_value, readable_value
-from warren.errors import InputError
+from warren.errors import InputError, short
 from warren.safety.allowlist import dotted_name, public_name, resolve
 from warren.safety.parameter_checks import DEEPEST, LARGEST_INT
 from warren.safety.parameter_rules import check_class
@@ -92,7 +92,7 @@ def encode(value: Any, where: str, allow: Iterable[str] = (), depth: int = 0) ->
     found = encode_value(value, where, lambda inside: encode(inside, where, allow, depth + 1), allow)
     if found is not None:
         return found
-    raise InputError(f"{where} = {_short(value)}: {_way_out(value)}")
+    raise InputError(f"{where} = {short(value)}: {_way_out(value)}")
 
 
 def _text(value: str, where: str) -> str:
@@ -106,11 +106,6 @@ def _text(value: str, where: str) -> str:
 def _is_field(key: str) -> bool:
     """Say whether a key may stand in a document as it is: others travel as pairs, and are shown as such."""
     return not (key.startswith("$") or "." in key or "\x00" in key)
-
-
-def _short(value: Any) -> str:
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _way_out(value: Any) -> str:
@@ -175,7 +170,7 @@ def _output(estimator: Any, where: str) -> dict[str, Json]:
     config = vars(estimator).get("_sklearn_output_config") or {}
     if config and (config.keys() != {"transform"} or config["transform"] not in OUTPUTS):
         raise InputError(
-            f"{where}: {type(estimator).__name__}.set_output({_short(config)}) can't travel; "
+            f"{where}: {type(estimator).__name__}.set_output({short(config)}) can't travel; "
             f"use transform= one of {', '.join(sorted(OUTPUTS))}"
         )
     return {"output": config["transform"]} if config else {}

@@ -346,3 +346,32 @@ class KerasModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
     def __setstate__(self, state: Mapping[str, Any]) -> None:
         # One that an earlier version has stored lacks the parameters that came later.
         super().__setstate__({**KerasModel().get_params(deep=False), **state})
+
+
+def was_at(fitted: KerasModel, epoch: int) -> bool:
+    """Say whether `go_back` can make a network what it was after an epoch.
+
+    Parameters
+    ----------
+    fitted : KerasModel
+    epoch : int
+        Counted from 1.
+    """
+    return epoch in fitted._earlier or epoch >= fitted.n_iter_
+
+
+def go_back(fitted: KerasModel, epoch: int) -> None:
+    """Let a network be what it was after an epoch, as if it had been trained for no more.
+
+    Parameters
+    ----------
+    fitted : KerasModel
+        It does not come back from there.
+    epoch : int
+        Counted from 1; one that `was_at` affirms.
+    """
+    if epoch >= fitted.n_iter_:  # it may have been trained for less: its loss became NaN
+        return
+    fitted.model_.set_weights(fitted._earlier[epoch])
+    fitted.history_ = {name: values[:epoch] for name, values in fitted.history_.items()}
+    fitted.n_iter_ = epoch

@@ -8,11 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from warren.networks.checkpoints import Slot
-    from warren.networks.estimator import KerasModel
+from warren.networks.checkpoints import Slot
 
 
 class Watch:
@@ -50,35 +47,6 @@ class Watch:
     def wants_to_stop(self) -> bool:
         """Say whether a checkpoint shall be written now, for `epoch` will end the training by an exception."""
         return False
-
-
-def was_at(fitted: KerasModel, epoch: int) -> bool:
-    """Say whether `go_back` can make a network what it was after an epoch.
-
-    Parameters
-    ----------
-    fitted : KerasModel
-    epoch : int
-        Counted from 1.
-    """
-    return epoch in fitted._earlier or epoch >= fitted.n_iter_
-
-
-def go_back(fitted: KerasModel, epoch: int) -> None:
-    """Let a network be what it was after an epoch, as if it had been trained for no more.
-
-    Parameters
-    ----------
-    fitted : KerasModel
-        It does not come back from there.
-    epoch : int
-        Counted from 1; one that `was_at` affirms.
-    """
-    if epoch >= fitted.n_iter_:  # it may have been trained for less: its loss became NaN
-        return
-    fitted.model_.set_weights(fitted._earlier[epoch])
-    fitted.history_ = {name: values[:epoch] for name, values in fitted.history_.items()}
-    fitted.n_iter_ = epoch
 
 
 _watch: ContextVar[Watch | None] = ContextVar("watch over fits", default=None)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from warren.broker import DeadLetter
 from warren.messages import Address, address_of
 from warren.storage.documents import Document
-from warren.storage.published_chunks import why_not
+from warren.storage.published_check import why_not
 from warren.storage.store import Store
 
 # Letters that a study keeps, and trial numbers that each names: two megabytes of a document that holds sixteen.

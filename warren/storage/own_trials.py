@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from warren.storage.documents import Document
 from warren.storage.expected_trials import COMPARED, Expected
-
-if TYPE_CHECKING:
-    from warren.storage.store import Store
+from warren.storage.trials import Trials
+from warren.storage.unfinished import Unfinished
 
 
 class OwnTrials:
@@ -20,7 +19,8 @@ class OwnTrials:
 
     Parameters
     ----------
-    store : Store
+    trials : Trials
+    unfinished : Unfinished
     expected : Expected
         What its documents look like.
 
@@ -30,9 +30,9 @@ class OwnTrials:
         From every method: the server is unreachable or refuses.
     """
 
-    def __init__(self, store: Store, expected: Expected) -> None:
-        self._store = store
-        self._trials = store.trials
+    def __init__(self, trials: Trials, unfinished: Unfinished, expected: Expected) -> None:
+        self._trials = trials
+        self._unfinished = unfinished
         self._id = expected.study_id
         self.expected = expected
 
@@ -76,7 +76,7 @@ class OwnTrials:
 
     def in_training(self) -> list[Document]:
         """Return what is known of its trials of which epochs were told."""
-        found = self._store.unfinished.in_training(self._id)
+        found = self._unfinished.in_training(self._id)
         return list(self.expected.own(found, {"started_at", "epochs"}))
 
     def others(self) -> list[Any]:

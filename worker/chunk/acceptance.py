@@ -11,7 +11,7 @@ from warren.retry import Patience
 from warren.safety.signing import Keys, signed_chunk, signed_model, tell_unsigned
 from warren.settings import Settings
 from warren.storage.documents import Document
-from warren.storage.published_chunks import why_not
+from warren.storage.published_check import why_not
 from warren.storage.store import Store
 from worker.chunk.outcome import Outcome, Verdict, log_fields
 

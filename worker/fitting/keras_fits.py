@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from warren.networks.watch import go_back, was_at
+from warren.networks.estimator import go_back, was_at
 from worker.fitting.learner import Derived, Fold, Learner
 
 

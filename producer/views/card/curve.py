@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from html import escape
 from typing import TYPE_CHECKING
 
-from producer.views.words import show_score
+from producer.formatting import show_score
 from warren.storage.documents import Document
 from warren.storage.own_trials import OwnTrials
 

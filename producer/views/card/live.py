@@ -9,18 +9,16 @@ import threading
 import time
 import weakref
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from producer.results.progress_bar import in_notebook
+from producer.results.study_reader import StudyReader
 from producer.views.card.curve import Curve
 from producer.views.card.html import html_of, html_without
 from producer.views.card.snapshot import Facts, read
 from warren.errors import InputError, StoreError, StudyError
 from warren.safety.printable import one_line
 from warren.storage.documents import now
-
-if TYPE_CHECKING:
-    from producer.study import Study
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +43,7 @@ class Live:
 
     Parameters
     ----------
-    study : Study
+    study : StudyReader
     seconds : float, default=1.0
         Seconds between two looks at the database, at least.
 
@@ -55,7 +53,7 @@ class Live:
         There is no notebook to show it in, or `seconds` is no time.
     """
 
-    def __init__(self, study: Study, seconds: float = 1.0) -> None:
+    def __init__(self, study: StudyReader, seconds: float = 1.0) -> None:
         if not (isinstance(seconds, (int, float)) and 0 < seconds < math.inf):
             raise InputError(f"seconds={seconds!r}: give the seconds between two looks, such as 1.0")
         if not in_notebook():
@@ -66,7 +64,7 @@ class Live:
         self._ipython: Any = import_module("IPython.display")
         self._study = study
         self._seconds = float(seconds)
-        self._curve = Curve(lambda: study._trials)
+        self._curve = Curve(lambda: study.trials)
         self._facts: Facts | None = None
         self._away_since = ""
         self._away = StoreError("")
@@ -134,10 +132,10 @@ class Live:
     def _look(self, *, curve: bool = True) -> str:
         """Look at the study, and return what is to be shown; the first time without the curve, which may be long."""
         try:
-            with self._study._store.within(_LOOK_SECONDS):
+            with self._study.store.within(_LOOK_SECONDS):
                 facts = read(self._study)
             if curve:
-                with self._study._store.within(_CURVE_SECONDS):
+                with self._study.store.within(_CURVE_SECONDS):
                     self._curve.look(facts.status)
         except StudyError as exc:
             self._gone, self._ended = exc, "deleted"

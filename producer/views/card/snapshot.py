@@ -7,16 +7,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from producer.results.follower import gone
 from producer.results.missing_trials import look_closely, stands_still
 from producer.results.status import STATUS_FIELDS, Status
+from producer.results.study_reader import StudyReader
 from warren.storage.documents import Document, now
 from warren.storage.own_trials import OwnTrials
-
-if TYPE_CHECKING:
-    from producer.study import Study
 
 # Results that a pace is taken from, so far as the average foretells them: enough to be steady, few enough to be read at
 # once. And how many are read where there are more.
@@ -134,10 +131,7 @@ class Facts:
         """Seconds until every trial has ended, at the pace of late; None where nobody can tell."""
         if not self.running or self.tempo is None or self.quiet_seconds:
             return None
-        work = self.status.work_left_seconds
-        if work and self.tempo.work_rate > 0:
-            return work / self.tempo.work_rate
-        return (self.status.total - self.status.done - self.status.dead) / self.tempo.rate
+        return self.status.seconds_left(self.tempo.rate, self.tempo.work_rate)
 
     @property
     def elapsed_seconds(self) -> float:
@@ -148,7 +142,7 @@ class Facts:
         return max(((ended or self.at) - self.status.created_at).total_seconds(), 0.0)
 
 
-def read(study: Study) -> Facts:
+def read(study: StudyReader) -> Facts:
     """Ask the database what a card says; four small questions, whatever the study's size.
 
     Of a study that stands still the broker is asked now and then whether its trials are still there.
@@ -160,26 +154,23 @@ def read(study: Study) -> Facts:
     StoreError
         The database is unreachable.
     """
-    store = study._store
-    document = store.study(study.id, STATUS_FIELDS)
-    if document is None:
-        raise gone(study.id)
-    if stands_still(document) and look_closely(store, study._settings, study.id):
-        document = store.study(study.id, STATUS_FIELDS) or document
+    document = study.document(STATUS_FIELDS)
+    if stands_still(document) and look_closely(study.store, study.settings, study.id):
+        document = study.document(STATUS_FIELDS)
     status = Status.of(document)
     found: dict[str, Any] = {"best_params": {}}
     if status.best_number is not None:
-        best = next(study._trials.at([status.best_number], ("estimator", "params")), {})
+        best = next(study.trials.at([status.best_number], ("estimator", "params")), {})
         found["best_estimator"] = best.get("estimator", "")
-        found["best_params"] = study._own_params({"params": {}} | best)
+        found["best_params"] = study.own_params({"params": {}} | best)
     if status.failed:
-        failed = _failed(study._trials, status)
+        failed = _failed(study.trials, status)
         found |= {"reasons": tuple(_reasons(failed)), "failures_read": len(failed)}
     last: datetime | None = document["progress"].get("last_result_at")
     since = status.submitted_at or status.created_at
     found["began_anew"] = last is not None and last >= since
     if status.state == "RUNNING" and last is not None and last >= since:
-        found["tempo"] = _tempo(study._trials, document, since, last)
+        found["tempo"] = _tempo(study.trials, document, since, last)
     return Facts(status=status, metric=study.refit, at=now(), last_result_at=last, **found)
 
 

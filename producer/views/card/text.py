@@ -8,16 +8,16 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from producer.views.card.html import failures, figures, headline, remarks, steps, why_without
+from producer.formatting import show_score, show_values
+from producer.results.study_reader import StudyReader
+from producer.views.card.content import failures, figures, headline, remarks, steps, why_without
 from producer.views.card.snapshot import Facts
-from producer.views.words import show_score, show_values
 from warren.errors import StoreError, StudyError
 from warren.safety.printable import one_line, printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from producer.study import Study
 
 # Columns of a card: what a screen without a size gets, what no terminal is narrower than, and what reads well.
 _USUAL_WIDTH, _LEAST_WIDTH, _MOST_WIDTH = 80, 40, 100
@@ -29,7 +29,7 @@ def text_of(facts: Facts) -> str:
     return _laid_out(f"{status.name} · {status.state.lower()}", status.id, list(_rows(facts)), facts)
 
 
-def text_without(study: Study, error: StoreError | StudyError) -> str:
+def text_without(study: StudyReader, error: StoreError | StudyError) -> str:
     """Return the card of a study of which nothing can be shown, for an error."""
     return _laid_out(f"{study.name} · {why_without(error)}", study.id, [("", str(error))], None)
 

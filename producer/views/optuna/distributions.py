@@ -17,6 +17,7 @@ from typing import TypeAlias
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
+from producer.space.columns import values_of
 from producer.space.space import Space
 from warren.encoding.codec import Json, readable
 
@@ -53,7 +54,7 @@ class Parameters:
         encoded : sequence of dict
             What `producer.space.space.Space.encode` returned: a study document's ``space``.
         """
-        grids = [{name: _values(packed) for name, packed in grid.items()} for grid in encoded]
+        grids = [{name: values_of(packed) for name, packed in grid.items()} for grid in encoded]
         columns: dict[str, _Column] = {}
         for grid in grids:
             for name, values in grid.items():
@@ -62,13 +63,6 @@ class Parameters:
             distributions={name: column.distribution() for name, column in columns.items()},
             space=Space([{name: columns[name].translate(values) for name, values in grid.items()} for grid in grids]),
         )
-
-
-def _values(packed: Json) -> Sequence[Json]:
-    if isinstance(packed, Mapping):
-        start, stop, step = packed["__range__"]
-        return range(start, stop, step)
-    return list(packed)
 
 
 class _Column:

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from producer.results.follower import gone
+from producer.results.study_reader import StudyReader
 from producer.views.optional_packages import require
 
 if TYPE_CHECKING:
     import optuna
 
-    from producer.study import Study
 
-
-def to_optuna(study: Study, metric: str | None = None) -> optuna.study.Study:
+def to_optuna(study: StudyReader, metric: str | None = None) -> optuna.study.Study:
     """Return a study as Optuna's, in memory.
 
     Parameters
     ----------
-    study : Study
+    study : StudyReader
     metric : str, default=None
         The objective, one of the study's metrics; None is ``study.refit``. The others are attributes of the trials.
 
@@ -43,10 +41,7 @@ def to_optuna(study: Study, metric: str | None = None) -> optuna.study.Study:
     from producer.views.optuna.convert import STUDY_FIELDS, Translator
     from producer.views.optuna.read_only import Snapshot
 
-    document = study._store.study(study.id, STUDY_FIELDS)
-    if document is None:
-        raise gone(study.id)
-    translator = Translator(document, metric)
-    documents = sorted(study._trials.of(translator.fields), key=lambda one: int(one["number"]))
+    translator = Translator(study.document(STUDY_FIELDS), metric)
+    documents = sorted(study.trials.of(translator.fields), key=lambda one: int(one["number"]))
     storage = Snapshot(translator.study(study.id, 0), [*translator.trials(documents)])
     return optuna.load_study(study_name=study.id, storage=storage)

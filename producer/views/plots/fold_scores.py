@@ -7,21 +7,21 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from producer.formatting import show_score, show_values
+from producer.results.study_reader import StudyReader
 from producer.views.plots.theme import PALETTE, finish, safe
-from producer.views.words import show_score, show_values
 from warren.errors import InputError
 from warren.storage.documents import Document
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from producer.study import Study
 
 # Pixels of a trial, and of what is around them.
 _ROW, _FRAME = 34, 170
 
 
-def best_by(study: Study, n: int, metric: str | None) -> tuple[str, Sequence[Document]]:
+def best_by(study: StudyReader, n: int, metric: str | None) -> tuple[str, Sequence[Document]]:
     """Return a metric's name and the documents of the trials that are best by it, best first.
 
     Raises
@@ -31,7 +31,7 @@ def best_by(study: Study, n: int, metric: str | None) -> tuple[str, Sequence[Doc
     """
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
         raise InputError(f"n={n!r}: give the number of trials, 1 or more")
-    metrics = list(study._objective.scorers)
+    metrics = list(study.objective.scorers)
     wanted = study.refit if metric is None else metric
     if wanted not in metrics:
         raise InputError(f"metric={metric!r}: the study has {', '.join(map(repr, metrics))}")
@@ -40,7 +40,7 @@ def best_by(study: Study, n: int, metric: str | None) -> tuple[str, Sequence[Doc
     name = f"mean_test_{wanted}"
     fields = ("number", "estimator", "params", "failed_fits", name, f"split_test_{wanted}")
     scored = (
-        one for one in study._trials.of(fields) if not one.get("failed_fits") and math.isfinite(one.get(name, math.nan))
+        one for one in study.trials.of(fields) if not one.get("failed_fits") and math.isfinite(one.get(name, math.nan))
     )
     return wanted, heapq.nsmallest(n, scored, key=lambda one: (-one[name], one["number"]))
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from producer.results.study_reader import StudyReader
 from producer.views.optional_packages import require
 from producer.views.plots.theme import BLUE, finish, nothing, safe
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
-    from producer.study import Study
     from producer.views.plots.selection import Selection
 
 # Trials that a picture shows at most; of more, the best and a sample. A line a trial is dear in a browser, and
@@ -38,7 +38,7 @@ class Plots:
 
     Parameters
     ----------
-    study : Study
+    study : StudyReader
 
     Raises
     ------
@@ -48,7 +48,7 @@ class Plots:
         From every method: MongoDB is unreachable.
     """
 
-    def __init__(self, study: Study) -> None:
+    def __init__(self, study: StudyReader) -> None:
         self._study = study
 
     def _select(self, what: str, metric: str | None) -> Selection:
@@ -227,7 +227,7 @@ class Plots:
         require("study.plot.timeline()", "plotly")
         from producer.views.plots.timeline import FIELDS, timeline
 
-        found = list(self._study._trials.of(FIELDS))
+        found = list(self._study.trials.of(FIELDS))
         return timeline(found, self._title("what each worker did"))
 
     def scores(self, n: int = 10, metric: str | None = None) -> go.Figure:

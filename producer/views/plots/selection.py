@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from optuna.study import Study as OptunaStudy
 from optuna.study import load_study
 from optuna.trial import FrozenTrial, TrialState
 
+from producer.formatting import nearest, plural
+from producer.results.study_reader import StudyReader
 from producer.views.optuna.read_only import Snapshot, copy_of
-from producer.views.words import count
 from warren.errors import InputError
-
-if TYPE_CHECKING:
-    from producer.study import Study
 
 # Part of a sample that are the best trials.
 _BEST_SHARE = 0.25
@@ -48,7 +44,7 @@ class Selection:
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, study: Study, metric: str | None) -> Selection:
+    def of(cls, study: StudyReader, metric: str | None) -> Selection:
         """Take every trial that has a score.
 
         Raises
@@ -68,7 +64,7 @@ class Selection:
             metric=names[0] if names else study.refit,
             trials=scored,
             ended=len(every),
-            notes=(f"{count(failed, 'failed trial')} left out",) if failed else (),
+            notes=(f"{plural(failed, 'failed trial')} left out",) if failed else (),
         )
 
     def by(self, params: Sequence[str] | None, estimator: str | None) -> Selection:
@@ -120,14 +116,14 @@ class Selection:
         known = sorted({name for trial in self.trials for name in trial.params})
         for name in params:
             if name not in known:
-                near = difflib.get_close_matches(name, known, 1)
-                hint = f"the nearest that exists is {near[0]!r}" if near else f"there are {', '.join(known)}"
-                raise InputError(f"params: no trial with a score has {name!r}; {hint}")
+                raise InputError(
+                    f"params: no trial with a score has {name!r}; the nearest that exists is {nearest(name, known)!r}"
+                )
         trials = tuple(trial for trial in self.trials if trial.params.keys() >= set(params))
         if not trials:
             raise InputError(f"params={list(params)}: no trial has all of them; take those of one estimator")
         left = len(self.trials) - len(trials)
-        note = (f"{count(left, 'trial')} without {' and '.join(params)} left out",) if left else ()
+        note = (f"{plural(left, 'trial')} without {' and '.join(params)} left out",) if left else ()
         return replace(self, trials=trials, params=params, notes=(*self.notes, *note))
 
     def thinned(self, most: int) -> Selection:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from producer.formatting import plural, show_span
 from producer.views.plots.theme import AMBER, PALETTE, RED, finish, nothing, safe
-from producer.views.words import count, show_span
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -48,12 +48,12 @@ class _Bar:
     def text(self) -> str:
         named = ", ".join(map(str, self.numbers[:_NAMED])) + (" …" if len(self.numbers) > _NAMED else "")
         lines = [
-            f"{'trial' if len(self.numbers) == 1 else count(len(self.numbers), 'trial') + ':'} {named}",
+            f"{'trial' if len(self.numbers) == 1 else plural(len(self.numbers), 'trial') + ':'} {named}",
             ", ".join(f"{number} {kind}" if len(self.kinds) > 1 else kind for kind, number in self.kinds.items()),
             show_span((self.end - self.start).total_seconds()),
         ]
         if self.crashes:
-            lines.append(f"{count(self.crashes, 'try').replace('trys', 'tries')} before took the process down")
+            lines.append(f"{plural(self.crashes, 'try')} before took the process down")
         return "<br>".join(map(safe, lines))
 
 

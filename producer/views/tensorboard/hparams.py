@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from producer.space.columns import values_of
 from warren.encoding.codec import Json, readable
 
 Value: TypeAlias = bool | float | str
@@ -93,7 +94,7 @@ class Columns:
         for grid in encoded:
             for name, packed in grid.items():
                 column = found.setdefault(name, {})
-                for value in _values(packed):
+                for value in values_of(packed):
                     shown = readable(value)
                     column.setdefault(_key(shown), shown)
                     if name == ESTIMATOR and isinstance(value, Mapping) and "__estimator__" in value:
@@ -139,13 +140,6 @@ def cell(value: Any, kind: Kind) -> Value:
         text = value if isinstance(value, str) else repr(value)
         return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
     return bool(value) if kind is Kind.BOOL else float(value)
-
-
-def _values(packed: Json) -> Sequence[Json]:
-    if isinstance(packed, Mapping):
-        start, stop, step = packed["__range__"]
-        return range(start, stop, step)
-    return list(packed)
 
 
 def _key(value: Any) -> str:

@@ -208,7 +208,7 @@ class Board:
         study.looked, study.looked_at = looked, moment
 
     def _trials(self, study: StudyRuns) -> OwnTrials:
-        return OwnTrials(self._store, study.expected)
+        return OwnTrials(self._store.trials, self._store.unfinished, study.expected)
 
     # ----------------------------------------------------------------- the folder
 
