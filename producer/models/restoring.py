@@ -9,8 +9,8 @@ import numpy as np
 
 from producer.models.index_bounds import check_numbers
 from producer.models.model_shape import check_shape, package_of
-from producer.validation.parameter_names import THREADS
 from warren.errors import StudyError
+from warren.libraries.registry import THREADS
 from warren.safety.allowlist import look_up
 
 # Where `worker.training.model_archive` has written objects that refer to each other, and what these may be.

@@ -28,7 +28,7 @@ from warren.encoding.codec import decode
 from warren.errors import InputError, MessageError
 from warren.messages import decode_chunk
 from warren.settings import Settings
-from worker.training.evaluator import Candidate
+from worker.training.candidate import Candidate
 
 REFUSED = "refused when it was built: "
 _SETTINGS = Settings(WARREN_THREADS=1)

@@ -8,7 +8,7 @@ from sklearn.ensemble import AdaBoostClassifier, BaggingClassifier, RandomForest
 from warren.encoding.codec import encode
 from warren.errors import InputError
 from warren.settings import Settings
-from worker.training.evaluator import Candidate
+from worker.training.candidate import Candidate
 
 EIGHT = Settings(WARREN_THREADS=8)
 

@@ -28,7 +28,7 @@ from warren.encoding.codec import decode, encode
 from warren.errors import InputError
 from warren.safety.built_estimators import check_built
 from warren.settings import Settings
-from worker.training.evaluator import Candidate
+from worker.training.candidate import Candidate
 from worker.training.guards import check_table, install
 
 X = np.random.default_rng(0).normal(size=(40, 3))

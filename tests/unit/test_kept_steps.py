@@ -25,8 +25,8 @@ from warren.safety.allowlist import resolve
 from warren.settings import load_settings
 from worker.fitting import Fold, learner_of
 from worker.fitting.pipeline import PipelineLearner, _bytes
+from worker.training.candidate import Candidate
 from worker.training.data_cache import KeptDerived
-from worker.training.evaluator import Candidate
 from worker.training.fit_and_score import FoldResult
 
 

@@ -28,7 +28,7 @@ from warren.libraries.devices import on_one_gpu
 from warren.safety.denylist import REFUSED
 from warren.safety.parameter_checks import TrialCheck, check_estimator
 from warren.settings import Settings
-from worker.training.evaluator import Candidate
+from worker.training.candidate import Candidate
 
 # What is refused of some class, what sounds like it, and what says where and with how many threads a fit runs.
 REFUSED_NAMES = sorted(

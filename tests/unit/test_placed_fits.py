@@ -23,7 +23,7 @@ from warren.settings import Settings
 from warren.storage.documents import now
 from worker.fitting import learner_of
 from worker.training.build import _tell_of_cpu
-from worker.training.evaluator import Candidate
+from worker.training.candidate import Candidate
 from worker.training.trial_document import crash_outcome, trial_document
 
 OWNS, OWNS_NONE = Settings(WARREN_DEVICE="gpu", WARREN_THREADS=1), Settings(WARREN_DEVICE="cpu", WARREN_THREADS=1)

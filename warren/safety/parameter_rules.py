@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from warren.encoding.encoded import COMPOSITIONS, Json, items_of, package_of_class
-from warren.encoding.tags import KEYS
+from warren.encoding.encoded import COMPOSITIONS, Json, package_of_class
+from warren.encoding.tags import KEYS, items_of
 from warren.errors import InputError, plain, short
 from warren.libraries import keras
 from warren.safety.allowlist import package_of_type

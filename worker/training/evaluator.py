@@ -3,124 +3,33 @@
 from __future__ import annotations
 
 import copy
-import functools
-import inspect
-import json
-import re
 from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from sklearn.utils import get_tags
-
-from warren.encoding.codec import Json, decode
-from warren.encoding.estimators import tail_of
 from warren.errors import InputError
-from warren.libraries.registry import NETWORKS, library_of, shared_fit, stops_early
+from warren.libraries.keras import NETWORKS
+from warren.libraries.resolve import ResolvedTrial, resolve
 from warren.messages import Chunk, Trial, decode_chunk
 from warren.networks.watch import watching
-from warren.safety.allowlist import resolve
 from warren.seeds import seed_of
 from warren.settings import Settings
-from warren.storage.dataset import Matrix
 from warren.storage.documents import Document, now
-from worker.fitting import learner_of
 from worker.fitting.learner import Part
 from worker.process.database_access import Supplies
-from worker.training.build import THREAD_PARAMETERS, build, placed, takes_threads
+from worker.training.candidate import Candidate
 from worker.training.checkpoints import Checkpoints
 from worker.training.data_cache import DataCache, Watched
 from worker.training.epochs import Epochs, FoldWatch
 from worker.training.fit_and_score import FoldResult, fit_and_score, summary
-from worker.training.guards import install, looked_at
 from worker.training.models import ModelKeeper
 from worker.training.scorers import Scorer, make_scorer
 from worker.training.sklearn_config import configured
 from worker.training.trial_document import trial_document
-
-
-@functools.cache
-def _constructor(cls: type) -> frozenset[str] | None:
-    """Names that a constructor takes; None where it takes any. A pipeline's steps are parameters, yet none of these."""
-    taken = inspect.signature(cls).parameters.values()
-    return None if any(one.kind is one.VAR_KEYWORD for one in taken) else frozenset(one.name for one in taken)
-
-
-def _jobs(name: str, value: Any) -> bool:
-    """Say whether a parameter is an inner estimator's number of threads, and no step that is called so."""
-    path, _, last = name.rpartition("__")
-    return bool(path) and last in THREAD_PARAMETERS and (value is None or isinstance(value, int))
-
-
-# A parameter that lets scikit-learn's estimators write into the data that they are given, set to what does.
-_IN_PLACE = re.compile(r'"([^"]*__)?copy(_[Xx]|_X_train)?": (false|null|0)\b')
-
-
-class Candidate:
-    """What a trial trains: makes a new, unfitted estimator whenever it is called.
-
-    Parameters
-    ----------
-    encoded : dict
-        The encoded estimator.
-    params : dict
-        The trial's encoded parameters.
-    settings : Settings
-
-    Raises
-    ------
-    InputError
-        A name is not on the allow-list, or a value misuses the encoding.
-    """
-
-    def __init__(self, encoded: Json, params: dict[str, Json], settings: Settings) -> None:
-        encoded, params = placed(encoded, settings.device), placed(params, settings.device)
-        fixed = encoded.get("params")
-        self._allow = settings.allow
-        cls = resolve(str(encoded.get("__estimator__", "")), self._allow)
-        taken = _constructor(cls)
-        own = {name: value for name, value in params.items() if "__" not in name and (taken is None or name in taken)}
-        self._encoded = encoded | {"params": fixed | own} if own and isinstance(fixed, dict) else encoded
-        self._inner = {name: value for name, value in params.items() if name not in own}
-        self._nested = "__estimator__" in json.dumps([self._encoded.get("params"), self._inner])
-        make = functools.partial(build, threads=settings.threads)
-        self._decode = functools.partial(decode, allow=self._allow, build=make, again=True)
-        # Something in it may write into its data, which are others' too.
-        self.in_place = _IN_PLACE.search(json.dumps([self._encoded, self._inner])) is not None
-        self.learner = learner_of(cls, tuple(self._allow), in_place=self.in_place)
-        # Resolves every name and makes nothing: a name off the allow-list shows before any work.
-        for value in (self._encoded, *self._inner.values()):
-            decode(value, self._allow, build=lambda cls, _: cls)
-        install()  # the libraries that it needs are loaded; a class that stands alone is looked at when it is called
-        self._make = looked_at(self._made, self._allow) if self._nested or self._inner else self._made
-
-    def __call__(self) -> Any:
-        """Return a new estimator; what its class raises for these parameters comes through."""
-        return self._make()
-
-    def _made(self) -> Any:
-        estimator = self._decode(self._encoded)
-        if self._inner:
-            estimator.set_params(**{name: self._decode(value) for name, value in self._inner.items()})
-        if self._nested and takes_threads(estimator):
-            # The outer estimator has the threads already; its inner ones would multiply them.
-            estimator.set_params(
-                **{name: 1 for name, value in estimator.get_params(deep=True).items() if _jobs(name, value)}
-            )
-        return estimator
-
-    def pairwise(self, X: Matrix) -> bool:
-        """Say whether X is a kernel or distance matrix to this estimator."""
-        if X.ndim != 2 or X.shape[0] != X.shape[1]:
-            return False
-        try:
-            return bool(get_tags(self()).input_tags.pairwise)
-        except Exception:  # noqa: BLE001 - it can't be made: its fits will say why, as this trial's result
-            return False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,25 +39,20 @@ class Planned:
     Attributes
     ----------
     trial : Trial
+    resolved : ResolvedTrial
+        What it trains in the end.
     candidate : Candidate
+        Makes that.
     group : str
         Neighbours of one group share a fit on each fold.
-    rounds : int
-        Rounds of its own; 0 where it can't share.
-    by_epochs : bool
-        Whether these are a network's.
-    stops_early : bool
-        Whether it needs an evaluation set.
     attempt : int
         Which try this is.
     """
 
     trial: Trial
+    resolved: ResolvedTrial
     candidate: Candidate
     group: str
-    rounds: int
-    by_epochs: bool
-    stops_early: bool
     attempt: int
 
     @classmethod
@@ -156,14 +60,12 @@ class Planned:
         """Say what a trial of a chunk trains, and with whom."""
         encoded = trial.estimator or chunk.objective.estimator or {}
         candidate = Candidate(encoded, trial.params, settings)
-        shared = shared_fit(encoded, trial.params) if share and not candidate.in_place else None
+        resolved = resolve(encoded, trial.params)
         return cls(
             trial=trial,
+            resolved=resolved,
             candidate=candidate,
-            group=shared.key if shared else f"trial {trial.number}",
-            rounds=shared.rounds if shared else 0,
-            by_epochs=library_of(tail_of(encoded, trial.params).estimator) is NETWORKS,
-            stops_early=stops_early(encoded, trial.params),
+            group=resolved.group(trial.number, share=share and not candidate.in_place),
             attempt=attempt,
         )
 
@@ -360,16 +262,17 @@ class ChunkEvaluator:
     ) -> list[FoldResult | None]:
         """Return a result for each trial, in the group's order; None where the shared fit has none."""
         objective = work.chunk.objective
-        largest = max(group, key=lambda one: one.rounds)
+        largest = max(group, key=lambda one: one.resolved.rounds)
         candidate = largest.candidate
         watched: Watched = "nothing"
-        if largest.stops_early:
+        if largest.resolved.stops_early:
             watched = "set apart" if objective.validation else "held out"
         with configured(objective.configuration):
             pairwise = candidate.pairwise(self._cache.dataset(objective.dataset).X)
         fold, derived = self._cache.fold(objective, number, pairwise=pairwise, watched=watched)
-        rounds = [one.rounds for one in group] if len(group) > 1 else []
-        keeps = frozenset(rounds) - {largest.rounds} if largest.by_epochs else frozenset[int]()
+        rounds = [one.resolved.rounds for one in group] if len(group) > 1 else []
+        by_epochs = largest.resolved.library is NETWORKS
+        keeps = frozenset(rounds) - {largest.resolved.rounds} if by_epochs else frozenset[int]()
         watch = self._watch(work.chunk, largest.trial, started_at, number, keeps)
         with configured(objective.configuration), watching(watch):
             results = fit_and_score(
@@ -386,8 +289,8 @@ class ChunkEvaluator:
                 rounds=rounds,
             )
         found = [*zip(group, results, strict=True)]
-        of_all = sum(one.rounds for one, result in found if result) if rounds else 0
-        return [result and watch.noted(result, one.rounds, of_all) for one, result in found]
+        of_all = sum(one.resolved.rounds for one, result in found if result) if rounds else 0
+        return [result and watch.noted(result, one.resolved.rounds, of_all) for one, result in found]
 
 
 @dataclass(frozen=True, kw_only=True)
