@@ -27,11 +27,10 @@ from warren.safety.parameter_checks import check_estimator
 # Set anew on each copy that an estimator makes of another.
 _SEEDS = frozenset({"random_state", "random_seed", "seed"})
 # What a worker or a booster's `fit` sets: threads, silence, and where it fits.
-_SET_BY_WORKERS = THREADS | {
-    *("logging_level", "allow_writing_files", "verbosity"),
-    *("device", "device_type", "task_type", "tree_method", "devices", "gpu_device_id", "num_gpu"),
-    *("objective", "loss_function"),  # which XGBoost and CatBoost choose
-}
+_SET_BY_WORKERS = THREADS.union(
+    ("objective", "loss_function"),  # which XGBoost and CatBoost choose
+    *((*library.quiet, *library.devices, *library.only_gpu) for library in LIBRARIES.values()),
+)
 # Which `fit` of scikit-learn changes, though none should.
 _CHANGED = frozenset({("SpectralEmbedding", "affinity")})
 # Methods that an estimator asks others for, by names that it has found in `fit`.

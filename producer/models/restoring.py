@@ -10,6 +10,7 @@ import numpy as np
 from producer.models.index_bounds import check_numbers
 from producer.models.model_shape import check_shape, package_of
 from warren.errors import StudyError
+from warren.libraries.catboost import CATBOOST
 from warren.libraries.registry import THREADS
 from warren.safety.allowlist import look_up
 
@@ -21,7 +22,7 @@ _LINKED_CLASSES = {
     "_BisectingTree": "sklearn.cluster._bisect_k_means._BisectingTree",
 }
 # What a worker sets on CatBoost.
-_SET_ON_CATBOOST = THREADS | {"logging_level", "allow_writing_files"}
+_SET_ON_CATBOOST = THREADS.union(CATBOOST.quiet)
 
 
 def restore(fitted: Any, unfitted: Any) -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeAlias
 
 from warren.encoding.estimators import tail_of
-from warren.libraries import shared_fits
 from warren.libraries.devices import wants_gpu
 from warren.libraries.library import Library
 from warren.libraries.registry import library_of
+from warren.libraries.shared_fits import shared_key
 from warren.libraries.tree_cost import number_or
 
 Json: TypeAlias = Any  # as in warren.encoding.codec, which brings NumPy: an idle worker does without
@@ -72,7 +73,7 @@ class ResolvedTrial:
         """
         if self.library is None or wants_gpu(self.final, self.changes):
             return None
-        return shared_fits.shared_key(self.library, self._name, self.params, self.before)
+        return shared_key(self.library, self._name, self.params, self.before)
 
     def group(self, number: int, *, share: bool = True) -> str:
         """Return a text that is equal for trials of a study that share a fit.
@@ -89,7 +90,11 @@ class ResolvedTrial:
     @cached_property
     def bins(self) -> str:
         """A text that is equal for trials that can use the same bins, or the same other steps of a pipeline."""
-        return shared_fits.binned_by(self.library, self._name, self.params, self.before)
+        prepared = "" if self.before is None else json.dumps(self.before, sort_keys=True)
+        if self.library is None:
+            return prepared
+        binned = {name: self.params[name] for name in sorted(self.library.binning & self.params.keys())}
+        return prepared + json.dumps([self._name, binned])
 
     @cached_property
     def stops_early(self) -> bool:

@@ -1,4 +1,4 @@
-"""Who shares a fit, and who shares binned data: decided here alone, by the tables of `warren.libraries.library`."""
+"""Who shares a fit: decided here alone, by what each library's file says of its parameters."""
 
 from __future__ import annotations
 
@@ -74,18 +74,3 @@ def decides_sharing(library: Library, parameter: str, values: Sequence[Json]) ->
     if not isinstance(values, range) and any(isinstance(value, dict) for value in values):
         return True
     return parameter not in library.free and parameter not in library.binning
-
-
-def binned_by(library: Library | None, name: str, params: Mapping[str, Json], before: Json) -> str:
-    """Return a text that is equal for trials that can use the same bins, or the same other steps of a pipeline.
-
-    Parameters
-    ----------
-    library, name, params, before
-        As for `shared_key`; without a library nothing is binned.
-    """
-    prepared = "" if before is None else json.dumps(before, sort_keys=True)
-    if library is None:
-        return prepared
-    bins = {parameter: params[parameter] for parameter in sorted(library.binning & params.keys())}
-    return prepared + json.dumps([name, bins])
