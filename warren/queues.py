@@ -9,7 +9,3 @@ DEAD_QUEUE = "chunks.dead"
 # `CHUNKS_QUEUE`, the others beside it. Workers share their time between these lanes. A study more than there are
 # lanes shares one: eight are more than a team runs at once, and few enough to look at.
 LANES = (CHUNKS_QUEUE, *(f"{CHUNKS_QUEUE}.{number}" for number in range(2, 9)))
-
-# Packages whose estimators a message may name. A dotted name must lead to a class of one of these,
-# by public modules only; WARREN_ALLOW adds single classes.
-ALLOWED_PACKAGES = ("sklearn", "xgboost", "lightgbm", "catboost", "networks")

@@ -9,22 +9,21 @@ from collections.abc import Iterable, Mapping
 from importlib import metadata
 from typing import Any, TypeAlias
 
+from warren.libraries.registry import BOOSTING, LIBRARIES
+
 Json: TypeAlias = Any  # as in warren.encoding.codec, which brings NumPy: an idle worker does without
 
 # Distributions that have a part in every number, as people write their names.
 _ALWAYS = {"warren": "Warren", "numpy": "NumPy", "scipy": "SciPy", "scikit-learn": "scikit-learn", "pandas": "pandas"}
-# Libraries of estimators whose distribution has another name or several, by the package that an estimator comes from.
-_DISTRIBUTIONS: dict[str, dict[str, tuple[str, ...]]] = {
+# What to record of libraries whose distribution has another name or several, by the package of an estimator.
+_DISTRIBUTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "sklearn": {},
-    "xgboost": {"xgboost": ("xgboost", "xgboost-cpu")},
-    "networks": {"tensorflow": ("tensorflow", "tensorflow-cpu"), "keras": ("keras",)},
+    **{package: library.distributions for package, library in LIBRARIES.items() if library.distributions},
 }
 _TITLES = {
     "python": "Python",
     **_ALWAYS,
-    "xgboost": "XGBoost",
-    "lightgbm": "LightGBM",
-    "catboost": "CatBoost",
+    **{package: library.title for package, library in BOOSTING.items()},
     "tensorflow": "TensorFlow",
     "keras": "Keras",
 }

@@ -18,24 +18,21 @@ import numpy as np
 from sklearn.base import clone
 
 from producer.models.fitted_parts import class_name, parts_of
-from producer.validation.parameter_names import THREADS
 from warren.encoding.encoded import SEARCHES
 from warren.errors import StudyError, short
-from warren.queues import ALLOWED_PACKAGES
+from warren.libraries.registry import ALLOWED_PACKAGES, LIBRARIES, THREADS
 from warren.safety.allowlist import package_of_type
 from warren.safety.parameter_checks import check_estimator
 
 # Set anew on each copy that an estimator makes of another.
 _SEEDS = frozenset({"random_state", "random_seed", "seed"})
 # What a worker or a booster's `fit` sets: threads, silence, and where it fits.
-_SET_BY_WORKERS = THREADS | {
-    *("logging_level", "allow_writing_files", "verbosity"),
-    *("device", "device_type", "task_type", "tree_method", "devices", "gpu_device_id", "num_gpu"),
-    *("objective", "loss_function"),  # which XGBoost and CatBoost choose
-}
+_SET_BY_WORKERS = THREADS.union(
+    ("objective", "loss_function"),  # which XGBoost and CatBoost choose
+    *((*library.quiet, *library.devices, *library.only_gpu) for library in LIBRARIES.values()),
+)
 # Which `fit` of scikit-learn changes, though none should.
 _CHANGED = frozenset({("SpectralEmbedding", "affinity")})
-_BOOSTING = frozenset({"xgboost", "lightgbm", "catboost"})
 # Methods that an estimator asks others for, by names that it has found in `fit`.
 _RESPONSES = frozenset(
     {"predict", "predict_proba", "predict_log_proba", "decision_function", "transform", "score_samples"}
@@ -258,7 +255,7 @@ def _differ_by_design(estimator: Any, name: str) -> bool:
     """Say whether a parameter may be another one than the user's: a worker sets it, or `fit` does."""
     if name in THREADS or (type(estimator).__name__, name) in _CHANGED:
         return True
-    return package_of(estimator) in (*_BOOSTING, "networks") and name in _SET_BY_WORKERS
+    return package_of(estimator) in LIBRARIES and name in _SET_BY_WORKERS
 
 
 def _is_copy(ours: Any, users: Any) -> bool:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from warren.encoding.codec import Json, decode
-from warren.libraries.registry import without_early_stopping
+from warren.encoding.estimators import with_tail
+from warren.libraries.resolve import resolve
 from warren.safety.built_estimators import check_built
 from warren.safety.parameter_checks import TrialCheck, check_estimator
 
@@ -45,7 +46,7 @@ def refit_estimator(
         What is stored holds a parameter that no submission takes: here too it must not reach a file or code.
     """
     if best_iteration is not None:
-        estimator, params = without_early_stopping(estimator, params, best_iteration, chosen or {})
+        estimator, params = _without_early_stopping(estimator, params, best_iteration, chosen or {})
     check_estimator(estimator, "estimator")
     TrialCheck(estimator)(params, "params")
 
@@ -57,3 +58,17 @@ def refit_estimator(
 
     check_built(make(), allowed)
     return make()
+
+
+def _without_early_stopping(
+    estimator: Json, params: Mapping[str, Json], best_iteration: float, chosen: Mapping[str, Json]
+) -> tuple[Json, Mapping[str, Json]]:
+    """Give a trial that stopped early its rounds, and return its estimator and what is still to be set on that."""
+    trial = resolve(estimator, params)
+    if trial.library is None:
+        return estimator, params
+    rounds, asks = trial.library.rounds, trial.library.early_stopping
+    named = next((name for name in rounds if name in trial.params), "n_estimators")
+    kept = {name: value for name, value in trial.params.items() if name not in rounds and name not in asks}
+    final = {**chosen, **kept, named: max(1, round(best_iteration))}
+    return with_tail(estimator, params, trial.final | {"params": final})

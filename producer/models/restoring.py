@@ -9,8 +9,9 @@ import numpy as np
 
 from producer.models.index_bounds import check_numbers
 from producer.models.model_shape import check_shape, package_of
-from producer.validation.parameter_names import THREADS
 from warren.errors import StudyError
+from warren.libraries.catboost import CATBOOST
+from warren.libraries.registry import THREADS
 from warren.safety.allowlist import look_up
 
 # Where `worker.training.model_archive` has written objects that refer to each other, and what these may be.
@@ -21,7 +22,7 @@ _LINKED_CLASSES = {
     "_BisectingTree": "sklearn.cluster._bisect_k_means._BisectingTree",
 }
 # What a worker sets on CatBoost.
-_SET_ON_CATBOOST = THREADS | {"logging_level", "allow_writing_files"}
+_SET_ON_CATBOOST = THREADS.union(CATBOOST.quiet)
 
 
 def restore(fitted: Any, unfitted: Any) -> None:

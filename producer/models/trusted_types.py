@@ -26,7 +26,7 @@ from producer.models.booster_files import lightgbm_is_sound, xgboost_is_sound
 from warren.encoding.arrays import check_array, check_arrays
 from warren.encoding.values import function_name
 from warren.errors import InputError, StudyError
-from warren.queues import ALLOWED_PACKAGES
+from warren.libraries.registry import ALLOWED_PACKAGES
 from warren.safety.allowlist import look_up, package_of_module
 from warren.safety.scorers import metric_name
 

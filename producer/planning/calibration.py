@@ -14,7 +14,6 @@ from collections.abc import Iterable, Mapping
 from statistics import median
 from typing import Any, TypeAlias
 
-from warren.libraries.keras import NETWORK
 from warren.libraries.registry import LIBRARIES
 
 Document: TypeAlias = Mapping[str, Any]
@@ -23,9 +22,7 @@ Document: TypeAlias = Mapping[str, Any]
 _ENOUGH = 5
 
 # Class names of estimators whose cost is a formula fitted to measurements; that of others is a guess.
-_KNOWN = frozenset(
-    name.rpartition(".")[2] for name in (*(one for library in LIBRARIES.values() for one in library.classes), NETWORK)
-)
+_KNOWN = frozenset(name.rpartition(".")[2] for library in LIBRARIES.values() for name in library.classes)
 
 # What corrections are read from, and of how many studies, newest first: a database of years says little of today.
 MEASURED_FIELDS = ("progress.estimators", "estimates", "data.shape")

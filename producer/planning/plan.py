@@ -7,18 +7,17 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, chain
 from typing import TypeAlias
 
 from producer.planning.blocks import Block, Unit
-from producer.planning.cost import Cost, Shape, class_name, fit_cost, is_guess, rounds_of_fit
-from producer.planning.regions import MOST_BLOCKS, MOST_SHARING, Axis, Region, axes_of, binned_by
+from producer.planning.cost import Shape, class_name, fit_cost, is_guess
+from producer.planning.regions import MOST_BLOCKS, Axis, Region, axes_of, units_of
 from producer.space.space import Space
 from warren.encoding.codec import Json
 from warren.encoding.estimators import outermost, replaces_tail, with_step
-from warren.libraries.devices import wants_gpu
-from warren.libraries.registry import shared_fit
+from warren.libraries.resolve import ResolvedTrial, resolve
 
 # Number, encoded estimator, encoded parameters.
 _Point: TypeAlias = tuple[int, Json, dict[str, Json]]
@@ -145,8 +144,7 @@ class Plan:
                     first,
                     estimator,
                     axes,
-                    self._price,
-                    guess=self._guesses(estimator),
+                    self._block,
                     share_fits=self._share_fits,
                     most_blocks=self._most_blocks,
                 )
@@ -163,36 +161,35 @@ class Plan:
             ],
         )
 
-    def _price(self, estimator: Json, params: Mapping[str, Json]) -> Cost:
-        correction = self._corrections.get(class_name(estimator), 1.0)
-        return fit_cost(estimator, params, self._shape).times(self._n_splits * correction)
-
-    def _guesses(self, estimator: Json) -> bool:
-        return is_guess(estimator) and class_name(estimator) not in self._corrections
+    def _block(self, trial: ResolvedTrial) -> Block:
+        """Return a block of one trial, numbered 0."""
+        name = class_name(trial.start)
+        return Block(
+            first=0,
+            across=(),
+            offsets=(0,),
+            rounds=(trial.rounds,),
+            cost=fit_cost(trial, self._shape).times(self._n_splits * self._corrections.get(name, 1.0)),
+            bins=trial.bins,
+            guess=is_guess(trial) and name not in self._corrections,
+            on_gpu=trial.wants_gpu,
+        )
 
     def _group(self, points: Iterable[_Point]) -> list[Block]:
         """Return the blocks of grids of one point each, as a random search makes them: each holds one unit."""
-        groups: dict[object, list[_Point]] = defaultdict(list)
+        blocks: dict[str, Block] = {}
+        trials: dict[str, list[tuple[int, int]]] = defaultdict(list)
         for number, estimator, params in points:
-            shared = shared_fit(estimator, params) if self._share_fits else None
-            groups[shared.key if shared else number].append((number, estimator, params))
-        blocks = []
-        for members in groups.values():
-            _, estimator, params = members[0]
-            trials = sorted((-rounds_of_fit(its, own), number) for number, its, own in members)
-            for piece in (trials[start : start + MOST_SHARING] for start in range(0, len(trials), MOST_SHARING)):
-                block = Block(
-                    first=0,
-                    across=(),
-                    offsets=tuple(number for _, number in piece),
-                    rounds=tuple(-minus_rounds for minus_rounds, _ in piece),
-                    cost=self._price(estimator, params),
-                    bins=binned_by(estimator, params),
-                    guess=self._guesses(estimator),
-                    on_gpu=wants_gpu(estimator, params),
-                )
-                blocks.append(block)
-        return blocks
+            trial = resolve(estimator, params)
+            group = trial.group(number, share=self._share_fits)
+            trials[group].append((number, trial.rounds))
+            if group not in blocks:
+                blocks[group] = self._block(trial)
+        return [
+            replace(block, offsets=numbers, rounds=rounds)
+            for group, block in blocks.items()
+            for numbers, rounds in units_of(trials[group])
+        ]
 
     def _begun(self) -> Iterator[tuple[Block, int]]:
         """Yield the block and first point of each unit that has a finished trial, without a walk over the others."""

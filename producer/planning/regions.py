@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain, product
 from typing import NamedTuple, TypeAlias
 
 from producer.planning.blocks import Block
-from producer.planning.cost import Cost, changes_cost, rounds_of_fit
+from producer.planning.cost import changes_cost
 from producer.space.grid import Grid
 from warren.encoding.codec import Json
-from warren.encoding.estimators import tail_of
-from warren.libraries.devices import asks_for_gpu, mentions_gpu, wants_gpu
-from warren.libraries.registry import Library, library_of, merged, shared_fit
+from warren.libraries.devices import asks_for_gpu, mentions_gpu
+from warren.libraries.library import Library
+from warren.libraries.resolve import ResolvedTrial, resolve
+from warren.libraries.shared_fits import decides_sharing
 
 # Blocks of a plan at most, so that it takes megabytes, and values of an axis that are told apart.
 MOST_BLOCKS = 10_000
 # Trials that share a fit at most: a unit is never cut, so it bounds a message, and what a lost worker costs.
 MOST_SHARING = 1000
 
-Price: TypeAlias = Callable[[Json, Mapping[str, Json]], Cost]
-"""Expected cost of a trial on all folds, by its encoded estimator and parameters."""
-
 # Offsets and rounds of the trials of a unit.
-_Group: TypeAlias = tuple[tuple[int, ...], tuple[int, ...]]
+_Unit: TypeAlias = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 class Axis(NamedTuple):
@@ -42,16 +40,17 @@ def axes_of(grid: Grid) -> list[Axis]:
     return [Axis(*axis) for axis in zip(grid.names, grid.columns, grid.sizes, grid.strides, strict=True)]
 
 
-def binned_by(estimator: Json, params: Mapping[str, Json]) -> str:
-    """Return a text that is the same for trials that can use the same bins, or the same other steps of a pipeline."""
-    tail = tail_of(estimator, params)
-    library = library_of(tail.estimator)
-    prepared = "" if tail.before is None else json.dumps(tail.before, sort_keys=True)
-    if library is None:
-        return prepared
-    together = merged(tail.estimator, tail.params)
-    bins = {name: together[name] for name in sorted(library.binning & together.keys())}
-    return prepared + json.dumps([tail.estimator["__estimator__"], bins])
+def units_of(trials: Iterable[tuple[int, int]]) -> list[_Unit]:
+    """Cut trials that share a fit into units, of the most rounds first.
+
+    Parameters
+    ----------
+    trials : iterable of (int, int)
+        Offset and rounds of each.
+    """
+    ordered = sorted(trials, key=lambda trial: (-trial[1], trial[0]))
+    pieces = (ordered[start : start + MOST_SHARING] for start in range(0, len(ordered), MOST_SHARING))
+    return [(tuple(offset for offset, _ in piece), tuple(rounds for _, rounds in piece)) for piece in pieces]
 
 
 class Region:
@@ -65,10 +64,8 @@ class Region:
         Encoded estimator.
     axes : sequence of Axis
         Of its parameters, slowest first.
-    price : callable
-        Cost of a trial on all folds.
-    guess : bool
-        The cost is only guessed.
+    block_of : callable
+        Returns a block of one trial, numbered 0.
     share_fits : bool
         Let trials that differ in their rounds alone make a unit.
     most_blocks : int, default=MOST_BLOCKS
@@ -80,17 +77,23 @@ class Region:
         first: int,
         estimator: Json,
         axes: Sequence[Axis],
-        price: Price,
+        block_of: Callable[[ResolvedTrial], Block],
         *,
-        guess: bool,
         share_fits: bool,
         most_blocks: int = MOST_BLOCKS,
     ) -> None:
-        self._first, self._estimator, self._price, self._guess = first, estimator, price, guess
-        tail = tail_of(estimator, {})
-        library, prefix = library_of(tail.estimator), tail.prefix
+        self._first, self._estimator, self._block_of = first, estimator, block_of
+        base = resolve(estimator, {})
+        library, prefix = base.library, base.prefix
         self._rounds = _rounds_axis(axes, library, prefix) if library and share_fits else None
-        deciding = [axis for axis in axes if library and self._rounds and _decides(axis, library, prefix)]
+        deciding = [
+            axis
+            for axis in axes
+            if library
+            and self._rounds
+            and axis.name.startswith(prefix)
+            and decides_sharing(library, axis.name.removeprefix(prefix), axis.column)
+        ]
         if _cases(deciding) > most_blocks:
             # Too many to find out where fits can be shared: every trial is by itself.
             self._rounds, deciding = None, []
@@ -98,10 +101,9 @@ class Region:
         binning = {prefix + name for name in library.binning} if library else set()
 
         def told_apart(name: str) -> bool:
-            prepares = bool(prefix) and not name.startswith(
-                prefix
-            )  # trials with the same other steps shall be neighbours
-            return name in must or name in binning or prepares or changes_cost(estimator, name)
+            # Trials with the same other steps shall be neighbours.
+            prepares = bool(prefix) and not name.startswith(prefix)
+            return name in must or name in binning or prepares or changes_cost(base, name)
 
         self._outer = [
             axis for axis in axes if axis is not self._rounds and (told_apart(axis.name) or _asks_for_gpu(axis))
@@ -112,7 +114,7 @@ class Region:
         outer = {axis.name for axis in self._outer}
         self._inner = [axis for axis in axes if axis.name not in outer and axis is not self._rounds]
         self._splits = _cases([*self._outer, *([self._rounds] if self._rounds else [])]) <= most_blocks
-        self._groups: dict[bool, list[_Group]] = {}
+        self._units: dict[bool, list[_Unit]] = {}
         self._cells: dict[int, list[Block]] = {}
         # A value in the middle stands for all that are not told apart.
         typical = {axis.name: axis.column[axis.size // 2] for axis in self._inner}
@@ -141,49 +143,34 @@ class Region:
 
     def _cut(self, start: int, point: dict[str, Json]) -> list[Block]:
         """Return the blocks that have these values."""
+        trial = resolve(self._estimator, point)
         inner, axis = self._inner, self._rounds
         if axis is None:
-            groups: list[_Group] = [((0,), (rounds_of_fit(self._estimator, point),))]
+            units: list[_Unit] = [((0,), (trial.rounds,))]
         else:
-            shared = shared_fit(self._estimator, point | {axis.name: 1}) is not None
+            shared = resolve(self._estimator, point | {axis.name: 1}).shared_key is not None
             if shared or self._splits:
-                if shared not in self._groups:
-                    self._groups[shared] = self._group(axis, point, shared)
-                groups = self._groups[shared]
+                if shared not in self._units:
+                    self._units[shared] = self._cut_rounds(axis, point, shared)
+                units = self._units[shared]
             else:
-                middle = point | {axis.name: axis.column[axis.size // 2]}
-                inner, groups = [*inner, axis], [((0,), (rounds_of_fit(self._estimator, middle),))]
-        cost, bins = self._price(self._estimator, point), binned_by(self._estimator, point)
-        across, on_gpu = tuple((axis.size, axis.stride) for axis in inner), wants_gpu(self._estimator, point)
-        return [
-            Block(
-                first=start,
-                across=across,
-                offsets=offsets,
-                rounds=rounds,
-                cost=cost,
-                bins=bins,
-                guess=self._guess,
-                on_gpu=on_gpu,
-            )
-            for offsets, rounds in groups
-        ]
+                middle = resolve(self._estimator, point | {axis.name: axis.column[axis.size // 2]})
+                inner, units = [*inner, axis], [((0,), (middle.rounds,))]
+        block, across = self._block_of(trial), tuple((axis.size, axis.stride) for axis in inner)
+        return [replace(block, first=start, across=across, offsets=offsets, rounds=rounds) for offsets, rounds in units]
 
-    def _group(self, axis: Axis, point: dict[str, Json], shared: bool) -> list[_Group]:
-        """Return the trials of each unit, of all that differ in their rounds alone."""
+    def _cut_rounds(self, axis: Axis, point: dict[str, Json], shared: bool) -> list[_Unit]:
+        """Return the units of all trials that differ in their rounds alone."""
         together: list[tuple[int, int]] = []
-        alone: list[tuple[int, int]] = []
+        alone: list[_Unit] = []
         for digit, value in enumerate(axis.column):
-            there = point | {axis.name: value}
+            trial, offset = resolve(self._estimator, point | {axis.name: value}), digit * axis.stride
             # Of whole numbers, one that can be shared speaks for all.
-            fits = shared and ((type(value) is int and value > 0) or shared_fit(self._estimator, there) is not None)
-            (together if fits else alone).append((digit * axis.stride, rounds_of_fit(self._estimator, there)))
-        together.sort(key=lambda trial: -trial[1])
-        units = [together[start : start + MOST_SHARING] for start in range(0, len(together), MOST_SHARING)]
-        return [
-            (tuple(offset for offset, _ in unit), tuple(rounds for _, rounds in unit))
-            for unit in (*units, *([trial] for trial in alone))
-        ]
+            if shared and ((type(value) is int and value > 0) or trial.shared_key is not None):
+                together.append((offset, trial.rounds))
+            else:
+                alone.append(((offset,), (trial.rounds,)))
+        return [*units_of(together), *alone]
 
 
 def _asks_for_gpu(axis: Axis) -> bool:
@@ -201,15 +188,3 @@ def _rounds_axis(axes: Sequence[Axis], library: Library, prefix: str) -> Axis | 
     by_name = {axis.name.removeprefix(prefix): axis for axis in axes if axis.name.startswith(prefix)}
     found = next((by_name[name] for name in library.rounds if name in by_name), None)
     return found if found and found.size <= MOST_BLOCKS else None
-
-
-def _decides(axis: Axis, library: Library, prefix: str) -> bool:
-    """Say whether fits can be shared under some values of a parameter only: of the last step, if it is a pipeline's."""
-    name = axis.name.removeprefix(prefix)
-    if axis.size == 1 or not axis.name.startswith(prefix) or name in library.rounds or name in library.threads:
-        return False
-    if name in library.required:
-        return not isinstance(axis.column, range) and None in axis.column
-    if not isinstance(axis.column, range) and any(isinstance(value, dict) for value in axis.column):
-        return True
-    return name not in library.free and name not in library.binning

@@ -26,8 +26,9 @@ from producer.validation.frame_columns import (
     checked_frame,
     is_long,
 )
-from producer.validation.parameter_names import LIBRARIES, library
+from producer.validation.parameter_names import library
 from warren.errors import InputError
+from warren.libraries.registry import BOOSTING
 from warren.storage.dataset import Dataset, Matrix, Target, digest
 
 # NumPy's letters for bool, int, unsigned int, float, and for moments, spans of time, complex numbers and bytes.
@@ -251,7 +252,7 @@ def _may_take_images(estimator: Any) -> bool:
     """Say whether an estimator might take an X of three dimensions: one with others inside may hand it on."""
     package = library(estimator)
     if package != "sklearn":
-        return package not in LIBRARIES
+        return package not in BOOSTING
     inner = any(hasattr(value, "get_params") for value in estimator.get_params(deep=True).values())
     return inner or "Dummy" in type(estimator).__name__
 

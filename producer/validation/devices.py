@@ -7,11 +7,11 @@ from typing import Any
 
 from producer.formatting import short
 from producer.space.space import Space
-from producer.validation.parameter_names import LIBRARIES
 from warren.encoding.codec import Json, decode, encode
 from warren.encoding.encoded import package_of
 from warren.errors import InputError
 from warren.libraries.devices import CAN_USE_A_GPU, names_device, with_device
+from warren.libraries.registry import BOOSTING
 from warren.safety.allowlist import package_of_type, resolve
 
 DEVICES = ("cpu", "gpu")
@@ -61,7 +61,7 @@ def choose_device(device: Any, estimator: Any, space: Space, allow: Iterable[str
             return found
         # A class of one's own may inherit from a library's.
         bases = resolve(encoded["__estimator__"], allowed).__mro__
-        return next((one for base in bases if (one := package_of_type(base)) in LIBRARIES), "")
+        return next((one for base in bases if (one := package_of_type(base)) in BOOSTING), "")
 
     def change(where: str, value: Any) -> Any:
         nonlocal able

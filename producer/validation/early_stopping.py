@@ -9,7 +9,7 @@ from producer.space.space import Space
 from producer.validation.estimators import Candidates
 from producer.validation.final_steps import ends_of, without_own
 from warren.errors import InputError
-from warren.libraries.registry import LIBRARIES, Library
+from warren.libraries.registry import library_of
 from warren.safety.allowlist import dotted_name
 
 
@@ -20,17 +20,12 @@ def _asks(estimator: Any, space: Space, own: bool, allow: tuple[str, ...]) -> bo
             continue
         given = without_own(grid, own)
         for end, prefix in ends_of(estimator, given):
-            library = _words_of(end, allow)
+            library = library_of(dotted_name(type(end), allow))
             params = end.get_params(deep=False)
             for name, off in library.early_stopping.items() if library else ():
                 if any(value not in (None, *off) for value in chain([params.get(name)], given.get(prefix + name, ()))):
                     return True
     return False
-
-
-def _words_of(end: Any, allow: tuple[str, ...]) -> Library | None:
-    name = dotted_name(type(end), allow)
-    return next((words for words in LIBRARIES.values() if name in words.classes), None)
 
 
 def check_early_stopping(

@@ -19,7 +19,6 @@ from producer.space.space import Space
 from producer.validation.final_steps import ends_of, without_own
 from producer.validation.networks import check_builders, check_optimizers
 from producer.validation.parameter_names import (
-    THREADS,
     closest,
     known_names,
     library,
@@ -31,6 +30,7 @@ from warren.encoding.codec import Json, encode_estimator
 from warren.encoding.encoded import COMPOSITIONS
 from warren.errors import InputError
 from warren.libraries.keras import NETWORK
+from warren.libraries.registry import THREADS
 from warren.safety.allowlist import dotted_name
 from warren.safety.parameter_checks import DEEPEST, LARGEST_PARAMS, Start, check_estimator
 

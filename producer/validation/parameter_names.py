@@ -7,68 +7,17 @@ is imported here: who holds an instance has it loaded already.
 
 from __future__ import annotations
 
-import functools
-import inspect
-import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from producer.formatting import nearest
+from warren.libraries.registry import BOOSTING, THREADS
 from warren.safety.allowlist import package_of_type
-
-LIBRARIES = ("xgboost", "lightgbm", "catboost")
-"""Packages of the boosting libraries."""
-
-THREADS = frozenset({"n_jobs", "nthread", "nthreads", "num_thread", "num_threads", "thread_count"})
-"""Every library's names for the number of threads; a worker sets it."""
 
 
 def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
-
-# Native parameters of XGBoost 3 that its scikit-learn classes pass on, beside their own:
-# https://xgboost.readthedocs.io/en/stable/parameter.html. The number of rounds is not among them.
-_XGBOOST_NATIVE = frozenset(
-    _words("""
-    aft_loss_distribution aft_loss_distribution_scale alpha base_score booster colsample_bylevel colsample_bynode
-    colsample_bytree debug_synchronize device disable_default_eval_metric eta eval_metric expectile_alpha
-    extmem_single_page fail_on_invalid_gpu_id feature_selector gamma grow_policy huber_slope interaction_constraints
-    lambda lambdarank_bias_norm lambdarank_normalization lambdarank_num_pair_per_sample lambdarank_pair_method
-    lambdarank_score_normalization lambdarank_unbiased learning_rate max_bin max_cached_hist_node max_cat_threshold
-    max_cat_to_onehot max_delta_step max_depth max_leaves min_child_weight min_split_loss monotone_constraints
-    multi_strategy ndcg_exp_gain normalize_type nthread num_class num_parallel_tree objective one_drop process_type
-    quantile_alpha rate_drop refresh_leaf reg_alpha reg_lambda sample_type sampling_method scale_pos_weight seed
-    seed_per_iteration skip_drop sparse_threshold subsample tolerance top_k tree_method tweedie_variance_power updater
-    validate_parameters verbosity
-    """)
-)
-_XGBOOST_ALIASES = (
-    ("learning_rate", "eta"),
-    ("gamma", "min_split_loss"),
-    ("reg_lambda", "lambda"),
-    ("reg_alpha", "alpha"),
-    ("random_state", "seed"),
-)
-
-# catboost.core._process_synonyms_groups of CatBoost 1.2, which refuses two of a group at the fit.
-_CATBOOST_ALIASES = (
-    ("learning_rate", "eta"),
-    ("border_count", "max_bin"),
-    ("depth", "max_depth"),
-    ("rsm", "colsample_bylevel"),
-    ("random_seed", "random_state"),
-    ("l2_leaf_reg", "reg_lambda"),
-    ("iterations", "n_estimators", "num_boost_round", "num_trees"),
-    ("od_wait", "early_stopping_rounds"),
-    ("custom_metric", "custom_loss"),
-    ("max_leaves", "num_leaves"),
-    ("min_data_in_leaf", "min_child_samples"),
-    ("loss_function", "objective"),
-)
-
-# LightGBM's Python code resolves these groups itself, whatever else is passed.
-_LIGHTGBM_ANY_NAME = frozenset({"num_iterations", "objective", "metric", "early_stopping_round", "verbosity"})
 
 # One thing, many libraries: what to offer to a user who knows it by another library's name.
 _SAME_ELSEWHERE = (
@@ -94,32 +43,7 @@ _SAME_ELSEWHERE = (
 def library(estimator: Any) -> str:
     """Return the package of an estimator's class, or the boosting library that the class inherits from."""
     packages = [package_of_type(cls) for cls in type(estimator).__mro__]
-    return next((package for package in packages if package in LIBRARIES), packages[0])
-
-
-def _constructor(estimator: Any) -> frozenset[str]:
-    """Names of a constructor's parameters, its bases' included where they are passed on as keywords."""
-    names: set[str] = set()
-    for cls in type(estimator).__mro__:
-        if cls is object or "__init__" not in vars(cls):
-            continue
-        taken = inspect.signature(cls).parameters.values()
-        names |= {one.name for one in taken if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)}
-        if all(one.kind is not one.VAR_KEYWORD for one in taken):
-            break
-    return frozenset(names)
-
-
-def _lightgbm_aliases() -> dict[str, list[str]]:
-    """LightGBM's own table of names, main name first; empty in a version that keeps it elsewhere."""
-    table = getattr(sys.modules.get("lightgbm.basic"), "_ConfigAliases", None)
-    read = getattr(table, "_get_all_param_aliases", None)
-    return _read_once(read) if callable(read) else {}
-
-
-@functools.cache
-def _read_once(read: Callable[[], dict[str, list[str]]]) -> dict[str, list[str]]:
-    return read()
+    return next((package for package in packages if package in BOOSTING), packages[0])
 
 
 def known_names(estimator: Any) -> frozenset[str] | None:
@@ -134,75 +58,27 @@ def known_names(estimator: Any) -> frozenset[str] | None:
     frozenset of str or None
         None where the library takes any name and its table of names is not to be had.
     """
-    own = frozenset(estimator.get_params(deep=True))
-    match library(estimator):
-        case "xgboost":
-            return own | _XGBOOST_NATIVE
-        case "lightgbm":
-            groups = _lightgbm_aliases()
-            return own.union(*groups.values()) if groups else None
-        case "catboost":
-            taken = _constructor(estimator)
-            return None if "params" in taken else own | taken
-    return own
+    boosting = BOOSTING.get(library(estimator))
+    return boosting.known_names(estimator) if boosting else frozenset(estimator.get_params(deep=True))
 
 
 def synonyms(estimator: Any, name: str) -> frozenset[str]:
     """Return the other names of a parameter in its library; empty for most."""
-    groups: Iterable[Iterable[str]]
-    match library(estimator):
-        case "xgboost":
-            groups = _XGBOOST_ALIASES
-        case "lightgbm":
-            groups = _lightgbm_aliases().values()
-        case "catboost":
-            groups = _CATBOOST_ALIASES
-        case _:
-            groups = ()
+    boosting = BOOSTING.get(library(estimator))
+    groups = boosting.alias_groups() if boosting else ()
     return frozenset(other for group in groups if name in group for other in group) - {name}
 
 
 def set_by_user(estimator: Any) -> frozenset[str]:
     """Return the names of an instance's parameters that its library would see beside a grid's."""
-    params = estimator.get_params(deep=False)
-    match library(estimator):
-        case "xgboost":
-            return frozenset(name for name, value in params.items() if value is not None)
-        case "lightgbm":
-            return frozenset(params) - _constructor(estimator)
-        case "catboost":
-            return frozenset(params)
-    return frozenset()
+    boosting = BOOSTING.get(library(estimator))
+    return boosting.set_by_user(estimator) if boosting else frozenset()
 
 
 def overruled_by(estimator: Any, name: str) -> str | None:
-    """Return the parameter that makes an estimator ignore another name for it.
-
-    LightGBM's classes always pass their constructor's parameters, and of two names the library takes the
-    main one, then the shorter, then the first in the alphabet (``KeyAliasTransform`` in its ``config.h``):
-    ``LGBMClassifier(eta=0.5)`` trains with a learning rate of 0.1, in silence.
-
-    Parameters
-    ----------
-    estimator : estimator instance
-    name : str
-        A parameter in a grid.
-
-    Returns
-    -------
-    str or None
-        The name to use instead, or None if `name` has an effect.
-    """
-    if library(estimator) != "lightgbm":
-        return None
-    constructor = _constructor(estimator)
-    for main, group in _lightgbm_aliases().items():
-        if name not in group or name == main or name in constructor or main in _LIGHTGBM_ANY_NAME:
-            continue
-        for winner in constructor.intersection(group):
-            if winner == main or (len(winner), winner) < (len(name), name):
-                return winner
-    return None
+    """Return the parameter to use instead of one that an estimator ignores; None if `name` has an effect."""
+    boosting = BOOSTING.get(library(estimator))
+    return boosting.overruled_by(estimator, name) if boosting else None
 
 
 def closest(name: str, known: Iterable[str]) -> str:

@@ -10,7 +10,7 @@ from random import Random
 from fuzz.mutations import mutated
 from warren.encoding.codec import decode, readable
 from warren.errors import InputError, MessageError
-from warren.libraries.registry import shared_fit, stops_early
+from warren.libraries.resolve import resolve
 from warren.messages import Chunk, address_of, decode_chunk, encode_chunk
 from warren.storage.documents import pack
 
@@ -72,8 +72,10 @@ def _check(chunk: Chunk, body: bytes) -> None:
     for trial in chunk.trials[:5]:
         estimator = trial.estimator or chunk.objective.estimator
         assert estimator is not None
-        shared_fit(estimator, trial.params)
-        stops_early(estimator, trial.params)
+        resolved = resolve(estimator, trial.params)
+        assert resolved.rounds >= 1
+        assert resolved.stops_early in (True, False)
+        assert resolved.group(trial.number)
         shown = {"number": trial.number, "estimator": readable(estimator), "params": readable(trial.params)}
         assert len(pack(shown)) < _LARGEST_DOCUMENT
         for value in (estimator, *trial.params.values()):

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, NamedTuple
 
 import catboost
 import lightgbm
 import numpy as np
 import xgboost
 
-from warren.libraries.registry import LibraryName, SharedFit, shared_fit
+from warren.libraries.resolve import resolve
 
 X = np.random.default_rng(0).normal(size=(40, 2))
 Y = (X[:, 0] > 0).astype(int)
 
-CLASSES: dict[str, LibraryName] = {
+CLASSES: dict[str, str] = {
     "xgboost.XGBClassifier": "xgboost",
     "xgboost.XGBRegressor": "xgboost",
     "lightgbm.LGBMClassifier": "lightgbm",
@@ -23,15 +23,15 @@ CLASSES: dict[str, LibraryName] = {
     "catboost.CatBoostClassifier": "catboost",
     "catboost.CatBoostRegressor": "catboost",
 }
-CLASS_OF: dict[LibraryName, str] = {library: name for name, library in CLASSES.items() if "Classifier" in name}
+CLASS_OF: dict[str, str] = {library: name for name, library in CLASSES.items() if "Classifier" in name}
 # CatBoost chooses a learning rate by the number of rounds unless it is told one.
-NEEDED: dict[LibraryName, dict[str, Any]] = {"xgboost": {}, "lightgbm": {}, "catboost": {"learning_rate": 0.1}}
-QUIET: dict[LibraryName, dict[str, Any]] = {
+NEEDED: dict[str, dict[str, Any]] = {"xgboost": {}, "lightgbm": {}, "catboost": {"learning_rate": 0.1}}
+QUIET: dict[str, dict[str, Any]] = {
     "xgboost": {"n_jobs": 1, "max_depth": 1},
     "lightgbm": {"n_jobs": 1, "verbosity": -1},
     "catboost": {"thread_count": 1, "depth": 1, "logging_level": "Silent", "allow_writing_files": False},
 }
-ROUNDS: list[tuple[LibraryName, str]] = [
+ROUNDS: list[tuple[str, str]] = [
     ("xgboost", "n_estimators"),
     *(
         ("lightgbm", name)
@@ -42,12 +42,12 @@ ROUNDS: list[tuple[LibraryName, str]] = [
     ),
     *(("catboost", name) for name in ("iterations", "n_estimators", "num_boost_round", "num_trees")),
 ]
-THREADS: list[tuple[LibraryName, str]] = [
+THREADS: list[tuple[str, str]] = [
     *(("xgboost", name) for name in ("n_jobs", "nthread")),
     *(("lightgbm", name) for name in ("n_jobs", "num_threads", "num_thread", "nthread", "nthreads")),
     ("catboost", "thread_count"),
 ]
-EARLY: list[tuple[LibraryName, str, Any]] = [
+EARLY: list[tuple[str, str, Any]] = [
     ("xgboost", "early_stopping_rounds", 5),
     *(
         ("lightgbm", name, 5)
@@ -61,15 +61,26 @@ EARLY: list[tuple[LibraryName, str, Any]] = [
 ]
 
 
-def encoded(library: LibraryName, **params: Any) -> dict[str, Any]:
+def encoded(library: str, **params: Any) -> dict[str, Any]:
     return {"__estimator__": CLASS_OF[library], "params": params}
 
 
-def share(library: LibraryName, **params: Any) -> SharedFit | None:
-    return shared_fit(encoded(library), NEEDED[library] | params)
+class Shared(NamedTuple):
+    key: str
+    rounds: int
 
 
-def fitted(library: LibraryName, **params: Any) -> int:
+def share(library: str, **params: Any) -> Shared | None:
+    return shared(encoded(library), NEEDED[library] | params)
+
+
+def shared(estimator: Any, params: dict[str, Any]) -> Shared | None:
+    """Return the key and rounds of a trial that may share a fit; None of others."""
+    trial = resolve(estimator, params)
+    return None if trial.shared_key is None else Shared(trial.shared_key, trial.rounds)
+
+
+def fitted(library: str, **params: Any) -> int:
     """Return how many rounds the library itself trains."""
     made = QUIET[library] | NEEDED[library] | params
     with warnings.catch_warnings():

@@ -10,14 +10,15 @@ import catboost
 import numpy as np
 import pytest
 import xgboost
-from words import CLASS_OF, CLASSES, EARLY, NEEDED, QUIET, ROUNDS, THREADS, X, Y, encoded, share
+from words import CLASS_OF, CLASSES, EARLY, NEEDED, QUIET, ROUNDS, THREADS, X, Y, encoded, share, shared
 
 from warren.encoding.codec import encode_estimator
-from warren.libraries.registry import LIBRARIES, LibraryName, library_of, merged, shared_fit, stops_early
+from warren.libraries.registry import BOOSTING, library_of
+from warren.libraries.resolve import resolve
 
-NEITHER: list[tuple[LibraryName, str]] = [
+NEITHER: list[tuple[str, str]] = [
     (library, name)
-    for library, words in LIBRARIES.items()
+    for library, words in BOOSTING.items()
     for name in sorted(words.free | words.binning)
     if (library, name) != ("catboost", "monotone_constraints")
 ]
@@ -29,12 +30,12 @@ NEITHER: list[tuple[LibraryName, str]] = [
 @pytest.mark.parametrize("name", CLASSES)
 def test_classes_that_boost_round_by_round_may_share(name: str) -> None:
     estimator = {"__estimator__": name, "params": {}}
-    assert library_of(estimator) is LIBRARIES[CLASSES[name]]
-    assert shared_fit(estimator, {"learning_rate": 0.1, "n_estimators": 5}) is not None
+    assert library_of(name) is BOOSTING[CLASSES[name]]
+    assert resolve(estimator, {"learning_rate": 0.1, "n_estimators": 5}).shared_key is not None
 
 
 def test_no_other_class_is_in_the_table() -> None:
-    assert {name for words in LIBRARIES.values() for name in words.classes} == CLASSES.keys()
+    assert {name for words in BOOSTING.values() for name in words.classes} == CLASSES.keys()
 
 
 @pytest.mark.parametrize(
@@ -48,17 +49,17 @@ def test_no_other_class_is_in_the_table() -> None:
 )
 def test_other_classes_are_fitted_alone(name: str) -> None:
     params = {"learning_rate": 0.1, "n_estimators": 5, "early_stopping_rounds": 3}
-    assert library_of({"__estimator__": name, "params": {}}) is None
-    assert shared_fit({"__estimator__": name, "params": params}, params) is None
-    assert not stops_early({"__estimator__": name, "params": params}, params)
+    assert library_of(name) is None
+    assert resolve({"__estimator__": name, "params": params}, params).shared_key is None
+    assert not resolve({"__estimator__": name, "params": params}, params).stops_early
 
 
 def test_what_is_no_estimator_is_fitted_alone() -> None:
-    assert shared_fit({}, {"n_estimators": 5}) is None
-    assert not stops_early({}, {"early_stopping_rounds": 5})
+    assert resolve({}, {"n_estimators": 5}).shared_key is None
+    assert not resolve({}, {"early_stopping_rounds": 5}).stops_early
 
 
-ALONE: list[tuple[LibraryName, str, Any]] = [
+ALONE: list[tuple[str, str, Any]] = [
     ("xgboost", "booster", "dart"),
     ("xgboost", "booster", "gblinear"),
     ("xgboost", "num_parallel_tree", 2),
@@ -81,7 +82,7 @@ ALONE: list[tuple[LibraryName, str, Any]] = [
     ("lightgbm", "linear_tree", True),
     ("lightgbm", "linear_trees", True),
     *(("lightgbm", name, kind) for name in ("device", "device_type") for kind in ("gpu", "cuda")),
-    *(("lightgbm", name, 5) for name in LIBRARIES["lightgbm"].early_stopping),
+    *(("lightgbm", name, 5) for name in BOOSTING["lightgbm"].early_stopping),
     ("lightgbm", "drop_rate", 0.1),
     ("lightgbm", "callbacks", []),
     ("lightgbm", "refit_decay_rate", 0.5),
@@ -100,23 +101,23 @@ ALONE: list[tuple[LibraryName, str, Any]] = [
     ("catboost", "posterior_sampling", True),
     ("catboost", "model_shrink_rate", 0.1),
     ("catboost", "snapshot_file", "x"),
-    *((library, name, 5) for library in LIBRARIES for name in ("nonsense", "estimator__max_depth", "max__depth", "")),
+    *((library, name, 5) for library in BOOSTING for name in ("nonsense", "estimator__max_depth", "max__depth", "")),
 ]
 
 
 @pytest.mark.parametrize(("library", "name", "value"), ALONE)
 def test_what_makes_rounds_depend_on_each_other_or_is_not_known_is_fitted_alone(
-    library: LibraryName, name: str, value: Any
+    library: str, name: str, value: Any
 ) -> None:
     assert share(library) is not None
     assert share(library, **{name: value}) is None
-    assert shared_fit(encoded(library, **{name: value}), NEEDED[library]) is None
+    assert resolve(encoded(library, **{name: value}), NEEDED[library]).shared_key is None
 
 
 @pytest.mark.parametrize(
     ("library", "name", "value"),
     [
-        *(("xgboost", name, None) for name in LIBRARIES["xgboost"].only),
+        *(("xgboost", name, None) for name in BOOSTING["xgboost"].only),
         ("xgboost", "booster", "gbtree"),
         ("xgboost", "num_parallel_tree", 1),
         ("xgboost", "multi_strategy", "one_output_per_tree"),
@@ -128,32 +129,32 @@ def test_what_makes_rounds_depend_on_each_other_or_is_not_known_is_fitted_alone(
         ("lightgbm", "boosting_type", "goss"),
         ("lightgbm", "data_sample_strategy", "goss"),
         ("lightgbm", "linear_tree", False),
-        *(("lightgbm", name, off) for name in LIBRARIES["lightgbm"].early_stopping for off in (None, 0, -1)),
+        *(("lightgbm", name, off) for name in BOOSTING["lightgbm"].early_stopping for off in (None, 0, -1)),
         ("catboost", "task_type", "CPU"),
         ("catboost", "use_best_model", False),
         ("catboost", "od_pval", 0),
         ("catboost", "early_stopping_rounds", None),
     ],
 )
-def test_what_only_says_the_usual_is_no_hindrance(library: LibraryName, name: str, value: Any) -> None:
+def test_what_only_says_the_usual_is_no_hindrance(library: str, name: str, value: Any) -> None:
     assert share(library, **{name: value}) is not None
 
 
 def test_a_trial_that_takes_the_hindrance_away_may_share() -> None:
     dart = encoded("xgboost", booster="dart", early_stopping_rounds=5)
-    assert shared_fit(dart, {"n_estimators": 5}) is None
-    assert shared_fit(dart, {"n_estimators": 5, "booster": "gbtree"}) is None
-    assert shared_fit(dart, {"n_estimators": 5, "booster": "gbtree", "early_stopping_rounds": None}) is not None
+    assert resolve(dart, {"n_estimators": 5}).shared_key is None
+    assert resolve(dart, {"n_estimators": 5, "booster": "gbtree"}).shared_key is None
+    assert resolve(dart, {"n_estimators": 5, "booster": "gbtree", "early_stopping_rounds": None}).shared_key is not None
 
 
 @pytest.mark.parametrize("name", ["learning_rate", "eta"])
 def test_catboost_shares_only_with_a_learning_rate_of_its_own(name: str) -> None:
     plain = encoded("catboost", depth=4)
-    assert shared_fit(plain, {"iterations": 5}) is None
-    assert shared_fit(plain, {"iterations": 5, name: None}) is None
-    assert shared_fit(plain, {"iterations": 5, name: 0.1}) is not None
-    assert shared_fit(encoded("catboost", **{name: 0.1}), {"iterations": 5}) is not None
-    assert shared_fit(encoded("catboost", **{name: 0.1}), {"iterations": 5, name: None}) is None
+    assert resolve(plain, {"iterations": 5}).shared_key is None
+    assert resolve(plain, {"iterations": 5, name: None}).shared_key is None
+    assert resolve(plain, {"iterations": 5, name: 0.1}).shared_key is not None
+    assert resolve(encoded("catboost", **{name: 0.1}), {"iterations": 5}).shared_key is not None
+    assert resolve(encoded("catboost", **{name: 0.1}), {"iterations": 5, name: None}).shared_key is None
 
 
 def test_catboost_has_other_defaults_from_200_rounds_on_which_its_learner_looks_at() -> None:
@@ -171,38 +172,41 @@ def test_catboost_has_other_defaults_from_200_rounds_on_which_its_learner_looks_
 # -------------------------------------------------------------------------------- keys
 
 
-@pytest.mark.parametrize("library", LIBRARIES)
-def test_the_order_of_parameters_and_who_says_them_are_no_matter(library: LibraryName) -> None:
+@pytest.mark.parametrize("library", BOOSTING)
+def test_the_order_of_parameters_and_who_says_them_are_no_matter(library: str) -> None:
     name = next(name for one, name in ROUNDS if one == library)
     params = {name: 5, "max_depth": 3, "learning_rate": 0.1, "objective": "x"}
-    first = shared_fit(encoded(library, **params), {})
+    first = resolve(encoded(library, **params), {}).shared_key
     assert first is not None
-    assert shared_fit(encoded(library), dict(reversed(params.items()))) == first
-    assert shared_fit(encoded(library, max_depth=9, objective="x"), params) == first
-    assert json.loads(first.key)[0] == CLASS_OF[library]
+    assert resolve(encoded(library), dict(reversed(params.items()))).shared_key == first
+    assert resolve(encoded(library, max_depth=9, objective="x"), params).shared_key == first
+    assert json.loads(first)[0] == CLASS_OF[library]
 
 
 @pytest.mark.parametrize(("library", "name"), NEITHER)
-def test_any_other_parameter_that_differs_is_another_fit(library: LibraryName, name: str) -> None:
+def test_any_other_parameter_that_differs_is_another_fit(library: str, name: str) -> None:
     needed = {"learning_rate": 0.1} if name == "eta" else {"eta": 0.1} if library == "catboost" else {}
-    keys = [shared_fit(encoded(library, **needed), params) for params in ({}, {name: 0.25}, {name: 0.5}, {name: "a"})]
-    assert len({found.key for found in keys if found}) == 4
+    keys = [
+        resolve(encoded(library, **needed), params).shared_key
+        for params in ({}, {name: 0.25}, {name: 0.5}, {name: "a"})
+    ]
+    assert len({*keys} - {None}) == 4
 
 
 @pytest.mark.parametrize(("library", "name"), THREADS)
-def test_threads_are_the_worker_s_and_no_other_fit(library: LibraryName, name: str) -> None:
+def test_threads_are_the_worker_s_and_no_other_fit(library: str, name: str) -> None:
     assert share(library, **{name: 8}) == share(library) is not None
 
 
-@pytest.mark.parametrize("library", LIBRARIES)
-def test_no_name_for_threads_is_left_out_or_made_up(library: LibraryName) -> None:
-    assert LIBRARIES[library].threads == {name for one, name in THREADS if one == library}
+@pytest.mark.parametrize("library", BOOSTING)
+def test_no_name_for_threads_is_left_out_or_made_up(library: str) -> None:
+    assert {*BOOSTING[library].threads} == {name for one, name in THREADS if one == library}
 
 
 def test_other_classes_of_a_library_are_other_fits() -> None:
     params = {"learning_rate": 0.1, "n_estimators": 5}
-    found = [shared_fit({"__estimator__": name, "params": {}}, params) for name in CLASSES]
-    assert len({one.key for one in found if one}) == len(CLASSES)
+    found = {resolve({"__estimator__": name, "params": {}}, params).shared_key for name in CLASSES}
+    assert len(found - {None}) == len(CLASSES)
 
 
 def test_values_of_other_types_are_other_fits() -> None:
@@ -213,8 +217,8 @@ def test_values_of_other_types_are_other_fits() -> None:
 
 def test_encoded_estimators_of_the_libraries_share() -> None:
     made = xgboost.XGBClassifier(n_estimators=50, max_depth=3, missing=math.inf, n_jobs=4)
-    found = shared_fit(encode_estimator(made, "it"), {"n_estimators": 20})
-    again = shared_fit(encode_estimator(made.set_params(n_jobs=1), "it"), {"n_estimators": 40})
+    found = shared(encode_estimator(made, "it"), {"n_estimators": 20})
+    again = shared(encode_estimator(made.set_params(n_jobs=1), "it"), {"n_estimators": 40})
     assert found is not None
     assert again is not None
     assert (found.rounds, again.rounds) == (20, 40)
@@ -225,33 +229,33 @@ def test_encoded_estimators_of_the_libraries_share() -> None:
 
 
 @pytest.mark.parametrize(("library", "name", "value"), EARLY)
-def test_early_stopping_is_seen_in_every_name(library: LibraryName, name: str, value: Any) -> None:
-    assert stops_early(encoded(library), {name: value})
-    assert stops_early(encoded(library, **{name: value}), {})
-    assert not stops_early(encoded(library), {})
-    assert not stops_early(encoded(library, **{name: value}), {name: None})
+def test_early_stopping_is_seen_in_every_name(library: str, name: str, value: Any) -> None:
+    assert resolve(encoded(library), {name: value}).stops_early
+    assert resolve(encoded(library, **{name: value}), {}).stops_early
+    assert not resolve(encoded(library), {}).stops_early
+    assert not resolve(encoded(library, **{name: value}), {name: None}).stops_early
 
 
-@pytest.mark.parametrize("library", LIBRARIES)
-def test_no_name_for_early_stopping_is_left_out_or_made_up(library: LibraryName) -> None:
-    assert LIBRARIES[library].early_stopping.keys() == {name for one, name, _ in EARLY if one == library}
+@pytest.mark.parametrize("library", BOOSTING)
+def test_no_name_for_early_stopping_is_left_out_or_made_up(library: str) -> None:
+    assert BOOSTING[library].early_stopping.keys() == {name for one, name, _ in EARLY if one == library}
 
 
 @pytest.mark.parametrize(
     ("library", "name", "value"),
     [
-        *(("lightgbm", name, off) for name in LIBRARIES["lightgbm"].early_stopping for off in (0, -1)),
+        *(("lightgbm", name, off) for name in BOOSTING["lightgbm"].early_stopping for off in (0, -1)),
         ("catboost", "od_pval", 0),
         ("catboost", "od_pval", 0.0),
         ("catboost", "use_best_model", False),
     ],
 )
-def test_early_stopping_that_is_off_asks_for_nothing(library: LibraryName, name: str, value: Any) -> None:
-    assert not stops_early(encoded(library), {name: value})
+def test_early_stopping_that_is_off_asks_for_nothing(library: str, name: str, value: Any) -> None:
+    assert not resolve(encoded(library), {name: value}).stops_early
 
 
 def test_a_trial_s_parameters_lie_over_the_estimator_s() -> None:
     estimator = encoded("xgboost", max_depth=3, eta=0.1)
-    assert merged(estimator, {"eta": 0.5, "gamma": 1}) == {"max_depth": 3, "eta": 0.5, "gamma": 1}
-    assert merged({}, {"eta": 0.5}) == {"eta": 0.5}
+    assert resolve(estimator, {"eta": 0.5, "gamma": 1}).params == {"max_depth": 3, "eta": 0.5, "gamma": 1}
+    assert resolve({}, {"eta": 0.5}).params == {"eta": 0.5}
     assert estimator["params"] == {"max_depth": 3, "eta": 0.1}

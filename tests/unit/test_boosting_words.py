@@ -10,16 +10,17 @@ import lightgbm
 import pytest
 import xgboost
 from lightgbm.basic import _ConfigAliases
-from words import NEEDED, ROUNDS, encoded, fitted, share
+from words import NEEDED, ROUNDS, encoded, fitted, share, shared
 
-from warren.libraries.registry import LIBRARIES, LibraryName, rounds_of, shared_fit
+from warren.libraries.registry import BOOSTING
+from warren.libraries.resolve import resolve
 
 # ------------------------------------------------------------------------------ rounds
 
 
 @pytest.mark.parametrize(("library", "name"), ROUNDS)
-def test_every_name_for_rounds_is_read_as_the_library_reads_it(library: LibraryName, name: str) -> None:
-    assert rounds_of(LIBRARIES[library], {name: 3}) == fitted(library, **{name: 3}) == 3
+def test_every_name_for_rounds_is_read_as_the_library_reads_it(library: str, name: str) -> None:
+    assert resolve(encoded(library), {name: 3}).rounds == fitted(library, **{name: 3}) == 3
     few, many = share(library, **{name: 3}), share(library, **{name: 30})
     assert few is not None
     assert many is not None
@@ -27,36 +28,36 @@ def test_every_name_for_rounds_is_read_as_the_library_reads_it(library: LibraryN
     assert few.key == many.key
 
 
-@pytest.mark.parametrize("library", LIBRARIES)
-def test_no_name_for_rounds_is_left_out_or_made_up(library: LibraryName) -> None:
-    assert sorted(LIBRARIES[library].rounds) == sorted(name for one, name in ROUNDS if one == library)
+@pytest.mark.parametrize("library", BOOSTING)
+def test_no_name_for_rounds_is_left_out_or_made_up(library: str) -> None:
+    assert sorted(BOOSTING[library].rounds) == sorted(name for one, name in ROUNDS if one == library)
 
 
 def test_lightgbm_s_own_list_of_names_is_the_table_s() -> None:
-    words = LIBRARIES["lightgbm"]
+    words = BOOSTING["lightgbm"]
     assert {*words.rounds} == _ConfigAliases.get("num_iterations")
-    assert words.threads == _ConfigAliases.get("num_threads")
+    assert {*words.threads} == _ConfigAliases.get("num_threads")
     assert {*words.early_stopping} == _ConfigAliases.get("early_stopping_round")
     for name in ("boosting", "linear_tree", "device_type", "data_sample_strategy"):
         assert _ConfigAliases.get(name) <= words.only.keys()
 
 
-@pytest.mark.parametrize("library", LIBRARIES)
-def test_without_a_word_about_rounds_they_are_the_library_s_default(library: LibraryName) -> None:
+@pytest.mark.parametrize("library", BOOSTING)
+def test_without_a_word_about_rounds_they_are_the_library_s_default(library: str) -> None:
     found = share(library)
     assert found is not None
-    assert found.rounds == rounds_of(LIBRARIES[library], {}) == fitted(library)
+    assert found.rounds == BOOSTING[library].default_rounds == fitted(library)
 
 
 @pytest.mark.parametrize(("library", "name"), ROUNDS)
-def test_a_trial_s_rounds_count_before_the_estimator_s_of_the_same_name(library: LibraryName, name: str) -> None:
-    found = shared_fit(encoded(library, **{name: 7}, **NEEDED[library]), {name: 3})
+def test_a_trial_s_rounds_count_before_the_estimator_s_of_the_same_name(library: str, name: str) -> None:
+    found = shared(encoded(library, **{name: 7}, **NEEDED[library]), {name: 3})
     assert found is not None
     assert found.rounds == 3
 
 
 def test_lightgbm_s_own_names_count_before_n_estimators() -> None:
-    for name in {*LIBRARIES["lightgbm"].rounds} - {"n_estimators"}:
+    for name in {*BOOSTING["lightgbm"].rounds} - {"n_estimators"}:
         both = {"n_estimators": 7, name: 3}
         assert share("lightgbm", **both) is None
     assert fitted("lightgbm", **both) == 3
@@ -72,10 +73,10 @@ def test_lightgbm_s_own_names_count_before_n_estimators() -> None:
         ("catboost", {"num_boost_round": 5, "num_trees": 9}),
     ],
 )
-def test_two_names_for_rounds_at_once_are_left_to_the_library(library: LibraryName, names: dict[str, int]) -> None:
+def test_two_names_for_rounds_at_once_are_left_to_the_library(library: str, names: dict[str, int]) -> None:
     assert share(library, **names) is None
     first, *others = names
-    assert shared_fit(encoded(library, **{first: 5}, **NEEDED[library]), dict.fromkeys(others, 9)) is None
+    assert resolve(encoded(library, **{first: 5}, **NEEDED[library]), dict.fromkeys(others, 9)).shared_key is None
 
 
 @pytest.mark.parametrize("names", [{"iterations": 5, "n_estimators": 9}, {"num_trees": 5, "n_estimators": 5}])
@@ -93,16 +94,16 @@ def test_lightgbm_takes_no_none_for_rounds_so_it_is_not_shared(name: str) -> Non
 
 
 @pytest.mark.parametrize(("library", "name"), [("xgboost", "n_estimators"), ("catboost", "iterations")])
-def test_none_for_rounds_is_left_to_the_library(library: LibraryName, name: str) -> None:
-    assert fitted(library, **{name: None}) == LIBRARIES[library].default_rounds
+def test_none_for_rounds_is_left_to_the_library(library: str, name: str) -> None:
+    assert fitted(library, **{name: None}) == BOOSTING[library].default_rounds
     assert share(library, **{name: None}) is None
 
 
 @pytest.mark.parametrize(
     "rounds", [0, -1, 10.0, 2.5, "10", True, False, [10], {"__float__": "inf"}, {"__tuple__": [10]}], ids=repr
 )
-@pytest.mark.parametrize(("library", "name"), [next(one for one in ROUNDS if one[0] == lib) for lib in LIBRARIES])
-def test_rounds_that_are_no_whole_number_from_one_are_not_shared(library: LibraryName, name: str, rounds: Any) -> None:
+@pytest.mark.parametrize(("library", "name"), [next(one for one in ROUNDS if one[0] == lib) for lib in BOOSTING])
+def test_rounds_that_are_no_whole_number_from_one_are_not_shared(library: str, name: str, rounds: Any) -> None:
     assert share(library, **{name: rounds}) is None
     found = share(library, **{name: 1})
     assert found is not None
@@ -112,9 +113,9 @@ def test_rounds_that_are_no_whole_number_from_one_are_not_shared(library: Librar
 # ------------------------------------------------------------------------------- tables
 
 
-@pytest.mark.parametrize("library", LIBRARIES)
-def test_a_word_has_one_meaning(library: LibraryName) -> None:
-    words = LIBRARIES[library]
+@pytest.mark.parametrize("library", BOOSTING)
+def test_a_word_has_one_meaning(library: str) -> None:
+    words = BOOSTING[library]
     kinds = [{*words.free}, {*words.binning}, {*words.rounds}, {*words.threads}, words.only.keys()]
     assert sum(len(kind) for kind in kinds) == len(set().union(*kinds))
     assert not words.early_stopping.keys() & set().union(*kinds[:4])
@@ -132,5 +133,5 @@ def test_the_words_are_the_libraries_own() -> None:
         # verbose_eval is an argument of its fit.
         "catboost": {*inspect.signature(catboost.CatBoostClassifier.__init__).parameters} | {"verbose_eval"},
     }
-    for library, words in LIBRARIES.items():
+    for library, words in BOOSTING.items():
         assert words.free | words.binning | words.only.keys() <= known[library]

@@ -23,7 +23,7 @@ from producer.validation import check_estimators, choose_device
 from warren.encoding.codec import Json, decode, encode
 from warren.errors import InputError
 from warren.libraries.devices import mentions_gpu, on_cpu, on_one_gpu, wants_gpu
-from warren.libraries.registry import shared_fit
+from warren.libraries.resolve import resolve
 
 CUDA, TREES = XGBClassifier(device="cuda"), XGBClassifier()
 
@@ -146,8 +146,8 @@ def test_who_owns_one_gpu_calls_it_the_first() -> None:
     ],
 )
 def test_trials_on_a_gpu_share_no_fit(estimator: Any) -> None:
-    assert shared_fit(json_of(estimator), {}) is None
-    assert shared_fit(on_cpu(json_of(estimator)), {}) is not None
+    assert resolve(json_of(estimator), {}).shared_key is None
+    assert resolve(on_cpu(json_of(estimator)), {}).shared_key is not None
 
 
 # ------------------------------------------------------------- submit(device=...)

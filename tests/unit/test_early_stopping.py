@@ -22,7 +22,7 @@ from producer.space.space import Space
 from producer.validation import check_early_stopping, check_estimators, make_splits, make_validation
 from warren.encoding.codec import encode, encode_estimator
 from warren.errors import InputError
-from warren.libraries.registry import stops_early
+from warren.libraries.resolve import resolve
 from worker.fitting import Fold, learner_of
 from worker.fitting.learner import Part
 from worker.training.fit_and_score import FoldResult, summary
@@ -117,7 +117,7 @@ def test_a_document_has_the_iteration_of_each_fold_and_their_mean() -> None:
     ],
 )
 def test_early_stopping_is_seen_in_every_library_s_words(estimator: Any, params: Any, expected: bool) -> None:
-    assert stops_early(encode_estimator(estimator, "estimator"), params) is expected
+    assert resolve(encode_estimator(estimator, "estimator"), params).stops_early is expected
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_a_refit_takes_the_mean_of_the_rounds_and_stops_early_no_more(estimator:
     found = refit_estimator(encoded, {name: encode(value, name) for name, value in point.items()}, 12.4)
     params = found.get_params()
     assert params[rounds] == 12
-    assert not stops_early(encode_estimator(found, "estimator"), {})
+    assert not resolve(encode_estimator(found, "estimator"), {}).stops_early
     for name, value in point.items():
         if name != rounds and "early" not in name:
             assert params[name] == value

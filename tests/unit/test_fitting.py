@@ -18,7 +18,7 @@ from sklearn.datasets import make_classification, make_regression
 from xgboost import XGBClassifier, XGBRegressor
 
 from warren.encoding.codec import encode_estimator
-from warren.libraries.registry import shared_fit
+from warren.libraries.resolve import resolve
 from worker.fitting import Fold, learner_of
 from worker.fitting.learner import Part
 from worker.training.data_cache import KeptDerived
@@ -127,7 +127,7 @@ EVERY = [
 def test_trials_that_share_a_fit_and_bins_score_as_trials_apart(maker: str, data: str) -> None:
     make, fold, scorers = case(maker, data)
     if "categories" not in data:  # cat_features travel, but not what shares with them is the matter here
-        assert shared_fit(encode_estimator(make(24), "estimator"), {}) is not None
+        assert resolve(encode_estimator(make(24), "estimator"), {}).shared_key is not None
     learner, largest = learner_of(type(make(1))), partial(make, max(ROUNDS))
     cache: LRUCache[Any, Any] = LRUCache(10**9, getsizeof=lambda made: made.nbytes)
     expected = apart(make, fold, scorers)

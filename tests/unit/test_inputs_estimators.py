@@ -19,8 +19,9 @@ from xgboost import XGBClassifier, XGBRegressor
 
 from producer.space.space import Space
 from producer.validation import check_estimators
-from producer.validation import parameter_names as names
 from warren.errors import InputError
+from warren.libraries import lightgbm
+from warren.libraries.registry import THREADS
 
 
 def refuses(estimator, grids, message: str) -> None:
@@ -70,7 +71,7 @@ def test_a_parameter_that_is_not_there_is_named_with_the_nearest_that_is(estimat
 
 
 def test_lightgbm_aliases_are_taken_from_any_version(monkeypatch):
-    monkeypatch.setattr(names, "_lightgbm_aliases", dict)
+    monkeypatch.setattr(lightgbm, "_own_aliases", dict)
     check_estimators(LGBMClassifier(), Space({"anything": [1]}))
 
 
@@ -98,7 +99,7 @@ def test_a_lightgbm_alias_that_has_an_effect_is_taken(name: str, values: tuple[f
     assert not np.array_equal(one, other)
 
 
-@pytest.mark.parametrize("name", sorted(names.THREADS))
+@pytest.mark.parametrize("name", sorted(THREADS))
 @pytest.mark.parametrize("estimator", [XGBClassifier(), LGBMClassifier(), CatBoostClassifier()])
 def test_a_grid_over_threads_is_refused(estimator, name: str):
     refuses(estimator, {name: [1, 2]}, rf"param_grid\['{name}'\]: the number of threads is each worker's own setting")

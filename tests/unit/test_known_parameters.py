@@ -14,7 +14,8 @@ from sklearn.datasets import make_classification, make_regression
 from xgboost import XGBClassifier, XGBRegressor
 
 from warren.encoding.codec import encode_estimator
-from warren.libraries.registry import LIBRARIES, shared_fit
+from warren.libraries.registry import BOOSTING
+from warren.libraries.resolve import resolve
 from worker.fitting import Fold, learner_of
 from worker.fitting.learner import Part
 
@@ -216,7 +217,7 @@ def check(cls: Any, params: dict[str, Any], X: Any, y: Any, scorers: dict[str, s
     def make(rounds: int) -> Any:
         return cls(n_estimators=rounds, **(quiet | params))
 
-    assert shared_fit(encode_estimator(make(5), "estimator"), {}) is not None
+    assert resolve(encode_estimator(make(5), "estimator"), {}).shared_key is not None
     fold = Fold(train=Part(X[:160], y[:160]), test=Part(X[160:], y[160:]))
     learner, derived, largest = learner_of(cls), Kept(), partial(make, max(ROUNDS))
     apart = [plain(partial(make, rounds), fold, scorers)[0] for rounds in ROUNDS]
@@ -241,5 +242,5 @@ def test_an_objective_of_regression_changes_nothing(cls: Any, params: dict[str, 
 
 @pytest.mark.parametrize(("library", "table"), [("xgboost", XGBOOST), ("lightgbm", LIGHTGBM), ("catboost", CATBOOST)])
 def test_every_parameter_of_the_tables_is_compared(library: Any, table: dict[str, Any]) -> None:
-    words = LIBRARIES[library]
+    words = BOOSTING[library]
     assert words.free | words.binning == table.keys()

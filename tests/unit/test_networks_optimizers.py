@@ -17,7 +17,7 @@ from producer.validation import check_estimators
 from warren.encoding.codec import encode_estimator
 from warren.errors import InputError
 from warren.libraries.keras import OPTIMIZERS, check_optimizer, check_parameter
-from warren.libraries.registry import shared_fit
+from warren.libraries.resolve import resolve
 from warren.networks import KerasModel
 from warren.networks.output_layer import Head
 from warren.networks.training import Rows, _optimizer, _what
@@ -117,7 +117,7 @@ def test_a_network_of_an_earlier_version_has_the_defaults_of_what_came_later() -
 
 def test_trainings_that_differ_in_it_share_nothing() -> None:
     first, second, longer = (
-        shared_fit(encode_estimator(net(optimizer="sgd"), "x"), params)
+        resolve(encode_estimator(net(optimizer="sgd"), "x"), params).shared_key
         for params in (
             {"optimizer_params": None},
             {"optimizer_params": {"momentum": 0.9}},
@@ -127,7 +127,7 @@ def test_trainings_that_differ_in_it_share_nothing() -> None:
     assert first
     assert second
     assert longer
-    assert first.key != second.key == longer.key
+    assert first != second == longer
     rows = Rows(X, CODES, None)
     head = Head.of(n_classes=3, n_outputs=1, loss=None, metrics=())
     about = [_what(net(optimizer_params=one).get_params(), head, rows, None, 0) for one in (None, {"clipnorm": 1.0})]

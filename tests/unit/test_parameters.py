@@ -30,7 +30,7 @@ from producer.validation import check_estimators
 from warren.encoding.codec import decode, encode, encode_estimator, readable
 from warren.encoding.encoded import Finder
 from warren.errors import InputError
-from warren.queues import ALLOWED_PACKAGES
+from warren.libraries.registry import ALLOWED_PACKAGES
 from warren.safety.parameter_checks import (
     DEEPEST,
     TrialCheck,

@@ -14,17 +14,19 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
+from words import shared
 from xgboost import XGBClassifier
 
 from producer.models.refit import refit_estimator
-from producer.planning.cost import Shape, changes_cost, fit_cost, rounds_of_fit
+from producer.planning.cost import Shape, changes_cost, fit_cost
 from producer.planning.plan import Plan
 from producer.space.space import Space
 from producer.validation import check_early_stopping, check_estimators, prepare
 from warren.encoding.codec import decode, encode, encode_estimator
 from warren.encoding.estimators import tail_of, with_tail
 from warren.errors import InputError
-from warren.libraries.registry import library_of, shared_fit, stops_early
+from warren.libraries.registry import library_of
+from warren.libraries.resolve import resolve
 
 SHAPE = Shape(1000, 10, 2)
 
@@ -90,14 +92,14 @@ def test_a_trial_ends_with_the_last_step_of_its_pipeline(
 def test_steps_that_are_none_end_with_nothing(steps: Any) -> None:
     found = {"__estimator__": "sklearn.pipeline.Pipeline", "params": {"steps": steps}}
     assert tail_of(found, {"a": 1}).estimator is found
-    assert shared_fit(found, {"n_estimators": 3}) is None
-    assert not stops_early(found, {})
+    assert resolve(found, {"n_estimators": 3}).shared_key is None
+    assert not resolve(found, {}).stops_early
 
 
 def test_trials_of_a_pipeline_that_differ_in_rounds_alone_share_a_fit() -> None:
     pipeline = encoded(piped(XGBClassifier(max_depth=3)))
     keys = [
-        shared_fit(pipeline, point(**params))
+        shared(pipeline, point(**params))
         for params in (
             {"clf__n_estimators": 5},
             {"clf__n_estimators": 50},
@@ -112,10 +114,10 @@ def test_trials_of_a_pipeline_that_differ_in_rounds_alone_share_a_fit() -> None:
 
 
 def test_a_booster_in_a_pipeline_is_not_shared_with_one_that_stands_alone() -> None:
-    alone, piped_one = shared_fit(encoded(XGBClassifier()), {}), shared_fit(encoded(piped(XGBClassifier())), {})
+    alone, piped_one = (resolve(encoded(one), {}).shared_key for one in (XGBClassifier(), piped(XGBClassifier())))
     assert alone is not None
     assert piped_one is not None
-    assert alone.key != piped_one.key
+    assert alone != piped_one
 
 
 @pytest.mark.parametrize(
@@ -130,15 +132,15 @@ def test_a_booster_in_a_pipeline_is_not_shared_with_one_that_stands_alone() -> N
     ],
 )
 def test_what_is_fitted_alone_by_itself_is_so_in_a_pipeline(estimator: Any, params: dict[str, Any]) -> None:
-    assert shared_fit(encoded(estimator), point(**params)) is None
+    assert resolve(encoded(estimator), point(**params)).shared_key is None
 
 
 def test_early_stopping_is_seen_in_the_last_step() -> None:
     pipeline = piped(XGBClassifier())
-    assert stops_early(encoded(pipeline), point(clf__early_stopping_rounds=5))
-    assert stops_early(encoded(pipeline), point(clf=LGBMClassifier(early_stopping_round=5)))
-    assert stops_early(encoded(NESTED), point(rest__clf__early_stopping_rounds=5))
-    assert not stops_early(encoded(pipeline), point(scale__early_stopping_rounds=5))
+    assert resolve(encoded(pipeline), point(clf__early_stopping_rounds=5)).stops_early
+    assert resolve(encoded(pipeline), point(clf=LGBMClassifier(early_stopping_round=5))).stops_early
+    assert resolve(encoded(NESTED), point(rest__clf__early_stopping_rounds=5)).stops_early
+    assert not resolve(encoded(pipeline), point(scale__early_stopping_rounds=5)).stops_early
     for grid in ({"clf__early_stopping_rounds": [5]}, {"clf": [XGBClassifier(early_stopping_rounds=5)]}):
         space = Space(grid)
         check_early_stopping(0.1, check_estimators(pipeline, space), space)
@@ -239,14 +241,14 @@ def test_a_plan_holds_every_trial_once_and_those_that_share_together(estimator: 
     assert sorted(number for unit in found for number in unit) == [*range(space.size)]
     assert len(found) == plan.n_units == units
     for unit in found:
-        keys = [shared_fit(encoded(estimator), trials[number]) for number in unit]
-        rounds = [rounds_of_fit(encoded(estimator), trials[number]) for number in unit]
+        keys = [resolve(encoded(estimator), trials[number]).shared_key for number in unit]
+        rounds = [resolve(encoded(estimator), trials[number]).rounds for number in unit]
         assert rounds == sorted(rounds, reverse=True)
         if len(unit) > 1:
-            assert len({key.key for key in keys if key}) == 1
+            assert len({*keys}) == 1
             assert all(keys)
-    groups = {key.key for number in trials if (key := shared_fit(encoded(estimator), trials[number]))}
-    alone = sum(shared_fit(encoded(estimator), params) is None for params in trials.values())
+    groups = {key for number in trials if (key := resolve(encoded(estimator), trials[number]).shared_key)}
+    alone = sum(resolve(encoded(estimator), params).shared_key is None for params in trials.values())
     assert len(found) == len(groups) + alone
 
 
@@ -281,15 +283,16 @@ def test_trials_that_prepare_their_data_alike_are_neighbours() -> None:
 
 def test_the_last_step_has_its_library_s_cost() -> None:
     pipeline = encoded(piped(XGBClassifier()))
-    cost = fit_cost(pipeline, point(clf__max_depth=8), SHAPE)
-    alone = fit_cost(encoded(XGBClassifier()), point(max_depth=8), SHAPE)
+    cost = fit_cost(resolve(pipeline, point(clf__max_depth=8)), SHAPE)
+    alone = fit_cost(resolve(encoded(XGBClassifier()), point(max_depth=8)), SHAPE)
     assert cost.per_round == alone.per_round
     assert cost.fixed > alone.fixed
-    assert rounds_of_fit(pipeline, point(clf__n_estimators=7)) == 7
-    assert changes_cost(pipeline, "clf__max_depth")
-    assert not changes_cost(pipeline, "clf__eta")
-    assert not changes_cost(pipeline, "scale__max_depth")
-    assert library_of(pipeline) is None
+    assert resolve(pipeline, point(clf__n_estimators=7)).rounds == 7
+    base = resolve(pipeline, {})
+    assert changes_cost(base, "clf__max_depth")
+    assert not changes_cost(base, "clf__eta")
+    assert not changes_cost(base, "scale__max_depth")
+    assert library_of(pipeline["__estimator__"]) is None
 
 
 # ------------------------------------------------------------------------------- inputs

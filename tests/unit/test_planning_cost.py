@@ -16,9 +16,9 @@ from producer.planning.cost import (
     class_name,
     fit_cost,
     is_guess,
-    rounds_of_fit,
 )
 from warren.encoding.codec import Json
+from warren.libraries.resolve import resolve
 
 XGBOOST: Json = {"__estimator__": "xgboost.XGBClassifier", "params": {}}
 LIGHTGBM: Json = {"__estimator__": "lightgbm.LGBMClassifier", "params": {}}
@@ -125,19 +125,19 @@ ODD = st.one_of(
     ),
 )
 def test_whatever_a_parameter_is_an_estimate_is_a_number(estimator: Json, params: dict[str, Any]) -> None:
-    assert rounds_of_fit(estimator, params) >= 1
+    assert resolve(estimator, params).rounds >= 1
     assert 0 < fit_seconds(estimator, params, 100, 5, 3) <= 1e9
 
 
 def test_of_other_estimators_one_guesses() -> None:
-    assert is_guess(TREE)
-    assert not any(is_guess(estimator) for estimator in BOOSTERS)
+    assert is_guess(resolve(TREE, {}))
+    assert not any(is_guess(resolve(estimator, {})) for estimator in BOOSTERS)
     assert fit_seconds(TREE, {}, 20, 3, 2) == 5e-4
     assert fit_seconds(TREE, {}, 10**6, 30, 2) > 1
     assert fit_seconds(FOREST, {"n_estimators": 400}, 10**5, 30, 2) == pytest.approx(
         8 * fit_seconds(FOREST, {}, 10**5, 30, 2)
     )
-    assert rounds_of_fit(FOREST, {}) == 1
+    assert resolve(FOREST, {}).rounds == 1
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ def test_of_other_estimators_one_guesses() -> None:
     ],
 )
 def test_some_parameters_change_the_cost(estimator: Json, name: str, changes: bool) -> None:
-    assert changes_cost(estimator, name) is changes
+    assert changes_cost(resolve(estimator, {}), name) is changes
 
 
 def test_an_estimate_is_quick() -> None:
@@ -165,5 +165,5 @@ def test_an_estimate_is_quick() -> None:
     params = {"n_estimators": 500, "max_depth": 5, "learning_rate": 0.1, "reg_lambda": 2}
     began = time.process_time()
     for _ in range(2000):
-        fit_cost(XGBOOST, params, Shape(10_000, 28, 2))
+        fit_cost(resolve(XGBOOST, params), Shape(10_000, 28, 2))
     assert (time.process_time() - began) / 2000 < 1e-4

@@ -9,9 +9,10 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from producer.planning.calibration import corrections
-from producer.planning.cost import Shape, changes_cost, fit_cost, is_guess, rounds_of_fit
-from producer.planning.network_cost import network_seconds
+from producer.planning.cost import Shape, changes_cost, fit_cost, is_guess
 from warren.encoding.codec import encode_estimator
+from warren.libraries.network_cost import NetworkCost
+from warren.libraries.resolve import resolve
 from warren.networks import KerasModel
 
 SHAPE = Shape(rows=1800, columns=64, classes=10)
@@ -19,7 +20,8 @@ SHAPE = Shape(rows=1800, columns=64, classes=10)
 
 def seconds(shape: Shape = SHAPE, trial: dict[str, Any] | None = None, **params: Any) -> float:
     encoded = encode_estimator(KerasModel(**params), "estimator")
-    return fit_cost(encoded, trial or {}, shape).seconds(rounds_of_fit(encoded, trial or {}))
+    resolved = resolve(encoded, trial or {})
+    return fit_cost(resolved, shape).seconds(resolved.rounds)
 
 
 # Rows, columns, epochs, rows of a step, other parameters, seconds on one thread as they were measured.
@@ -44,7 +46,7 @@ MEASURED: list[tuple[int, int, int, int, dict[str, Any], float]] = [
 def test_the_formula_meets_what_was_measured(
     rows: int, columns: int, epochs: int, batch: int, params: dict[str, Any], took: float
 ) -> None:
-    once, each = network_seconds({"batch_size": batch, **params}, rows, columns, 10)
+    once, each = NetworkCost().seconds({"batch_size": batch, **params}, rows, columns, 10)
     expected = once + epochs * each
     assert took / 1.4 < expected < took * 1.4
 
@@ -68,17 +70,18 @@ def test_a_fit_costs_more_for_more_of_anything() -> None:
 
 
 def test_the_plan_tells_apart_what_changes_the_cost() -> None:
-    network = encode_estimator(KerasModel(), "estimator")
+    network = resolve(encode_estimator(KerasModel(), "estimator"), {})
     assert not is_guess(network)
     assert changes_cost(network, "epochs")
     assert changes_cost(network, "hidden_layers")
     assert not changes_cost(network, "learning_rate")
-    pipeline = encode_estimator(Pipeline([("scale", StandardScaler()), ("net", KerasModel(epochs=20))]), "estimator")
+    encoded = encode_estimator(Pipeline([("scale", StandardScaler()), ("net", KerasModel(epochs=20))]), "estimator")
+    pipeline = resolve(encoded, {})
     assert changes_cost(pipeline, "net__epochs")
     assert not changes_cost(pipeline, "net__learning_rate")
-    inside, alone = fit_cost(pipeline, {}, SHAPE).seconds(rounds_of_fit(pipeline, {})), seconds(epochs=20)
+    inside, alone = fit_cost(pipeline, SHAPE).seconds(pipeline.rounds), seconds(epochs=20)
     assert alone < inside < alone * 1.1
-    assert rounds_of_fit(pipeline, {"net__epochs": 40}) == 40
+    assert resolve(encoded, {"net__epochs": 40}).rounds == 40
 
 
 def test_nonsense_in_a_message_costs_something_and_raises_nothing() -> None:
@@ -89,7 +92,7 @@ def test_nonsense_in_a_message_costs_something_and_raises_nothing() -> None:
         "builder": "cnn",
         "builder_params": 3,
     }
-    once, each = network_seconds(params, 100, 10, 0)
+    once, each = NetworkCost().seconds(params, 100, 10, 0)
     assert 0 < once + each < 1e6
 
 

@@ -28,7 +28,8 @@ from producer.planning.plan import Plan
 from producer.space.space import Space
 from warren.encoding.codec import Json, encode_estimator
 from warren.libraries.devices import wants_gpu
-from warren.libraries.registry import library_of, merged, rounds_of, shared_fit
+from warren.libraries.registry import library_of
+from warren.libraries.resolve import resolve
 
 SHAPE = Shape(rows=4000, columns=20, classes=3)
 N_SPLITS = 5
@@ -97,7 +98,8 @@ def units_written_out(space: Space, estimator: Json) -> set[frozenset[int]]:
     for position, grid in enumerate(space.encoded_grids()):
         for number in range(start, start + grid.size):
             its, params = trials[number]
-            shared, library = shared_fit(its, params), library_of(its)
+            trial = resolve(its, params)
+            shared, library = trial.shared_key, trial.library
             others = [size for name, size in zip(grid.names, grid.sizes, strict=True) if name != "estimator"]
             rounds = next((name for name in library.rounds if name in grid.names), None) if library else None
             digits = zip(grid.names, grid.digits(number - start), strict=True)
@@ -105,18 +107,17 @@ def units_written_out(space: Space, estimator: Json) -> set[frozenset[int]]:
             if shared is None:
                 groups[number].add(number)
             elif all(size == 1 for size in others):
-                groups[shared.key].add(number)
+                groups[shared].add(number)
             else:
-                groups[position, place, shared.key].add(number)
+                groups[position, place, shared].add(number)
         start += grid.size
     return {frozenset(group) for group in groups.values()}
 
 
-def rounds(trial: tuple[Json, dict[str, Json]]) -> Json:
-    estimator, params = trial
-    library = library_of(estimator)
-    assert library is not None
-    return rounds_of(library, merged(estimator, params))
+def rounds(trial: tuple[Json, dict[str, Json]]) -> int:
+    resolved = resolve(*trial)
+    assert resolved.library is not None
+    return resolved.rounds
 
 
 @settings(max_examples=200, deadline=None)
@@ -136,7 +137,7 @@ def test_units_are_those_that_share_a_fit_and_the_longest_come_first(grids: list
         first = trials[unit.numbers[0]]
         assert unit.seconds == pytest.approx(N_SPLITS * fit_seconds(*first, *SHAPE))
         assert fsum(unit.shares) == pytest.approx(unit.seconds, abs=1e-6 * len(unit.shares))
-        assert unit.guess is (library_of(first[0]) is None)
+        assert unit.guess is (library_of(first[0]["__estimator__"]) is None)
         if len(unit.numbers) > 1:
             descending = [rounds(trials[number]) for number in unit.numbers]
             assert descending == sorted(descending, reverse=True)
@@ -165,7 +166,7 @@ def test_what_is_not_finished_is_planned_once_whatever_is_told_apart(
 ) -> None:
     for module in (plan_module, regions):
         monkeypatch.setattr(module, "MOST_BLOCKS", most_blocks)
-        monkeypatch.setattr(module, "MOST_SHARING", most_sharing)
+    monkeypatch.setattr(regions, "MOST_SHARING", most_sharing)
     space = Space(grids)
     trials = written_out(space, base)
     finished = data.draw(st.sets(st.integers(0, space.size - 1)))
@@ -179,9 +180,9 @@ def test_what_is_not_finished_is_planned_once_whatever_is_told_apart(
     for unit in units:
         assert 1 <= len(unit.numbers) == len(unit.shares) <= (most_sharing if share_fits else 1)
         if len(unit.numbers) > 1:
-            keys = {shared_fit(*trials[number]) for number in unit.numbers}
+            keys = {resolve(*trials[number]).shared_key for number in unit.numbers}
             assert None not in keys
-            assert len({shared.key for shared in keys if shared}) == 1
+            assert len(keys) == 1
             descending = [rounds(trials[number]) for number in unit.numbers]
             assert descending == sorted(descending, reverse=True)
 

@@ -28,10 +28,10 @@ from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils import all_estimators
 from sklearn.utils.metaestimators import _BaseComposition
 
-from producer.validation.parameter_names import _XGBOOST_NATIVE
 from warren.encoding.encoded import COMPOSITIONS, SEARCHES
 from warren.errors import InputError
-from warren.queues import ALLOWED_PACKAGES
+from warren.libraries.registry import ALLOWED_PACKAGES
+from warren.libraries.xgboost import XGBOOST
 from warren.safety.allowlist import dotted_name, resolve
 from warren.safety.built_estimators import encoded_value
 from warren.safety.denylist import EVERYWHERE, LABELLED, REFUSED
@@ -110,7 +110,7 @@ def parameters() -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for package in (sklearn, xgboost, lightgbm, catboost):
         found[package.__name__] = {parameter for _, parameter in _constructors(package)}
-    found["xgboost"] |= _XGBOOST_NATIVE
+    found["xgboost"] |= XGBOOST.native
     for main, aliases in _ConfigAliases._get_all_param_aliases().items():
         found["lightgbm"] |= {main, *aliases}
     return found

@@ -14,9 +14,8 @@ from nets import needs_tensorflow, weights_of
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from producer.planning.cost import rounds_of_fit
 from warren.encoding.codec import encode_estimator
-from warren.libraries.registry import shared_fit
+from warren.libraries.resolve import resolve
 from warren.networks import KerasModel, batches, training
 from warren.networks.checkpoints import Place, Slot, name_of
 from warren.networks.estimator import go_back, was_at
@@ -40,7 +39,8 @@ def net(**params: Any) -> KerasModel:
 
 
 def shared(estimator: Any, **params: Any) -> tuple[str, int] | None:
-    return shared_fit(encode_estimator(estimator, "estimator"), params)
+    trial = resolve(encode_estimator(estimator, "estimator"), params)
+    return None if trial.shared_key is None else (trial.shared_key, trial.rounds)
 
 
 def of_each(*, name: str = "epochs") -> list[dict[str, Any]]:
@@ -62,7 +62,7 @@ def test_networks_that_differ_in_their_epochs_alone_have_one_key() -> None:
     assert first[0] == second[0] != third[0]
     assert (first[1], second[1]) == (2, 9)
     assert shared(net()) == (first[0], 10), "Keras' own ten, where nobody says"
-    assert rounds_of_fit(encode_estimator(net(), "estimator"), {"epochs": 4}) == 4
+    assert resolve(encode_estimator(net(), "estimator"), {"epochs": 4}).rounds == 4
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
-from warren.queues import ALLOWED_PACKAGES
+from warren.encoding.tags import items_of
+from warren.libraries.registry import ALLOWED_PACKAGES
 
 Json: TypeAlias = Any  # as in warren.encoding.codec, which brings NumPy: an idle worker does without
 
@@ -171,13 +172,6 @@ class Finder:
                     members.setdefault(pair[0], []).append(pair[1])
             self._read[id(listed)] = listed, members
         return self._read[id(listed)][1]
-
-
-def items_of(value: Json) -> list[Json]:
-    """Return the items of an encoded list, tuple or set; nothing of anything else."""
-    if isinstance(value, dict):
-        value = next((value[key] for key in ("__tuple__", "__set__", "__frozenset__") if key in value), None)
-    return value if isinstance(value, list) else []
 
 
 def listed(value: Json) -> list[Json]:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeAlias
 
-from warren.encoding.encoded import is_estimator, items_of
+from warren.encoding.encoded import is_estimator
+from warren.encoding.tags import items_of
 
 Json: TypeAlias = Any  # as in warren.encoding.codec, which brings NumPy: an idle worker does without
 

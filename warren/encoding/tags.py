@@ -84,6 +84,13 @@ _NO_INDEX = "is no index of columns: their names are text or integers"
 _MOST_PADDING = 32
 
 
+def items_of(value: Json) -> list[Json]:
+    """Return the items of an encoded list, tuple or set; nothing of anything else."""
+    if isinstance(value, dict):
+        value = next((value[key] for key in ("__tuple__", "__set__", "__frozenset__") if key in value), None)
+    return value if isinstance(value, list) else []
+
+
 def is_state(rest: Mapping[Any, Json]) -> bool:
     """Say whether what an encoded estimator has beside its name and parameters is what may be set on it, if anything.
 

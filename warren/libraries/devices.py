@@ -1,25 +1,19 @@
-"""Which parameters ask for a GPU, in each library's words: where a trial is sent, and where its fits run.
+"""Which parameters ask for a GPU, by `Library.devices`: where a trial is sent, and where its fits run.
 
-- XGBoost: ``device="cuda"``, ``"cuda:1"``, ``"gpu"``; once ``tree_method="gpu_hist"``.
-  https://xgboost.readthedocs.io/en/stable/gpu/
-- LightGBM: ``device_type="gpu"`` or ``"cuda"``, also called ``device``.
-  https://lightgbm.readthedocs.io/en/stable/Parameters.html#device_type
-- CatBoost: ``task_type="GPU"``. https://catboost.ai/docs/en/features/training-on-gpu
-- Networks: ``KerasModel(device="gpu")``.
-
-No two of them use a name in different senses, so that name and value say it whoever has the parameter, an estimator of
-``WARREN_ALLOW`` too. No library is imported.
+No two libraries use a name in different senses, so that name and value say it whoever has the parameter, an estimator
+of ``WARREN_ALLOW`` too. No library is imported.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
-from warren.encoding.encoded import LEFT_OUT, is_estimator, items_of, package_of
+from warren.encoding.encoded import LEFT_OUT, is_estimator, package_of
 from warren.encoding.estimators import outermost
+from warren.encoding.tags import items_of
+from warren.libraries.library import DeviceParameter
+from warren.libraries.registry import LIBRARIES
 
 Json: TypeAlias = Any  # as in warren.encoding.codec, which brings NumPy: an idle worker does without
 
@@ -27,59 +21,29 @@ Device: TypeAlias = Literal["cpu", "gpu"]
 """Where fits run."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Word:
-    """A parameter that says where fits run.
-
-    Attributes
-    ----------
-    gpu : re.Pattern
-        Its values that ask for a GPU; libraries take either case.
-    cpu : str
-        Its value that asks for the CPU.
-    only : bool
-        It says nothing else.
-    """
-
-    gpu: re.Pattern[str]
-    cpu: str
-    only: bool = True
-
-
-def _words(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern, re.IGNORECASE | re.ASCII)
-
-
-_WORDS: Mapping[str, _Word] = {
-    "device": _Word(gpu=_words(r"(cuda|gpu)(:\d+)?"), cpu="cpu"),
-    "device_type": _Word(gpu=_words("cuda|gpu"), cpu="cpu"),
-    "task_type": _Word(gpu=_words("gpu"), cpu="CPU"),
-    "tree_method": _Word(gpu=_words("gpu_hist"), cpu="hist", only=False),
-}
-# What sends an estimator of a package to a GPU. LightGBM's build on PyPI for Linux has OpenCL in it, and no CUDA.
-_ON_GPU: Mapping[str, tuple[str, str]] = {
-    "xgboost": ("device", "cuda"),
-    "lightgbm": ("device_type", "gpu"),
-    "catboost": ("task_type", "GPU"),
-    "networks": ("device", "gpu"),
+_PARAMETERS: Mapping[str, DeviceParameter] = {
+    name: parameter for library in LIBRARIES.values() for name, parameter in library.devices.items()
 }
 # Which GPU, and how many, in parameters that say nothing else: what is said where there is one.
-_NUMBERS: Mapping[str, int | str] = {"devices": "0", "gpu_device_id": 0, "num_gpu": 1}
+_ONLY_GPU: Mapping[str, int | str] = {
+    name: value for library in LIBRARIES.values() for name, value in library.only_gpu.items()
+}
 # Parameters of a trial that are set one after the other to find out; no message makes that take minutes.
 _MOST_SET = 200
-CAN_USE_A_GPU = "XGBoost, LightGBM, CatBoost and KerasModel"
+*_FIRST, _LAST = (library.title for library in LIBRARIES.values())
+CAN_USE_A_GPU = f"{', '.join(_FIRST)} and {_LAST}"
 
 
 def asks_for_gpu(name: str, value: Json) -> bool:
     """Say whether a parameter's value asks for a GPU; of a name ``a__b`` the last part decides."""
-    word = _WORDS.get(name.rpartition("__")[2])
-    return word is not None and isinstance(value, str) and word.gpu.fullmatch(value) is not None
+    parameter = _PARAMETERS.get(name.rpartition("__")[2])
+    return parameter is not None and isinstance(value, str) and parameter.gpu.fullmatch(value) is not None
 
 
 def names_device(name: str, value: Any) -> bool:
     """Say whether a parameter, by its name and its value or encoded value, says where fits run, be it on the CPU."""
-    word = _WORDS.get(name.rpartition("__")[2])
-    if word is None or (not word.only and not asks_for_gpu(name, value)):
+    parameter = _PARAMETERS.get(name.rpartition("__")[2])
+    if parameter is None or (not parameter.only and not asks_for_gpu(name, value)):
         return False
     # A step or member may be called so.
     member = is_estimator(value) or hasattr(value, "get_params") or (isinstance(value, str) and value in LEFT_OUT)
@@ -99,12 +63,13 @@ def mentions_gpu(value: Json) -> bool:
         params = value.get("params")
         if not isinstance(params, dict):
             return False
-        # Of LightGBM's two names the one of its own counts, whatever the other says.
-        unheard = "device" if package_of(value) == "lightgbm" and params.get("device_type") is not None else ""
+        library = LIBRARIES.get(package_of(value))
+        devices = library.devices if library else {}
+        ignored = {name for name, one in devices.items() if one.unless and params.get(one.unless) is not None}
         return any(
-            asks_for_gpu(name, item) or (package_of(value) not in _ON_GPU and _asks_inside(name, item))
+            asks_for_gpu(name, item) or (library is None and _asks_inside(name, item))
             for name, item in params.items()
-            if name != unheard
+            if name not in ignored
         )
     pairs = value.get("__dict__")
     if isinstance(pairs, list):
@@ -163,7 +128,7 @@ def _with(estimator: Json, name: str, value: Json) -> Json:
 
 def on_cpu(value: Json) -> Json:
     """Return an encoded value, an estimator or a trial's parameters, with every GPU that it asks for given up."""
-    return _rewritten(value, lambda name, _: _WORDS[name].cpu)
+    return _rewritten(value, lambda name, _: _PARAMETERS[name].cpu)
 
 
 def on_one_gpu(value: Json) -> Json:
@@ -180,8 +145,8 @@ def _unnumbered(value: Json) -> Json:
     last = {name: name.rpartition("__")[2] for name in value}
     # A step called `devices` is none of them, and no word in its place.
     return {
-        name: _NUMBERS[last[name]]
-        if last[name] in _NUMBERS and isinstance(item, (int, str)) and item not in LEFT_OUT
+        name: _ONLY_GPU[last[name]]
+        if last[name] in _ONLY_GPU and isinstance(item, (int, str)) and item not in LEFT_OUT
         else _unnumbered(item)
         for name, item in value.items()
     }
@@ -205,7 +170,7 @@ def _rewritten(value: Json, change: Callable[[str, str], str]) -> Json:
         return value
     if isinstance(value, list):
         return [_rewritten(item, change) for item in value]
-    if package_of(value) in _ON_GPU:  # nothing inside what a builder of networks is given
+    if package_of(value) in LIBRARIES:  # nothing inside what a builder of networks is given
         own = value["params"].items()
         return value | {
             "params": {name: item_of(name, item) if asks_for_gpu(name, item) else item for name, item in own}
@@ -239,12 +204,12 @@ def with_device(value: Json, device: Device, package: Callable[[Json], str] = pa
         return [item for item, _ in made], sum(count for _, count in made)
     if not isinstance(value, dict):
         return value, 0
-    if is_estimator(value) and (found := package(value)) in _ON_GPU:
+    if is_estimator(value) and (library := LIBRARIES.get(package(value))):
         if device == "cpu":
             return on_cpu(value), 1
         if mentions_gpu(value):
             return value, 1
-        name, gpu = _ON_GPU[found]
+        name, gpu = library.on_gpu
         own = {key: item for key, item in value["params"].items() if not names_device(key, item)}
         return value | {"params": own | {name: gpu}}, 1
     parts = {name: with_device(item, device, package) for name, item in value.items()}

@@ -1,4 +1,4 @@
-"""What the parameters of a network may be: allow-listed names, and numbers within bounds.
+"""Keras networks: what their parameters may be, allow-listed names and numbers within bounds; who may share a fit.
 
 A network's description is data: nothing in it names code, a file or a class. Both sides ask here, as they do of every
 parameter (`warren.safety.parameter_checks`), and `networks.KerasModel` asks again before it trains, whoever made it. No
@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from warren.errors import InputError
+from warren.libraries.library import DEVICE_ON_GPU, DeviceParameter, Library
+from warren.libraries.network_cost import NetworkCost
 
 NETWORK = "networks.KerasModel"
 """The class as a message names it."""
@@ -261,6 +263,24 @@ PARAMETERS: Mapping[str, _Kind] = {
     "device": _one_of(DEVICES),
 }
 """Every parameter of `networks.KerasModel`, and what it may be."""
+
+# The order of rows is a function of seed and epoch (`warren.networks.batches`), and dropout draws one number after the
+# other. Without a seed each trial has its own; early stopping goes back to weights of its own choice; what a package
+# builds may keep more than weights.
+NETWORKS = Library(
+    package=PACKAGE,
+    title="KerasModel",
+    classes=frozenset({NETWORK}),
+    rounds=("epochs",),
+    default_rounds=10,
+    free=frozenset(PARAMETERS) - {"builder", "epochs", "patience", "device"},
+    only={"builder": ("mlp", "cnn"), "patience": (None,), "device": ("cpu",)},
+    required=frozenset({"random_state"}),
+    devices={"device": DeviceParameter(gpu=DEVICE_ON_GPU, cpu="cpu")},
+    on_gpu=("device", "gpu"),
+    cost=NetworkCost(),
+    distributions={"tensorflow": ("tensorflow", "tensorflow-cpu"), "keras": ("keras",)},
+)
 
 
 def check_parameter(name: str, value: Any, where: str, *, encoded: bool = False) -> None:

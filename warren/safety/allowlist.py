@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from warren.errors import InputError
-from warren.queues import ALLOWED_PACKAGES
+from warren.libraries.registry import ALLOWED_PACKAGES
 
 _NAME = re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*)+", re.ASCII)
 _METHODS = ("fit", "get_params", "set_params")

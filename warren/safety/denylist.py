@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
-from warren.encoding.encoded import items_of
-from warren.encoding.tags import is_function
+from warren.encoding.tags import is_function, items_of
 from warren.safety.keyword_arguments import KEYWORDS, are_keywords
 from warren.safety.regex_checks import problem_of_pattern
 

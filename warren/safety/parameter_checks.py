@@ -24,13 +24,12 @@ from warren.encoding.encoded import (
     class_of,
     grid_of,
     holds_estimator,
-    items_of,
     listed,
     package_of_class,
 )
-from warren.encoding.tags import KEYS, is_state, problem_of
+from warren.encoding.tags import KEYS, is_state, items_of, problem_of
 from warren.errors import InputError, plain, short
-from warren.queues import ALLOWED_PACKAGES
+from warren.libraries.registry import ALLOWED_PACKAGES
 from warren.safety.denylist import LABELLED
 from warren.safety.parameter_rules import (
     LONGEST_NAME,

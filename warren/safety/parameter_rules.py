@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
-from warren.encoding.encoded import COMPOSITIONS, Json, items_of, package_of_class
-from warren.encoding.tags import KEYS
+from warren.encoding.encoded import COMPOSITIONS, Json, package_of_class
+from warren.encoding.tags import KEYS, items_of
 from warren.errors import InputError, plain, short
 from warren.libraries import keras
+from warren.libraries.registry import BOOSTING
 from warren.safety.allowlist import package_of_type
 from warren.safety.denylist import (
     EVERYWHERE,
@@ -25,8 +26,6 @@ from warren.safety.denylist import (
     Rule,
 )
 
-BOOSTING = frozenset({"xgboost", "lightgbm", "catboost"})
-"""Packages whose classes take any name for a parameter."""
 LONGEST_NAME = 200
 """Characters of a parameter's name, and of a class's."""
 
@@ -85,7 +84,7 @@ def check_rules(classes: Iterable[str], name: str, value: Json, where: str, *, d
         check_named(owners, last, _SOME_NUMBER, where)
         return
     check_named(owners, last, value, where)
-    if BOOSTING.issuperset(packages) and isinstance(value, dict) and not _CALLABLE.isdisjoint(value):
+    if BOOSTING.keys() >= packages and isinstance(value, dict) and not _CALLABLE.isdisjoint(value):
         raise InputError(
             f"{where} = {short(value)}: a boosting library takes no function of a message; pass the name of a built-in "
             "objective or metric"
@@ -105,7 +104,7 @@ def check_whole_name(classes: Iterable[str], name: str, where: str) -> None:
     ------
     InputError
     """
-    if not BOOSTING.isdisjoint(map(package_of_class, classes)) and not _IDENTIFIER.fullmatch(name):
+    if not BOOSTING.keys().isdisjoint(map(package_of_class, classes)) and not _IDENTIFIER.fullmatch(name):
         raise InputError(f"{where}: {short(name)} is no parameter of a boosting library: use letters, digits and '_'")
 
 
@@ -129,7 +128,7 @@ def check_class(cls: type, name: str, params: Mapping[str, Json]) -> None:
     InputError
         Names the parameter, its value and the way out.
     """
-    kinds = [name] if name else sorted(BOOSTING.intersection(package_of_type(base) for base in cls.__mro__))
+    kinds = [name] if name else sorted(BOOSTING.keys() & {package_of_type(base) for base in cls.__mro__})
     for parameter, value in params.items() if kinds else ():
         where = f"{cls.__name__}({plain(parameter)}=...)"
         check_whole_name(kinds, parameter, where)

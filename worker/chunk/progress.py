@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import takewhile
+from itertools import groupby
 from typing import Any
 
-from warren.libraries.registry import shared_fit
+from warren.libraries.resolve import ResolvedTrial, resolve
 from warren.messages import Chunk, Trial
 from warren.storage.documents import Document
 from warren.storage.unfinished import DoneFold
@@ -92,6 +92,8 @@ class Progress:
         self.alone: set[int] = set()
         self.since = 0.0
         self.began: float | None = None
+        # By number: what a trial trains in the end.
+        self._resolved: dict[int, ResolvedTrial] = {}
         # Seconds that checkpoints have spared, by fold of the current trial.
         self._spared: dict[int, float] = {}
 
@@ -130,18 +132,16 @@ class Progress:
 
     def current_trials(self) -> list[Trial]:
         """Return the trials that share the current fit; most often the first to do."""
-        first = self.todo[0]
-        if not self.chunk.share_fits or first.number in self.alone:
-            return [first]
-        default = self.chunk.objective.estimator
-        shared = shared_fit(first.estimator or default, first.params)
-        if shared is None:
-            return [first]
-        alike = takewhile(
-            lambda trial: (other := shared_fit(trial.estimator or default, trial.params)) and other.key == shared.key,
-            self.todo,
-        )
-        return list(alike)
+        _, sharing = next(groupby(self.todo, self._group))
+        return list(sharing)
+
+    def _group(self, trial: Trial) -> str:
+        """Return a text that is equal for trials that share a fit."""
+        if trial.number not in self._resolved:
+            estimator = trial.estimator or self.chunk.objective.estimator
+            self._resolved[trial.number] = resolve(estimator, trial.params)
+        share = self.chunk.share_fits and trial.number not in self.alone
+        return self._resolved[trial.number].group(trial.number, share=share)
 
     def separate(self) -> bool:
         """Have the trials that share the current fit fitted alone; return False where there is only one."""

@@ -7,38 +7,25 @@ fitted estimator answer as the model of its first rounds.
 from __future__ import annotations
 
 import functools
+import importlib
 from typing import Any
 
 from sklearn.pipeline import Pipeline
 
-from warren.libraries.registry import LIBRARIES
+from warren.libraries.keras import NETWORKS
+from warren.libraries.registry import library_of
 from warren.safety.allowlist import package_of_type
-from worker.fitting.learner import Fold, Learner, is_network
+from worker.fitting.learner import Fold, Learner
 
 __all__ = ["Fold", "Learner", "learner_of"]
 
 
 @functools.cache
-def _learner(library: str) -> Learner:
-    """Return a library's learner; the library itself is imported only now."""
-    match library:
-        case "xgboost":
-            from worker.fitting.xgboost_fits import XGBoostLearner
-
-            return XGBoostLearner()
-        case "lightgbm":
-            from worker.fitting.lightgbm_fits import LightGBMLearner
-
-            return LightGBMLearner()
-        case "catboost":
-            from worker.fitting.catboost_fits import CatBoostLearner
-
-            return CatBoostLearner()
-        case "networks":
-            from worker.fitting.keras_fits import NetworkLearner
-
-            return NetworkLearner()
-    return Learner()
+def _learner(package: str) -> Learner:
+    """Return the learner of a library's file in this folder; the library itself is imported only now."""
+    name = "keras" if package == NETWORKS.package else package
+    found: Learner = importlib.import_module(f"worker.fitting.{name}_fits").LEARNER
+    return found
 
 
 def learner_of(cls: type[Any], allow: tuple[str, ...] = (), *, in_place: bool = False) -> Learner:
@@ -63,8 +50,5 @@ def learner_of(cls: type[Any], allow: tuple[str, ...] = (), *, in_place: bool = 
 
         opener = functools.partial(learner_of, allow=allow, in_place=in_place)
         return PipelineLearner(opener, allow, in_place=in_place)
-    library = package_of_type(cls)
-    if is_network(cls):
-        return _learner(library)
-    words = LIBRARIES.get(library)  # type: ignore[call-overload]  # any name may be asked for
-    return _learner(library if words and f"{library}.{cls.__name__}" in words.classes else "")
+    library = library_of(f"{package_of_type(cls)}.{cls.__name__}")
+    return _learner(library.package) if library else Learner()

@@ -8,7 +8,7 @@ from typing import Any
 import catboost
 import numpy as np
 
-from warren.libraries.registry import LIBRARIES
+from warren.libraries.catboost import CATBOOST
 from worker.fitting.learner import Derived, Fold, Learner, Part, fingerprint
 
 # Parameters of the columns, which a Pool takes.
@@ -29,7 +29,6 @@ _MOST_QUANTISED_ROWS = 200_000
 _BY_ROUNDS = ("learning_rate", "leaf_estimation_iterations", "max_ctr_complexity")
 # Rounds from which on some of CatBoost's defaults are others.
 _MANY_ROUNDS = 200
-_KNOWN = LIBRARIES["catboost"]
 
 
 class CatBoostLearner(Learner):
@@ -57,7 +56,7 @@ class CatBoostLearner(Learner):
 
     def _only_known(self, params: dict[str, Any]) -> bool:
         """Say whether every parameter is one that quantisation is known to keep its numbers under."""
-        known = _KNOWN.free | _KNOWN.binning | {*_KNOWN.rounds} | _KNOWN.threads | {*_KNOWN.only}
+        known = CATBOOST.free.union(CATBOOST.binning, CATBOOST.rounds, CATBOOST.threads, CATBOOST.only)
         return params.keys() <= known and params.get("task_type") in (None, "CPU")
 
     def contained(self, estimator: Any, rounds: Sequence[int], fold: Fold, derived: Derived) -> list[int]:
@@ -69,7 +68,7 @@ class CatBoostLearner(Learner):
         many = [number for number in rounds if number >= _MANY_ROUNDS]
         if not many or len(many) == len(rounds):
             return list(rounds)
-        params = {name: value for name, value in estimator.get_params().items() if name not in _KNOWN.rounds}
+        params = {name: value for name, value in estimator.get_params().items() if name not in CATBOOST.rounds}
         single = type(estimator)(**params, iterations=1)
         self.fit(single, fold, derived)
         chosen = (single.get_all_params(), estimator.get_all_params())
@@ -107,6 +106,9 @@ class CatBoostLearner(Learner):
             for name, words in names.items()
             if name in used and all(given.get(word) is None for word in words)
         }
+
+
+LEARNER = CatBoostLearner()
 
 
 class _Until:

@@ -21,3 +21,6 @@ class NetworkLearner(Learner):
         for epoch in sorted(set(rounds), reverse=True):
             go_back(estimator, epoch)
             yield epoch
+
+
+LEARNER = NetworkLearner()

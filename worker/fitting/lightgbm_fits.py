@@ -16,13 +16,12 @@ from numpy.typing import NDArray
 from sklearn.utils import _safe_indexing
 
 from warren.libraries.devices import asks_for_gpu
-from warren.libraries.registry import LIBRARIES
+from warren.libraries.lightgbm import LIGHTGBM
 from worker.fitting.learner import Derived, Fold, Learner, fingerprint
 
 _wrappers: Any = wrappers
-_WORDS = LIBRARIES["lightgbm"]
 # Parameters that a Dataset does not depend on.
-_NOT_BINNING = _WORDS.free | _WORDS.threads | {*_WORDS.rounds} | {*_WORDS.early_stopping}
+_NOT_BINNING = LIGHTGBM.free.union(LIGHTGBM.threads, LIGHTGBM.rounds, LIGHTGBM.early_stopping)
 # Bytes of leaf indices that are held at once.
 _LEAVES_BYTES = 32 * 2**20
 # Rows on which each prefix is compared with LightGBM's own prediction.
@@ -83,6 +82,9 @@ class LightGBMLearner(Learner):
     def best_iteration(self, estimator: Any) -> int | None:
         """Return the rounds kept; LightGBM counts them from 1, and says 0 where it watched nothing."""
         return int(estimator.best_iteration_) or None
+
+
+LEARNER = LightGBMLearner()
 
 
 @contextmanager

@@ -59,6 +59,9 @@ class XGBoostLearner(Learner):
         return int(estimator.best_iteration) + 1 if estimator.early_stopping_rounds else None
 
 
+LEARNER = XGBoostLearner()
+
+
 class _Ladder:
     """Predicts with the first rounds of a booster, each round once: the margin before is the base of the next.
 

@@ -21,7 +21,7 @@ from prometheus_client import (
     generate_latest,
 )
 
-from warren.queues import ALLOWED_PACKAGES
+from warren.libraries.registry import ALLOWED_PACKAGES
 
 # Seconds that a chunk lay in its queue: a queue that is never empty for long up to a study of days.
 _WAIT_BUCKETS = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 4 * 3600.0, 24 * 3600.0)

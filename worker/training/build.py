@@ -5,69 +5,17 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
-from dataclasses import dataclass, field
 from typing import Any
 
 from warren.libraries.devices import mentions_gpu, on_cpu, on_one_gpu
+from warren.libraries.registry import BOOSTING
 from warren.safety.allowlist import package_of_type
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Library:
-    """Names of one library's parameters.
-
-    Attributes
-    ----------
-    threads : str
-        The parameter that takes the number of threads.
-    thread_aliases : frozenset of str
-        Other names for it; they give way, or the library would see two numbers.
-    quiet : dict
-        Parameters that stop it from printing; none of them changes a number.
-    verbosity : frozenset of str
-        If one of these is set by the user, and not to None, `quiet` keeps out of the way of all of them.
-    fixed : dict
-        Parameters that no user has a say in: without them it would write files.
-    """
-
-    threads: str
-    thread_aliases: frozenset[str]
-    quiet: dict[str, Any]
-    verbosity: frozenset[str]
-    fixed: dict[str, Any] = field(default_factory=dict)
-
-
-LIBRARIES = {
-    # https://xgboost.readthedocs.io/en/stable/parameter.html
-    "xgboost": Library(
-        threads="n_jobs",
-        thread_aliases=frozenset({"nthread"}),
-        quiet={},
-        verbosity=frozenset({"verbosity"}),
-    ),
-    # https://lightgbm.readthedocs.io/en/stable/Parameters.html
-    "lightgbm": Library(
-        threads="n_jobs",
-        thread_aliases=frozenset({"num_threads", "num_thread", "nthread", "nthreads"}),
-        quiet={"verbosity": -1},
-        verbosity=frozenset({"verbosity", "verbose"}),
-    ),
-    # https://catboost.ai/docs/en/references/training-parameters/
-    "catboost": Library(
-        threads="thread_count",
-        thread_aliases=frozenset(),
-        quiet={"logging_level": "Silent"},
-        verbosity=frozenset({"logging_level", "verbose", "silent", "verbose_eval"}),
-        # It writes a folder catboost_info into the working directory, also where this is None (catboost #1891).
-        fixed={"allow_writing_files": False},
-    ),
-}
-
-
-# What scikit-learn's convention and the three libraries call their threads.
-THREAD_PARAMETERS = frozenset({"n_jobs", *(library.threads for library in LIBRARIES.values())})
+# What scikit-learn's convention and the boosting libraries call their threads.
+THREAD_PARAMETERS = frozenset({"n_jobs", *(library.threads[0] for library in BOOSTING.values())})
 
 
 def takes_threads(estimator: Any) -> bool:
@@ -124,7 +72,7 @@ def build(cls: type, params: dict[str, Any], threads: int) -> Any:
     estimator
     """
     packages = (package_of_type(base) for base in cls.__mro__)  # a class of one's own may inherit
-    library = next((LIBRARIES[package] for package in packages if package in LIBRARIES), None)
+    library = next((BOOSTING[package] for package in packages if package in BOOSTING), None)
     if library is None:
         if not _takes_jobs(cls):
             return cls(**params)
@@ -133,7 +81,7 @@ def build(cls: type, params: dict[str, Any], threads: int) -> Any:
     final = {
         key: value
         for key, value in params.items()
-        if key not in library.thread_aliases and not (value is None and key in library.verbosity)
+        if key not in library.threads and not (value is None and key in library.verbosity)
     }
     quiet = {} if library.verbosity & final.keys() else library.quiet
-    return cls(**{**final, **quiet, **library.fixed, library.threads: threads})
+    return cls(**{**final, **quiet, **library.fixed, library.threads[0]: threads})

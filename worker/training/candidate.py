@@ -12,8 +12,8 @@ from typing import Any
 from sklearn.utils import get_tags
 
 from warren.encoding.codec import Json, decode
-from warren.encoding.estimators import tail_of
-from warren.libraries.registry import NETWORKS, library_of, shared_fit, stops_early
+from warren.libraries.resolve import ResolvedTrial
+from warren.libraries.resolve import resolve as resolve_trial
 from warren.messages import Chunk, Trial
 from warren.safety.allowlist import resolve
 from warren.settings import Settings
@@ -110,25 +110,20 @@ class Planned:
     Attributes
     ----------
     trial : Trial
+    resolved : ResolvedTrial
+        What it trains in the end.
     candidate : Candidate
+        Makes that.
     group : str
         Neighbours of one group share a fit on each fold.
-    rounds : int
-        Rounds of its own; 0 where it can't share.
-    by_epochs : bool
-        Whether these are a network's.
-    stops_early : bool
-        Whether it needs an evaluation set.
     attempt : int
         Which try this is.
     """
 
     trial: Trial
+    resolved: ResolvedTrial
     candidate: Candidate
     group: str
-    rounds: int
-    by_epochs: bool
-    stops_early: bool
     attempt: int
 
     @classmethod
@@ -136,13 +131,11 @@ class Planned:
         """Say what a trial of a chunk trains, and with whom."""
         encoded = trial.estimator or chunk.objective.estimator or {}
         candidate = Candidate(encoded, trial.params, settings)
-        shared = shared_fit(encoded, trial.params) if share and not candidate.in_place else None
+        resolved = resolve_trial(encoded, trial.params)
         return cls(
             trial=trial,
+            resolved=resolved,
             candidate=candidate,
-            group=shared.key if shared else f"trial {trial.number}",
-            rounds=shared.rounds if shared else 0,
-            by_epochs=library_of(tail_of(encoded, trial.params).estimator) is NETWORKS,
-            stops_early=stops_early(encoded, trial.params),
+            group=resolved.group(trial.number, share=share and not candidate.in_place),
             attempt=attempt,
         )

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TypeAlias
 
 from warren.errors import InputError
+from warren.libraries.keras import NETWORKS
 from warren.messages import Chunk, Trial, decode_chunk
 from warren.networks.watch import watching
 from warren.seeds import seed_of
@@ -221,16 +222,17 @@ class ChunkEvaluator:
     ) -> list[FoldResult | None]:
         """Return a result for each trial, in the group's order; None where the shared fit has none."""
         objective = work.chunk.objective
-        largest = max(group, key=lambda one: one.rounds)
+        largest = max(group, key=lambda one: one.resolved.rounds)
         candidate = largest.candidate
         watched: Watched = "nothing"
-        if largest.stops_early:
+        if largest.resolved.stops_early:
             watched = "set apart" if objective.validation else "held out"
         with configured(objective.configuration):
             pairwise = candidate.pairwise(self._cache.dataset(objective.dataset).X)
         fold, derived = self._cache.fold(objective, number, pairwise=pairwise, watched=watched)
-        rounds = [one.rounds for one in group] if len(group) > 1 else []
-        keeps = frozenset(rounds) - {largest.rounds} if largest.by_epochs else frozenset[int]()
+        rounds = [one.resolved.rounds for one in group] if len(group) > 1 else []
+        by_epochs = largest.resolved.library is NETWORKS
+        keeps = frozenset(rounds) - {largest.resolved.rounds} if by_epochs else frozenset[int]()
         watch = self._watch(work.chunk, largest.trial, started_at, number, keeps)
         with configured(objective.configuration), watching(watch):
             results = fit_and_score(
@@ -247,8 +249,8 @@ class ChunkEvaluator:
                 rounds=rounds,
             )
         found = [*zip(group, results, strict=True)]
-        of_all = sum(one.rounds for one, result in found if result) if rounds else 0
-        return [result and watch.noted(result, one.rounds, of_all) for one, result in found]
+        of_all = sum(one.resolved.rounds for one, result in found if result) if rounds else 0
+        return [result and watch.noted(result, one.resolved.rounds, of_all) for one, result in found]
 
 
 @dataclass(frozen=True, kw_only=True)

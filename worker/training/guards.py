@@ -30,19 +30,15 @@ from sklearn.preprocessing import FunctionTransformer
 
 from warren.encoding.values import function_name
 from warren.errors import InputError, short
+from warren.libraries.registry import LIBRARIES
 from warren.safety.allowlist import public_name
 from warren.safety.built_estimators import check_built, encoded_value
 from warren.safety.parameter_rules import check_class
 from worker.fitting.random_state import GLOBAL, Dice
 
 # Classes with a ``set_params`` of their own, and matrices that a library makes of data: module and class.
-SETTERS = (("xgboost.sklearn", "XGBModel"), ("lightgbm.sklearn", "LGBMModel"), ("catboost.core", "CatBoost"))
-MATRICES = (
-    ("xgboost.core", "DMatrix"),
-    ("xgboost.core", "QuantileDMatrix"),
-    ("lightgbm.basic", "Dataset"),
-    ("catboost.core", "Pool"),
-)
+SETTERS = tuple(library.base_class for library in LIBRARIES.values() if library.base_class)
+MATRICES = tuple(matrix for library in LIBRARIES.values() for matrix in library.matrices)
 # Methods of scikit-learn's `FunctionTransformer` that hand on what a function made.
 TABLES = ("transform", "inverse_transform")
 # Packages of frames; whoever holds one has it loaded.

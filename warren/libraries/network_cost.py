@@ -1,4 +1,4 @@
-"""What training a network is expected to cost: seconds on one thread, by its layers, epochs, batches, rows and columns.
+"""What training a network is expected to cost: seconds on one thread, by its layers, batches, rows and columns.
 
 ::
 
@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
-from warren.encoding.codec import Json
-from warren.encoding.encoded import items_of
-from warren.libraries.keras import NETWORK
+from warren.encoding.tags import items_of
+from warren.libraries.tree_cost import number_or
 
 # Seconds: a network is built and its step traced, the more so the more layers it has, which are two with normalisation;
 # a step; and for each weight its change, for each product its part.
@@ -30,40 +30,25 @@ _PRODUCT = 1e-10
 _DEFAULTS: Mapping[str, float] = {"batch_size": 32, "validation_split": 0.0}
 _HIDDEN, _FILTERS, _KERNEL, _POOL = [64], [32, 64], 3, 2
 
-COSTLY = frozenset({"builder", "builder_params", "hidden_layers", "batch_norm", "epochs", *_DEFAULTS})
-"""Parameters that change the cost."""
+
+class NetworkCost:
+    """Expected seconds of training a network; its rounds are its epochs."""
+
+    names = frozenset({"builder", "builder_params", "hidden_layers", "batch_norm", *_DEFAULTS})
+
+    def seconds(self, params: Mapping[str, Any], rows: int, columns: int, classes: int) -> tuple[float, float]:
+        """Return the expected seconds of one fit, once and for each epoch."""
+        batch, share = (_number(params.get(name), default) for name, default in _DEFAULTS.items())
+        trained = rows * (1 - min(max(share, 0.0), 1.0))
+        steps = math.ceil(trained / max(batch, 1))
+        layers, weights, products = _layers(params, columns, classes if classes > 2 else 1)
+        # What is held out is predicted, which is a third of training on it.
+        seen = trained + (rows - trained) / 3
+        start = _START + layers * _LAYER * (2 if params.get("batch_norm") is True else 1)
+        return start, steps * (_STEP + weights * _UPDATE) + seen * products * _PRODUCT
 
 
-def is_network(estimator: Json) -> bool:
-    """Say whether an encoded estimator is a network."""
-    return isinstance(estimator, dict) and estimator.get("__estimator__") == NETWORK
-
-
-def network_seconds(params: Mapping[str, Json], rows: int, columns: int, classes: int) -> tuple[float, float]:
-    """Return the expected seconds of one fit: once, and for each epoch.
-
-    Parameters
-    ----------
-    params : mapping
-        Encoded parameters; what is no number where one belongs counts as not set.
-    rows : int
-        That the fit is given.
-    columns : int
-        Of a row; of images the pixels of all channels.
-    classes : int
-        0 where there are none.
-    """
-    batch, share = (_number(params.get(name), default) for name, default in _DEFAULTS.items())
-    trained = rows * (1 - min(max(share, 0.0), 1.0))
-    steps = math.ceil(trained / max(batch, 1))
-    layers, weights, products = _layers(params, columns, classes if classes > 2 else 1)
-    # What is held out is predicted, which is a third of training on it.
-    seen = trained + (rows - trained) / 3
-    start = _START + layers * _LAYER * (2 if params.get("batch_norm") is True else 1)
-    return start, steps * (_STEP + weights * _UPDATE) + seen * products * _PRODUCT
-
-
-def _layers(params: Mapping[str, Json], columns: int, outputs: int) -> tuple[int, float, float]:
+def _layers(params: Mapping[str, Any], columns: int, outputs: int) -> tuple[int, float, float]:
     """Return how many hidden layers and weights a network has, and products a row."""
     layers, weights, products = 0, 0.0, 0.0
     width = float(columns)
@@ -87,10 +72,10 @@ def _layers(params: Mapping[str, Json], columns: int, outputs: int) -> tuple[int
     return layers + len(dense), weights, products
 
 
-def _numbers(value: Json, default: list[int]) -> list[float]:
+def _numbers(value: Any, default: list[int]) -> list[float]:
     found = default if value is None else items_of(value)
     return [max(_number(one, 1.0), 1.0) for one in found]
 
 
-def _number(value: Json, default: float) -> float:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else default
+def _number(value: Any, default: float) -> float:
+    return float(number_or(value, default))

@@ -1,0 +1,91 @@
+"""CatBoost: https://catboost.ai/docs/en/references/training-parameters/."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from warren.libraries.library import DeviceParameter, Library, constructor_names, gpu_values, words
+from warren.libraries.tree_cost import TreeCost
+
+
+class _CatBoost(Library):
+    def known_names(self, estimator: Any) -> frozenset[str] | None:
+        taken = constructor_names(type(estimator))
+        return None if "params" in taken else taken.union(estimator.get_params(deep=True))
+
+
+# Without a learning rate CatBoost chooses one by the number of rounds; monotone constraints change the leaves of early
+# trees when all are there.
+CATBOOST = _CatBoost(
+    package="catboost",
+    title="CatBoost",
+    classes=words("catboost.CatBoostClassifier catboost.CatBoostRegressor"),
+    rounds=("iterations", "n_estimators", "num_boost_round", "num_trees"),
+    default_rounds=1000,
+    threads=("thread_count",),
+    free=words("""
+        learning_rate eta depth max_depth l2_leaf_reg reg_lambda random_strength bagging_temperature
+        bootstrap_type subsample sampling_frequency rsm colsample_bylevel grow_policy max_leaves num_leaves
+        min_data_in_leaf min_child_samples leaf_estimation_method leaf_estimation_iterations boosting_type
+        boost_from_average score_function loss_function objective eval_metric custom_metric custom_loss
+        class_weights auto_class_weights scale_pos_weight fold_len_multiplier logging_level
+        verbose silent metric_period allow_writing_files
+    """),
+    binning=words("""
+        border_count max_bin feature_border_type nan_mode random_seed random_state cat_features one_hot_max_size
+        has_time
+    """),
+    only={"task_type": (None, "CPU"), "callback": (None,), "use_best_model": (None, False)},
+    required=words("learning_rate eta"),
+    early_stopping={
+        **dict.fromkeys(("early_stopping_rounds", "od_wait", "od_type"), (None,)),
+        "od_pval": (None, 0),
+        "use_best_model": (None, False),
+    },
+    # https://catboost.ai/docs/en/features/training-on-gpu
+    devices={"task_type": DeviceParameter(gpu=gpu_values("gpu"), cpu="CPU")},
+    on_gpu=("task_type", "GPU"),
+    only_gpu={"devices": "0"},
+    # A sample of rows chooses its trees, yet every row is scanned.
+    cost=TreeCost(
+        start=9e-3,
+        bin=1.1e-7,
+        tree=5.8e-5,
+        scan=1.1e-9,
+        move=2.5e-8,
+        search=1.4e-8,
+        leaves_a_row=0.41,
+        leafwise=2.0,
+        uneven=2.4,
+        a_class=0.48,
+        depth=("depth", "max_depth"),
+        leaves=("max_leaves", "num_leaves"),
+        bins=("border_count", "max_bin"),
+        columns=("rsm", "colsample_bylevel"),
+        others=("grow_policy",),
+        default_depth=6,
+        default_leaves=31,
+    ),
+    # Without the second it writes a folder catboost_info into the working directory (catboost #1891).
+    quiet={"logging_level": "Silent"},
+    verbosity=frozenset({"logging_level", "verbose", "silent", "verbose_eval"}),
+    # It writes a folder catboost_info into the working directory, also where this is None (catboost #1891).
+    fixed={"allow_writing_files": False},
+    # catboost.core._process_synonyms_groups of CatBoost 1.2, which refuses two of a group at the fit.
+    aliases=(
+        ("learning_rate", "eta"),
+        ("border_count", "max_bin"),
+        ("depth", "max_depth"),
+        ("rsm", "colsample_bylevel"),
+        ("random_seed", "random_state"),
+        ("l2_leaf_reg", "reg_lambda"),
+        ("iterations", "n_estimators", "num_boost_round", "num_trees"),
+        ("od_wait", "early_stopping_rounds"),
+        ("custom_metric", "custom_loss"),
+        ("max_leaves", "num_leaves"),
+        ("min_data_in_leaf", "min_child_samples"),
+        ("loss_function", "objective"),
+    ),
+    base_class=("catboost.core", "CatBoost"),
+    matrices=(("catboost.core", "Pool"),),
+)
