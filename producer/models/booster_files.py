@@ -7,6 +7,8 @@ https://xgboost.readthedocs.io/en/stable/tutorials/saving_model.html, and LightG
 
 from __future__ import annotations
 
+import functools
+import importlib
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,12 +16,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from producer.models.tree_bounds import within
 from producer.models.ubjson import read_ubjson
 
 # Categories that XGBoost takes.
 _MOST_CATEGORIES = 2**24
 # LightGBM's word on how a node decides: its bit for categories, and the end of such words.
 _BY_CATEGORY, _DECISIONS = 1, 2**4
+# What XGBoost keeps of each node.
+_OF_NODES_OF_XGBOOST = (
+    *("left_children", "right_children", "parents", "split_indices"),
+    *("split_type", "default_left", "split_conditions"),
+)
+_STATISTICS = ("loss_changes", "sum_hessian")
 _COUNTS = ("num_class", "num_feature", "num_target")
 
 # What LightGBM writes behind the names of a model's fields, and of a tree's. Python would take more for a number.
@@ -72,8 +81,8 @@ def xgboost_is_sound(content: bytes) -> bool:
             return False
     learner = model["learner"]
     about, gradient = learner["learner_model_param"], learner["gradient_booster"]
-    features = int(about["num_feature"])
-    outputs = max(int(about["num_class"]), int(about.get("num_target", 1)), 1)
+    features = _count(about["num_feature"])
+    outputs = max(_count(about["num_class"]), _count(about.get("num_target", "1")), 1)
     match gradient["name"]:
         case "gblinear":
             return len(gradient["model"]["weights"]) == (features + 1) * outputs
@@ -87,12 +96,16 @@ def xgboost_is_sound(content: bytes) -> bool:
 
 def _trees_of_xgboost(model: Mapping[str, Any], features: int, outputs: int) -> bool:
     trees, added_to = model["trees"], _numbers(model["tree_info"])
+    widths = {_width(tree) for tree in trees}
+    if len(widths) > 1 or not widths <= {1, outputs}:
+        return False
     ends = _numbers(model.get("iteration_indptr", [0, len(trees)]))
     return (
         len(added_to) == len(trees)
-        and _within(added_to, outputs)
+        and [tree["id"] for tree in trees] == [*range(len(trees))]  # the place that a tree is read into
+        and (not trees or np.array_equal(np.unique(added_to), np.arange(1 if outputs in widths else outputs)))
         and (len(ends) == 0 or (ends[0] == 0 and ends[-1] == len(trees) and bool(np.all(np.diff(ends) >= 0))))
-        and all(_tree_of_xgboost(tree, features, outputs) for tree in trees)
+        and all(_tree_of_xgboost(tree, features) for tree in trees)
         and _categories_of_xgboost(model.get("cats", {"enc": []}), features)
     )
 
@@ -114,34 +127,39 @@ def _categories_of_xgboost(kept: Mapping[str, Any], features: int) -> bool:
         len(columns) == features
         and np.array_equal(ends, np.concatenate([[0], np.cumsum(sizes)]))
         and len(order) == sum(sizes)
-        and all(_within(order[ends[one] : ends[one + 1]], sizes[one]) for one in range(features))
+        and all(within(order[ends[one] : ends[one + 1]], sizes[one]) for one in range(features))
     )
 
 
-def _tree_of_xgboost(tree: Mapping[str, Any], features: int, outputs: int) -> bool:
-    nodes = int(tree["tree_param"]["num_nodes"])
-    width = max(int(tree["tree_param"].get("size_leaf_vector", 1)), 1)
-    left, right, asked = (_numbers(tree[name]) for name in ("left_children", "right_children", "split_indices"))
-    if not len(left) == len(right) == len(asked) == len(tree["default_left"]) == len(tree["split_conditions"]) == nodes:
+def _width(tree: Mapping[str, Any]) -> int:
+    """Return how many numbers a leaf has; files of earlier versions say 0 of one."""
+    return max(_count(tree["tree_param"].get("size_leaf_vector", "1")), 1)
+
+
+def _tree_of_xgboost(tree: Mapping[str, Any], features: int) -> bool:
+    nodes, width = _count(tree["tree_param"]["num_nodes"]), _width(tree)
+    several = width > 1
+    counted = _OF_NODES_OF_XGBOOST if several and _leaves_lie_within() else _OF_NODES_OF_XGBOOST + _STATISTICS
+    if any(len(tree[name]) != nodes for name in counted) or len(tree["base_weights"]) != nodes * width:
         return False
-    if width not in (1, outputs) or len(tree["base_weights"]) != nodes * width:
-        return False
+    left, right, parents, asked = (_numbers(tree[name]) for name in _OF_NODES_OF_XGBOOST[:4])
     splits = left != -1
-    if width > 1:  # leaves with a number an output lie apart, and are named by what would be their right child
-        leaves = len(tree["leaf_weights"]) // width if "leaf_weights" in tree else 0
-        named = right[~splits]
-        if not _within(named[named != -1], leaves):
+    reached = _reached(left, right, parents)
+    if reached is None or (several and reached != nodes):
+        return False
+    if several and not _leaves_lie_within():  # their right child would be where in a list of leaves they lie
+        leaves = np.arange(nodes - np.count_nonzero(splits))
+        if not np.array_equal(np.sort(right[~splits]), leaves) or len(tree["leaf_weights"]) != len(leaves) * width:
             return False
     by_category = np.flatnonzero(splits & (_numbers(tree["split_type"]) != 0))
     starts, sizes = _numbers(tree["categories_segments"]), _numbers(tree["categories_sizes"])
     known = len(tree["categories"])
     return (
-        _leads_on(left, right, splits)
-        and _within(asked[splits], features)
+        within(asked[splits], features)
         and np.array_equal(_numbers(tree["categories_nodes"]), by_category)
-        and _within(_numbers(tree["categories"]), _MOST_CATEGORIES)
+        and within(_numbers(tree["categories"]), _MOST_CATEGORIES)
         and len(starts) == len(sizes) == len(tree["categories_nodes"])
-        and _within(np.concatenate([starts, sizes, starts + sizes]), known + 1)
+        and within(np.concatenate([starts, sizes, starts + sizes]), known + 1)
     )
 
 
@@ -227,9 +245,9 @@ def _tree_of_lightgbm(tree: Mapping[str, str], features: int) -> bool:
     by_category = (decisions & _BY_CATEGORY) != 0
     return (
         bool(np.all(inside > parents))
-        and _within(asked, features)
-        and _within(decisions, _DECISIONS)
-        and _within(np.array(tree["threshold"].split())[by_category].astype(np.int64), sets)
+        and within(asked, features)
+        and within(decisions, _DECISIONS)
+        and within(np.array(tree["threshold"].split())[by_category].astype(np.int64), sets)
         and (not sets or _sets_lie_in_line(tree, sets))
     )
 
@@ -248,10 +266,17 @@ def _sets_lie_in_line(tree: Mapping[str, str], sets: int) -> bool:
 def _leaves_are_linear(tree: Mapping[str, str], features: int) -> bool:
     asked, counts = _listed(tree["leaf_features"]), _listed(tree["num_features"])
     return (
-        _within(asked, features)
-        and _within(counts, len(asked) + 1)
+        within(asked, features)
+        and within(counts, len(asked) + 1)
         and int(counts.sum()) == len(asked) == len(tree["leaf_coeff"].split())
     )
+
+
+def _count(text: str) -> int:
+    # Python's `int` takes signs, underscores and digits of other scripts, where XGBoost finds another number.
+    if not re.fullmatch("[0-9]+", text):
+        raise ValueError(f"{text[:100]!r} is no count as XGBoost writes it")
+    return int(text)
 
 
 def _numbers(values: Sequence[Any]) -> NDArray[np.int64]:
@@ -262,19 +287,24 @@ def _listed(text: str) -> NDArray[np.int64]:
     return np.array(text.split(), dtype=np.int64)
 
 
-def _within(numbers: NDArray[Any], end: int) -> bool:
-    return bool(np.all((numbers >= 0) & (numbers < end)))
-
-
-def _leads_on(left: NDArray[np.int64], right: NDArray[np.int64], splits: NDArray[np.bool_]) -> bool:
-    """Say whether each node that can be reached leads to later ones, and each of these has one parent."""
+def _reached(left: NDArray[np.int64], right: NDArray[np.int64], parents: NDArray[np.int64]) -> int | None:
+    """Return how many nodes the first leads to; None where one leads out, back, or to another's child."""
     level, reached = np.zeros(1, dtype=np.int64), 1
-    while (level := level[splits[level]]).size:
-        children = np.concatenate([left[level], right[level]])
-        if not _within(children, len(left)) or not np.all(children > np.tile(level, 2)):
-            return False
+    while (level := level[left[level] != -1]).size:
+        children, above = np.concatenate([left[level], right[level]]), np.tile(level, 2)
+        if not within(children, len(left)) or np.any(left[level] == right[level]):
+            return None
+        if not np.all((children > above) & (parents[children] == above)):
+            return None
         reached += len(children)
         if reached > len(left):
-            return False
+            return None
         level = children
-    return True
+    return reached
+
+
+@functools.cache
+def _leaves_lie_within() -> bool:
+    """Say whether XGBoost here reads leaves of several numbers from among the nodes', as it did before 3.2."""
+    major, minor = importlib.import_module("xgboost").__version__.split(".")[:2]
+    return (int(major), int(minor)) < (3, 2)

@@ -6,16 +6,24 @@ at here, by what its classes hand to C: nodes, labels, columns of sparse matrice
 
 from __future__ import annotations
 
+import contextlib
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import scipy.sparse
-from sklearn.neighbors import BallTree, KDTree
+from sklearn.base import is_regressor
+from sklearn.neighbors import BallTree, KDTree, NearestNeighbors
 
 from producer.models import tree_bounds
 from producer.models.model_shape import alike, held
-from warren.errors import StudyError
+from producer.models.numpy_only import BY_NUMPY
+from producer.models.refusals import forged
+from producer.models.tree_bounds import within
+from warren.errors import InputError
+from warren.safety.built_estimators import is_estimator
 
 # Threads that a model may have been told to use.
 _MOST_THREADS = 4096
@@ -36,13 +44,12 @@ def check_numbers(fitted: Any) -> None:
     AttributeError, LookupError, TypeError, ValueError
         One lacks what `fit` leaves there, or has something else.
     """
-    for holder, name, part in held(fitted):
-        if not _is_sound(holder, name, part):
-            whose = type(part if hasattr(part, "fit") else holder).__name__
-            raise StudyError(
-                f"the stored {whose} holds numbers that lead out of it: train the model again, or ask who may write "
-                "to the database"
-            )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what is only asked here is nobody's data
+        for holder, name, part in reversed([*held(fitted)]):  # parts first: some looks ask them
+            if not _is_sound(holder, name, part):
+                whose = type(part if is_estimator(part) else holder).__name__
+                raise forged("holds numbers that lead out of it", whose)
 
 
 def _is_sound(holder: Any, name: str, part: Any) -> bool:
@@ -58,10 +65,24 @@ def _is_sound(holder: Any, name: str, part: Any) -> bool:
         return (name, kind) in {(place, one.__name__) for place in ("_tree", "tree_") for one in (KDTree, BallTree)}
     if type(part).__module__ == "sklearn.metrics._dist_metrics":
         return False  # a part of such a tree alone
-    if not type(part).__module__.startswith("sklearn.") or not hasattr(part, "fit"):
+    if not is_estimator(part):
         return True
-    names = {base.__name__ for base in type(part).__mro__ if base.__module__.startswith("sklearn.")}
+    if not is_known(type(part)):
+        raise InputError(
+            f"the model holds a {kind}, and this version does not know which numbers of it compiled code follows: "
+            "train here with study.refit_estimator().fit(X, y)"
+        )
+    names = _names(type(part))
     return all(look(part) for one, (mark, look) in _LOOKS.items() if one in names and mark in vars(part))
+
+
+def is_known(cls: type) -> bool:
+    """Say whether somebody has looked at which numbers of scikit-learn's class compiled code follows."""
+    return not cls.__module__.startswith("sklearn.") or not _names(cls).isdisjoint(_LOOKS.keys() | BY_NUMPY)
+
+
+def _names(cls: type) -> frozenset[str]:
+    return frozenset(base.__name__ for base in cls.__mro__ if base.__module__.startswith("sklearn."))
 
 
 def _draws_within(generator: Any) -> bool:
@@ -75,11 +96,6 @@ def _draws_within(generator: Any) -> bool:
     return 0 <= int(place) <= len(words)
 
 
-def _within(numbers: Any, end: int) -> bool:
-    array = np.asarray(numbers)
-    return array.size == 0 or (array.dtype.kind in "iu" and bool(np.all((array >= 0) & (array < end))))
-
-
 def _numbers_each(found: Mapping[Any, Any], end: int) -> bool:
     """Say whether a dict gives each of as many things as there are another number from 0 on."""
     return len(found) == end and np.array_equal(np.sort(np.fromiter(found.values(), np.int64, end)), np.arange(end))
@@ -91,14 +107,22 @@ def _numbers_each(found: Mapping[Any, Any], end: int) -> bool:
 def _neighbours(one: Any) -> bool:
     points = one._fit_X
     rows, columns = points.shape
-    of_metric = isinstance(one.effective_metric_, str) or alike(one.effective_metric_, one.metric)
-    if not of_metric or rows != one.n_samples_fit_ or columns != one.n_features_in_ or points.dtype.kind not in "biuf":
+    # What `fit` makes of the metric does not depend on the points.
+    like = NearestNeighbors(algorithm="brute", metric=one.metric, p=one.p, metric_params=one.metric_params)
+    like.fit(np.zeros((1, 1 if one.metric == "precomputed" else columns)))
+    metrics = [[each.effective_metric_, each.effective_metric_params_] for each in (one, like)]
+    if (
+        not alike(*metrics)
+        or rows != one.n_samples_fit_
+        or columns != one.n_features_in_
+        or points.dtype.kind not in "biuf"
+    ):
         return False
     labels, classes = vars(one).get("_y"), vars(one).get("classes_")
     if labels is not None:
         by_output = np.reshape(labels, (rows, -1)).T
         several = classes if isinstance(classes, list) else [classes] * len(by_output)
-        if classes is not None and not all(map(_within, by_output, map(len, several))):
+        if classes is not None and not all(map(within, by_output, map(len, several))):
             return False
     tree = vars(one).get("_tree")
     if tree is None:
@@ -168,8 +192,8 @@ def _support(one: Any) -> bool:
     known = vars(one).get("_BaseLibSVM__Xfit")
     return (
         bool(shapes)
-        and _within(one.support_, one.shape_fit_[0])
-        and (not precomputed or _within(one.support_, sides))
+        and within(one.support_, one.shape_fit_[0])
+        and (not precomputed or within(one.support_, sides))
         and (known is None or known.shape[0] == one.shape_fit_[0])
         and (callable_kernel or n_columns == one.n_features_in_)
     )
@@ -180,7 +204,23 @@ def _support(one: Any) -> bool:
 
 def _centres(one: Any) -> bool:
     centres = one.cluster_centers_
-    return np.shape(centres)[1:] == (one.n_features_in_,) and bool(0 < one._n_threads <= _MOST_THREADS)
+    counts = vars(one).get("_counts")  # of a clustering by small batches, which goes on with them
+    return (
+        np.shape(centres)[1:] == (one.n_features_in_,)
+        and bool(0 < one._n_threads <= _MOST_THREADS)
+        and (counts is None or np.shape(counts) == (len(centres),))
+    )
+
+
+def _subclusters(one: Any) -> bool:
+    return bool(np.shape(one._subcluster_norms) == (len(one.subcluster_centers_),))
+
+
+def _covariance(one: Any) -> bool:
+    """Say whether a matrix of distances is as wide as the points: SciPy takes it for that."""
+    wide = (one.n_features_in_,) * 2
+    inverse = one.precision_
+    return bool(np.shape(one.covariance_) == wide and (inverse is None or np.shape(inverse) == wide))
 
 
 def _halves(one: Any) -> bool:
@@ -200,6 +240,28 @@ def _words(one: Any) -> bool:
     return _numbers_each(one.vocabulary_, len(one.vocabulary_))
 
 
+def _labels(one: Any) -> bool:
+    return one._cached_dict is None or _numbers_each(one._cached_dict, len(one._cached_dict))
+
+
+def _one_against_rest(one: Any) -> bool:
+    """Say whether each member decides by one number a row, where these become places in a sparse matrix."""
+    return not one.multilabel_ or all(map(_decides_by_one, one.estimators_))
+
+
+def _decides_by_one(member: Any) -> bool:
+    if is_regressor(member) or not hasattr(member, "decision_function"):
+        return True
+    columns = getattr(member, "feature_names_in_", None)
+    rows: list[Any] = [np.zeros((1, getattr(member, "n_features_in_", 1))), [""]]
+    if columns is not None:
+        rows = [pd.DataFrame([[value] * len(columns)], columns=columns) for value in (0.0, "")]
+    for row in rows:  # of numbers or of text: one of them is what it takes
+        with contextlib.suppress(ValueError, TypeError, AttributeError, LookupError):
+            return bool(np.size(member.decision_function(row)) == 1)
+    return False
+
+
 def _categories(one: Any) -> bool:
     outs = [int(number) for number in one._n_features_outs]
     if outs != [int(number) for number in one._compute_n_features_outs()] or len(outs) != one.n_features_in_:
@@ -215,7 +277,7 @@ def _columns_fit(out: int, dropped: Any, mapping: Any, known: int) -> bool:
     wide = out + (dropped is not None)
     if dropped is not None and not 0 <= dropped < wide:
         return False
-    return known == wide if mapping is None else len(mapping) == known and _within(mapping, wide)
+    return known == wide if mapping is None else len(mapping) == known and within(mapping, wide)
 
 
 def _merges(one: Any) -> bool:
@@ -234,7 +296,11 @@ _LOOKS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "KernelDensity": ("tree_", _density),
     "BaseLibSVM": ("support_", _support),
     "_BaseKMeans": ("cluster_centers_", _centres),
+    "EmpiricalCovariance": ("covariance_", _covariance),
     "BisectingKMeans": ("_bisecting_tree", _halves),
+    "Birch": ("subcluster_centers_", _subclusters),
+    "MultiLabelBinarizer": ("classes_", _labels),
+    "OneVsRestClassifier": ("estimators_", _one_against_rest),
     "CountVectorizer": ("vocabulary_", _words),
     "DictVectorizer": ("vocabulary_", _words),
     "OneHotEncoder": ("categories_", _categories),

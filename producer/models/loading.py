@@ -15,8 +15,9 @@ from sklearn.exceptions import InconsistentVersionWarning
 from producer.models.booster_files import lightgbm_is_sound, xgboost_is_sound
 from producer.models.catboost_probe import ends_the_process
 from producer.models.model_shape import Own
+from producer.models.refusals import forged, unreadable
 from producer.models.restoring import restore
-from producer.models.trusted_types import trusted_types, unreadable
+from producer.models.trusted_types import trusted_types
 from warren.errors import InputError, StudyError, WarrenError
 from warren.storage.documents import Document
 
@@ -82,14 +83,12 @@ def _xgboost(content: bytes, unfitted: Any) -> Any:
 
 def _check(*, sound: bool) -> None:
     if not sound:
-        raise StudyError(
-            "the stored model holds numbers that lead out of it: train it again, or ask who may write to the database"
-        )
+        raise forged("holds numbers that lead out of it")
 
 
 def _catboost(content: bytes, facts: Document, unfitted: Any, *, vouched: bool) -> Any:
     if not vouched and ends_the_process(content):
-        raise StudyError("the stored model makes CatBoost crash: train it again, or ask who may write to the database")
+        raise forged("makes CatBoost crash")
     given = dict(unfitted._init_params)
     unfitted.load_model(blob=content)
     unfitted._init_params = given  # it takes what the model knows for parameters

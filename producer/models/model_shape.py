@@ -11,25 +11,30 @@ import functools
 import importlib
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from sklearn.base import clone
 
-from producer.models.fitted_parts import class_name, parts_of
+from producer.models.fitted_parts import class_name, default_kernels, parts_of
+from producer.models.refusals import forged
 from warren.encoding.encoded import SEARCHES
 from warren.errors import StudyError, short
+from warren.libraries.catboost import CATBOOST
 from warren.libraries.registry import ALLOWED_PACKAGES, LIBRARIES, THREADS
 from warren.safety.allowlist import package_of_type
+from warren.safety.built_estimators import inside, is_estimator, walk
 from warren.safety.parameter_checks import check_estimator
 
 # Set anew on each copy that an estimator makes of another.
 _SEEDS = frozenset({"random_state", "random_seed", "seed"})
+SET_ON_CATBOOST = THREADS.union(CATBOOST.quiet, CATBOOST.fixed)
+"""What a worker sets on every CatBoost estimator."""
 # What a worker or a booster's `fit` sets: threads, silence, and where it fits.
 _SET_BY_WORKERS = THREADS.union(
     ("objective", "loss_function"),  # which XGBoost and CatBoost choose
-    *((*library.quiet, *library.devices, *library.only_gpu) for library in LIBRARIES.values()),
+    *((*library.quiet, *library.fixed, *library.devices, *library.only_gpu) for library in LIBRARIES.values()),
 )
 # Which `fit` of scikit-learn changes, though none should.
 _CHANGED = frozenset({("SpectralEmbedding", "affinity")})
@@ -78,30 +83,13 @@ class Own:
     def __init__(self, unfitted: Any) -> None:
         self.estimators: list[Any] = []
         self.values: list[Any] = []
-        waiting = [unfitted]
-        while waiting:
-            found = waiting.pop()
-            if is_estimator(found) or _is_kernel(found):
-                self.estimators.append(found)
-                waiting += params_of(found).values()
-            elif isinstance(found, Mapping):
-                self.values.append(found)
-                waiting += found.values()
-            elif isinstance(found, (list, tuple)):
-                self.values.append(found)
-                waiting += found
-            else:
-                self.values.append(found)
+        for found in walk(unfitted):
+            (self.estimators if is_estimator(found) else self.values).append(found)
         classes = {type(one) for one in self.estimators}
         self.parts = parts_of(classes)
         boosters = {class_name(found[1]) for found in map(_booster_of, classes) if found}
         closed = all(package_of(one) in ALLOWED_PACKAGES for one in self.estimators)
         self.classes = self.parts | {class_name(cls) for cls in classes} | boosters if closed else None
-
-
-def is_estimator(value: Any) -> bool:
-    """Say whether something is an instance of an estimator's class."""
-    return hasattr(value, "fit") and hasattr(value, "get_params") and not isinstance(value, type)
 
 
 def params_of(estimator: Any) -> dict[str, Any]:
@@ -141,6 +129,9 @@ def check_shape(fitted: Any, unfitted: Any) -> Pairs:
     candidates = list(own.estimators)
     for holder, name, value in held(fitted):
         _check_place(holder, name, value)
+        if name == "kernel_" and package_of(holder) == "sklearn":
+            _match_kernel(value, holder)
+            seen |= {id(part) for part in walk(value)}
         if is_estimator(value) and package_of(value) in ALLOWED_PACKAGES:
             if id(value) not in seen:
                 seen.add(id(value))
@@ -169,23 +160,14 @@ def held(fitted: Any) -> Iterator[tuple[Any, str, Any]]:
         yield holder, name, found
         if id(found) in seen:
             continue
-        items: Iterable[Any] = ()
-        if isinstance(found, Mapping):
-            items = found.values()
-        elif isinstance(found, (list, tuple, set, frozenset)):
-            items = found
-        elif isinstance(found, np.ndarray):
-            items = found.ravel().tolist() if found.dtype == object else ()
-        elif isinstance(found, functools.partial):
-            items = (found.func, found.args, found.keywords)
-        elif not isinstance(found, type) and package_of(found) not in _LEAVES and hasattr(found, "__dict__"):
-            waiting.extend((found, name, value) for name, value in vars(found).items())
-        else:
-            continue
-        seen[id(found)] = found
         # Of the words and numbers in a list those alone that name methods: there may be millions.
         words = "method" in name
-        waiting.extend((holder, name, item) for item in items if words or not isinstance(item, _WORDS))
+        items = [(holder, name, item) for item in inside(found) if words or not isinstance(item, _WORDS)]
+        if not isinstance(found, type) and package_of(found) not in _LEAVES and hasattr(found, "__dict__"):
+            items += [(found, name, value) for name, value in vars(found).items()]
+        if items:
+            seen[id(found)] = found
+            waiting.extend(items)
 
 
 def _check_place(holder: Any, name: str, value: Any) -> None:
@@ -221,7 +203,7 @@ def _booster_of(cls: type) -> tuple[str, type] | None:
 
 
 def _params(holder: Any) -> frozenset[str]:
-    return frozenset(params_of(holder)) if is_estimator(holder) or _is_kernel(holder) else frozenset()
+    return frozenset(params_of(holder)) if is_estimator(holder) else frozenset()
 
 
 # ------------------------------------------------------------------------------- parameters
@@ -297,7 +279,7 @@ def alike(ours: Any, users: Any) -> bool:
             )
         case functools.partial():
             return alike([ours.func, ours.args, ours.keywords], [users.func, users.args, users.keywords])
-    if is_estimator(users) or _is_kernel(users):
+    if is_estimator(users):
         return alike(_settings(ours), _settings(users))
     if callable(users) and not hasattr(users, "__dict__"):
         return bool(ours == users)
@@ -316,8 +298,29 @@ def _alike_inside(ours: Any, users: Any) -> bool:
     return alike(dict(vars(ours)), dict(vars(users)))
 
 
-def _is_kernel(value: Any) -> bool:
-    return type(value).__module__ == "sklearn.gaussian_process.kernels" and hasattr(value, "get_params")
+def _match_kernel(fitted: Any, process: Any) -> None:
+    """Compare the kernel that a Gaussian process has found with its own, or with what it takes where it has none."""
+    given = params_of(process).get("kernel")
+    if not any(_fits_kernel(fitted, one) for one in (default_kernels() if given is None else [given])):
+        raise _other(f"{type(process).__name__}.kernel_ is {short(fitted)}, and no fit makes that of {short(given)}")
+
+
+def _fits_kernel(fitted: Any, given: Any) -> bool:
+    """Say whether two kernels differ in nothing but the numbers that a fit looks for."""
+    if isinstance(given, (list, tuple)):
+        return len(fitted) == len(given) and all(map(_fits_kernel, fitted, given))
+    if not is_estimator(given):
+        return alike(fitted, given)
+    if type(fitted) is not type(given):
+        return False
+    found, theirs = params_of(fitted), params_of(given)
+    looked_for = {one.name: one.n_elements for one in given.hyperparameters if not one.fixed}
+    return all(
+        np.size(found[name]) == looked_for[name] and np.asarray(found[name]).dtype.kind in "iuf"
+        if name in looked_for
+        else _fits_kernel(found[name], theirs[name])
+        for name in theirs
+    )
 
 
 # ------------------------------------------------------------------------------------- parts
@@ -337,7 +340,7 @@ def _check_part(part: Any, own: Own) -> None:
 
 def _is_plain(value: Any, own: Own) -> bool:
     """Say whether a parameter of a part holds numbers, words and estimators, or is one of the study's."""
-    if isinstance(value, (*_PLAIN, type, functools.partial)) or is_estimator(value) or _is_kernel(value):
+    if isinstance(value, (*_PLAIN, type, functools.partial)) or is_estimator(value):
         return True
     if isinstance(value, np.ndarray):
         return bool(value.dtype != object)
@@ -374,6 +377,4 @@ def _found_by(search: Any) -> list[Any]:
 
 
 def _other(what: str) -> StudyError:
-    return StudyError(
-        f"the stored model is not the study's: {what}. Train it again, or ask who may write to the database"
-    )
+    return forged(f"is not the study's: {what}")

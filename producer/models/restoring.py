@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from typing import Any
 
-import numpy as np
-
 from producer.models.index_bounds import check_numbers
-from producer.models.model_shape import check_shape, package_of
+from producer.models.model_shape import SET_ON_CATBOOST, check_shape, held, package_of
 from warren.errors import StudyError
-from warren.libraries.catboost import CATBOOST
 from warren.libraries.registry import THREADS
 from warren.safety.allowlist import look_up
 
@@ -21,8 +17,6 @@ _LINKED_CLASSES = {
     "_CFSubcluster": "sklearn.cluster._birch._CFSubcluster",
     "_BisectingTree": "sklearn.cluster._bisect_k_means._BisectingTree",
 }
-# What a worker sets on CatBoost.
-_SET_ON_CATBOOST = THREADS.union(CATBOOST.quiet)
 
 
 def restore(fitted: Any, unfitted: Any) -> None:
@@ -40,8 +34,8 @@ def restore(fitted: Any, unfitted: Any) -> None:
     StudyError
         It is not made as a worker makes it.
     """
-    for part in _parts(fitted):
-        if _LINKED in vars(part):
+    for _, _, part in held(fitted):
+        if _LINKED in getattr(part, "__dict__", ()):
             _tie(part)
     try:
         pairs = check_shape(fitted, unfitted)
@@ -52,25 +46,6 @@ def restore(fitted: Any, unfitted: Any) -> None:
         if package_of(ours) == "catboost" and ours.is_fitted() and not ours.n_features_in_:
             ours._n_features_in = len(ours.feature_names_)  # what it loses when it is copied
         _set_back(ours, users)
-
-
-def _parts(fitted: Any) -> Iterator[Any]:
-    """Yield everything in an estimator that has attributes, once."""
-    waiting, seen = [fitted], set()
-    while waiting:
-        found = waiting.pop()
-        if id(found) in seen or isinstance(found, (str, bytes, type)):
-            continue
-        seen.add(id(found))
-        if isinstance(found, Mapping):
-            waiting += found.values()
-        elif isinstance(found, (list, tuple, set)):
-            waiting += found
-        elif isinstance(found, np.ndarray):
-            waiting += found.ravel().tolist() if found.dtype == object else []
-        elif package_of(found) not in ("pandas", "numpy", "scipy") and hasattr(found, "__dict__"):
-            yield found
-            waiting += vars(found).values()
 
 
 def _tie(holder: Any) -> None:
@@ -100,7 +75,7 @@ def _set_back(ours: Any, users: Any) -> None:
     # By attributes: set_params of XGBoost tells the booster all parameters anew, some of which it does not take.
     package = package_of(ours)
     if package == "catboost":  # it lets nobody set parameters once it is fitted
-        made = {name: value for name, value in ours._init_params.items() if name not in _SET_ON_CATBOOST}
+        made = {name: value for name, value in ours._init_params.items() if name not in SET_ON_CATBOOST}
         theirs = {name: made.get(name, value) for name, value in users._init_params.items()}
         ours._init_params = theirs | made
         return

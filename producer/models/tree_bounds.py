@@ -16,6 +16,12 @@ _BITSET_WORDS = 8
 _MOST_CATEGORIES = 32 * _BITSET_WORDS
 
 
+def within(numbers: Any, end: int) -> bool:
+    """Say whether all of some numbers are places among as many as there are: from 0 on, and below an end."""
+    array = np.asarray(numbers)
+    return array.size == 0 or (array.dtype.kind in "iuf" and bool(np.all((array >= 0) & (array < end))))
+
+
 def tree_is_sound(tree: Any, features: int) -> bool:
     """Say whether scikit-learn may have grown a tree on some number of features.
 
@@ -30,7 +36,7 @@ def tree_is_sound(tree: Any, features: int) -> bool:
     splits = tree.children_left != -1
     depth = _depth(splits, tree.children_left, tree.children_right)
     asked = np.asarray(tree.feature, dtype=np.int64)[splits]
-    return 0 <= depth <= tree.max_depth <= tree.node_count and _within(asked, min(features, tree.n_features))
+    return 0 <= depth <= tree.max_depth <= tree.node_count and within(asked, min(features, tree.n_features))
 
 
 def forest_is_sound(forest: Any) -> bool:
@@ -62,7 +68,7 @@ def histograms_are_sound(boosted: Any) -> bool:
     by_category = np.asarray(bins.is_categorical_).astype(bool)
     if by_category.shape != (features,) or len(bins.bin_thresholds_) != features:
         return False
-    if not all(_within(np.asarray(bins.bin_thresholds_[one]), _MOST_CATEGORIES) for one in np.flatnonzero(by_category)):
+    if not all(within(np.asarray(bins.bin_thresholds_[one]), _MOST_CATEGORIES) for one in np.flatnonzero(by_category)):
         return False
     trees = [tree for stage in boosted._predictors for tree in stage]
     same = all(len(stage) == boosted.n_trees_per_iteration_ for stage in boosted._predictors)
@@ -79,12 +85,12 @@ def _nodes_are_sound(tree: Any, by_category: NDArray[np.bool_]) -> bool:
     nodes, sets = tree.nodes, tree.raw_left_cat_bitsets
     splits = nodes["is_leaf"] == 0
     asked = np.asarray(nodes["feature_idx"], dtype=np.int64)[splits]
-    if _depth(splits, nodes["left"], nodes["right"]) < 0 or not _within(asked, len(by_category)):
+    if _depth(splits, nodes["left"], nodes["right"]) < 0 or not within(asked, len(by_category)):
         return False
     of_sets = nodes[splits & (nodes["is_categorical"] != 0)]
     rows = min(len(sets), len(tree.binned_left_cat_bitsets))
     wide = all(one.shape[1:] == (_BITSET_WORDS,) for one in (sets, tree.binned_left_cat_bitsets))
-    return wide and _within(of_sets["bitset_idx"], rows) and bool(np.all(by_category[of_sets["feature_idx"]]))
+    return wide and within(of_sets["bitset_idx"], rows) and bool(np.all(by_category[of_sets["feature_idx"]]))
 
 
 def _keeps_columns(preparation: Any, features: int) -> bool:
@@ -96,10 +102,6 @@ def _keeps_columns(preparation: Any, features: int) -> bool:
         return False
     known = all(kind in ("OrdinalEncoder", "FunctionTransformer") or not columns.any() for kind, columns in steps)
     return known and bool(np.all(np.sum([columns for _, columns in steps], axis=0) == 1))
-
-
-def _within(numbers: NDArray[Any], end: int) -> bool:
-    return bool(np.all((numbers >= 0) & (numbers < end)))
 
 
 def _depth(splits: NDArray[np.bool_], left: Any, right: Any) -> int:

@@ -23,6 +23,7 @@ from skops.io._protocol import PROTOCOL
 from skops.io._utils import read_schema
 
 from producer.models.booster_files import lightgbm_is_sound, xgboost_is_sound
+from producer.models.refusals import unreadable
 from warren.encoding.arrays import check_array, check_arrays
 from warren.encoding.values import function_name
 from warren.errors import InputError, StudyError
@@ -143,11 +144,6 @@ def trusted_types(content: bytes, classes: Collection[str] | None, allow: tuple[
         raise unreadable(exc) from exc
     except (OSError, zipfile.BadZipFile) as exc:
         raise unreadable(exc) from exc
-
-
-def unreadable(exc: Exception) -> StudyError:
-    """Return the error of an archive that skops does not read."""
-    return StudyError(f"the stored model can't be read: {type(exc).__name__}: {' '.join(str(exc).split())[:200]}")
 
 
 def _name(node: Node) -> str:
@@ -312,9 +308,4 @@ def _is_part(name: str, classes: Collection[str] | None) -> bool:
         return False
     if classes is not None or _PARTS.fullmatch(name) or name in _BOOSTERS:
         return True
-    kernel = found.__module__ == "sklearn.gaussian_process.kernels"
-    return (
-        package_of_module(name) in ALLOWED_PACKAGES
-        and hasattr(found, "get_params")
-        and (kernel or hasattr(found, "fit"))
-    )
+    return package_of_module(name) in ALLOWED_PACKAGES and hasattr(found, "get_params")

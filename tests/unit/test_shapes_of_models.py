@@ -21,6 +21,15 @@ from sklearn.ensemble import (
     StackingRegressor,
 )
 from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.gaussian_process import GaussianProcessClassifier, GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import (
+    RBF,
+    ConstantKernel,
+    Kernel,
+    Matern,
+    PairwiseKernel,
+    WhiteKernel,
+)
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.multiclass import OneVsRestClassifier
@@ -184,6 +193,47 @@ def test_a_model_has_the_parameters_of_the_study(what: str) -> None:
     change(fitted)
     with pytest.raises((InputError, StudyError), match=OTHER):
         brought_back(fitted, clone(unfitted))
+
+
+GIVEN = ConstantKernel(2.0) * Matern([1.0, 2.0, 3.0, 4.0], nu=1.5) + WhiteKernel(0.5, "fixed")
+# What somebody puts in the place of the kernel that a fit has found.
+KERNELS: dict[str, Callable[[Any], Kernel]] = {
+    "another kernel": lambda found: PairwiseKernel(metric="linear"),
+    "another kernel of the study's classes": lambda found: found.k1,
+    "keywords of a function": lambda found: PairwiseKernel(metric=np.maximum, pairwise_kernels_kwargs={"out": None}),
+    "another number that none looks for": lambda found: found.set_params(k1__k2__nu=2.5),
+    "a number that is fixed": lambda found: found.set_params(k2__noise_level=3.0),
+    "bounds": lambda found: found.set_params(k1__k1__constant_value_bounds=(1.0, 2.0)),
+    "more numbers": lambda found: found.set_params(k1__k2__length_scale=np.ones(40)),
+    "what is no number": lambda found: found.set_params(k1__k2__length_scale=np.array(["/etc/passwd"] * 4)),
+    "a kernel inside": lambda found: found.set_params(k2=RBF()),
+    "no kernel": lambda found: Ridge(),
+}
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("what", KERNELS)
+@pytest.mark.parametrize("process", [GaussianProcessRegressor, GaussianProcessClassifier])
+def test_a_kernel_is_the_study_s_but_for_what_a_fit_looks_for(process: type, what: str) -> None:
+    fitted = process(GIVEN).fit(X, Y)
+    assert np.array_equal(brought_back(fitted, process(GIVEN)).predict(X), fitted.predict(X))
+    holder = fitted if process is GaussianProcessRegressor else fitted.base_estimator_
+    holder.kernel_ = KERNELS[what](holder.kernel_)
+    with pytest.raises((InputError, StudyError), match=OTHER):
+        brought_back(fitted, process(GIVEN))
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize(
+    "kernel",
+    [None, RBF(1), RBF([1.0]), PairwiseKernel(), Matern() ** 2],
+    ids=str,
+)
+def test_what_a_gaussian_process_finds_comes_back(kernel: Any) -> None:
+    several = np.digitize(TARGET, [4, 6])
+    for process, y in ((GaussianProcessRegressor(kernel), TARGET), (GaussianProcessClassifier(kernel), several)):
+        fitted = clone(process).fit(X, y)
+        assert np.array_equal(brought_back(fitted, clone(process)).predict(X), fitted.predict(X))
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ and for its parameters, and these are judged by the rules of that class.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
@@ -33,6 +34,21 @@ def check_built(estimator: Any, allow: Collection[str]) -> None:
     InputError
         Names the class, or the parameter, its value and the way out.
     """
+    for value in walk(estimator):
+        if is_estimator(value):
+            cls: type = type(value)
+            dotted_name(cls, allow)
+            params = value.get_params(deep=False)
+            check_class(cls, public_name(cls), {name: encoded_value(one) for name, one in params.items()})
+
+
+def is_estimator(value: Any) -> bool:
+    """Say whether a value is an instance with parameters: an estimator, or a kernel, which has no ``fit``."""
+    return hasattr(value, "get_params") and not isinstance(value, type)
+
+
+def walk(estimator: Any) -> Iterator[Any]:
+    """Yield an estimator, its parameters and all that these hold, each object once."""
     seen: dict[int, Any] = {}  # by identity, and alive: no other takes its place
     waiting = [estimator]
     while waiting:
@@ -40,30 +56,31 @@ def check_built(estimator: Any, allow: Collection[str]) -> None:
         if id(value) in seen:
             continue
         seen[id(value)] = value
-        if hasattr(value, "get_params") and not isinstance(value, type):
-            cls: type = type(value)
-            dotted_name(cls, allow)
-            params = value.get_params(deep=False)
-            check_class(cls, public_name(cls), {name: encoded_value(one) for name, one in params.items()})
-            waiting += params.values()
+        yield value
+        if is_estimator(value):
+            waiting += value.get_params(deep=False).values()
         else:
-            waiting += _inside(value)
+            waiting += inside(value)
+            waiting += value if isinstance(value, Mapping) else ()
 
 
-def _inside(value: Any) -> Iterator[Any]:
-    """Yield what a value holds."""
+def inside(value: Any) -> Iterator[Any]:
+    """Yield what a container holds, of a mapping its values; nothing of anything else."""
     if isinstance(value, Mapping):
-        yield from value
         yield from value.values()
-    elif isinstance(value, (list, tuple, set, frozenset)) or (isinstance(value, np.ndarray) and value.dtype == object):
+    elif isinstance(value, (list, tuple, set, frozenset)):
         yield from value
+    elif isinstance(value, np.ndarray) and value.dtype == object:
+        yield from value.flat
+    elif isinstance(value, functools.partial):
+        yield from (value.func, value.args, value.keywords)
 
 
 def encoded_value(value: Any) -> Json:
     """Return a value as rules read it: what is in an estimator was looked at where it was made."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    if hasattr(value, "get_params") and not isinstance(value, type):
+    if is_estimator(value):
         return {"__estimator__": "", "params": {}}
     if isinstance(value, tuple):
         return {"__tuple__": [encoded_value(item) for item in value]}
