@@ -57,7 +57,7 @@ def test_a_worker_that_begins_again_is_the_same_process(servers: Settings, start
 
 
 def test_the_entry_of_the_image_hides_passwords_from_process_1_on(servers: Settings, tmp_path: Path) -> None:
-    entry = Path(__file__).parents[2] / "worker" / "entry.py"
+    entry = Path(__file__).parents[2] / "worker" / "process" / "entry.py"
     log = tmp_path / "worker.log"
     # `env` stands for tini: a program between the entry and the worker.
     command = [sys.executable, "-I", "-S", str(entry), "env", sys.executable, "-m", "worker"]
