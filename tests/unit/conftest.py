@@ -12,7 +12,6 @@ import pytest
 from cluster_api import FakeCluster
 from commands import FakeStudy
 from evaluating import Worker
-from guarded import uninstall
 from piped import Noted
 from xgboost import XGBClassifier
 
@@ -20,6 +19,7 @@ from producer import Cluster
 from producer.cli import studies
 from producer.study import Study
 from warren.errors import StudyError
+from worker.training.guards import uninstall
 
 
 @pytest.fixture(autouse=True)

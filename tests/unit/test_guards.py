@@ -15,7 +15,6 @@ import scipy.sparse
 import xgboost
 from evaluating import Worker
 from faulty import Raises
-from guarded import uninstall
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
 from sklearn.ensemble import BaggingClassifier, VotingClassifier
 from sklearn.feature_extraction.text import CountVectorizer
@@ -29,7 +28,7 @@ from warren.errors import InputError
 from warren.safety.built_estimators import check_built
 from warren.settings import Settings
 from worker.training.candidate import Candidate
-from worker.training.guards import check_table, install
+from worker.training.guards import check_table, install, uninstall
 
 X = np.random.default_rng(0).normal(size=(40, 3))
 Y = (X[:, 0] > 0).astype(int)

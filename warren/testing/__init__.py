@@ -1,6 +1,50 @@
-"""Doubles of the servers, for tests of code around Warren: they pass the servers' own contract (``tests/contract``)."""
+"""Doubles of the servers and a worker in process, for tests of code that uses Warren.
+
+::
+
+    from warren import submit
+    from warren.testing import in_process_worker
+
+    def test_my_search():
+        with in_process_worker():
+            study = submit(LogisticRegression(), {"C": [0.1, 1.0]}, X, y, cv=3).wait()
+        assert study.best_score_ > 0.9
+
+Nothing is started and nothing listens: the broker, the database and the training live in threads of the test's process
+and end with the block. The doubles pass the cases that real servers pass (``tests/contract``). What they can't show: a
+training process that dies, hangs or needs too much memory, a network that is cut, two machines.
+"""
+
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
 
 from warren.testing.broker import StubBroker
 from warren.testing.database import InMemoryStore
 
-__all__ = ["InMemoryStore", "StubBroker"]
+if TYPE_CHECKING:
+    from warren.settings import Settings
+
+__all__ = ["InMemoryStore", "StubBroker", "in_process_worker"]
+
+
+def in_process_worker(**settings: Any) -> "AbstractContextManager[Settings]":
+    """Let this process be broker, database and worker for as long as a block lasts.
+
+    Inside of it, ``AMQP_URL`` and ``MONGO_URL`` name doubles that are empty at first; whatever was submitted there is
+    gone afterwards.
+
+    Parameters
+    ----------
+    **settings : object
+        Fields of `warren.settings.Settings` for the worker, such as ``max_attempts=1``; else those of the environment,
+        and one thread. ``WARREN_ALLOW`` is for both sides: set it in the environment.
+
+    Returns
+    -------
+    context manager
+        Gives the worker's settings, whose ``mongo_url`` a `Store` may be opened with.
+    """
+    import importlib
+
+    context: AbstractContextManager[Settings] = importlib.import_module("worker.testing").in_process_worker(**settings)
+    return context

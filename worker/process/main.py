@@ -16,13 +16,14 @@ import warnings
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from warren.errors import WarrenError
 from warren.logs import configure_logging
 from warren.settings import Settings, load_settings
 from warren.storage.documents import pack
 from worker.process import protocol
+from worker.process.database_access import DatabaseAccess, RemoteDatabaseAccess
 from worker.process.output import PartedOutput
 from worker.process.temp_folders import recreate
 from worker.training.fit_errors import plain
@@ -195,17 +196,46 @@ class _Reporter:
         self._forget()
 
 
-def _serve(connection: Connection, questions: Connection, settings: Settings, temp_folder: str) -> None:
+class Output(Protocol):
+    """Where fits print: `worker.process.output.PartedOutput` in a training process."""
+
+    @property
+    def part(self) -> int:
+        """Number of the part that is being printed."""
+
+    def begin(self) -> None:
+        """Begin the next part."""
+
+    def flush(self) -> None:
+        """Write what is printed and not written yet."""
+
+
+def serve(
+    connection: Connection, database: DatabaseAccess, settings: Settings, output: Output, temp_folder: str = ""
+) -> None:
+    """Evaluate chunks until the worker closes the connection.
+
+    Parameters
+    ----------
+    connection : Connection
+        To the worker.
+    database : DatabaseAccess
+    settings : Settings
+    output : Output
+    temp_folder : str, default=""
+        Is emptied before each trial; "" is none.
+
+    Raises
+    ------
+    EOFError, ConnectionError
+        The worker is gone.
+    """
     # Libraries are imported only now that there is work.
-    from worker.process.database_access import RemoteDatabaseAccess
     from worker.training.evaluator import ChunkEvaluator
     from worker.training.fit_and_score import FoldResult
 
     reporter = _Reporter(connection)
-    output = PartedOutput()
-    evaluator = ChunkEvaluator(
-        RemoteDatabaseAccess(questions), settings, reporter.add_fold, reporter.report_epochs, reporter.stopping
-    )
+    evaluator = ChunkEvaluator(database, settings, reporter.add_fold, reporter.report_epochs, reporter.stopping)
     checkpoints = evaluator.checkpoints
 
     def begin_part() -> None:
@@ -282,7 +312,8 @@ def main() -> None:
     _quiet_libraries()
     try:
         connection, questions = (Connection(int(number)) for number in sys.argv[1:3])
-        with_room(lambda: _serve(connection, questions, settings, sys.argv[3]))
+        database, output = RemoteDatabaseAccess(questions), PartedOutput()
+        with_room(lambda: serve(connection, database, settings, output, sys.argv[3]))
     except (EOFError, ConnectionError):
         logger.debug("the worker is gone, its training process ends")
 

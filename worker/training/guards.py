@@ -19,8 +19,8 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Callable, Collection
-from typing import Any
+from collections.abc import Callable, Collection, Iterator
+from typing import Any, TypeAlias
 
 import numpy as np
 from joblib.parallel import BACKENDS, register_parallel_backend
@@ -37,31 +37,53 @@ from warren.safety.parameter_rules import check_class
 from worker.fitting.random_state import GLOBAL, Dice
 
 # Classes with a ``set_params`` of their own, and matrices that a library makes of data: module and class.
-SETTERS = tuple(library.base_class for library in LIBRARIES.values() if library.base_class)
-MATRICES = tuple(matrix for library in LIBRARIES.values() for matrix in library.matrices)
-# Methods of scikit-learn's `FunctionTransformer` that hand on what a function made.
-TABLES = ("transform", "inverse_transform")
+_SETTERS = tuple(library.base_class for library in LIBRARIES.values() if library.base_class)
+_MATRICES = tuple(matrix for library in LIBRARIES.values() for matrix in library.matrices)
+_Guard: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
+
 # Packages of frames; whoever holds one has it loaded.
 _FRAMES = frozenset({"pandas", "polars"})
 
 
 def install() -> None:
     """Put guards on whatever is loaded; what has one is left."""
-    _guard(BaseEstimator, "set_params", _checks_parameters)
-    for name in TABLES:
-        _guard(FunctionTransformer, name, _checks_table)
-    for places, method, guard in ((SETTERS, "set_params", _checks_parameters), (MATRICES, "__init__", _opens_no_file)):
-        for module, name in places:
-            if module in sys.modules:
-                _guard(getattr(sys.modules[module], name), method, guard)
+    for cls, method, guard in _places():
+        own = getattr(cls, method)
+        if not hasattr(own, "_guarded"):
+            guarded = functools.wraps(own)(guard(own))
+            guarded._guarded = True  # type: ignore[attr-defined]
+            setattr(cls, method, guarded)
     if BACKENDS["loky"] is not _Guarded:
         register_parallel_backend("loky", _Guarded)
 
 
-Processes: Any = BACKENDS["loky"]
+def uninstall() -> None:
+    """Take the guards off again, for a process that is a worker only for a time."""
+    for cls, method, _ in _places():
+        found = vars(cls).get(method)
+        if hasattr(found, "_guarded"):
+            setattr(cls, method, found.__wrapped__)  # type: ignore[union-attr]
+    register_parallel_backend("loky", _Processes)
 
 
-class _Guarded(Processes):  # type: ignore[misc]  # joblib has no types
+def _places() -> Iterator[tuple[type, str, _Guard]]:
+    """Yield what is guarded, and how, of the libraries that are loaded."""
+    yield BaseEstimator, "set_params", _checks_parameters
+    for method in ("transform", "inverse_transform"):  # they hand on what a function made
+        yield FunctionTransformer, method, _checks_table
+    for places, method, guard in (
+        (_SETTERS, "set_params", _checks_parameters),
+        (_MATRICES, "__init__", _opens_no_file),
+    ):
+        for module, name in places:
+            if module in sys.modules:
+                yield getattr(sys.modules[module], name), method, guard
+
+
+_Processes: Any = BACKENDS["loky"]
+
+
+class _Guarded(_Processes):  # type: ignore[misc]  # joblib has no types
     """joblib's processes, with these guards in each."""
 
     def submit(self, func: Callable[[], Any], callback: Any = None) -> Any:
@@ -72,14 +94,6 @@ class _Guarded(Processes):  # type: ignore[misc]  # joblib has no types
 def _run(func: Callable[[], Any]) -> Any:
     install()
     return func()
-
-
-def _guard(cls: type, method: str, guard: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
-    own = getattr(cls, method)
-    if not hasattr(own, "_guarded"):
-        guarded = functools.wraps(own)(guard(own))
-        guarded._guarded = True  # type: ignore[attr-defined]
-        setattr(cls, method, guarded)
 
 
 def _checks_parameters(own: Callable[..., Any]) -> Callable[..., Any]:
