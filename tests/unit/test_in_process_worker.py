@@ -16,7 +16,7 @@ from sklearn.tree import DecisionTreeClassifier
 from xgboost import XGBClassifier
 
 from warren import GridSearchCV, Study, submit
-from warren.errors import TrialError
+from warren.errors import NoResultError
 from warren.testing import in_process_worker
 
 X, Y = load_iris(return_X_y=True)
@@ -56,7 +56,7 @@ def test_what_fails_says_why() -> None:
     study = submit(Raises(), {"number": [1]}, X, Y, cv=3, share_fits=False)
     study.wait(timeout=SOON, progress=False)
     assert study.status().failed == 1
-    with pytest.raises(TrialError):
+    with pytest.raises(NoResultError, match="has no trial with a score"):
         _ = study.best_score_
 
 
