@@ -6,28 +6,16 @@ import io
 import shutil
 from collections import Counter
 from dataclasses import dataclass
-from html import escape
 
-from producer.card_style import CARD_STYLE
 from producer.cluster.problems import Problem
 from producer.formatting import plural, show_age
+from producer.templating import render
 from warren.safety.printable import printable
 
 HEADINGS = ("pod", "phase", "ready", "restarts", "age", "node", "preemptible", "reason")
 # Pods that a notebook's table shows; the rest is counted.
 _ROWS = 100
 _USUAL_WIDTH, _LEAST_WIDTH, _MOST_WIDTH = 110, 60, 160
-
-# What a table of many columns needs beside the style of cards, which is made for few.
-_TABLE_STYLE = """
-.warren-cluster { max-width: 980px; }
-.warren-cluster th { padding: 1px 14px 3px 0; border: 0; text-align: left !important; font-size: 12px;
-  font-weight: 500; opacity: .7; }
-.warren-cluster td, .warren-cluster td:first-child, .warren-cluster td:last-child { color: inherit; opacity: 1;
-  font-weight: 400; padding: 1px 14px 1px 0; font-variant-numeric: tabular-nums; }
-.warren-cluster .w-pods { margin-top: 10px; overflow-x: auto; }
-.warren-cluster td.w-bad { color: #e5484d; font-weight: 600; }
-""".strip()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,31 +150,23 @@ def html_of(status: ClusterStatus) -> str:
     state = "complete" if status.ready == status.wanted and not status.problems else "running"
     word = "as wanted" if state == "complete" else "changing" if not status.problems else "in trouble"
     state = "paused" if status.problems else state
-    rows = "".join(_html_row(pod) for pod in status.pods[:_ROWS])
-    more = f"<div>and {plural(len(status.pods) - _ROWS, 'pod')} more</div>" if len(status.pods) > _ROWS else ""
-    head = "".join(f"<th>{escape(name)}</th>" for name in HEADINGS)
-    return (
-        f'<div class="warren-card warren-cluster"><style>{CARD_STYLE}\n{_TABLE_STYLE}</style>'
-        f'<div class="w-head"><span class="w-name">{escape(headline(status))}</span>'
-        f'<span class="w-state w-{state}">{escape(word)}</span></div>'
-        + "".join(f'<div class="w-notice">{escape(str(problem))}</div>' for problem in status.problems)
-        + '<div class="w-count" style="margin-top:8px">'
-        + "".join(f"<span>{escape(said)}</span>" for said in [*remarks(status), *notes(status)])
-        + f'</div><div class="w-pods"><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{more}</div>'
-        f'<div class="w-foot"><span class="w-id">{escape(status.where)} · {escape(status.namespace)}</span></div></div>'
+    return render(
+        "cluster.html",
+        status=status,
+        headline=headline(status),
+        kind=state,
+        state=word,
+        remarks=[*remarks(status), *notes(status)],
+        headings=HEADINGS,
+        rows=[_cells(pod) for pod in status.pods[:_ROWS]],
+        more=plural(len(status.pods) - _ROWS, "pod") if len(status.pods) > _ROWS else "",
     )
 
 
-def _html_row(pod: Pod) -> str:
-    cells = list(row_of(pod))
+def _cells(pod: Pod) -> list[tuple[str, bool]]:
+    """Return what a table says of a pod, and whether each is a trouble."""
     bad = {1: pod.phase in {"Failed", "Unknown"}, 3: pod.restarts > 0, 7: bool(pod.reason) and not pod.ready}
-    return (
-        "<tr>"
-        + "".join(
-            f"<td{' class=w-bad' if bad.get(place) else ''}>{escape(value)}</td>" for place, value in enumerate(cells)
-        )
-        + "</tr>"
-    )
+    return [(value, bad.get(place, False)) for place, value in enumerate(row_of(pod))]
 
 
 def text_of(status: ClusterStatus) -> str:

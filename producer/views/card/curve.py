@@ -7,10 +7,10 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from html import escape
 from typing import TYPE_CHECKING
 
 from producer.formatting import show_score
+from producer.templating import render
 from warren.storage.documents import Document
 from warren.storage.own_trials import OwnTrials
 
@@ -139,11 +139,7 @@ def draw(points: Sequence[Point], ended: int, metric: str) -> str:
         return _TOP + (_HEIGHT - _TOP - _BOTTOM) * (high - max(score, low)) / (high - low)
 
     step = -(-len(points) // _DOTS)
-    dots = "".join(
-        f'<circle cx="{x(point.ended):.1f}" cy="{y(point.score):.1f}" r="1.8"/>'
-        for point in points[::step]
-        if point.score >= low
-    )
+    dots = [(x(point.ended), y(point.score)) for point in points[::step] if point.score >= low]
     best, line = -math.inf, []
     for point in points:
         if point.score > best:
@@ -153,22 +149,18 @@ def draw(points: Sequence[Point], ended: int, metric: str) -> str:
     line.append(f"H{x(ended):.1f}")
     ticks = _ticks(low, high)
     digits = max(0, -math.floor(math.log10(ticks[1] - ticks[0]) + 1e-9))
-    grid = "".join(
-        f'<path d="M{_LEFT} {y(tick):.1f}H{_WIDTH - _RIGHT}" stroke="currentColor" stroke-opacity=".15"/>'
-        f'<text x="{_LEFT - 7}" y="{y(tick) + 3.5:.1f}" text-anchor="end">{tick:.{digits}f}</text>'
-        for tick in ticks
-    )
-    floor = _HEIGHT - _BOTTOM
-    title = f"best {metric} so far: {show_score(best)} after {ended:,} trials"
-    return (
-        f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" font-size="11" fill="currentColor">'
-        f"<title>{escape(title)}</title>"
-        f'<g fill-opacity=".7">{grid}'
-        f'<text x="{_LEFT}" y="{floor + 16}">0</text>'
-        f'<text x="{(_LEFT + _WIDTH - _RIGHT) / 2}" y="{floor + 16}" text-anchor="middle">trials ended</text>'
-        f'<text x="{_WIDTH - _RIGHT}" y="{floor + 16}" text-anchor="end">{ended:,}</text></g>'
-        f'<g fill-opacity=".28">{dots}</g>'
-        f'<path d="{"".join(line)}" fill="none" stroke="#3b82f6" stroke-width="2" stroke-linejoin="round"/></svg>'
+    return render(
+        "curve.svg",
+        width=_WIDTH,
+        height=_HEIGHT,
+        left=_LEFT,
+        right=_WIDTH - _RIGHT,
+        floor=_HEIGHT - _BOTTOM,
+        title=f"best {metric} so far: {show_score(best)} after {ended:,} trials",
+        ticks=[(y(tick), f"{tick:.{digits}f}") for tick in ticks],
+        dots=dots,
+        line="".join(line),
+        ended=f"{ended:,}",
     )
 
 

@@ -162,7 +162,7 @@ class Live:
                 if self._away_since
                 else ""
             ),
-            below=f'<div class="w-curve">{curve}</div>' if curve else "",
+            curve=curve,
         )
 
     def _sign(self) -> str:
