@@ -27,7 +27,7 @@ from sklearn.preprocessing import MultiLabelBinarizer
 from sklearn.utils import all_estimators
 from xgboost import XGBRegressor
 
-from producer.models import load
+from producer.models.loading import load
 from producer.models.fitted_parts import parts_of
 from producer.models.index_bounds import check_numbers, is_known
 from producer.models.ubjson import read_ubjson
