@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 from servers import Urls, bring_back, empty_queues, keep_queues, private_stack, settings_of, with_option
 from shared_servers import SharedServers, shared_with
 from xdist.scheduler import LoadFileScheduling
@@ -43,6 +44,11 @@ def pytest_configure_node(node: Any) -> None:
     if _SERVERS not in config.stash:
         config.stash[_SERVERS] = SharedServers(config.getoption("numprocesses") or len(config.getoption("tx")))
     config.stash[_SERVERS].tell(node.workerinput)
+
+
+# A machine that is busy makes an example slow and no test wrong.
+hypothesis_settings.register_profile("tests", deadline=None)
+hypothesis_settings.load_profile("tests")
 
 
 def pytest_configure() -> None:

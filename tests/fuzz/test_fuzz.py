@@ -33,7 +33,7 @@ def test_mutated_messages_are_chunks_or_one_error() -> None:
     assert len(found) > 60, "different reasons"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.randoms(use_true_random=False))
 def test_mutations_that_hypothesis_draws_are_chunks_or_one_error(random: Random) -> None:
     """It shrinks what fails to the fewest mutations."""

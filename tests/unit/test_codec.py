@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from faulty import ALLOW, Sleeps
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from lightgbm import LGBMClassifier
 from sklearn.compose import make_column_selector
@@ -62,7 +62,6 @@ def exactly(value: Any) -> Any:
     return type(value).__name__, value
 
 
-@settings(deadline=None)
 @given(values(KEYS | st.sampled_from(RESERVED)))
 def test_every_value_comes_back_as_it_was(value: Any) -> None:
     assert exactly(through_json(value)) == exactly(value)
@@ -74,7 +73,6 @@ def keys_of(value: Any) -> list[Any]:
     return [key for one in value for key in keys_of(one)] if isinstance(value, list) else []
 
 
-@settings(deadline=None)
 @given(values(KEYS))
 def test_a_trial_document_has_keys_of_text_and_no_reserved_one(value: Any) -> None:
     keys = keys_of(readable(encode(value, "value")))

@@ -27,9 +27,9 @@ from sklearn.preprocessing import MultiLabelBinarizer
 from sklearn.utils import all_estimators
 from xgboost import XGBRegressor
 
-from producer.models.loading import load
 from producer.models.fitted_parts import parts_of
 from producer.models.index_bounds import check_numbers, is_known
+from producer.models.loading import load
 from producer.models.ubjson import read_ubjson
 from warren.errors import InputError, StudyError
 from warren.safety.allowlist import look_up

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hypothesis_numpy
 
@@ -49,7 +49,6 @@ def assert_same_array(one: Any, other: Any) -> None:
 # -------------------------------------------------------------------------- arrays
 
 
-@settings(deadline=None)
 @given(
     hypothesis_numpy.arrays(
         hypothesis_numpy.floating_dtypes(sizes=[16, 32, 64])
@@ -287,7 +286,6 @@ def test_a_sparse_matrix_comes_back_as_it_was(make: Any, dtype: Any) -> None:
 # -------------------------------------------------------------------------- splits
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from hostile import CASES, Case, good
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -106,7 +106,6 @@ def exactly(value: Any) -> Any:
     return type(value).__name__, value
 
 
-@settings(deadline=None)
 @given(CHUNKS)
 def test_a_chunk_comes_back_as_it_was(chunk: Chunk) -> None:
     body = encode_chunk(chunk)
@@ -116,14 +115,12 @@ def test_a_chunk_comes_back_as_it_was(chunk: Chunk) -> None:
     json.loads(body, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
 
 
-@settings(deadline=None)
 @given(st.binary())
 def test_bytes_that_are_no_chunk_are_one_error(body: bytes) -> None:
     with pytest.raises(MessageError):
         decode_chunk(body)
 
 
-@settings(deadline=None)
 @given(JSON)
 def test_json_that_is_no_chunk_is_one_error(value: Any) -> None:
     with pytest.raises(MessageError):
@@ -287,7 +284,6 @@ def test_an_address_has_only_numbers_that_trials_can_have(trials: Any) -> None:
     assert address_of(json.dumps(good(trials=trials)).encode()) == Address("study-0123456789ab", 1, 0, [])
 
 
-@settings(deadline=None)
 @given(st.binary() | JSON.map(lambda value: json.dumps(value).encode()))
 def test_an_address_is_read_from_anything_or_is_none(body: bytes) -> None:
     assert address_of(body) is None

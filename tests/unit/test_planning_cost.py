@@ -110,7 +110,7 @@ ODD = st.one_of(
 
 
 @example(estimator=CATBOOST, params={"max_bin": -28})
-@settings(max_examples=1000, deadline=None)
+@settings(max_examples=1000)
 @given(
     estimator=st.sampled_from([*BOOSTERS, TREE, FOREST]),
     params=st.dictionaries(

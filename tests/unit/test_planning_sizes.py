@@ -45,7 +45,7 @@ def by_cost(*costs: float, trials: int = 1, guess: bool = False) -> list[list[Pl
 # --------------------------------------------------------------------- as the user says
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(n_others=st.integers(1, 30), n_rounds=st.integers(1, 7), n_chunks=st.integers(1, 300), data=st.data())
 def test_the_number_of_chunks_is_honoured(n_others: int, n_rounds: int, n_chunks: int, data: st.DataObject) -> None:
     grid = {"learning_rate": range(1, n_others + 1), "n_estimators": range(1, n_rounds + 1)}
@@ -96,7 +96,7 @@ def test_expected_seconds_go_with_their_trials() -> None:
 # ---------------------------------------------------------------------------- by cost
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     costs=st.lists(st.floats(0.0001, 500), max_size=300).map(lambda found: sorted(found, reverse=True)),
     trials=st.integers(1, 400),
