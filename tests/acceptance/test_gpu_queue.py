@@ -164,8 +164,8 @@ def test_one_word_sends_a_study_its_model_and_a_search_to_a_gpu_where_they_go_be
     search = producer.GridSearchCV(
         LGBMClassifier(n_estimators=3, verbose=-1), {"num_leaves": [3, 5]}, cv=2, device="gpu", refit_on="here"
     ).fit(X, CODES)
-    trial = search.study_._store.trials.one(search.study_.id, 0)
-    assert search.study_._objective.estimator["params"]["device_type"] == "gpu"
+    trial = search.study_.store.trials.one(search.study_.id, 0)
+    assert search.study_.objective.estimator["params"]["device_type"] == "gpu"
     assert trial is not None
     assert trial["worker"] == "worker-0"
 

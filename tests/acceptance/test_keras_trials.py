@@ -86,7 +86,7 @@ def test_a_study_of_digits_searches_learning_rates_and_layers_and_brings_the_bes
     # Trained there, and the same here: bits, not only scores.
     here = KerasModel(scale=16.0, epochs=12, random_state=0, deterministic=True).set_params(**search.best_params_)
     assert weights_of(search.best_estimator_) == weights_of(here.fit(IMAGES[:200], DIGITS[:200]))
-    trial = search.study_._store.trials.one(search.study_.id, 0)
+    trial = search.study_.store.trials.one(search.study_.id, 0)
     assert trial is not None
     assert trial["versions"].keys() >= {"tensorflow", "keras"}
     assert trial["library"] == "networks"

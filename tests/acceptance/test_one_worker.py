@@ -207,7 +207,7 @@ def test_a_deleted_study_leaves_nothing_and_takes_nothing_from_others(worker: On
     with pytest.raises(Exception, match="no study"):
         Study.attach(gone.id)
     until(lambda: sum(waiting(worker.settings, lane) for lane in LANES) == 0, what="its chunks are dropped")
-    store = stays._store
+    store = stays.store
     until(lambda: list(store.trials.of(gone.id)) == [], what="what was written after it is gone too")
     assert len(list(store.trials.of(stays.id))) == 10
 

@@ -258,9 +258,9 @@ def test_ten_thousand_drawn_points_are_submitted_as_columns() -> None:
     with pytest.raises(NoResultError):
         made.fit(X, X[:, 0])
     other.join()
-    document = made.study_._store.study(made.study_.id)
+    document = made.study_.store.study(made.study_.id)
     assert [*document["space"][0]] == ["__points__", "__order__"]
-    assert list(Study.attach(made.study_.id)._space)[:3] == [
+    assert list(Study.attach(made.study_.id).space)[:3] == [
         {"alpha": float(point["alpha"]), "tol": point["tol"]}
         for point in list(model_selection.ParameterSampler(made.param_distributions, 10_000, random_state=0))[:3]
     ]
