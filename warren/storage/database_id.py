@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from uuid import uuid4
 
 from pymongo import ReturnDocument
 from pymongo.collection import Collection
-from pymongo.errors import DuplicateKeyError, PyMongoError
+from pymongo.errors import DuplicateKeyError
 
 from warren.errors import StoreError
 from warren.storage.documents import Document, now
+from warren.storage.mongo import Explained
 
 
 class Identity:
@@ -22,13 +22,13 @@ class Identity:
     Parameters
     ----------
     collection : pymongo.collection.Collection
-    explain : callable
-        Makes a `StoreError` of a driver's error.
+    explained : callable
+        Returns a block in which a driver's error becomes a `StoreError`.
     """
 
-    def __init__(self, collection: Collection[Document], explain: Callable[[PyMongoError], StoreError]) -> None:
+    def __init__(self, collection: Collection[Document], explained: Explained) -> None:
         self._collection = collection
-        self._explain = explain
+        self._explained = explained
 
     def read(self) -> str:
         """Return the id, and make it where there is none.
@@ -39,7 +39,7 @@ class Identity:
             The server is unreachable or refuses.
         """
         mine = {"_id": self._collection.database.name}
-        try:
+        with self._explained():
             if found := self._collection.find_one(mine):
                 return str(found["id"])
             made = {"$setOnInsert": {"id": uuid4().hex, "made_at": now()}}
@@ -49,8 +49,6 @@ class Identity:
                 )
             except DuplicateKeyError:  # somebody else was faster
                 made_now = self._collection.find_one(mine)
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
         if made_now is None:
             raise StoreError(f"database {mine['_id']!r} was emptied this moment: try again")
         return str(made_now["id"])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import re
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from datetime import UTC
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 from urllib.parse import parse_qsl
 
 import gridfs
@@ -32,6 +35,9 @@ from warren.tls import advice, mongo_options
 from warren.urls import problem_of
 
 logger = logging.getLogger(__name__)
+
+Explained: TypeAlias = Callable[[], AbstractContextManager[None]]
+"""Returns a block in which what the driver raises becomes a `StoreError`."""
 
 # Databases without a server, by the URL that stands for them: `warren.testing` puts them here.
 IN_MEMORY: dict[str, Any] = {}
@@ -149,6 +155,15 @@ def _tell(options: tuple[str, ...]) -> None:
     """Log, once in a process, which options the driver goes on without."""
     if options:
         logger.warning("MongoDB's driver does not take options of MONGO_URL as they are: %s", ", ".join(options))
+
+
+@contextlib.contextmanager
+def explained(settings: Settings) -> Iterator[None]:
+    """Make a `StoreError` of what the driver raises in a block."""
+    try:
+        yield
+    except PyMongoError as exc:
+        raise explain(settings, exc) from exc
 
 
 def explain(settings: Settings, exc: PyMongoError) -> StoreError:

@@ -9,14 +9,14 @@ nor counted. The notes of a publication go when the study is published anew, end
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import pymongo
 from pymongo.collection import Collection
-from pymongo.errors import BulkWriteError, PyMongoError
+from pymongo.errors import BulkWriteError
 
-from warren.errors import StoreError
 from warren.storage.documents import Document
+from warren.storage.mongo import Explained
 
 _DUPLICATE_KEY = 11000
 
@@ -27,8 +27,8 @@ class Published:
     Parameters
     ----------
     collection : pymongo.collection.Collection
-    explain : callable
-        Makes a `StoreError` of a driver's error.
+    explained : callable
+        Returns a block in which a driver's error becomes a `StoreError`.
 
     Raises
     ------
@@ -36,9 +36,9 @@ class Published:
         From every method: the server is unreachable or refuses.
     """
 
-    def __init__(self, collection: Collection[Document], explain: Callable[[PyMongoError], StoreError]) -> None:
+    def __init__(self, collection: Collection[Document], explained: Explained) -> None:
         self._collection = collection
-        self._explain = explain
+        self._explained = explained
 
     def note(self, study_id: str, generation: int, bodies: Mapping[int, bytes]) -> None:
         """Note the bodies of chunks, by their index; the last counts.
@@ -56,7 +56,7 @@ class Published:
         ]
         if not notes:
             return
-        try:
+        with self._explained():
             try:
                 self._collection.insert_many(notes, ordered=False)
             except BulkWriteError as exc:
@@ -65,15 +65,11 @@ class Published:
                 # A call that is made again, or what a study of that name has left that was deleted.
                 again = [pymongo.ReplaceOne({"_id": note["_id"]}, note, upsert=True) for note in notes]
                 self._collection.bulk_write(again, ordered=False)
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
 
     def has(self, study_id: str, generation: int, index: int, body: bytes) -> bool:
         """Say whether a body was noted as this chunk's: one read."""
-        try:
+        with self._explained():
             found = self._collection.find_one({"_id": f"{study_id}/{generation}/{index}"}, {"sha256": 1})
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
         return found is not None and found.get("sha256") == _digest(body)
 
     def drop(self, study_id: str, before: int | None = None) -> None:
@@ -82,10 +78,8 @@ class Published:
         mine: Document = {"_id": {"$gte": f"{study_id}/", "$lt": f"{study_id}0"}}
         if before is not None:
             mine["generation"] = {"$lt": before}
-        try:
+        with self._explained():
             self._collection.delete_many(mine)
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
 
 
 def _digest(body: bytes) -> str:

@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING
 
 import pymongo
 from pymongo import ReturnDocument
-from pymongo.errors import DuplicateKeyError, PyMongoError
+from pymongo.errors import DuplicateKeyError
 
 from warren.messages import STUDY_ID, is_study_id
 from warren.settings import Settings, redact
 from warren.storage.blobs import Blobs
 from warren.storage.database_id import Identity
 from warren.storage.documents import Document, now
-from warren.storage.mongo import explain, open_database
+from warren.storage.mongo import explained, open_database
 from warren.storage.own_trials import OwnTrials
 from warren.storage.progress_counts import best_of, increments
 from warren.storage.published_chunks import Published
@@ -62,17 +62,17 @@ class Store:
 
     def __init__(self, settings: Settings) -> None:
         self.url = redact(settings.mongo_url)
-        self._explain = functools.partial(explain, settings)
+        self._explained = functools.partial(explained, settings)
         database = open_database(settings)
         self._client = database.client
         self.database = database.name
         self._studies = database["studies"]
         # What says of a study that it was deleted, and not lost.
         self._deleted = database["deleted"]
-        self._identity = Identity(database["identity"], self._explain)
-        self.trials = Trials(database["trials"], self._explain)
-        self.unfinished = Unfinished(database["unfinished"], self._explain)
-        self.published = Published(database["published"], self._explain)
+        self._identity = Identity(database["identity"], self._explained)
+        self.trials = Trials(database["trials"], self._explained)
+        self.unfinished = Unfinished(database["unfinished"], self._explained)
+        self.published = Published(database["published"], self._explained)
         self.datasets = Blobs(database, "datasets")
         self.models = Blobs(database, "models")
         self.tables = Tables(self.trials, Blobs(database, "results"))
@@ -98,19 +98,15 @@ class Store:
 
     def ping(self) -> None:
         """Raise `StoreError` unless the server answers and the user may use the database."""
-        try:
+        with self._explained():
             self._client.admin.command("ping")
             self._studies.find_one({}, {"_id": 1})
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
 
     def prepare(self) -> None:
         """Create the indexes; harmless when they are there."""
         self.trials.prepare()
-        try:
+        with self._explained():
             self._studies.create_index([("created_at", -1)])
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
 
     # ------------------------------------------------------------------ studies
 
@@ -124,36 +120,31 @@ class Store:
         definition : dict
             The study document; ``_id`` is its id.
         """
-        try:
+        with self._explained():
             gone = self._deleted.find_one({"_id": definition["_id"]}) or {}
             before = int(gone.get("publications", 0))
             known = {"publications": before, "generation": before + 1} if before else {}
-            self._studies.insert_one(definition | known)
+            try:
+                self._studies.insert_one(definition | known)
+            except DuplicateKeyError:
+                return False
             # Last: a call that is cut short is made again, and must find it.
             self._deleted.delete_one({"_id": definition["_id"]})
-        except DuplicateKeyError:
-            return False
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
         return True
 
     def update_study(self, study_id: str, update: Document, only_if: Document | None = None) -> Document | None:
         """Apply a MongoDB update to a study; return the document after it, or None where nothing matched."""
-        try:
+        with self._explained():
             return self._studies.find_one_and_update(
                 {"_id": study_id, **(only_if or {})}, update, return_document=ReturnDocument.AFTER
             )
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
 
     def study(self, study_id: str, fields: Sequence[str] | None = None) -> Document | None:
         """Return a study document, or only some of its fields, or None."""
         if not is_study_id(study_id):
             return None
-        try:
+        with self._explained():
             return self._studies.find_one({"_id": study_id}, fields and dict.fromkeys(fields, 1))
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
 
     def delete_study(self, study_id: str) -> Document | None:
         """Delete a study with its trials; return its document, or None where there was none.
@@ -161,15 +152,13 @@ class Store:
         The study goes first, but for a note that it was deleted: from then on workers drop its chunks, and what they
         still write of it.
         """
-        try:
+        with self._explained():
             known = self._studies.find_one({"_id": study_id}, {"publications": 1}) or {}
             gone = {"$set": {"deleted_at": now()}, "$max": {"publications": known.get("publications", 0)}}
             self._deleted.update_one({"_id": study_id}, gone, upsert=True)
             study = self._studies.find_one_and_delete({"_id": study_id})
             if study and study.get("publications", 0) > known.get("publications", 0):  # published in between
                 self._deleted.update_one({"_id": study_id}, {"$max": {"publications": study["publications"]}})
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
         self.delete_results(study_id)
         self.published.drop(study_id)
         return study
@@ -194,47 +183,37 @@ class Store:
         """
         unwanted = {"$or": [{"state": {"$ne": "RUNNING"}}, {"generation": {"$gt": generation}}]}
         asked = {"$set": {"dropped_at": now()}}
-        try:
+        with self._explained():
             deleted = self._deleted.update_one({"_id": study_id}, asked).matched_count
             if deleted and self._studies.find_one({"_id": study_id}, {"_id": 1}) is None:
                 return True
             return bool(self._studies.update_one({"_id": study_id, **unwanted}, asked).matched_count)
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
 
     def models_of(self, study_id: str) -> list[str]:
         """Return the ids of the studies whose one trial fits a model for a study."""
-        try:
+        with self._explained():
             return [found["_id"] for found in self._studies.find({"model_of": study_id}, {"_id": 1})]
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
 
     def studies(self, limit: int = 0, fields: Sequence[str] | None = None) -> list[Document]:
         """Return the searches, newest first; `limit` 0 is all of them, `fields` None all but their spaces."""
-        try:
+        with self._explained():
             projection = dict.fromkeys(fields, 1) if fields else {"space": 0}
             # What somebody else has called otherwise than `submit` does is asked for by nobody, and fills no limit.
             own = {"model_of": None, "_id": {"$regex": STUDY_ID}}
             found = self._studies.find(own, projection).sort("created_at", -1).limit(limit)
             return list(only_studies(found, fields))
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
 
     def queue_shared(self, study_id: str, queue: str) -> bool:
         """Say whether another study that runs has its chunks in the same queue."""
         others = {"_id": {"$ne": study_id}, "state": "RUNNING", "queue": queue}
-        try:
+        with self._explained():
             return self._studies.find_one(others, {"_id": 1}) is not None
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
 
     def referenced(self, digest: str) -> bool:
         """Say whether any study points to a blob: its dataset, its splits, or what early stopping watches."""
         fields = ("objective.dataset", "objective.splits", "objective.validation")
-        try:
+        with self._explained():
             return self._studies.find_one({"$or": [{field: digest} for field in fields]}, {"_id": 1}) is not None
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
 
     # ------------------------------------------------------------------ results
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
 from bson.codec_options import CodecOptions
 from bson.raw_bson import RawBSONDocument
 from pymongo.collection import Collection
-from pymongo.errors import BulkWriteError, PyMongoError
+from pymongo.errors import BulkWriteError
 
-from warren.errors import StoreError
 from warren.storage.documents import Document, trial_id
+from warren.storage.mongo import Explained
 from warren.storage.progress_counts import COUNTED, GROUP, totals
 from warren.storage.unfinished import pages
 
@@ -32,8 +32,8 @@ class Trials:
     Parameters
     ----------
     collection : pymongo.collection.Collection
-    explain : callable
-        Makes a `StoreError` of a driver's error.
+    explained : callable
+        Returns a block in which a driver's error becomes a `StoreError`.
 
     Raises
     ------
@@ -41,18 +41,16 @@ class Trials:
         From every method: the server is unreachable or refuses.
     """
 
-    def __init__(self, collection: Collection[Document], explain: Callable[[PyMongoError], StoreError]) -> None:
+    def __init__(self, collection: Collection[Document], explained: Explained) -> None:
         self._collection = collection
         self._raw = collection.with_options(codec_options=CodecOptions(document_class=RawBSONDocument))
-        self._explain = explain
+        self._explained = explained
 
     def prepare(self) -> None:
         """Create the indexes; harmless when they are there."""
-        try:
+        with self._explained():
             for index in (_COUNT_AND_RESUME, _BEST_FIRST, _AS_THEY_ENDED):
                 self._collection.create_index(index)
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
 
     def insert(self, packed: Sequence[bytes]) -> list[int]:
         """Write results, each unless its trial has one; return when they are durable.
@@ -70,20 +68,19 @@ class Trials:
         if not packed:
             return []
         refused: set[int] = set()
-        try:
-            self._raw.insert_many([RawBSONDocument(one) for one in packed], ordered=False)
-        except BulkWriteError as exc:
-            errors = exc.details.get("writeErrors", [])
-            if exc.details.get("writeConcernErrors") or any(error["code"] != _DUPLICATE_KEY for error in errors):
-                raise self._explain(exc) from exc
-            refused = {error["index"] for error in errors}
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
+        with self._explained():
+            try:
+                self._raw.insert_many([RawBSONDocument(one) for one in packed], ordered=False)
+            except BulkWriteError as exc:
+                errors = exc.details.get("writeErrors", [])
+                if exc.details.get("writeConcernErrors") or any(error["code"] != _DUPLICATE_KEY for error in errors):
+                    raise
+                refused = {error["index"] for error in errors}
         return [position for position in range(len(packed)) if position not in refused]
 
     def finished_numbers(self, study_id: str, among: Iterable[int] | None = None) -> set[int]:
         """Return the numbers of a study's trials that have a result, all or of some given."""
-        try:
+        with self._explained():
             if among is None:
                 # Fields of one index, so a server answers without opening a document.
                 found = self._collection.find({"study_id": study_id}, {"_id": 0, "number": 1}).hint(_COUNT_AND_RESUME)
@@ -95,33 +92,25 @@ class Trials:
                 for page in ids
                 for document in self._collection.find({"_id": {"$in": page}}, {"_id": 1})
             }
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
 
     def of(self, study_id: str, fields: Sequence[str] | None = None) -> Iterator[Document]:
         """Yield a study's trial documents, in no order; optionally some fields of them only."""
-        try:
+        with self._explained():
             projection = fields and {"_id": 0, **dict.fromkeys(fields, 1)}
             yield from self._collection.find({"study_id": study_id}, projection).batch_size(20_000)
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
 
     def one(self, study_id: str, number: int) -> Document | None:
         """Return the document of a trial that has ended, or None."""
-        try:
+        with self._explained():
             return self._collection.find_one({"_id": trial_id(study_id, number)})
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
 
     def at(self, study_id: str, numbers: Iterable[int], fields: Sequence[str] | None = None) -> Iterator[Document]:
         """Yield the documents of some trials, of those that have ended, in no order; optionally some fields only."""
         projection = fields and {"_id": 0, **dict.fromkeys(fields, 1)}
-        try:
+        with self._explained():
             for page in pages(numbers):
                 wanted = [trial_id(study_id, number) for number in page]
                 yield from self._collection.find({"_id": {"$in": wanted}}, projection)
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
 
     def best(self, study_id: str, limit: int, query: Document | None = None) -> list[Document]:
         """Return the trials with the highest ``mean_test_score``, lower numbers first among equals.
@@ -130,12 +119,10 @@ class Trials:
         """
         scored = {"mean_test_score": {"$gte": -math.inf}, "failed_fits": {"$in": [None, 0]}}
         wanted = {"study_id": study_id, **scored, **(query or {})}
-        try:
+        with self._explained():
             # Without curves: they may be as large as all the rest of a thousand.
             found = self._collection.find(wanted, {"split_epochs": 0})
             return list(found.sort([("mean_test_score", -1), ("number", 1)]).limit(limit))
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
 
     def failed(self, study_id: str, below: int, limit: int, fields: Sequence[str]) -> list[Document]:
         """Return some fields of the first failed trials of a study.
@@ -151,10 +138,8 @@ class Trials:
         """
         # A walk of the index that counts: study, state and number.
         failed = {"study_id": study_id, "state": "FAILED", "number": {"$lt": below}}
-        try:
+        with self._explained():
             return list(self._collection.find(failed, dict.fromkeys(fields, 1)).sort("number", 1).limit(limit))
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
 
     def ended_since(
         self, study_id: str, moment: datetime, limit: int, fields: Sequence[str], *, newest: bool = False
@@ -174,11 +159,9 @@ class Trials:
             Whether the last `limit` are meant where there are more, and not the first.
         """
         wanted = {"study_id": study_id, "finished_at": {"$gte": moment}}
-        try:
+        with self._explained():
             found = self._collection.find(wanted, dict.fromkeys(fields, 1))
             ended = list(found.sort("finished_at", -1 if newest else 1).limit(limit))
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
         return ended[::-1] if newest else ended
 
     def counts(self, study_id: str, n_trials: int) -> tuple[Document, Document | None]:
@@ -187,34 +170,26 @@ class Trials:
         Documents that can't be its own, as far as a server can tell, don't count: they must not end it early.
         """
         mine = {"study_id": study_id, "number": {"$gte": 0, "$lt": n_trials}, **COUNTED}
-        try:
+        with self._explained():
             groups = self._collection.aggregate([{"$match": mine}, {"$group": GROUP}])
             return totals(list(groups))
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
 
     def delete_of(self, study_id: str) -> None:
         """Delete every result of a study."""
-        try:
+        with self._explained():
             self._collection.delete_many({"study_id": study_id})
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
 
     def delete(self, ids: Iterable[Any]) -> None:
         """Delete some documents by their ids."""
-        try:
+        with self._explained():
             for page in pages(ids):
                 self._collection.delete_many({"_id": {"$in": page}})
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
 
     def delete_failed(self, study_id: str) -> list[int]:
         """Delete a study's failed trials; return their numbers."""
         failed = {"study_id": study_id, "state": "FAILED"}
-        try:
+        with self._explained():
             found = self._collection.find(failed, {"number": 1})
             numbers = [document["number"] for document in found if isinstance(document.get("number"), int)]
             self._collection.delete_many(failed)
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
         return numbers

@@ -11,7 +11,7 @@ that is, when it was last seen, and how many in a row have begun it with nothing
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,10 +21,10 @@ from typing import Any
 import pymongo
 from pymongo import WriteConcern
 from pymongo.collection import Collection
-from pymongo.errors import DuplicateKeyError, PyMongoError
+from pymongo.errors import DuplicateKeyError
 
-from warren.errors import StoreError
 from warren.storage.documents import Document
+from warren.storage.mongo import Explained
 
 # Ids in a question: a server takes 16 MiB, and an id has up to two hundred bytes.
 _PAGE = 10_000
@@ -153,8 +153,8 @@ class Unfinished:
     Parameters
     ----------
     collection : pymongo.collection.Collection
-    explain : callable
-        Makes a `StoreError` of a driver's error.
+    explained : callable
+        Returns a block in which a driver's error becomes a `StoreError`.
 
     Raises
     ------
@@ -162,11 +162,11 @@ class Unfinished:
         From every method: the server is unreachable or refuses.
     """
 
-    def __init__(self, collection: Collection[Document], explain: Callable[[PyMongoError], StoreError]) -> None:
+    def __init__(self, collection: Collection[Document], explained: Explained) -> None:
         self._collection = collection
         # Who holds what is written often, and is worth no wait for a disk: what is lost of it is written again.
         self._held = collection.with_options(write_concern=WriteConcern(w=1))
-        self._explain = explain
+        self._explained = explained
 
     def keep_folds(self, folds: Iterable[DoneFold]) -> None:
         """Write folds that are done; the same one again changes nothing."""
@@ -205,21 +205,17 @@ class Unfinished:
     def in_training(self, study_id: str) -> list[Document]:
         """Return what is known of a study's trials of which epochs were told, in no order, without their folds."""
         mine = {"_id": {"$gte": f"{study_id}:", "$lt": f"{study_id};"}, "epochs": {"$exists": True}}
-        try:
+        with self._explained():
             return list(self._collection.find(mine, {"folds": 0}))
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
 
     def add_try(self, study_id: str, number: int, one: Try) -> None:
         """Count a try that took a process down; the same one again changes nothing."""
-        try:
+        with self._explained():
             self._collection.update_one(
                 {"_id": f"{study_id}:{number}"},
                 {"$set": {"study_id": study_id, "number": number}, "$addToSet": {"tries": vars(one)}},
                 upsert=True,
             )
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
 
     def abandon(self, study_id: str, numbers: Iterable[int], worker: str, at: datetime) -> None:
         """Note that a worker lets trials go in the middle, whatever it leaves of them."""
@@ -257,38 +253,30 @@ class Unfinished:
         ]
         if not operations:
             return
-        try:
+        with self._explained():
             self._collection.bulk_write(operations, ordered=False)
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
 
     def of(self, study_id: str, numbers: Iterable[int]) -> dict[int, Document]:
         """Return what is known of some trials, by number; those of which nothing is are absent."""
-        try:
+        with self._explained():
             return {
                 document["number"]: document
                 for page in pages(numbers)
                 for document in self._collection.find({"_id": {"$in": [f"{study_id}:{number}" for number in page]}})
             }
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
 
     def drop(self, study_id: str, numbers: Iterable[int]) -> None:
         """Forget trials that have ended."""
-        try:
+        with self._explained():
             for page in pages(numbers):
                 self._collection.delete_many({"_id": {"$in": [f"{study_id}:{number}" for number in page]}})
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
 
     def drop_study(self, study_id: str) -> None:
         """Forget everything of a study."""
         # The characters after the separators: one walk of the id index each.
         mine = [{"_id": {"$gte": f"{study_id}{mark}", "$lt": f"{study_id}{chr(ord(mark) + 1)}"}} for mark in ":/"]
-        try:
+        with self._explained():
             self._collection.delete_many({"$or": mine})
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
 
     # ------------------------------------------------------------------- chunks
 
@@ -316,32 +304,25 @@ class Unfinished:
         int
             How many workers before this one have begun it, one after the other, and vanished with nothing more done.
         """
-        try:
+        with self._explained():
             before = self._collection.find_one({"_id": chunk}) if again else None
             vanished = before["begun"] if before and before["done"] == done else 0
             note = {"begun": vanished + 1, "done": done, "trials": trials, "worker": worker}
             change = {"$set": note | {"held_seconds": held_seconds}, **_SEEN}
             self._held.update_one({"_id": chunk}, change, upsert=True)
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
         return int(vanished)
 
     def chunk_held(self, chunk: str, worker: str, held_seconds: float, *, trials: int = 1) -> None:
         """Note that a worker still has a chunk in hand; parameters as for `chunk_begins`."""
         # Anew where the note is gone: a server that took over may not have it, or who had the chunk before removed it.
         note = {"begun": 1, "done": 0, "trials": trials, "held_seconds": held_seconds}
-        try:
-            with suppress(DuplicateKeyError):  # another worker has it in hand too
-                self._held.update_one({"_id": chunk, "worker": worker}, _SEEN | {"$setOnInsert": note}, upsert=True)
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
+        with self._explained(), suppress(DuplicateKeyError):  # another worker has it in hand too
+            self._held.update_one({"_id": chunk, "worker": worker}, _SEEN | {"$setOnInsert": note}, upsert=True)
 
     def chunk_ends(self, chunk: str, worker: str) -> None:
         """Note that a worker has ended its work on a chunk in good order, or gave it back."""
-        try:
+        with self._explained():
             self._held.delete_one({"_id": chunk, "worker": worker})
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
 
     def holders(self) -> set[str]:
         """Return the workers that have a chunk in hand, of whatever study."""
@@ -356,19 +337,15 @@ class Unfinished:
         return sum(int(one["trials"]) for one in self._in_hand(mine))
 
     def _in_hand(self, mine: Document) -> list[Document]:
-        try:
+        with self._explained():
             found = list(self._collection.find({**mine, "held_seconds": {"$gt": 0}}))
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
         moment = self.moment()  # by the clock that has noted it
         return [one for one in found if (moment - one["seen_at"]).total_seconds() < float(one["held_seconds"])]
 
     def moment(self) -> datetime:
         """Return the time by the server's clock, UTC."""
-        try:
+        with self._explained():
             moment: datetime = self._collection.database.command("hello")["localTime"]
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
     def chunk_lost(self, chunk: str, worker: str, ended: int, *, blamed: bool) -> Losses:
@@ -384,7 +361,7 @@ class Unfinished:
             Whether the chunk may be at fault; not where somebody killed the process.
         """
         name = {"_id": f"{chunk}/lost"}
-        try:
+        with self._explained():
             found = self._collection.find_one(name) or {}
             known = found if found.get("ended") == ended else {}
             losses = Losses(
@@ -394,6 +371,4 @@ class Unfinished:
             )
             note = vars(losses) | {"workers": sorted(losses.workers), "ended": ended}
             self._collection.replace_one(name, note, upsert=True)
-        except PyMongoError as exc:
-            raise self._explain(exc) from exc
         return losses
