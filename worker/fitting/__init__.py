@@ -19,6 +19,9 @@ from worker.fitting.learner import Fold, Learner
 
 __all__ = ["Fold", "Learner", "learner_of"]
 
+# Fits whatever trains in no rounds of its own.
+_ANY = Learner()
+
 
 @functools.cache
 def _learner(package: str) -> Learner:
@@ -51,4 +54,4 @@ def learner_of(cls: type[Any], allow: tuple[str, ...] = (), *, in_place: bool = 
         opener = functools.partial(learner_of, allow=allow, in_place=in_place)
         return PipelineLearner(opener, allow, in_place=in_place)
     library = library_of(f"{package_of_type(cls)}.{cls.__name__}")
-    return _learner(library.package) if library else Learner()
+    return _learner(library.package) if library else _ANY
