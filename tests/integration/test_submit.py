@@ -227,7 +227,7 @@ BAD: dict[str, tuple[str, dict[str, Any]]] = {
     "empty list of values": (r"param_grid\['max_depth'\] is empty", {"param_grid": {"max_depth": []}}),
     "unknown parameter": ("no parameter 'max_deph'; the nearest.*'max_depth'", {"param_grid": {"max_deph": [1]}}),
     "callable": ("can't travel", {"param_grid": {"criterion": [len]}}),
-    "array": (r"pass value.tolist\(\)", {"param_grid": {"class_weight": [np.ones((2, 2))]}}),
+    "array": (r"pass value.tolist\(\)", {"param_grid": {"class_weight": [np.ones((2, 2, 2))]}}),
     "estimator off the list": ("not on the allow-list", {"estimator": Sleeps(), "param_grid": {"number": [1]}}),
     "no estimator": ("is no estimator", {"estimator": "tree"}),
     "unknown scorer": ("is no scorer", {"scoring": "acuracy"}),
