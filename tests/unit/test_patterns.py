@@ -127,22 +127,23 @@ def growth(pattern: str, length: int) -> float:
     found = [0.0]
     for unit in TEXTS:
         short, long = ((unit * (size // len(unit))) + "!" for size in (length, 2 * length))
-        once, twice = min(seconds(short) for _ in range(3)), min(seconds(long) for _ in range(2))
-        found.append(twice / once if once > 0.005 else 0.0)
+        # The least of several: what else the machine does only adds. Below some milliseconds it is all there is.
+        once, twice = min(seconds(short) for _ in range(5)), min(seconds(long) for _ in range(5))
+        found.append(twice / once if once > 0.01 else 0.0)
     return max(found)
 
 
 @pytest.mark.parametrize("pattern", [*GOOD, *OF_NAMES])
 def test_the_time_of_names_grows_at_most_with_their_cube(pattern: str) -> None:
     assert problem_of_pattern(pattern) is None
-    assert growth(pattern, 160) < 11
+    assert growth(pattern, 160) < 13  # between 2**3 and 2**4
 
 
 @pytest.mark.parametrize("pattern", GOOD)
 def test_the_time_of_documents_grows_at_most_with_their_square(pattern: str) -> None:
     many = pattern.count("|.*") > 32  # of which each goes through all of a text
     assert (problem_of_pattern(pattern, of_documents=True) is None) != many
-    assert growth(pattern, 600) < 6
+    assert growth(pattern, 600) < 7  # between 2**2 and 2**3
 
 
 @pytest.mark.parametrize("pattern", OF_NAMES)

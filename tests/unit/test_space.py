@@ -164,7 +164,7 @@ def test_encoded_values_are_shared_between_trials():
     ("grids", "where"),
     [
         ({"objective": ["a", print]}, r"param_grid\['objective'\]\[1\]"),
-        ([{"a": [1]}, {"w": [np.ones((2, 2))]}], r"param_grid\[1\]\['w'\]\[0\]"),
+        ([{"a": [1]}, {"w": [np.ones((2, 2, 2))]}], r"param_grid\[1\]\['w'\]\[0\]"),
         ({"a": range(2**63)}, r"param_grid\['a'\] = range\(0, 9223372036854775808\): integers must fit in 64 bits"),
     ],
 )
