@@ -222,3 +222,11 @@ def test_a_step_called_as_a_device_or_threads_is_one() -> None:
     made = Candidate(encode(nested, "it"), {}, Settings(WARREN_THREADS=4))()
     assert type(made.estimator["thread_count"]) is MinMaxScaler
     assert made.fit(X, Y).score(X, Y) > 0
+
+
+@pytest.mark.parametrize("values", [1, "a", None, {"__tuple__": 1}])
+def test_values_of_a_grid_in_a_search_that_are_no_list_are_refused(values: Any) -> None:
+    """A message's, for no encoder writes them; showing such a parameter ended the worker's chunk."""
+    search = encode_estimator(GridSearchCV(LogisticRegression(), {"C": [1.0]}), "estimator")
+    with pytest.raises(InputError, match="misuses the reserved key '__tuple__'"):
+        TrialCheck(search)({"param_grid": {"C": {"__tuple__": values}}}, "params")

@@ -178,7 +178,8 @@ def listed(value: Json) -> list[Json]:
     """Return the items of an encoded list or tuple; a list of anything else."""
     if isinstance(value, list):
         return value
-    return items_of(value) if isinstance(value, dict) and value.keys() == {"__tuple__"} else [value]
+    is_tuple = isinstance(value, dict) and value.keys() == {"__tuple__"} and isinstance(value["__tuple__"], list)
+    return items_of(value) if is_tuple else [value]
 
 
 def grid_of(value: Json) -> Mapping[str, Json] | None:
