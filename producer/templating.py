@@ -32,8 +32,13 @@ def _environment() -> Environment:
     )
 
 
+def page(template: str, **values: Any) -> str:
+    """Return what `render` makes as plain text, which others may put among theirs."""
+    return str(render(template, **values))
+
+
 def render(template: str, **values: Any) -> Markup:
-    """Return a template with its values.
+    """Return a template with its values, to be a value of another template.
 
     Parameters
     ----------

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from producer.cluster.problems import Problem
 from producer.formatting import plural, show_age
-from producer.templating import render
+from producer.templating import page
 from warren.safety.printable import printable
 
 HEADINGS = ("pod", "phase", "ready", "restarts", "age", "node", "preemptible", "reason")
@@ -150,7 +150,7 @@ def html_of(status: ClusterStatus) -> str:
     state = "complete" if status.ready == status.wanted and not status.problems else "running"
     word = "as wanted" if state == "complete" else "changing" if not status.problems else "in trouble"
     state = "paused" if status.problems else state
-    return render(
+    return page(
         "cluster.html",
         status=status,
         headline=headline(status),

@@ -6,7 +6,7 @@ from typing import Any
 
 from producer.formatting import show_score, show_values
 from producer.results.study_reader import StudyReader
-from producer.templating import render
+from producer.templating import page
 from producer.views.card.content import failures, figures, headline, remarks, steps, why_without
 from producer.views.card.snapshot import Facts
 from warren.errors import StoreError, StudyError
@@ -31,7 +31,7 @@ def html_of(facts: Facts, *, live: str = "", notice: str = "", curve: str = "") 
         A picture of the best score so far: what `producer.views.card.curve` draws.
     """
     status = facts.status
-    return render(
+    return page(
         "card.html",
         id=status.id,
         name=status.name,
@@ -53,7 +53,7 @@ def html_of(facts: Facts, *, live: str = "", notice: str = "", curve: str = "") 
 
 def html_without(study: StudyReader, error: StoreError | StudyError) -> str:
     """Return the card of a study of which nothing can be shown, for an error."""
-    return render(
+    return page(
         "card.html",
         id=study.id,
         name=study.name,
