@@ -74,7 +74,7 @@ def outcome(body: bytes) -> str:
                 check(made)
         except InputError as exc:
             return REFUSED + kind(str(exc))
-        except (TypeError, ValueError, AttributeError, KeyError, RuntimeError, catboost.CatBoostError) as exc:
+        except (TypeError, ValueError, AttributeError, LookupError, RuntimeError, catboost.CatBoostError) as exc:
             return f"can't be built: {type(exc).__name__}"
     return ACCEPTED
 
