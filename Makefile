@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 BIN := .venv/bin
 
-.PHONY: help setup demo test test-docker test-compose test-sklearn chaos fuzz test-debian13 lint format bench peers pictures images image-tensorflow image-gpu lock clean
+.PHONY: help setup demo test test-unit test-all test-docker test-compose test-sklearn chaos fuzz test-debian13 lint format bench peers pictures images image-tensorflow image-gpu lock clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -12,13 +12,22 @@ setup: ## Make .venv with everything pinned; quick when nothing changed.
 	@scripts/setup.sh $(SETUP)
 
 # These bring up servers: what a broker needs is looked for before anything is installed.
-demo test test-sklearn chaos fuzz bench pictures: SETUP = --servers
+demo test test-all test-sklearn chaos fuzz bench pictures: SETUP = --servers
 
 demo: setup ## Bring up a broker, a database and two workers, and tune three libraries on real data.
 	@$(BIN)/warren demo
 
-test: setup ## Run all tests, on servers of their own.
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+# Several at a time: most tests wait for processes and servers.
+PYTEST = $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+
+test: setup ## Run the tests that are not marked slow, on servers of their own; minutes.
+	$(PYTEST) -m "not docker and not slow"
+
+test-unit: setup ## Run the tests that need no servers and are not marked slow; two minutes.
+	$(PYTEST) -m "not docker and not slow" tests/unit
+
+test-all: setup ## Run every test that needs no Docker engine; twenty-five minutes.
+	$(PYTEST) -m "not docker"
 
 test-docker: setup ## Run the tests that need a Docker engine.
 	$(BIN)/python -m pytest -m docker
