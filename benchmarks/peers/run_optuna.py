@@ -19,7 +19,7 @@ from optuna.storages.journal import JournalFileBackend
 from benchmarks.peers.contract import WARM_UP, WORKERS, arguments, noop, report
 
 STUDY = "no-ops"
-# Seconds that a writer waits for the other's lock. SQLite's default, 5, is too short for a slow disk.
+# Seconds that a writer waits for the other's lock. SQLite's default, 5, is too short on slow disks.
 LOCK_SECONDS = 60
 
 
