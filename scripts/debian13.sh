@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs `make demo`, `make lint` and `make test` like a new user on a new Debian 13, for `make
+# Runs `make demo`, `make lint` and `make test-all` like a new user on a new Debian 13, for `make
 # test-debian13`.
 #
 #   scripts/debian13.sh                      everything: half an hour and more
@@ -140,7 +140,7 @@ if [ $# -gt 0 ]; then
   as_newcomer "$@"
 else
   failed=()
-  for target in demo lint test; do
+  for target in demo lint test-all; do
     began=$SECONDS
     as_newcomer make "$target" || failed+=("make $target")
     say "make $target took $((SECONDS - began)) s"
