@@ -14,6 +14,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeAlias
 
+from warren.libraries.rule import Json, Rule
+
 ModuleAndClass: TypeAlias = tuple[str, str]
 
 
@@ -115,6 +117,10 @@ class Library:
         Parameters that no user has a say in: without them it would write files.
     native : frozenset of str
         Parameters that its classes pass on besides those of their constructors, rounds left out.
+    refused : mapping of str to Rule
+        Parameters that reach a file, a socket or code, those of its core and every alias included.
+    labelled : frozenset of str
+        Parameters whose values may be dicts with keys that are classes or columns.
     aliases : tuple of tuples of str
         Names of one parameter each.
     distributions : mapping of str to tuple of str
@@ -145,6 +151,8 @@ class Library:
     verbosity: frozenset[str] = frozenset()
     fixed: Mapping[str, Any] = field(default_factory=dict)
     native: frozenset[str] = frozenset()
+    refused: Mapping[str, Rule] = field(default_factory=dict)
+    labelled: frozenset[str] = frozenset()
     aliases: tuple[tuple[str, ...], ...] = ()
     distributions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     base_class: ModuleAndClass | None = None
@@ -165,6 +173,24 @@ class Library:
     def overruled_by(self, estimator: Any, name: str) -> str | None:  # noqa: ARG002 - in most libraries nothing is
         """Return the parameter that makes an instance ignore another name for it; None if `name` has an effect."""
         return None
+
+    def check_value(self, name: str, value: Json, where: str, *, sure: bool) -> None:
+        """Refuse an encoded value that the library would read as something else than it looks; most check nothing.
+
+        Parameters
+        ----------
+        name : str
+            The parameter, which `refused` allows to have this value.
+        value : Json
+        where : str
+            What it is, for the error.
+        sure : bool
+            The parameter is this library's, and no other's.
+
+        Raises
+        ------
+        InputError
+        """
 
 
 def words(text: str) -> frozenset[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from warren.libraries.library import DEVICE_ON_GPU, DeviceParameter, Library, gpu_values, words
+from warren.libraries.rule import CALLED, FILE, FROM_THE_START, STORED_MODEL, Rule, rules
 from warren.libraries.tree_cost import TreeCost
 
 
@@ -84,6 +85,13 @@ XGBOOST = _XGBoost(
         ("random_state", "seed"),
     ),
     distributions={"xgboost": ("xgboost", "xgboost-cpu")},
+    refused={
+        "callbacks": Rule(reaches=CALLED.reaches, only=([],)),
+        **rules("xgb_model model_in", STORED_MODEL),
+        "process_type": Rule(reaches="changes a stored model", instead=FROM_THE_START, only=("default",)),
+        **rules("data test_path model_out model_dir save_period name_dump name_fmap name_pred fmap cache_prefix", FILE),
+    },
+    labelled=words("monotone_constraints feature_weights"),
     base_class=("xgboost.sklearn", "XGBModel"),
     matrices=(("xgboost.core", "DMatrix"), ("xgboost.core", "QuantileDMatrix")),
 )
