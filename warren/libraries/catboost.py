@@ -115,6 +115,7 @@ CATBOOST = _CatBoost(
     labelled=words("""
         class_weights monotone_constraints feature_weights first_feature_use_penalties per_object_feature_penalties
     """),
+    fraction_labels=True,
     base_class=("catboost.core", "CatBoost"),
     matrices=(("catboost.core", "Pool"),),
 )

@@ -188,6 +188,7 @@ LIGHTGBM = _LightGBM(
         **rules("num_machines num_machine", Rule(reaches=SOCKET.reaches, only=(1,))),
     },
     labelled=words("class_weight"),
+    object_labels=False,
     base_class=("lightgbm.sklearn", "LGBMModel"),
     matrices=(("lightgbm.basic", "Dataset"),),
 )
