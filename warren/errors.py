@@ -75,6 +75,11 @@ class ClusterError(WarrenError, RuntimeError):
     """Kubernetes can't be reached, refuses, or can't run what it was asked for. The text names what to do."""
 
 
+def study_gone(study_id: str) -> StudyError:
+    """Return the error for a study that has been deleted."""
+    return StudyError(f"study {study_id!r} is not in the database any more")
+
+
 _repr = reprlib.Repr()
 _repr.maxstring = _repr.maxother = 60
 

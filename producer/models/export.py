@@ -21,9 +21,8 @@ from producer.models.model_shape import Own
 from producer.models.training import trained
 from producer.models.trusted_types import trusted_types
 from producer.publishing.study_signature import SIGNED_FIELDS, check_study
-from producer.results.follower import gone
 from warren.encoding.codec import encode_estimator, readable
-from warren.errors import InputError
+from warren.errors import InputError, study_gone
 from warren.messages import Objective, is_study_id
 from warren.networks import KerasModel
 from warren.safety.allowlist import package_of_type
@@ -99,7 +98,7 @@ def export_model(
             _need_tensorflow()  # seconds, so after what is refused at once
         study = store.study(trial["study_id"], SIGNED_FIELDS)
         if study is None:
-            raise gone(trial["study_id"])
+            raise study_gone(trial["study_id"])
         check_study(Keys(settings.key), study)
         objective = Objective.model_validate(study["objective"])
         with place.staged() as staging:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from producer.publishing.lane_choice import unheard_gpu_chunks
 from producer.results.missing_trials import LOOK_SECONDS, STILL_SECONDS, look_closely, stands_still
 from producer.results.status import STATUS_FIELDS, Status
-from warren.errors import StoreError, StudyError
+from warren.errors import StoreError, StudyError, study_gone
 from warren.queues import GPU_QUEUE
 from warren.retry import PERSONS_WAIT, Outage, patiently
 from warren.safety.printable import one_line
@@ -52,15 +52,10 @@ def look(store: Store, study_id: str, settings: Settings | None = None) -> Statu
     """
     document = store.study(study_id, STATUS_FIELDS)
     if document is None:
-        raise gone(study_id)
+        raise study_gone(study_id)
     if settings is not None and stands_still(document) and look_closely(store, settings, study_id):
         return look(store, study_id)
     return Status.of(document)
-
-
-def gone(study_id: str) -> StudyError:
-    """Return the error for a study that has been deleted."""
-    return StudyError(f"study {study_id!r} is not in the database any more")
 
 
 @contextlib.contextmanager

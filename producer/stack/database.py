@@ -161,18 +161,14 @@ def _serve(site: Site, how: str, command: Callable[[int], list[str]], password: 
             cwd=site.folder / "database",
             hold=site.hold,
         )
-        try:
-            wait_until_up(
-                guarded,
-                # In this order: the password is for our own server.
-                lambda: guarded.listens_on(ports[0]) and _answers(ports[0], url),
-                seconds=START_SECONDS,
-                cancelled=site.cancelled,
-                causes=startup_errors.of_database(site.folder / "database"),
-            )
-        except BaseException:  # Ctrl-C too: nobody else ends the server
-            guarded.stop()
-            raise
+        wait_until_up(
+            guarded,
+            # In this order: the password is for our own server.
+            lambda: guarded.listens_on(ports[0]) and _answers(ports[0], url),
+            seconds=START_SECONDS,
+            cancelled=site.cancelled,
+            causes=startup_errors.of_database(site.folder / "database"),
+        )
         return Server(url=url, how=how, guarded=guarded)
 
     return with_free_ports(1, start, site.folder / "database.ports" if asks else None)

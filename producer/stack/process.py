@@ -171,7 +171,7 @@ def wait_until_up(
     cancelled: threading.Event,
     causes: Sequence[Cause] = (),
 ) -> None:
-    """Wait until a server answers.
+    """Wait until a server answers. Where it does not, or Ctrl-C ends the wait, it is stopped.
 
     Parameters
     ----------
@@ -194,13 +194,18 @@ def wait_until_up(
         The server ended, or the time did; with the cause where it is known, or else with the last lines of its log.
     """
     deadline = time.monotonic() + seconds
-    while server.running:
-        if answers():
-            return
-        if cancelled.wait(POLL_SECONDS):
-            raise StackError("start-up was interrupted")
-        if time.monotonic() > deadline:
-            raise StackError(f"no answer within {seconds:g} s; the end of its log:\n{server.tail()}")
+    try:
+        while server.running:
+            if answers():
+                return
+            if cancelled.wait(POLL_SECONDS):
+                raise StackError("start-up was interrupted")
+            if time.monotonic() > deadline:
+                raise StackError(f"no answer within {seconds:g} s; the end of its log:\n{server.tail()}")
+    except BaseException:  # Ctrl-C too: no one else ends the server
+        server.stop()
+        raise
+    server.stop()
     text = f"it ended with exit code {server.exit_code} while starting; the end of its log:\n{server.tail()}"
     log = server.log.read_text(errors="replace")
     if _PORT_TAKEN.search(log):
