@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import reprlib
 
-from warren.safety.printable import printable
+from warren.printable import printable
 
 
 class WarrenError(Exception):

@@ -22,7 +22,7 @@ from warren import broker
 from warren.encoding.codec import encode_estimator
 from warren.errors import StudyError, TrialError, study_gone
 from warren.messages import Objective, check_objective
-from warren.safety.printable import one_line
+from warren.printable import one_line
 from warren.safety.signing import Keys
 from warren.seeds import seed_of
 from warren.settings import Settings

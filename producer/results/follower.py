@@ -11,9 +11,9 @@ from producer.publishing.lane_choice import unheard_gpu_chunks
 from producer.results.missing_trials import LOOK_SECONDS, STILL_SECONDS, look_closely, stands_still
 from producer.results.status import STATUS_FIELDS, Status
 from warren.errors import StoreError, StudyError, study_gone
+from warren.printable import one_line
 from warren.queues import GPU_QUEUE
 from warren.retry import PERSONS_WAIT, Outage, patiently
-from warren.safety.printable import one_line
 from warren.settings import Settings
 from warren.storage.store import Store
 

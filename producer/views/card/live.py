@@ -17,7 +17,7 @@ from producer.views.card.curve import Curve
 from producer.views.card.html import html_of, html_without
 from producer.views.card.snapshot import Facts, read
 from warren.errors import InputError, StoreError, StudyError
-from warren.safety.printable import one_line
+from warren.printable import one_line
 from warren.storage.documents import now
 
 logger = logging.getLogger(__name__)
