@@ -35,7 +35,8 @@ _RECOUNT_SECONDS = 120.0
 # Seconds without a new result after which the broker is asked who waits for a GPU.
 _UNHEARD_SECONDS = 15.0
 
-_ENDED = ("COMPLETE", "CANCELLED")
+ENDED = ("COMPLETE", "CANCELLED")
+"""States of a study on which no trial follows, unless it is published again."""
 
 
 def look(store: Store, study_id: str, settings: Settings | None = None) -> Status:
@@ -144,7 +145,7 @@ class Follower:
                 raise self._time_over() from exc
             self._show(status)
             self._tell_versions(status)
-            if status.state in _ENDED:
+            if status.state in ENDED:
                 return
             self._tell(status)
             if self._left() <= 0:

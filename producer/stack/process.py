@@ -20,6 +20,7 @@ import psutil
 from producer.stack.ports import PortTakenError
 from producer.stack.startup_errors import Cause, find
 from warren.errors import StackError
+from warren.printable import COLOUR
 
 # Seconds between two looks at a server that is starting: small beside the seconds that it takes.
 POLL_SECONDS = 0.05
@@ -35,9 +36,6 @@ TAIL_WIDTH = 200
 _PORT_TAKEN = re.compile(
     r"eaddrinuse|address already in use|dist_port_already_used|nodistribution|port is already allocated", re.IGNORECASE
 )
-
-# What makes a line of a log coloured in a terminal.
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 _GUARD = Path(__file__).with_name("guard.py")
 
@@ -145,7 +143,7 @@ class Guarded:
     def tail(self) -> str:
         """Return the last lines of the command's output."""
         text = self.log.read_text(errors="replace") if self.log.exists() else ""
-        lines = _COLOUR.sub("", text).splitlines()
+        lines = COLOUR.sub("", text).splitlines()
         return "\n".join(line[:TAIL_WIDTH] for line in lines[-TAIL_LINES:] if line.strip())
 
     def listens_on(self, port: int) -> bool:

@@ -81,7 +81,6 @@ METRICS: Mapping[str, tuple[str, frozenset[str]]] = {
     "root_mean_squared_error": ("RootMeanSquaredError", frozenset({"numbers"})),
 }
 TASKS = ("classification", "regression")
-DEVICES = ("cpu", "gpu")
 
 # More than anyone trains, and few enough that a message can't ask for a number that overflows one.
 MOST_LAYERS, WIDEST = 64, 65_536
@@ -257,7 +256,7 @@ PARAMETERS: Mapping[str, _Kind] = {
     "deterministic": _BOOL,
     "random_state": _or_none(_whole(0, 2**32 - 1)),
     "task": _one_of(TASKS),
-    "device": _one_of(DEVICES),
+    "device": _one_of(("cpu", "gpu")),
 }
 """Every parameter of `networks.KerasModel`, and what it may be."""
 
