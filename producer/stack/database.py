@@ -175,22 +175,7 @@ def _serve(site: Site, how: str, command: Callable[[int], list[str]], password: 
 
 
 def private_mongod(site: Site) -> Server:
-    """Run the machine's ``mongod`` on a port and a folder of its own.
-
-    Parameters
-    ----------
-    site : Site
-        Where the stack lives.
-
-    Returns
-    -------
-    Server
-
-    Raises
-    ------
-    StackError
-        There is none, or it doesn't come up.
-    """
+    """Run the machine's ``mongod`` on a port and a folder of its own: a `Way.start`."""
     program = shutil.which("mongod", path=os.pathsep.join([os.environ.get("PATH", os.defpath), *MONGOD_PLACES]))
     if program is None:
         raise StackError("not on this machine")
@@ -250,23 +235,9 @@ def find_secantus() -> str:
 
 
 def secantus(site: Site) -> Server:
-    """Run SecantusDB, which speaks MongoDB's protocol and needs nothing but pip.
+    """Run SecantusDB, which speaks MongoDB's protocol and needs nothing but pip: a `Way.start`.
 
     A process and not an import: its licence is the GPL.
-
-    Parameters
-    ----------
-    site : Site
-        Where the stack lives.
-
-    Returns
-    -------
-    Server
-
-    Raises
-    ------
-    StackError
-        It isn't installed, or doesn't come up.
     """
     program = find_secantus()
     data = site.folder / "database" / "secantusdb"

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from producer.models.formats.model_format import ModelFormat, check_sound
+from producer.models.formats.model_format import ModelFormat
+from producer.models.refusals import leads_out
 from producer.models.tree_bounds import within
 from warren.errors import StudyError
 from warren.storage.documents import Document
@@ -58,7 +59,8 @@ def _read(content: bytes, facts: Document, unfitted: Any, vouched: bool) -> Any:
     from lightgbm import Booster
     from sklearn.preprocessing import LabelEncoder
 
-    check_sound(sound=_is_sound(content.decode()))
+    if not _is_sound(content.decode()):
+        raise leads_out()
     unfitted._Booster = Booster(model_str=content.decode())
     unfitted._Booster.best_iteration = facts["best_iteration"]
     unfitted._objective = facts["objective"]

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from producer.models.refusals import forged
 from warren.storage.documents import Document
 
 
@@ -47,14 +46,3 @@ class ModelFormat:
     set_back: Callable[[Any, Any], None]
     chosen: tuple[str, ...] = ()
     parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-
-
-def check_sound(*, sound: bool) -> None:
-    """Refuse a booster that does not stay within its trees.
-
-    Raises
-    ------
-    StudyError
-    """
-    if not sound:
-        raise forged("holds numbers that lead out of it")

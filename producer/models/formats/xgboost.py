@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from producer.models.formats.model_format import ModelFormat, check_sound
+from producer.models.formats.model_format import ModelFormat
 from producer.models.formats.ubjson import read_ubjson
+from producer.models.refusals import leads_out
 from producer.models.tree_bounds import within
 from warren.storage.documents import Document
 
@@ -37,7 +38,8 @@ _COUNTS = ("num_class", "num_feature", "num_target")
 
 def _read(content: bytes, _: Document, unfitted: Any, vouched: bool) -> Any:  # noqa: ARG001
     given = dict(vars(unfitted))
-    check_sound(sound=_is_sound(content))
+    if not _is_sound(content):
+        raise leads_out()
     unfitted.load_model(bytearray(content))
     # It takes what the model knows for parameters; the objective alone is what `fit` would have left there too.
     vars(unfitted).update({name: value for name, value in given.items() if name != "objective"})
