@@ -16,7 +16,7 @@ class PackedModel:
     Attributes
     ----------
     format : str
-        ``xgboost-ubj``, ``lightgbm-text``, ``catboost-cbm`` or ``skops``.
+        Name of the format: a library's own, ``xgboost-ubj`` for one, or ``skops``.
     content : bytes
     facts : dict
         What the format leaves out and the estimator's class needs: JSON.
