@@ -81,8 +81,8 @@ _PARTS = re.compile(
 )
 # Bytes that an array may seem to have whose numbers stand for several each.
 _MOST_REPEATED = 2**30
-# By its class, what says of a booster whether it stays within its trees.
-_BOOSTERS = {".".join(one.booster[1:]): one.is_sound for one in FORMATS.values() if one.is_sound}
+# By the class of a booster that lies in an archive.
+_BOOSTERS = {".".join(one.booster[1:]): one for one in FORMATS.values() if one.handle}
 _FUNCTIONS = re.compile(
     r"sklearn\.(cluster\._kmeans\._kmeans_single_(lloyd|elkan)|utils\.validation\.check_array)", re.ASCII
 )
@@ -201,12 +201,12 @@ def _is_sound_booster(node: Node) -> bool:
     if not isinstance(attributes, Node) or _loader(attributes) != "DictNode":
         return False
     held = attributes.children["content"]
-    is_sound = _BOOSTERS[_name(node)]
+    booster = _BOOSTERS[_name(node)]
     match [held[name] for name in ("handle", "_handle") if name in held]:
-        case [Node() as text] if _loader(text) == "JsonNode":
-            return is_sound(json.loads(text.content))
-        case [Node() as raw] if _loader(raw) == "BytearrayNode":
-            return is_sound(raw.children["content"].getvalue())
+        case [Node() as handle] if _loader(handle) == booster.handle == "JsonNode":
+            return booster.is_sound(json.loads(handle.content))
+        case [Node() as handle] if _loader(handle) == booster.handle == "BytearrayNode":
+            return booster.is_sound(handle.children["content"].getvalue())
     return False
 
 

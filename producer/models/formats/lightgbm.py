@@ -215,6 +215,7 @@ LIGHTGBM = ModelFormat(
     line="lightgbm.Booster(model_file='model.txt')",
     read=_read,
     booster=("_Booster", "lightgbm.basic", "Booster"),
+    handle="JsonNode",
     is_sound=_is_sound,
     set_back=_set_back,
     parts={"LGBMClassifier": ("sklearn.preprocessing._label.LabelEncoder",)},

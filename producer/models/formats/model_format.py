@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from warren.storage.documents import Document
 
@@ -26,9 +26,10 @@ class ModelFormat:
         says of the model (``facts``), and whether a signature says where the file is from.
     booster : tuple of (str, str, str)
         Attribute in which an estimator keeps its booster, and module and name of the booster's class.
-    is_sound : callable or None
-        Says of a booster in an archive of skops, by what its class would load, whether it stays within its trees; None
-        where no booster lies there as an object.
+    handle : str
+        The node of skops' that holds a booster in an archive; nothing where boosters don't lie there as objects.
+    is_sound : callable
+        Says of what such a node holds whether the booster stays within its trees.
     set_back : callable
         Gives an estimator from an archive the user's settings in place of the worker's. It is given both.
     chosen : tuple of str
@@ -42,7 +43,8 @@ class ModelFormat:
     line: str
     read: Callable[[bytes, Document, Any, bool], Any]
     booster: tuple[str, str, str]
-    is_sound: Callable[[Any], bool] | None = None
+    handle: Literal["", "BytearrayNode", "JsonNode"] = ""
+    is_sound: Callable[[Any], bool] = lambda _: False
     set_back: Callable[[Any, Any], None]
     chosen: tuple[str, ...] = ()
     parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

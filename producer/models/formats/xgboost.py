@@ -204,6 +204,7 @@ XGBOOST = ModelFormat(
     line="xgboost.{cls}().load_model('model.ubj')",
     read=_read,
     booster=("_Booster", "xgboost.core", "Booster"),
+    handle="BytearrayNode",
     is_sound=_is_sound,
     set_back=_set_back,
     chosen=("objective",),
