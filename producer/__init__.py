@@ -8,25 +8,17 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from producer.cluster import Cluster
-    from producer.search import GridSearchCV, RandomizedSearchCV
-    from producer.space.space import split_params
-    from producer.stack import local_stack
-    from producer.study import Study
-    from producer.submission import submit
-    from warren.networks import KerasModel
+from warren import __all__ as __all__
 
-__all__ = [
-    "Cluster",
-    "GridSearchCV",
-    "KerasModel",
-    "RandomizedSearchCV",
-    "Study",
-    "local_stack",
-    "split_params",
-    "submit",
-]
+if TYPE_CHECKING:
+    from warren import Cluster as Cluster
+    from warren import GridSearchCV as GridSearchCV
+    from warren import KerasModel as KerasModel
+    from warren import RandomizedSearchCV as RandomizedSearchCV
+    from warren import Study as Study
+    from warren import local_stack as local_stack
+    from warren import split_params as split_params
+    from warren import submit as submit
 
 _HOMES = {
     "Cluster": "producer.cluster",

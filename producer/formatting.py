@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from warren.safety.printable import one_line
+from warren.printable import one_line
 
 # Characters of a value that an error repeats: enough to find it, short enough for a line.
 _LONGEST = 60

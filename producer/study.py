@@ -15,7 +15,7 @@ from producer.results.progress_bar import Progress, in_notebook
 from producer.results.study_reader import SharedStore
 from warren import broker
 from warren.errors import StoreError, StudyError, short
-from warren.safety.printable import one_line
+from warren.printable import one_line
 from warren.safety.signing import Keys
 from warren.settings import load_settings
 from warren.storage.readable_studies import skip

@@ -8,13 +8,4 @@ from producer.study import Study as Study
 from producer.submission import submit as submit
 from warren.networks import KerasModel as KerasModel
 
-__all__ = [
-    "Cluster",
-    "GridSearchCV",
-    "KerasModel",
-    "RandomizedSearchCV",
-    "Study",
-    "local_stack",
-    "split_params",
-    "submit",
-]
+__all__: list[str]

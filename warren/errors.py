@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import reprlib
 
-from warren.safety.printable import printable
+from warren.printable import printable
 
 
 class WarrenError(Exception):
@@ -73,6 +73,11 @@ class StackError(WarrenError, RuntimeError):
 
 class ClusterError(WarrenError, RuntimeError):
     """Kubernetes can't be reached, refuses, or can't run what it was asked for. The text names what to do."""
+
+
+def study_gone(study_id: str) -> StudyError:
+    """Return the error for a study that has been deleted."""
+    return StudyError(f"study {study_id!r} is not in the database any more")
 
 
 _repr = reprlib.Repr()

@@ -25,7 +25,7 @@ from pythonjsonlogger.core import RESERVED_ATTRS, merge_record_extra
 from pythonjsonlogger.defaults import unknown_default
 from pythonjsonlogger.json import JsonFormatter
 
-from warren.safety.printable import one_line, printable
+from warren.printable import one_line, printable
 from warren.settings import redact
 
 logger = logging.getLogger(__name__)

@@ -14,7 +14,7 @@ import typer
 from producer.cli import cluster, dashboard, export, local, results, studies, submit, tensorboard
 from producer.cli.output import INTERRUPTED, MARKUP, complain, fill, say
 from warren.errors import WarrenError
-from warren.safety.printable import one_line
+from warren.printable import one_line
 from warren.streams import open_standard_streams
 
 # The exit status of a program whose reader went away, as shells have it: 128 + SIGPIPE.

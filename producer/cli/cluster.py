@@ -25,6 +25,7 @@ from producer.cli.output import (
     say_lines,
     table,
 )
+from producer.cli.studies import AsJson
 from producer.formatting import plural
 
 if TYPE_CHECKING:
@@ -42,7 +43,6 @@ Context = Annotated[
     str | None, typer.Option(metavar="NAME", help="A context of the kubeconfig. Default: the current one.")
 ]
 Namespace = Annotated[str, typer.Option("--namespace", "-n", metavar="NAME", help="Where Warren was deployed.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else there.")]
 
 # Seconds that --wait waits unless told.
 _WAIT_SECONDS = 600.0

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import typer
 
 from warren.errors import InputError
-from warren.safety.printable import json_text, one_line, printable
+from warren.printable import json_text, one_line, printable
 
 if TYPE_CHECKING:
     from rich.console import Console

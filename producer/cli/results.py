@@ -16,7 +16,7 @@ from producer.cli.output import add_command, as_json, note, print_json
 from producer.cli.studies import AsJson, StudyId, find
 from producer.formatting import plural
 from warren.errors import InputError
-from warren.safety.printable import printable
+from warren.printable import printable
 
 if TYPE_CHECKING:
     import pandas as pd

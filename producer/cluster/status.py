@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from producer.cluster.problems import Problem
 from producer.formatting import plural, show_age
 from producer.templating import page
-from warren.safety.printable import printable
+from warren.printable import printable
 
 HEADINGS = ("pod", "phase", "ready", "restarts", "age", "node", "preemptible", "reason")
 # Pods that a notebook's table shows; the rest is counted.

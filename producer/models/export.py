@@ -14,14 +14,15 @@ from sklearn.base import clone
 
 from producer.models.export_folder import Place, writing
 from producer.models.export_manifest import verify, write_manifest
+from producer.models.formats.registry import FORMATS
+from producer.models.formats.xgboost import JSON_FILE, to_json
 from producer.models.loading import load
 from producer.models.model_shape import Own
 from producer.models.training import trained
 from producer.models.trusted_types import trusted_types
 from producer.publishing.study_signature import SIGNED_FIELDS, check_study
-from producer.results.follower import gone
 from warren.encoding.codec import encode_estimator, readable
-from warren.errors import InputError
+from warren.errors import InputError, study_gone
 from warren.messages import Objective, is_study_id
 from warren.networks import KerasModel
 from warren.safety.allowlist import package_of_type
@@ -36,10 +37,8 @@ __all__ = ["export_model", "read_export", "verify"]
 
 # File of each format, and the line that loads it; a SavedModel is a folder.
 _FORMATS = {
-    "xgboost-ubj": ("model.ubj", "xgboost.{cls}().load_model('model.ubj')"),
-    "xgboost-json": ("model.json", "xgboost.{cls}().load_model('model.json')"),
-    "lightgbm-text": ("model.txt", "lightgbm.Booster(model_file='model.txt')"),
-    "catboost-cbm": ("model.cbm", "catboost.{cls}().load_model('model.cbm')"),
+    **{one.name: (one.file, one.line) for one in FORMATS.values()},
+    "xgboost-json": JSON_FILE,
     # Whom to trust is for who reads to say: this list lies where whoever can change the model can change it too.
     "skops": ("model.skops", "skops.io.load('model.skops', trusted=TRUSTED)"),
 }
@@ -99,7 +98,7 @@ def export_model(
             _need_tensorflow()  # seconds, so after what is refused at once
         study = store.study(trial["study_id"], SIGNED_FIELDS)
         if study is None:
-            raise gone(trial["study_id"])
+            raise study_gone(trial["study_id"])
         check_study(Keys(settings.key), study)
         objective = Objective.model_validate(study["objective"])
         with place.staged() as staging:
@@ -231,9 +230,7 @@ def _write_file(
     """Write the model as a worker has stored it, byte for byte, or as JSON; return what the manifest says of it."""
     more: Document = {}
     if format == "xgboost-json":
-        from xgboost import Booster
-
-        content = bytes(Booster(model_file=bytearray(content)).save_raw("json"))
+        content = to_json(content)
     if format == "skops":
         # Those of the study's own estimator: the file has been looked at, and holds no others.
         more["trusted"] = trusted_types(content, classes, allow)

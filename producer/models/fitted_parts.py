@@ -1,13 +1,15 @@
 """Which estimators a fitted one holds that nobody gave it: its trees, encoders of labels, what it takes by default.
 
-By scikit-learn 1.6 to 1.9, and LightGBM. `tests/unit/test_models_of_scikit_learn.py` fits every estimator, and would
-miss one here.
+Of scikit-learn 1.6 to 1.9 they are listed here, of the boosting libraries in `producer.models.formats`.
+`tests/unit/test_models_of_scikit_learn.py` fits every estimator, and would miss one here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from producer.models.formats.registry import FORMATS
 
 _TREE = "sklearn.tree._classes."
 _LABEL = "sklearn.preprocessing._label."
@@ -80,7 +82,7 @@ _PARTS: Mapping[str, tuple[str, ...]] = {
     "TfidfVectorizer": ("sklearn.feature_extraction.text.TfidfTransformer",),
     "TransformedTargetRegressor": ("sklearn.linear_model._base.LinearRegression", _FUNCTION),
     "RANSACRegressor": ("sklearn.linear_model._base.LinearRegression",),
-    "LGBMClassifier": (f"{_LABEL}LabelEncoder",),
+    **{name: parts for one in FORMATS.values() for name, parts in one.parts.items()},
 }
 
 

@@ -20,7 +20,7 @@ from sklearn.neighbors import BallTree, KDTree, NearestNeighbors
 from producer.models import tree_bounds
 from producer.models.model_shape import alike, held
 from producer.models.numpy_only import BY_NUMPY
-from producer.models.refusals import forged
+from producer.models.refusals import leads_out
 from producer.models.tree_bounds import within
 from warren.errors import InputError
 from warren.safety.built_estimators import is_estimator
@@ -49,7 +49,7 @@ def check_numbers(fitted: Any) -> None:
         for holder, name, part in reversed([*held(fitted)]):  # parts first: some looks ask them
             if not _is_sound(holder, name, part):
                 whose = type(part if is_estimator(part) else holder).__name__
-                raise forged("holds numbers that lead out of it", whose)
+                raise leads_out(whose)
 
 
 def _is_sound(holder: Any, name: str, part: Any) -> bool:

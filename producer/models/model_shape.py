@@ -18,10 +18,10 @@ import numpy as np
 from sklearn.base import clone
 
 from producer.models.fitted_parts import class_name, default_kernels, parts_of
+from producer.models.formats.registry import FORMATS
 from producer.models.refusals import forged
 from warren.encoding.encoded import SEARCHES
 from warren.errors import StudyError, short
-from warren.libraries.catboost import CATBOOST
 from warren.libraries.registry import ALLOWED_PACKAGES, LIBRARIES, THREADS
 from warren.safety.allowlist import package_of_type
 from warren.safety.built_estimators import inside, is_estimator, walk
@@ -29,11 +29,9 @@ from warren.safety.parameter_checks import check_estimator
 
 # Set anew on each copy that an estimator makes of another.
 _SEEDS = frozenset({"random_state", "random_seed", "seed"})
-SET_ON_CATBOOST = THREADS.union(CATBOOST.quiet, CATBOOST.fixed)
-"""What a worker sets on every CatBoost estimator."""
 # What a worker or a booster's `fit` sets: threads, silence, and where it fits.
 _SET_BY_WORKERS = THREADS.union(
-    ("objective", "loss_function"),  # which XGBoost and CatBoost choose
+    *(one.chosen for one in FORMATS.values()),
     *((*library.quiet, *library.fixed, *library.devices, *library.only_gpu) for library in LIBRARIES.values()),
 )
 # Which `fit` of scikit-learn changes, though none should.
@@ -47,6 +45,8 @@ _OTHER_METHODS: Mapping[str, frozenset[str]] = {
     "_fit_method": frozenset({"auto", "ball_tree", "brute", "kd_tree"}),
     "method": frozenset({"isotonic", "sigmoid", "temperature"}),
 }
+# Names of the boosters' classes.
+_BOOSTERS = frozenset(one.booster[-1] for one in FORMATS.values())
 # What a `KerasModel` makes of its weights, and no file holds.
 _MADE_HERE = frozenset({"_model", "_earlier"})
 _REQUESTS = "sklearn.utils._metadata_requests."
@@ -174,7 +174,7 @@ def _check_place(holder: Any, name: str, value: Any) -> None:
     """Refuse what lies where its class would not put it."""
     if holder is None:
         return
-    if type(value).__name__ in ("Booster", "_CatBoost") or (name == "_Booster" and value is not None):
+    if type(value).__name__ in _BOOSTERS or (name == "_Booster" and value is not None):
         whose = _booster_of(type(holder))
         if not whose or (name, type(value)) != whose:
             raise _other(f"{type(holder).__name__}.{name} holds a {type(value).__name__}")
@@ -192,13 +192,9 @@ def _check_place(holder: Any, name: str, value: Any) -> None:
 
 def _booster_of(cls: type) -> tuple[str, type] | None:
     """Return where an estimator of a class holds its booster, and of which class that is; None where it has none."""
-    packages = {package_of_type(base) for base in cls.__mro__}
-    if "xgboost" in packages:
-        return "_Booster", importlib.import_module("xgboost").Booster
-    if "lightgbm" in packages:
-        return "_Booster", importlib.import_module("lightgbm").Booster
-    if "catboost" in packages:
-        return "_object", importlib.import_module("catboost.core")._CatBoost
+    for package in FORMATS.keys() & {package_of_type(base) for base in cls.__mro__}:
+        attribute, module, name = FORMATS[package].booster
+        return attribute, getattr(importlib.import_module(module), name)
     return None
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from producer.models.formats.registry import FORMATS
 from producer.models.index_bounds import check_numbers
-from producer.models.model_shape import SET_ON_CATBOOST, check_shape, held, package_of
+from producer.models.model_shape import check_shape, held, package_of
 from warren.errors import StudyError
 from warren.libraries.registry import THREADS
 from warren.safety.allowlist import look_up
@@ -43,9 +44,12 @@ def restore(fitted: Any, unfitted: Any) -> None:
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as exc:
         raise StudyError(f"the stored {type(fitted).__name__} holds what no fit leaves there: {exc!r}") from exc
     for ours, users in pairs:
-        if package_of(ours) == "catboost" and ours.is_fitted() and not ours.n_features_in_:
-            ours._n_features_in = len(ours.feature_names_)  # what it loses when it is copied
-        _set_back(ours, users)
+        # By attributes: set_params may do more.
+        wanted = users.get_params(deep=False)
+        for name in THREADS & wanted.keys() & vars(ours).keys():
+            setattr(ours, name, wanted[name])
+        if stored_as := FORMATS.get(package_of(ours)):
+            stored_as.set_back(ours, users)
 
 
 def _tie(holder: Any) -> None:
@@ -69,26 +73,3 @@ def _tie(holder: Any) -> None:
 def _blank(name: str) -> Any:
     cls = look_up(_LINKED_CLASSES[name])
     return cls.__new__(cls)
-
-
-def _set_back(ours: Any, users: Any) -> None:
-    # By attributes: set_params of XGBoost tells the booster all parameters anew, some of which it does not take.
-    package = package_of(ours)
-    if package == "catboost":  # it lets nobody set parameters once it is fitted
-        made = {name: value for name, value in ours._init_params.items() if name not in SET_ON_CATBOOST}
-        theirs = {name: made.get(name, value) for name, value in users._init_params.items()}
-        ours._init_params = theirs | made
-        return
-    wanted = users.get_params(deep=False)
-    for name in THREADS & wanted.keys() & vars(ours).keys():
-        setattr(ours, name, wanted[name])
-    if package == "lightgbm":
-        for name in ours._other_params.keys() - users._other_params.keys():
-            vars(ours).pop(name, None)
-        ours._other_params = dict(users._other_params)
-        vars(ours).update(users._other_params)
-    if package == "xgboost":
-        if hasattr(users, "kwargs"):
-            ours.kwargs = dict(users.kwargs)
-        if ours.__sklearn_is_fitted__():
-            ours.get_booster().set_param({"nthread": wanted.get("n_jobs") or 0})

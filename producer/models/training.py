@@ -14,15 +14,15 @@ import sklearn
 from producer.models.loading import load
 from producer.publishing.publication import publish_missing
 from producer.publishing.study_signature import SIGNED_FIELDS, check_study, model_problem, signed_study
-from producer.results.follower import Follower, gone, resumable
+from producer.results.follower import Follower, resumable
 from producer.results.own_trials import own_trials
 from producer.results.status import STATUS_FIELDS, Status
 from producer.space.space import Space
 from warren import broker
 from warren.encoding.codec import encode_estimator
-from warren.errors import StudyError, TrialError
+from warren.errors import StudyError, TrialError, study_gone
 from warren.messages import Objective, check_objective
-from warren.safety.printable import one_line
+from warren.printable import one_line
 from warren.safety.signing import Keys
 from warren.seeds import seed_of
 from warren.settings import Settings
@@ -173,7 +173,7 @@ def _definition(store: Store, settings: Settings, study_id: str, number: int, un
     """Return the document of the study whose one trial trains the model."""
     study = store.study(study_id, (*SIGNED_FIELDS, *_SAME))
     if study is None:
-        raise gone(study_id)
+        raise study_gone(study_id)
     keys = Keys(settings.key)
     check_study(keys, study)
     configuration = Objective.model_validate(study["objective"]).configuration

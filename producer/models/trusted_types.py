@@ -22,7 +22,7 @@ from skops.io._audit import Node, get_tree
 from skops.io._protocol import PROTOCOL
 from skops.io._utils import read_schema
 
-from producer.models.booster_files import lightgbm_is_sound, xgboost_is_sound
+from producer.models.formats.registry import FORMATS
 from producer.models.refusals import unreadable
 from warren.encoding.arrays import check_array, check_arrays
 from warren.encoding.values import function_name
@@ -81,7 +81,8 @@ _PARTS = re.compile(
 )
 # Bytes that an array may seem to have whose numbers stand for several each.
 _MOST_REPEATED = 2**30
-_BOOSTERS = frozenset({"lightgbm.basic.Booster", "xgboost.core.Booster"})
+# By the class of a booster that lies in an archive.
+_BOOSTERS = {".".join(one.booster[1:]): one for one in FORMATS.values() if one.handle}
 _FUNCTIONS = re.compile(
     r"sklearn\.(cluster\._kmeans\._kmeans_single_(lloyd|elkan)|utils\.validation\.check_array)", re.ASCII
 )
@@ -200,11 +201,12 @@ def _is_sound_booster(node: Node) -> bool:
     if not isinstance(attributes, Node) or _loader(attributes) != "DictNode":
         return False
     held = attributes.children["content"]
+    booster = _BOOSTERS[_name(node)]
     match [held[name] for name in ("handle", "_handle") if name in held]:
-        case [Node() as text] if _loader(text) == "JsonNode" and _name(node) == "lightgbm.basic.Booster":
-            return lightgbm_is_sound(json.loads(text.content))
-        case [Node() as raw] if _loader(raw) == "BytearrayNode" and _name(node) == "xgboost.core.Booster":
-            return xgboost_is_sound(raw.children["content"].getvalue())
+        case [Node() as handle] if _loader(handle) == booster.handle == "JsonNode":
+            return booster.is_sound(json.loads(handle.content))
+        case [Node() as handle] if _loader(handle) == booster.handle == "BytearrayNode":
+            return booster.is_sound(handle.children["content"].getvalue())
     return False
 
 

@@ -18,7 +18,7 @@ from producer.publishing.outbox import Message
 from producer.publishing.publisher import publish
 from producer.space.space import Space
 from warren.broker import DATABASE_HEADER, URL_HEADER
-from warren.errors import BrokerError, InputError, StoreError, StudyError
+from warren.errors import BrokerError, InputError, StoreError, study_gone
 from warren.libraries.devices import wants_gpu
 from warren.messages import Chunk, Objective, Trial, check_body, encode_chunk
 from warren.queues import GPU_QUEUE
@@ -226,7 +226,7 @@ def _begin(store: Store, settings: Settings, study_id: str, ride: Patience) -> D
         )
         if begun:  # or else somebody published it meanwhile
             return begun
-    raise StudyError(f"study {study_id!r} is not in the database any more")
+    raise study_gone(study_id)
 
 
 def _publish(

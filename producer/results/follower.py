@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from producer.publishing.lane_choice import unheard_gpu_chunks
 from producer.results.missing_trials import LOOK_SECONDS, STILL_SECONDS, look_closely, stands_still
 from producer.results.status import STATUS_FIELDS, Status
-from warren.errors import StoreError, StudyError
+from warren.errors import StoreError, StudyError, study_gone
+from warren.printable import one_line
 from warren.queues import GPU_QUEUE
 from warren.retry import PERSONS_WAIT, Outage, patiently
-from warren.safety.printable import one_line
 from warren.settings import Settings
 from warren.storage.store import Store
 
@@ -35,7 +35,8 @@ _RECOUNT_SECONDS = 120.0
 # Seconds without a new result after which the broker is asked who waits for a GPU.
 _UNHEARD_SECONDS = 15.0
 
-_ENDED = ("COMPLETE", "CANCELLED")
+ENDED = ("COMPLETE", "CANCELLED")
+"""States of a study on which no trial follows, unless it is published again."""
 
 
 def look(store: Store, study_id: str, settings: Settings | None = None) -> Status:
@@ -52,15 +53,10 @@ def look(store: Store, study_id: str, settings: Settings | None = None) -> Statu
     """
     document = store.study(study_id, STATUS_FIELDS)
     if document is None:
-        raise gone(study_id)
+        raise study_gone(study_id)
     if settings is not None and stands_still(document) and look_closely(store, settings, study_id):
         return look(store, study_id)
     return Status.of(document)
-
-
-def gone(study_id: str) -> StudyError:
-    """Return the error for a study that has been deleted."""
-    return StudyError(f"study {study_id!r} is not in the database any more")
 
 
 @contextlib.contextmanager
@@ -149,7 +145,7 @@ class Follower:
                 raise self._time_over() from exc
             self._show(status)
             self._tell_versions(status)
-            if status.state in _ENDED:
+            if status.state in ENDED:
                 return
             self._tell(status)
             if self._left() <= 0:

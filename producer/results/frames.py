@@ -16,7 +16,7 @@ from sklearn.exceptions import FitFailedWarning
 
 from warren.errors import NoResultError, StudyError, TrialError
 from warren.messages import Objective
-from warren.safety.printable import printable
+from warren.printable import printable
 from warren.storage.results_table import schema
 
 if TYPE_CHECKING:

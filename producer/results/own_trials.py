@@ -14,9 +14,6 @@ from warren.storage.expected_trials import ANYTHING, Expected
 from warren.storage.own_trials import OwnTrials
 from warren.storage.store import Store
 
-DEFINED_BY = ("n_trials", "objective", "space")
-"""Fields of a study's document that `own_trials` and `expected` read."""
-
 
 def own_trials(store: Store, study: Mapping[str, Any]) -> OwnTrials:
     """Return the trials of a study as its readers see them.
@@ -25,7 +22,7 @@ def own_trials(store: Store, study: Mapping[str, Any]) -> OwnTrials:
     ----------
     store : Store
     study : dict
-        The study document: `DEFINED_BY` of it.
+        The study document: ``_id``, ``n_trials``, ``objective`` and ``space`` of it.
     """
     return OwnTrials(store.trials, store.unfinished, expected(study))
 

@@ -15,7 +15,7 @@ from typing import Any, Literal, Self, TextIO
 
 from producer.formatting import show_rate, show_seconds
 from producer.results.status import Status
-from warren.safety.printable import one_line
+from warren.printable import one_line
 
 # Seconds that the pace looks back at least; chunks end in bursts that a shorter look would show as jumps.
 _PACE_SECONDS = 30.0

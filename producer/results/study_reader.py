@@ -8,11 +8,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from producer.publishing.study_signature import SIGNED_FIELDS, check_study
-from producer.results.follower import gone, look
+from producer.results.follower import look
 from producer.results.own_trials import own_trials
 from producer.results.status import Status
 from producer.space.space import Space
-from warren.errors import InputError, NoResultError
+from warren.errors import InputError, NoResultError, study_gone
 from warren.messages import Objective
 from warren.safety.signing import Keys
 from warren.settings import Settings, load_settings
@@ -95,7 +95,7 @@ class StudyReader:
         """
         found = self.store.study(self.id, fields)
         if found is None:
-            raise gone(self.id)
+            raise study_gone(self.id)
         return found
 
     @cached_property

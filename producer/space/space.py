@@ -19,11 +19,9 @@ from producer.space.columns import unpacked
 from producer.space.grid import Grid, ParamGrid, check_grids, place
 from warren.encoding.codec import Json, decode, encode
 from warren.errors import InputError, short
-from warren.safety.parameter_checks import check_value
+from warren.safety.parameter_checks import LARGEST_INT, check_value
 
 Point: TypeAlias = dict[str, Any]
-# BSON, and so a study document, holds integers of 64 bits.
-_LARGEST_INT = 2**63 - 1
 
 
 class Space:
@@ -204,7 +202,7 @@ class Space:
         self, grid: int, name: str, column: Sequence[Any], allow: tuple[str, ...], known: dict[int, Json]
     ) -> Sequence[Json]:
         if isinstance(column, range):  # its items are JSON already
-            if any(abs(bound) > _LARGEST_INT for bound in (column.start, column.stop, column.step)):
+            if any(abs(bound) > LARGEST_INT for bound in (column.start, column.stop, column.step)):
                 raise InputError(f"{self.where(grid, name)} = {column}: integers must fit in 64 bits")
             return column
         found = []

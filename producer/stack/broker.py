@@ -275,17 +275,13 @@ def private_node(site: Site, script: Path) -> Server:
             # the system's, where another stack's node has the same name.
             beside=[epmd_program, "-port", str(epmd), "-address", HOST],
         )
-        try:
-            wait_until_up(
-                guarded,
-                lambda: _greets(amqp) and guarded.listens_on(amqp) and _answers(amqp, url),
-                seconds=START_SECONDS,
-                cancelled=site.cancelled,
-                causes=startup_errors.of_broker(site.folder / "broker"),
-            )
-        except BaseException:  # Ctrl-C too: nobody else ends the server
-            guarded.stop()
-            raise
+        wait_until_up(
+            guarded,
+            lambda: _greets(amqp) and guarded.listens_on(amqp) and _answers(amqp, url),
+            seconds=START_SECONDS,
+            cancelled=site.cancelled,
+            causes=startup_errors.of_broker(site.folder / "broker"),
+        )
         return Server(url=url, how=f"RabbitMQ, a private node of {script}", guarded=guarded)
 
     return with_free_ports(3, start, site.folder / "broker.ports")

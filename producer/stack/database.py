@@ -161,40 +161,21 @@ def _serve(site: Site, how: str, command: Callable[[int], list[str]], password: 
             cwd=site.folder / "database",
             hold=site.hold,
         )
-        try:
-            wait_until_up(
-                guarded,
-                # In this order: the password is for our own server.
-                lambda: guarded.listens_on(ports[0]) and _answers(ports[0], url),
-                seconds=START_SECONDS,
-                cancelled=site.cancelled,
-                causes=startup_errors.of_database(site.folder / "database"),
-            )
-        except BaseException:  # Ctrl-C too: nobody else ends the server
-            guarded.stop()
-            raise
+        wait_until_up(
+            guarded,
+            # In this order: the password is for our own server.
+            lambda: guarded.listens_on(ports[0]) and _answers(ports[0], url),
+            seconds=START_SECONDS,
+            cancelled=site.cancelled,
+            causes=startup_errors.of_database(site.folder / "database"),
+        )
         return Server(url=url, how=how, guarded=guarded)
 
     return with_free_ports(1, start, site.folder / "database.ports" if asks else None)
 
 
 def private_mongod(site: Site) -> Server:
-    """Run the machine's ``mongod`` on a port and a folder of its own.
-
-    Parameters
-    ----------
-    site : Site
-        Where the stack lives.
-
-    Returns
-    -------
-    Server
-
-    Raises
-    ------
-    StackError
-        There is none, or it doesn't come up.
-    """
+    """Run the machine's ``mongod`` on a port and a folder of its own: a `Way.start`."""
     program = shutil.which("mongod", path=os.pathsep.join([os.environ.get("PATH", os.defpath), *MONGOD_PLACES]))
     if program is None:
         raise StackError("not on this machine")
@@ -254,23 +235,9 @@ def find_secantus() -> str:
 
 
 def secantus(site: Site) -> Server:
-    """Run SecantusDB, which speaks MongoDB's protocol and needs nothing but pip.
+    """Run SecantusDB, which speaks MongoDB's protocol and needs nothing but pip: a `Way.start`.
 
     A process and not an import: its licence is the GPL.
-
-    Parameters
-    ----------
-    site : Site
-        Where the stack lives.
-
-    Returns
-    -------
-    Server
-
-    Raises
-    ------
-    StackError
-        It isn't installed, or doesn't come up.
     """
     program = find_secantus()
     data = site.folder / "database" / "secantusdb"

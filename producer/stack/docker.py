@@ -182,11 +182,7 @@ def serve(image: Image, site: Site, url: Callable[[int], str], answers: Callable
             published = published or _is_published(client, name, image, site)
             return published and answers(ports[0], url(ports[0]))
 
-        try:
-            wait_until_up(guarded, is_up, seconds=START_SECONDS, cancelled=site.cancelled, causes=image.causes)
-        except BaseException:  # Ctrl-C too: nobody else ends the server
-            guarded.stop()
-            raise
+        wait_until_up(guarded, is_up, seconds=START_SECONDS, cancelled=site.cancelled, causes=image.causes)
         return Server(url=url(ports[0]), how=f"{image.name} in Docker", guarded=guarded)
 
     return with_free_ports(1, start, site.folder / f"{image.role}.ports")

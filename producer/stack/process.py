@@ -20,6 +20,7 @@ import psutil
 from producer.stack.ports import PortTakenError
 from producer.stack.startup_errors import Cause, find
 from warren.errors import StackError
+from warren.printable import COLOUR
 
 # Seconds between two looks at a server that is starting: small beside the seconds that it takes.
 POLL_SECONDS = 0.05
@@ -35,9 +36,6 @@ TAIL_WIDTH = 200
 _PORT_TAKEN = re.compile(
     r"eaddrinuse|address already in use|dist_port_already_used|nodistribution|port is already allocated", re.IGNORECASE
 )
-
-# What makes a line of a log coloured in a terminal.
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 _GUARD = Path(__file__).with_name("guard.py")
 
@@ -145,7 +143,7 @@ class Guarded:
     def tail(self) -> str:
         """Return the last lines of the command's output."""
         text = self.log.read_text(errors="replace") if self.log.exists() else ""
-        lines = _COLOUR.sub("", text).splitlines()
+        lines = COLOUR.sub("", text).splitlines()
         return "\n".join(line[:TAIL_WIDTH] for line in lines[-TAIL_LINES:] if line.strip())
 
     def listens_on(self, port: int) -> bool:
@@ -171,7 +169,7 @@ def wait_until_up(
     cancelled: threading.Event,
     causes: Sequence[Cause] = (),
 ) -> None:
-    """Wait until a server answers.
+    """Wait until a server answers. Where it does not, or Ctrl-C ends the wait, it is stopped.
 
     Parameters
     ----------
@@ -194,13 +192,18 @@ def wait_until_up(
         The server ended, or the time did; with the cause where it is known, or else with the last lines of its log.
     """
     deadline = time.monotonic() + seconds
-    while server.running:
-        if answers():
-            return
-        if cancelled.wait(POLL_SECONDS):
-            raise StackError("start-up was interrupted")
-        if time.monotonic() > deadline:
-            raise StackError(f"no answer within {seconds:g} s; the end of its log:\n{server.tail()}")
+    try:
+        while server.running:
+            if answers():
+                return
+            if cancelled.wait(POLL_SECONDS):
+                raise StackError("start-up was interrupted")
+            if time.monotonic() > deadline:
+                raise StackError(f"no answer within {seconds:g} s; the end of its log:\n{server.tail()}")
+    except BaseException:  # Ctrl-C too: no one else ends the server
+        server.stop()
+        raise
+    server.stop()
     text = f"it ended with exit code {server.exit_code} while starting; the end of its log:\n{server.tail()}"
     log = server.log.read_text(errors="replace")
     if _PORT_TAKEN.search(log):

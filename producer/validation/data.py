@@ -28,9 +28,13 @@ from producer.validation.frame_columns import (
 )
 from producer.validation.parameter_names import library
 from warren.errors import InputError
-from warren.libraries.registry import BOOSTING
+from warren.libraries.registry import BOOSTING, LIBRARIES
 from warren.storage.dataset import Dataset, Matrix, Target, digest
 
+# Packages whose classifiers take no numbers as objects for labels; take fractions; take 0, 1, 2 and so on alone.
+_NO_OBJECTS = {"sklearn", *(package for package, one in LIBRARIES.items() if not one.object_labels)}
+_FRACTIONS = {package for package, one in LIBRARIES.items() if one.fraction_labels}
+_COUNTED = {package for package, one in LIBRARIES.items() if one.counted_labels}
 # NumPy's letters for bool, int, unsigned int, float, and for moments, spans of time, complex numbers and bytes.
 _NUMBERS, _OTHERS = "biuf", "mMcS"
 # Rows of images, their height, width and channels.
@@ -322,8 +326,8 @@ def _check_objects(y: Any, target: NDArray[Any], candidates: Candidates) -> None
     """Refuse numbers as objects where scikit-learn's own check of labels would, at every fit."""
     for estimator in candidates.ends if type_of_target(y).startswith("unknown") else ():
         parts = [estimator, *estimator.get_params(deep=True).values()]
-        # CatBoost takes them, and what a class of one's own takes nobody knows.
-        if {library(part) for part in parts if hasattr(part, "fit")} <= {"sklearn", "xgboost", "lightgbm"}:
+        # What a class of the user's own takes no one knows.
+        if {library(part) for part in parts if hasattr(part, "fit")} <= _NO_OBJECTS:
             raise InputError(
                 f"y has dtype object and holds numbers, {short(target.flat[0].item())} for one: "
                 f"{type(estimator).__name__} does not take these for labels; pass y.astype({target.dtype})"
@@ -357,8 +361,7 @@ def _check_target(y: NDArray[Any] | None, candidates: Candidates) -> None:
 
 
 def _check_classes(y: NDArray[Any], candidates: Candidates) -> None:
-    # CatBoost's classifiers take probabilities as y where the loss is cross entropy.
-    strict = [one for one in candidates.ends if library(one) != "catboost"]
+    strict = [one for one in candidates.ends if library(one) not in _FRACTIONS]
     if strict and y.dtype.kind == "f" and type_of_target(y).startswith("continuous"):
         odd = next(value for value in y.ravel().tolist() if value != round(value))
         raise InputError(
@@ -371,10 +374,8 @@ def _check_classes(y: NDArray[Any], candidates: Candidates) -> None:
     if len(classes) < 2:
         raise InputError(f"y has one class only, {classes[0].item()!r}: a classifier needs at least two")
     for estimator in candidates.ends:
-        # XGBoost's classifiers refuse other labels at every fit.
-        if library(estimator) == "xgboost" and (
-            y.dtype.kind == "U" or not np.array_equal(classes, np.arange(len(classes)))
-        ):
+        counted = y.dtype.kind != "U" and np.array_equal(classes, np.arange(len(classes)))
+        if not counted and library(estimator) in _COUNTED:
             raise InputError(
                 f"y has the classes {listing(map(repr, classes.tolist()))}: {type(estimator).__name__} takes only "
                 f"0 to {len(classes) - 1}; pass sklearn.preprocessing.LabelEncoder().fit_transform(y)"

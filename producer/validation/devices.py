@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, get_args
 
 from producer.formatting import short
 from producer.space.space import Space
 from warren.encoding.codec import Json, decode, encode
 from warren.encoding.encoded import package_of
 from warren.errors import InputError
-from warren.libraries.devices import CAN_USE_A_GPU, names_device, with_device
+from warren.libraries.devices import CAN_USE_A_GPU, Device, names_device, with_device
 from warren.libraries.registry import BOOSTING
 from warren.safety.allowlist import package_of_type, resolve
-
-DEVICES = ("cpu", "gpu")
 
 
 def choose_device(device: Any, estimator: Any, space: Space, allow: Iterable[str] = ()) -> tuple[Any, Space]:
@@ -43,7 +41,7 @@ def choose_device(device: Any, estimator: Any, space: Space, allow: Iterable[str
     """
     if device is None:
         return estimator, space
-    if not isinstance(device, str) or device not in DEVICES:
+    if not isinstance(device, str) or device not in get_args(Device):
         raise InputError(f"device={short(device)}: pass 'gpu', 'cpu', or None for what the estimators say themselves")
     for number, grid in enumerate(space.grids):
         for name, column in grid.items():

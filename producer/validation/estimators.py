@@ -30,7 +30,7 @@ from warren.encoding.codec import Json, encode_estimator
 from warren.encoding.encoded import COMPOSITIONS
 from warren.errors import InputError
 from warren.libraries.keras import NETWORK
-from warren.libraries.registry import THREADS
+from warren.libraries.registry import BOOSTING, THREADS
 from warren.safety.allowlist import dotted_name
 from warren.safety.parameter_checks import DEEPEST, LARGEST_PARAMS, Start, check_estimator
 
@@ -165,9 +165,8 @@ def _draws(value: Any, depth: int = 0) -> bool:
     if isinstance(value, type) or not hasattr(value, "get_params") or depth > DEEPEST:
         return False
     own = vars(value)
-    if library(value) == "xgboost" and isinstance(
-        own.get("random_state"), (np.random.RandomState, np.random.Generator)
-    ):
+    known = BOOSTING.get(library(value))
+    if known and known.draws_seed and isinstance(own.get("random_state"), (np.random.RandomState, np.random.Generator)):
         return True
     return any(_draws(item, depth + 1) for item in own.values())
 

@@ -6,7 +6,7 @@ import io
 from typing import Any, cast
 
 from warren.storage.dataset import Dataset, Split, dataset_parts, digest, splits_parts, write_parts
-from worker.process.database_access import DatabaseAccess
+from worker.database import DatabaseAccess
 
 
 class Blobs:

@@ -23,7 +23,8 @@ from producer.space.space import Space
 from warren.messages import Chunk, Objective, Trial, encode_chunk
 from warren.storage.dataset import Dataset, read_dataset
 from warren.storage.documents import Document, pack, unpack
-from worker.process.database_access import PackedModel, store_model
+from worker.database import PackedModel
+from worker.process.database_access import store_model
 from worker.training.evaluator import ChunkEvaluator
 
 

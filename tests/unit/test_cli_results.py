@@ -15,7 +15,7 @@ from test_results import document, objective, results_frame
 
 from producer.cli import main, results
 from producer.space.space import Space
-from warren.safety.printable import printable
+from warren.printable import printable
 
 FORMULAS = [
     "=HYPERLINK(1)",

@@ -28,9 +28,9 @@ from sklearn.utils import all_estimators
 from xgboost import XGBRegressor
 
 from producer.models.fitted_parts import parts_of
+from producer.models.formats.ubjson import read_ubjson
 from producer.models.index_bounds import check_numbers, is_known
 from producer.models.loading import load
-from producer.models.ubjson import read_ubjson
 from warren.errors import InputError, StudyError
 from warren.safety.allowlist import look_up
 from worker.training.models import pack

@@ -17,7 +17,7 @@ from evaluating import SMALL, Worker
 from warren.messages import Chunk
 from warren.networks.checkpoints import Place, Slot, name_of
 from warren.settings import Settings
-from worker.process.database_access import DatabaseAccess
+from worker.database import DatabaseAccess
 from worker.training import checkpoints as module
 from worker.training.checkpoints import Checkpoints
 

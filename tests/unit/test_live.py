@@ -11,11 +11,10 @@ import pytest
 from polling import until
 from test_card import AT, facts, status
 
-from producer.results.follower import gone
 from producer.views.card import live as module
 from producer.views.card.live import Live
 from producer.views.card.snapshot import Facts
-from warren.errors import InputError, StoreError
+from warren.errors import InputError, StoreError, study_gone
 
 AWAY = StoreError("MongoDB is away")
 
@@ -149,7 +148,7 @@ def test_a_database_that_is_away_from_the_beginning_is_waited_for(notebook: Note
 
 
 def test_a_study_that_is_deleted_ends_its_card(notebook: Notebook) -> None:
-    live = show(facts(), facts(), gone("trees-0123"))
+    live = show(facts(), facts(), study_gone("trees-0123"))
     until(lambda: not live.running, 5)
     until(lambda: "deleted" in notebook.handles[0].last, 5)
     assert "is not in the database any more" in notebook.handles[0].last

@@ -15,7 +15,7 @@ from producer.formatting import show_reason, show_values
 from producer.results.frames import _warn
 from producer.results.progress_bar import Progress
 from warren import errors
-from warren.safety.printable import one_line, printable
+from warren.printable import one_line, printable
 
 # Cursor, title, clipboard, 8-bit controls, overwriting, deletion, text turned round, marks nobody sees, half a letter.
 STEERING = (

@@ -1,7 +1,8 @@
 """The tables of refused parameters against the libraries that are installed.
 
 A new version of a library may bring a parameter that reaches a file or code: a test here fails then, until somebody has
-looked at it and put it into `warren.safety.denylist` or into `HARMLESS`.
+looked at it and put it into `refused` in the library's file in `warren.libraries` (scikit-learn's into
+`warren.safety.denylist`) or into `HARMLESS`.
 """
 
 from __future__ import annotations
@@ -124,7 +125,7 @@ def test_every_parameter_that_may_reach_a_file_or_code_was_looked_at(
     assert len(parameters[library]) > 40
     suspicious = {name for name in parameters[library] if SUSPICIOUS.search(name)}
     unseen = suspicious - REFUSED[library].keys() - EVERYWHERE.keys() - HARMLESS[library]
-    assert unseen == set(), "put each into warren.safety.denylist, or say here why it is harmless"
+    assert unseen == set(), "put each into the library's `refused`, or say here why it is harmless"
     assert HARMLESS[library] <= suspicious, "it is gone, or was never suspicious"
 
 

@@ -18,8 +18,9 @@ from warren.errors import StoreError, StudyError
 from warren.messages import Chunk
 from warren.storage.documents import Document, pack
 from warren.storage.store import Store
+from worker.database import PackedModel
 from worker.process import protocol
-from worker.process.database_access import DatabaseAccessServer, PackedModel, RemoteDatabaseAccess
+from worker.process.database_access import DatabaseAccessServer, RemoteDatabaseAccess
 
 DATA = hashlib.sha256(b"data").hexdigest()
 OTHERS = hashlib.sha256(b"others").hexdigest()

@@ -37,7 +37,7 @@ SPLITTERS: Mapping[str, frozenset[str]] = {
 """Splitters of ``sklearn.model_selection``, with their parameters."""
 
 KEYWORD = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}", re.ASCII)
-"""What a metric function's keyword is spelled like, and a distribution's."""
+"""What a metric function's keyword is spelled like, a distribution's, and a name of metadata."""
 MAKE_SCORERS_OWN = frozenset({"score_func", "response_method", "greater_is_better"})
 """What `sklearn.metrics.make_scorer` takes itself, and hands to no metric."""
 RESPONSES = frozenset({"predict", "predict_proba", "decision_function"})

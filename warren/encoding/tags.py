@@ -25,7 +25,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from warren.encoding.tagged_objects import OBJECTS, problem_of_object
+from warren.encoding.tagged_objects import KEYWORD, OBJECTS, problem_of_object
 from warren.safety.regex_checks import problem_of_pattern
 
 Json: TypeAlias = Any  # as in warren.encoding.codec, which brings NumPy: an idle worker does without
@@ -68,7 +68,6 @@ REQUESTED = frozenset(
 )
 """Methods that metadata can be requested for (``sklearn.utils._metadata_requests.SIMPLE_METHODS``)."""
 
-_METADATA = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,99}", re.ASCII)
 _FUNCTION = re.compile(
     rf"(numpy|scipy\.special)\.[a-z][a-z0-9_]{{0,40}}|sklearn\.feature_selection\.({'|'.join(sorted(SCORE_FUNCTIONS))})",
     re.ASCII,
@@ -114,7 +113,7 @@ def _is_request(asked: Json) -> bool:
 
 
 def _is_metadata(name: Json) -> bool:
-    return isinstance(name, str) and _METADATA.fullmatch(name) is not None
+    return isinstance(name, str) and KEYWORD.fullmatch(name) is not None
 
 
 def is_function_name(name: Json) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from warren.libraries.library import DeviceParameter, Library, constructor_names, gpu_values, words
+from warren.libraries.rule import CALLED, FILE, SOCKET, STORED_MODEL, Rule, rules
 from warren.libraries.tree_cost import TreeCost
 
 
@@ -86,6 +87,35 @@ CATBOOST = _CatBoost(
         ("min_data_in_leaf", "min_child_samples"),
         ("loss_function", "objective"),
     ),
+    # Those of output_file_options.cpp too, for its set_params hands any name to the core.
+    refused={
+        **rules("callback callbacks", CALLED),
+        **rules("init_model", STORED_MODEL),
+        "allow_writing_files": Rule(
+            reaches="lets CatBoost write files",
+            instead="leave it out: a worker sets it to False",
+            only=(False,),
+            default=False,  # CatBoost's is True
+        ),
+        "save_snapshot": Rule(reaches="writes a file to go on from", only=(False,)),
+        "params": Rule(
+            reaches="holds further parameters", instead="name them singly, CatBoostClassifier(depth=6) for one"
+        ),
+        **rules(
+            """
+            train_dir snapshot_file input_borders output_borders roc_file result_model_file meta json_log profile_log
+            profile detailed_profile learn_error_log test_error_log time_left_log eval_file_name fstr_regular_file
+            fstr_internal_file training_options_file plot_file log_cout log_cerr features_selection_result_path
+            model_file feature_names_path pool_metainfo_path
+            """,
+            FILE,
+        ),
+        **rules("file_with_hosts node_type node_port", SOCKET),
+    },
+    labelled=words("""
+        class_weights monotone_constraints feature_weights first_feature_use_penalties per_object_feature_penalties
+    """),
+    fraction_labels=True,
     base_class=("catboost.core", "CatBoost"),
     matrices=(("catboost.core", "Pool"),),
 )

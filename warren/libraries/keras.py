@@ -10,14 +10,14 @@ from __future__ import annotations
 import math
 import numbers
 import re
-import reprlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from warren.errors import InputError
+from warren.errors import InputError, short
 from warren.libraries.library import DEVICE_ON_GPU, DeviceParameter, Library
 from warren.libraries.network_cost import NetworkCost
+from warren.libraries.rule import Json
 
 NETWORK = "networks.KerasModel"
 """The class as a message names it."""
@@ -81,7 +81,6 @@ METRICS: Mapping[str, tuple[str, frozenset[str]]] = {
     "root_mean_squared_error": ("RootMeanSquaredError", frozenset({"numbers"})),
 }
 TASKS = ("classification", "regression")
-DEVICES = ("cpu", "gpu")
 
 # More than anyone trains, and few enough that a message can't ask for a number that overflows one.
 MOST_LAYERS, WIDEST = 64, 65_536
@@ -91,9 +90,6 @@ _MOST_METRICS = 16
 _LARGEST_RATE = 10.0
 # Of what a builder is given: values in all, levels, and letters of a text.
 _MOST_VALUES, _DEEPEST, _LONGEST_TEXT = 1000, 8, 1000
-
-_repr = reprlib.Repr()
-_repr.maxstring = _repr.maxother = 60
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,99}", re.ASCII)
 
@@ -210,7 +206,7 @@ def _wrong_of_optimizers(value: Any) -> str:
     for name, one in value.items():
         kind = _OF_OPTIMIZERS.get(name) if isinstance(name, str) else None
         if kind is None:
-            return f"; {_shown(name)} is none of {', '.join(sorted(_OF_OPTIMIZERS))}"
+            return f"; {short(name)} is none of {', '.join(sorted(_OF_OPTIMIZERS))}"
         if not kind.fits(one):
             return f"; {name} is {kind.expects}"
     if len(clips := [name for name in _CLIPS if name in value]) > 1:
@@ -260,14 +256,21 @@ PARAMETERS: Mapping[str, _Kind] = {
     "deterministic": _BOOL,
     "random_state": _or_none(_whole(0, 2**32 - 1)),
     "task": _one_of(TASKS),
-    "device": _one_of(DEVICES),
+    "device": _one_of(("cpu", "gpu")),
 }
 """Every parameter of `networks.KerasModel`, and what it may be."""
+
+
+class _Networks(Library):
+    def check_value(self, name: str, value: Json, where: str, *, sure: bool) -> None:
+        if sure:
+            check_parameter(name, value, where, encoded=True)
+
 
 # The order of rows is a function of seed and epoch (`warren.networks.batches`), and dropout draws one number after the
 # other. Without a seed each trial has its own; early stopping goes back to weights of its own choice; what a package
 # builds may keep more than weights.
-NETWORKS = Library(
+NETWORKS = _Networks(
     package=PACKAGE,
     title="KerasModel",
     classes=frozenset({NETWORK}),
@@ -302,10 +305,10 @@ def check_parameter(name: str, value: Any, where: str, *, encoded: bool = False)
     """
     kind = PARAMETERS.get(name)
     if kind is None:
-        raise InputError(f"{where}: KerasModel has no parameter {_shown(name)}; it has {', '.join(PARAMETERS)}")
+        raise InputError(f"{where}: KerasModel has no parameter {short(name)}; it has {', '.join(PARAMETERS)}")
     written = _plain(value) if encoded else value
     if not kind.fits(written):
-        raise InputError(f"{where} = {_shown(value)}: {name} is {kind.expects}{kind.why_not(written)}")
+        raise InputError(f"{where} = {short(value)}: {name} is {kind.expects}{kind.why_not(written)}")
 
 
 def check_optimizer(optimizer: str, params: Mapping[str, Any] | None, where: str) -> None:
@@ -327,7 +330,7 @@ def check_optimizer(optimizer: str, params: Mapping[str, Any] | None, where: str
     _, taken = OPTIMIZERS[optimizer]
     if wrong := [name for name in params or () if name not in taken]:
         raise InputError(
-            f"{where} = {_shown(params)}: optimizer {optimizer!r} has no {wrong[0]!r}; it takes "
+            f"{where} = {short(params)}: optimizer {optimizer!r} has no {wrong[0]!r}; it takes "
             f"{', '.join(sorted(taken))}"
         )
 
@@ -344,9 +347,3 @@ def _plain(value: Any) -> Any:
         case list():
             return list(map(_plain, value))
     return value
-
-
-def _shown(value: Any) -> str:
-    """Return a value as an error repeats it: ASCII, on one line, short."""
-    text = _repr.repr(value).encode("ascii", "backslashreplace").decode()
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -12,7 +12,9 @@ import inspect
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+from warren.libraries.rule import Json, Rule
 
 ModuleAndClass: TypeAlias = tuple[str, str]
 
@@ -71,6 +73,13 @@ DEVICE_ON_GPU = gpu_values(r"(cuda|gpu)(:\d+)?")
 """Values of the parameter ``device``, which several libraries have."""
 
 
+class Deprecation(NamedTuple):
+    """Since which release something is deprecated, as (major, minor), and what to use in its place."""
+
+    since: tuple[int, int]
+    instead: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Library:
     """What is known of one library that trains round by round. A subclass overrides a method where its rules differ.
@@ -115,6 +124,20 @@ class Library:
         Parameters that no user has a say in: without them it would write files.
     native : frozenset of str
         Parameters that its classes pass on besides those of their constructors, rounds left out.
+    refused : mapping of str to Rule
+        Parameters that reach a file, a socket or code, those of its core and every alias included.
+    labelled : frozenset of str
+        Parameters whose values may be dicts with keys that are classes or columns.
+    deprecated : mapping of str to Deprecation
+        Classes, and parameters with their values (``booster='dart'``), that a later release will drop.
+    object_labels : bool
+        Its classifiers take numbers of dtype object for labels.
+    fraction_labels : bool
+        Its classifiers take fractions for labels: probabilities, where the loss is cross entropy.
+    counted_labels : bool
+        Its classifiers take no labels but 0, 1, 2 and so on.
+    draws_seed : bool
+        Asked for its parameters, an instance draws a number from a generator that is its ``random_state``.
     aliases : tuple of tuples of str
         Names of one parameter each.
     distributions : mapping of str to tuple of str
@@ -145,6 +168,13 @@ class Library:
     verbosity: frozenset[str] = frozenset()
     fixed: Mapping[str, Any] = field(default_factory=dict)
     native: frozenset[str] = frozenset()
+    refused: Mapping[str, Rule] = field(default_factory=dict)
+    labelled: frozenset[str] = frozenset()
+    deprecated: Mapping[str, Deprecation] = field(default_factory=dict)
+    object_labels: bool = True
+    fraction_labels: bool = False
+    counted_labels: bool = False
+    draws_seed: bool = False
     aliases: tuple[tuple[str, ...], ...] = ()
     distributions: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     base_class: ModuleAndClass | None = None
@@ -165,6 +195,24 @@ class Library:
     def overruled_by(self, estimator: Any, name: str) -> str | None:  # noqa: ARG002 - in most libraries nothing is
         """Return the parameter that makes an instance ignore another name for it; None if `name` has an effect."""
         return None
+
+    def check_value(self, name: str, value: Json, where: str, *, sure: bool) -> None:
+        """Refuse an encoded value that the library would read as something else than it looks; most check nothing.
+
+        Parameters
+        ----------
+        name : str
+            The parameter, which `refused` allows to have this value.
+        value : Json
+        where : str
+            What it is, for the error.
+        sure : bool
+            The parameter is this library's, and no other's.
+
+        Raises
+        ------
+        InputError
+        """
 
 
 def words(text: str) -> frozenset[str]:

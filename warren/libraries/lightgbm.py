@@ -7,7 +7,10 @@ import sys
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
+from warren.encoding.tags import KEYS, items_of
+from warren.errors import InputError, short
 from warren.libraries.library import DEVICE_ON_GPU, DeviceParameter, Library, constructor_names, gpu_values, words
+from warren.libraries.rule import CALLED, FILE, SOCKET, STORED_MODEL, Json, Rule, rules
 from warren.libraries.tree_cost import TreeCost
 
 # LightGBM's Python code resolves these groups itself, whatever else is passed.
@@ -41,6 +44,11 @@ class _LightGBM(Library):
                     return winner
         return None
 
+    def check_value(self, name: str, value: Json, where: str, *, sure: bool) -> None:
+        _check_words(value, where)
+        if sure and name not in self.labelled and _is_dict(value):
+            raise InputError(f"{where} = {short(value)}: LightGBM takes numbers, text, and lists and arrays of them")
+
 
 def _own_aliases() -> dict[str, list[str]]:
     """LightGBM's own table of names, main name first; empty in a version that keeps it elsewhere."""
@@ -52,6 +60,38 @@ def _own_aliases() -> dict[str, list[str]]:
 @functools.cache
 def _read_once(read: Callable[[], dict[str, list[str]]]) -> dict[str, list[str]]:
     return read()
+
+
+def _check_words(value: Json, where: str, *, inside: bool = False) -> None:
+    """Refuse text that LightGBM would read as further parameters: it gets all of them as one line, spaces between.
+
+    Python writes a dict or tuple in a list with spaces; of text in them, "a=b" would then stand alone.
+    """
+    if isinstance(value, str) and (any(letter.isspace() for letter in value) or (inside and "=" in value)):
+        raise InputError(
+            f"{where} = {short(value)}: LightGBM reads what follows a space as further parameters; write it without"
+        )
+    if isinstance(value, dict) and not KEYS.isdisjoint(value):
+        if not inside and not value.keys().isdisjoint({"__random_state__", "__set__"}):
+            pass  # of the first it draws a number, the second is a list to it
+        elif "__array__" not in value:
+            raise InputError(f"{where} = {short(value)}: LightGBM takes numbers, text, and lists and arrays of them")
+        else:
+            value = _flat(value["__array__"])
+    if inside and isinstance(value, dict) and "__float__" not in value:
+        raise InputError(f"{where} = {short(value)}: LightGBM takes numbers, text and lists of them in a list")
+    for item in items_of(value):
+        _check_words(item, where, inside=True)
+
+
+def _is_dict(value: Json) -> bool:
+    """Say whether a value is a dict once it is decoded: LightGBM's classes would take one for what they hold inside."""
+    return isinstance(value, dict) and KEYS.isdisjoint(value) and value.keys().isdisjoint({"__float__", "__tuple__"})
+
+
+def _flat(array: Json) -> list[Json]:
+    """Return the items of an encoded array, whatever a message has in its place."""
+    return [item for part in items_of(array) for item in (items_of(part) or [part])]
 
 
 # dart drops trees, rf averages. Among the names for rounds n_estimators is last: LightGBM's own names, passed beside
@@ -124,6 +164,31 @@ LIGHTGBM = _LightGBM(
     ),
     quiet={"verbosity": -1},
     verbosity=frozenset({"verbosity", "verbose"}),
+    refused={
+        **rules("callbacks", CALLED),
+        **rules("init_model input_model model_in model_input", STORED_MODEL),
+        **rules(
+            """
+            config config_file data train train_data data_filename train_data_file valid test test_data valid_data
+            test_data_file valid_data_file valid_filenames output_model model_out model_output output_result name_pred
+            pred_name predict_name predict_result prediction_name prediction_result convert_model convert_model_file
+            convert_model_language parser_config_file initscore_filename init_score_filename init_score_file init_score
+            input_init_score valid_data_initscores valid_data_init_scores valid_init_score_file valid_init_score
+            forcedbins_filename forcedsplits_filename fs forced_splits forced_splits_file forced_splits_filename
+            snapshot_freq save_period
+            """,
+            FILE,
+        ),
+        **rules(
+            "save_binary is_save_binary is_save_binary_file",
+            Rule(reaches="writes the data to a file", only=(False,)),
+        ),
+        **rules("machine_list_filename mlist machine_list machine_list_file machines nodes workers", SOCKET),
+        **rules("local_listen_port port local_port", SOCKET),
+        **rules("num_machines num_machine", Rule(reaches=SOCKET.reaches, only=(1,))),
+    },
+    labelled=words("class_weight"),
+    object_labels=False,
     base_class=("lightgbm.sklearn", "LGBMModel"),
     matrices=(("lightgbm.basic", "Dataset"),),
 )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from warren.libraries.library import DEVICE_ON_GPU, DeviceParameter, Library, gpu_values, words
+from warren.libraries.library import DEVICE_ON_GPU, Deprecation, DeviceParameter, Library, gpu_values, words
+from warren.libraries.rule import CALLED, FILE, FROM_THE_START, STORED_MODEL, Rule, rules
 from warren.libraries.tree_cost import TreeCost
 
 
@@ -84,6 +85,28 @@ XGBOOST = _XGBoost(
         ("random_state", "seed"),
     ),
     distributions={"xgboost": ("xgboost", "xgboost-cpu")},
+    refused={
+        "callbacks": Rule(reaches=CALLED.reaches, only=([],)),
+        **rules("xgb_model model_in", STORED_MODEL),
+        "process_type": Rule(reaches="changes a stored model", instead=FROM_THE_START, only=("default",)),
+        **rules("data test_path model_out model_dir save_period name_dump name_fmap name_pred fmap cache_prefix", FILE),
+    },
+    labelled=words("monotone_constraints feature_weights"),
+    # https://github.com/dmlc/xgboost/releases
+    deprecated={
+        "booster='dart'": Deprecation((3, 4), "the tree booster with rate_drop, skip_drop or one_drop"),
+        "booster='gblinear'": Deprecation((3, 3), "scikit-learn's linear models"),
+        **dict.fromkeys(
+            ("XGBRFClassifier", "XGBRFRegressor"),
+            Deprecation(
+                (3, 4),
+                "XGBClassifier or XGBRegressor with num_parallel_tree and n_estimators=1, or scikit-learn's forests",
+            ),
+        ),
+    },
+    object_labels=False,
+    counted_labels=True,
+    draws_seed=True,
     base_class=("xgboost.sklearn", "XGBModel"),
     matrices=(("xgboost.core", "DMatrix"), ("xgboost.core", "QuantileDMatrix")),
 )

@@ -10,21 +10,12 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from warren.encoding.encoded import COMPOSITIONS, Json, package_of_class
-from warren.encoding.tags import KEYS, items_of
 from warren.errors import InputError, plain, short
-from warren.libraries import keras
-from warren.libraries.registry import BOOSTING
+from warren.libraries.keras import NETWORKS
+from warren.libraries.registry import BOOSTING, LIBRARIES
+from warren.libraries.rule import FILE, SOCKET, Rule
 from warren.safety.allowlist import package_of_type
-from warren.safety.denylist import (
-    EVERYWHERE,
-    FILE,
-    LABELLED,
-    REFUSED,
-    SOCKET,
-    SOUNDS_LIKE_A_FILE,
-    SOUNDS_LIKE_A_SOCKET,
-    Rule,
-)
+from warren.safety.denylist import EVERYWHERE, REFUSED, SOUNDS_LIKE_A_FILE, SOUNDS_LIKE_A_SOCKET
 
 LONGEST_NAME = 200
 """Characters of a parameter's name, and of a class's."""
@@ -89,12 +80,8 @@ def check_rules(classes: Iterable[str], name: str, value: Json, where: str, *, d
             f"{where} = {short(value)}: a boosting library takes no function of a message; pass the name of a built-in "
             "objective or metric"
         )
-    if "lightgbm" in packages:
-        _check_words(value, where)
-    if packages == {"lightgbm"} and last not in LABELLED and _is_dict(value):
-        raise InputError(f"{where} = {short(value)}: LightGBM takes numbers, text, and lists and arrays of them")
-    if packages == {keras.PACKAGE}:
-        keras.check_parameter(last, value, where, encoded=True)
+    for package in packages & LIBRARIES.keys():
+        LIBRARIES[package].check_value(last, value, where, sure=len(packages) == 1)
 
 
 def check_whole_name(classes: Iterable[str], name: str, where: str) -> None:
@@ -139,7 +126,7 @@ def has_rule(classes: Collection[str], name: str) -> bool:
     """Say whether there are numbers that a parameter may not have; other values are always looked at."""
     owners = _owners(classes, last_part(name))
     return any(last_part(name) in rules for rules in _tables(owners)) or any(
-        package_of_class(kind) == keras.PACKAGE for kind in owners
+        package_of_class(kind) == NETWORKS.package for kind in owners
     )
 
 
@@ -173,35 +160,3 @@ def check_named(owners: Iterable[str], name: str, value: Json, where: str) -> No
         _check_rule(FILE, name, value, where)
     if SOUNDS_LIKE_A_SOCKET.match(name):
         _check_rule(SOCKET, name, value, where)
-
-
-def _check_words(value: Json, where: str, *, inside: bool = False) -> None:
-    """Refuse text that LightGBM would read as further parameters: it gets all of them as one line, spaces between.
-
-    Python writes a dict or tuple in a list with spaces; of text in them, "a=b" would then stand alone.
-    """
-    if isinstance(value, str) and (any(letter.isspace() for letter in value) or (inside and "=" in value)):
-        raise InputError(
-            f"{where} = {short(value)}: LightGBM reads what follows a space as further parameters; write it without"
-        )
-    if isinstance(value, dict) and not KEYS.isdisjoint(value):
-        if not inside and not value.keys().isdisjoint({"__random_state__", "__set__"}):
-            pass  # of the first it draws a number, the second is a list to it
-        elif "__array__" not in value:
-            raise InputError(f"{where} = {short(value)}: LightGBM takes numbers, text, and lists and arrays of them")
-        else:
-            value = _flat(value["__array__"])
-    if inside and isinstance(value, dict) and "__float__" not in value:
-        raise InputError(f"{where} = {short(value)}: LightGBM takes numbers, text and lists of them in a list")
-    for item in items_of(value):
-        _check_words(item, where, inside=True)
-
-
-def _is_dict(value: Json) -> bool:
-    """Say whether a value is a dict once it is decoded: LightGBM's classes would take one for what they hold inside."""
-    return isinstance(value, dict) and KEYS.isdisjoint(value) and value.keys().isdisjoint({"__float__", "__tuple__"})
-
-
-def _flat(array: Json) -> list[Json]:
-    """Return the items of an encoded array, whatever a message has in its place."""
-    return [item for part in items_of(array) for item in (items_of(part) or [part])]

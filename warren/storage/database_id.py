@@ -5,30 +5,19 @@ from __future__ import annotations
 from uuid import uuid4
 
 from pymongo import ReturnDocument
-from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
 from warren.errors import StoreError
-from warren.storage.documents import Document, now
-from warren.storage.mongo import Explained
+from warren.storage.documents import now
+from warren.storage.mongo import StoreCollection
 
 
-class Identity:
+class Identity(StoreCollection):
     """The collection ``identity`` of one database.
 
     The id lies under the database's name: a backup that is restored in its place keeps it, and a copy under another
     name finds none of its own there and makes one.
-
-    Parameters
-    ----------
-    collection : pymongo.collection.Collection
-    explained : callable
-        Returns a block in which a driver's error becomes a `StoreError`.
     """
-
-    def __init__(self, collection: Collection[Document], explained: Explained) -> None:
-        self._collection = collection
-        self._explained = explained
 
     def read(self) -> str:
         """Return the id, and make it where there is none.

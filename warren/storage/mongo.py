@@ -17,6 +17,7 @@ from urllib.parse import parse_qsl
 import gridfs
 import pymongo
 from pymongo import MongoClient, WriteConcern
+from pymongo.collection import Collection
 from pymongo.database import Database
 from pymongo.errors import (
     ConfigurationError,
@@ -38,6 +39,27 @@ logger = logging.getLogger(__name__)
 
 Explained: TypeAlias = Callable[[], AbstractContextManager[None]]
 """Returns a block in which what the driver raises becomes a `StoreError`."""
+
+
+class StoreCollection:
+    """One collection of a database; the base of those that say what lies in it.
+
+    Parameters
+    ----------
+    collection : pymongo.collection.Collection
+    explained : callable
+        Returns a block in which a driver's error becomes a `StoreError`.
+
+    Raises
+    ------
+    StoreError
+        From every method: the server is unreachable or refuses.
+    """
+
+    def __init__(self, collection: Collection[Document], explained: Explained) -> None:
+        self._collection = collection
+        self._explained = explained
+
 
 # Databases without a server, by the URL that stands for them: `warren.testing` puts them here.
 IN_MEMORY: dict[str, Any] = {}

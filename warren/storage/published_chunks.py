@@ -12,33 +12,16 @@ import hashlib
 from collections.abc import Mapping
 
 import pymongo
-from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError
 
 from warren.storage.documents import Document
-from warren.storage.mongo import Explained
+from warren.storage.mongo import StoreCollection
 
 _DUPLICATE_KEY = 11000
 
 
-class Published:
-    """What was noted of the chunks of one database.
-
-    Parameters
-    ----------
-    collection : pymongo.collection.Collection
-    explained : callable
-        Returns a block in which a driver's error becomes a `StoreError`.
-
-    Raises
-    ------
-    StoreError
-        From every method: the server is unreachable or refuses.
-    """
-
-    def __init__(self, collection: Collection[Document], explained: Explained) -> None:
-        self._collection = collection
-        self._explained = explained
+class Published(StoreCollection):
+    """What was noted of the chunks of one database."""
 
     def note(self, study_id: str, generation: int, bodies: Mapping[int, bytes]) -> None:
         """Note the bodies of chunks, by their index; the last counts.

@@ -13,7 +13,7 @@ from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError
 
 from warren.storage.documents import Document, trial_id
-from warren.storage.mongo import Explained
+from warren.storage.mongo import Explained, StoreCollection
 from warren.storage.progress_counts import COUNTED, GROUP, totals
 from warren.storage.unfinished import pages
 
@@ -26,25 +26,12 @@ _BEST_FIRST = [("study_id", 1), ("mean_test_score", -1), ("number", 1)]
 _AS_THEY_ENDED = [("study_id", 1), ("finished_at", 1)]
 
 
-class Trials:
-    """The results of one database. A trial has one, however often it was delivered: the first stays.
-
-    Parameters
-    ----------
-    collection : pymongo.collection.Collection
-    explained : callable
-        Returns a block in which a driver's error becomes a `StoreError`.
-
-    Raises
-    ------
-    StoreError
-        From every method: the server is unreachable or refuses.
-    """
+class Trials(StoreCollection):
+    """The results of one database. A trial has one, however often it was delivered: the first stays."""
 
     def __init__(self, collection: Collection[Document], explained: Explained) -> None:
-        self._collection = collection
+        super().__init__(collection, explained)
         self._raw = collection.with_options(codec_options=CodecOptions(document_class=RawBSONDocument))
-        self._explained = explained
 
     def prepare(self) -> None:
         """Create the indexes; harmless when they are there."""

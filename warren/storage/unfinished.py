@@ -24,7 +24,7 @@ from pymongo.collection import Collection
 from pymongo.errors import DuplicateKeyError
 
 from warren.storage.documents import Document
-from warren.storage.mongo import Explained
+from warren.storage.mongo import Explained, StoreCollection
 
 # Ids in a question: a server takes 16 MiB, and an id has up to two hundred bytes.
 _PAGE = 10_000
@@ -147,26 +147,13 @@ class Losses:
     killed: int
 
 
-class Unfinished:
-    """The collection ``unfinished`` of one database.
-
-    Parameters
-    ----------
-    collection : pymongo.collection.Collection
-    explained : callable
-        Returns a block in which a driver's error becomes a `StoreError`.
-
-    Raises
-    ------
-    StoreError
-        From every method: the server is unreachable or refuses.
-    """
+class Unfinished(StoreCollection):
+    """The collection ``unfinished`` of one database."""
 
     def __init__(self, collection: Collection[Document], explained: Explained) -> None:
-        self._collection = collection
+        super().__init__(collection, explained)
         # Who holds what is written often, and is worth no wait for a disk: what is lost of it is written again.
         self._held = collection.with_options(write_concern=WriteConcern(w=1))
-        self._explained = explained
 
     def keep_folds(self, folds: Iterable[DoneFold]) -> None:
         """Write folds that are done; the same one again changes nothing."""

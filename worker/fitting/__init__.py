@@ -13,11 +13,12 @@ from typing import Any
 from sklearn.pipeline import Pipeline
 
 from warren.libraries.keras import NETWORKS
-from warren.libraries.registry import library_of
+from warren.libraries.registry import BOOSTING, library_of
 from warren.safety.allowlist import package_of_type
+from worker.database import PackedModel
 from worker.fitting.learner import Fold, Learner
 
-__all__ = ["Fold", "Learner", "learner_of"]
+__all__ = ["Fold", "Learner", "learner_of", "packed_by_library"]
 
 # Fits whatever trains in no rounds of its own.
 _ANY = Learner()
@@ -55,3 +56,9 @@ def learner_of(cls: type[Any], allow: tuple[str, ...] = (), *, in_place: bool = 
         return PipelineLearner(opener, allow, in_place=in_place)
     library = library_of(f"{package_of_type(cls)}.{cls.__name__}")
     return _learner(library.package) if library else _ANY
+
+
+def packed_by_library(estimator: Any) -> PackedModel | None:
+    """Return a fitted estimator in its library's own format; None where that has none for it."""
+    package = package_of_type(type(estimator))
+    return _learner(package).pack(estimator) if package in BOOSTING else None

@@ -9,7 +9,8 @@ import catboost
 import numpy as np
 
 from warren.libraries.catboost import CATBOOST
-from worker.fitting.learner import Derived, Fold, Learner, Part, fingerprint
+from worker.database import PackedModel
+from worker.fitting.learner import Derived, Fold, Learner, Part, fingerprint, written
 
 # Parameters of the columns, which a Pool takes.
 _COLUMNS = ("cat_features", "text_features", "embedding_features")
@@ -106,6 +107,21 @@ class CatBoostLearner(Learner):
             for name, words in names.items()
             if name in used and all(given.get(word) is None for word in words)
         }
+
+    def pack(self, estimator: Any) -> PackedModel | None:
+        """Write ``cbm``, and beside it what CatBoost computes with the training data and leaves out of its files."""
+        if not hasattr(estimator, "save_model"):
+            return None
+        importances = {
+            name.removeprefix("_"): [float(value) for value in getattr(estimator, name)]
+            for name in ("_prediction_values_change", "_loss_value_change")
+            if getattr(estimator, name, None) is not None
+        }
+        return PackedModel(
+            format="catboost-cbm",
+            content=written(estimator.save_model, "model.cbm"),
+            facts={"n_features": int(estimator.n_features_in_)} | importances,
+        )
 
 
 LEARNER = CatBoostLearner()

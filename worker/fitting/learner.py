@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import os
 import secrets
+import sys
+import tempfile
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 import numpy as np
@@ -18,6 +22,7 @@ from sklearn.pipeline import Pipeline
 from warren.libraries.keras import NETWORK
 from warren.safety.allowlist import package_of_type
 from warren.storage.dataset import Matrix
+from worker.database import PackedModel
 
 T = TypeVar("T")
 Which: TypeAlias = Literal["train", "test", "evaluation"]
@@ -178,6 +183,16 @@ class Learner:
         """Return the parameters that a fitted estimator has chosen by itself, by the number of rounds."""
         return {}
 
+    def pack(self, estimator: Any) -> PackedModel | None:  # noqa: ARG002 - nothing else has a format of its own
+        """Return a fitted estimator in its library's own format; None where that has none for it.
+
+        Parameters
+        ----------
+        estimator : estimator instance
+            Of any class of the library, those that are not trained round by round included.
+        """
+        return None
+
 
 def is_network(cls: type[Any]) -> bool:
     """Say whether a class is that of networks, which is not imported for it."""
@@ -206,6 +221,22 @@ def weights_for(estimator: Any, weight: Any) -> dict[str, Any]:
         else:  # hands its keywords to its regressor as they are
             estimator = estimator.regressor
     return {"__".join([*path, "sample_weight"]): weight}
+
+
+def written(save: Callable[[str], None], name: str) -> bytes:
+    """Return what a library writes into a file, which wants a path.
+
+    Where the system can, that leads to memory: a library may not notice that a disk is full, and leave half a model.
+    """
+    with tempfile.TemporaryDirectory(prefix="warren-model-") as folder:
+        path = Path(folder) / name
+        if sys.platform != "linux":
+            save(str(path))
+            return path.read_bytes()
+        with open(os.memfd_create(name), "r+b") as held:  # noqa: PTH123 - a descriptor
+            path.symlink_to(f"/proc/self/fd/{held.fileno()}")
+            save(str(path))
+            return held.read()
 
 
 def fingerprint(*values: Any) -> str:

@@ -17,6 +17,7 @@ from sklearn.utils import _safe_indexing
 
 from warren.libraries.devices import asks_for_gpu
 from warren.libraries.lightgbm import LIGHTGBM
+from worker.database import PackedModel
 from worker.fitting.learner import Derived, Fold, Learner, fingerprint
 
 _wrappers: Any = wrappers
@@ -82,6 +83,24 @@ class LightGBMLearner(Learner):
     def best_iteration(self, estimator: Any) -> int | None:
         """Return the rounds kept; LightGBM counts them from 1, and says 0 where it watched nothing."""
         return int(estimator.best_iteration_) or None
+
+    def pack(self, estimator: Any) -> PackedModel | None:
+        """Write the text of ``Booster.model_to_string``."""
+        if not hasattr(estimator, "booster_"):
+            return None
+        classes = getattr(estimator, "_classes", None)
+        facts = {
+            "objective": estimator.objective_,
+            "n_features": int(estimator.n_features_),
+            "named": bool(getattr(estimator, "_fitted_with_feature_names", True)),
+            "best_iteration": int(estimator.best_iteration_ or 0),
+            "classes": None if classes is None else {"dtype": classes.dtype.str, "values": classes.tolist()},
+        }
+        plain = classes is None or classes.dtype.kind in "biufU" or all(isinstance(one, str) for one in classes)
+        if not isinstance(facts["objective"], str) or not plain:
+            return None
+        text = estimator.booster_.model_to_string(num_iteration=-1)
+        return PackedModel(format="lightgbm-text", content=text.encode(), facts=facts)
 
 
 LEARNER = LightGBMLearner()

@@ -9,7 +9,8 @@ import numpy as np
 import xgboost
 
 from warren.libraries.devices import asks_for_gpu
-from worker.fitting.learner import Derived, Fold, Learner, fingerprint
+from worker.database import PackedModel
+from worker.fitting.learner import Derived, Fold, Learner, fingerprint, written
 
 
 class XGBoostLearner(Learner):
@@ -57,6 +58,12 @@ class XGBoostLearner(Learner):
     def best_iteration(self, estimator: Any) -> int | None:
         """Return the rounds kept; XGBoost counts them from 0."""
         return int(estimator.best_iteration) + 1 if estimator.early_stopping_rounds else None
+
+    def pack(self, estimator: Any) -> PackedModel | None:
+        """Write universal binary JSON (https://xgboost.readthedocs.io/en/stable/tutorials/saving_model.html)."""
+        if not hasattr(estimator, "save_model"):
+            return None
+        return PackedModel(format="xgboost-ubj", content=written(estimator.save_model, "model.ubj"))
 
 
 LEARNER = XGBoostLearner()

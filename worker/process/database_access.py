@@ -15,14 +15,14 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
-from typing import IO, TYPE_CHECKING, Any, Protocol, TypeVar, cast
+from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 from warren.errors import StoreError, StudyError, short
 from warren.messages import Chunk
 from warren.retry import patiently
 from warren.storage.documents import Document, trial_id
+from worker.database import PackedModel
 from worker.process import protocol
 
 if TYPE_CHECKING:
@@ -31,49 +31,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 A = TypeVar("A", protocol.BlobContent, protocol.ModelStored, protocol.StudyStates)
-
-
-@dataclass(frozen=True, kw_only=True)
-class PackedModel:
-    """A fitted model, ready to be stored.
-
-    Attributes
-    ----------
-    format : str
-        ``xgboost-ubj``, ``lightgbm-text``, ``catboost-cbm`` or ``skops``.
-    content : bytes
-    facts : dict
-        What the format leaves out and the estimator's class needs: JSON.
-    """
-
-    format: str
-    content: bytes
-    facts: Document = field(default_factory=dict)
-
-
-class DatabaseAccess(Protocol):
-    """What an evaluator needs of the database; a training process has it as `RemoteDatabaseAccess`."""
-
-    def blob(self, digest: str) -> bytes:
-        """Return data or splits of the current chunk.
-
-        Raises
-        ------
-        StudyError
-            They are not in the database.
-        """
-
-    def store_model(self, number: int, model: PackedModel, cls: str) -> Document:
-        """Store the fitted model of a trial, of a class by its dotted name; return what its document says of it."""
-
-    def study_states(self, trials: Mapping[str, Iterable[int]]) -> tuple[dict[str, str], set[tuple[str, int]]]:
-        """Return the states of studies, as far as they exist, and which of their trials have a result.
-
-        Raises
-        ------
-        StoreError
-            The database can't be reached.
-        """
 
 
 class RemoteDatabaseAccess:

@@ -22,8 +22,9 @@ from warren.errors import WarrenError
 from warren.logs import configure_logging
 from warren.settings import Settings, load_settings
 from warren.storage.documents import pack
+from worker.database import DatabaseAccess
 from worker.process import protocol
-from worker.process.database_access import DatabaseAccess, RemoteDatabaseAccess
+from worker.process.database_access import RemoteDatabaseAccess
 from worker.process.output import PartedOutput
 from worker.process.temp_folders import recreate
 from worker.training.fit_errors import plain

@@ -22,6 +22,7 @@ import threading
 from collections import OrderedDict
 
 from warren.logs import without_passwords
+from warren.printable import COLOUR
 
 logger = logging.getLogger(__name__)
 
@@ -42,8 +43,6 @@ _LONGEST_LINE = 2**16
 _MOST_PARTS = 64
 # What replaces control characters, which would move a terminal's cursor, and for bytes that are no text.
 _NO_TEXT = "\N{REPLACEMENT CHARACTER}"
-# Colours, which mean nothing to a log.
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 # What may have to be replaced: nothing of most output.
 _ODD = re.compile(rb"[^\t\n\x20-\x7e]")
 # stdio.h: a stream writes whole lines.
@@ -65,7 +64,7 @@ def tail_of(printed: bytes) -> str:
 
 def _plain(printed: bytes) -> str:
     """Return lines as text that is safe to show in a terminal: no colours, control or bidirectional characters."""
-    text = _COLOUR.sub("", printed.decode(errors="replace")).replace("\r\n", "\n")
+    text = COLOUR.sub("", printed.decode(errors="replace")).replace("\r\n", "\n")
     # A bar that draws over itself leaves what was drawn last.
     lines = (line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
     return "\n".join("".join(c if c.isprintable() or c == "\t" else _NO_TEXT for c in line) for line in lines)

@@ -156,7 +156,7 @@ class BlobContent:
 
 @dataclass(frozen=True, kw_only=True)
 class StoreModel:
-    """Store the fitted model of a trial: see `worker.process.database_access.PackedModel`."""
+    """Store the fitted model of a trial: see `worker.database.PackedModel`."""
 
     number: int
     # Dotted name of the estimator's class.

@@ -14,7 +14,7 @@ from warren.errors import InputError
 from warren.messages import Chunk, Trial
 from warren.networks.checkpoints import Place, Slot, name_of
 from warren.settings import Settings, redact
-from worker.process.database_access import DatabaseAccess
+from worker.database import DatabaseAccess
 
 logger = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from sklearn.utils import _safe_indexing
 from warren.errors import InputError
 from warren.messages import Objective
 from warren.storage.dataset import Dataset, Indices, Split, matrix_bytes, read_dataset, read_splits
+from worker.database import DatabaseAccess
 from worker.fitting.learner import Fold, Part
-from worker.process.database_access import DatabaseAccess
 from worker.training.fit_errors import line_of
 
 T = TypeVar("T")

@@ -18,8 +18,8 @@ from warren.networks.watch import watching
 from warren.seeds import seed_of
 from warren.settings import Settings
 from warren.storage.documents import Document, now
+from worker.database import DatabaseAccess
 from worker.fitting.learner import Part
-from worker.process.database_access import DatabaseAccess
 from worker.training.candidate import Planned
 from worker.training.checkpoints import Checkpoints
 from worker.training.data_cache import DataCache, Watched

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import math
-import os
-import sys
-import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from warren.errors import InputError
-from warren.safety.allowlist import dotted_name, package_of_type
+from warren.safety.allowlist import dotted_name
 from warren.storage.documents import Document
+from worker.database import DatabaseAccess, PackedModel
+from worker.fitting import packed_by_library
 from worker.fitting.learner import Part, weights_for
-from worker.process.database_access import DatabaseAccess, PackedModel
 from worker.training.fit_and_score import FoldResult
 from worker.training.fit_errors import line_of, trace_of
 
@@ -36,60 +33,13 @@ def pack(estimator: Any) -> PackedModel:
 
     Notes
     -----
-    XGBoost: `universal binary JSON <https://xgboost.readthedocs.io/en/stable/tutorials/saving_model.html>`_. LightGBM:
-    the text of ``Booster.model_to_string``. CatBoost: ``cbm``. Others: `skops
-    <https://skops.readthedocs.io/en/stable/persistence.html>`_, an archive of JSON and ``.npy``.
+    `skops <https://skops.readthedocs.io/en/stable/persistence.html>`_ writes an archive of JSON and ``.npy``.
     """
-    match package_of_type(type(estimator)):
-        case "xgboost" if hasattr(estimator, "save_model"):
-            return PackedModel(format="xgboost-ubj", content=_by_file(estimator.save_model, "model.ubj"))
-        case "lightgbm" if hasattr(estimator, "booster_"):
-            classes = getattr(estimator, "_classes", None)
-            facts = {
-                "objective": estimator.objective_,
-                "n_features": int(estimator.n_features_),
-                "named": bool(getattr(estimator, "_fitted_with_feature_names", True)),
-                "best_iteration": int(estimator.best_iteration_ or 0),
-                "classes": None if classes is None else {"dtype": classes.dtype.str, "values": classes.tolist()},
-            }
-            plain = classes is None or classes.dtype.kind in "biufU" or all(isinstance(one, str) for one in classes)
-            if isinstance(facts["objective"], str) and plain:
-                text = estimator.booster_.model_to_string(num_iteration=-1)
-                return PackedModel(format="lightgbm-text", content=text.encode(), facts=facts)
-        case "catboost" if hasattr(estimator, "save_model"):
-            return PackedModel(
-                format="catboost-cbm",
-                content=_by_file(estimator.save_model, "model.cbm"),
-                facts={"n_features": int(estimator.n_features_in_)} | _importances(estimator),
-            )
+    if packed := packed_by_library(estimator):
+        return packed
     from worker.training.model_archive import dumps
 
     return PackedModel(format="skops", content=dumps(estimator))
-
-
-def _importances(estimator: Any) -> Document:
-    """Return what CatBoost computes with the training data, and leaves out of its files."""
-    return {
-        name.removeprefix("_"): [float(value) for value in getattr(estimator, name)]
-        for name in ("_prediction_values_change", "_loss_value_change")
-        if getattr(estimator, name, None) is not None
-    }
-
-
-def _by_file(save: Callable[[str], None], name: str) -> bytes:
-    """Return what a library writes, which wants a path.
-
-    Where the system can, that leads to memory: a library may not notice that a disk is full, and leave half a model.
-    """
-    with tempfile.TemporaryDirectory(prefix="warren-model-") as folder:
-        path = Path(folder) / name
-        if sys.platform != "linux":
-            save(str(path))
-            return path.read_bytes()
-        with open(os.memfd_create(name), "r+b") as held:  # noqa: PTH123 - a descriptor
-            path.symlink_to(f"/proc/self/fd/{held.fileno()}")
-            save(str(path))
-            return held.read()
 
 
 class ModelKeeper:

@@ -11,13 +11,14 @@ import weakref
 from importlib import import_module
 from typing import Any
 
+from producer.results.follower import ENDED
 from producer.results.progress_bar import in_notebook
 from producer.results.study_reader import StudyReader
 from producer.views.card.curve import Curve
 from producer.views.card.html import html_of, html_without
 from producer.views.card.snapshot import Facts, read
 from warren.errors import InputError, StoreError, StudyError
-from warren.safety.printable import one_line
+from warren.printable import one_line
 from warren.storage.documents import now
 
 logger = logging.getLogger(__name__)
@@ -30,7 +31,6 @@ _CURVE_SECONDS = 60.0
 _LOOK_SHARE = 0.2
 # Seconds between looks for a database that is away, at least.
 _AWAY_SECONDS = 2.0
-_ENDED = ("COMPLETE", "CANCELLED")
 # Those that run, by the cell that shows them: a cell that is run again takes the place of what it showed.
 _of_cells: weakref.WeakValueDictionary[tuple[str, str], Live] = weakref.WeakValueDictionary()
 
@@ -144,7 +144,7 @@ class Live:
             self._away_since, self._away = self._away_since or _clock(), exc
         else:
             self._facts, self._away_since = facts, ""
-            if curve and facts.status.state in _ENDED:
+            if curve and facts.status.state in ENDED:
                 self._ended = facts.status.state.lower()
                 self._stopped.set()
         return self._render()

@@ -13,7 +13,7 @@ from producer.results.study_reader import StudyReader
 from producer.views.card.content import failures, figures, headline, remarks, steps, why_without
 from producer.views.card.snapshot import Facts
 from warren.errors import StoreError, StudyError
-from warren.safety.printable import one_line, printable
+from warren.printable import one_line, printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -129,17 +129,32 @@ def timeline(trials: Sequence[Mapping[str, Any]], title: str) -> go.Figure:
 
 def _bars(trials: Iterable[Mapping[str, Any]]) -> list[_Bar]:
     """Return a bar a fit, by worker and begin: trials that share one began together."""
-    found: dict[tuple[str, datetime], _Bar] = {}
-    for trial in sorted(trials, key=lambda one: (one["started_at"], one["number"])):
-        kind = _FAILED if trial["state"] == "FAILED" else str(trial["estimator"])
-        place = (safe(str(trial["worker"])), trial["started_at"])
-        bar = found.get(place)
-        if bar is None:
-            bar = found[place] = _Bar(*place, trial["finished_at"], Counter(), [], 0)
-        bar.end = max(bar.end, trial["finished_at"])
-        bar.kinds[kind] += 1
-        bar.numbers.append(trial["number"])
-        bar.crashes += (trial.get("attempts") or 1) - 1
+    return _merged(
+        (
+            _Bar(
+                worker=safe(str(trial["worker"])),
+                start=trial["started_at"],
+                end=trial["finished_at"],
+                kinds=Counter([_FAILED if trial["state"] == "FAILED" else str(trial["estimator"])]),
+                numbers=[trial["number"]],
+                crashes=(trial.get("attempts") or 1) - 1,
+            )
+            for trial in sorted(trials, key=lambda one: (one["started_at"], one["number"]))
+        ),
+        lambda bar: (bar.worker, bar.start),
+    )
+
+
+def _merged(bars: Iterable[_Bar], place: Callable[[_Bar], Hashable]) -> list[_Bar]:
+    """Return one bar for each place, made of those that lie there."""
+    found: dict[Hashable, _Bar] = {}
+    for bar in bars:
+        one = found.setdefault(place(bar), bar)
+        if one is not bar:
+            one.end = max(one.end, bar.end)
+            one.kinds += bar.kinds
+            one.numbers += bar.numbers
+            one.crashes += bar.crashes
     return list(found.values())
 
 
@@ -149,21 +164,9 @@ def _thinned(bars: Sequence[_Bar], span: timedelta) -> tuple[list[_Bar], str]:
         return list(bars), ""
     step = span * len({bar.worker for bar in bars}) / _MOST_BARS
     begun = min(bar.start for bar in bars)
-    merged: dict[tuple[str, int], _Bar] = {}
-    for bar in bars:
-        place = (bar.worker, (bar.start - begun) // step)
-        one = merged.get(place)
-        if one is None:
-            merged[place] = _Bar(bar.worker, bar.start, bar.end, bar.kinds.copy(), list(bar.numbers), bar.crashes)
-            continue
-        one.end = max(one.end, bar.end)
-        one.kinds += bar.kinds
-        one.numbers += bar.numbers
-        one.crashes += bar.crashes
+    merged = _merged(bars, lambda bar: (bar.worker, (bar.start - begun) // step))
     shown = show_span(step.total_seconds())
-    return list(
-        merged.values()
-    ), f"{len(bars):,} fits: what a worker began within {shown} is one bar, of the commonest kind"
+    return merged, f"{len(bars):,} fits: what a worker began within {shown} is one bar, of the commonest kind"
 
 
 def _gone(bars: Sequence[_Bar], span: timedelta) -> list[_Bar]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
+COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+"""What colours text in a terminal."""
 # All but plain letters, so that a usual text costs one look.
 _ODD = re.compile(r"[^\t\n\x20-\x7e]")
 
