@@ -20,11 +20,11 @@ from warren.broker import CONSUMER_TIMEOUT_MS, ping
 from warren.errors import BrokerError, StackError
 
 USER = "warren"
-# The same for ever: the data folder carries the node's name. Nodes of several stacks don't meet,
-# since each has its own epmd.
+# The same for ever: the data folder carries the node's name. Nodes of several stacks don't meet, since
+# each has its own epmd.
 NODE = "warren@localhost"
-# Bytes. RabbitMQ blocks publishers when less is free on the disk. Its own default is 50 MB too, the
-# images and many guides raise it to the size of the memory, which a full laptop doesn't have.
+# Bytes. RabbitMQ blocks publishers when less is free on the disk. Its own default is 50 MB too, the images
+# and many guides raise it to the size of the memory, which a full laptop doesn't have.
 DISK_FREE_LIMIT = 50_000_000
 # Seconds for the first answer: 3 here, ten times that for a slow disk, and room.
 START_SECONDS = 60.0
@@ -38,8 +38,8 @@ PLACES = (
     "/usr/local/opt/rabbitmq/sbin/rabbitmq-server",
     "/home/linuxbrew/.linuxbrew/opt/rabbitmq/sbin/rabbitmq-server",
 )
-# RabbitMQ asks a shell for the room in its data folder, and its logs for files that fit a pattern:
-# at an apostrophe it stands still, and with a backslash it finds no queue again.
+# RabbitMQ asks a shell for the room in its data folder, and its logs for files that fit a pattern: at an apostrophe it
+# stands still, and with a backslash it finds no queue again.
 _ODD = re.compile(r"['\\*?\[\]{}]")
 # A name without such characters for its working folder, on Linux.
 _HERE = Path("/proc/self/cwd")
@@ -106,8 +106,7 @@ def find_server(places: Iterable[str] = PLACES) -> Path:
         script = Path(place)
         if not os.access(script, os.X_OK):
             continue
-        # The packages put a wrapper on the PATH that changes to the user and the folder of the
-        # system's node.
+        # The packages put a wrapper on the PATH that changes to the user and the folder of the system's node.
         wrapper = script.resolve().name == "rabbitmq-script-wrapper" or b"su rabbitmq" in script.read_bytes()
         if not wrapper:
             return script
@@ -134,8 +133,7 @@ def _find_epmd() -> str:
 
 def _password(home: Path) -> str:
     """Return the password of a node, the same as long as its data folder lives."""
-    # Hexadecimal: it goes into a URL and into a configuration file, neither of which should need
-    # quotes.
+    # Hexadecimal: it goes into a URL and into a configuration file, neither of which should need quotes.
     return secret(home / "password", partial(secrets.token_hex, 16))
 
 
@@ -203,10 +201,9 @@ def node_environment(home: Path, ports: tuple[int, int, int]) -> dict[str, str]:
         "RABBITMQ_ADVANCED_CONFIG_FILE": str(home / "none"),
         "RABBITMQ_ENABLED_PLUGINS_FILE": str(home / "enabled_plugins"),
         "RABBITMQ_PID_FILE": str(home / "pid"),
-        # Loading code looks through some 70 folders per module, and each look is handed to another
-        # thread: a very short spin before a thread sleeps halves the start (6 s to 3 s on two idle
-        # cores, measured), and costs 0.1 % of a core when idle. Longer ones gain nothing and burn
-        # more.
+        # Loading code looks through some 70 folders per module, and each look is handed to another thread: a
+        # very short spin before a thread sleeps halves the start (6 s to 3 s on two idle cores, measured), and
+        # costs 0.1 % of a core when idle. Longer ones gain nothing and burn more.
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1} "
         "+sbwt very_short +sbwtdcpu none +sbwtdio very_short",
     }
@@ -274,8 +271,8 @@ def private_node(site: Site, script: Path) -> Server:
             cwd=home,
             grace=site.grace,
             hold=site.hold,
-            # In the foreground and on its own port: otherwise the node starts one that stays for
-            # ever, or uses the system's, where another stack's node has the same name.
+            # In the foreground and on its own port: otherwise the node starts one that stays for ever, or uses
+            # the system's, where another stack's node has the same name.
             beside=[epmd_program, "-port", str(epmd), "-address", HOST],
         )
         try:

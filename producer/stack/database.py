@@ -99,8 +99,8 @@ def _with_password(site: Site, serve: Callable[[str | None], Server], *, makes_u
     serve : callable
         Runs the server for the password that it asks for; None is one that asks for none.
     makes_user : bool, default=False
-        It makes its first user by itself. Others do so but while they ask for none: for a moment,
-        at the first start and where an earlier version has left data without a user.
+        It makes its first user by itself. Others do so but while they ask for none: for a moment, at the first start
+        and where an earlier version has left data without a user.
     """
     home = site.folder / "database"
     # Hexadecimal: it stands in a URL.
@@ -245,8 +245,7 @@ def find_secantus() -> str:
     StackError
         It isn't installed.
     """
-    # Not resolved: a virtual environment's interpreter is a link to one that knows nothing of its
-    # packages.
+    # Not resolved: a virtual environment's interpreter is a link to one that knows nothing of its packages.
     beside = Path(sys.executable).with_name("secantusd-py")
     found = str(beside) if os.access(beside, os.X_OK) else shutil.which("secantusd-py")
     if found is None:
@@ -276,8 +275,7 @@ def secantus(site: Site) -> Server:
     program = find_secantus()
     data = site.folder / "database" / "secantusdb"
     data.mkdir(parents=True, exist_ok=True)
-    # An empty one: otherwise it reads the first that it finds in the working directory, the home or
-    # /etc.
+    # An empty one: otherwise it reads the first that it finds in the working directory, the home or /etc.
     config = site.folder / "database" / "secantusdb.toml"
     config.touch()
     # Kept results survive a power cut too. What goes with the stack needn't wait for the disk.

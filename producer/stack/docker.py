@@ -18,16 +18,14 @@ from warren.errors import StackError
 # The same majors as the manifests run.
 RABBITMQ_IMAGE = "rabbitmq:4-management"
 MONGO_IMAGE = "mongo:8"
-# The image has a 0 here, with which MongoDB's allocator keeps a cache for each CPU: on Linux 6.19
-# to 7.0.13 it does not start then, or dies in half a minute (SERVER-121912). With a 1 it keeps one
-# for each thread.
+# The image has a 0 here, with which MongoDB's allocator keeps a cache for each CPU: on Linux 6.19 to 7.0.13 it does not
+# start then, or dies in half a minute (SERVER-121912). With a 1 it keeps one for each thread.
 MONGO_ENV = {"GLIBC_TUNABLES": "glibc.pthread.rseq=1"}
 # Seconds for questions that a healthy engine answers at once.
 ENGINE_SECONDS = 5.0
 # Seconds for fetching an image of some 300 MB.
 PULL_SECONDS = 900.0
-# Seconds until a server in a container answers: its first start on a laptop's virtual machine takes
-# its time.
+# Seconds until a server in a container answers: its first start on a laptop's virtual machine takes its time.
 START_SECONDS = 120.0
 
 
@@ -103,10 +101,9 @@ def _have_image(client: str, image: Image, site: Site) -> None:
 def _volume(image: Image, site: Site) -> list[str]:
     """Arguments that keep the data of a named folder.
 
-    A volume and not a folder of the host: inside, the server is a user of its own, and files of
-    that user could not be removed by whoever runs the notebook. The volume's name stands in the
-    folder, so that a copy of the folder or a new one under the old path never finds another one's
-    data.
+    A volume and not a folder of the host: inside, the server is a user of its own, and files of that user
+    could not be removed by whoever runs the notebook. The volume's name stands in the folder, so that a copy
+    of the folder or a new one under the old path never finds another one's data.
     """
     if site.temporary:
         return []
@@ -180,8 +177,7 @@ def serve(image: Image, site: Site, url: Callable[[int], str], answers: Callable
         published = False
 
         def is_up() -> bool:
-            # Whatever answers before the port is ours is another stack's server, which was quicker
-            # to take it.
+            # Whatever answers before the port is ours is another stack's server, which was quicker to take it.
             nonlocal published
             published = published or _is_published(client, name, image, site)
             return published and answers(ports[0], url(ports[0]))
