@@ -77,11 +77,10 @@ def submit(
       warren submit study.yaml --wait
       warren submit study.yaml --data other.parquet --target price --json
 
-    Also in the file: refit, error_score, return_train_score, trial_timeout (seconds), chunks,
-    priority, share_fits, device (gpu or cpu), validation_fraction (for early stopping), and under
-    data: weight and group (columns), drop, categories, text (lists of columns). Text columns need a
-    word on what they are. The grid may be a list of grids, each with its own `estimator` and
-    `params` beside its values.
+    Also in the file: refit, error_score, return_train_score, trial_timeout (seconds), chunks, priority, share_fits,
+    device (gpu or cpu), validation_fraction (for early stopping), and under data: weight and group (columns), drop,
+    categories, text (lists of columns). Text columns need a word on what they are. The grid may be a list of grids,
+    each with its own `estimator` and `params` beside its values.
     """
     with on_interrupt("warren: interrupted; the same command again submits what is missing"):
         study = _submit(file, data, target, name, chunks, priority, device, share_fits=not no_share_fits)
@@ -163,8 +162,7 @@ def _queued(status: Status) -> str:
 def watch(study_id: StudyId, timeout: Timeout = None, json_: AsJson = False) -> None:
     """Follow a study to its end, then print the best trials.
 
-    Ctrl-C ends the watching, not the study. Status 1 where the study was cancelled or no trial
-    completed.
+    Ctrl-C ends the watching, not the study. Status 1 where the study was cancelled or no trial completed.
 
     Example:
       warren watch breast
