@@ -1,6 +1,7 @@
-"""The cluster from a notebook, on Kubernetes' own API; and `producer.cluster.deletion_cost`, which runs inside of it.
+"""Controls the workers on a Kubernetes cluster; `producer.cluster.deletion_cost` runs inside it.
 
-Names are imported when they are first used: the Kubernetes client takes seconds, and idle-first runs without it.
+`Cluster` is imported at first use: the Kubernetes client takes seconds, and `deletion_cost` runs
+without it.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ def __getattr__(name: str) -> Any:
     if name != "Cluster":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     missing = [package for package in ("kubernetes", "aiohttp") if find_spec(package) is None]
-    if missing:  # the image of a worker goes without
+    if missing:  # the worker's image does not have them
         raise ClusterError(
-            f"there is no {' and no '.join(missing)} in this environment: pip install {' '.join(missing)}, or use "
-            "Cluster where your notebook is, not in a worker's container"
+            f"{' and '.join(missing)} is not installed in this environment: pip install {' '.join(missing)}, or use "
+            "Cluster in your notebook's environment, not in a worker's container"
         )
     return importlib.import_module("producer.cluster.cluster").Cluster
 

@@ -1,7 +1,7 @@
-"""What Warren asks of Kubernetes' API.
+"""The requests that Warren sends to Kubernetes' API.
 
-Answers are plain dictionaries, as the API wrote them: the client's own classes refuse what a newer cluster adds, and
-know nothing of KEDA's.
+Responses are plain dictionaries, as the API sent them: the client's own classes refuse fields of
+newer clusters, and do not know KEDA's objects.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import cached_property, partial
 from http import HTTPStatus
 from typing import Any, TypeAlias
 from urllib.parse import quote, urlsplit
-from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # its types leave it out
+from urllib.request import proxy_bypass_environment  # type: ignore[attr-defined]  # missing in its type stubs
 
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
@@ -26,9 +26,9 @@ from warren.errors import ClusterError
 
 Json: TypeAlias = dict[str, Any]
 
-# Seconds to connect, and until an answer: a person waits for it.
+# Seconds to connect, and until a response: short, because a person waits for it.
 _TIMEOUT = (10.0, 30.0)
-# Seconds without a line of a log that is followed: a worker may say nothing for as long as a fit takes.
+# Seconds to connect, and between lines of a followed log: a worker logs nothing during a long fit.
 _FOLLOW_TIMEOUT = (10.0, 24 * 3600.0)
 _PIECE = 16 * 1024
 
@@ -36,12 +36,13 @@ KEDA = ("keda.sh", "v1alpha1")
 
 
 class Api:
-    """What Warren asks of Kubernetes, in one namespace of one cluster.
+    """Kubernetes' API for one namespace of one cluster.
 
     Parameters
     ----------
     context : str or None
-        A context of the kubeconfig. None is its current one, and in a pod without a kubeconfig the pod's own account.
+        A context of the kubeconfig. None is the current context, or in a pod without a kubeconfig
+        the pod's own account.
     namespace : str
 
     Raises
@@ -53,13 +54,13 @@ class Api:
     def __init__(self, context: str | None, namespace: str) -> None:
         self.namespace = namespace
         self._configuration, self.context = load(context)
-        # Once: an error is for a person, who decides whether to try again.
+        # No retries: the user sees the error and decides whether to try again.
         self._configuration.retries = False
-        # Their types differ from release to release.
+        # Any, because their types differ between releases.
         self._client: Any = client.ApiClient(self._configuration)
         self._core: Any = client.CoreV1Api(self._client)
 
-    # The others on their first use: each takes part of a second to import.
+    # The other clients are created at first use: importing each takes a fraction of a second.
 
     @cached_property
     def _apps(self) -> Any:
@@ -75,7 +76,7 @@ class Api:
 
     @property
     def where(self) -> str:
-        """Which cluster, for people."""
+        """The cluster, for messages."""
         return f"cluster {self.context!r}" if self.context else "this cluster"
 
     @property
@@ -109,7 +110,7 @@ class Api:
         )
 
     def scale(self, name: str, replicas: int) -> Json:
-        """Set how many pods a Deployment is to have."""
+        """Set the number of pods of a Deployment."""
         return self._ask(
             "patch",
             "deployments/scale",
@@ -123,7 +124,7 @@ class Api:
         )
 
     def pods(self, labels: str = "") -> list[Json]:
-        """List pods, those that a label selector chooses."""
+        """List the pods that match a label selector; empty matches all."""
         how: Json = {"label_selector": labels} if labels else {}
         found = self._ask("list", "pods", self._core.list_namespaced_pod, self.namespace, **how)
         return list(found["items"])
@@ -141,7 +142,7 @@ class Api:
         return self._ask("get", "secrets", self._core.read_namespaced_secret, name, self.namespace, name=name)
 
     def pod_events(self) -> list[Json]:
-        """List what happened to pods; a cluster forgets it after an hour, unless told otherwise."""
+        """List the events of pods; by default, a cluster keeps them for an hour."""
         list_events = self._core.list_namespaced_event
         found = self._ask("list", "events", list_events, self.namespace, field_selector="involvedObject.kind=Pod")
         return list(found["items"])
@@ -159,7 +160,7 @@ class Api:
         return list(self._ask("list", resource, list_them, self.namespace, group=group)["items"])
 
     def put_autoscaler(self, body: Json, *, there: bool) -> Json:
-        """Make a HorizontalPodAutoscaler, or change the one that is `there`."""
+        """Create a HorizontalPodAutoscaler, or change it if it is `there` already."""
         resource, group, name = "horizontalpodautoscalers", "autoscaling", body["metadata"]["name"]
         if there:
             patch = self._scaling.patch_namespaced_horizontal_pod_autoscaler
@@ -175,13 +176,13 @@ class Api:
         self._ask("delete", resource, delete, name, self.namespace, name=name, group=group)
 
     def keda(self, plural: str) -> list[Json]:
-        """List KEDA's objects of a kind; a `RefusedError` of status 404 says that there is no KEDA."""
+        """List KEDA's objects of a kind; raise `RefusedError` with status 404 without KEDA."""
         list_them = self._custom.list_namespaced_custom_object
         found = self._ask("list", plural, list_them, *KEDA, self.namespace, plural, group=KEDA[0])
         return list(found["items"])
 
     def put_keda(self, plural: str, body: Json, *, there: bool) -> Json:
-        """Make one of KEDA's objects, or change the one that is `there`."""
+        """Create one of KEDA's objects, or change it if it is `there` already."""
         name, group = body["metadata"]["name"], KEDA[0]
         if there:
             patch = self._custom.patch_namespaced_custom_object
@@ -195,7 +196,7 @@ class Api:
         delete = self._custom.delete_namespaced_custom_object
         self._ask("delete", plural, delete, *KEDA, self.namespace, plural, name, name=name, group=KEDA[0])
 
-    # ------------------------------------------------------------------- logs, forwards
+    # -------------------------------------------------------- logs and port forwarding
 
     def log(self, pod: str, container: str, lines: int) -> str:
         """Return the last lines of a container's log."""
@@ -205,13 +206,13 @@ class Api:
         return bytes(self._send(request, lambda: read(pod, self.namespace, **how)).data).decode(errors="replace")
 
     def follow_log(self, pod: str, container: str, lines: int) -> Iterator[str]:
-        """Yield the lines of a container's log as they come, without their ends, until the container ends."""
+        """Yield the lines of a container's log as they are written, until the container ends."""
         read = self._core.read_namespaced_pod_log
         how = {"container": container, "tail_lines": lines, "follow": True, "_request_timeout": _FOLLOW_TIMEOUT}
         request = self._request("get", "pods/log", name=pod)
         response = self._send(request, lambda: read(pod, self.namespace, _preload_content=False, **how))
 
-        def come() -> Iterator[str]:
+        def read_lines() -> Iterator[str]:
             rest = b""
             try:
                 while piece := self._send(request, lambda: response.read1(_PIECE)):
@@ -223,15 +224,16 @@ class Api:
             if rest:
                 yield rest.decode(errors="replace")
 
-        return come()
+        return read_lines()
 
     def why_no_forward(self, pod: str, port: int) -> None:
-        """Ask for a forward without a websocket, for the reason of a refusal, which a websocket's handshake loses.
+        """Request a forward without a websocket, whose failed handshake would give no reason.
 
         Raises
         ------
         RefusedError
-            With the API's own words: no permission, for one. A server that would forward refuses this too (400).
+            With the API's message, such as a missing permission. A 400 is ignored: a server that
+            allows the forward answers so to a request without a websocket.
         """
         for verb, connect in (
             ("create", self._core.connect_post_namespaced_pod_portforward),
@@ -246,22 +248,22 @@ class Api:
                     raise
 
     def forward_url(self, pod: str, port: int) -> str:
-        """Return the address of the websocket that leads to a port of a pod."""
+        """Return the address of the websocket that forwards to a port of a pod."""
         path = f"/api/v1/namespaces/{quote(self.namespace)}/pods/{quote(pod)}/portforward?ports={port}"
         return self.server.replace("http", "ws", 1) + path
 
     def authorization(self) -> dict[str, str]:
-        """Return the headers that say who asks, renewed where the kubeconfig says how. May run a program."""
+        """Return the authorization header; may run the kubeconfig's program to renew the token."""
         found = self._configuration.auth_settings().get("BearerToken")
         return {"Authorization": str(found["value"])} if found and found["value"] else {}
 
     def tls(self) -> ssl.SSLContext | None:
-        """Return how to talk TLS to the API server; None without TLS."""
+        """Return the TLS context for the API server; None without TLS."""
         if not self.server.startswith("https"):
             return None
         settings = self._configuration
         context = ssl.create_default_context(cafile=settings.ssl_ca_cert or None)
-        # Python 3.13 asks for what the certificates of many clusters lack, and kubectl does without.
+        # Python 3.13 demands extensions that many clusters' certificates lack; kubectl does not.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         if not settings.verify_ssl:
             context.check_hostname = False
@@ -274,18 +276,18 @@ class Api:
 
     @property
     def tls_name(self) -> str | None:
-        """The name that the server's certificate must have, where it isn't that of its address."""
+        """The name in the server's certificate if it differs from its address, else None."""
         return getattr(self._configuration, "tls_server_name", None) or None
 
     @property
     def proxy(self) -> str | None:
-        """The HTTP proxy on the way to the API server, if there is one."""
+        """The HTTP proxy to the API server, or None."""
         proxy, spared = self._configuration.proxy, self._configuration.no_proxy
         if not proxy or (spared and proxy_bypass_environment(urlsplit(self.server).netloc, {"no": spared})):
             return None
         return str(proxy)
 
-    # -------------------------------------------------------------------------- asking
+    # ------------------------------------------------------------------------ requests
 
     def _request(self, verb: str, resource: str, *, name: str = "", group: str = "", wide: bool = False) -> Request:
         namespace = None if wide else self.namespace
@@ -324,7 +326,7 @@ class Api:
         more = f"; other contexts of your kubeconfig: {listing(others)}" if others else ""
         return ClusterError(
             f"no answer from the API server of {self.where} at {self.server} ({show_reason(str(why))}): is the cluster "
-            f"up, and are you in its network (VPN)?{more}"
+            f"running, and are you in its network (VPN)?{more}"
         )
 
 

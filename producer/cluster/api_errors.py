@@ -1,4 +1,4 @@
-"""What Kubernetes' refusals mean, and what a person does about them."""
+"""Turns error responses of Kubernetes' API into errors that say what to do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from http import HTTPStatus
 
 from warren.errors import ClusterError
 
-# As Kubernetes' authorisers write it:
+# The message of Kubernetes' authorisers:
 # https://github.com/kubernetes/kubernetes/blob/master/staging/src/k8s.io/apiserver/pkg/endpoints/handlers/responsewriters/errors.go
 _FORBIDDEN = re.compile(
     r'User "(?P<who>[^"]*)" cannot (?P<verb>\S+) resource "(?P<resource>[^"]*)" in API group "(?P<group>[^"]*)"'
@@ -17,16 +17,16 @@ _FORBIDDEN = re.compile(
 
 
 class RefusedError(ClusterError):
-    """The API answered, and not with what was asked for.
+    """The API refused a request.
 
     Parameters
     ----------
     text : str
-        For the user.
+        The message for the user.
     status : int
         The HTTP status.
     message : str, default=""
-        What the API said.
+        The API's own message.
     """
 
     def __init__(self, text: str, status: int, message: str = "") -> None:
@@ -36,47 +36,47 @@ class RefusedError(ClusterError):
 
     @property
     def missing(self) -> bool:
-        """Whether it is not there."""
+        """Whether the object does not exist."""
         return self.status == HTTPStatus.NOT_FOUND
 
     @property
     def forbidden(self) -> bool:
-        """Whether this account may not."""
+        """Whether this account lacks the permission."""
         return self.status == HTTPStatus.FORBIDDEN
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What was asked of the API, in the words of its roles (RBAC)."""
+    """A request to the API, in the terms of its roles (RBAC)."""
 
     verb: str
     """``get``, ``list``, ``create``, ``patch`` or ``delete``."""
     resource: str
-    """In the plural, with its subresource: ``deployments/scale``."""
+    """Plural name with the subresource, such as ``deployments/scale``."""
     namespace: str | None
-    """None for what belongs to no namespace."""
+    """None for a resource of the whole cluster."""
     name: str = ""
-    """Of the object; empty for lists."""
+    """Name of the object; empty for lists."""
     group: str = ""
-    """API group; empty for the core's."""
+    """API group; empty for the core group."""
     where: str = "the cluster"
-    """Which cluster, for people."""
+    """The cluster, for messages."""
 
     @property
     def place(self) -> str:
-        """Where the resource lies, for people."""
+        """The namespace, or the whole cluster, for messages."""
         return f"in namespace {self.namespace}" if self.namespace else "in the whole cluster"
 
 
 def message_of(body: str | bytes | None, reason: str | None) -> str:
-    """Return what the API said.
+    """Return the message of an API response.
 
     Parameters
     ----------
     body : str, bytes or None
-        Of the answer: a Status object, or any text.
+        The body of the response: a Status object, or any text.
     reason : str or None
-        The HTTP reason, where the body says nothing.
+        The HTTP reason, used if the body is empty.
 
     Returns
     -------
@@ -94,7 +94,7 @@ def message_of(body: str | bytes | None, reason: str | None) -> str:
 
 
 def refused(request: Request, status: int, message: str) -> RefusedError:
-    """Return the error for an answer that is no success.
+    """Return the error for a response that is not a success.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def refused(request: Request, status: int, message: str) -> RefusedError:
     status : int
         The HTTP status.
     message : str
-        What the API said.
+        The API's message.
 
     Returns
     -------
@@ -134,9 +134,9 @@ def _forbidden(request: Request, message: str) -> str:
         else ("you", request.verb, request.resource, request.group)
     )
     kind = "Role" if request.namespace else "ClusterRole"
-    said = "" if found else f": {message}"
+    detail = "" if found else f": {message}"
     return (
-        f"no permission: {who} may not {verb} {resource} {request.place} of {request.where} (403 Forbidden){said}. "
-        f'Whoever runs the cluster can grant it by a {kind} with apiGroups: ["{group}"], '
+        f"no permission: {who} may not {verb} {resource} {request.place} of {request.where} (403 Forbidden){detail}. "
+        f'An administrator of the cluster can grant it by a {kind} with apiGroups: ["{group}"], '
         f'resources: ["{resource}"], verbs: ["{verb}"]'
     )

@@ -1,4 +1,4 @@
-"""Who sets the number of workers: KEDA by the length of the queue, a HorizontalPodAutoscaler by CPU, or a person."""
+"""Autoscaling of the workers: KEDA by queue length, or a HorizontalPodAutoscaler by CPU."""
 
 from __future__ import annotations
 
@@ -10,33 +10,33 @@ from producer.cluster.api import KEDA, Api, Json
 from producer.cluster.api_errors import RefusedError
 from warren.errors import ClusterError, InputError
 
-# A ScaledObject that KEDA was told to leave alone: https://keda.sh/docs/latest/concepts/scaling-deployments/
+# Annotations that pause a ScaledObject: https://keda.sh/docs/latest/concepts/scaling-deployments/
 _PAUSED = ("autoscaling.keda.sh/paused", "autoscaling.keda.sh/paused-replicas")
-# Conditions of an autoscaler that works: of KEDA's, and of Kubernetes' own.
+# Conditions that are true for a working autoscaler, of KEDA or Kubernetes.
 _WORKS = {"Ready", "AbleToScale", "ScalingActive"}
-# Requests that an account without permission may be refused, and kinds that a cluster may not have.
-_UNSEEN = {403, 404}
+# Status codes if this account lacks the permission, or the cluster lacks the kind of object.
+_NOT_READABLE = {403, 404}
 
 Kind = Literal["ScaledObject", "HorizontalPodAutoscaler"]
 
 
 @dataclass(frozen=True)
 class Autoscaling:
-    """What sets the number of workers."""
+    """The autoscaler that sets the number of workers."""
 
     kind: Kind
-    """``ScaledObject`` is KEDA's: chunks in the queue. ``HorizontalPodAutoscaler``: CPU."""
+    """``ScaledObject`` (KEDA) scales by chunks in the queue, ``HorizontalPodAutoscaler`` by CPU."""
     name: str
     min: int
-    """Workers that there are at least."""
+    """Least number of workers."""
     max: int
-    """Workers that there are at most."""
+    """Greatest number of workers."""
     trouble: str = ""
-    """Why it sets nothing, in Kubernetes' words; empty while it does."""
+    """Kubernetes' message on why it does not work; empty while it works."""
 
     @property
     def by(self) -> str:
-        """What it goes by, for people."""
+        """What it scales by, for messages."""
         return "KEDA, by the chunks in the queue" if self.kind == "ScaledObject" else "CPU, by Kubernetes itself"
 
     def __str__(self) -> str:
@@ -46,31 +46,33 @@ class Autoscaling:
         return f"<{self.min} to {self.max} workers by {self.kind} {self.name}: {self.by}>"
 
 
-def steering(api: Api, deployment: str) -> Autoscaling | None:
-    """Return what sets a Deployment's number of pods; None for nothing, or nothing that this account may see."""
+def active_autoscaler(api: Api, deployment: str) -> Autoscaling | None:
+    """Return the active autoscaler of a Deployment; None without one that this account may read."""
     return next(_keda(api, deployment), None) or next(_autoscalers(api, deployment), None)
 
 
-def _there(api: Api, deployment: str) -> Autoscaling | None:
-    """Return the same, or a ScaledObject that would set it if it were not paused."""
+def _existing_autoscaler(api: Api, deployment: str) -> Autoscaling | None:
+    """Return the autoscaler of a Deployment, also a paused ScaledObject; None without one."""
     return next(_keda(api, deployment, paused=True), None) or next(_autoscalers(api, deployment), None)
 
 
 def _keda(api: Api, deployment: str, *, paused: bool = False) -> Iterator[Autoscaling]:
-    for one in _seen(lambda: api.keda("scaledobjects")):
-        spec, notes = one["spec"], one["metadata"].get("annotations") or {}
+    for found in _list_if_allowed(lambda: api.keda("scaledobjects")):
+        spec, notes = found["spec"], found["metadata"].get("annotations") or {}
         works = all(notes.get(name, "false") == "false" for name in _PAUSED)
         if _targets(spec, deployment) and (works or paused):
             low, high = spec.get("minReplicaCount", 0), spec.get("maxReplicaCount", 100)
-            yield Autoscaling("ScaledObject", one["metadata"]["name"], int(low), int(high), _trouble(one))
+            yield Autoscaling("ScaledObject", found["metadata"]["name"], int(low), int(high), _trouble(found))
 
 
 def _autoscalers(api: Api, deployment: str) -> Iterator[Autoscaling]:
-    for one in _seen(api.autoscalers):
-        spec = one["spec"]
+    for autoscaler in _list_if_allowed(api.autoscalers):
+        spec = autoscaler["spec"]
         if _targets(spec, deployment):
             low, high = spec.get("minReplicas", 1), spec["maxReplicas"]
-            yield Autoscaling("HorizontalPodAutoscaler", one["metadata"]["name"], int(low), int(high), _trouble(one))
+            yield Autoscaling(
+                "HorizontalPodAutoscaler", autoscaler["metadata"]["name"], int(low), int(high), _trouble(autoscaler)
+            )
 
 
 def _targets(spec: Json, deployment: str) -> bool:
@@ -79,39 +81,39 @@ def _targets(spec: Json, deployment: str) -> bool:
 
 
 def _trouble(thing: Json) -> str:
-    """Return what an autoscaler says of itself where it can't do its work, as without a metrics server."""
-    for one in (thing.get("status") or {}).get("conditions") or []:
-        if one.get("type") in _WORKS and one.get("status") == "False":
-            return str(one.get("message") or one.get("reason", ""))
+    """Return why an autoscaler does not work, such as a missing metrics server; else empty."""
+    for condition in (thing.get("status") or {}).get("conditions") or []:
+        if condition.get("type") in _WORKS and condition.get("status") == "False":
+            return str(condition.get("message") or condition.get("reason", ""))
     return ""
 
 
-def _seen(ask: Any) -> list[Json]:
+def _list_if_allowed(ask: Any) -> list[Json]:
     try:
         return list(ask())
     except RefusedError as exc:
-        if exc.status not in _UNSEEN:
+        if exc.status not in _NOT_READABLE:
             raise
         return []
 
 
 def check_bounds(low: object, high: object) -> tuple[int, int]:
-    """Return the bounds of an autoscaler.
+    """Check and return the bounds of an autoscaler.
 
     Raises
     ------
     InputError
-        They are no whole numbers, or not 0 <= low <= high with 1 <= high.
+        They are not integers, or not 0 <= low <= high with 1 <= high.
     """
     if not (isinstance(low, int) and isinstance(high, int)) or isinstance(low, bool) or isinstance(high, bool):
         raise InputError(f"autoscale({low!r}, {high!r}): give two whole numbers, as in autoscale(0, 40)")
     if low < 0 or high < max(1, low):
-        raise InputError(f"autoscale({low}, {high}): the least is 0 or more, the most is 1 or more and not below it")
+        raise InputError(f"autoscale({low}, {high}): min must be 0 or more, and max 1 or more and not below min")
     return low, high
 
 
 def autoscale(api: Api, deployment: str, low: int, high: int) -> Autoscaling:
-    """Let the cluster set the number of workers.
+    """Create an autoscaler for the workers, or change the existing one.
 
     Parameters
     ----------
@@ -122,19 +124,19 @@ def autoscale(api: Api, deployment: str, low: int, high: int) -> Autoscaling:
     Returns
     -------
     Autoscaling
-        What was made, or changed where there was one.
+        The created or changed autoscaler.
     """
-    found = _there(api, deployment)
+    found = _existing_autoscaler(api, deployment)
     if found is None and _has_keda(api):
         for plural, body in (
             ("triggerauthentications", trigger_authentication()),
             ("scaledobjects", scaled_object(deployment, api.namespace, low, high)),
         ):
-            there = body["metadata"]["name"] in {one["metadata"]["name"] for one in api.keda(plural)}
+            there = body["metadata"]["name"] in {entry["metadata"]["name"] for entry in api.keda(plural)}
             api.put_keda(plural, body, there=there)
         return Autoscaling("ScaledObject", deployment, low, high)
     if found is not None and found.kind == "ScaledObject":
-        # None takes an annotation away, and with it a pause.
+        # None removes an annotation, and so ends a pause.
         body = {
             "metadata": {"name": found.name, "annotations": dict.fromkeys(_PAUSED)},
             "spec": {"minReplicaCount": low, "maxReplicaCount": high},
@@ -154,17 +156,17 @@ def autoscale(api: Api, deployment: str, low: int, high: int) -> Autoscaling:
     return Autoscaling("HorizontalPodAutoscaler", deployment, low, high)
 
 
-def awaken(api: Api, deployment: Json, made: Autoscaling) -> None:
-    """Give Kubernetes' own a first worker: it leaves a Deployment of none alone, whatever its bounds."""
+def start_first_worker(api: Api, deployment: Json, made: Autoscaling) -> None:
+    """Scale an empty Deployment to `min`: a HorizontalPodAutoscaler never scales up from 0."""
     if made.kind == "HorizontalPodAutoscaler" and deployment["spec"].get("replicas", 1) == 0:
         api.scale(deployment["metadata"]["name"], made.min)
 
 
 def fixed(api: Api, deployment: str) -> Autoscaling | None:
-    """Delete what sets the number of workers, or would if it were not paused; return what it was."""
-    found = _there(api, deployment)
+    """Delete the autoscaler of a Deployment, also a paused one, and return it."""
+    found = _existing_autoscaler(api, deployment)
     if found is None:
-        api.autoscalers()  # refused where this account may not look: then nothing is known
+        api.autoscalers()  # raises if this account may not list them
         return None
     if found.kind == "ScaledObject":
         api.delete_keda("scaledobjects", found.name)
@@ -183,7 +185,7 @@ def _has_keda(api: Api) -> bool:
     return True
 
 
-# The three below say what k8s/overlays/autoscale says; a test compares them.
+# The objects below equal those in k8s/overlays/autoscale; a test compares them.
 
 
 def _metadata(name: str) -> Json:
@@ -192,7 +194,7 @@ def _metadata(name: str) -> Json:
 
 
 def trigger_authentication() -> Json:
-    """Return how KEDA logs in to RabbitMQ's management API."""
+    """Return the object by which KEDA logs in to RabbitMQ's management API."""
     return {
         "apiVersion": "/".join(KEDA),
         "kind": "TriggerAuthentication",
@@ -204,7 +206,7 @@ def trigger_authentication() -> Json:
 
 
 def scaled_object(deployment: str, namespace: str, low: int, high: int) -> Json:
-    """Return KEDA's object: a worker for each chunk that waits or is in hand.
+    """Return KEDA's object: one worker for each chunk that is queued or unacknowledged.
 
     https://keda.sh/docs/latest/scalers/rabbitmq-queue/
     """
@@ -213,7 +215,8 @@ def scaled_object(deployment: str, namespace: str, low: int, high: int) -> Json:
             "stabilizationWindowSeconds": 0,
             "policies": [{"type": "Pods", "value": 40, "periodSeconds": 15}],
         },
-        # Longer than a chunk: the end of a study is not cut off by a moment with few messages.
+        # Longer than a chunk, so that a moment with few messages does not stop workers near a
+        # study's end.
         "scaleDown": {
             "stabilizationWindowSeconds": 120,
             "policies": [{"type": "Pods", "value": 10, "periodSeconds": 60}],
@@ -223,11 +226,13 @@ def scaled_object(deployment: str, namespace: str, low: int, high: int) -> Json:
         "type": "rabbitmq",
         "authenticationRef": {"name": "rabbitmq"},
         "metadata": {
-            # Over amqp KEDA would count waiting chunks only, and stop workers that hold the last ones.
+            # Over AMQP, KEDA would count queued chunks only, and stop workers that train the last
+            # ones.
             "protocol": "http",
             "host": f"http://rabbitmq.{namespace}.svc.cluster.local:15672/",
             "vhostName": "/",
-            # Every lane, and neither chunks.dead nor chunks.gpu, which k8s/overlays/gpu/autoscale counts.
+            # Every lane, and neither chunks.dead nor chunks.gpu, which k8s/overlays/gpu/autoscale
+            # counts.
             "queueName": r"^chunks(\.[2-8])?$",
             "useRegex": "true",
             "operation": "sum",
@@ -253,7 +258,7 @@ def scaled_object(deployment: str, namespace: str, low: int, high: int) -> Json:
 
 
 def horizontal_pod_autoscaler(deployment: str, namespace: str, low: int, high: int) -> Json:
-    """Return Kubernetes' own: workers that are busy call for more."""
+    """Return Kubernetes' own autoscaler: busy workers cause a scale-up."""
     return {
         "apiVersion": "autoscaling/v2",
         "kind": "HorizontalPodAutoscaler",

@@ -1,4 +1,4 @@
-"""The workers on a cluster, from a notebook."""
+"""Controls the workers on a Kubernetes cluster from a notebook."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ from producer.formatting import listing
 from warren.errors import ClusterError, InputError
 
 DEPLOYMENT = "worker"
-# Seconds between two looks at pods that are awaited.
+# Seconds between reads of the status while waiting for pods.
 _LOOK_SECONDS = 1.0
-# Seconds that pods may be without a node, and a node without a word: a pool takes a minute or two to grow.
+# Seconds that a pod may lack a node, and a node may not respond: a node pool takes a minute or two
+# to grow.
 _NODE_SECONDS = 180.0
 _PATIENCE = {"unschedulable", "node"}
 
@@ -30,22 +31,23 @@ _Answer = TypeVar("_Answer")
 
 
 class Cluster:
-    """Workers in a namespace of a Kubernetes cluster: how many there are, how they do, and the way to their servers.
+    """The workers in a namespace of a Kubernetes cluster: their number, status and servers.
 
-    It acts as you do: with the account of your kubeconfig, and what that may do.
+    It uses the account of your kubeconfig, with its permissions.
 
     Parameters
     ----------
     context : str, default=None
-        A context of your kubeconfig (``kubectl config get-contexts``). None is the current one; in a pod without a
-        kubeconfig, the pod's own account.
+        A context of your kubeconfig (``kubectl config get-contexts``). None is the current one; in
+        a pod without a kubeconfig, the pod's own account.
     namespace : str, default="tuning"
-        Where Warren was deployed.
+        The namespace that Warren was deployed to.
 
     Raises
     ------
     ClusterError
-        There is no kubeconfig, no such context, or it can't be used. Nothing is asked of the cluster yet.
+        There is no kubeconfig, no such context, or it can't be used. No request is sent to the
+        cluster yet.
 
     Examples
     --------
@@ -67,46 +69,49 @@ class Cluster:
     # ------------------------------------------------------------------------- servers
 
     def connect(self) -> Connection:
-        """Forward the cluster's broker and database to this machine, and set ``AMQP_URL`` and ``MONGO_URL``.
+        """Forward the cluster's servers to this machine; set ``AMQP_URL`` and ``MONGO_URL``.
 
         Returns
         -------
         Connection
-            A context manager; or call its ``close``. Afterwards the environment is as it was. A server that is
-            restarted meanwhile is found again; what is sent in between waits or is tried again, as after any outage.
+            A context manager; or call its ``close``, which restores the environment. If a server
+            restarts, the connection finds it again; requests in between wait or are retried, as
+            after any outage.
 
         Raises
         ------
         ClusterError
-            A Secret, a Service or a ready pod is missing, or this account may not read the Secrets ``rabbitmq`` and
-            ``mongodb`` (verb get) or forward ports (verbs get and create, resource pods/portforward).
+            A Secret, a Service or a ready pod is missing, or this account may not read the Secrets
+            ``rabbitmq`` and ``mongodb`` (verb get) or forward ports (verbs get and create, resource
+            pods/portforward).
         """
         return self._in_namespace(lambda: Connection(self._api))
 
     # ------------------------------------------------------------------------- workers
 
     def scale(self, n: int, *, wait: bool = False, timeout: float = 600.0) -> None:
-        """Set how many workers there are to be.
+        """Set the number of workers.
 
         Parameters
         ----------
         n : int
-            0 or more. Workers that go give back the chunk in hand, the idle ones go first.
+            0 or more. Removed workers requeue their current chunk; idle workers are removed first.
         wait : bool, default=False
-            Return once so many are ready and no others are left, instead of at once.
+            Return only when exactly `n` workers are ready.
         timeout : float, default=600.0
             Seconds to wait.
 
         Raises
         ------
         InputError
-            `n` is no whole number from 0.
+            `n` is not an integer of at least 0.
         ClusterError
-            There is no such Deployment, an autoscaler sets the number, or this account may not (verb patch, resource
-            deployments/scale). With `wait`: something keeps the workers from running, an image that can't be pulled, a
-            quota, no room on the nodes; the text says what.
+            There is no such Deployment, an autoscaler sets the number, or this account lacks the
+            permission (verb patch, resource deployments/scale). With `wait`: the workers can't run,
+            for example because an image can't be pulled, a quota is used up, or the nodes are full;
+            the message says why.
         TimeoutError
-            With `wait`: they are not all ready in time. They still come.
+            With `wait`: not all workers are ready in time. Kubernetes goes on starting them.
         """
         try:
             count = -1 if isinstance(n, bool) else operator.index(n)
@@ -114,11 +119,11 @@ class Cluster:
             count = -1
         if count < 0:
             raise InputError(f"scale({n!r}): give a whole number of workers, 0 or more")
-        steered = self._in_namespace(lambda: autoscaling.steering(self._api, DEPLOYMENT))
+        steered = self._in_namespace(lambda: autoscaling.active_autoscaler(self._api, DEPLOYMENT))
         if steered is not None:
             raise ClusterError(
                 f"scale({count}): {steered} sets the number of workers in namespace {self.namespace}, and would undo "
-                f"it. cluster.autoscale(min, max) changes its bounds; cluster.fixed() removes it, and scale works again"
+                f"this. cluster.autoscale(min, max) changes its bounds; cluster.fixed() removes it, so that scale works"
             )
         self._in_namespace(lambda: self._api.scale(DEPLOYMENT, count))
         if wait:
@@ -144,22 +149,24 @@ class Cluster:
             time.sleep(_LOOK_SECONDS)
 
     def status(self) -> ClusterStatus:
-        """Look at the workers, their nodes and the servers.
+        """Read the status of the workers, their nodes and the servers.
 
         Returns
         -------
         ClusterStatus
-            A table in a notebook and on a terminal. What this account may not list (nodes, events) is unknown in it.
+            Shown as a table in a notebook and a terminal. If this account may not list nodes or
+            events, it lacks them.
 
         Raises
         ------
         ClusterError
-            There is no such namespace or Deployment, or this account may not get deployments or list pods.
+            There is no such namespace or Deployment, or this account may not get deployments or
+            list pods.
         """
         api = self._api
         deployment = self._deployment()
         pods = api.pods()
-        steered = autoscaling.steering(api, DEPLOYMENT)
+        steered = autoscaling.active_autoscaler(api, DEPLOYMENT)
         return read_status(
             where=api.where,
             namespace=self.namespace,
@@ -183,23 +190,24 @@ class Cluster:
         Parameters
         ----------
         pod : str
-            Its name, or the beginning of it.
+            The pod's name, or its beginning.
         lines : int, default=100
-            How many of the last lines.
+            Number of last lines.
         follow : bool, default=False
-            Yield lines as they come, until the pod ends.
+            Yield lines as they are written, until the pod ends.
 
         Returns
         -------
         str, or iterator of str
-            With `follow` the lines, without their ends.
+            With `follow` an iterator of lines without line ends.
 
         Raises
         ------
         ClusterError
-            There is no such pod, it has no log yet, or this account may not read it (verb get, resource pods/log).
+            There is no such pod, it has no log yet, or this account may not read it (verb get,
+            resource pods/log).
         InputError
-            `lines` is no number from 1.
+            `lines` is not an integer of at least 1.
         """
         if isinstance(lines, bool) or not isinstance(lines, int) or lines < 1:
             raise InputError(f"lines={lines!r}: give a whole number, 1 or more")
@@ -213,15 +221,17 @@ class Cluster:
             raise ClusterError(f"pod {name} has no log yet: {exc.message}") from exc
 
     def _find_pod(self, pod: str) -> tuple[str, str]:
-        pods = {one["metadata"]["name"]: one for one in self._api.pods()}
-        if not pods:  # as in a namespace that is not there
+        pods = {found["metadata"]["name"]: found for found in self._api.pods()}
+        if not pods:  # the namespace may not exist
             self._in_namespace(lambda: _unless_forbidden(lambda: [self._api.namespace_object()]))
         found = [pod] if pod in pods else [name for name in sorted(pods) if pod and name.startswith(pod)]
         if not found:
             there = listing(sorted(pods)) or "none"
-            raise ClusterError(f"no pod {pod!r} in namespace {self.namespace} of {self._api.where}: there are {there}")
+            raise ClusterError(
+                f"no pod {pod!r} in namespace {self.namespace} of {self._api.where}: existing pods: {there}"
+            )
         if len(found) > 1:
-            raise ClusterError(f"{len(found)} pods begin with {pod!r}: {listing(found)}; write more of the name")
+            raise ClusterError(f"{len(found)} pods begin with {pod!r}: {listing(found)}; pass more of the name")
         return found[0], pods[found[0]]["spec"]["containers"][0]["name"]
 
     # --------------------------------------------------------------------- autoscalers
@@ -229,64 +239,64 @@ class Cluster:
     def autoscale(self, min: int, max: int) -> Autoscaling:
         """Let the cluster set the number of workers; `fixed` ends that.
 
-        With KEDA there are as many workers as chunks, waiting or in hand, and none without work. Without KEDA a
-        HorizontalPodAutoscaler goes by CPU, which needs a metrics server and keeps one worker at least; `status` says
-        where it can't measure.
+        With KEDA, there is one worker for each chunk that is queued or unacknowledged, and none
+        without chunks. Without KEDA, a HorizontalPodAutoscaler scales by CPU; it needs a metrics
+        server and keeps at least one worker. `status` shows if it does not work.
 
         Parameters
         ----------
         min : int
-            Workers that there are at least.
+            Least number of workers.
         max : int
-            Workers that there are at most: the most that you pay for.
+            Greatest number of workers, which bounds your cost.
 
         Returns
         -------
         Autoscaling
-            What sets the number from now on; it says which of the two it is.
+            The autoscaler and its kind.
 
         Raises
         ------
         InputError
-            The bounds are none.
+            The bounds are invalid.
         ClusterError
-            There is no such Deployment, `min` is 0 without KEDA, or this account may not (verbs list, create and patch,
-            resource horizontalpodautoscalers, or scaledobjects and triggerauthentications; without KEDA and without
-            workers, patch deployments/scale).
+            There is no such Deployment, `min` is 0 without KEDA, or this account lacks a permission
+            (verbs list, create and patch, resource horizontalpodautoscalers, or scaledobjects and
+            triggerauthentications; without KEDA and without workers, patch deployments/scale).
         """
         low, high = autoscaling.check_bounds(min, max)
         deployment = self._deployment()
         made = autoscaling.autoscale(self._api, DEPLOYMENT, low, high)
-        autoscaling.awaken(self._api, deployment, made)
+        autoscaling.start_first_worker(self._api, deployment, made)
         return made
 
     def fixed(self) -> Autoscaling | None:
-        """Set the number of workers by hand again: remove what sets it. The workers that there are stay.
+        """Remove the autoscaler, so that `scale` sets the number of workers. Workers stay.
 
         Returns
         -------
         Autoscaling or None
-            What was removed; None if nothing set it.
+            The removed autoscaler; None if there was none.
 
         Raises
         ------
         ClusterError
-            There is no such Deployment, or this account may not (verbs list and delete, resource
-            horizontalpodautoscalers or scaledobjects).
+            There is no such Deployment, or this account lacks a permission (verbs list and delete,
+            resource horizontalpodautoscalers or scaledobjects).
         """
         removed = self._in_namespace(lambda: autoscaling.fixed(self._api, DEPLOYMENT))
-        if removed is None:  # as in a namespace that is not there, whose lists are empty
+        if removed is None:  # the namespace may not exist: its lists are empty, too
             self._deployment()
         return removed
 
-    # --------------------------------------------------------------------- what is missing
+    # ----------------------------------------------------------------- missing objects
 
     def _deployment(self) -> Json:
         found: Json = self._in_namespace(lambda: self._api.deployment(DEPLOYMENT))
         return found
 
     def _in_namespace(self, ask: Callable[[], _Answer]) -> _Answer:
-        """Ask for something of this namespace; if it is not there, find out what is missing."""
+        """Send a request; if an object does not exist, find out which one is missing."""
         try:
             return ask()
         except RefusedError as exc:
@@ -301,23 +311,23 @@ class Cluster:
         except RefusedError as exc:
             if exc.missing:
                 names = _unless_forbidden(self._api.namespaces)
-                there = f": there are {listing(names)}" if names else ""
+                there = f": existing namespaces: {listing(names)}" if names else ""
                 return ClusterError(
-                    f"no namespace {self.namespace!r} in {where}{there}. Deploy Warren there, "
-                    "`kubectl apply -k k8s/overlays/...`, or name another: Cluster(namespace=...)"
+                    f"no namespace {self.namespace!r} in {where}{there}. Deploy Warren there by "
+                    "`kubectl apply -k k8s/overlays/...`, or pass another: Cluster(namespace=...)"
                 )
         names = _unless_forbidden(self._api.deployments)
         if names is None or DEPLOYMENT in names:
             return refusal
         there = f"it has {listing(names)}" if names else "it has none"
         return ClusterError(
-            f"no Deployment {DEPLOYMENT} in namespace {self.namespace} of {where}: {there}. Deploy Warren there, "
-            "`kubectl apply -k k8s/overlays/...`, or name another: Cluster(namespace=...)"
+            f"no Deployment {DEPLOYMENT} in namespace {self.namespace} of {where}: {there}. Deploy Warren there by "
+            "`kubectl apply -k k8s/overlays/...`, or pass another: Cluster(namespace=...)"
         )
 
 
 def _unless_forbidden(ask: Callable[[], list[Any]]) -> list[Any] | None:
-    """Return a list, or None where this account may not have it."""
+    """Return a list, or None if this account may not read it."""
     try:
         return ask()
     except RefusedError as exc:

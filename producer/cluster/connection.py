@@ -1,4 +1,4 @@
-"""A notebook's way to the broker and the database of a cluster."""
+"""Connects a notebook to the broker and the database of a cluster."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ logger = logging.getLogger(__name__)
 
 BROKER, BROKER_PORT = "rabbitmq", 5672
 DATABASE, DATABASE_PORT = "mongodb", 27017
-# Secrets of whoever submits, and of the key that signs.
+# Secrets with the producer's passwords, and with the signing key.
 _PRODUCER, _SIGNING = "producer", "signing"
 
 
 class Connection:
-    """Broker and database of a cluster on ports of this machine; made by `Cluster.connect`.
+    """The broker and the database of a cluster on ports of this machine; made by `Cluster.connect`.
 
-    While it lasts, ``AMQP_URL`` and ``MONGO_URL`` in ``os.environ`` name these ports and ``WARREN_KEY`` the cluster's
-    key, and afterwards what they named before. It lasts until `close`, and not longer than this object.
+    While it is open, ``AMQP_URL`` and ``MONGO_URL`` in ``os.environ`` point to these ports and
+    ``WARREN_KEY`` is the cluster's key; afterwards they have their old values. It closes by
+    `close`, or when this object is deleted.
 
     Parameters
     ----------
@@ -45,13 +46,14 @@ class Connection:
             forwarding.start()
             undo.callback(forwarding.close)
             self._amqp_url = f"amqp://{secrets[BROKER]}@{HOST}:{forwarding.ports[BROKER]}/%2F"
-            # Straight to this server: a replica set would tell the names that it has inside of the cluster.
+            # A direct connection: a replica set would redirect to names that resolve only inside
+            # the cluster.
             query = "authSource=admin&directConnection=true"
             self._mongo_url = f"mongodb://{secrets[DATABASE]}@{HOST}:{forwarding.ports[DATABASE]}/tuning?{query}"
             self._where = f"namespace {api.namespace} of {api.where}"
             undo.enter_context(named_servers(self._amqp_url, self._mongo_url, self._key))
             say = logger.warning
-            self._lasting = Lasting(self, undo.pop_all(), say, "a connection that no variable holds any more ends")
+            self._lasting = Lasting(self, undo.pop_all(), say, "closing a connection that no variable holds any more")
 
     @property
     def amqp_url(self) -> str:
@@ -65,11 +67,11 @@ class Connection:
 
     @property
     def key(self) -> str | None:
-        """What studies of this cluster are signed with, as ``WARREN_KEY`` has it; None where nothing is."""
+        """The key that signs this cluster's studies, as in ``WARREN_KEY``; None without signing."""
         return self._key
 
     def close(self) -> None:
-        """End the connection, and set the environment as it was. Harmless when it is over."""
+        """Close the connection and restore the environment. Does nothing if it is closed."""
         self._lasting.end()
 
     def __enter__(self) -> Self:
@@ -85,17 +87,17 @@ class Connection:
 
 
 def _users(api: Api) -> dict[str, str]:
-    """Return ``user:password`` for broker and database, fit for URLs: whoever submits has a user of its own in both."""
+    """Return ``user:password`` of the producer for the broker and the database, quoted for URLs."""
     found = _read(api, _PRODUCER, [f"{server}_password" for server in (BROKER, DATABASE)])
     if found is not None:
         return {server: _joined(_PRODUCER, found[f"{server}_password"]) for server in (BROKER, DATABASE)}
-    # An installation from before there were any has an administrator of each.
+    # Older installations have only an administrator for each server.
     users = {}
     for server in (BROKER, DATABASE):
         data = _read(api, server, ["username", "password"])
         if data is None:
             raise RefusedError(
-                f"no Secret {_PRODUCER} and no Secret {server} in namespace {api.namespace} of {api.where}: was Warren "
+                f"no Secret {_PRODUCER} and no Secret {server} in namespace {api.namespace} of {api.where}: is Warren "
                 "deployed there? kubectl apply -k k8s/overlays/...",
                 HTTPStatus.NOT_FOUND,
             )
@@ -104,13 +106,13 @@ def _users(api: Api) -> dict[str, str]:
 
 
 def _key(api: Api) -> str | None:
-    """Return the cluster's key, or None where it has none: one in the environment is another one's then."""
+    """Return the cluster's key, or None: the environment's key then belongs to another cluster."""
     data = _read(api, _SIGNING, [])
     return data.get("key") or None if data else None
 
 
 def _read(api: Api, name: str, keys: Sequence[str]) -> dict[str, str] | None:
-    """Return what a Secret holds, these keys among it; None where there is no such Secret."""
+    """Return a Secret's data, which must have these keys; None if there is no such Secret."""
     try:
         data = api.secret(name).get("data") or {}
     except RefusedError as exc:

@@ -1,11 +1,14 @@
-"""``python -m producer.cluster.deletion_cost`` marks idle workers, so that Kubernetes removes them first on scale-down.
+"""Marks idle workers so that Kubernetes removes them first on scale-down.
 
-A ReplicaSet that loses pods takes those of the lowest ``controller.kubernetes.io/pod-deletion-cost`` first. Workers
-hold no token, so one small pod beside them asks each over HTTP whether it holds a chunk, and writes that down. Without
-it nothing is lost; scaling down then interrupts trials that idle workers would have spared.
+Run it by ``python -m producer.cluster.deletion_cost``.
+
+A ReplicaSet first removes the pods with the lowest ``controller.kubernetes.io/pod-deletion-cost``.
+Workers have no API token, so one small pod asks each worker over HTTP whether it has a chunk, and
+sets the cost. Without this pod nothing is lost, but scale-down interrupts trials although idle
+workers exist.
 https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/#pod-deletion-cost
 
-It stays small: the standard library talks to the API, in the words that it needs.
+It stays small: it sends its few requests to the API with the standard library.
 """
 
 from __future__ import annotations
@@ -34,39 +37,39 @@ from warren.settings import LogSettings
 logger = logging.getLogger("producer.cluster.deletion_cost")
 
 COST = "controller.kubernetes.io/pod-deletion-cost"
-# What a worker says of the chunk in hand: seconds since it came, 0 while there is none.
+# The worker's gauge: seconds since it received its current chunk, 0 without one.
 GAUGE = "warren_chunk_seconds"
-# The costs: of an idle worker, as of a pod that has none; of one with a chunk; of one that has had it for long, and may
-# have a long trial to lose.
+# The costs of an idle worker (the default of pods), of one with a chunk, and of one that has had
+# its chunk for long and may lose a long trial.
 IDLE, BUSY, LONG = 0, 100, 200
 _LONG_SECONDS = 60.0
-# Seconds for a worker's answer, and for the API's.
+# Seconds for a worker's response, and for the API's.
 _WORKER_SECONDS = 2.0
 _API_SECONDS = 10.0
-# Workers asked at a time, and pods in an answer of the API: both bound the memory.
+# Workers asked in parallel, and pods in a response of the API: both bound the memory.
 _AT_ONCE = 16
 _PAGE = 100
-# Bytes of a worker's page, which has some ten thousand.
+# Most bytes read of a worker's metrics, which have about ten thousand.
 _LONGEST_PAGE = 1 << 20
-# The longest pause of an API that is away, in periods.
+# The longest pause while the API is unreachable, in periods.
 _MOST_PERIODS = 30
 
 _SAMPLE = re.compile(rf"^{GAUGE} (\S+)", re.MULTILINE)
 
 
 class IdleSettings(LogSettings):
-    """What the environment says. Every field: unit, default, and why that default."""
+    """Settings from the environment. Each field has its unit, default and the reason for it."""
 
     period_seconds: float = Field(
         default=10.0,
         gt=0,
         alias="WARREN_IDLE_SECONDS",
-        description="Seconds between two looks. A study ends, and people scale down some time later.",
+        description="Seconds between reads of the workers. People scale down some time after a study ends.",
     )
     namespace: str = Field(
         default="",
         alias="POD_NAMESPACE",
-        description="Where the workers are. Default: where this pod is.",
+        description="Namespace of the workers. Default: that of this pod.",
     )
     selector: str = Field(
         default="app.kubernetes.io/name=worker",
@@ -79,32 +82,32 @@ class IdleSettings(LogSettings):
         ge=1,
         le=65535,
         alias="WARREN_HTTP_PORT",
-        description="TCP port of a worker's /metrics. The default is that of the image.",
+        description="TCP port of a worker's /metrics. The default is the image's.",
     )
     api_host: str = Field(
         default="",
         alias="KUBERNETES_SERVICE_HOST",
-        description="Where the API server is: Kubernetes sets it in every pod.",
+        description="Host of the API server; Kubernetes sets it in every pod.",
     )
     api_port: int = Field(
         default=443,
         alias="KUBERNETES_SERVICE_PORT",
-        description="And its port.",
+        description="Port of the API server; Kubernetes sets it in every pod.",
     )
     account: Path = Field(
         default=Path("/var/run/secrets/kubernetes.io/serviceaccount"),
         alias="WARREN_SERVICE_ACCOUNT",
-        description="Folder with the token, the authority and the namespace of this pod, as Kubernetes mounts it.",
+        description="Folder with this pod's token, CA certificate and namespace, as Kubernetes mounts it.",
     )
     alive_file: Path | None = Field(
         default=None,
         alias="WARREN_ALIVE_FILE",
-        description="File that is touched with every look, for a probe. Default: none.",
+        description="File that is touched before every read, for a probe. Default: none.",
     )
 
 
 class PodApi:
-    """The pods of a namespace, by the API server of the cluster that this pod is in.
+    """Reads and marks the pods of a namespace, through the API server of this pod's cluster.
 
     Parameters
     ----------
@@ -113,7 +116,7 @@ class PodApi:
     Raises
     ------
     ClusterError
-        This is no pod, or it has no token.
+        This process is not in a pod, or the pod has no token.
     """
 
     def __init__(self, settings: IdleSettings) -> None:
@@ -124,12 +127,12 @@ class PodApi:
             self._token()
         except OSError as exc:
             raise ClusterError(
-                f"no service account in {settings.account} ({exc.strerror or exc}): this runs in a pod with "
+                f"no service account in {settings.account} ({exc.strerror or exc}): run this in a pod with "
                 "automountServiceAccountToken: true"
             ) from exc
         if not settings.api_host:
-            raise ClusterError("KUBERNETES_SERVICE_HOST is not set: this runs in a pod")
-        # Python 3.13 asks for what the certificates of many clusters lack.
+            raise ClusterError("KUBERNETES_SERVICE_HOST is not set: run this in a pod")
+        # Python 3.13 demands extensions that many clusters' certificates lack.
         self._tls.verify_flags &= ~ssl.VERIFY_X509_STRICT
 
     def workers(self) -> Iterator[Mapping[str, Any]]:
@@ -144,13 +147,13 @@ class PodApi:
                 return
 
     def set_cost(self, name: str, cost: int) -> None:
-        """Write a pod's deletion cost; a pod that is gone needs none."""
+        """Write a pod's deletion cost; ignore a pod that no longer exists."""
         body = json.dumps({"metadata": {"annotations": {COST: str(cost)}}})
-        # Of the status, by which annotations are written too, and nothing that makes a pod another one.
+        # pods/status can also write annotations, but its permission can't change what the pod runs.
         self._ask("PATCH", f"/{quote(name)}/status", "patch pods/status", body, missing_ok=True)
 
     def _token(self) -> str:
-        # Each time: Kubernetes replaces it within the hour.
+        # Read each time: Kubernetes replaces it within the hour.
         return (self._settings.account / "token").read_text().strip()
 
     def _ask(self, method: str, path: str, what: str, body: str | None = None, *, missing_ok: bool = False) -> Any:
@@ -174,13 +177,13 @@ class PodApi:
                 f"this service account may not {what} in namespace {self._namespace} ({response.status})"
             )
         if response.status != http.HTTPStatus.OK:
-            said = answer.decode(errors="replace")[:200]
-            raise ClusterError(f"the API server refuses to {what} ({response.status}): {said}")
+            message = answer.decode(errors="replace")[:200]
+            raise ClusterError(f"the API server refuses to {what} ({response.status}): {message}")
         return json.loads(answer)
 
 
 def chunk_seconds(page: str) -> float | None:
-    """Return for how long a worker has had its chunk.
+    """Return how long a worker has had its chunk.
 
     Parameters
     ----------
@@ -190,7 +193,7 @@ def chunk_seconds(page: str) -> float | None:
     Returns
     -------
     float or None
-        Seconds, 0 for a worker without one; None where the page does not say.
+        Seconds, 0 for a worker without a chunk; None if the gauge is missing.
     """
     found = _SAMPLE.search(page)
     try:
@@ -200,14 +203,14 @@ def chunk_seconds(page: str) -> float | None:
 
 
 def cost_of(seconds: float) -> int:
-    """Return the deletion cost of a worker that has had its chunk for so many seconds."""
+    """Return the deletion cost of a worker that has had its chunk for `seconds`."""
     if seconds <= 0:
         return IDLE
     return LONG if seconds >= _LONG_SECONDS else BUSY
 
 
 def read_page(address: str, port: int) -> str | None:
-    """Return a worker's metrics, or None where it does not answer in time."""
+    """Return a worker's metrics, or None if it does not respond in time."""
     connection = http.client.HTTPConnection(address, port, timeout=_WORKER_SECONDS)
     try:
         connection.request("GET", "/metrics")
@@ -216,22 +219,22 @@ def read_page(address: str, port: int) -> str | None:
             return None
         return response.read(_LONGEST_PAGE).decode(errors="replace")
     except (OSError, http.client.HTTPException) as exc:
-        logger.debug("a worker does not answer", extra={"address": address, "reason": str(exc)})
+        logger.debug("a worker does not respond", extra={"address": address, "reason": str(exc)})
         return None
     finally:
         connection.close()
 
 
 class IdleFirst:
-    """Keeps the deletion costs of workers' pods.
+    """Updates the deletion costs of the workers' pods.
 
     Parameters
     ----------
     api : PodApi
     port : int
-        Of the workers' metrics.
+        Port of the workers' metrics.
     read : callable, default=read_page
-        Returns a worker's page for its address and port.
+        Returns a worker's metrics for its address and port.
     """
 
     def __init__(self, api: PodApi, port: int, read: Callable[[str, int], str | None] = read_page) -> None:
@@ -241,20 +244,20 @@ class IdleFirst:
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="idle-first")
 
     def turn(self) -> dict[str, int]:
-        """Ask every worker once, and write down what has changed.
+        """Ask every worker once, and write the costs that changed.
 
         Returns
         -------
         dict of str to int
-            How many workers are ``idle``, ``busy``, and ``unknown`` (they keep what they have), and how many costs have
-            ``changed``.
+            The numbers of ``idle``, ``busy`` and ``unknown`` workers (the last keep their costs),
+            and of costs that ``changed``.
 
         Raises
         ------
         ClusterError
-            The API refuses.
+            The API refuses a request.
         OSError, http.client.HTTPException
-            It can't be reached.
+            The API can't be reached.
         """
         pods = {
             pod["metadata"]["name"]: (pod["status"]["podIP"], (pod["metadata"].get("annotations") or {}).get(COST, "0"))
@@ -278,14 +281,16 @@ class IdleFirst:
         return counts
 
     def run(self, period_seconds: float, over: threading.Event, alive_file: Path | None = None) -> None:
-        """Ask again and again, until told to stop; rarer while the API is away.
+        """Ask periodically until stopped; less often while the API is unreachable.
 
         Parameters
         ----------
         period_seconds : float
         over : threading.Event
+            Set it to stop.
         alive_file : Path, default=None
-            Touched before each look, also while the API is away: then too it lives.
+            Touched before each read, also while the API is unreachable, because this process is
+            alive then, too.
         """
         pause = 0.0
         failures = 0
@@ -298,13 +303,16 @@ class IdleFirst:
                 failures += 1
                 pause = period_seconds * min(2 ** min(failures, 10), _MOST_PERIODS)
                 reason = str(exc) or type(exc).__name__
-                logger.warning("workers keep the costs that they have", extra={"reason": reason, "again_in": pause})
+                logger.warning(
+                    "can't update deletion costs; workers keep their old ones",
+                    extra={"reason": reason, "again_in": pause},
+                )
                 continue
             if failures:
-                logger.info("the API is back", extra={"failures": failures})
+                logger.info("the API responds again", extra={"failures": failures})
             failures, pause = 0, period_seconds
             level = logging.INFO if counts["changed"] else logging.DEBUG
-            logger.log(level, "asked the workers", extra=counts)
+            logger.log(level, "updated deletion costs", extra=counts)
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
@@ -329,7 +337,7 @@ def main() -> int:
     except ClusterError as exc:
         logger.critical("can't start", extra={"reason": str(exc)})
         return 2
-    logger.info("keeps idle workers first in line", extra={"period_seconds": settings.period_seconds})
+    logger.info("marking idle workers for removal first", extra={"period_seconds": settings.period_seconds})
     idle_first.run(settings.period_seconds, over, settings.alive_file)
     logger.info("stopped")
     return 0

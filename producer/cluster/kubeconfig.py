@@ -1,4 +1,4 @@
-"""The kubeconfig: which clusters there are, and how to talk to one. As kubectl reads it."""
+"""Reads the kubeconfig as kubectl does: its contexts, and the configuration of one."""
 
 from __future__ import annotations
 
@@ -15,26 +15,27 @@ from ruamel.yaml.error import YAMLError
 from producer.formatting import listing, show_reason
 from warren.errors import ClusterError
 
-# Where a pod finds its own token.
+# A pod's own token.
 _TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
-# Its types differ from release to release.
+# Any, because its types differ between releases.
 config: Any = _config
 
 
 def _files() -> list[Path]:
-    """Return the files that make the kubeconfig, as kubectl reads them. Now: a notebook may have set KUBECONFIG."""
+    """Return the kubeconfig files, as kubectl finds them."""
+    # Read each time: a notebook may have set KUBECONFIG.
     named = [name for name in os.environ.get("KUBECONFIG", "").split(os.pathsep) if name]
-    # Not pathlib's, which raises for a user without a home.
+    # pathlib's expanduser raises for a user without a home.
     return [Path(os.path.expanduser(name)) for name in named or ["~/.kube/config"]]  # noqa: PTH111
 
 
 def load(context: str | None) -> tuple[client.Configuration, str]:
-    """Return how to talk to a cluster, and the name of its context.
+    """Return the configuration of a cluster's client, and the name of its context.
 
     Parameters
     ----------
     context : str or None
-        None is the current one, or in a pod without a kubeconfig the pod's own account.
+        None is the current context, or in a pod without a kubeconfig the pod's own account.
 
     Returns
     -------
@@ -58,10 +59,10 @@ def load(context: str | None) -> tuple[client.Configuration, str]:
     known, current = contexts(), _current()
     there = listing(known) or "none"
     if context is None and not current:
-        raise ClusterError(f"kubeconfig {named} has no current context: name one, Cluster(context=...): {there}")
+        raise ClusterError(f"kubeconfig {named} has no current context: pass one, Cluster(context=...): {there}")
     wanted = context or current
     if wanted not in known:
-        raise ClusterError(f"no context {wanted!r} in kubeconfig {named}: there are {there}")
+        raise ClusterError(f"no context {wanted!r} in kubeconfig {named}: existing contexts: {there}")
     try:
         config.load_kube_config(config_file=named, context=wanted, client_configuration=configuration)
     except (_config.ConfigException, OSError, ValueError, TypeError) as exc:
@@ -70,11 +71,11 @@ def load(context: str | None) -> tuple[client.Configuration, str]:
 
 
 def _no_kubeconfig(context: str | None) -> str:
-    looked = ", ".join(map(str, _files()))
-    how = "KUBECONFIG names it" if os.environ.get("KUBECONFIG") else "KUBECONFIG is not set"
-    place = f"; context {context!r} would be in it" if context else "; and this is no pod of a cluster"
+    expected = ", ".join(map(str, _files()))
+    how = "named by KUBECONFIG" if os.environ.get("KUBECONFIG") else "KUBECONFIG is not set"
+    place = f", so there is no context {context!r}" if context else ", and this is not a pod of a cluster"
     return (
-        f"no kubeconfig: there is no {looked} ({how}){place}. Your cluster's tool writes one: `gcloud container "
+        f"no kubeconfig: {expected} does not exist ({how}){place}. Your cluster's tool writes one: `gcloud container "
         "clusters get-credentials NAME`, `aws eks update-kubeconfig --name NAME`, `az aks get-credentials --name NAME`"
         ", `kind export kubeconfig`, `minikube update-context`"
     )
@@ -93,11 +94,13 @@ def _documents() -> Iterator[dict[str, Any]]:
 
 
 def contexts() -> list[str]:
-    """Return the names of the contexts, in their order."""
+    """Return the names of the contexts in the kubeconfig's order."""
     entries = [entry for document in _documents() for entry in document.get("contexts") or []]
     return list(dict.fromkeys(str(entry["name"]) for entry in entries if isinstance(entry, dict) and "name" in entry))
 
 
 def _current() -> str | None:
-    """Return the current context: the first that a file names."""
-    return next((str(one["current-context"]) for one in _documents() if one.get("current-context")), None)
+    """Return the current context: that of the first file that has one."""
+    return next(
+        (str(document["current-context"]) for document in _documents() if document.get("current-context")), None
+    )

@@ -1,11 +1,12 @@
-"""Ports of this machine that lead into the cluster, through the API server: what ``kubectl port-forward`` does.
+"""Forwards local ports to the cluster through its API server, as ``kubectl port-forward`` does.
 
-Every TCP connection gets a websocket of its own to the pod that is ready at that moment, so a pod that was replaced
-ends its connections and no others, and the next one finds its successor. Data waits where it comes from: neither side
-is read from faster than the other takes it.
+Every TCP connection gets its own websocket to a pod that is ready. If a pod is replaced, only its
+connections end, and new connections go to the new pod. Neither side is read faster than the other
+side accepts data.
 
-The protocol is Kubernetes' own, ``v4.channel.k8s.io``: the first byte of a message is its channel, 0 for data and 1
-for an error's text; the first message on each is the port's number, two bytes, the lower first.
+The protocol is Kubernetes' own, ``v4.channel.k8s.io``: the first byte of a message is its channel,
+0 for data and 1 for an error's text; the first message on each channel is the port number, two
+bytes, little-endian.
 https://github.com/kubernetes/kubernetes/blob/master/staging/src/k8s.io/kubelet/pkg/cri/streaming/portforward/websocket.go
 """
 
@@ -33,16 +34,17 @@ HOST = "127.0.0.1"
 _PROTOCOL = "v4.channel.k8s.io"
 _DATA, _ERROR = 0, 1
 _PIECE = 32 * 1024
-# Seconds that a new connection waits for a pod: less than `WARREN_CONNECT_SECONDS`, after which clients give up.
+# Seconds that a new connection waits for a pod: less than `WARREN_CONNECT_SECONDS`, when clients
+# give up.
 _PATIENCE_SECONDS = 8.0
-# Seconds between two tries: the first, and the longest.
+# Seconds between two attempts: the first pause and the longest.
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 2.0
 # Seconds for one handshake.
 _DIAL_SECONDS = 6.0
-# Seconds that the other side has to answer the end of a websocket.
+# Seconds for the other side to answer the close of a websocket.
 _GOODBYE_SECONDS = 1.0
-# Seconds between two pings: load balancers forget a connection that is silent for minutes. None has to be answered:
-# a broker that is out of memory stops reading, and its connection is alive all the same.
+# Seconds between pings: load balancers drop connections that are silent for minutes. No answer is
+# required: a broker without memory stops reading, but its connection is alive.
 _PING_SECONDS = 20.0
 # Seconds for TLS connections to end.
 _TLS_GOODBYE_SECONDS = 0.25
@@ -51,18 +53,18 @@ _JOIN_SECONDS = 5.0
 
 
 class Forwarding:
-    """Forwards ports of Services, each from a free port of this machine, on a thread of its own.
+    """Forwards free ports of this machine to Services, on its own thread.
 
     Parameters
     ----------
     api : Api
     services : mapping of str to int
-        The port of each Service that is wanted, by the Service's name.
+        Port of each Service, by the Service's name.
 
     Attributes
     ----------
     ports : dict of str to int
-        The local port of each.
+        Local port of each Service, by name.
     """
 
     def __init__(self, api: Api, services: Mapping[str, int]) -> None:
@@ -78,7 +80,7 @@ class Forwarding:
         self._error: BaseException | None = None
 
     def start(self) -> None:
-        """Listen, once a connection to each Service was made.
+        """Connect to each Service once, and start to listen.
 
         Raises
         ------
@@ -97,14 +99,14 @@ class Forwarding:
             raise self._error
 
     def close(self) -> None:
-        """End all connections, and listen no more. Harmless when it is over."""
+        """Close all connections and stop listening. Does nothing if it is closed."""
         if self._loop is not None and self._over is not None:
             with contextlib.suppress(RuntimeError):  # the loop is closed already
                 self._loop.call_soon_threadsafe(self._over.set)
         if self._thread is not None:
             self._thread.join(_JOIN_SECONDS)
 
-    # What follows runs on the thread.
+    # ---------------------------------------------------- the methods below run on the thread
 
     def _run(self) -> None:
         try:
@@ -131,7 +133,8 @@ class Forwarding:
                 self.ports[service] = server.sockets[0].getsockname()[1]
             self._up.set()
             await self._over.wait()
-        # TLS connections end in the loop's next turns: https://docs.aiohttp.org/en/stable/client_advanced.html#graceful-shutdown
+        # TLS connections end in the loop's next turns:
+        # https://docs.aiohttp.org/en/stable/client_advanced.html#graceful-shutdown
         await asyncio.sleep(_TLS_GOODBYE_SECONDS)
 
     async def _end_connections(self) -> None:
@@ -147,7 +150,8 @@ class Forwarding:
                 task.add_done_callback(self._connections.discard)
             try:
                 try:
-                    # One that was accepted while this ends has come too late to be ended with the others.
+                    # Don't serve a connection accepted during shutdown: `_end_connections` would
+                    # miss it.
                     if self._over is not None and not self._over.is_set():
                         await self._bridge(session, service, reader, writer)
                 except (aiohttp.ClientError, ClusterError, OSError, TimeoutError) as exc:
@@ -155,10 +159,10 @@ class Forwarding:
                         "a forwarded connection ended; its client has to reconnect",
                         extra={"service": service, "reason": str(exc) or type(exc).__name__},
                     )
-                writer.close()  # once the client has taken what came for it
+                writer.close()  # after the client has read the remaining data
                 with contextlib.suppress(OSError):
                     await writer.wait_closed()
-            except asyncio.CancelledError:  # also while the client takes the rest
+            except asyncio.CancelledError:  # also while the client reads the remaining data
                 if self._over is None or not self._over.is_set():
                     raise
             finally:
@@ -174,19 +178,19 @@ class Forwarding:
         writer: asyncio.StreamWriter,
     ) -> None:
         socket = await self._dial(session, service, _PATIENCE_SECONDS)
-        ways = [
-            asyncio.create_task(way)
-            for way in (_to_pod(reader, socket), self._from_pod(service, socket, writer), _keep_alive(socket))
+        directions = [
+            asyncio.create_task(direction)
+            for direction in (_to_pod(reader, socket), self._from_pod(service, socket, writer), _keep_alive(socket))
         ]
         try:
-            done, _ = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(directions, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for way in ways:
-                way.cancel()
-            await asyncio.gather(*ways, return_exceptions=True)
+            for direction in directions:
+                direction.cancel()
+            await asyncio.gather(*directions, return_exceptions=True)
             await socket.close()
-        for way in done:
-            way.result()
+        for direction in done:
+            direction.result()
 
     async def _from_pod(
         self, service: str, socket: aiohttp.ClientWebSocketResponse, writer: asyncio.StreamWriter
@@ -207,7 +211,7 @@ class Forwarding:
     async def _dial(
         self, session: aiohttp.ClientSession, service: str, patience: float
     ) -> aiohttp.ClientWebSocketResponse:
-        """Open a websocket to the pod behind a Service; try again for as long as a client waits."""
+        """Open a websocket to a pod of a Service; retry for `patience` seconds."""
         deadline, pause = time.monotonic() + patience, _FIRST_PAUSE
         while True:
             try:
@@ -217,8 +221,11 @@ class Forwarding:
                 socket = await self._open(session, target)
             except (aiohttp.ClientError, ClusterError, OSError, TimeoutError) as exc:
                 self._targets.pop(service, None)
-                lost = isinstance(exc, RefusedError) and exc.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}
-                if lost or time.monotonic() + pause > deadline:
+                not_allowed = isinstance(exc, RefusedError) and exc.status in {
+                    HTTPStatus.UNAUTHORIZED,
+                    HTTPStatus.FORBIDDEN,
+                }
+                if not_allowed or time.monotonic() + pause > deadline:
                     if isinstance(exc, ClusterError):
                         raise
                     why = str(exc) or type(exc).__name__
@@ -244,15 +251,16 @@ class Forwarding:
         try:
             socket = await asyncio.wait_for(connecting, _DIAL_SECONDS)
         except aiohttp.WSServerHandshakeError as exc:
-            # The answer's text, which says what is not allowed, is lost: ask again in a way that keeps it.
+            # The error lacks the response's text, which names the missing permission: request it
+            # again without websocket.
             await asyncio.to_thread(self._api.why_no_forward, target.pod, target.port)
-            raise ClusterError(f"the API server would not forward a port to pod {target.pod} ({exc.status})") from exc
+            raise ClusterError(f"the API server refused to forward a port to pod {target.pod} ({exc.status})") from exc
         try:
             for channel in (_DATA, _ERROR):
                 first = await asyncio.wait_for(socket.receive(), _DIAL_SECONDS)
                 if first.type is not aiohttp.WSMsgType.BINARY or first.data != _greeting(channel, target.port):
                     raise ClusterError(
-                        f"pod {target.pod}: no port was forwarded, but {first.type.name}: {first.data!r}"
+                        f"pod {target.pod}: the port was not forwarded; got {first.type.name}: {first.data!r}"
                     )
         except BaseException:
             await socket.close()

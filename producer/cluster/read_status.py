@@ -1,4 +1,4 @@
-"""Reads the status of a cluster from what the API says of its pods, their nodes, and pods that are gone."""
+"""Builds the status of a cluster from the API's pods, nodes and events."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from producer.cluster.autoscaling import Autoscaling
 from producer.cluster.problems import problems_of
 from producer.cluster.status import ClusterStatus, Pod
 
-# What clouds write on a node that may be taken away at any time:
+# Labels of clouds for nodes that may be preempted at any time:
 # https://cloud.google.com/kubernetes-engine/docs/concepts/spot-vms
 # https://docs.aws.amazon.com/eks/latest/userguide/managed-node-groups.html
 # https://learn.microsoft.com/azure/aks/spot-node-pool
@@ -23,19 +23,19 @@ _PREEMPTIBLE = {
     "kubernetes.azure.com/scalesetpriority": "spot",
     "karpenter.sh/capacity-type": "spot",
 }
-# Why a pod had to go that did nothing wrong: reasons of its status, of its condition DisruptionTarget, of its events.
+# Reasons of an eviction, in a pod's status, its condition DisruptionTarget, or its events.
 # https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-conditions
 _EVICTIONS = {
     *("Evicted", "Preempted", "Preempting", "Shutdown", "NodeShutdown", "NodeLost", "NodeAffinity", "Terminated"),
     *("PreemptionByScheduler", "DeletionByTaintManager", "EvictionByEvictionAPI", "TerminationByKubelet"),
     *("DeletionByPodGC", "TaintManagerEviction"),
 }
-# The servers that a status shows beside the workers.
+# The servers that a status shows besides the workers.
 SERVERS = ("rabbitmq", "mongodb")
 
 
 def is_preemptible(labels: Mapping[str, str]) -> bool:
-    """Whether a node's labels say that it may be taken away at any time."""
+    """Return whether a node's labels say that it may be preempted at any time."""
     return any(labels.get(name, "").lower() == value for name, value in _PREEMPTIBLE.items())
 
 
@@ -50,19 +50,20 @@ def read_status(
     steered: Autoscaling | None,
     now: datetime,
 ) -> ClusterStatus:
-    """Put a status together from what the API says.
+    """Build a status from API objects.
 
     Parameters
     ----------
     where, namespace : str
+        The cluster and the namespace, for messages.
     deployment : dict
         The workers' Deployment.
     pods : list of dict
         All pods of the namespace.
     nodes, events : list of dict or None
-        None where this account may not list them.
+        None if this account may not list them.
     steered : Autoscaling or None
-        What sets the number of workers.
+        The autoscaler of the workers.
     now : datetime
         With a time zone.
 
@@ -87,7 +88,7 @@ def read_status(
         read.append(_pod(pod, role, labels if nodes is not None else None, now))
     read.sort(key=lambda pod: (pod.role != name, pod.role, pod.ready, pod.name))
     shown = {pod["metadata"]["name"] for pod in workers}
-    shown_pods = [pod for pod in pods if _name(pod) in {one.name for one in read}]
+    shown_pods = [pod for pod in pods if _name(pod) in {pod.name for pod in read}]
     return ClusterStatus(
         where=where,
         namespace=namespace,
@@ -117,7 +118,7 @@ def _pod(pod: Mapping[str, Any], role: str, nodes: Mapping[str, Mapping[str, str
         role=role,
         phase="Terminating" if deleted else status.get("phase", "Unknown"),
         ready=ready,
-        restarts=sum(int(one.get("restartCount", 0)) for one in containers),
+        restarts=sum(int(container.get("restartCount", 0)) for container in containers),
         age_seconds=max(0.0, (now - moment(pod["metadata"]["creationTimestamp"])).total_seconds()),
         node=node,
         preemptible=None if nodes is None or node not in nodes else is_preemptible(nodes[node]),
@@ -126,7 +127,7 @@ def _pod(pod: Mapping[str, Any], role: str, nodes: Mapping[str, Mapping[str, str
 
 
 def _reason(pod: Mapping[str, Any]) -> str:
-    """Return why a pod is not ready; of one that is, why it last ended."""
+    """Return why a pod is not ready, or why a ready pod's container last ended."""
     status = pod.get("status") or {}
     if status.get("reason"):
         return str(status["reason"])
@@ -135,8 +136,8 @@ def _reason(pod: Mapping[str, Any]) -> str:
         return str(target.get("reason", "DisruptionTarget"))
     containers = [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]
     for when in ("state", "lastState"):
-        for one in containers:
-            state = one.get(when) or {}
+        for container in containers:
+            state = container.get(when) or {}
             waiting = (state.get("waiting") or {}).get("reason")
             if waiting and waiting not in {"ContainerCreating", "PodInitializing"}:
                 return str(waiting)
@@ -150,7 +151,7 @@ def _reason(pod: Mapping[str, Any]) -> str:
 def _evicted(
     workers: Iterable[Mapping[str, Any]], events: Iterable[Mapping[str, Any]], deployment: str, shown: set[str]
 ) -> set[str]:
-    """Return the names of workers' pods that had to go."""
+    """Return the names of the evicted workers' pods."""
     gone = {
         _name(pod)
         for pod in workers
@@ -162,7 +163,7 @@ def _evicted(
     }
     for event in events:
         who = str(event.get("involvedObject", {}).get("name", ""))
-        # A pod that is gone is known by its name alone: Deployment, hash of its template, five letters.
+        # A deleted pod is recognised by its name: Deployment, hash of the template, five letters.
         ours = who in shown or (who.startswith(f"{deployment}-") and who.count("-") == deployment.count("-") + 2)
         if ours and event.get("reason") in _EVICTIONS:
             gone.add(who)
@@ -170,11 +171,11 @@ def _evicted(
 
 
 def condition(thing: Mapping[str, Any], kind: str) -> Mapping[str, Any]:
-    """Return a condition of an object, or an empty one."""
+    """Return a condition of an object; empty if it has none of this kind."""
     found = (thing.get("status") or {}).get("conditions") or []
-    return next((one for one in found if one.get("type") == kind), {})
+    return next((entry for entry in found if entry.get("type") == kind), {})
 
 
 def moment(text: str) -> datetime:
-    """Read a time as Kubernetes writes it (RFC 3339)."""
+    """Parse a time of Kubernetes (RFC 3339)."""
     return datetime.fromisoformat(text).astimezone(UTC)

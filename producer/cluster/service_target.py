@@ -1,4 +1,4 @@
-"""Which pod a connection to a Service goes to."""
+"""Finds the pod that a connection to a Service goes to."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from warren.errors import ClusterError
 
 @dataclass(frozen=True)
 class Target:
-    """Where a connection ends."""
+    """The pod and port that a connection goes to."""
 
     pod: str
     port: int
 
 
 def find_target(api: Api, service: str, port: int) -> Target:
-    """Return a ready pod behind a Service, and the port of its container.
+    """Return a ready pod of a Service, and the port of its container.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ def find_target(api: Api, service: str, port: int) -> Target:
     Raises
     ------
     ClusterError
-        There is no such Service, no such port, or no pod that is ready.
+        There is no such Service, no such port, or no ready pod.
     """
     try:
         found = api.service(service)
@@ -48,24 +48,26 @@ def find_target(api: Api, service: str, port: int) -> Target:
             raise
         raise ClusterError(
             f"no Service {service} in namespace {api.namespace} of {api.where}: "
-            f"{_there(api)}. Was Warren deployed there? kubectl apply -k k8s/overlays/..."
+            f"{_list_services(api)}. Is Warren deployed there? kubectl apply -k k8s/overlays/..."
         ) from exc
-    [*matching] = [one for one in found["spec"].get("ports", []) if one["port"] == port]
+    [*matching] = [entry for entry in found["spec"].get("ports", []) if entry["port"] == port]
     if not matching:
-        offered = [str(one["port"]) for one in found["spec"].get("ports", [])]
-        raise ClusterError(f"Service {service} in namespace {api.namespace} has no port {port}: {listing(offered)}")
+        offered = [str(entry["port"]) for entry in found["spec"].get("ports", [])]
+        raise ClusterError(
+            f"Service {service} in namespace {api.namespace} has no port {port}, only {listing(offered)}"
+        )
     selector = found["spec"].get("selector") or {}
     pods = api.pods(",".join(f"{name}={value}" for name, value in selector.items()))
     ready = [pod for pod in pods if _serves(pod)]
     if not ready:
         raise ClusterError(
-            f"no pod behind Service {service} in namespace {api.namespace} of {api.where} is ready: {_standing(pods)}"
+            f"no pod of Service {service} in namespace {api.namespace} of {api.where} is ready: {_phases_of(pods)}"
         )
     wanted = matching[0].get("targetPort", port)
     return Target(ready[0]["metadata"]["name"], next(_ports(ready[0], wanted), port))
 
 
-def _there(api: Api) -> str:
+def _list_services(api: Api) -> str:
     try:
         names = api.services()
     except ClusterError:
@@ -77,7 +79,7 @@ def _serves(pod: Mapping[str, Any]) -> bool:
     return "deletionTimestamp" not in pod["metadata"] and condition(pod, "Ready").get("status") == "True"
 
 
-def _standing(pods: Sequence[Mapping[str, Any]]) -> str:
+def _phases_of(pods: Sequence[Mapping[str, Any]]) -> str:
     if not pods:
         return "there is none"
     return ", ".join(

@@ -1,4 +1,4 @@
-"""How a cluster stands, as records, as HTML for a notebook, and as text for a terminal."""
+"""The status of a cluster: its records, as HTML for a notebook, and as text for a terminal."""
 
 from __future__ import annotations
 
@@ -13,54 +13,54 @@ from producer.templating import page
 from warren.printable import printable
 
 HEADINGS = ("pod", "phase", "ready", "restarts", "age", "node", "preemptible", "reason")
-# Pods that a notebook's table shows; the rest is counted.
+# Most pods in a notebook's table; the rest is only counted.
 _ROWS = 100
 _USUAL_WIDTH, _LEAST_WIDTH, _MOST_WIDTH = 110, 60, 160
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pod:
-    """A pod, as a table has it."""
+    """A pod in the table."""
 
     name: str
     role: str
     """``worker``, ``rabbitmq`` or ``mongodb``."""
     phase: str
-    """``Pending``, ``Running``, ``Succeeded``, ``Failed`` or ``Unknown``; ``Terminating`` once it is being deleted."""
+    """``Pending``, ``Running``, ``Succeeded``, ``Failed``, ``Unknown`` or ``Terminating``."""
     ready: bool
     restarts: int
-    """How often its containers were started again."""
+    """How often its containers were restarted."""
     age_seconds: float
-    """Since it was made."""
+    """Seconds since its creation."""
     node: str | None
-    """None until it has one."""
+    """None until it is scheduled."""
     preemptible: bool | None
-    """Whether its node may be taken away at any time; None where that can't be known."""
+    """Whether its node may be preempted at any time; None if unknown."""
     reason: str
-    """Why it is not ready, or why it last ended: ``ImagePullBackOff``, ``OOMKilled``, ``Evicted``; else empty."""
+    """Why it is not ready or last ended, such as ``OOMKilled`` or ``Evicted``; else empty."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClusterStatus:
-    """A look at the cluster. A notebook shows it as a table."""
+    """The status of the cluster. A notebook shows it as a table."""
 
     where: str
-    """The cluster, for people."""
+    """The cluster, for messages."""
     namespace: str
     deployment: str
     wanted: int
-    """Workers that the Deployment is to have."""
+    """Number of workers that the Deployment should have."""
     pods: tuple[Pod, ...]
     """Workers first, then the servers."""
     evictions: int
-    """Pods that were evicted, preempted, or lost their node: as far back as the cluster remembers, usually an hour."""
+    """Pods that were evicted, preempted, or lost their node, usually within the last hour."""
     steered_by: str | None
-    """What sets the number of workers, if anything does: ``ScaledObject worker (0 to 40)``."""
+    """The autoscaler, such as ``ScaledObject worker (0 to 40)``; None without one."""
     problems: tuple[Problem, ...]
     nodes_known: bool
-    """Whether this account may list nodes: without, preemptible is unknown."""
+    """Whether this account may list nodes; otherwise, preemptible is unknown."""
     events_known: bool
-    """Whether this account may list events: without, evictions are counted from the pods alone."""
+    """Whether this account may list events; otherwise, evictions are counted from the pods only."""
 
     @property
     def workers(self) -> tuple[Pod, ...]:
@@ -69,22 +69,22 @@ class ClusterStatus:
 
     @property
     def ready(self) -> int:
-        """Workers that take chunks."""
+        """The number of workers that are ready for chunks."""
         return sum(pod.ready for pod in self.workers)
 
     @property
     def restarts(self) -> int:
-        """How often the containers of the workers that are there were started again."""
+        """How often the containers of the current workers were restarted."""
         return sum(pod.restarts for pod in self.workers)
 
     @property
     def phases(self) -> dict[str, int]:
-        """How many workers are in each phase."""
+        """The number of workers in each phase."""
         return dict(Counter(pod.phase for pod in self.workers))
 
     @property
     def preemptible(self) -> int | None:
-        """Workers on nodes that may be taken away; None where that can't be known."""
+        """The number of workers on preemptible nodes; None if unknown."""
         if not self.nodes_known:
             return None
         return sum(bool(pod.preemptible) for pod in self.workers if pod.phase not in {"Succeeded", "Failed"})
@@ -99,7 +99,7 @@ class ClusterStatus:
 
 
 def row_of(pod: Pod) -> tuple[str, ...]:
-    """Return what a table says of a pod, a text for each of `HEADINGS`."""
+    """Return a pod's row of the table, a text for each of `HEADINGS`."""
     preemptible = {True: "yes", False: "no", None: "unknown" if pod.node else ""}[pod.preemptible]
     return (
         pod.name,
@@ -114,30 +114,30 @@ def row_of(pod: Pod) -> tuple[str, ...]:
 
 
 def headline(status: ClusterStatus) -> str:
-    """Return how many workers there are: ``38 of 40 workers ready``."""
+    """Return the number of workers, such as ``38 of 40 workers ready``."""
     return f"{status.ready:,} of {plural(status.wanted, 'worker')} ready"
 
 
 def remarks(status: ClusterStatus) -> list[str]:
-    """Return what stands beside the number of workers."""
-    said = [f"{number:,} {phase}" for phase, number in sorted(status.phases.items())]
+    """Return remarks on the workers: phases, restarts, evictions and the autoscaler."""
+    texts = [f"{number:,} {phase}" for phase, number in sorted(status.phases.items())]
     if status.workers:
-        said.append("preemptible: unknown" if status.preemptible is None else f"{status.preemptible:,} preemptible")
-    said.append(plural(status.restarts, "restart"))
-    said.append(plural(status.evictions, "eviction") + ("" if status.events_known else " known"))
+        texts.append("preemptible: unknown" if status.preemptible is None else f"{status.preemptible:,} preemptible")
+    texts.append(plural(status.restarts, "restart"))
+    texts.append(plural(status.evictions, "eviction") + ("" if status.events_known else " known"))
     if status.steered_by:
-        said.append(f"steered by {status.steered_by}")
-    return said
+        texts.append(f"scaled by {status.steered_by}")
+    return texts
 
 
 def notes(status: ClusterStatus) -> list[str]:
-    """Return what this account may not see."""
+    """Return a note on what this account may not list."""
     unseen = [what for what, known in (("nodes", status.nodes_known), ("events", status.events_known)) if not known]
     return [f"this account may not list {' and '.join(unseen)}"] if unseen else []
 
 
 def html_of(status: ClusterStatus) -> str:
-    """Return a status as HTML that needs nothing from elsewhere, and is readable on light and dark.
+    """Return a status as self-contained HTML that is readable in light and dark themes.
 
     Parameters
     ----------
@@ -164,7 +164,7 @@ def html_of(status: ClusterStatus) -> str:
 
 
 def _cells(pod: Pod) -> list[tuple[str, bool]]:
-    """Return what a table says of a pod, and whether each is a trouble."""
+    """Return a pod's row of the table, each cell with whether it shows a problem."""
     bad = {1: pod.phase in {"Failed", "Unknown"}, 3: pod.restarts > 0, 7: bool(pod.reason) and not pod.ready}
     return [(value, bad.get(place, False)) for place, value in enumerate(row_of(pod))]
 
@@ -198,7 +198,7 @@ def text_of(status: ClusterStatus) -> str:
             table.add_column(Text(name), justify="right" if name in {"restarts", "age"} else "left", no_wrap=True)
         for row in rows:
             table.add_row(*(Text(value) for value in row))
-        # Lines may run over: a name that is cut off can't be typed.
+        # Let lines exceed the width: a truncated name can't be typed.
         needed = sum(max(map(len, cells)) + 2 for cells in zip(HEADINGS, *rows, strict=True))
         console.width = max(width, needed)
         console.print(table)

@@ -1,1 +1,1 @@
-"""A study in the notebook, seen: its card, live or not, its pictures, and Optuna's views of it."""
+"""Views of a study: its card, its plots, the Optuna dashboard and TensorBoard."""

@@ -1,4 +1,4 @@
-"""What a browser shows of studies, for its own pages and under its own names alone."""
+"""Refuses browser requests that come from other sites or use another host name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def guarded(application: WSGIApplication, hosts: Hosts) -> WSGIApplication:
-    """Return a WSGI application that refuses requests which are not its own: see `warren.safety.http_hosts`."""
+    """Wrap a WSGI application to refuse foreign requests: see `warren.safety.http_hosts`."""
 
     def serve(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         why = hosts.refusal(environ.get("HTTP_HOST"), environ.get("HTTP_ORIGIN"))

@@ -1,4 +1,4 @@
-"""Packages that only pictures need, and what is said where one is missing."""
+"""Checks that optional packages are installed."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ def require(purpose: str, *packages: str) -> None:
     Parameters
     ----------
     purpose : str
-        What needs them, for the error.
+        What needs them, for the error message.
     *packages : str
-        Names for ``pip install``; a module has the same with underscores.
+        Names for ``pip install``; the modules have the same names, with underscores.
     """
     missing = [package for package in packages if find_spec(package.replace("-", "_")) is None]
     if missing:

@@ -247,7 +247,7 @@ def test_tensorboard_and_the_dashboard_show_the_others(worker: OneWorker, tmp_pa
         own = [trial.user_attrs["number"] for trial in storage.get_all_trials(shown[study.id])]
         assert sorted(own) == [0, 1, 3, 5]
         assert len(storage.get_all_trials(shown[other.id])) == N_TRIALS
-        with pytest.raises(KeyError, match="is no study"):
+        with pytest.raises(KeyError, match="has an invalid document"):
             storage.get_all_trials(shown[broken["_id"]])
         with pytest.raises(StudyError, match="of the studies is none"):
             Study.attach(broken["_id"])

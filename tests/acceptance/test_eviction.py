@@ -106,7 +106,7 @@ def interrupted_at(trial: Document, study: Study, *workers: str) -> None:
     assert all(left["at"] <= trial["finished_at"] for left in trial["interrupted"])
     assert trial["worker"] == f"worker-{len(workers)}"
     marks = {trace.name: list(trace.y) for trace in study.plot.timeline().data if trace.type == "scatter"}
-    assert marks == {"interrupted here, went on later": [*workers]}
+    assert marks == {"interrupted here, continued later": [*workers]}
 
 
 def folds_kept(store: Store, study_id: str, number: int) -> dict[str, object]:

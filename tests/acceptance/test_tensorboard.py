@@ -140,7 +140,9 @@ def test_what_keeps_it_from_serving_is_said_in_a_line(
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        assert f"port {port} of 127.0.0.1 is taken: stop what serves there, or pass another" in says(f"--port={port}")
+        assert f"port {port} of 127.0.0.1 is in use: stop the program that uses it, or pass another" in says(
+            f"--port={port}"
+        )
     assert "no study 'nothing'" in says("nothing")
     with monkeypatch.context() as patch:
         patch.setattr(optional_packages, "find_spec", lambda name: None)

@@ -39,7 +39,7 @@ def test_what_ended_before_a_study_was_resumed_tells_nothing_of_its_pace(store: 
     store.update_study(study.id, {"$set": {"state": "RUNNING", "submitted_at": now() + timedelta(seconds=1)}})
     found = read(study)
     assert found.tempo is None
-    assert not found.began_anew
+    assert not found.has_new_result
     assert "no result yet" in card_html(study)
 
 

@@ -131,7 +131,7 @@ def test_what_is_not_there_is_said_so(store: Store, serve: Callable[[Store], Ask
         answer = ask(path)
         assert (answer.status, answer.content["reason"]) == (
             404,
-            "there is no study 7: it was deleted, or submitted anew",
+            "there is no study 7: it was deleted, or submitted again",
         )
     assert ask("/api/studies/7?after=two").status == 400
     assert ask("/").status == 302
@@ -173,7 +173,9 @@ def test_every_write_is_refused_and_nothing_changes(
     for method, path, body in writes:
         answer = ask(path, method, json.dumps(body), **{"Content-Type": "application/json"})
         assert answer.status == 403, (method, path)
-        assert answer.content["reason"].startswith("this dashboard reads only: use warren or a notebook")
+        assert answer.content["reason"].startswith(
+            "this dashboard is read only: control the study with the warren command"
+        )
     assert pack(stored(store, study)) == before
     assert ask("/api/studies").content["study_summaries"][0]["study_name"] == study.id
     assert not caplog.records
@@ -219,8 +221,8 @@ def test_a_port_that_is_taken_or_an_address_of_another_machine_is_an_error(store
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(
-            InputError, match=f"port {port} of 127.0.0.1 is taken: stop what serves there, or pass anot"
+            InputError, match=f"port {port} of 127.0.0.1 is in use: stop the program that uses it, or pass anot"
         ):
             Dashboard(store, port=port)
-    with pytest.raises(InputError, match=r"can't listen at port 8080 of '203.0.113.7' \(.*\): pass an address of this"):
+    with pytest.raises(InputError, match=r"can't listen on port 8080 of '203.0.113.7' \(.*\): pass an address of this"):
         Dashboard(store, host="203.0.113.7")

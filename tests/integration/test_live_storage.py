@@ -263,6 +263,6 @@ def test_nothing_is_written(store: Store, live: LiveStorage) -> None:
         lambda: live.set_trial_state_values(0, TrialState.COMPLETE, [1.0]),
         lambda: optuna.load_study(study_name=study.id, storage=live).optimize(lambda _: 0.0, n_trials=1),
     ):
-        with pytest.raises(ReadOnlyError, match="it is read only here; use warren or a notebook to steer a study"):
+        with pytest.raises(ReadOnlyError, match="this storage is read only; control the study with the warren"):
             write_something()
     assert pack(stored(store, study)) == before

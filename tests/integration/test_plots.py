@@ -135,14 +135,12 @@ def test_scores_shows_the_folds_of_the_best_first(store: Store) -> None:
 def test_a_parameter_or_an_estimator_that_is_not_there_is_refused_with_the_nearest(store: Store) -> None:
     study = submit_two()
     write_two(store, study)
-    with pytest.raises(
-        InputError, match="no trial with a score has 'max_dept'; the nearest that exists is 'max_depth'"
-    ):
+    with pytest.raises(InputError, match="no trial with a score has 'max_dept'; the closest name is 'max_depth'"):
         study.plot.slice(params=["max_dept"])
     with pytest.raises(InputError, match=r"params=\['C', 'max_depth'\]: no trial has all of them"):
         study.plot.contour(params=["C", "max_depth"])
     with pytest.raises(
-        InputError, match="estimator='SVC': trials with a score are of DecisionTreeClassifier, Logistic"
+        InputError, match="estimator='SVC': no trial with a score has it; choose from DecisionTreeClassifier, Logistic"
     ):
         study.plot.parallel(estimator="SVC")
 
@@ -151,7 +149,7 @@ def test_a_map_needs_two_parameters_that_differ(store: Store, capfd: pytest.Capt
     study = submit_trees()
     write_some(store, study, [0])
     for params in (None, list(study.space[0])):
-        assert "a map needs two parameters that differ" in texts(study.plot.contour(params))
+        assert "a contour plot needs two parameters with different values" in texts(study.plot.contour(params))
     assert "[W " not in capfd.readouterr().err, "Optuna has nothing to warn of"
 
 
@@ -205,7 +203,7 @@ def test_a_timeline_marks_who_left_and_who_was_evicted(store: Store) -> None:
     rest[0]["interrupted"] = [{"worker": "node-0", "at": end + timedelta(seconds=2.5)}]
     write(store, study, gone + rest)
     marks = {trace.name: list(trace.y) for trace in study.plot.timeline().data if trace.type == "scatter"}
-    assert marks == {"last result of a worker that left": ["node-0"], "interrupted here, went on later": ["node-0"]}
+    assert marks == {"last result of a lost worker": ["node-0"], "interrupted here, continued later": ["node-0"]}
 
 
 def test_workers_that_have_nothing_left_to_do_did_not_leave(store: Store) -> None:
@@ -233,7 +231,7 @@ def test_a_timeline_of_many_fits_draws_neighbours_as_one_and_says_so() -> None:
     ]
     figure = timeline.timeline(trials, "many")
     assert sum(len(trace.y) for trace in figure.data if trace.type == "bar") <= 3_100
-    assert "26,160 fits: what a worker began within 6.1 s is one bar" in texts(figure)
+    assert "26,160 fits: those that a worker began within 6.1 s are one bar" in texts(figure)
 
 
 def test_names_are_never_markup(store: Store) -> None:

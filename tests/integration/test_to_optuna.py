@@ -136,7 +136,7 @@ def test_what_optuna_is_given_can_be_copied_and_gone_on_with_but_not_changed(sto
     study = submit_trees()
     finish(store, study, range(12))
     found = study.to_optuna()
-    refused = r"can't add a trial: it is read only here; to go on in Optuna, copy it: .*own\.add_trials"
+    refused = r"can't add a trial: this storage is read only; to go on in Optuna, copy it: .*own\.add_trials"
     with pytest.raises(ReadOnlyError, match=refused):
         found.add_trials(found.trials)
     with pytest.raises(ReadOnlyError, match="can't change a study"):

@@ -51,7 +51,7 @@ def facts(about: Status | None = None, **fields: Any) -> Facts:
         "metric": "roc_auc",
         "at": AT,
         "last_result_at": AT - timedelta(seconds=1),
-        "began_anew": True,
+        "has_new_result": True,
         "tempo": Tempo(rate=2.0, work_rate=8.0, workers=8),
         "best_estimator": "XGBClassifier",
         "best_params": {"max_depth": 3, "learning_rate": 0.1},
@@ -137,7 +137,7 @@ def test_a_study_in_which_nothing_moves_has_no_time_left(say: Any) -> None:
 )
 def test_a_card_says_what_to_type_next(say: Any, about: Status, words: str) -> None:
     began = about.submitted_at is not None
-    assert words in say(facts(about, began_anew=began, tempo=None))
+    assert words in say(facts(about, has_new_result=began, tempo=None))
 
 
 @BOTH
@@ -157,7 +157,7 @@ def test_a_sample_of_the_failures_is_said_to_be_one(say: Any) -> None:
 def test_a_study_of_which_nothing_is_known_has_a_card_too(say: Any) -> None:
     new = status(complete=0, failed=0, fit_seconds=0.0, score_seconds=0.0, saved_seconds=0.0)
     new = dataclasses.replace(new, best_score=None, best_number=None)
-    one = facts(new, began_anew=False, tempo=None, last_result_at=None, best_params={}, reasons=(), failures_read=0)
+    one = facts(new, has_new_result=False, tempo=None, last_result_at=None, best_params={}, reasons=(), failures_read=0)
     said = say(one)
     assert "0 of 480 trials · 0 %" in said
     assert "no result yet" in said
@@ -167,7 +167,7 @@ def test_a_study_of_which_nothing_is_known_has_a_card_too(say: Any) -> None:
 def test_workers_are_asked_for_only_after_some_time_without_a_result() -> None:
     def offered(seconds: float) -> list[str]:
         about = status(complete=0, failed=0, submitted_at=AT - timedelta(seconds=seconds))
-        return [step.code for step in steps(facts(about, began_anew=False, tempo=None))]
+        return [step.code for step in steps(facts(about, has_new_result=False, tempo=None))]
 
     assert "warren worker --count 4" not in offered(2)
     assert "warren worker --count 4" in offered(60)

@@ -248,7 +248,9 @@ def test_a_pod_is_found_by_the_beginning_of_its_name(fake: FakeCluster, cluster:
     assert cluster.logs("rabb") == "up\n"
     assert "2 pods begin with 'worker'" in error_of(lambda: cluster.logs("worker"))
     said = error_of(lambda: cluster.logs("redis"))
-    assert said.startswith("no pod 'redis' in namespace tuning of cluster 'here': there are mongodb-0, rabbitmq-0, ")
+    assert said.startswith(
+        "no pod 'redis' in namespace tuning of cluster 'here': existing pods: mongodb-0, rabbitmq-0, "
+    )
 
 
 def test_a_pod_without_a_log_says_why(fake: FakeCluster, cluster: Cluster) -> None:

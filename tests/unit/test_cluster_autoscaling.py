@@ -80,7 +80,7 @@ def test_an_autoscaler_that_can_not_measure_is_a_problem(
     (problem,) = cluster.status().problems
     assert problem.kind == "autoscaler"
     assert str(problem).startswith(
-        f"{cluster.status().steered_by} sets nothing: unable to get metrics; by CPU it needs"
+        f"{cluster.status().steered_by} does not work: unable to get metrics; scaling by CPU needs"
     )
     assert str(problem).endswith(f"kubectl -n tuning describe {plural[:-1]} worker")
     condition["status"] = "True"

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_scale_says_what_is_wanted(fake: FakeCluster, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capsys, "scale", "40")
     assert (code, err) == (0, "")
-    assert out == "40 workers wanted; warren cluster status shows them come and go\n"
+    assert out == "40 workers requested; see warren cluster status\n"
     assert fake.get("deployments", "worker")["spec"]["replicas"] == 40
     assert run(capsys, "scale", "2", "--wait")[1] == "2 workers ready\n"
     code, _, err = run(capsys, "scale", "3", "--wait", "--timeout", "0")
@@ -62,7 +62,7 @@ def test_autoscale_is_switched_on_and_off(fake: FakeCluster, capsys: pytest.Capt
     assert (
         run(capsys, "cluster", "autoscale", "--off")[1] == "removed ScaledObject worker (0 to 40); the workers stay\n"
     )
-    assert run(capsys, "cluster", "autoscale", "--off")[1] == "nothing set the number of workers\n"
+    assert run(capsys, "cluster", "autoscale", "--off")[1] == "there was no autoscaler\n"
 
 
 def test_connect_stays_until_it_is_told_to_end(fake: FakeCluster) -> None:

@@ -40,10 +40,10 @@ def test_without_a_kubeconfig_it_says_how_to_get_one(monkeypatch: pytest.MonkeyP
     monkeypatch.delenv("KUBECONFIG", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     said = error_of(Cluster)
-    assert said.startswith(f"no kubeconfig: there is no {tmp_path}/.kube/config (KUBECONFIG is not set)")
+    assert said.startswith(f"no kubeconfig: {tmp_path}/.kube/config does not exist (KUBECONFIG is not set)")
     assert "gcloud container clusters get-credentials NAME" in said
     monkeypatch.setenv("KUBECONFIG", str(tmp_path / "elsewhere"))
-    assert f"there is no {tmp_path}/elsewhere (KUBECONFIG names it)" in error_of(Cluster)
+    assert f"{tmp_path}/elsewhere does not exist (named by KUBECONFIG)" in error_of(Cluster)
 
 
 def test_in_a_pod_its_own_account_is_used(fake: FakeCluster, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_in_a_pod_its_own_account_is_used(fake: FakeCluster, monkeypatch: pytest
 def test_an_unknown_context_is_answered_with_those_that_there_are(fake: FakeCluster) -> None:
     said = error_of(lambda: Cluster("prod"))
     assert "no context 'prod' in kubeconfig" in said
-    assert said.endswith("there are here, there")
+    assert said.endswith("existing contexts: here, there")
     assert Cluster("there").context == "there"
 
 
@@ -70,7 +70,7 @@ def test_a_kubeconfig_without_a_current_context_wants_one_named(
     fake: FakeCluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KUBECONFIG", str(fake.kubeconfig(tmp_path / "other", "a", "b", current=None)))
-    assert "has no current context: name one, Cluster(context=...): a, b" in error_of(Cluster)
+    assert "has no current context: pass one, Cluster(context=...): a, b" in error_of(Cluster)
     assert Cluster("b").status().ready == 2
 
 
@@ -105,7 +105,7 @@ def test_a_server_that_is_away_is_named_with_the_other_contexts(
     assert said.startswith(f"no answer from the API server of cluster 'here' at http://127.0.0.1:{port} (")
     assert "refused" in said
     assert said.endswith(
-        "is the cluster up, and are you in its network (VPN)?; other contexts of your kubeconfig: there"
+        "is the cluster running, and are you in its network (VPN)?; other contexts of your kubeconfig: there"
     )
 
 
@@ -151,7 +151,7 @@ def test_a_missing_permission_names_who_verb_resource_and_namespace(
     said = error_of(lambda: CALLS[call](Cluster()))
     assert said == (
         f"no permission: alice may not {verb} {resource} in namespace tuning of cluster 'here' (403 Forbidden). "
-        f'Whoever runs the cluster can grant it by a Role with apiGroups: ["{group}"], resources: ["{resource}"], '
+        f'An administrator of the cluster can grant it by a Role with apiGroups: ["{group}"], resources: ["{resource}"], '
         f'verbs: ["{verb}"]'
     )
 
@@ -164,10 +164,12 @@ def test_a_namespace_that_is_not_there_is_answered_with_those_that_are(
     fake: FakeCluster, call: Callable[[Cluster], object]
 ) -> None:
     said = error_of(lambda: call(Cluster(namespace="tunning")))
-    assert said.startswith("no namespace 'tunning' in cluster 'here': there are tuning. Deploy Warren there, ")
+    assert said.startswith(
+        "no namespace 'tunning' in cluster 'here': existing namespaces: tuning. Deploy Warren there by "
+    )
     fake.forbidden.add(("list", "namespaces"))
     said = error_of(lambda: call(Cluster(namespace="tunning")))
-    assert said.startswith("no namespace 'tunning' in cluster 'here'. Deploy Warren there, ")
+    assert said.startswith("no namespace 'tunning' in cluster 'here'. Deploy Warren there by ")
 
 
 @pytest.mark.parametrize("call", ["status", "scale", "autoscale", "fixed"])
@@ -185,19 +187,15 @@ def test_a_deployment_that_is_not_there_is_answered_with_those_that_are(fake: Fa
 def test_a_broker_that_is_not_there_is_named(fake: FakeCluster) -> None:
     fake.get("pods", "rabbitmq-0")["status"] = {"phase": "Pending"}
     said = error_of(lambda: Cluster().connect())
-    assert said == (
-        "no pod behind Service rabbitmq in namespace tuning of cluster 'here' is ready: rabbitmq-0 is Pending"
-    )
+    assert said == ("no pod of Service rabbitmq in namespace tuning of cluster 'here' is ready: rabbitmq-0 is Pending")
     fake.remove("services", "rabbitmq")
     said = error_of(lambda: Cluster().connect())
-    assert said.startswith("no Service rabbitmq in namespace tuning of cluster 'here': it has mongodb. Was Warren")
+    assert said.startswith("no Service rabbitmq in namespace tuning of cluster 'here': it has mongodb. Is Warren")
     fake.get("secrets", "mongodb")["data"].pop("password")
     assert error_of(lambda: Cluster().connect()) == "Secret mongodb in namespace tuning has no password"
     fake.remove("secrets", "rabbitmq")
     said = error_of(lambda: Cluster().connect())
-    assert said.startswith(
-        "no Secret producer and no Secret rabbitmq in namespace tuning of cluster 'here': was Warren"
-    )
+    assert said.startswith("no Secret producer and no Secret rabbitmq in namespace tuning of cluster 'here': is Warren")
 
 
 def test_whoever_submits_has_a_user_of_its_own_and_the_key(fake: FakeCluster) -> None:
@@ -236,5 +234,7 @@ def test_a_node_that_is_gone_with_its_pods_is_named(fake: FakeCluster) -> None:
 
 def test_an_environment_without_the_client_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("producer.cluster.find_spec", lambda name: None if name == "kubernetes" else object())
-    with pytest.raises(ClusterError, match="^there is no kubernetes in this environment: pip install kubernetes, or"):
+    with pytest.raises(
+        ClusterError, match="^kubernetes is not installed in this environment: pip install kubernetes, or"
+    ):
         from producer.cluster import Cluster as _  # noqa: F401 - it is the import that fails

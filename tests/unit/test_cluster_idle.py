@@ -198,7 +198,7 @@ def test_it_goes_on_after_an_outage_and_takes_a_token_that_was_replaced(
         thread.join(10)
     assert not thread.is_alive()
     assert any("etcdserver: leader changed" in getattr(one, "reason", "") for one in caplog.records)
-    assert any(one.message == "the API is back" for one in caplog.records)
+    assert any(one.message == "the API responds again" for one in caplog.records)
 
 
 def test_a_real_worker_says_whether_it_has_a_chunk() -> None:
@@ -260,7 +260,7 @@ def test_the_process_logs_json_stays_small_and_ends_with_sigterm(
         process.kill()
     assert process.returncode == 0, errors
     lines = [json.loads(line) for line in errors.splitlines()]
-    assert lines[0]["event"] == "keeps idle workers first in line"
+    assert lines[0]["event"] == "marking idle workers for removal first"
     assert lines[-1]["event"] == "stopped"
-    [asked] = [line for line in lines if line["event"] == "asked the workers"]
+    [asked] = [line for line in lines if line["event"] == "updated deletion costs"]
     assert (asked["busy"], asked["idle"], asked["changed"]) == (1, 2, 1)

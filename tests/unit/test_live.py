@@ -190,11 +190,13 @@ def test_a_card_is_not_shown_twice_by_its_own_cell_and_again_by_another(notebook
 
 
 def test_without_a_notebook_there_is_a_way_out() -> None:
-    with pytest.raises(InputError, match=r"needs a notebook's cell.*study\.wait\(\) shows a bar and print\(study\)"):
+    with pytest.raises(
+        InputError, match=r"works only in a notebook.*study\.wait\(\) shows a progress bar and print\(study\)"
+    ):
         show(facts())
 
 
 @pytest.mark.parametrize("seconds", [0, -1, float("inf"), float("nan"), "1"])
 def test_seconds_must_be_some(notebook: Notebook, seconds: Any) -> None:
-    with pytest.raises(InputError, match=r"seconds=.*: give the seconds between two looks"):
+    with pytest.raises(InputError, match=r"seconds=.*: give a positive number of seconds between refreshes"):
         Live(FakeStudy(facts()), seconds)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The card of a study, in a notebook and a terminal, at once and live."""
+"""The card of a study: a summary for notebooks and terminals, once or refreshed live."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from producer.views.card.snapshot import read
 from producer.views.card.text import text_of, text_without
 from warren.errors import StoreError, StudyError
 
-# Seconds that a look may take: a cell that shows a study must not hang on a server that is away.
+# Seconds that a read may take: a notebook cell must not hang on an unreachable database.
 _LOOK_SECONDS = 5.0
 
 
 def card_html(study: StudyReader) -> str:
-    """Return the card as HTML that needs nothing from elsewhere, and is readable on light and dark.
+    """Return the card as self-contained HTML that is readable in light and dark themes.
 
     Parameters
     ----------
@@ -22,7 +22,7 @@ def card_html(study: StudyReader) -> str:
     Returns
     -------
     str
-        It says so where the study was deleted or its database is out of reach, and raises for neither.
+        If the study was deleted or its database is unreachable, the card shows that error.
     """
     try:
         with study.store.within(_LOOK_SECONDS):
@@ -42,7 +42,7 @@ def card_text(study: StudyReader) -> str:
     Returns
     -------
     str
-        As `card_html` where there is nothing to show.
+        If the study was deleted or its database is unreachable, the card shows that error.
     """
     try:
         with study.store.within(_LOOK_SECONDS):

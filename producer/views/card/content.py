@@ -1,4 +1,4 @@
-"""What the card of a study says, whatever shows it: counts, figures, failures, and what to type next."""
+"""The content of a study's card, for HTML and text: counts, figures, failures and next steps."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from producer.formatting import plural, show_rate, show_reason, show_seconds, sh
 from producer.views.card.snapshot import Facts
 from warren.errors import StoreError, StudyError
 
-# Seconds without a first result after which it seems that nobody works.
+# Seconds without a first result after which the card suggests starting workers.
 _PATIENCE_SECONDS = 20.0
-# Different reasons of failures that are shown, and things to type; the rest is counted.
+# Most failure reasons and next steps shown; further reasons are only counted.
 _REASONS = 3
 _STEPS = 3
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A number with what it is: ``20.3 trials/s``, ``pace``."""
+    """A number and its label: ``20.3 trials/s``, ``pace``."""
 
     value: str
     label: str
@@ -26,36 +26,36 @@ class Figure:
 
 @dataclass(frozen=True)
 class Step:
-    """What to type next, and what for."""
+    """A call or command to type next, and its purpose."""
 
     code: str
     purpose: str
 
 
 def headline(facts: Facts) -> str:
-    """Return how many trials have ended: ``300 of 480 trials · 62 %``."""
+    """Return the number of trials that have ended: ``300 of 480 trials · 62 %``."""
     status = facts.status
     share = 100 * status.done // max(status.total, 1)
     return f"{status.done:,} of {plural(status.total, 'trial')} · {share} %"
 
 
 def remarks(facts: Facts) -> list[str]:
-    """Return what stands beside the counts: failures, dead letters, and why nothing moves."""
+    """Return remarks on the counts: failures, dead letters, and why there is no progress."""
     status = facts.status
-    said = [f"{status.failed:,} failed"] if status.failed else []
+    texts = [f"{status.failed:,} failed"] if status.failed else []
     if status.dead:
-        said.append(f"{status.dead:,} in messages that no worker can use")
+        texts.append(f"{status.dead:,} in messages that no worker can use")
     if status.lost:
-        said.append(f"{status.lost:,} neither queued nor with a worker: the broker has removed them")
+        texts.append(f"{status.lost:,} neither queued nor with a worker: the broker has removed them")
     if facts.quiet_seconds:
-        said.append(f"no result for {show_span(facts.quiet_seconds)}")
-    elif facts.running and not facts.began_anew:
-        said.append("no result yet" if status.submitted_at else "being submitted")
-    return said
+        texts.append(f"no result for {show_span(facts.quiet_seconds)}")
+    elif facts.running and not facts.has_new_result:
+        texts.append("no result yet" if status.submitted_at else "being submitted")
+    return texts
 
 
 def figures(facts: Facts) -> list[Figure]:
-    """Return the numbers of the card: pace and time left of a study that runs, and the seconds that it took."""
+    """Return the card's figures: pace and time left of a running study, and the time spent."""
     status, tempo, left = facts.status, facts.tempo, facts.seconds_left
     found = []
     if facts.running and tempo and not facts.quiet_seconds:
@@ -72,7 +72,7 @@ def figures(facts: Facts) -> list[Figure]:
 
 
 def steps(facts: Facts, *, live: bool = False) -> list[Step]:
-    """Return what to type next, the most useful first; a card that is `live` keeps itself fresh."""
+    """Return the next steps, the most useful first; a `live` card already refreshes itself."""
     status = facts.status
     found = []
     if status.failed or status.dead:
@@ -84,22 +84,28 @@ def steps(facts: Facts, *, live: bool = False) -> list[Step]:
     elif facts.quiet_seconds or facts.waiting_seconds > _PATIENCE_SECONDS:
         found.append(Step("warren worker --count 4", "in a terminal starts workers"))
     elif facts.running and status.submitted_at is None:
-        found.append(Step("study.resume()", "publishes the rest, if nobody is at it any more"))
+        found.append(Step("study.resume()", "publishes the rest, if the submission has stopped"))
     elif facts.running:
-        found.append(Step("study.pause()", "lets workers rest") if live else Step("study.live()", "keeps this fresh"))
+        found.append(
+            Step("study.pause()", "lets workers rest") if live else Step("study.live()", "refreshes this card")
+        )
     if status.complete:
-        found.append(Step("study.results()", "a row a trial"))
+        found.append(Step("study.results()", "one row per trial"))
     if status.state == "COMPLETE" and status.complete:
-        found.append(Step("study.plot.history()", "a picture"))
+        found.append(Step("study.plot.history()", "plots the scores"))
     return found[:_STEPS]
 
 
 def failures(facts: Facts) -> tuple[str, Sequence[tuple[str, str, str]], str]:
-    """Return what is said of failures: a title, (how many, why, which) for the commonest, and of the others."""
+    """Return a title, (count, reason, example) of the commonest failures, and the rest."""
     status = facts.status
     shown = [
-        (f"{one.count:,} ×", show_reason(one.text), ("such as " if one.count > 1 else "") + f"trial {one.example}")
-        for one in facts.reasons[:_REASONS]
+        (
+            f"{reason.count:,} ×",
+            show_reason(reason.text),
+            ("such as " if reason.count > 1 else "") + f"trial {reason.example}",
+        )
+        for reason in facts.reasons[:_REASONS]
     ]
     title = f"{plural(status.failed, 'trial')} failed"
     if facts.failures_read < status.failed and shown:

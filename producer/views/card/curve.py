@@ -1,4 +1,4 @@
-"""The best score so far over the trials that have ended: kept up with few reads, and drawn small."""
+"""The curve of the best score over the ended trials: reads new results and draws an SVG."""
 
 from __future__ import annotations
 
@@ -18,38 +18,40 @@ if TYPE_CHECKING:
     from producer.results.status import Status
 
 _FIELDS = ("number", "finished_at", "mean_test_score", "failed_fits")
-# Seconds before the newest result that are read again: a worker writes within one, and clocks differ.
+# Seconds before the newest result that are read again: a worker writes within one, and clocks
+# differ.
 _OVERLAP_SECONDS = 3.0
-# Comparing what is seen with what is there takes this part of the time at most.
+# Comparing the known trial numbers with the stored ones takes at most this share of the time.
 _COMPARE_SHARE = 0.1
-# Before any trial ended.
+# Earlier than any result.
 _EVER = datetime(1970, 1, 1, tzinfo=UTC)
-# Results read at a look; what is left waits for the next.
+# Most results read at once; the next read gets the rest.
 _PAGE = 5000
-# Dots that a picture shows; of more, each so-manieth.
+# Most dots drawn; of more trials, every n-th is drawn.
 _DOTS = 400
-# The picture, in units of its own; a card is as wide.
+# Size of the SVG in its own units; the page scales it to the card's width.
 _WIDTH, _HEIGHT = 700, 170
 _LEFT, _RIGHT, _TOP, _BOTTOM = 58, 12, 14, 24
-# Part of the trials, the worst, that may lie below the picture: one bad corner of a grid would flatten the rest.
+# Share of the worst trials that may fall below the plot: a few very bad scores would flatten the
+# rest.
 _BELOW = 0.15
 
 
 @dataclass(frozen=True)
 class Point:
-    """A trial that has ended: how many had by then, and its score."""
+    """The score of a trial, and how many trials had ended by then."""
 
     ended: int
     score: float
 
 
 class Curve:
-    """What is known of a study's scores, in the order in which its trials ended.
+    """A study's scores in the order in which its trials ended.
 
     Parameters
     ----------
     trials : callable
-        Returns those of the study, at a look: what the study is may have to be read.
+        Returns the study's `OwnTrials`. Called at each read, because it may query the database.
     """
 
     def __init__(self, trials: Callable[[], OwnTrials]) -> None:
@@ -63,14 +65,14 @@ class Curve:
         self.points: list[Point] = []
 
     def look(self, status: Status) -> None:
-        """Read what has ended since the last look: everything at the first, and where something was missed.
+        """Read the trials that ended since the last read: all of them the first time.
 
         Raises
         ------
         StoreError
             The database is unreachable.
         """
-        if len(self._seen) > status.done:  # failed trials were taken back
+        if len(self._seen) > status.done:  # failed trials were reset to be tried again
             self._forget()
         if self._newest is None:
             self._add(self._trials().ended_since(_EVER, 0, _FIELDS))
@@ -81,12 +83,12 @@ class Curve:
         if len(found) < _PAGE and len(self._seen) < status.done and time.monotonic() >= self._may_compare_at:
             self._compare()
         if status.state == "COMPLETE" and len(self._seen) != status.done:
-            # In the order in which they ended, as far as clocks agree.
+            # Read all again, to sort them by end time.
             self._forget()
             self._add(self._trials().ended_since(_EVER, 0, _FIELDS))
 
     def _compare(self) -> None:
-        """Read what has ended by a clock that is behind another worker's, or was written late."""
+        """Read results that were written late, or by a worker whose clock is behind."""
         began = time.monotonic()
         missing = self._trials().finished_numbers() - self._seen
         self._add(self._trials().at(missing, _FIELDS))
@@ -95,7 +97,7 @@ class Curve:
 
     def _add(self, documents: Iterable[Document]) -> None:
         new = [document for document in documents if document["number"] not in self._seen]
-        for document in sorted(new, key=lambda one: (one["finished_at"], one["number"])):
+        for document in sorted(new, key=lambda document: (document["finished_at"], document["number"])):
             self._seen.add(document["number"])
             score = document.get("mean_test_score")
             if score is not None and math.isfinite(score) and not document.get("failed_fits"):
@@ -103,26 +105,27 @@ class Curve:
             self._newest = max(self._newest or document["finished_at"], document["finished_at"])
 
     def svg(self, metric: str) -> str:
-        """Return the picture; empty while there is nothing to draw a line through."""
-        points = self.points  # a look by another thread may begin anew
+        """Return the curve as SVG; empty with fewer than two points."""
+        points = self.points  # another thread may replace the list
         return draw(points, max(len(self._seen), 1), metric) if len(points) > 1 else ""
 
 
 def draw(points: Sequence[Point], ended: int, metric: str) -> str:
-    """Draw the best so far as a line and trials as dots, in the colour of the text around.
+    """Draw the best score so far as a line and the trials as dots, in the colour of the text.
 
     Parameters
     ----------
     points : sequence of Point
-        In order, at least one.
+        In the order in which the trials ended, at least one.
     ended : int
-        Trials in all.
+        Number of trials that have ended.
     metric : str
+        Its name, for the title.
 
     Returns
     -------
     str
-        An ``<svg>``.
+        An ``<svg>`` element.
     """
     scores = sorted(point.score for point in points)
     high = scores[-1]
@@ -165,8 +168,8 @@ def draw(points: Sequence[Point], ended: int, metric: str) -> str:
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Return two to six round numbers between two others."""
-    # Twice this at most is a step, so that two of them always have room.
+    """Return two to six round numbers between `low` and `high`."""
+    # A step is at most twice this, so at least two ticks fit.
     rough = (high - low) / 5
     size = 10.0 ** math.floor(math.log10(rough))
     step = next(size * factor for factor in (1, 2, 5, 10) if size * factor >= rough)

@@ -1,4 +1,4 @@
-"""The card of a study as HTML that needs nothing from elsewhere, and is readable on light and dark."""
+"""The card of a study as self-contained HTML that is readable in light and dark themes."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from producer.views.card.content import failures, figures, headline, remarks, st
 from producer.views.card.snapshot import Facts
 from warren.errors import StoreError, StudyError
 
-# Parameters that are shown; the rest is counted.
+# Most parameters shown; the rest is only counted.
 _PARAMETERS = 16
-# A share of the bar that a person sees, in per cent.
+# Least width of a part of the bar that is still visible, in per cent.
 _LEAST_SHARE = 0.6
 
 
 def html_of(facts: Facts, *, live: str = "", notice: str = "", curve: str = "") -> str:
-    """Return the card of some facts.
+    """Return the card as HTML.
 
     Parameters
     ----------
     facts : Facts
     live : str, default=""
-        What stands beside the state of a card that is kept fresh.
+        Text next to the state of a card that refreshes itself.
     notice : str, default=""
-        What the reader must know first: that this is old, and why.
+        Text at the top, such as why the card is outdated.
     curve : str, default=""
-        A picture of the best score so far: what `producer.views.card.curve` draws.
+        The SVG of the best score so far, from `producer.views.card.curve`.
     """
     status = facts.status
     return page(
@@ -52,7 +52,7 @@ def html_of(facts: Facts, *, live: str = "", notice: str = "", curve: str = "") 
 
 
 def html_without(study: StudyReader, error: StoreError | StudyError) -> str:
-    """Return the card of a study of which nothing can be shown, for an error."""
+    """Return the card of a study that can't be read, with the error."""
     return page(
         "card.html",
         id=study.id,
@@ -67,7 +67,7 @@ def html_without(study: StudyReader, error: StoreError | StudyError) -> str:
 
 
 def _shares(facts: Facts) -> list[tuple[str, float]]:
-    """Return the parts of the bar, each with its width in per cent."""
+    """Return the parts of the bar and their widths in per cent."""
     status = facts.status
     parts = {"done": status.complete, "failed": status.failed, "lost": status.dead}
     return [(kind, max(100 * trials / max(status.total, 1), _LEAST_SHARE)) for kind, trials in parts.items() if trials]

@@ -1,4 +1,4 @@
-"""What a card says of a study: its status and the little beside it, read with a few questions of bounded cost."""
+"""The facts on a study's card, read with a few queries of bounded cost."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from producer.results.study_reader import StudyReader
 from warren.storage.documents import Document, now
 from warren.storage.own_trials import OwnTrials
 
-# Results that a pace is taken from, so far as the average foretells them: enough to be steady, few enough to be read at
-# once. And how many are read where there are more.
+# Results that the pace is computed from: enough to be steady, few enough to read at once. The
+# average pace says how far back to look; if that finds more results, at most so many are read.
 _PACE_RESULTS = 100
 _MOST_RESULTS = 500
-# Seconds that the pace looks back at least: trials that share a fit end together, which a shorter look shows as jumps.
+# Least seconds that the pace covers: trials that share a fit end together, so a shorter span jumps.
 _PACE_SECONDS = 3.0
-# Results that should have come by now, and seconds without one, before a study counts as one where nothing moves.
+# A study counts as stalled after so many missed results, and so many seconds without one.
 _MISSED_RESULTS = 10
 _QUIET_SECONDS = 30.0
-# Failures whose reasons are read.
+# Most failures whose reasons are read.
 _MOST_FAILURES = 200
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _FOLD = re.compile(r"^fold \d+: ")
@@ -37,11 +37,11 @@ class Reason:
     Attributes
     ----------
     text : str
-        As one of them says it.
+        The error of the first of these trials.
     count : int
-        How many say so, numbers aside.
+        How many trials have this error; numbers in the text may differ.
     example : int
-        The first of them.
+        Number of the first of these trials.
     """
 
     text: str
@@ -51,16 +51,16 @@ class Reason:
 
 @dataclass(frozen=True, kw_only=True)
 class Tempo:
-    """How fast trials have ended lately.
+    """The recent pace of results.
 
     Attributes
     ----------
     rate : float
-        Trials a second.
+        Trials per second.
     work_rate : float
-        Seconds that workers spent on trials in a second: how many were at work.
+        Seconds of work per second, that is the mean number of busy workers.
     workers : int
-        How many left these results.
+        Number of workers that wrote these results.
     """
 
     rate: float
@@ -70,36 +70,36 @@ class Tempo:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What a card says of a study.
+    """The facts on a study's card.
 
     Attributes
     ----------
     status : Status
     metric : str
-        What the best score is of.
+        The metric of the best score.
     at : datetime
-        When this was so, UTC.
+        When the facts were read, UTC.
     last_result_at : datetime or None
         When the last trial ended, UTC.
-    began_anew : bool
+    has_new_result : bool
         Whether a trial has ended since the study was last submitted or resumed.
     tempo : Tempo or None
-        None where the study does not run, or too little has ended.
+        None if the study does not run, or too few trials have ended.
     best_estimator : str
-        Its class; empty where no trial has a score.
+        Class of the best trial's estimator; empty while no trial has a score.
     best_params : mapping of str to object
-        As its document has them, without the estimator.
+        The best trial's parameters as stored, without the estimator.
     reasons : tuple of Reason
         Why trials failed, the commonest first.
     failures_read : int
-        How many failures these are of.
+        Number of failures that were read for `reasons`.
     """
 
     status: Status
     metric: str
     at: datetime
     last_result_at: datetime | None = None
-    began_anew: bool = False
+    has_new_result: bool = False
     tempo: Tempo | None = None
     best_estimator: str = ""
     best_params: Mapping[str, Any]
@@ -113,29 +113,29 @@ class Facts:
 
     @property
     def quiet_seconds(self) -> float:
-        """Seconds since the last result, in a study that runs; 0 where one may well be on its way."""
-        if not (self.running and self.began_anew and self.tempo and self.last_result_at):
+        """Seconds since the last result of a stalled study; 0 for a study that is not stalled."""
+        if not (self.running and self.has_new_result and self.tempo and self.last_result_at):
             return 0.0
         quiet = (self.at - self.last_result_at).total_seconds()
         return quiet if quiet > max(_QUIET_SECONDS, _MISSED_RESULTS / self.tempo.rate) else 0.0
 
     @property
     def waiting_seconds(self) -> float:
-        """Seconds since the study was submitted or resumed, while no trial has ended since; else 0."""
-        if not self.running or self.began_anew or self.status.submitted_at is None:
+        """Seconds since the last submit or resume if no trial has ended since; else 0."""
+        if not self.running or self.has_new_result or self.status.submitted_at is None:
             return 0.0
         return (self.at - self.status.submitted_at).total_seconds()
 
     @property
     def seconds_left(self) -> float | None:
-        """Seconds until every trial has ended, at the pace of late; None where nobody can tell."""
+        """Seconds until every trial has ended, at the recent pace; None if unknown."""
         if not self.running or self.tempo is None or self.quiet_seconds:
             return None
         return self.status.seconds_left(self.tempo.rate, self.tempo.work_rate)
 
     @property
     def elapsed_seconds(self) -> float:
-        """Seconds from the first submission to the end, or to now."""
+        """Seconds from the first submission to the end, or until now."""
         ended = self.status.finished_at
         if ended is None and self.status.state == "CANCELLED":
             ended = self.last_result_at
@@ -143,14 +143,15 @@ class Facts:
 
 
 def read(study: StudyReader) -> Facts:
-    """Ask the database what a card says; four small questions, whatever the study's size.
+    """Read the facts with four small queries, for a study of any size.
 
-    Of a study that stands still the broker is asked now and then whether its trials are still there.
+    If the study is stalled, also asks the broker from time to time whether its trials are still
+    queued.
 
     Raises
     ------
     StudyError
-        The study is not there any more.
+        The study does not exist any more.
     StoreError
         The database is unreachable.
     """
@@ -168,14 +169,14 @@ def read(study: StudyReader) -> Facts:
         found |= {"reasons": tuple(_reasons(failed)), "failures_read": len(failed)}
     last: datetime | None = document["progress"].get("last_result_at")
     since = status.submitted_at or status.created_at
-    found["began_anew"] = last is not None and last >= since
+    found["has_new_result"] = last is not None and last >= since
     if status.state == "RUNNING" and last is not None and last >= since:
         found["tempo"] = _tempo(study.trials, document, since, last)
     return Facts(status=status, metric=study.refit, at=now(), last_result_at=last, **found)
 
 
 def _failed(trials: OwnTrials, status: Status) -> list[Document]:
-    """Return the first failed trials: those among so many that enough are to be expected, or else among all."""
+    """Return the first failed trials; search all trials only if the first ones have none."""
     found: list[Document] = []
     for below in dict.fromkeys((min(2 * status.total * _MOST_FAILURES // status.failed, status.total), status.total)):
         found = found or trials.failed(below, _MOST_FAILURES, ("number", "error"))
@@ -183,7 +184,7 @@ def _failed(trials: OwnTrials, status: Status) -> list[Document]:
 
 
 def _reasons(failed: Sequence[Document]) -> list[Reason]:
-    """Group failures by what they say, whatever fold, seconds and sizes they name."""
+    """Group failures by error text, ignoring the fold and all numbers in it."""
     first: dict[str, Document] = {}
     counts: Counter[str] = Counter()
     for document in failed:
@@ -198,11 +199,12 @@ def _reasons(failed: Sequence[Document]) -> list[Reason]:
 
 
 def _tempo(trials: OwnTrials, study: Document, since: datetime, last: datetime) -> Tempo | None:
-    """Take the pace of the last results: workers that came late and pauses are none of theirs."""
-    before = sum(one["before"]["trials"] for one in (study.get("estimates") or {}).values())
+    """Compute the pace from the last results, so that pauses and late workers do not distort it."""
+    before = sum(result["before"]["trials"] for result in (study.get("estimates") or {}).values())
     ended = max(study["progress"]["complete"] + study["progress"]["failed"] - before, 1)
     seconds = (last - since).total_seconds()
-    # As far back as the average lets expect enough results: few documents match, whatever the size of the study.
+    # Look back just far enough for that many results at the average pace, so that few documents
+    # match.
     back = max(_PACE_SECONDS, _PACE_RESULTS * seconds / ended)
     found = trials.ended_since(
         max(since, last - timedelta(seconds=back)),
@@ -214,12 +216,12 @@ def _tempo(trials: OwnTrials, study: Document, since: datetime, last: datetime) 
         return None
     lasted = (found[-1]["finished_at"] - found[0]["finished_at"]).total_seconds()
     if lasted > 0:
-        # What ended first began before these seconds did.
+        # The first result's work was done before this span.
         counted = found[1:]
     else:
         counted, lasted = found, max((found[-1]["finished_at"] - since).total_seconds(), 1e-3)
     return Tempo(
         rate=len(counted) / lasted,
-        work_rate=sum(one["fit_seconds"] + one["score_seconds"] for one in counted) / lasted,
-        workers=len({one.get("worker") for one in found}),
+        work_rate=sum(result["fit_seconds"] + result["score_seconds"] for result in counted) / lasted,
+        workers=len({result.get("worker") for result in found}),
     )

@@ -1,4 +1,4 @@
-"""The card of a study as plain text, laid out by rich: no colours, so that it may go into a file or a log too."""
+"""The card of a study as plain text without colours, so that it fits files and logs."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
-# Columns of a card: what a screen without a size gets, what no terminal is narrower than, and what reads well.
+# Width of the card in columns: without a known terminal size, the least, and the most.
 _USUAL_WIDTH, _LEAST_WIDTH, _MOST_WIDTH = 80, 40, 100
 
 
 def text_of(facts: Facts) -> str:
-    """Return the card of some facts."""
+    """Return the card as text."""
     status = facts.status
     return _laid_out(f"{status.name} · {status.state.lower()}", status.id, list(_rows(facts)), facts)
 
 
 def text_without(study: StudyReader, error: StoreError | StudyError) -> str:
-    """Return the card of a study of which nothing can be shown, for an error."""
+    """Return the card of a study that can't be read, with the error."""
     return _laid_out(f"{study.name} · {why_without(error)}", study.id, [("", str(error))], None)
 
 
 def _rows(facts: Facts) -> Iterator[tuple[str, str]]:
-    """Yield what the card says, line by line, as (label, text)."""
+    """Yield the lines of the card as (label, text)."""
     status = facts.status
     yield "", " · ".join([headline(facts), *remarks(facts)])
-    yield "", " · ".join(f"{one.value} {one.label}" for one in figures(facts))
+    yield "", " · ".join(f"{figure.value} {figure.label}" for figure in figures(facts))
     if status.best_score is not None:
         who = " ".join(filter(None, [f"trial {status.best_number}", facts.best_estimator]))
         yield "best", f"{facts.metric} {show_score(status.best_score)} · {who}"
@@ -93,7 +93,7 @@ def _laid_out(title: str, foot: str, rows: list[tuple[str, str]], facts: Facts |
 
 def _bar(facts: Facts, width: int) -> str:
     status = facts.status
-    # Full only when all have ended.
+    # Rounded down, so that the bar is full only when all trials have ended.
     done = width * (status.complete + status.failed) // max(status.total, 1)
     failed = min(-(-width * status.failed // max(status.total, 1)), done)
     return "█" * (done - failed) + "▒" * failed + "░" * (width - done)

@@ -1,1 +1,1 @@
-"""The web dashboard: Optuna's pages over a read-only storage, and its JSON."""
+"""The web dashboard: optuna-dashboard's pages and JSON API over a read-only storage."""

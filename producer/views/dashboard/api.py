@@ -1,7 +1,8 @@
-"""What the dashboard's page asks most, answered at the cost of what is new.
+"""The dashboard's most frequent requests, answered from a cache of serialised trials.
 
-The page asks for a study every few seconds, with ``after``: the trials that it has. optuna-dashboard's own answer walks
-all trials each time; this one keeps what it has written. Its words are optuna-dashboard's own.
+The page asks for a study every few seconds, and sends as ``after`` how many trials it has.
+optuna-dashboard itself serialises all trials each time; this keeps full pages of them. The JSON has
+optuna-dashboard's own format.
 """
 
 from __future__ import annotations
@@ -24,14 +25,14 @@ from optuna_dashboard._serializer import (
 from producer.views.optuna.storage import LiveStorage
 from producer.views.optuna.trial_cache import View
 
-# Trials of a page of text, kept packed: 1.6 MB of text, 0.1 MB packed.
+# Trials in a cached page: 1.6 MB of JSON, 0.1 MB compressed.
 _PAGE = 1_000
-# Pages kept, of all studies together.
+# Most cached pages, of all studies together.
 _MOST_PAGES = 500
 
 
 class Pages:
-    """Answers of the dashboard's interface, as JSON.
+    """Responses of the dashboard's API, as JSON.
 
     Parameters
     ----------
@@ -42,17 +43,18 @@ class Pages:
         self._storage = storage
         self._lock = threading.Lock()
         self._weighing = threading.Lock()
-        # Packed text by study, count of its replaced rows, and page; the one used last is the last.
+        # Compressed JSON by (study, count of replaced rows, first trial); least recently used
+        # first.
         self._packed: dict[tuple[int, int, int], bytes] = {}
 
     def study(self, study_id: int, after: int) -> bytes:
-        """Return a study, with its trials from a place on.
+        """Return a study, and its trials after the first `after`.
 
         Parameters
         ----------
         study_id : int
         after : int
-            How many trials the page has.
+            Number of trials that the page already has.
 
         Returns
         -------
@@ -105,17 +107,18 @@ class Pages:
         return text
 
     def importances(self, study_id: int) -> bytes:
-        """Return how much each parameter matters, as JSON; `KeyError` where there is no such study."""
+        """Return parameter importances as JSON; raise `KeyError` without such a study."""
         trials = self._storage.get_all_trials(study_id, deepcopy=False)
-        # One at a time, for filters of warnings belong to all threads. Nobody here can mend equal scores.
+        # One at a time, because all threads share the warning filters. The warning is about equal
+        # scores.
         with self._weighing, warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
-            # A cache of its own would keep the trials of every study that was ever looked at.
+            # A new cache each time: a kept one would hold the trials of every study ever shown.
             found = get_param_importance_from_trials_cache(InMemoryCache(), self._storage, study_id, 0, trials)
         return json.dumps({"param_importances": [found]}).encode()
 
 
 def _text(view: View, trials: Sequence[FrozenTrial]) -> bytes:
-    """Return trials as JSON, without the brackets of a list."""
+    """Return trials as a JSON list, without its brackets."""
     study_id, noted = view.study._study_id, view.study.system_attrs
     return json.dumps([serialize_frozen_trial(study_id, trial, noted) for trial in trials]).encode()[1:-1]

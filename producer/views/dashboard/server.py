@@ -1,4 +1,4 @@
-"""optuna-dashboard over the database, read only, served to a browser on this machine."""
+"""The web server of the dashboard: optuna-dashboard over the database, read only."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Answer: TypeAlias = tuple[str, bytes]
 
-# Requests at once: a page asks for several things, and a picture of 26,160 trials takes seconds.
+# Parallel requests: a page sends several, and a plot of 26,160 trials takes seconds.
 _THREADS = 8
-# Bytes from which an answer is packed; a trial has 1,600, and a fifteenth of that packed.
+# Least bytes of a response to compress it; a trial has 1,600, and a fifteenth of that compressed.
 _PACK_FROM = 1_000
-_READ_ONLY = "this dashboard reads only: use warren or a notebook to steer a study"
+_READ_ONLY = "this dashboard is read only: control the study with the warren command or a notebook"
 _STUDY = re.compile(r"/api/studies/(\d+)(/param_importances)?/*")
 
 
 class PageStorage(LiveStorage):
-    """As the page needs it: a database that is away is said in its own words."""
+    """A storage that reports an unreachable database as HTTP status 503."""
 
     def _ask(self, question: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         try:
@@ -52,18 +52,18 @@ class PageStorage(LiveStorage):
 def application(storage: LiveStorage, hosts: Hosts) -> WSGIApplication:
     """Return the dashboard as a WSGI application.
 
-    Requests that would change something are refused; so is what the storage can't read while the database is away.
+    It refuses requests that would change something.
 
     Parameters
     ----------
     storage : LiveStorage
-        What it shows.
+        The studies to show.
     hosts : Hosts
-        Names that it answers to.
+        Host names that it answers to.
     """
     pages = Pages(storage)
-    whole = create_app(storage)
-    # It writes a stack for each request that fails.
+    optuna_app = create_app(storage)
+    # optuna-dashboard logs a traceback for each failed request: keep its first line.
     logging.getLogger("optuna_dashboard").addFilter(_first_line)
 
     def serve(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -71,7 +71,7 @@ def application(storage: LiveStorage, hosts: Hosts) -> WSGIApplication:
             return _send(environ, start_response, ("403 Forbidden", _reason(_READ_ONLY)))
         if asked := _STUDY.fullmatch(environ.get("PATH_INFO", "")):
             return _send(environ, start_response, _answer(pages, environ, int(asked[1]), importances=bool(asked[2])))
-        return whole(environ, start_response)  # type: ignore[no-any-return]
+        return optuna_app(environ, start_response)  # type: ignore[no-any-return]
 
     return guarded(serve, hosts)
 
@@ -83,7 +83,7 @@ def _answer(pages: Pages, environ: WSGIEnvironment, study_id: int, *, importance
         after = int(parse_qs(environ.get("QUERY_STRING", "")).get("after", ["0"])[0])
         return "200 OK", pages.study(study_id, max(after, 0))
     except KeyError:
-        return "404 Not Found", _reason(f"there is no study {study_id}: it was deleted, or submitted anew")
+        return "404 Not Found", _reason(f"there is no study {study_id}: it was deleted, or submitted again")
     except HTTPError as exc:
         return exc.status_line, _reason(exc.body)
     except ValueError as exc:
@@ -119,28 +119,28 @@ class Dashboard:
     Parameters
     ----------
     store : Store
-        Whose studies it shows.
+        The studies to show.
     host : str, default="127.0.0.1"
-        Where it listens. Whoever reaches that reads every study: there is no password.
+        Address to listen on. There is no password: everyone who can reach it can read every study.
     port : int, default=8080
-        0 is any that is free.
+        0 chooses a free port.
     names : iterable of str, default=()
-        What it answers to besides `host` and the names of this machine.
+        Further host names to answer to, besides `host` and the names of this machine.
 
     Attributes
     ----------
     url : str
-        Its address for a browser, without a path.
+        Its address for a browser, without the path.
 
     Raises
     ------
     InputError
-        It can't listen there.
+        It can't listen on this address.
     """
 
     def __init__(self, store: Store, host: str = "127.0.0.1", port: int = 8080, names: Iterable[str] = ()) -> None:
         self._storage = PageStorage(store)
-        # It says how many requests wait for a thread, which is not the user's to mend.
+        # waitress warns when requests wait for a thread, which the user can't change.
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
         listening = _listen(host, port)
         bound, port = listening.getsockname()[:2]
@@ -155,19 +155,19 @@ class Dashboard:
         )
 
     def address_of(self, study_id: str) -> str:
-        """Return the address of a study's page; `KeyError` where there is no such study."""
+        """Return the address of a study's page; raise `KeyError` without such a study."""
         return f"{self.url}/dashboard/studies/{self._storage.get_study_id_from_name(study_id)}"
 
     def run(self) -> None:
         """Serve until Ctrl-C, or `stop`."""
         try:
-            self._server.run()  # Ctrl-C ends it, and is not raised again
+            self._server.run()  # returns at Ctrl-C
         finally:
             self._close()
             self._server.task_dispatcher.shutdown()
 
     def stop(self) -> None:
-        """Let `run` end, from another thread."""
+        """End `run` from another thread."""
         self._server.trigger.pull_trigger(self._close)
 
     def _close(self) -> None:
@@ -179,5 +179,7 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as exc:
         if exc.errno == errno.EADDRINUSE:
-            raise InputError(f"port {port} of {host} is taken: stop what serves there, or pass another port") from exc
-        raise InputError(f"can't listen at port {port} of {host!r} ({exc}): pass an address of this machine") from exc
+            raise InputError(
+                f"port {port} of {host} is in use: stop the program that uses it, or pass another port"
+            ) from exc
+        raise InputError(f"can't listen on port {port} of {host!r} ({exc}): pass an address of this machine") from exc

@@ -1,1 +1,1 @@
-"""Studies as Optuna reads them: trials, distributions, a read-only storage."""
+"""Studies for Optuna: its trials, distributions and a read-only storage."""

@@ -1,4 +1,4 @@
-"""Trial documents as Optuna's trials."""
+"""Converts trial documents to Optuna's trials."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from warren.errors import InputError
 from warren.messages import Objective
 from warren.storage.documents import Document
 
-# What a trial is made of, by field of its document; and what is noted of it beside its scores.
+# Fields of a trial document: those that the trial itself needs, and those that become user
+# attributes.
 _MADE_OF = ("number", "state", "started_at", "finished_at")
 _NOTED = ("estimator", "fit_seconds", "error", "worker", "attempts")
 _NOTED_IN_FULL = ("score_seconds", "saved_seconds", "shared_by", "mean_best_iteration")
-# Where a study has what `optuna.study.Study.set_metric_names` sets.
+# The key that `optuna.study.Study.set_metric_names` sets.
 _METRIC_NAMES = "study:metric_names"
 
 STUDY_FIELDS = ("name", "objective", "space", "estimator_in_grid")
@@ -29,22 +30,24 @@ STUDY_FIELDS = ("name", "objective", "space", "estimator_in_grid")
 
 
 class Translator:
-    """Makes Optuna's trials of a study's documents.
+    """Converts a study's documents to Optuna's study and trials.
 
     Parameters
     ----------
     study : dict
-        The study document: ``objective``, ``space`` and ``estimator_in_grid`` of it.
+        The study document with `STUDY_FIELDS`.
     metric : str, default=None
-        The objective, one of the study's metrics; None is the one that says which trial is best.
+        The objective, one of the study's metrics; None is the metric that ranks the trials.
     brief : bool, default=False
-        Leave out what a page has no use for: the scores of every fold, train scores, most times.
+        Leave out what the dashboard does not show: the scores of each fold, train scores, most
+        times.
 
     Attributes
     ----------
     metric : str
+        The objective.
     distributions : dict of str to BaseDistribution
-        Of every parameter.
+        By parameter name.
 
     Raises
     ------
@@ -63,13 +66,13 @@ class Translator:
         self.distributions = parameters.distributions
         self._space = parameters.space
         self._by_names: dict[tuple[str, ...], dict[str, Any]] = {}
-        # The one that says which trial is best is in every document under this name too.
+        # Every document also has the ranking metric under the name "score".
         short = "score" if self.metric == objective.refit else self.metric
         self._score = f"mean_test_{short}"
         others = [metric for metric in metrics if metric != self.metric]
         noted = [f"std_test_{short}", *(f"mean_test_{other}" for other in others), *_NOTED]
         if brief:
-            noted.insert(0, "number")  # for a page numbers trials in its own way
+            noted.insert(0, "number")  # the dashboard renumbers the trials
         else:
             noted += [f"std_test_{other}" for other in others]
             noted += [f"split_test_{metric}" for metric in metrics]
@@ -77,7 +80,7 @@ class Translator:
                 noted += [f"{what}_train_{metric}" for metric in metrics for what in ("mean", "std", "split")]
             noted += _NOTED_IN_FULL
         if study["estimator_in_grid"]:
-            noted.remove("estimator")  # it is a parameter
+            noted.remove("estimator")  # it is already a parameter
         self._noted = noted
 
     @property
@@ -86,16 +89,16 @@ class Translator:
         return list(dict.fromkeys([*_MADE_OF, self._score, *self._noted]))
 
     def study(self, name: str, study_id: int, **noted: Any) -> FrozenStudy:
-        """Return the study itself.
+        """Return Optuna's study, without trials.
 
         Parameters
         ----------
         name : str
-            Its name for Optuna.
+            Its name in Optuna.
         study_id : int
-            Its id for Optuna.
+            Its id in Optuna.
         **noted
-            What is noted of it.
+            Further user attributes.
         """
         system = {_METRIC_NAMES: [self.metric]}
         return FrozenStudy(name, StudyDirection.MAXIMIZE, {"name": self._name, **noted}, system, study_id)
@@ -103,14 +106,14 @@ class Translator:
     def trials(
         self, documents: Sequence[Document], places: Sequence[tuple[int, int]] | None = None
     ) -> Iterator[FrozenTrial]:
-        """Translate trial documents; ascending numbers are fastest.
+        """Convert trial documents; fastest by ascending number.
 
         Parameters
         ----------
         documents : sequence of dict
             With at least `fields`.
         places : sequence of (int, int), default=None
-            Number and id of each trial for Optuna; None is the trial's own number, twice.
+            Number and id of each trial in Optuna; None uses the trial's own number for both.
 
         Yields
         ------
@@ -123,7 +126,7 @@ class Translator:
             distributions = self._by_names.get(names)
             if distributions is None:
                 distributions = self._by_names[names] = {name: self.distributions[name] for name in names}
-            # Optuna takes no NaN, and the mean over folds of which some failed is no score.
+            # Optuna accepts no NaN, and a trial with failed folds has no score.
             score = float(document[self._score]) if document["state"] == "COMPLETE" else math.nan
             complete = not math.isnan(score)
             yield FrozenTrial(
@@ -146,5 +149,5 @@ class Translator:
 
 
 def _local(moment: datetime) -> datetime:
-    """Return a time as Optuna has it: local, and not saying so."""
+    """Return a time in Optuna's form: local, without a time zone."""
     return moment.astimezone().replace(tzinfo=None)

@@ -1,7 +1,7 @@
-"""A space's parameters as Optuna has them: one distribution a name, and values that it can hold.
+"""Optuna's distributions of a space's parameters, and values that they can hold.
 
-Optuna knows numbers between two bounds, and choices of None, bools, numbers and text. Everything else that a grid may
-hold (tuples, dicts, estimators, infinities) becomes readable text.
+Optuna knows numbers between two bounds, and choices of None, bools, numbers and text. All other
+values of a grid (tuples, dicts, estimators, infinities) become readable text.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from producer.space.space import Space
 from warren.encoding.codec import Json, readable
 
 Value: TypeAlias = bool | int | float | str | None
-"""What a parameter of an Optuna trial may be."""
+"""A parameter value of an Optuna trial."""
 
-# Characters of a choice: it stands beside an axis.
+# Most characters of a choice: it labels an axis.
 _LONGEST_CHOICE = 80
-# Values that say whether they are even in their logarithms, and by what factor they grow at least.
+# A logarithmic scale needs so many values, and so large a ratio of the largest to the smallest.
 _LOG_VALUES, _LOG_GROWTH = 3, 10.0
 
 
@@ -37,9 +37,9 @@ class Parameters:
     Attributes
     ----------
     distributions : dict of str to BaseDistribution
-        By name, one for all grids of the study.
+        By parameter name, for all grids of the study.
     space : Space
-        The study's space, with each value as its distribution holds it.
+        The study's space, with values that the distributions can hold.
     """
 
     distributions: Mapping[str, BaseDistribution]
@@ -47,12 +47,12 @@ class Parameters:
 
     @classmethod
     def of(cls, encoded: Sequence[Mapping[str, Json]]) -> Parameters:
-        """Read a study's encoded space. No estimator is made, and no learner imported.
+        """Read a study's encoded space, without importing its estimators.
 
         Parameters
         ----------
         encoded : sequence of dict
-            What `producer.space.space.Space.encode` returned: a study document's ``space``.
+            A study document's ``space``, as `producer.space.space.Space.encode` returned it.
         """
         grids = [{name: values_of(packed) for name, packed in grid.items()} for grid in encoded]
         columns: dict[str, _Column] = {}
@@ -66,11 +66,11 @@ class Parameters:
 
 
 class _Column:
-    """All values of one parameter, over all grids. Asked only once every grid was added."""
+    """All values of one parameter in all grids. Add every grid before reading anything else."""
 
     def __init__(self) -> None:
         self._ranges: list[range] = []
-        # By their JSON text, which tells 1 from 1.0 and from true, as == does not.
+        # By JSON text, which distinguishes 1, 1.0 and true; == does not.
         self._found: dict[str, Json] = {}
 
     def add(self, values: Sequence[Json]) -> None:
@@ -81,25 +81,29 @@ class _Column:
 
     @cached_property
     def _kind(self) -> type[int] | type[float] | None:
-        """Int or float where all values are numbers, None where they are choices."""
+        """`int` or `float` if all values are such numbers; None if they are choices."""
         numbers = self._found.values()
         if not all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in numbers):
             return None
-        if len(set(numbers)) < len(numbers):  # 1 and 1.0, which are not the same to max_features
+        if len(set(numbers)) < len(numbers):  # 1 and 1.0, which differ for max_features
             return None
         return int if all(isinstance(value, int) for value in numbers) else float
 
     @cached_property
     def _choices(self) -> dict[str, Value]:
-        """Each value's choice, by its JSON text; no two are equal."""
-        found = self._found | {_key(value): value for one in self._ranges for value in one}
-        return _tell_apart({key: _shown(value) for key, value in found.items()}, found)
+        """The choice of each value, by its JSON text; no two choices are equal."""
+        found = self._found | {_key(value): value for numbers in self._ranges for value in numbers}
+        return _make_distinct({key: _shown(value) for key, value in found.items()}, found)
 
     def distribution(self) -> BaseDistribution:
         kind = self._kind
         if kind is None:
             return CategoricalDistribution(tuple(self._choices.values()))
-        bounds = [bound for one in self._ranges for bound in (min(one[0], one[-1]), max(one[0], one[-1]))]
+        bounds = [
+            bound
+            for interval in self._ranges
+            for bound in (min(interval[0], interval[-1]), max(interval[0], interval[-1]))
+        ]
         numbers = sorted([*self._found.values(), *bounds])
         log = not self._ranges and _even_in_logarithms(numbers)
         if kind is int:
@@ -107,7 +111,7 @@ class _Column:
         return FloatDistribution(float(numbers[0]), float(numbers[-1]), log=log)
 
     def translate(self, values: Sequence[Json]) -> Sequence[Value]:
-        """Return values of one grid as the distribution holds them."""
+        """Return the values of one grid in the form that the distribution holds."""
         kind = self._kind
         if kind is int:
             return values
@@ -122,41 +126,42 @@ def _key(value: Json) -> str:
 
 
 def _shown(value: Json) -> Value:
-    """Return a value as a choice: an estimator by its class, what Optuna can't hold as text."""
+    """Return a value as a choice: estimators as class names, other objects as text."""
     if value is None or isinstance(value, (bool, int, str)) or (isinstance(value, float) and math.isfinite(value)):
         return value
     if isinstance(value, Mapping) and "__estimator__" in value:
         return str(value["__estimator__"]).rpartition(".")[2]
-    return _text(value)
+    return _readable(value)
 
 
-def _text(value: Json) -> str:
-    """Return a value as a person would write it."""
+def _readable(value: Json) -> str:
+    """Return a value as readable text."""
     if isinstance(value, Mapping) and "__tuple__" in value:
-        items = [_text(item) for item in value["__tuple__"]]
+        items = [_readable(item) for item in value["__tuple__"]]
         return f"({items[0]},)" if len(items) == 1 else f"({', '.join(items)})"
     text = readable(value)
     return text if isinstance(text, str) and isinstance(value, Mapping) else repr(text)
 
 
-def _tell_apart(shown: dict[str, Value], found: Mapping[str, Json]) -> dict[str, Value]:
-    """Give choices that are equal, or too long, another text."""
+def _make_distinct(shown: dict[str, Value], found: Mapping[str, Json]) -> dict[str, Value]:
+    """Replace equal choices by different texts, and shorten long ones."""
     if len(set(shown.values())) < len(shown):
-        # Estimators of one class by their parameters; 1, 1.0 and True, which are equal to Python, as text.
+        # Show estimators of one class with their parameters, and 1, 1.0 and True, which Python
+        # holds equal, as text.
         counts = Counter(shown.values())
-        shown = {key: _text(found[key]) if counts[value] > 1 else value for key, value in shown.items()}
+        shown = {key: _readable(found[key]) if counts[value] > 1 else value for key, value in shown.items()}
     taken: dict[Value, int] = {}
-    told: dict[str, Value] = {}
+    distinct: dict[str, Value] = {}
     for key, value in shown.items():
         if isinstance(value, str) and len(value) > _LONGEST_CHOICE:
             value = f"{value[:_LONGEST_CHOICE]}..."
         taken[value] = taken.get(value, 0) + 1
-        told[key] = value if taken[value] == 1 else f"{value} #{taken[value]}"
-    return told
+        distinct[key] = value if taken[value] == 1 else f"{value} #{taken[value]}"
+    return distinct
 
 
 def _even_in_logarithms(numbers: Sequence[float]) -> bool:
-    """Say whether sorted numbers lie more evenly on a logarithmic axis than on a linear one: 0.01, 0.1, 1."""
+    """Return whether sorted numbers, such as 0.01, 0.1, 1, are spaced more evenly on a log axis."""
     if len(numbers) < _LOG_VALUES or numbers[0] <= 0 or numbers[-1] / numbers[0] < _LOG_GROWTH:
         return False
     return _unevenness([math.log(number) for number in numbers]) < _unevenness(numbers)

@@ -1,4 +1,4 @@
-"""Storages for Optuna that are read only: what they have in common, and one in memory."""
+"""Read-only storages for Optuna: their base class, and a storage in memory."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from optuna.trial import FrozenTrial, TrialState
 
 
 class ReadOnlyError(RuntimeError):
-    """Something was to be written to a storage that is read only. The text says what, and the way out."""
+    """A write to a read-only storage. The message says what was refused, and what to do instead."""
 
 
 def _refused(what: str) -> Any:
-    """Return a method that refuses to write, whatever it is given."""
+    """Return a method that raises `ReadOnlyError`."""
 
     def refuse(self: ReadOnlyStorage, *_: object, **__: object) -> NoReturn:
-        raise ReadOnlyError(f"can't {what}: it is read only here; {self.way_out}")
+        raise ReadOnlyError(f"can't {what}: this storage is read only; {self.way_out}")
 
     return refuse
 
 
 def copy_of(trial: FrozenTrial) -> FrozenTrial:
-    """Return a trial that its owner may change; its distributions, which nobody changes, are shared."""
+    """Return a copy of a trial that the caller may change; it shares the distributions."""
     return FrozenTrial(
         trial.number,
         trial.state,
@@ -44,28 +44,28 @@ def copy_of(trial: FrozenTrial) -> FrozenTrial:
 
 
 def select(trials: Iterable[FrozenTrial], *, deepcopy: bool, states: Container[TrialState] | None) -> list[FrozenTrial]:
-    """Return what ``get_all_trials`` does of a study's trials."""
+    """Return the trials of some states, as ``get_all_trials`` does."""
     chosen = [trial for trial in trials if states is None or trial.state in states]
-    # Quicker than copy.deepcopy by an order of magnitude.
+    # Ten times faster than copy.deepcopy.
     return [copy_of(trial) for trial in chosen] if deepcopy else chosen
 
 
 class ReadOnlyStorage(BaseStorage):
     """A storage whose writing methods raise `ReadOnlyError`.
 
-    Three methods make a storage of it: ``get_all_studies``, ``get_all_trials`` and ``get_trial``.
+    A subclass defines ``get_all_studies``, ``get_all_trials`` and ``get_trial``.
     """
 
     way_out = "change the study where it was made"
-    """What the error says to do instead."""
+    """What the error message tells the user to do instead."""
 
     def study_of(self, study_id: int) -> FrozenStudy:
-        """Return the study of an id.
+        """Return the study with an id.
 
         Raises
         ------
         KeyError
-            There is none.
+            There is no such study.
         """
         for study in self.get_all_studies():
             if study._study_id == study_id:
@@ -74,17 +74,17 @@ class ReadOnlyStorage(BaseStorage):
 
     @abstractmethod
     def get_all_studies(self) -> list[FrozenStudy]:
-        """Return every study, by id."""
+        """Return every study, sorted by id."""
 
     def get_study_id_from_name(self, study_name: str) -> int:
-        """Return the id of the study of a name; `KeyError` where there is none."""
+        """Return the id of the study with a name; raise `KeyError` without one."""
         for study in self.get_all_studies():
             if study.study_name == study_name:
                 return study._study_id
         raise KeyError(f"no study {study_name!r}")
 
     def get_study_name_from_id(self, study_id: int) -> str:
-        """Return a study's name; `KeyError` where there is none."""
+        """Return a study's name; raise `KeyError` without such a study."""
         return self.study_of(study_id).study_name
 
     def get_study_directions(self, study_id: int) -> list[StudyDirection]:
@@ -92,15 +92,15 @@ class ReadOnlyStorage(BaseStorage):
         return self.study_of(study_id).directions
 
     def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
-        """Return what is noted of a study."""
+        """Return a study's user attributes."""
         return self.study_of(study_id).user_attrs
 
     def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
-        """Return what Optuna itself notes of a study."""
+        """Return a study's system attributes."""
         return self.study_of(study_id).system_attrs
 
     def get_trial_id_from_study_id_trial_number(self, study_id: int, trial_number: int) -> int:
-        """Return a trial's id; `KeyError` where there is none. Numbers may have gaps."""
+        """Return a trial's id; raise `KeyError` without such a trial. Numbers may have gaps."""
         for trial in self.get_all_trials(study_id, deepcopy=False):
             if trial.number == trial_number:
                 return trial._trial_id
@@ -127,7 +127,7 @@ class Snapshot(ReadOnlyStorage):
     ----------
     study : FrozenStudy
     trials : sequence of FrozenTrial
-        By number, with gaps where a trial has not ended.
+        Sorted by number, with gaps for trials that have not ended.
     """
 
     way_out = (
@@ -146,10 +146,10 @@ class Snapshot(ReadOnlyStorage):
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
-        """Return its trials, by number."""
+        """Return its trials, sorted by number."""
         self.study_of(study_id)
         return select(self._trials.values(), deepcopy=deepcopy, states=states)
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
-        """Return a trial by its id; `KeyError` where there is none."""
+        """Return a trial by its id; raise `KeyError` without one."""
         return self._trials[trial_id]

@@ -1,1 +1,1 @@
-"""Plots of a study."""
+"""Plots of a study as plotly figures, drawn by Optuna or by Warren."""

@@ -1,4 +1,4 @@
-"""How far the folds of the best trials lie apart."""
+"""The plot of the best trials' scores in each fold."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 
-# Pixels of a trial, and of what is around them.
+# Pixels of a trial's row, and of the space around all rows.
 _ROW, _FRAME = 34, 170
 
 
 def best_by(study: StudyReader, n: int, metric: str | None) -> tuple[str, Sequence[Document]]:
-    """Return a metric's name and the documents of the trials that are best by it, best first.
+    """Return a metric's name and the documents of its best trials, best first.
 
     Raises
     ------
     InputError
-        There is no such metric, or `n` is no count.
+        There is no such metric, or `n` is not a positive integer.
     """
     if isinstance(n, bool) or not isinstance(n, int) or n < 1:
         raise InputError(f"n={n!r}: give the number of trials, 1 or more")
@@ -40,13 +40,15 @@ def best_by(study: StudyReader, n: int, metric: str | None) -> tuple[str, Sequen
     name = f"mean_test_{wanted}"
     fields = ("number", "estimator", "params", "failed_fits", name, f"split_test_{wanted}")
     scored = (
-        one for one in study.trials.of(fields) if not one.get("failed_fits") and math.isfinite(one.get(name, math.nan))
+        trial
+        for trial in study.trials.of(fields)
+        if not trial.get("failed_fits") and math.isfinite(trial.get(name, math.nan))
     )
-    return wanted, heapq.nsmallest(n, scored, key=lambda one: (-one[name], one["number"]))
+    return wanted, heapq.nsmallest(n, scored, key=lambda trial: (-trial[name], trial["number"]))
 
 
 def spread(trials: Sequence[Mapping[str, Any]], metric: str, title: str) -> go.Figure:
-    """Draw a box a trial over its folds.
+    """Draw a box plot of each trial's fold scores.
 
     Parameters
     ----------
@@ -90,5 +92,5 @@ def spread(trials: Sequence[Mapping[str, Any]], metric: str, title: str) -> go.F
     figure.update_yaxes(categoryorder="array", categoryarray=labels[::-1], automargin=True)
     figure.update_xaxes(title=safe(metric))
     figure.update_layout(hoverlabel={"align": "left"})
-    note = "a point a fold; the dashed line is their mean, the full one their median"
+    note = "one point per fold; dashed line: mean, solid line: median"
     return finish(figure, title, note, height=_FRAME + _ROW * max(len(trials), 3), legend=len(classes) > 1)

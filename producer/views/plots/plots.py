@@ -1,4 +1,4 @@
-"""Pictures of a study, as plotly figures: Optuna's where it has one, and ours of workers, folds and time."""
+"""The plots of a study: Optuna's, and our own of workers and folds."""
 
 from __future__ import annotations
 
@@ -14,36 +14,39 @@ if TYPE_CHECKING:
 
     from producer.views.plots.selection import Selection
 
-# Trials that a picture shows at most; of more, the best and a sample. A line a trial is dear in a browser, and
-# importances are taken from a forest over all of them.
+# Most trials that a plot shows; of more, it shows the best and a sample. A browser draws many lines
+# slowly, and importances fit a random forest on all of them.
 _PARALLEL_TRIALS = 300
 _IMPORTANCE_TRIALS = 1000
 _SLICE_TRIALS = 3000
 _CONTOUR_TRIALS = 2000
-# Points beyond which WebGL draws them.
+# From so many points on, WebGL draws them.
 _WEBGL_POINTS = 1000
-# Parameters that a slice and a contour show unless some are named: pictures grow with their number, and its square.
+# Parameters that `slice` and `contour` show by default: their size grows with the number, and with
+# its square.
 _SLICE_PARAMS = 8
 _CONTOUR_PARAMS = 4
-# Pixels around a picture, of a bar and of a map.
+# Pixels around a plot, of a bar, and of a contour map.
 _FRAME, _BAR, _MAP = 170, 40, 190
 _NO_SCORE = "no trial has a score yet"
 
 
 class Plots:
-    """Pictures of a study; ``study.plot``.
+    """Plots of a study; ``study.plot``.
 
-    Each is a figure of plotly's that a notebook shows, of what has ended by now. Pictures of very large studies show
-    the best trials and a sample of the others, and say so under the title.
+    Each method returns a plotly figure of the trials that have ended. For very large studies it
+    shows the best trials and a sample of the others, and says so under the title.
 
     Parameters
     ----------
     study : StudyReader
+        The study to plot.
 
     Raises
     ------
     InputError
-        From every method: plotly or Optuna is not installed, or there is no such metric, parameter or estimator.
+        From every method: plotly or Optuna is not installed, or there is no such metric, parameter
+        or estimator.
     StoreError
         From every method: MongoDB is unreachable.
     """
@@ -60,7 +63,7 @@ class Plots:
     def _title(self, what: str) -> str:
         return safe(f"{self._study.name}: {what}")
 
-    # ------------------------------------------------------------------- Optuna's
+    # -------------------------------------------------------------- Optuna's plots
 
     def history(self, metric: str | None = None) -> go.Figure:
         """Show every trial's score and the best so far, in the order in which the trials ended.
@@ -109,7 +112,7 @@ class Plots:
         Parameters
         ----------
         params : sequence of str, default=None
-            Which; None is those that all trials have.
+            Parameters to show; None is those that all trials have.
         metric : str, default=None
             One of the study's; None is ``study.refit``.
         estimator : str, default=None
@@ -132,7 +135,7 @@ class Plots:
     def importance(
         self, params: Sequence[str] | None = None, metric: str | None = None, estimator: str | None = None
     ) -> go.Figure:
-        """Show how much of the scores' differences each parameter explains.
+        """Show how much of the variance of the scores each parameter explains.
 
         Parameters
         ----------
@@ -157,13 +160,13 @@ class Plots:
             chosen.study(), FanovaImportanceEvaluator(seed=0), list(chosen.params), target_name=chosen.metric
         )
         figure.update_traces(marker_color=BLUE, width=0.6)
-        figure.update_xaxes(title="share of the differences explained", tickformat=".0%").update_yaxes(title=None)
+        figure.update_xaxes(title="share of the variance explained", tickformat=".0%").update_yaxes(title=None)
         return finish(figure, title, chosen.note, height=_FRAME + _BAR * max(len(chosen.params), 3))
 
     def slice(
         self, params: Sequence[str] | None = None, metric: str | None = None, estimator: str | None = None
     ) -> go.Figure:
-        """Show the scores over each parameter alone.
+        """Show the scores over each single parameter.
 
         Parameters
         ----------
@@ -209,16 +212,16 @@ class Plots:
         chosen = chosen.by(params, estimator).thinned(_CONTOUR_TRIALS)
         chosen = chosen if params is not None else chosen.first(_CONTOUR_PARAMS)
         if sum(differ(name, chosen.trials) for name in chosen.params) < 2:
-            return nothing(title, "a map needs two parameters that differ among the trials")
+            return nothing(title, "a contour plot needs two parameters with different values among the trials")
         from optuna.visualization import plot_contour
 
         figure = plot_contour(chosen.study(), list(chosen.params), target_name=chosen.metric)
         return finish(figure, title, chosen.note, height=_FRAME + max(_MAP * len(chosen.params), 340))
 
-    # ----------------------------------------------------------------------- ours
+    # ------------------------------------------------------------------ our plots
 
     def timeline(self) -> go.Figure:
-        """Show what each worker did when: a bar a trial, coloured by estimator, failures red, evictions marked.
+        """Show each worker's fits over time: coloured by estimator, failures red, evictions marked.
 
         Returns
         -------
@@ -228,15 +231,15 @@ class Plots:
         from producer.views.plots.timeline import FIELDS, timeline
 
         found = list(self._study.trials.of(FIELDS))
-        return timeline(found, self._title("what each worker did"))
+        return timeline(found, self._title("fits of each worker"))
 
     def scores(self, n: int = 10, metric: str | None = None) -> go.Figure:
-        """Show how far the folds of the best trials lie apart.
+        """Show the scores of the best trials in each fold.
 
         Parameters
         ----------
         n : int, default=10
-            How many trials at most.
+            Most trials to show.
         metric : str, default=None
             One of the study's; None is ``study.refit``.
 
@@ -253,7 +256,7 @@ class Plots:
 
 
 def _quick(figure: go.Figure) -> go.Figure:
-    """Let WebGL draw the points of a figure, where they are many."""
+    """Let WebGL draw the points of a figure if there are many."""
     import plotly.graph_objects as go
 
     if sum(len(trace.x) for trace in figure.data if trace.x is not None) < _WEBGL_POINTS:
@@ -266,5 +269,5 @@ def _quick(figure: go.Figure) -> go.Figure:
             traces.append(go.Scattergl(fields))
         else:
             traces.append(trace)
-    # The layout, with its subplots, stays.
+    # Keeps the layout, with its subplots.
     return go.Figure(data=traces, layout=figure.layout)

@@ -1,4 +1,4 @@
-"""Which of a study's trials and parameters Optuna's pictures are drawn of."""
+"""Selects the trials and parameters that Optuna's plots show."""
 
 from __future__ import annotations
 
@@ -15,23 +15,26 @@ from producer.results.study_reader import StudyReader
 from producer.views.optuna.read_only import Snapshot, copy_of
 from warren.errors import InputError
 
-# Part of a sample that are the best trials.
+# Share of the best trials in a sample.
 _BEST_SHARE = 0.25
 
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """Trials that have a score, and parameters to draw them by.
+    """Trials that have a score, and the parameters to plot.
 
     Attributes
     ----------
+    source : optuna.study.Study
+        All trials of the study that have ended.
     metric : str
+        The metric of the scores.
     trials : tuple of FrozenTrial
-        By number.
+        Sorted by number.
     ended : int
-        Trials of the study that have ended, with a score or without.
+        Number of trials that have ended, with or without a score.
     params : tuple of str
-        That all of them have.
+        Parameters that all `trials` have.
     notes : tuple of str
         What was left out, and how to see it.
     """
@@ -45,7 +48,7 @@ class Selection:
 
     @classmethod
     def of(cls, study: StudyReader, metric: str | None) -> Selection:
-        """Take every trial that has a score.
+        """Select every trial that has a score.
 
         Raises
         ------
@@ -68,20 +71,20 @@ class Selection:
         )
 
     def by(self, params: Sequence[str] | None, estimator: str | None) -> Selection:
-        """Choose parameters, and the trials that have them.
+        """Select parameters, and the trials that have them.
 
         Parameters
         ----------
         params : sequence of str, default=None
-            None takes those that all trials have and that differ among them; where estimators have none in common, the
-            trials of the best one's estimator.
+            None selects the parameters that all trials have and that differ among them; if the
+            estimators have none in common, those of the best trial's estimator, and its trials.
         estimator : str, default=None
             Only trials of this class.
 
         Raises
         ------
         InputError
-            No trial has these parameters, or is of this class.
+            No trial has these parameters, or this class.
         """
         if isinstance(params, str):
             params = [params]
@@ -100,14 +103,16 @@ class Selection:
             return replace(alone, params=_common(alone.trials))
         everything = {name for trial in chosen.trials for name in trial.params}
         if everything - set(common):
-            note = f"parameters that all have; estimator={_example(classes)!r} shows those of one"
+            note = f"parameters that all estimators have; estimator={_example(classes)!r} shows all of one"
             chosen = replace(chosen, notes=(*chosen.notes, note))
         return replace(chosen, params=common)
 
     def _of_class(self, name: str) -> Selection:
         classes = {class_of(trial) for trial in self.trials}
         if name not in classes:
-            raise InputError(f"estimator={name!r}: trials with a score are of {', '.join(sorted(classes)) or 'none'}")
+            raise InputError(
+                f"estimator={name!r}: no trial with a score has it; choose from {', '.join(sorted(classes)) or 'none'}"
+            )
         trials = tuple(trial for trial in self.trials if class_of(trial) == name)
         note = (f"only {name}",) if len(classes) > 1 else ()
         return replace(self, trials=trials, notes=(*self.notes, *note))
@@ -117,31 +122,31 @@ class Selection:
         for name in params:
             if name not in known:
                 raise InputError(
-                    f"params: no trial with a score has {name!r}; the nearest that exists is {nearest(name, known)!r}"
+                    f"params: no trial with a score has {name!r}; the closest name is {nearest(name, known)!r}"
                 )
         trials = tuple(trial for trial in self.trials if trial.params.keys() >= set(params))
         if not trials:
-            raise InputError(f"params={list(params)}: no trial has all of them; take those of one estimator")
+            raise InputError(f"params={list(params)}: no trial has all of them; pass parameters of one estimator")
         left = len(self.trials) - len(trials)
         note = (f"{plural(left, 'trial')} without {' and '.join(params)} left out",) if left else ()
         return replace(self, trials=trials, params=params, notes=(*self.notes, *note))
 
     def thinned(self, most: int) -> Selection:
-        """Take so many trials at most: the best, and a sample of the others that is always the same."""
+        """Keep at most `most` trials: the best, and a reproducible sample of the others."""
         if len(self.trials) <= most:
             return self
         best_first = sorted(self.trials, key=lambda trial: (-_score(trial), trial.number))
         best = best_first[: round(most * _BEST_SHARE)]
-        others = random.Random(0).sample(best_first[len(best) :], most - len(best))  # noqa: S311 - a picture
+        others = random.Random(0).sample(best_first[len(best) :], most - len(best))  # noqa: S311 - not for security
         note = f"{most:,} of {len(self.trials):,} trials: the best {len(best):,} and a sample of the others"
         kept = tuple(sorted([*best, *others], key=lambda trial: trial.number))
         return replace(self, trials=kept, notes=(*self.notes, note))
 
     def first(self, most: int) -> Selection:
-        """Take so many parameters at most."""
+        """Keep at most `most` parameters."""
         if len(self.params) <= most:
             return self
-        note = f"{most} of {len(self.params)} parameters; params=[...] names others"
+        note = f"{most} of {len(self.params)} parameters; params=[...] selects others"
         return replace(self, params=self.params[:most], notes=(*self.notes, note))
 
     def best_last(self) -> Selection:
@@ -149,7 +154,7 @@ class Selection:
         return replace(self, trials=tuple(sorted(self.trials, key=_score)))
 
     def in_order(self) -> Selection:
-        """Sort the trials by when they ended, and number them from 0: a grid's own order says nothing of time."""
+        """Sort the trials by end time and number them from 0: a grid's order does not show time."""
         ordered = sorted(self.trials, key=lambda trial: (trial.datetime_complete is None, trial.datetime_complete))
         renumbered = []
         for place, trial in enumerate(ordered):
@@ -159,7 +164,7 @@ class Selection:
         return replace(self, trials=tuple(renumbered))
 
     def study(self) -> OptunaStudy:
-        """Return the trials as a study of Optuna's."""
+        """Return the selected trials as an Optuna study."""
         frozen = self.source._storage.get_all_studies()[0]
         return load_study(study_name=frozen.study_name, storage=Snapshot(frozen, self.trials))
 
@@ -171,12 +176,13 @@ class Selection:
 
 def class_of(trial: FrozenTrial) -> str:
     """Return the class name of a trial's estimator."""
-    # In a grid over estimators it is a parameter, as text: XGBClassifier(tree_method=hist).
+    # In a grid over estimators it is a parameter with a text value:
+    # XGBClassifier(tree_method=hist).
     return str(trial.user_attrs.get("estimator") or trial.params.get("estimator", "")).partition("(")[0]
 
 
 def differ(name: str, trials: Sequence[FrozenTrial]) -> bool:
-    """Say whether a parameter that all trials have differs among them."""
+    """Return whether a parameter that all trials have differs among them."""
     return len({repr(trial.params[name]) for trial in trials}) > 1
 
 
@@ -185,7 +191,7 @@ def _score(trial: FrozenTrial) -> float:
 
 
 def _common(trials: Sequence[FrozenTrial]) -> tuple[str, ...]:
-    """Return the parameters that all trials have, and that differ among them; all they have where none differs."""
+    """Return the common parameters that differ among the trials; all of them if none differs."""
     if not trials:
         return ()
     names = [name for name in trials[0].params if all(name in trial.params for trial in trials)]

@@ -1,4 +1,4 @@
-"""What the pictures of a study have in common: colours, titles, and what is drawn where there is nothing to draw."""
+"""The common look of all plots: colours, titles, and an empty figure with a reason."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 BLUE, RED, AMBER, GREY = "#3b82f6", "#e5484d", "#d9930d", "#8a8f98"
-# Told apart by colour-blind people too: Okabe and Ito's, without the black, and red kept for failures.
+# Colours that colour-blind people can distinguish: Okabe and Ito's without black; red is for
+# failures.
 PALETTE = (BLUE, "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#7a5195", "#b5a800", "#8c6d46")
 _TEMPLATE = "plotly_white"
-# Pixels of a picture, of its title, of a note below that, and of a legend.
+# Heights in pixels: of a plot, its title, the note below it, and the legend.
 _HEIGHT, _TITLE, _NOTE, _LEGEND = 460, 62, 24, 28
 
 
 def finish(
     figure: go.Figure, title: str, note: str = "", height: int | None = None, *, legend: bool = False
 ) -> go.Figure:
-    """Give a figure its title, and below it in small what the reader must know.
+    """Add the title, a note and the layout to a figure.
 
     Parameters
     ----------
     figure : plotly.graph_objects.Figure
     title : str
-        What is seen.
     note : str, default=""
-        What was left out, and the like.
+        Small text below the title, such as what was left out.
     height : int, default=None
         Pixels.
     legend : bool, default=False
@@ -35,12 +35,12 @@ def finish(
     Returns
     -------
     plotly.graph_objects.Figure
-        The same.
+        `figure`.
     """
     top = _TITLE + (_NOTE if note else 0) + (_LEGEND if legend else 0)
     figure.update_layout(
         template=_TEMPLATE,
-        # Pixels from the top, whatever the height: titles stay clear of what is below.
+        # In pixels from the top, so that the title never overlaps the plot.
         title={
             "text": title,
             "x": 0.02,
@@ -60,7 +60,7 @@ def finish(
 
 
 def nothing(title: str, why: str) -> go.Figure:
-    """Return a figure that says why there is nothing to see."""
+    """Return an empty figure that says why there is nothing to plot."""
     import plotly.graph_objects as go
 
     figure = go.Figure()
@@ -72,5 +72,5 @@ def nothing(title: str, why: str) -> go.Figure:
 
 
 def safe(text: str) -> str:
-    """Return a text as plotly shows it: what looks like markup there is none."""
+    """Escape a text, so that plotly shows it without interpreting markup."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

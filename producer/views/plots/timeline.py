@@ -1,4 +1,4 @@
-"""What each worker of a study did when, and where one was lost."""
+"""The plot of each worker's fits over time, and of lost workers."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 FIELDS = ("number", "state", "estimator", "worker", "started_at", "finished_at", "attempts", "interrupted")
-"""Fields of a trial document that a timeline is drawn from."""
+"""Fields of a trial document that the timeline needs."""
 
-# Bars that a browser draws at once; of more, neighbours are drawn as one.
+# Most bars that a browser draws well; of more, neighbours are merged.
 _MOST_BARS = 3000
-# Part of the whole time by which others must have gone on before a worker counts as one that left.
+# Share of the whole time that others must have worked longer before a worker counts as gone.
 _LEFT_SHARE = 0.05
-# Trials that a bar's text names.
+# Most trial numbers in a bar's text.
 _NAMED = 8
-# Pixels of a worker, what is around them, and the most that a page takes.
+# Heights in pixels: of a worker's row, around all rows, and the most for a plot.
 _ROW, _FRAME, _TALLEST = 24, 190, 1500
 _FAILED = "failed"
 
 
 @dataclass
 class _Bar:
-    """Time of one worker: a fit with the trials that share it, or neighbours that are too short to be seen."""
+    """A bar of one worker: a fit with the trials that share it, or several short fits merged."""
 
     worker: str
     start: datetime
@@ -53,12 +53,12 @@ class _Bar:
             show_span((self.end - self.start).total_seconds()),
         ]
         if self.crashes:
-            lines.append(f"{plural(self.crashes, 'try')} before took the process down")
+            lines.append(f"{plural(self.crashes, 'earlier try')} crashed the training process")
         return "<br>".join(map(safe, lines))
 
 
 def timeline(trials: Sequence[Mapping[str, Any]], title: str) -> go.Figure:
-    """Draw a row a worker, and a bar a fit.
+    """Draw a row for each worker, and a bar for each fit.
 
     Parameters
     ----------
@@ -68,16 +68,18 @@ def timeline(trials: Sequence[Mapping[str, Any]], title: str) -> go.Figure:
     """
     import plotly.graph_objects as go
 
-    bars = _bars(one for one in trials if one.get("started_at") and one.get("finished_at") and one.get("worker"))
+    bars = _bars(
+        trial for trial in trials if trial.get("started_at") and trial.get("finished_at") and trial.get("worker")
+    )
     if not bars:
         return nothing(title, "no trial has ended yet")
     begun, ended = min(bar.start for bar in bars), max(bar.end for bar in bars)
     gone = _gone(bars, ended - begun)
     cut = [
-        (safe(str(one["worker"])), one["at"], trial)
+        (safe(str(interruption["worker"])), interruption["at"], trial)
         for trial in trials
-        for one in trial.get("interrupted") or ()
-        if one.get("worker") and one.get("at")
+        for interruption in trial.get("interrupted") or ()
+        if interruption.get("worker") and interruption.get("at")
     ]
     rows = sorted({bar.worker for bar in bars} | {worker for worker, _, _ in cut}, key=_natural)
     drawn, note = _thinned(bars, ended - begun)
@@ -85,34 +87,34 @@ def timeline(trials: Sequence[Mapping[str, Any]], title: str) -> go.Figure:
     kinds = [kind for kind, _ in Counter(bar.kind for bar in drawn).most_common() if kind != _FAILED]
     colours = dict(zip(sorted(kinds), PALETTE * (1 + len(kinds) // len(PALETTE)), strict=False)) | {_FAILED: RED}
     for kind, colour in colours.items():
-        mine = [bar for bar in drawn if bar.kind == kind]
-        if mine:
+        of_kind = [bar for bar in drawn if bar.kind == kind]
+        if of_kind:
             figure.add_trace(
                 go.Bar(
-                    base=[_local(bar.start) for bar in mine],
-                    x=[max((bar.end - bar.start) / timedelta(milliseconds=1), 1) for bar in mine],
-                    y=[bar.worker for bar in mine],
+                    base=[_local(bar.start) for bar in of_kind],
+                    x=[max((bar.end - bar.start) / timedelta(milliseconds=1), 1) for bar in of_kind],
+                    y=[bar.worker for bar in of_kind],
                     orientation="h",
                     name=safe(kind),
                     width=0.7,
                     marker={"color": colour, "line": {"width": 0.5 if len(drawn) < 500 else 0, "color": "white"}},
-                    customdata=[bar.text for bar in mine],
+                    customdata=[bar.text for bar in of_kind],
                     hovertemplate="%{customdata}<extra>%{y}</extra>",
                 )
             )
     _mark(
         figure,
-        "interrupted here, went on later",
+        "interrupted here, continued later",
         "x",
         AMBER,
-        [(at, worker, f"trial {trial['number']} went on at {trial['worker']}") for worker, at, trial in cut],
+        [(at, worker, f"trial {trial['number']} continued on {trial['worker']}") for worker, at, trial in cut],
     )
     _mark(
         figure,
-        "last result of a worker that left",
+        "last result of a lost worker",
         "line-ns-open",
         "#555555",
-        [(bar.end, bar.worker, "no result after this: it was stopped, evicted or lost") for bar in gone],
+        [(bar.end, bar.worker, "no result after this: the worker was stopped, evicted or lost") for bar in gone],
     )
     zone = _local(ended).strftime("%Z") or "local"
     figure.update_xaxes(title=f"time ({zone})", type="date")
@@ -128,7 +130,7 @@ def timeline(trials: Sequence[Mapping[str, Any]], title: str) -> go.Figure:
 
 
 def _bars(trials: Iterable[Mapping[str, Any]]) -> list[_Bar]:
-    """Return a bar a fit, by worker and begin: trials that share one began together."""
+    """Return a bar for each fit; trials of one worker with the same start time share a fit."""
     return _merged(
         (
             _Bar(
@@ -146,7 +148,7 @@ def _bars(trials: Iterable[Mapping[str, Any]]) -> list[_Bar]:
 
 
 def _merged(bars: Iterable[_Bar], place: Callable[[_Bar], Hashable]) -> list[_Bar]:
-    """Return one bar for each place, made of those that lie there."""
+    """Return one bar for each place, combined from the bars there."""
     found: dict[Hashable, _Bar] = {}
     for bar in bars:
         one = found.setdefault(place(bar), bar)
@@ -159,24 +161,27 @@ def _merged(bars: Iterable[_Bar], place: Callable[[_Bar], Hashable]) -> list[_Ba
 
 
 def _thinned(bars: Sequence[_Bar], span: timedelta) -> tuple[list[_Bar], str]:
-    """Draw neighbours of a worker as one where there are more bars than a browser likes; say so."""
+    """Merge neighbouring bars of a worker if there are too many; also return a note about it."""
     if len(bars) <= _MOST_BARS:
         return list(bars), ""
     step = span * len({bar.worker for bar in bars}) / _MOST_BARS
     begun = min(bar.start for bar in bars)
     merged = _merged(bars, lambda bar: (bar.worker, (bar.start - begun) // step))
     shown = show_span(step.total_seconds())
-    return merged, f"{len(bars):,} fits: what a worker began within {shown} is one bar, of the commonest kind"
+    return (
+        merged,
+        f"{len(bars):,} fits: those that a worker began within {shown} are one bar, coloured by the commonest estimator",
+    )
 
 
 def _gone(bars: Sequence[_Bar], span: timedelta) -> list[_Bar]:
-    """Return the last bar of each worker that had no result any more while others began new work."""
+    """Return the last bar of each worker that had no later result while others began new work."""
     last: dict[str, _Bar] = {}
     for bar in bars:
         if bar.worker not in last or bar.end > last[bar.worker].end:
             last[bar.worker] = bar
     latest_start = max(bar.start for bar in bars)
-    # Work was there to be had for longer than this worker takes for a trial.
+    # There was work for longer than this worker takes for a fit.
     longest: dict[str, timedelta] = {}
     for bar in bars:
         longest[bar.worker] = max(longest.get(bar.worker, timedelta()), bar.end - bar.start)
@@ -203,7 +208,7 @@ def _mark(figure: go.Figure, name: str, symbol: str, colour: str, marks: Sequenc
 
 
 def _local(moment: datetime) -> datetime:
-    """Return a time as the clock on the wall has it; plotly knows no zones."""
+    """Return a time in the local time zone; plotly has no time zones."""
     return moment.astimezone()
 
 

@@ -1,1 +1,1 @@
-"""TensorBoard over studies: its log folder, HParams, runs while they train, and the server."""
+"""TensorBoard for studies: the log folder, the HParams table, live runs and the server."""

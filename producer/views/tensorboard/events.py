@@ -1,7 +1,7 @@
-"""TensorBoard's event files: a run of its own for each trial, and one for the columns of the HParams table.
+"""TensorBoard's event files: one run for each trial, and one file for the HParams columns.
 
-A file is named after what it holds, so that a folder says by its names what is there. They are written by the packages
-that TensorBoard itself consists of; TensorFlow is not needed, and not imported.
+A file's name identifies its content, so that listing a folder shows what is there. TensorBoard's
+own packages write them; TensorFlow is not needed, and not imported.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from producer.views.tensorboard.hparams import Column, Kind, Value
 from warren.messages import is_study_id
 
-# What the first record of a file says. https://github.com/tensorflow/tensorflow: EventsWriter::kVersionPrefix
+# The version in a file's first record. https://github.com/tensorflow/tensorflow:
+# EventsWriter::kVersionPrefix
 _VERSION = "brain.Event:2"
-# Every file name has it; TensorBoard reads those that contain "tfevents".
+# TensorBoard reads the files whose names contain "tfevents".
 _PREFIX, _SUFFIX = "events.out.tfevents.", ".warren"
 _TYPES = {Kind.NUMBER: api.DATA_TYPE_FLOAT64, Kind.BOOL: api.DATA_TYPE_BOOL, Kind.TEXT: api.DATA_TYPE_STRING}
 
@@ -38,7 +39,7 @@ Moment: TypeAlias = float
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
-    """One number of a run: where a curve of this name has a step, or the only one."""
+    """One number of a run: a step of the curve `tag`, or its only value."""
 
     tag: str
     value: float
@@ -48,19 +49,19 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What TensorBoard shows of a trial.
+    """A trial for TensorBoard.
 
     Attributes
     ----------
     name : str
-        What it is called in the table; no other run has it.
+        Its unique name in the table.
     started, ended : float
-        Seconds since 1970, UTC; `ended` is None for one that is being trained.
+        Seconds since 1970, UTC; `ended` is None for a trial that is in training.
     failed : bool
     parameters : dict
         By column; see `producer.views.tensorboard.hparams.cell`.
     points : sequence of Point
-        NaN is left out: the table could not be sorted by it.
+        NaN is not written, because the table could not be sorted by it.
     error : str or None
         Why it failed.
     """
@@ -76,7 +77,7 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Metric:
-    """A column of the table that is a result."""
+    """A result column of the table."""
 
     tag: str
     about: str
@@ -93,30 +94,30 @@ class Experiment:
 
 
 def file_name(stamp: str) -> str:
-    """Return the name of the file that holds what a stamp stands for."""
+    """Return the name of the file with a stamp."""
     return f"{_PREFIX}{stamp}{_SUFFIX}"
 
 
 def run_folder(folder: Path, study_id: str, number: int) -> Path:
-    """Return the folder of a trial's run: below the log folder, whatever a document says.
+    """Return the folder of a trial's run, always below the log folder.
 
     Raises
     ------
     ValueError
-        The study or the trial is called as none is.
+        The study id or the trial number is invalid.
     """
     if not is_study_id(study_id) or not is_number(number):
-        raise ValueError(f"run {study_id!r}, {number!r}: no study or trial is called so")
+        raise ValueError(f"run {study_id!r}, {number!r}: not a valid study id and trial number")
     return folder / study_id / str(number)
 
 
 def is_number(value: object) -> bool:
-    """Say whether something is a trial's number."""
+    """Return whether a value is a valid trial number."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def stamps(folder: Path) -> list[str]:
-    """Return the stamps of our files in a folder; other files are not looked at."""
+    """Return the stamps of our files in a folder; ignore other files."""
     try:
         names = [path.name for path in folder.iterdir()]
     except (FileNotFoundError, NotADirectoryError):
@@ -145,20 +146,20 @@ def encode_run(run: Run) -> bytes:
 
 
 def encode_points(points: Iterable[Point]) -> bytes:
-    """Return what is added to an event file for more points."""
+    """Return the records that add points to an event file."""
     return _records(_scalars(points))
 
 
 def _scalars(points: Iterable[Point]) -> list[Event]:
     return [
-        _event(one.moment, Summary.Value(tag=one.tag, simple_value=one.value), one.step)
-        for one in points
-        if not math.isnan(one.value)
+        _event(point.moment, Summary.Value(tag=point.tag, simple_value=point.value), point.step)
+        for point in points
+        if not math.isnan(point.value)
     ]
 
 
 def encode_experiment(experiment: Experiment) -> tuple[str, bytes]:
-    """Return the stamp and the event file that say which columns the HParams table has."""
+    """Return the stamp and content of the file that defines the HParams columns."""
     message = api.Experiment(description=experiment.about)
     for name, column in experiment.columns.items():
         info = message.hparam_infos.add(name=name, display_name=name, type=_TYPES[column.kind])
@@ -185,13 +186,13 @@ def _fill(slot: Any, value: Value) -> None:
 
 
 def _hparams(tag: str, **data: Any) -> Summary.Value:
-    """Return what the HParams plugin reads: all of it stands in the description of an empty value."""
+    """Return HParams data: the plugin reads it from the metadata of an empty value."""
     described = hparams.create_summary_metadata(HParamsPluginData(**data))
     return Summary.Value(tag=tag, metadata=described, tensor=hparams.NULL_TENSOR)
 
 
 def _text(tag: str, content: str) -> Summary.Value:
-    # Markdown, in which indented lines are shown as they are.
+    # TensorBoard shows Markdown, which keeps indented lines unchanged.
     indented = "\n".join(f"    {line}" for line in content.splitlines())
     described = text.create_summary_metadata(display_name="", description="")
     described.data_class = DATA_CLASS_TENSOR
@@ -205,7 +206,7 @@ def _event(moment: Moment, value: Summary.Value, step: int = 0) -> Event:
 
 
 class _Bytes:
-    """What `RecordWriter` writes to."""
+    """A buffer that `RecordWriter` writes to."""
 
     def __init__(self) -> None:
         self.parts: list[bytes] = []
@@ -222,7 +223,7 @@ def _records(events: Iterable[Event]) -> bytes:
     buffer = _Bytes()
     writer = RecordWriter(buffer)
     for event in events:
-        # Maps in an order of their own would give equal content two names.
+        # A random order of maps would give equal content different names.
         writer.write(event.SerializeToString(deterministic=True))
     return b"".join(buffer.parts)
 

@@ -1,7 +1,7 @@
-"""A study's parameters as columns of a table: of which kind each is, and which values it may have.
+"""A study's parameters as columns of the HParams table, each with its kind and possible values.
 
-A column holds numbers, bools or text, in every row the same: a table that is sorted by it compares them all. Everything
-that is none of these (None among numbers, lists, estimators) becomes text, as a person would write it.
+All rows of a column hold numbers, bools or text, so that the table can be sorted by it. Other
+values (None among numbers, lists, estimators) become readable text.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from warren.encoding.codec import Json, readable
 Value: TypeAlias = bool | float | str
 
 ESTIMATOR = "estimator"
-"""The column that says which estimator a trial had, by its class."""
+"""The column with the class name of a trial's estimator."""
 
-# Values that a column offers to choose from. TensorBoard has boxes for so many, and for more a regular expression,
-# which is no way to choose numbers: they get a range.
+# Most values that a column offers as check boxes. For more, TensorBoard offers a regular
+# expression, which does not suit numbers: they get a range.
 _MOST_VALUES = 10
-# Texts that travel with each page, for it to match.
+# Most texts of a column that are sent with each page.
 _MOST_TEXTS = 100
-# Characters of a text: it stands in a cell.
+# Most characters of a text in a cell.
 _LONGEST = 120
 
 
 class Kind(enum.StrEnum):
-    """What a column holds."""
+    """The kind of a column's values."""
 
     NUMBER = "number"
     BOOL = "bool"
@@ -41,15 +41,15 @@ class Kind(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Column:
-    """A parameter.
+    """The column of a parameter.
 
     Attributes
     ----------
     kind : Kind
     values : tuple or None
-        All it may have, ascending; None where there are too many.
+        All possible values, ascending; None if there are too many.
     bounds : tuple of (float, float) or None
-        Least and most, of numbers that are too many.
+        The least and the greatest, if there are too many numbers.
     """
 
     kind: Kind
@@ -63,9 +63,9 @@ class Columns:
     Parameters
     ----------
     found : dict of str to list
-        By name: the distinct values of it, as trial documents have them.
+        By parameter name: its distinct values, as in trial documents.
     by_class : bool, default=True
-        Whether an estimator's class says which it is; else its parameters are needed too.
+        Whether the class name identifies an estimator; else its parameters are needed, too.
     """
 
     def __init__(self, found: Mapping[str, Sequence[Any]], *, by_class: bool = True) -> None:
@@ -75,16 +75,17 @@ class Columns:
 
     @classmethod
     def of(cls, encoded: Sequence[Mapping[str, Json]], estimator: str, *, in_grid: bool) -> Columns:
-        """Read a study's encoded space. No estimator is made, and no learner imported.
+        """Read a study's encoded space, without importing its estimators.
 
         Parameters
         ----------
         encoded : sequence of dict
-            What `producer.space.columns.unpacked` returned of a study document's ``space``.
+            A study document's ``space``, as `producer.space.columns.unpacked` returns it.
         estimator : str
-            Dotted name of the study's estimator; any where the grid names them.
+            Dotted name of the study's estimator; not used if the grid names estimators.
         in_grid : bool
-            Whether ``estimator`` in a grid is the trial's estimator; else it is a parameter like any other.
+            Whether ``estimator`` in a grid is the trial's estimator; else it is an ordinary
+            parameter.
         """
         found: dict[str, dict[str, Any]] = {}
         if by_class := not any(ESTIMATOR in grid for grid in encoded):
@@ -99,7 +100,7 @@ class Columns:
                     column.setdefault(_key(shown), shown)
                     if name == ESTIMATOR and isinstance(value, Mapping) and "__estimator__" in value:
                         classes[_key(shown)] = str(value["__estimator__"]).rpartition(".")[2]
-        # Several of one class are told apart by their parameters.
+        # Several estimators of one class differ only by their parameters.
         if in_grid and max(Counter(classes.values()).values(), default=0) < 2:
             by_class = True
             found[ESTIMATOR] = {shown: shown for shown in classes.values()}
@@ -109,13 +110,13 @@ class Columns:
     def merged(cls, several: Iterable[Columns]) -> Columns:
         """Return the columns of several studies in one table."""
         found: dict[str, dict[str, Any]] = {}
-        for one in several:
-            for name, values in one._found.items():
+        for columns in several:
+            for name, values in columns._found.items():
                 found.setdefault(name, {}).update({_key(value): value for value in values})
         return cls({name: list(column.values()) for name, column in found.items()})
 
     def described(self) -> dict[str, Column]:
-        """Return every column with the values it may have."""
+        """Return every column with its possible values."""
         return {name: _column(self.kinds[name], values) for name, values in self._found.items()}
 
     def row(self, document: Mapping[str, Any], kinds: Mapping[str, Kind]) -> dict[str, Value]:
@@ -124,9 +125,9 @@ class Columns:
         Parameters
         ----------
         document : dict
-            ``params`` and ``estimator`` of it.
+            With ``params`` and ``estimator``.
         kinds : dict of str to Kind
-            Of the whole table, which may hold other studies too.
+            The column kinds of the whole table, which may hold several studies.
         """
         params = dict(document.get("params") or {})
         if self.by_class:
@@ -135,7 +136,7 @@ class Columns:
 
 
 def cell(value: Any, kind: Kind) -> Value:
-    """Return a value as a column of a kind holds it."""
+    """Return a value in the form that a column of this kind holds."""
     if kind is Kind.TEXT:
         text = value if isinstance(value, str) else repr(value)
         return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
@@ -150,13 +151,15 @@ def _kind(values: Iterable[Any]) -> Kind:
     values = list(values)
     if values and all(isinstance(value, bool) for value in values):
         return Kind.BOOL
-    # JSON has no infinities, and the table travels as JSON.
-    numbers = (isinstance(one, (int, float)) and not isinstance(one, bool) and math.isfinite(one) for one in values)
+    # The table is sent as JSON, which has no infinities.
+    numbers = (
+        isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value) for value in values
+    )
     return Kind.NUMBER if all(numbers) else Kind.TEXT
 
 
 def _column(kind: Kind, values: Iterable[Any]) -> Column:
-    cells = sorted({cell(value, kind) for value in values})  # of one kind, so that they compare
+    cells = sorted({cell(value, kind) for value in values})  # all of one kind, so they can be compared
     if kind is Kind.NUMBER and len(cells) > _MOST_VALUES:
         return Column(kind, None, (float(cells[0]), float(cells[-1])))
     return Column(kind, tuple(cells) if len(cells) <= _MOST_TEXTS else None)

@@ -1,7 +1,7 @@
-"""Runs of TensorBoard that grow: of networks while they are trained.
+"""TensorBoard runs of networks in training, which grow with each epoch.
 
-TensorBoard reads what is added to a file. So such a run is one file, to which each look adds the epochs that are new.
-It gives way to the trial's own file once the trial has ended.
+TensorBoard reads what is appended to a file. So such a run is one file, to which each refresh
+appends the new epochs. Once the trial has ended, its final file replaces it.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from pathlib import Path
 from producer.views.tensorboard.events import Moment, Point, Run, encode_points, encode_run, file_name, run_folder
 
 TRAINING = "training"
-"""The stamp of such a file."""
+"""The stamp of such a run's file."""
 
 
 class Growing:
-    """The runs that grow in a log folder.
+    """The growing runs in a log folder.
 
     Parameters
     ----------
@@ -27,29 +27,29 @@ class Growing:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        # By file: the last step of each curve that is there, and the moment of the last of all.
+        # By file: the last written step of each curve, and the time of the last point.
         self._steps: dict[Path, dict[str, int]] = {}
         self._until: dict[Path, Moment] = {}
 
     def knows(self, study_id: str, number: int) -> bool:
-        """Say whether the run of a trial is one that we began; what an earlier process has left is not."""
+        """Return whether this process, not an earlier one, began the run of a trial."""
         return self._path(study_id, number) in self._steps
 
     def forget(self, path: Path) -> None:
-        """Take note that a file is removed."""
+        """Forget a removed file."""
         self._steps.pop(path, None)
         self._until.pop(path, None)
 
     def show(self, study_id: str, number: int, run: Run) -> None:
-        """Begin the run of a trial, or add what is new.
+        """Begin the run of a trial, or append its new epochs.
 
         Raises
         ------
         OSError
-            It can't be written.
+            The file can't be written.
         """
         path = self._path(study_id, number)
-        # Whoever deletes a log folder to save room deletes what was written of this one too.
+        # If someone deleted the log folder, start the run from its first epoch again.
         there = self._steps.get(path, {}) if path.exists() else {}
         since = self._until[path] if there else run.started
         new = spread((point for point in run.points if point.step > there.get(point.tag, 0)), since)
@@ -67,24 +67,25 @@ class Growing:
 
 
 def spread(points: Iterable[Point], since: Moment) -> list[Point]:
-    """Give each epoch that was told in one look a moment of its own.
+    """Give each epoch that was read in one refresh its own time.
 
     Parameters
     ----------
     points : iterable of Point
-        Epoch by epoch, all of the moment when they were told.
+        Epoch by epoch, all with the time when they were reported.
     since : float
-        The moment of the last epoch before them.
+        The time of the last epoch before them.
 
     Returns
     -------
     list of Point
-        Evenly from then to when they were told; never before `since`, for two workers' clocks differ.
+        Spread evenly from `since` to the time of the report; never before `since`, because workers'
+        clocks differ.
     """
     # Two folds may have epochs of the same number.
-    epochs = [[*group] for _, group in groupby(points, lambda one: (one.tag.rpartition("/")[2], one.step))]
+    epochs = [[*group] for _, group in groupby(points, lambda point: (point.tag.rpartition("/")[2], point.step))]
     return [
-        replace(one, moment=since + max(one.moment - since, 0.0) * position / len(epochs))
+        replace(point, moment=since + max(point.moment - since, 0.0) * position / len(epochs))
         for position, epoch in enumerate(epochs, start=1)
-        for one in epoch
+        for point in epoch
     ]

@@ -1,11 +1,12 @@
-"""The studies of a database as a log folder of TensorBoard: a run for every trial, and the columns of its table.
+"""TensorBoard's log folder: a run for every trial, and the columns of the HParams table.
 
-The folder mirrors the database. A file is named after the result that it holds (when it ended, and the kinds of the
-table's columns), so the names alone say what is missing and what is out of date, after a restart too::
+The folder mirrors the database. A file's name identifies its result (end time and the kinds of the
+table's columns), so the names alone show what is missing or out of date, also after a restart::
 
-    <folder>/events.out.tfevents.0.<digest>.warren                      the columns
-    <folder>/<study>/<number>/events.out.tfevents.<ended>.<digest>.warren   a trial
-    <folder>/<study>/<number>/events.out.tfevents.training.warren           a network in training, see `Growing`
+    <folder>/events.out.tfevents.0.<digest>.warren the columns
+    <folder>/<study>/<number>/events.out.tfevents.<ended>.<digest>.warren a trial
+    <folder>/<study>/<number>/events.out.tfevents.training.warren a network in training, see
+    `Growing`
 """
 
 from __future__ import annotations
@@ -39,15 +40,18 @@ from warren.storage.own_trials import OwnTrials
 from warren.storage.readable_studies import skip
 from warren.storage.store import Store
 
-# Runs of a study by default: TensorBoard reads them all into memory, and its table takes a second a thousand.
+# Default for the most runs of a study: TensorBoard reads them all into memory, and its table takes
+# a second per thousand runs.
 MOST_RUNS = 1000
-# Another number gives every file another name, so that a folder is written anew once what stands in them has changed.
+# Part of every file name: increase it when the content of the files changes, so that folders are
+# written again.
 _FORMAT = 3
-# Seconds by which results may be late: workers write them up to a second after their end, and their clocks differ.
+# Seconds by which results may be late: workers write them up to a second after the trial's end, and
+# clocks differ.
 _LATE_SECONDS = 15.0
-# Results that one look reads by their time; what is beyond is found by comparing numbers.
+# Most results that one read gets by end time; comparing numbers finds the rest.
 _MOST_NEW = 20_000
-# Share of a study's trials from which on all are read: to look for each of them is dearer.
+# From this share of a study's trials on, reading all is cheaper than finding each by number.
 _MOST_SHARE = 0.1
 
 _LISTED = ("name", "created_at", "publications", "progress", "n_trials", "state")
@@ -57,15 +61,16 @@ _RANKED = ("number", "state", "mean_test_score", "failed_fits", "finished_at")
 
 @dataclass(frozen=True, kw_only=True)
 class Changes:
-    """What a look has changed in the folder.
+    """The changes that a refresh made to the folder.
 
     Attributes
     ----------
     written, removed : int
-        Runs.
+        Number of runs.
     shown, ended : int
-        Runs that are there, and trials that have ended, of all studies together.
+        Number of runs in the folder, and of trials that have ended, of all studies together.
     studies : int
+        Number of studies.
     """
 
     written: int
@@ -76,22 +81,24 @@ class Changes:
 
 
 class Board:
-    """A log folder that shows studies as they are.
+    """A log folder that mirrors the current studies.
 
     Parameters
     ----------
     store : Store
     folder : path-like
-        Made where it is missing. What others wrote there stays; runs of studies that are not shown go.
+        Created if missing. Files of other programs stay; runs of studies that are not shown are
+        removed.
     study_ids : sequence of str, default=()
-        Studies to show; none are all.
+        Studies to show; empty shows all.
     most_runs : int, default=1000
-        Trials of a study to show: those with the best scores, then, where there is room, those without.
+        Most trials of a study to show: first those with the best scores, then those without a
+        score.
 
     Raises
     ------
     InputError
-        The folder can't be written, or another process keeps it fresh.
+        The folder can't be written, or another process writes to it.
     """
 
     def __init__(
@@ -101,10 +108,10 @@ class Board:
         self.folder = Path(folder).resolve()
         self._wanted = set(study_ids)
         self._most_runs = most_runs
-        self._seen: dict[str, StudyRuns] = {}
+        self._studies: dict[str, StudyRuns] = {}
         self._running: list[StudyRuns] = []
         self._columns = Columns({})
-        # Whether the folder may differ from what is known; and whether it was once the same, and may be looked at.
+        # Whether the folder may be out of date, and whether TensorBoard may have read it.
         self._stale = True
         self._shown = False
         self._lock = self._prepare()
@@ -124,14 +131,14 @@ class Board:
         return lock
 
     def close(self) -> None:
-        """Let others write into the folder."""
+        """Release the folder, so that another process may write to it."""
         self._lock.release()
 
     def refresh(self) -> Changes:
         """Bring the folder up to date.
 
-        What changed since the first look is removed now, and written by the next: TensorBoard keeps what it has read of
-        a folder until it sees it gone.
+        After the first call, a changed run is removed by one call and written by the next:
+        TensorBoard keeps what it has read of a run until it sees that the run is gone.
 
         Returns
         -------
@@ -140,31 +147,35 @@ class Board:
         Raises
         ------
         StoreError
-            The database is unreachable; what was there stays.
+            The database is unreachable; the folder stays as it was.
         InputError
             The folder can't be written.
         """
-        self._look()
+        self._read()
         written = removed = 0
         try:
             if self._stale:
                 written, removed = self._mirror()
             self._show_training()
-        except StoreError:  # a ConnectionError, which is an OSError
+        except StoreError:  # it is a ConnectionError, and so an OSError
             raise
         except OSError as exc:
-            way_out = "make room, or pass another --logdir"
+            way_out = "free some disk space, or pass another --logdir"
             raise InputError(f"can't write into {self.folder} ({exc}): {way_out}") from exc
-        shown = sum(min(len(study.ended), self._most_runs) for study in self._seen.values())
-        ended = sum(len(study.ended) for study in self._seen.values())
-        return Changes(written=written, removed=removed, shown=shown, ended=ended, studies=len(self._seen))
+        shown = sum(min(len(study.ended), self._most_runs) for study in self._studies.values())
+        ended = sum(len(study.ended) for study in self._studies.values())
+        return Changes(written=written, removed=removed, shown=shown, ended=ended, studies=len(self._studies))
 
     # --------------------------------------------------------------- the database
 
-    def _look(self) -> None:
-        """Read what is new."""
-        listed = [one for one in self._store.studies(fields=_LISTED) if not self._wanted or one["_id"] in self._wanted]
-        before, self._seen = self._seen, {}
+    def _read(self) -> None:
+        """Read the new results."""
+        listed = [
+            document
+            for document in self._store.studies(fields=_LISTED)
+            if not self._wanted or document["_id"] in self._wanted
+        ]
+        before, self._studies = self._studies, {}
         for document in reversed(listed):
             study = before.get(document["_id"])
             if study is None or study.created_at != document["created_at"]:
@@ -174,38 +185,38 @@ class Board:
                 try:
                     study = StudyRuns(document, definition)
                 except (InputError, ValueError, LookupError, TypeError, AttributeError) as exc:
-                    skip(document["_id"], f"it is no study ({short(str(exc))})")
+                    skip(document["_id"], f"its document is invalid ({short(str(exc))})")
                     continue
-            self._seen[study.id] = study
-        if self._seen != before:
-            self._columns = Columns.merged(study.columns for study in self._seen.values())
+            self._studies[study.id] = study
+        if self._studies != before:
+            self._columns = Columns.merged(study.columns for study in self._studies.values())
             self._stale = True
         self._running = []
         for document in listed:
-            if document["_id"] in self._seen:
-                self._read_new(self._seen[document["_id"]], document)
+            if document["_id"] in self._studies:
+                self._read_new(self._studies[document["_id"]], document)
                 if document["state"] == "RUNNING":
-                    self._running.append(self._seen[document["_id"]])
+                    self._running.append(self._studies[document["_id"]])
 
     def _read_new(self, study: StudyRuns, document: Document) -> None:
         progress, publications = document["progress"], document.get("publications")
         counted = progress["complete"] + progress["failed"]
-        looked = (publications, counted)
-        if study.looked == looked and len(study.ended) >= counted:
+        counts_read = (publications, counted)
+        if study.counts_read == counts_read and len(study.ended) >= counted:
             return
         self._stale = True
         moment = now()
-        if study.looked is None or study.looked[0] != publications or study.looked_at is None:
-            # For failed trials may have been taken back.
+        if study.counts_read is None or study.counts_read[0] != publications or study.read_at is None:
+            # Failed trials may have been reset to be tried again.
             study.forget()
             study.add(self._trials(study).of(_RANKED))
         else:
-            since = study.looked_at - timedelta(seconds=_LATE_SECONDS)
+            since = study.read_at - timedelta(seconds=_LATE_SECONDS)
             study.add(self._trials(study).ended_since(since, _MOST_NEW, _RANKED))
             if len(study.ended) < counted:
                 missing = self._trials(study).finished_numbers() - study.ended.keys()
                 study.add(self._trials(study).at(missing, _RANKED))
-        study.looked, study.looked_at = looked, moment
+        study.counts_read, study.read_at = counts_read, moment
 
     def _trials(self, study: StudyRuns) -> OwnTrials:
         return OwnTrials(self._store.trials, self._store.unfinished, study.expected)
@@ -213,9 +224,9 @@ class Board:
     # ----------------------------------------------------------------- the folder
 
     def _mirror(self) -> tuple[int, int]:
-        """Write what is missing and remove what is not wanted; return how many runs of each."""
+        """Write missing runs and remove unwanted ones; return the number of each."""
         later = False
-        wanted = {study.id: self._stamps(study) for study in self._seen.values()}
+        wanted = {study.id: self._stamps(study) for study in self._studies.values()}
         removed = 0
         there: dict[str, set[int]] = {name: set() for name in wanted}
         for folder in _folders(self.folder):
@@ -234,11 +245,11 @@ class Board:
                             later = True
         later |= not self._write_experiment()
         written = 0
-        for study in self._seen.values():
+        for study in self._studies.values():
             missing = wanted[study.id].keys() - there[study.id]
-            for document in self._read(study, missing):
+            for document in self._read_trials(study, missing):
                 if not is_number(document["number"]) or document["number"] not in missing:
-                    continue  # a document that is called otherwise than it says
+                    continue  # the document's id and number don't match
                 run = run_folder(self.folder, study.id, document["number"])
                 stamp = self._stamp(study, document["finished_at"])
                 self._write(run / file_name(stamp), encode_run(study.run(document, self._columns.kinds)))
@@ -247,18 +258,18 @@ class Board:
         return written, removed
 
     def _trains(self, study_id: str, number: int) -> bool:
-        """Say whether a run grows that we began, of a trial that has not ended."""
-        study = self._seen.get(study_id)
+        """Return whether this process shows a trial's growing run, and the trial has not ended."""
+        study = self._studies.get(study_id)
         return study is not None and number not in study.ended and self._growing.knows(study_id, number)
 
     def _show_training(self) -> None:
-        """Let the runs of networks that are being trained grow."""
+        """Append new epochs to the runs of networks in training."""
         for study in self._running:
             for note in self._trials(study).in_training():
                 if note["number"] not in study.ended:
                     self._growing.show(study.id, note["number"], study.running(note, self._columns.kinds))
 
-    def _read(self, study: StudyRuns, numbers: set[int]) -> Iterator[Document]:
+    def _read_trials(self, study: StudyRuns, numbers: set[int]) -> Iterator[Document]:
         """Yield the documents of some trials."""
         if len(numbers) > len(study.ended) * _MOST_SHARE:
             every = self._trials(study).of(study.fields)
@@ -275,7 +286,10 @@ class Board:
         return f"{ended.timestamp() * 1000:.0f}.{crc32(repr((_FORMAT, kinds)).encode()):08x}"
 
     def _write_experiment(self) -> bool:
-        """Write the columns unless they are there, or others were; return whether they are there."""
+        """Write the columns and return True.
+
+        If TensorBoard may have read other columns, only remove those and return False.
+        """
         stamp, content = encode_experiment(self._experiment())
         found = stamps(self.folder)
         for other in found:
@@ -289,13 +303,13 @@ class Board:
 
     def _experiment(self) -> Experiment:
         columns = self._columns.described()
-        if len(self._seen) > 1:
-            columns = Columns({STUDY: list(self._seen)}).described() | columns
-        metrics = {metric.tag: metric for study in self._seen.values() for metric in study.metrics}
-        return Experiment(about=", ".join(self._seen), columns=columns, metrics=list(metrics.values()))
+        if len(self._studies) > 1:
+            columns = Columns({STUDY: list(self._studies)}).described() | columns
+        metrics = {metric.tag: metric for study in self._studies.values() for metric in study.metrics}
+        return Experiment(about=", ".join(self._studies), columns=columns, metrics=list(metrics.values()))
 
     def _write(self, path: Path, content: bytes) -> None:
-        # TensorBoard reads what is called like this at once, and what is half there as broken.
+        # Write under another name first: TensorBoard would read a half-written file as broken.
         part = self.folder / ".warren.part"
         part.write_bytes(content)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -307,7 +321,7 @@ class Board:
         for folder in (path.parent, path.parent.parent):
             if self.folder not in folder.parents:
                 return
-            with contextlib.suppress(OSError):  # something else is in it
+            with contextlib.suppress(OSError):  # the folder is not empty
                 folder.rmdir()
 
 

@@ -1,4 +1,4 @@
-"""TensorBoard itself, as a process beside ours, at an address of this machine alone."""
+"""Starts TensorBoard as a process that listens on this machine only."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from producer.views.tensorboard.server_process import HOST
 from warren.errors import InputError
 from warren.launch import module_command, module_environment
 
-# Seconds until it has answered: it reads every run before.
+# Seconds until it must answer: it reads every run first.
 _START_SECONDS = 120.0
-# Seconds from one of its looks at the folder to the next: less than from one of our changes to the next.
+# Seconds between TensorBoard's reads of the folder: less than between our changes.
 _RELOAD_SECONDS = 5
 _STOP_SECONDS = 10.0
 
@@ -31,9 +31,9 @@ class BoardPage:
     ----------
     folder : path-like
     port : int, default=6006
-        0 is any that is free.
+        0 chooses a free port.
     names : iterable of str, default=()
-        What it answers to besides the names of this machine.
+        Further host names to answer to, besides the names of this machine.
 
     Attributes
     ----------
@@ -49,7 +49,7 @@ class BoardPage:
     def __init__(self, folder: Path, port: int = 6006, names: Iterable[str] = ()) -> None:
         self._port = _free(port)
         self.url = f"http://{HOST}:{self._port}/"
-        self._said: TextIO = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 - closed in stop
+        self._stderr: TextIO = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 - closed in stop
         arguments = {
             "logdir": folder,
             "host": HOST,
@@ -65,8 +65,8 @@ class BoardPage:
             env=module_environment(os.environ),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
-            stderr=self._said,
-            # A Ctrl-C is for us, and we stop it.
+            stderr=self._stderr,
+            # Ctrl-C must only reach this process, which then stops TensorBoard.
             start_new_session=True,
         )
         try:
@@ -79,10 +79,10 @@ class BoardPage:
         """Raise `InputError` if it has ended."""
         status = self._process.poll()
         if status is not None:
-            raise InputError(f"TensorBoard has ended with status {status}: {self._last_words()}")
+            raise InputError(f"TensorBoard has ended with status {status}: {self._last_line()}")
 
     def stop(self) -> None:
-        """End it; harmless when it has ended."""
+        """Stop TensorBoard; does nothing if it has ended."""
         self._process.terminate()
         try:
             self._process.wait(_STOP_SECONDS)
@@ -91,7 +91,7 @@ class BoardPage:
             self._process.wait()
         if self._process.stdin:
             self._process.stdin.close()
-        self._said.close()
+        self._stderr.close()
 
     def _wait_for_answer(self) -> None:
         deadline = time.monotonic() + _START_SECONDS
@@ -100,25 +100,25 @@ class BoardPage:
             if _answers(self._port):
                 return
             time.sleep(0.1)
-        raise InputError(f"TensorBoard has not answered at {self.url} for {_START_SECONDS:.0f} s: {self._last_words()}")
+        raise InputError(f"TensorBoard has not answered at {self.url} for {_START_SECONDS:.0f} s: {self._last_line()}")
 
-    def _last_words(self) -> str:
-        self._said.seek(0)
-        lines = [line.strip() for line in self._said if line.strip()]
-        return lines[-1] if lines else "it said nothing"
+    def _last_line(self) -> str:
+        self._stderr.seek(0)
+        lines = [line.strip() for line in self._stderr if line.strip()]
+        return lines[-1] if lines else "it printed nothing"
 
 
 def _free(port: int) -> int:
-    """Return a port that nobody listens at, this one unless it is 0."""
+    """Return `port` if it is free, or any free port for 0."""
     try:
         with socket.create_server((HOST, port)) as listening:
             return int(listening.getsockname()[1])
     except OSError as exc:
         if exc.errno == errno.EADDRINUSE:
             raise InputError(
-                f"port {port} of {HOST} is taken: stop what serves there, or pass another with --port"
+                f"port {port} of {HOST} is in use: stop the program that uses it, or pass another with --port"
             ) from exc
-        raise InputError(f"can't listen at port {port} of {HOST} ({exc}): pass another with --port") from exc
+        raise InputError(f"can't listen on port {port} of {HOST} ({exc}): pass another with --port") from exc
 
 
 def _answers(port: int) -> bool:

@@ -1,7 +1,9 @@
-"""``python -m producer.views.tensorboard.server_process``: TensorBoard, for names and pages of its own alone.
+"""TensorBoard as a process that refuses foreign requests.
 
-It ends with the process that has started it, as its standard input does. The first argument names, with commas, further
-names that it answers to; the others are TensorBoard's.
+Start it by ``python -m producer.views.tensorboard.server_process``.
+
+It ends with the process that started it, when its standard input closes. The first argument lists
+further host names to answer to, separated by commas; the others are TensorBoard's own.
 """
 
 from __future__ import annotations
@@ -13,15 +15,15 @@ import types
 from typing import Any
 
 HOST = "127.0.0.1"
-"""Where it listens: TensorBoard has no password."""
+"""The address to listen on: this machine only, because TensorBoard has no password."""
 
 
 def main() -> None:
-    """Serve until told to stop."""
+    """Serve until the parent process ends or stops it."""
     names = sys.argv.pop(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    # It imports TensorFlow where there is one, for file systems that we don't write to: half a gigabyte, and seconds.
-    # By a module of this name its own builds say that there is none.
+    # TensorBoard imports TensorFlow if it is installed, for file systems that we don't use; it
+    # costs half a gigabyte and seconds. A module of this name tells it to do without.
     sys.modules["tensorboard.compat.notf"] = types.ModuleType("notf")
     from absl import app
     from tensorboard import default, main_lib, program
@@ -34,7 +36,7 @@ def main() -> None:
     def server(application: Any, flags: Any) -> Any:
         return program.WerkzeugServer(guarded(application, hosts), flags)
 
-    # As its own `run_main` does.
+    # The same steps as TensorBoard's `run_main`.
     main_lib.global_init()
     board = program.TensorBoard(plugins=default.get_plugins(), server_class=server)
     app.run(board.main, flags_parser=board.configure)
