@@ -1,4 +1,4 @@
-"""Models to keep: fitted on all rows, and stored in a format that no code runs from: the library's own, or skops'."""
+"""Fit models on all rows, and store them in a format that runs no code."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ from worker.training.fit_errors import line_of, trace_of
 
 
 def pack(estimator: Any) -> PackedModel:
-    """Return a fitted estimator in its library's own format; anything that is not a booster, by skops.
+    """Return a fitted estimator in its library's own format.
+
+    In skops's format if it is not a booster.
 
     Parameters
     ----------
@@ -33,11 +35,13 @@ def pack(estimator: Any) -> PackedModel:
     Returns
     -------
     PackedModel
+        The model with its format.
 
     Notes
     -----
-    XGBoost: `universal binary JSON <https://xgboost.readthedocs.io/en/stable/tutorials/saving_model.html>`_. LightGBM:
-    the text of ``Booster.model_to_string``. CatBoost: ``cbm``. Others: `skops
+    XGBoost: `universal binary JSON
+    <https://xgboost.readthedocs.io/en/stable/tutorials/saving_model.html>`_. LightGBM: the text of
+    ``Booster.model_to_string``. CatBoost: ``cbm``. Others: `skops
     <https://skops.readthedocs.io/en/stable/persistence.html>`_, an archive of JSON and ``.npy``.
     """
     match package_of_type(type(estimator)):
@@ -52,7 +56,7 @@ def pack(estimator: Any) -> PackedModel:
                 "best_iteration": int(estimator.best_iteration_ or 0),
                 "classes": None if classes is None else {"dtype": classes.dtype.str, "values": classes.tolist()},
             }
-            plain = classes is None or classes.dtype.kind in "biufU" or all(isinstance(one, str) for one in classes)
+            plain = classes is None or classes.dtype.kind in "biufU" or all(isinstance(label, str) for label in classes)
             if isinstance(facts["objective"], str) and plain:
                 text = estimator.booster_.model_to_string(num_iteration=-1)
                 return PackedModel(format="lightgbm-text", content=text.encode(), facts=facts)
@@ -68,7 +72,7 @@ def pack(estimator: Any) -> PackedModel:
 
 
 def _importances(estimator: Any) -> Document:
-    """Return what CatBoost computes with the training data, and leaves out of its files."""
+    """Return the importances that CatBoost computes in a fit and does not write to its files."""
     return {
         name.removeprefix("_"): [float(value) for value in getattr(estimator, name)]
         for name in ("_prediction_values_change", "_loss_value_change")
@@ -77,9 +81,9 @@ def _importances(estimator: Any) -> Document:
 
 
 def _by_file(save: Callable[[str], None], name: str) -> bytes:
-    """Return what a library writes, which wants a path.
+    """Return the bytes that a library writes to a path.
 
-    Where the system can, that leads to memory: a library may not notice that a disk is full, and leave half a model.
+    On Linux the path leads to memory: a library may not notice a full disk, and write half a model.
     """
     with tempfile.TemporaryDirectory(prefix="warren-model-") as folder:
         path = Path(folder) / name
@@ -98,6 +102,7 @@ class ModelKeeper:
     Parameters
     ----------
     database : DatabaseAccess
+        Stores the models.
     """
 
     def __init__(self, database: DatabaseAccess) -> None:
@@ -106,26 +111,26 @@ class ModelKeeper:
     def fit(
         self, make_estimator: Callable[[], Any], part: Part, *, number: int, seed: int
     ) -> tuple[FoldResult, Document | None]:
-        """Fit an estimator as `sklearn.model_selection.GridSearchCV` refits its best one, and store it.
+        """Fit an estimator as scikit-learn's searches refit their best one, and store it.
 
         Parameters
         ----------
         make_estimator : callable
             Returns a new, unfitted estimator.
         part : Part
-            What it is fitted on. Weights go to the last step of a pipeline.
+            The data to fit on. Weights are passed to the last step of a pipeline.
         number : int
             The trial whose model it is.
         seed : int
-            Seeds NumPy's global generator, which estimators without a ``random_state`` draw from.
+            Seed for NumPy's global generator, which estimators without a ``random_state`` use.
 
         Returns
         -------
         result : FoldResult
             Without a score; also when the fit fails: a failure is data.
         model : dict or None
-            What its trial's document says of it: ``file`` (its name in bucket ``models``), ``format``, ``sha256``,
-            ``bytes``, ``class`` and ``facts``. None where there is none.
+            The entry for its trial's document: ``file`` (its name in bucket ``models``),
+            ``format``, ``sha256``, ``bytes``, ``class`` and ``facts``. None if there is no model.
         """
         np.random.seed(seed)
         began = time.perf_counter()
@@ -136,17 +141,19 @@ class ModelKeeper:
             estimator.fit(part.X, *labels, **weights_for(estimator, part.weight))
             seconds = time.perf_counter() - began
             packed = pack(estimator)
-        except Exception as exc:  # noqa: BLE001 - whatever an estimator raises is this trial's result
+        except Exception as exc:  # noqa: BLE001 - any error of an estimator is this trial's result
             return _failed(exc, time.perf_counter() - began), None
         try:
-            whose = dotted_name(type(estimator))
+            cls = dotted_name(type(estimator))
         except InputError:  # a class that the operator named
-            whose = f"{type(estimator).__module__}.{type(estimator).__qualname__}"
-        return _result(seconds), self._database.store_model(number, packed, whose)
+            cls = f"{type(estimator).__module__}.{type(estimator).__qualname__}"
+        return _result(seconds), self._database.store_model(number, packed, cls)
 
 
-def _result(seconds: float, **what: Any) -> FoldResult:
-    return FoldResult(test_scores={"score": math.nan}, train_scores={}, fit_seconds=seconds, score_seconds=0.0, **what)
+def _result(seconds: float, **fields: Any) -> FoldResult:
+    return FoldResult(
+        test_scores={"score": math.nan}, train_scores={}, fit_seconds=seconds, score_seconds=0.0, **fields
+    )
 
 
 def _failed(exc: BaseException, seconds: float) -> FoldResult:
