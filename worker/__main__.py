@@ -14,10 +14,10 @@ if __name__ == "__main__" and not sys.flags.safe_path and (sys.path[0] == "" or 
     if _found is None or f"{_found.origin}".rpartition("warren")[0] != __file__.rpartition("worker")[0]:
         sys.path.insert(0, _folder)
 
-from warren.safety.secrets import begin_again, must_hide
+from warren.safety.secrets import has_secrets, restart_without_secrets
 
-if __name__ == "__main__" and must_hide(os.environ):
-    begin_again([sys.executable, *sys.orig_argv[1:]], os.environ)
+if __name__ == "__main__" and has_secrets(os.environ):
+    restart_without_secrets([sys.executable, *sys.orig_argv[1:]], os.environ)
 
 import logging
 import signal
@@ -29,7 +29,7 @@ from warren.logs import configure_logging, stream_form
 from warren.processes import keep_memory_private
 from warren.settings import load_settings
 from warren.storage.store import Store
-from warren.streams import drop_what_nobody_reads, open_standard_streams
+from warren.streams import discard_unread_output, open_standard_streams
 from worker.chunk.runner import ChunkRunner
 from worker.consumer.consumer import Consumer
 from worker.monitoring.http_server import HealthServer
@@ -85,7 +85,7 @@ def main() -> int:
         process.kill()
         store.close()
     logger.info("stopped")
-    drop_what_nobody_reads()
+    discard_unread_output()
     return 0
 
 

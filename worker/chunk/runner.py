@@ -147,7 +147,7 @@ class ChunkRunner:
                 return Outcome(verdict=Verdict.DEAD_LETTER, reason=problem)
             return self._run(body, again=again, named=database is not None)
         except StoreError as exc:  # only after the grace is over
-            logger.warning("gave a chunk back with unwritten results", extra={"reason": str(exc)})
+            logger.warning("requeued a chunk with unwritten results", extra={"reason": str(exc)})
             self._process.kill()
             self._writer.forget()
             return Outcome(verdict=Verdict.REQUEUE)

@@ -52,7 +52,7 @@ class ForeignMessages:
         if moment < self._next_line_at:
             return
         logger.warning(
-            "gave back messages of another database",
+            "returned messages of another database",
             extra={
                 "whose": whose,
                 "lane": lane,

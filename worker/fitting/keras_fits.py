@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from warren.networks.estimator import go_back, was_at
+from warren.networks.estimator import has_epoch, restore_epoch
 from worker.fitting.learner import Derived, Fold, Learner
 
 
@@ -17,12 +17,12 @@ class NetworkLearner(Learner):
 
     def contained(self, estimator: Any, rounds: Sequence[int], fold: Fold, derived: Derived) -> list[int]:  # noqa: ARG002
         """Return the epochs that were kept; for a large network, not all."""
-        return [epoch for epoch in rounds if was_at(estimator, epoch)]
+        return [epoch for epoch in rounds if has_epoch(estimator, epoch)]
 
     def prefixes(self, estimator: Any, rounds: Sequence[int]) -> Iterator[int]:
         """Descend: a network can go back to earlier weights, but not forward again."""
         for epoch in sorted(set(rounds), reverse=True):
-            go_back(estimator, epoch)
+            restore_epoch(estimator, epoch)
             yield epoch
 
 

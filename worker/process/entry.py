@@ -16,7 +16,7 @@ from pathlib import Path
 # In isolated mode this interpreter finds only the standard library.
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
-from warren.safety.secrets import begin_again, must_hide
+from warren.safety.secrets import has_secrets, restart_without_secrets
 
 
 def main(command: list[str]) -> None:
@@ -24,8 +24,8 @@ def main(command: list[str]) -> None:
 
     For a worker, remove passwords from the environment first.
     """
-    if ("-m", "worker") in pairwise(command) and must_hide(os.environ):
-        begin_again(command, os.environ)
+    if ("-m", "worker") in pairwise(command) and has_secrets(os.environ):
+        restart_without_secrets(command, os.environ)
     os.execvp(command[0], command)  # noqa: S606 - no shell
 
 

@@ -31,7 +31,7 @@ _OF_PARTS = frozenset({"ColumnTransformer", "FeatureUnion"})
 @functools.cache
 def _warn_of_cpu() -> None:
     """Warn once in a process; the document of each trial names its device."""
-    logger.warning("no GPU is owned here: trials that ask for one are fitted on the CPU")
+    logger.warning("this worker owns no GPU: trials that ask for one are fitted on the CPU")
 
 
 def placed(value: Any, device: str) -> Any:

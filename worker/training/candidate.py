@@ -20,7 +20,7 @@ from warren.settings import Settings
 from warren.storage.dataset import Matrix
 from worker.fitting import learner_of
 from worker.training.build import THREAD_PARAMETERS, build, placed, takes_threads
-from worker.training.guards import install, looked_at
+from worker.training.guards import checked_once, install
 
 
 @functools.cache
@@ -82,7 +82,7 @@ class Candidate:
         for value in (self._encoded, *self._inner.values()):
             decode(value, self._allow, build=lambda cls, _: cls)
         install()  # its libraries are loaded now; an estimator without inner ones is checked when its class is called
-        self._make = looked_at(self._made, self._allow) if self._nested or self._inner else self._made
+        self._make = checked_once(self._made, self._allow) if self._nested or self._inner else self._made
 
     def __call__(self) -> Any:
         """Return a new estimator; an error of its class for these parameters is not caught."""

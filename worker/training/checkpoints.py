@@ -116,7 +116,7 @@ class Checkpoints:
         self._pause = min(max(2 * self._pause, _AWAY_SECONDS), _AWAY_SECONDS_AT_MOST)
         self._away_until = time.monotonic() + self._pause
         logger.warning(
-            "the place of checkpoints is away: for a while no training that begins is checkpointed",
+            "the place of checkpoints is unreachable: new trainings are not checkpointed for a while",
             extra={"reason": self._describe(reason), "seconds": self._pause},
         )
 

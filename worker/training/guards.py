@@ -165,7 +165,7 @@ def check_table(made: Any, given: Any) -> None:
         raise InputError(f"a function made {shape[0]:,} rows of {rows:,}: it must return as many")
 
 
-def looked_at(make: Callable[[], Any], allow: Collection[str]) -> Callable[[], Any]:
+def checked_once(make: Callable[[], Any], allow: Collection[str]) -> Callable[[], Any]:
     """Return a function that builds estimators, after a check of the first (`check_built`).
 
     Parameters
