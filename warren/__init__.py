@@ -1,4 +1,4 @@
-"""Hyperparameter tuning over a queue: a grid goes out in chunks, workers cross-validate, results come back.
+"""Hyperparameter tuning over a queue: a grid goes out in chunks, workers cross-validate.
 
 ::
 
@@ -18,8 +18,9 @@
         study = submit(None, grid, X, y, cv=5, scoring="roc_auc", name="quickstart").wait()
         print(study.results().nlargest(3, "mean_test_score"))
 
-The names are those of `producer`, imported when they are first used. The modules below are what `producer` and `worker`
-share: settings, messages, storage, encoding, safety, libraries and networks.
+The names are those of `producer`, imported when they are first used. The modules below hold what
+`producer` and `worker` share: settings, messages, storage, encoding, safety, libraries and
+networks.
 """
 
 __all__ = [
@@ -35,7 +36,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    # Types of the names are in the stub beside this file.
+    # The stub next to this file has the types of the names.
     import importlib
     from pathlib import Path
 

@@ -1,19 +1,20 @@
-"""Every error that Warren raises, one tree.
+"""All errors that Warren raises, in one tree.
 
 ::
 
     WarrenError
-    ├── InputError         what the caller gave can't be used; nothing was published (also a ValueError)
-    ├── StudyError         no such study, or it is not in the state that the call needs
-    │   └── NoResultError  the study has no complete trial to answer from (also an AttributeError)
-    ├── TrialError         every trial failed, or one did and ``error_score="raise"`` was asked for (also a ValueError)
+    ├── InputError         an argument can't be used; nothing was published (also a ValueError)
+    ├── StudyError         no such study, or it is in the wrong state for the call
+    │   └── NoResultError  the study has no complete trial yet (also an AttributeError)
+    ├── TrialError         every trial failed, or one did with ``"raise"`` (also a ValueError)
     ├── MessageError       a message body is not a chunk: it is dead-lettered with this reason
     ├── BrokerError        RabbitMQ is unreachable or refuses (also a ConnectionError)
     ├── StoreError         MongoDB is unreachable or refuses (also a ConnectionError)
-    ├── StackError         the servers and workers of a laptop can't be brought up
-    └── ClusterError       Kubernetes is unreachable, refuses, or can't run what it was asked for
+    ├── StackError         the servers and workers of a laptop can't be started
+    └── ClusterError       Kubernetes is unreachable, refuses, or can't run what was asked for
 
-Driver errors (pika, pymongo, kubernetes) stop at the module that talks to the driver and leave it as one of these.
+The module that calls a driver (pika, pymongo, kubernetes) turns the driver's errors into one of
+these.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ from warren.printable import printable
 
 
 class WarrenError(Exception):
-    """Root of the tree: ``except WarrenError`` catches all that Warren raises on purpose.
+    """Root of the tree: ``except WarrenError`` catches everything that Warren raises on purpose.
 
-    Its text repeats what others wrote, and Python shows it on a terminal: it is `printable`.
+    Its text repeats input from others, and Python shows it on a terminal, so it is made
+    `printable`.
     """
 
     def __str__(self) -> str:
@@ -34,15 +36,15 @@ class WarrenError(Exception):
 
 
 class InputError(WarrenError, ValueError):
-    """What the caller gave can't be used. The text names the value and the way out."""
+    """An argument can't be used. The text names the value and what to do."""
 
 
 class StudyError(WarrenError):
-    """A study is not there, or not in the state that the call needs."""
+    """A study does not exist, or is in the wrong state for the call."""
 
 
 class NoResultError(StudyError, AttributeError):
-    """No trial of the study is complete yet, so it has no best one.
+    """No trial of the study is complete yet, so there is no best one.
 
     Also an ``AttributeError``, as scikit-learn's ``best_params_`` before ``fit`` is.
     """
@@ -60,11 +62,11 @@ class MessageError(WarrenError, ValueError):
 
 
 class BrokerError(WarrenError, ConnectionError):
-    """RabbitMQ can't be reached, or refuses. The text carries the URL without its password."""
+    """RabbitMQ is unreachable or refuses. The text has the URL without its password."""
 
 
 class StoreError(WarrenError, ConnectionError):
-    """MongoDB can't be reached, or refuses. The text carries the URL without its password."""
+    """MongoDB is unreachable or refuses. The text has the URL without its password."""
 
 
 class StackError(WarrenError, RuntimeError):
@@ -72,7 +74,10 @@ class StackError(WarrenError, RuntimeError):
 
 
 class ClusterError(WarrenError, RuntimeError):
-    """Kubernetes can't be reached, refuses, or can't run what it was asked for. The text names what to do."""
+    """Kubernetes is unreachable, refuses, or can't run what was asked for.
+
+    The text tells what to do.
+    """
 
 
 def study_gone(study_id: str) -> StudyError:
@@ -85,11 +90,11 @@ _repr.maxstring = _repr.maxother = 60
 
 
 def short(value: object) -> str:
-    """Return a value as an error repeats it: ASCII, on one line, at most 60 characters, however large it is."""
+    """Return a value as an error shows it: ASCII, on one line, at most 60 characters."""
     text = " ".join(_repr.repr(value).split()).encode("ascii", "backslashreplace").decode()
     return text if len(text) <= 60 else text[:57] + "..."
 
 
 def plain(name: str) -> str:
-    """Return a name as an error repeats it where it is one, and what `short` makes of it where it is anything else."""
+    """Return a name as it is if it is an identifier, and otherwise as `short` shows it."""
     return name if name.isascii() and name.isidentifier() and len(name) <= 60 else short(name)

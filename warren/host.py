@@ -1,4 +1,4 @@
-"""What the machine under a process is: the CPUs and the memory it may use."""
+"""The machine of a process: the CPUs and the memory that it may use."""
 
 from __future__ import annotations
 
@@ -9,17 +9,20 @@ import platform
 import re
 from pathlib import Path
 
-# Where the kernel shows the CPU quota of this process's control group.
-# https://docs.kernel.org/admin-guide/cgroup-v2.html and cgroup-v1/cpusets: "max 100000" or "-1" is no quota.
+# The folder where the kernel shows the CPU quota of this process's control group. "max 100000" or
+# "-1" is no quota: https://docs.kernel.org/admin-guide/cgroup-v2.html and cgroup-v1/cpusets
 CGROUP_ROOT = Path("/sys/fs/cgroup")
-# Version 1 says "no limit" with the largest number of pages that 64 bits hold.
+# Version 1 shows "no limit" as the largest number of pages that 64 bits hold.
 _NO_LIMIT = 2**60
-# What the worker itself, and what a fit takes between two looks, need beside it.
+# The rest is for the worker itself, and for what a fit takes between two checks.
 _SHARE_OF_MEMORY = 0.85
 
 
 def _own_cgroup(root: Path, controller: str, membership: str) -> list[Path]:
-    """Folders from this process's own control group up to the root: the tightest quota on the way counts."""
+    """Return the folders from this process's control group up to the root.
+
+    The lowest quota counts.
+    """
     for line in membership.splitlines():
         _, controllers, path = line.split(":", 2)
         if controller in controllers.split(","):
@@ -29,7 +32,7 @@ def _own_cgroup(root: Path, controller: str, membership: str) -> list[Path]:
 
 
 def _folders(root: Path, controller: str, membership: str | None) -> list[Path]:
-    """Folders that may limit this process, of version 2 and of version 1."""
+    """Return the folders that may limit this process, of version 2 and version 1."""
     if membership is None:
         own = Path("/proc/self/cgroup")
         membership = own.read_text() if own.exists() else ""
@@ -37,7 +40,10 @@ def _folders(root: Path, controller: str, membership: str | None) -> list[Path]:
 
 
 def _quota(folder: Path) -> float | None:
-    """CPUs that one control group grants, from its v2 or v1 file; None where it sets no quota."""
+    """Return the CPUs that one control group grants, from its v2 or v1 file.
+
+    None if it sets no quota.
+    """
     try:
         if (folder / "cpu.max").exists():
             quota, period = (folder / "cpu.max").read_text().split()
@@ -50,12 +56,12 @@ def _quota(folder: Path) -> float | None:
 
 
 def available_threads(root: Path = CGROUP_ROOT, membership: str | None = None) -> int:
-    """Threads that one fit should use here: the CPU quota, rounded down, at least 1.
+    """Return how many threads one fit should use here: the CPU quota, rounded down, at least 1.
 
     Parameters
     ----------
     root : Path, default=/sys/fs/cgroup
-        Where control groups are mounted.
+        The folder where control groups are mounted.
     membership : str, default=None
         Text of ``/proc/self/cgroup``; None reads it.
 
@@ -70,7 +76,7 @@ def available_threads(root: Path = CGROUP_ROOT, membership: str | None = None) -
 
 
 def available_memory(root: Path = CGROUP_ROOT, membership: str | None = None) -> int | None:
-    """Bytes that a training process may hold here: most of what the control group grants.
+    """Return how many bytes a training process may use here: most of what the control group grants.
 
     Parameters
     ----------
@@ -80,7 +86,7 @@ def available_memory(root: Path = CGROUP_ROOT, membership: str | None = None) ->
     Returns
     -------
     int or None
-        None where no control group sets a limit.
+        None if no control group sets a limit.
     """
     limits = []
     for folder in _folders(root, "memory", membership):
@@ -93,19 +99,20 @@ def available_memory(root: Path = CGROUP_ROOT, membership: str | None = None) ->
 
 @functools.cache
 def cpu_model() -> str:
-    """Model name of the CPU; bit-equal results are promised by no library across different ones."""
+    """Return the model name of the CPU; no library promises bit-equal results across models."""
     info = Path("/proc/cpuinfo")
     found = re.search(r"^model name\s*:\s*(.+)$", info.read_text(), re.MULTILINE) if info.exists() else None
     return found[1] if found else platform.processor() or platform.machine()
 
 
 def oom_kills() -> int | None:
-    """Return how many processes the kernel has ended for want of memory, in any control group, since it booted.
+    """Return how many processes the kernel has killed for lack of memory since it booted.
 
     Returns
     -------
     int or None
-        None where it does not say: before Linux 4.13, or elsewhere (``oom_kill`` in proc_vmstat(5)).
+        None if the kernel does not report it: before Linux 4.13, or on other systems (``oom_kill``
+        in proc_vmstat(5)).
     """
     try:
         lines = Path("/proc/vmstat").read_text().splitlines()

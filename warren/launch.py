@@ -1,6 +1,7 @@
-"""How a program of ours is started: it imports from where it is installed, never from the folder that it works in.
+"""Start our own programs so that they import installed modules, never those of the working folder.
 
-A ``random.py`` or ``worker.py`` beside a notebook is the user's, and no module of the standard library or of ours.
+A ``random.py`` or ``worker.py`` next to a notebook is the user's; it must not replace a module of
+the standard library or of ours.
 """
 
 from __future__ import annotations
@@ -23,37 +24,39 @@ def module_command(module: str, *arguments: str) -> list[str]:
     Parameters
     ----------
     module : str
-        ``worker``, for one.
+        For example ``worker``.
     *arguments : str
-        What it is given.
+        Its command-line arguments.
 
     Returns
     -------
     list of str
-        For an environment as `module_environment` returns it.
+        To be run in the environment of `module_environment`.
     """
-    # -P: no module comes from the working folder, which `-m` looks into first.
+    # -P: `-m` would otherwise look for modules in the working folder first.
     return [sys.executable, "-P", "-m", module, *arguments]
 
 
 def module_environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of such a command, and of all that it starts itself, pools of processes among it.
+    """Return the environment for such a command, and for the processes that it starts.
 
     Parameters
     ----------
     environ : mapping of str to str
-        The environment to begin with.
+        The environment to start from.
 
     Returns
     -------
     dict of str to str
+        The new environment.
 
     Raises
     ------
     InputError
-        A folder of PYTHONPATH has a ``worker.py`` or the like, which such a command would run in the place of ours.
+        A folder in PYTHONPATH has a ``worker.py`` or similar, which the command would run instead
+        of ours.
     """
-    # An empty entry stands for the working folder, and is mostly what an unset variable has left.
+    # An empty entry means the working folder, and usually comes from an unset variable.
     folders = [folder for folder in environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
     if _is_installed():
         _check_not_hidden(folders)
@@ -76,11 +79,12 @@ def _check_not_hidden(folders: Sequence[str]) -> None:
 
 
 def _is_installed() -> bool:
-    """Say whether an interpreter finds these very packages wherever it starts."""
-    # site-packages must not come before the standard library, and a clone in which somebody works must not either.
+    """Return whether an interpreter finds these packages from any working folder."""
+    # Don't add site-packages to the path: it must not come before the standard library. A clone
+    # must be added.
     elsewhere = [folder for folder in sys.path if folder and Path(folder).resolve() != _ROOT]
     found = [PathFinder.find_spec("warren", elsewhere)]
-    # An installation in place has a finder of its own.
+    # An editable installation has its own finder.
     found += [finder.find_spec("warren", None) for finder in sys.meta_path if finder is not PathFinder]
     in_site_packages = _ROOT.name in {"site-packages", "dist-packages"}
     return in_site_packages or any(

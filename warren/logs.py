@@ -1,11 +1,12 @@
-"""Log lines of the entry points: text on a terminal, one JSON object a line anywhere else.
+"""Log lines of the entry points: text on a terminal, one JSON object per line elsewhere.
 
-Everything else asks for a logger by its module's name, and gives it a fixed sentence and fields::
+All other modules use a logger with the module's name, and log a fixed sentence with fields::
 
-    logger.info("chunk ended", extra={"study": chunk.study_id, "chunk": chunk.index, "seconds": 1.5})
+    logger.info("chunk ended", extra={"study": chunk.study_id, "chunk": chunk.index})
 
-A field is a number, a short text or a list of them. Its name is neither one of ours (`_OURS`) nor an attribute of
-`logging.LogRecord` (``name``, ``args``, ``module``, ``process``): the standard library raises for those.
+A field is a number, a short text or a list of them. Its name must not be in `_OURS`, nor be an
+attribute of `logging.LogRecord` (``name``, ``args``, ``module``, ``process``): the standard library
+raises for those.
 """
 
 from __future__ import annotations
@@ -32,16 +33,17 @@ logger = logging.getLogger(__name__)
 
 LogFormat: TypeAlias = Literal["auto", "text", "json"]
 
-# pika reports every lost connection as a stack of errors; ours says it once, with the consequence.
+# pika logs every lost connection as several errors; we log it once, with its consequence.
 _QUIET = {"pika": logging.CRITICAL, "pymongo": logging.WARNING}
-# What every JSON line has, by the attribute of `logging.LogRecord` that it comes from.
+# The fields of every JSON line, by their attribute of `logging.LogRecord`.
 _OURS = {"asctime": "time", "levelname": "level", "name": "logger", "process": "process", "message": "event"}
-# Addresses of servers, which may hold a password. Callers redact them; this is for texts of libraries and tracebacks.
+# Addresses of servers, which may contain a password. Our code redacts them; this is for texts of
+# libraries and tracebacks.
 _URL = re.compile(r"\b(?:amqps?|mongodb(?:\+srv)?)://\S+")
 
 
 def without_passwords(text: str) -> str:
-    """Return a text without the passwords of the servers' addresses in it."""
+    """Return a text with the passwords in server addresses replaced."""
     return _URL.sub(lambda found: redact(found[0]), text)
 
 
@@ -52,13 +54,16 @@ class TextLines(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)s %(process)d %(message)s")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the standard library's name
-        """Return the line without the traceback, which `format` puts below it."""
+        """Return the line without the traceback, which `format` adds below it."""
         fields = merge_record_extra(record, {}, reserved=RESERVED_ATTRS)
         shown = " ".join(f"{name}={_field(value)}" for name, value in fields.items())
         return super().formatMessage(record) + (f": {shown}" if shown else "")
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line, and below it, indented, what the sentence has beyond it and the traceback."""
+        """Return the line.
+
+        Further lines of the sentence and the traceback follow below it, indented.
+        """
         return printable(without_passwords(super().format(record))).replace("\n", "\n  ")
 
 
@@ -67,14 +72,14 @@ def _field(value: object) -> str:
 
 
 class JsonLines(JsonFormatter):
-    """Lines for machines: one JSON object (RFC 8259) each, whatever the fields hold."""
+    """Lines for machines: one JSON object (RFC 8259) each, for any fields."""
 
     def __init__(self) -> None:
         super().__init__(
             list(_OURS),
             rename_fields={**_OURS, "exc_info": "exception", "stack_info": "stack"},
             reserved_attrs=[*RESERVED_ATTRS, *_OURS.values()],
-            # NaN is no JSON: it raises, and is then written as text.
+            # NaN is not JSON: it raises, and is then written as text.
             json_serializer=partial(json.dumps, allow_nan=False),
             json_default=unknown_default,
         )
@@ -86,14 +91,14 @@ class JsonLines(JsonFormatter):
         return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
     def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
-        """Return the fields, without a password."""
+        """Return the fields without passwords."""
         return {name: without_passwords(value) if isinstance(value, str) else value for name, value in log_data.items()}
 
     def jsonify_log_record(self, log_data: dict[str, Any]) -> str:
-        """Return the fields as JSON; what JSON has no word for becomes its text."""
+        """Return the fields as JSON; values that JSON can't express become text."""
         try:
             return super().jsonify_log_record(log_data)
-        except (TypeError, ValueError, RecursionError):  # NaN, keys that are no text, a list that holds itself
+        except (TypeError, ValueError, RecursionError):  # NaN, keys that are not text, a list that contains itself
             return super().jsonify_log_record({name: _plain(value) for name, value in log_data.items()})
 
 
@@ -104,38 +109,39 @@ def _plain(value: object) -> object:
 
 
 def formatter(form: LogFormat, stream: TextIO) -> logging.Formatter:
-    """Return what turns records into lines.
+    """Return the formatter for log lines.
 
     Parameters
     ----------
     form : {"auto", "text", "json"}
-        ``auto`` is text where `stream` is a terminal, JSON elsewhere.
+        ``auto`` is text if `stream` is a terminal, otherwise JSON.
     stream : file
         Where the lines go.
 
     Returns
     -------
     logging.Formatter
+        For text or for JSON.
     """
     return TextLines() if stream_form(form, stream) == "text" else JsonLines()
 
 
 def stream_form(form: LogFormat, stream: TextIO) -> Literal["text", "json"]:
-    """Return what ``auto`` means for a stream: text where it is a terminal, JSON elsewhere."""
+    """Return the format for a stream; ``auto`` is text if it is a terminal, otherwise JSON."""
     if form == "auto":
         return "text" if stream.isatty() else "json"
     return form
 
 
 def configure_logging(level: str, form: LogFormat = "auto") -> None:
-    """Send log lines to standard error; warnings and errors that nobody catches become lines too.
+    """Send log lines to standard error; warnings and uncaught errors become log lines too.
 
     Parameters
     ----------
     level : str
         The lowest level shown.
     form : {"auto", "text", "json"}, default="auto"
-        ``auto`` is text where standard error is a terminal, JSON elsewhere.
+        ``auto`` is text if standard error is a terminal, otherwise JSON.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(formatter(form, sys.stderr))
@@ -150,4 +156,4 @@ def configure_logging(level: str, form: LogFormat = "auto") -> None:
 def _uncaught(kind: type[BaseException], error: BaseException | None, where: TracebackType | None) -> None:
     if issubclass(kind, SystemExit):  # a thread that ends on purpose
         return
-    logger.critical("ended by an error that nobody caught", exc_info=(kind, error or kind(), where))
+    logger.critical("ended by an uncaught error", exc_info=(kind, error or kind(), where))

@@ -1,4 +1,7 @@
-"""Processes below this one: adopted, reaped and ended. Standard library only, for programs that are run by path."""
+"""Adopt, reap and end descendants of this process.
+
+Standard library only, for programs run by path.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,9 @@ import sys
 import time
 from pathlib import Path
 
-# Seconds between two looks at processes that were killed and are not gone yet.
+# Seconds between two checks of processes that were killed.
 REAP_SECONDS = 0.02
-# Seconds that killed processes may take to vanish. Only one in uninterruptible sleep takes any.
+# Seconds to wait for killed processes to vanish. Only one in uninterruptible sleep needs any.
 KILL_SECONDS = 5.0
 # linux/prctl.h
 _PR_SET_PDEATHSIG = 1
@@ -24,18 +27,20 @@ _CAP_SYS_PTRACE = 19
 
 
 def _prctl(option: int, value: int) -> None:
-    """Set a property of this process; only Linux has it, and elsewhere less is covered."""
+    """Set a property of this process; does nothing outside Linux."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
 def adopt_orphans() -> None:
-    """Become the parent of whatever below this process loses its own, instead of process 1."""
+    """Become the parent of descendants that lose their own parent, instead of process 1."""
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def end_with(parent: int, number: int) -> None:
-    """Let the kernel send this process a signal when its parent dies; end it now if that has happened already.
+    """Let the kernel send this process a signal when its parent dies.
+
+    Exit now if it is dead already.
 
     Parameters
     ----------
@@ -50,15 +55,16 @@ def end_with(parent: int, number: int) -> None:
 
 
 def keep_memory_private() -> None:
-    """Let no other process of this user read this one's memory, environment and files, until it starts another program.
+    """Keep other processes of this user from reading this one's memory, environment and files.
 
-    It leaves no core either (prctl(2), PR_SET_DUMPABLE). Only root still can, with the capability of tracing.
+    This holds until it starts another program, and also prevents core dumps (prctl(2),
+    PR_SET_DUMPABLE). Only root can still read them, with the capability to trace.
     """
     _prctl(_PR_SET_DUMPABLE, 0)
 
 
 def never_trace() -> None:
-    """Give up the capability of tracing other processes, for the next program and all that it starts, root's too."""
+    """Give up the capability to trace other processes, for all programs from here, even as root."""
     _prctl(_PR_CAPBSET_DROP, _CAP_SYS_PTRACE)
 
 
@@ -75,16 +81,17 @@ def reap() -> dict[int, int]:
 
 
 def descendants(root: int) -> set[int]:
-    """Return the process ids of everything below a process, where ``/proc`` shows it.
+    """Return the process ids of all descendants of a process, if there is a ``/proc``.
 
     Parameters
     ----------
     root : int
-        Process id at the top, not part of the answer.
+        The process id of the ancestor, which is not included.
 
     Returns
     -------
     set of int
+        Their process ids.
     """
     parent_of: dict[int, int] = {}
     for entry in Path("/proc").glob("[0-9]*/stat"):
@@ -100,17 +107,17 @@ def descendants(root: int) -> set[int]:
 
 
 def kill_descendants(groups: list[int]) -> set[int]:
-    """Kill and reap everything below this process, which has called `adopt_orphans`.
+    """Kill and reap all descendants of this process, which has called `adopt_orphans`.
 
     Parameters
     ----------
     groups : list of int
-        Process groups, which are killed instead where there is no ``/proc``.
+        Process groups to kill instead on systems without ``/proc``.
 
     Returns
     -------
     set of int
-        What is still there after `KILL_SECONDS`.
+        Process ids that still exist after `KILL_SECONDS`.
     """
     deadline = time.monotonic() + KILL_SECONDS
     if sys.platform != "linux":

@@ -1,8 +1,9 @@
-"""Waiting for a server that is away: back-off with jitter, and lines that say what waits, and for how long it did.
+"""Wait for a server that is away: back-off with jitter, and log lines about the outage.
 
-A worker's log gets lines with fields (`patiently` with a logger). A person gets whole sentences, one when a server goes
-away and one when it is back (`Outage`), both of the same level: a notebook and a terminal show no fields, and who saw
-that something waits wants to see that it goes on.
+A worker's log gets lines with fields (`patiently` with a logger). A person gets whole sentences,
+one when a server goes away and one when it is back (`Outage`), both at the same level: notebooks
+and terminals show no fields, and a person who reads that something waits also wants to read that it
+continues.
 """
 
 from __future__ import annotations
@@ -22,18 +23,20 @@ from warren.settings import Settings
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# Seconds that the first wait may take; it doubles from there.
+# Longest first wait in seconds; it doubles with each failure.
 _FIRST_WAIT = 0.4
-# Seconds between two tries, at most; jitter keeps forty workers from knocking together.
+# Longest time between two tries in seconds; jitter keeps many workers from calling at the same
+# moment.
 _LONGEST_WAIT = 15.0
-# The same where a person waits for it to go on.
+# The same when a person waits.
 PERSONS_WAIT = 3.0
-# Doublings after which the longest wait is reached in any case.
+# After so many doublings the longest wait is reached in any case.
 _MOST_DOUBLINGS = 10
-# Seconds that a server must have stayed before the next outage begins with short waits again: one that lets us in and
-# throws us out is not asked without a pause.
+# Seconds that a server must have been reachable before the next outage starts with short waits
+# again: a server that accepts connections and drops them is not called without a pause.
 _STEADY_SECONDS = 15.0
-# Seconds from an outage's first line to its second; from line to line twice as many, up to ten minutes.
+# Seconds between the first and second line of an outage; the time doubles from line to line, up to
+# ten minutes.
 _NEXT_LINE = 10.0
 _LONGEST_SILENCE = 600.0
 
@@ -41,7 +44,8 @@ _LONGEST_SILENCE = 600.0
 class Patience:
     """Calls a function again as long as a server is away; made by `patiently`.
 
-    It remembers an outage from call to call, and logs its begin, its end, and now and then that it lasts.
+    It remembers an outage between calls, and logs when it begins, when it ends, and now and then
+    that it continues.
     """
 
     def __init__(
@@ -66,7 +70,7 @@ class Patience:
         self._on_back = on_back
         self._clock = clock
         self._failures = 0
-        # When this outage began and its next line is due, and when the last one ended.
+        # When this outage began, when its next line is due, and when the last outage ended.
         self._away_at: float | None = None
         self._next_line_at = 0.0
         self._silence = _NEXT_LINE
@@ -81,13 +85,17 @@ class Patience:
         )
 
     def __call__(self, call: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call until the server is there; raise what `call` raised last where `stop` gave up."""
+        """Call until the server answers; raise the last error of `call` if `stop` gives up."""
         result = self._retrying(call, *args, **kwargs)
         self.back()
         return result
 
     def back(self) -> None:
-        """Note that the server is there. For a function that stays as long as it is; others say so by returning."""
+        """Note that the server is reachable.
+
+        Only needed by a function that runs as long as the connection; for others, their return
+        shows it.
+        """
         if self._away_at is None:
             return
         self._back_at = self._clock()
@@ -105,7 +113,7 @@ class Patience:
         return random.uniform(0, min(longest, self._longest))  # noqa: S311 - jitter, no secret
 
     def _note(self, state: RetryCallState) -> None:
-        """Count a failure, and say so when it is news; called before each pause."""
+        """Count a failure, and log it if it is news; called before each pause."""
         moment = self._clock()
         self._failures += 1
         reason = str(state.outcome.exception()) if state.outcome else ""
@@ -142,25 +150,25 @@ def patiently(
     Parameters
     ----------
     error : type
-        What the call raises when the server is away; anything else comes through.
+        The error that means the server is away; other errors are not caught.
     consequence : str
-        What that means, for the log: ``"finished trials wait for the database"``.
+        What waits, for the log: ``"finished trials wait for the database"``.
     logger : logging.Logger or None
-        Of the module that waits; None leaves the telling to `on_away` and `on_back`.
+        The logger of the calling module; with None, only `on_away` and `on_back` report.
     server : str, default="the server"
-        Who is away: ``"the database"``, for the line that says that it is back.
+        The server's name for the line that it is back: ``"the database"``.
     stop : callable, default=never
-        When to give up; the last error is then raised.
+        When to give up and raise the last error.
     wait : callable, default=time.sleep
-        Waits that many seconds, or less if something comes up.
+        Waits that many seconds; may return early.
     longest : float, default=15.0
-        Seconds between two tries, at most.
+        Longest time between two tries, in seconds.
     on_away : callable, default=None
         Called with the reason when an outage begins.
     on_back : callable, default=None
         Called when it is over.
     clock : callable, default=time.monotonic
-        Seconds.
+        Returns seconds.
 
     Returns
     -------
@@ -182,14 +190,14 @@ def patiently(
 
 
 class Outage:
-    """Tells when a server goes away and when it is back.
+    """Logs when a server goes away and when it is back.
 
     Parameters
     ----------
     logger : logging.Logger
-        Of the module that waits.
+        The logger of the calling module.
     server : str
-        Who may go away: ``"the broker"``.
+        The server's name: ``"the broker"``.
     """
 
     def __init__(self, logger: logging.Logger, server: str) -> None:
@@ -198,34 +206,35 @@ class Outage:
         self._since: float | None = None
 
     def begin(self, consequence: str, reason: object) -> None:
-        """Say what waits and why, unless this outage has been told."""
+        """Log what waits and why, once per outage."""
         if self._since is None:
             self._since = time.monotonic()
             self._logger.warning("%s: %s", consequence, reason)
 
     def end(self) -> None:
-        """Say that it is over, if there was one."""
+        """Log that the outage is over, if there was one."""
         if self._since is not None:
             seconds, self._since = time.monotonic() - self._since, None
             self._logger.warning("%s is back after %.1f s: it goes on", self._server, seconds)
 
 
 def wait_for_store(settings: Settings, logger: logging.Logger, consequence: str) -> Patience:
-    """Return a policy that calls the store again while the database is away, for as long as a submission waits.
+    """Return a policy that calls the store again while it is away, as long as a submission waits.
 
     Parameters
     ----------
     settings : Settings
-        Say how long.
+        How long to wait.
     logger : logging.Logger
-        Of the module that waits.
+        The logger of the calling module.
     consequence : str
-        What waits.
+        What waits, for the log.
 
     Returns
     -------
     Patience
-        Call it with a function and its arguments. It raises the last `StoreError` when the time is over.
+        Call it with a function and its arguments. It raises the last `StoreError` when the time is
+        over.
     """
     outage = Outage(logger, "the database")
     return patiently(

@@ -1,4 +1,4 @@
-"""Seeds: derived from what is evaluated, never from the moment or the machine."""
+"""Seeds: derived from study and trial, independent of time and machine."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import hashlib
 
 
 def seed_of(study_id: str, number: int | None = None) -> int:
-    """Return the seed of a study, or of one of its trials: the same wherever and however often it is evaluated.
+    """Return the seed of a study or trial: the same on every machine and in every attempt.
 
     Parameters
     ----------
     study_id : str
+        The study.
     number : int, default=None
-        A trial; None is the study itself.
+        A trial; None for the study itself.
 
     Returns
     -------
     int
-        Of 32 bits, as NumPy's generators take them.
+        32 bits, as NumPy's generators accept.
     """
     text = study_id if number is None else f"{study_id}:{number}"
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")

@@ -1,8 +1,8 @@
-"""Every setting of Warren: one place, read once at an entry point and passed on.
+"""All settings of Warren, read once at an entry point and passed on.
 
-A setting is the environment variable named by its alias. ``Settings()`` reads them all; nothing
-else in Warren looks at the environment for a setting. `named_servers` writes three of them there, for as long as a
-stack or a connection to a cluster lasts.
+A setting is the environment variable in its alias. ``Settings()`` reads them all; nothing else in
+Warren reads the environment for a setting. `named_servers` sets three of them there, while a stack
+or a connection to a cluster is open.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from warren.safety.signing import read_keys
 
 
 def _split_names(value: object) -> object:
-    """Let a list of names be written with commas, as environment variables are."""
+    """Split a list of names at commas, as environment variables have it."""
     if isinstance(value, str):
         return tuple(part.strip() for part in value.split(",") if part.strip())
     return value
 
 
 def whole_folders(written: str) -> tuple[str, ...]:
-    """Return the whole paths of folders that are written as in ``PATH``."""
-    # A user that is not there stays as it is written.
+    """Return the absolute paths of folders in a text like ``PATH``."""
+    # A user that does not exist stays as written.
     folders = (os.path.expanduser(part.strip()) for part in written.split(os.pathsep))  # noqa: PTH111 - pathlib's raises
-    return tuple(os.path.abspath(folder) for folder in folders if folder)  # noqa: PTH100 - links stay as they are
+    return tuple(os.path.abspath(folder) for folder in folders if folder)  # noqa: PTH100 - don't resolve links
 
 
 def _split_folders(value: object) -> object:
@@ -45,11 +45,14 @@ def _split_folders(value: object) -> object:
 
 
 def _place_of_checkpoints(value: object) -> object:
-    """Refuse what names no place before anything is trained; whether it is there, its first use shows."""
+    """Refuse a text that can't be a place, before training begins.
+
+    The first use shows whether it exists.
+    """
     if not isinstance(value, str):
         return value
     address = value.strip()
-    # A user that is not there stays as it is written.
+    # A user that does not exist stays as written.
     path = os.path.expanduser(address)  # noqa: PTH111 - pathlib's raises
     if not address or re.fullmatch(r"/.*[^/].*|(file:///|gs://|gcs://|s3://)[^/].*", path, re.DOTALL):
         return address
@@ -64,9 +67,9 @@ def _keys(value: object) -> object:
 
 
 class LogSettings(BaseSettings):
-    """How a process of ours logs."""
+    """The log settings of a process."""
 
-    # A value that can't be used is in no error: it may be a password or a key.
+    # Errors don't show a value that can't be used: it may be a password or a key.
     model_config = SettingsConfigDict(frozen=True, extra="ignore", populate_by_name=True, hide_input_in_errors=True)
 
     log_level: str = Field(
@@ -78,12 +81,16 @@ class LogSettings(BaseSettings):
     log_format: Literal["auto", "text", "json"] = Field(
         default="auto",
         alias="WARREN_LOG_FORMAT",
-        description="How it is logged: text, json (one object a line), or auto: text on a terminal, json elsewhere.",
+        description="The format of log lines: text, json (one object per line), or auto: text on a terminal, json "
+        "elsewhere.",
     )
 
 
 class Settings(LogSettings):
-    """What the environment says. Every field: unit, default, and why that default."""
+    """Settings from the environment.
+
+    The description of a field tells its unit, its default, and why.
+    """
 
     amqp_url: str = Field(
         default="amqp://guest:guest@localhost:5672/%2F",
@@ -101,9 +108,9 @@ class Settings(LogSettings):
         default=(),
         alias="WARREN_KEY",
         repr=False,
-        description="What studies, chunks and models are signed with: 32 or more letters and digits, the same for all "
-        "who submit, train and read, or the whole path of a file with it that its owner alone can read. Two, with a "
-        "comma or on two lines, while it is changed: the first signs, both are believed. None: nothing is signed.",
+        description="The key that signs studies, chunks and models: 32 or more letters and digits, the same for all "
+        "who submit, train and read, or the whole path of a file with it that only its owner can read. Two, with a "
+        "comma or on two lines, while it is changed: the first signs, both are accepted. None: nothing is signed.",
     )
     ca_file: str = Field(
         default="",
@@ -115,7 +122,7 @@ class Settings(LogSettings):
         default=10.0,
         gt=0,
         alias="WARREN_CONNECT_SECONDS",
-        description="Seconds to wait for a server before saying that it is unreachable. "
+        description="Seconds to wait for a server until it counts as unreachable. "
         "Long enough for a slow network, short enough for a person.",
     )
     heartbeat_seconds: int = Field(
@@ -129,15 +136,15 @@ class Settings(LogSettings):
         default=300.0,
         gt=0,
         alias="WARREN_BLOCKED_SECONDS",
-        description="Seconds to stand a broker that blocks publishers (memory or disk alarm) before reconnecting. "
+        description="Seconds to wait for a broker that blocks publishers (memory or disk alarm) before reconnecting. "
         "The client's default is for ever.",
     )
     patience_seconds: float = Field(
         default=60.0,
         gt=0,
         alias="WARREN_PATIENCE_SECONDS",
-        description="Seconds that a submission rides over a server that is away, counted anew with every message that "
-        "the broker has safe. A broker restarts in less; a person waits no longer.",
+        description="Seconds that a submission waits for a server that is away, counted again after every message that "
+        "the broker has confirmed. A broker restarts in less; a person waits no longer.",
     )
     threads: int = Field(
         default_factory=available_threads,
@@ -149,9 +156,9 @@ class Settings(LogSettings):
     device: Literal["auto", "cpu", "gpu"] = Field(
         default="auto",
         alias="WARREN_DEVICE",
-        description="What a worker fits on, and takes trials for. auto: an NVIDIA GPU that it finds and no other "
-        "worker of this user has, or else the CPU. cpu: none. gpu: trials for a GPU too where there is none; they run "
-        "on the CPU.",
+        description="Device of a worker's fits, and trials that it takes. auto: an NVIDIA GPU that it finds and that "
+        "no other worker of this user has, otherwise the CPU. cpu: no GPU. gpu: it takes trials for a "
+        "GPU even without one; they run on the CPU.",
     )
     flush_seconds: float = Field(
         default=0.8,
@@ -159,42 +166,42 @@ class Settings(LogSettings):
         le=1.0,
         alias="WARREN_FLUSH_SECONDS",
         description="Seconds that a finished trial may wait in the worker for others before it is written. "
-        "A crash loses at most this much; 1 is the promise.",
+        "A crash loses at most this much; at most 1 is allowed.",
     )
     grace_seconds: float = Field(
         default=10.0,
         ge=0,
         alias="WARREN_GRACE_SECONDS",
-        description="Seconds that the trial in hand may still take after SIGTERM. A spot node leaves a pod 15.",
+        description="Seconds that the current trial may still take after SIGTERM. A spot node leaves a pod 15.",
     )
     max_attempts: int = Field(
         default=3,
         ge=1,
         alias="WARREN_MAX_ATTEMPTS",
-        description="How often a trial that takes its process down is tried before it is FAILED. "
+        description="How often a trial that ends its process is tried before it is FAILED. "
         "One crash may be bad luck, three are not.",
     )
     trial_memory_bytes: int | None = Field(
         default_factory=available_memory,
         gt=0,
         alias="WARREN_TRIAL_MEMORY_BYTES",
-        description="Bytes that a training process may hold, data and cache included; the trial in hand of one that "
-        "holds more counts as crashed. Default: 85 % of what the control group grants, so that the trial dies and not "
-        "the container; none where there is no limit.",
+        description="Bytes that a training process may hold, data and cache included; if it holds more, its current "
+        "trial counts as crashed. Default: 85 % of what the control group grants, so that the trial dies "
+        "and not the container; none if there is no limit.",
     )
     trial_seconds: float = Field(
         default=7 * 24 * 3600.0,
         gt=0,
         alias="WARREN_TRIAL_SECONDS",
-        description="Seconds that a trial may take on all folds where its study gives no trial_timeout. The default is "
-        "a week: no fit takes that long on a machine that may vanish, and none holds a worker for ever.",
+        description="Seconds that a trial may take on all folds if its study sets no trial_timeout. The default is "
+        "a week: no fit takes that long on a machine that may vanish, and no fit blocks a worker for ever.",
     )
     max_lost_workers: int = Field(
         default=10,
         ge=1,
         le=100,  # below the broker's own limit
         alias="WARREN_MAX_LOST_WORKERS",
-        description="How many workers in a row may vanish with a chunk, and leave nothing done, before it is "
+        description="How many workers in a row may vanish with a chunk, without progress, before it is "
         "dead-lettered. Machines that vanish take ten in a row very rarely, a chunk that kills its workers always.",
     )
     cache_bytes: int = Field(
@@ -202,25 +209,25 @@ class Settings(LogSettings):
         ge=0,
         alias="WARREN_CACHE_BYTES",
         description="Bytes of datasets, folds and binned data that a training process keeps between chunks; the least "
-        "recently used go first. 2 GiB fits beside a fit on a small node.",
+        "recently used are removed first. 2 GiB fits next to a fit on a small node.",
     )
     allow: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_names)] = Field(
         default=(),
         alias="WARREN_ALLOW",
-        description="Further estimator classes that a message may name, as dotted names with commas between. "
+        description="Further estimator classes that a message may name, as dotted names separated by commas. "
         "None: only scikit-learn and the three boosting libraries.",
     )
     path: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_folders)] = Field(
         default=(),
         alias="WARREN_PATH",
-        description="Folders with the modules of the classes that WARREN_ALLOW names, written as in PATH, with colons "
-        "between; . is the working folder. They are looked into last. None: what is installed.",
+        description="Folders with the modules of the classes in WARREN_ALLOW, written as in PATH, separated by colons; "
+        ". is the working folder. They are searched last. None: only installed modules.",
     )
     checkpoints: Annotated[str, BeforeValidator(_place_of_checkpoints)] = Field(
         default="",
         alias="WARREN_CHECKPOINTS",
         repr=False,
-        description="Where networks in training are checkpointed: the whole path of a folder that all workers mount, "
+        description="Where checkpoints of networks are stored: the whole path of a folder that all workers mount, "
         "or the address of a bucket, gs://bucket/path or s3://bucket/path. None: an evicted trial begins its fold "
         "again.",
     )
@@ -228,8 +235,8 @@ class Settings(LogSettings):
         default=30.0,
         ge=0,
         alias="WARREN_CHECKPOINT_SECONDS",
-        description="Seconds of training between two checkpoints of a network at least; they are written at the end of "
-        "an epoch, and where that takes long less often: it has a twentieth of the time. An eviction costs so much, "
+        description="Seconds of training between two checkpoints of a network, at least. They are written at the end "
+        "of an epoch, and less often if that takes long: at most a twentieth of the time. An eviction costs so much, "
         "and shorter trainings cost nothing. 0: after every epoch.",
     )
     worker_name: str = Field(
@@ -256,40 +263,42 @@ class Settings(LogSettings):
     http_names: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split_names)] = Field(
         default=(),
         alias="WARREN_HTTP_NAMES",
-        description="Names that it is asked for by, with commas between, besides localhost, WARREN_HTTP_HOST and, "
-        "where that is for other machines, any address: a Service's, a proxy's. A request by another name gets 403, "
-        "for it may come from a page in a browser.",
+        description="Further host names for requests to this port, separated by commas, besides localhost, "
+        "WARREN_HTTP_HOST and, if that is for other machines, any address: a Service's, a proxy's. A "
+        "request with another name gets 403, because it may come from a page in a browser.",
     )
 
 
 def load_settings() -> Settings:
-    """Read the settings from the environment; modules are found in the folders of ``WARREN_PATH`` from here on.
+    """Read the settings from the environment, and make the folders of ``WARREN_PATH`` importable.
 
-    A worker's secrets come from where `warren.safety.secrets` has put them.
+    A worker's secrets come from `warren.safety.secrets`.
 
     Returns
     -------
     Settings
+        The settings of this process.
 
     Raises
     ------
     InputError
-        A variable has a value that its setting can't take. Values are not repeated: a URL may hold a password.
+        A variable has a value that its setting can't use. Values are not repeated: a URL may hold a
+        password.
     """
     try:
         settings = Settings.model_validate(received())
     except ValidationError as exc:
         lines = [f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}" for error in exc.errors()]
         raise InputError("a setting in the environment can't be used: " + "; ".join(lines)) from None
-    # Last, so that no module there stands in the way of one that is installed; and behind ours, which processes of
-    # joblib look for there too.
+    # At the end of the path, so that no module there hides an installed one. Our own folder comes
+    # before them: processes of joblib need it there too.
     ours = str(Path(__file__).resolve().parents[1])
     sys.path += [folder for folder in (ours, *settings.path) if settings.path and folder not in sys.path]
     return settings
 
 
 def redact(url: str) -> str:
-    """Return a URL with its password replaced, fit for logs, errors and documents.
+    """Return a URL with its password replaced, for logs, errors and documents.
 
     Parameters
     ----------
@@ -299,9 +308,10 @@ def redact(url: str) -> str:
     Returns
     -------
     str
-        The same URL with ``***`` for the password and without its query, which may carry secrets too.
+        The URL with ``***`` for the password and without its query, which may contain secrets too.
     """
-    # By hand: what can't be parsed, a password with a slash for one, is what errors show.
+    # Without a parser: errors show URLs that can't be parsed, for example because of a slash in the
+    # password.
     scheme, mark, rest = url.partition("://") if "://" in url else ("", "", url)
     end = rest.partition("?")[0].rfind("@")
     if end < 0:
@@ -309,23 +319,24 @@ def redact(url: str) -> str:
     where = re.split("[?#]", rest[end + 1 :], maxsplit=1)[0]
     user, colon, after = rest[: max(end, 0)].partition(":")
     if end < 0:
-        # What is no port may be the password of a URL that lost its host, unless it is a path: gs:/bucket.
+        # Text that is not a port may be the password of a URL without a host, unless it is a path:
+        # gs:/bucket.
         plain = re.match(r"(\[[^\]]*\]|[^:\[\]/]*)(:\d{1,5})?([/,]|$)", where) or re.match("[a-z0-9]+:/[^:]*$", url)
         return f"{scheme}{mark}{where if plain else where.partition(':')[0] + ':***'}"
-    if re.search("[/?#]", user):  # the @ was a query's, or the password has no name before it
+    if re.search("[/?#]", user):  # the @ is part of the query, or there is no name before the password
         return f"{scheme}{mark}***@{where}"
     if re.fullmatch(r"\d*(/[^?]*)?\?.*", after):  # host:port/path?query with an @, or a password that looks like it
         return f"{scheme}{mark}***"
     return f"{scheme}{mark}{user}{':***' if colon else ''}@{where}"
 
 
-# ---------------------------------------------------------------- servers that are named for a time
+# ------------------------------ servers that a block names
 
 _Names = dict[str, str | None]
 
 
 class _Block:
-    """What a block names, and what its variables said when it began."""
+    """The variables that a block sets, and their values before it."""
 
     def __init__(self, names: _Names, *, private: bool) -> None:
         self.names = names
@@ -333,27 +344,26 @@ class _Block:
         self.before: _Names = {key: os.environ.get(key) for key in names}
 
 
-# Blocks that last, the latest at the end. They may end in any order: stacks of a notebook do.
+# Open blocks, the latest at the end. They may end in any order, as stacks in a notebook do.
 _blocks: list[_Block] = []
 _lock = threading.Lock()
 
 
 @contextlib.contextmanager
 def named_servers(amqp_url: str, mongo_url: str, key: str | None = None, *, private: bool = False) -> Iterator[None]:
-    """Let ``AMQP_URL`` and ``MONGO_URL`` name servers inside of a block, and afterwards what they named before.
+    """Set ``AMQP_URL``, ``MONGO_URL`` and ``WARREN_KEY`` inside a block, and restore them.
 
-    So does ``WARREN_KEY`` the key that their studies are signed with.
-
-    Of blocks that overlap the one that began last counts. When all have ended, in whatever order, the environment is
-    what it was before the first.
+    If blocks overlap, the one that began last counts. When all have ended, in any order, the
+    environment is as before the first.
 
     Parameters
     ----------
     amqp_url, mongo_url : str
+        The servers.
     key : str, default=None
-        As ``WARREN_KEY`` has it; None is none.
+        The key, as in ``WARREN_KEY``; None for none.
     private : bool, default=False
-        The servers end with the block: see `named_by_others`.
+        Whether the servers end with the block: see `named_by_others`.
     """
     names: _Names = {"AMQP_URL": amqp_url, "MONGO_URL": mongo_url, "WARREN_KEY": key}
     with _lock:
@@ -366,7 +376,7 @@ def named_servers(amqp_url: str, mongo_url: str, key: str | None = None, *, priv
         with _lock:
             position = _blocks.index(block)
             del _blocks[position]
-            if position < len(_blocks):  # a later one still counts, and then sets what this one would have
+            if position < len(_blocks):  # a later block is still open, and will restore the values before this one
                 _blocks[position].before = block.before
             else:
                 _set(block.before)
@@ -381,11 +391,14 @@ def _set(names: _Names) -> None:
 
 
 def named_by_others() -> dict[str, str]:
-    """Return the environment without what private blocks name: their servers are nobody's to build on."""
+    """Return the environment without the variables of private blocks.
+
+    The servers of those blocks are not for others to use.
+    """
     with _lock:
         found: _Names = dict(os.environ)
         for block in reversed(_blocks):
-            # Where one of them was changed meanwhile, both are somebody's choice.
+            # If one of them was changed meanwhile, both are someone's choice.
             if block.private and all(found.get(key) == value for key, value in block.names.items()):
                 found |= block.before
     return {key: value for key, value in found.items() if value is not None}

@@ -1,7 +1,7 @@
-"""What of scikit-learn's configuration changes results, and so belongs to a study.
+"""The part of scikit-learn's configuration that changes results, and so belongs to a study.
 
-``sklearn.set_config`` holds for the process it is called in. What is set where a study is submitted is set again on the
-workers, around everything that they fit, score and keep of that study
+``sklearn.set_config`` applies to its own process. The configuration at submission is set again on
+the workers whenever they fit, score or store something of that study
 (https://scikit-learn.org/stable/modules/generated/sklearn.set_config.html).
 """
 
@@ -11,38 +11,40 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_serializer
 
-# MiB: more than any machine has.
+# In MiB; no machine has more.
 _MOST_MEMORY = 2**40
 
 Flag = Annotated[bool, Field(strict=True)]
 
 
 class Configuration(BaseModel):
-    """scikit-learn's settings that change what a fit or a score gives, with scikit-learn's own defaults.
+    """scikit-learn's settings that change results, with scikit-learn's own defaults.
 
-    A setting of a process's environment (``SKLEARN_ASSUME_FINITE``, ``SKLEARN_WORKING_MEMORY``) counts where the study
-    is submitted, and not where it is evaluated.
+    Environment variables (``SKLEARN_ASSUME_FINITE``, ``SKLEARN_WORKING_MEMORY``) count on the
+    machine that submits, not on the workers.
 
     Attributes
     ----------
     assume_finite : bool
-        Look for no NaN and infinity in data.
+        Whether to skip the check for NaN and infinity in data.
     working_memory : float
-        MiB of temporary arrays: distances are computed in pieces of so much, and sums of other pieces round otherwise.
+        MiB for temporary arrays: distances are computed in pieces of this size, which changes how
+        sums are rounded.
     pairwise_dist_chunk_size : int
-        Rows of such a piece, where scikit-learn's compiled distances work.
+        Rows of such a piece in scikit-learn's compiled distances.
     enable_cython_pairwise_dist : bool
-        Whether these work at all.
+        Whether to use those compiled distances.
     array_api_dispatch : bool
-        Compute by the array API, which takes other ways through some estimators for NumPy's arrays too.
+        Whether to compute by the array API; some estimators then compute differently, also for
+        NumPy's arrays.
     transform_output : {"default", "pandas", "polars"}
-        What transformers return.
+        The container that transformers return.
     enable_metadata_routing : bool
-        Sample weights go to whoever asks for them.
+        Whether sample weights go to every object that requests them.
     skip_parameter_validation : bool
-        Parameters out of range are not refused before the fit.
+        Whether a fit skips the check of its parameters.
     sparse_interface : {"spmatrix", "sparray"}
-        What kind of sparse data transformers return; scikit-learn 1.9 and later.
+        The kind of sparse data that transformers return; since scikit-learn 1.9.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -59,10 +61,10 @@ class Configuration(BaseModel):
 
     @model_serializer
     def changed(self) -> dict[str, Any]:
-        """Return what differs from scikit-learn's defaults; a setting that comes later is no part of older studies."""
+        """Return the settings that differ from the defaults, so that new ones change no study."""
         fields = type(self).model_fields
         return {name: value for name, value in vars(self).items() if value != fields[name].default}
 
 
 NO_RESULT = frozenset({"print_changed_only", "display"})
-"""Settings that change how estimators are shown, and no result."""
+"""Settings that change how estimators are shown, but no result."""

@@ -1,4 +1,4 @@
-"""Standard input, output and error of a process that was started without some of them (``warren worker >&-``)."""
+"""Repair the standard streams of a process that was started without them (``>&-``)."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ import sys
 
 
 def open_standard_streams() -> None:
-    """Open those that are closed on nothing, before anything else gets their numbers.
+    """Open the closed ones on the null device, before another file gets their numbers.
 
-    A file or a connection that is opened takes the lowest number that is free; whatever is printed would go into it.
+    A new file or connection takes the lowest free number, and would receive all printed output.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(number)
         except OSError:
-            # As all lower numbers are open, it gets this one.
+            # All lower numbers are open, so it gets this one.
             os.open(os.devnull, os.O_RDONLY if number == 0 else os.O_WRONLY)
-            # Inherited by what this process starts, as the real one would be.
+            # Child processes inherit it, like a real one.
             os.set_inheritable(number, True)
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", closefd=False))
             setattr(sys, f"__{name}__", getattr(sys, name))
 
 
-def drop_what_nobody_reads() -> None:
-    """Let what standard output and error still hold go where their reader or their disk does not take it.
+def discard_unread_output() -> None:
+    """Discard buffered standard output and error if their reader or disk does not take it.
 
-    Python tries once more when it ends, and ends with exit code 120 if that fails, however well the program went
+    Python tries again at exit, and exits with code 120 if that fails, even if the program succeeded
     (https://docs.python.org/3/library/sys.html#sys.exit).
     """
     for stream in (sys.stdout, sys.stderr):

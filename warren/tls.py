@@ -1,6 +1,7 @@
-"""TLS to the servers: certificate and host name are always verified, by the machine's authorities or a private one.
+"""TLS to the servers, which always verifies certificate and host name.
 
-What is wrong with a connection is said here too, since both drivers report it as a chain of their own exceptions.
+It also explains failed connections, because both drivers report them as a chain of their own
+exceptions.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from urllib.parse import parse_qsl
 from warren.errors import InputError
 from warren.settings import Settings
 
-# How OpenSSL's errors read in Python: "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: why (_ssl.c:1006)".
+# OpenSSL's errors in Python look like "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed:
+# why (_ssl.c:1006)".
 _UNVERIFIED = re.compile(r"certificate verify failed: ([^(\n]{1,200})")
 _HANDSHAKE = re.compile("SSL handshake failed|CERTIFICATE_VERIFY_FAILED|WRONG_VERSION_NUMBER|RECORD_LAYER_FAILURE")
 _NAMED = re.compile(r"\[SSL: ([A-Z0-9_]{1,80})\]")
@@ -25,49 +27,58 @@ def context(settings: Settings) -> ssl.SSLContext:
     Parameters
     ----------
     settings : Settings
-        Name the file of authorities to trust, and these alone; without one, those of the machine.
+        The file of authorities, which are then the only trusted ones; without a file, those of the
+        machine.
+
+    Returns
+    -------
+    ssl.SSLContext
+        With TLS 1.2 or later.
 
     Raises
     ------
     InputError
-        The file can't be read, or holds no certificates.
+        The file can't be read, or contains no certificates.
     """
     try:
         made = ssl.create_default_context(cafile=settings.ca_file or None)
-    except OSError as exc:  # also SSLError, where it holds no certificates
+    except OSError as exc:  # also an SSLError, if it contains no certificates
         raise InputError(
             f"WARREN_CA_FILE={settings.ca_file!r} can't be used ({exc.strerror or type(exc).__name__}): name a file of "
             "PEM certificates"
         ) from None
-    # Not every system sets a lower bound of its own.
+    # Some systems set no lower bound.
     made.minimum_version = max(made.minimum_version, ssl.TLSVersion.TLSv1_2)
     return made
 
 
 def check_verifies(found: ssl.SSLContext) -> None:
-    """Refuse a context that would take any certificate.
+    """Refuse a context that would accept any certificate.
 
     Raises
     ------
     InputError
+        The context does not verify certificate or host name.
     """
     if found.verify_mode != ssl.CERT_REQUIRED or not found.check_hostname:
         raise InputError(
-            "ssl_options in AMQP_URL switch the verification of certificates off: leave 'protocol' out, and name a "
+            "ssl_options in AMQP_URL disable the verification of certificates: remove 'protocol', and name a "
             "private authority's file in WARREN_CA_FILE"
         )
 
 
 def mongo_options(settings: Settings) -> dict[str, Any]:
-    """Return what MongoClient needs beside its URL: the file of authorities, where the URL asks for TLS and names none.
+    """Return options for MongoClient: the file of authorities, if the URL needs it.
 
     Parameters
     ----------
     settings : Settings
+        The URL and the file.
 
     Returns
     -------
     dict of str to str
+        The options.
 
     Raises
     ------
@@ -80,44 +91,44 @@ def mongo_options(settings: Settings) -> dict[str, Any]:
     wanted = options.get("tls", options.get("ssl", default)) == "true"
     if not settings.ca_file or not wanted or "tlscafile" in options:
         return {}
-    context(settings)  # the driver says less of a file that it can't use
+    context(settings)  # to raise a clearer error than the driver
     return {"tlsCAFile": settings.ca_file}
 
 
 def advice(exc: BaseException, settings: Settings) -> str | None:
-    """Say what to do about a TLS connection that failed.
+    """Return what to do about a failed TLS connection.
 
     Parameters
     ----------
     exc : Exception
-        What a driver raised. pymongo keeps but the text of what OpenSSL said.
+        The driver's error. pymongo keeps only the text of OpenSSL's error.
     settings : Settings
-        Say which authorities were trusted.
+        The trusted authorities.
 
     Returns
     -------
     str or None
-        None where it is no fault of TLS.
+        None if TLS is not the cause.
     """
     text = str(exc)
-    # A connection that breaks off later is no fault of TLS, though OpenSSL reports that one too.
+    # TLS is not the cause of a connection that breaks later, although OpenSSL reports that too.
     if not isinstance(exc, ssl.SSLError) and not _HANDSHAKE.search(text):
         return None
     if unverified := _UNVERIFIED.search(text):
         reason = unverified[1].strip(" .")
         if "not valid for" in reason or "mismatch" in reason:
             return (
-                f"its certificate is not for this name ({reason}): put a name of the certificate into the URL, or have "
-                "a certificate made for this one"
+                f"its certificate is not for this name ({reason}): use a name of the certificate in the URL, or get "
+                "a certificate for this one"
             )
         if "expired" in reason or "not yet valid" in reason:
-            return f"its certificate is refused ({reason}): have a new one made, and check the clocks"
+            return f"its certificate is refused ({reason}): get a new one, and check the clocks"
         trusted = f"those in WARREN_CA_FILE={settings.ca_file}" if settings.ca_file else "this machine's"
         return (
-            f"its certificate comes from none of the authorities that are trusted, {trusted} ({reason}): name the PEM "
-            "file of its own authority in WARREN_CA_FILE"
+            f"its certificate comes from an authority that is not trusted ({reason}); trusted are {trusted}: name the "
+            "PEM file of its authority in WARREN_CA_FILE"
         )
     if "WRONG_VERSION_NUMBER" in text or "RECORD_LAYER_FAILURE" in text:
-        return "no TLS is spoken at that port: check the port, or leave TLS out of the URL"
+        return "that port does not use TLS: check the port, or use the URL without TLS"
     named = _NAMED.search(text)
     return f"TLS failed ({named[1] if named else text[:100]}): check the server's certificate and its versions of TLS"

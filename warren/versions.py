@@ -1,4 +1,4 @@
-"""Versions of what makes a number: recorded with every result, and compared where notebook and workers differ."""
+"""Versions of libraries: recorded with every result, and compared between notebook and workers."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from typing import Any, TypeAlias
 
 from warren.libraries.registry import BOOSTING, LIBRARIES
 
-Json: TypeAlias = Any  # as in warren.encoding.codec, which brings NumPy: an idle worker does without
+Json: TypeAlias = Any  # as in warren.encoding.codec, which imports NumPy; an idle worker does not need it
 
-# Distributions that have a part in every number, as people write their names.
+# Distributions that affect every number, with their usual names.
 _ALWAYS = {"warren": "Warren", "numpy": "NumPy", "scipy": "SciPy", "scikit-learn": "scikit-learn", "pandas": "pandas"}
-# What to record of libraries whose distribution has another name or several, by the package of an estimator.
+# Distributions to record for libraries with another name or several, by the package of an
+# estimator.
 _DISTRIBUTIONS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "sklearn": {},
     **{package: library.distributions for package, library in LIBRARIES.items() if library.distributions},
@@ -31,18 +32,19 @@ _TITLES = {
 
 @functools.cache
 def versions(*packages: str) -> dict[str, str]:
-    """Versions, in this process, of what makes a result.
+    """Return the versions, in this process, of everything that affects a result.
 
     Parameters
     ----------
     *packages : str
-        Top-level packages of the estimators, ``xgboost`` for one.
+        Top-level packages of the estimators, for example ``xgboost``.
 
     Returns
     -------
     dict of str to str
-        ``python``, ``warren``, ``numpy``, ``scipy``, ``scikit-learn``, ``pandas``, and the estimators' own packages;
-        of a network TensorFlow and Keras. What is not installed is not named.
+        ``python``, ``warren``, ``numpy``, ``scipy``, ``scikit-learn``, ``pandas``, and the
+        estimators' own packages; for a network TensorFlow and Keras. Packages that are not
+        installed are left out.
     """
     found = {"python": platform.python_version()}
     for name in _ALWAYS:
@@ -57,7 +59,7 @@ def versions(*packages: str) -> dict[str, str]:
 
 
 def packages_in(encoded: Json) -> tuple[str, ...]:
-    """Return the top-level packages of all estimators in an encoded value, those of steps and members too, sorted."""
+    """Return the top-level packages of all estimators in an encoded value, sorted."""
     found: set[str] = set()
     waiting = [encoded]
     while waiting:
@@ -72,21 +74,26 @@ def packages_in(encoded: Json) -> tuple[str, ...]:
 
 
 def relevant(encoded: Json, X: str) -> dict[str, str]:
-    """Return the versions, in this process, that the numbers and models of a study depend on.
+    """Return the versions, in this process, that affect the scores and models of a study.
 
     Parameters
     ----------
     encoded : Json
-        Its estimators, as far as grids bring their own the grids too.
+        Its estimators, and its grids if they contain estimators.
     X : str
-        Class of its data: pandas has a part only in data frames.
+        Class of its data: pandas matters only for data frames.
+
+    Returns
+    -------
+    dict of str to str
+        Versions by library.
     """
     found = versions(*packages_in(encoded))
-    return {name: one for name, one in found.items() if name != "pandas" or X == "DataFrame"}
+    return {name: version for name, version in found.items() if name != "pandas" or X == "DataFrame"}
 
 
 def seen_in(documents: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """Return the versions that some trials were trained with, by library."""
+    """Return the versions with which some trials were trained, by library."""
     found: dict[str, set[str]] = {}
     for document in documents:
         versions = document.get("versions")
@@ -96,30 +103,30 @@ def seen_in(documents: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
 
 
 def differences(ours: Mapping[str, str], theirs: Mapping[str, Iterable[str]]) -> tuple[str, str]:
-    """Compare two sides.
+    """Compare versions of two sides.
 
     Parameters
     ----------
     ours : dict of str to str
-        Versions by library: those that count.
+        Versions by library; only these libraries are compared.
     theirs : dict of str to iterable of str
-        What the other side has; several where its processes differ.
+        Versions on the other side; several if its processes differ.
 
     Returns
     -------
     tuple of str
-        What of ours differs from theirs, and theirs: ``("NumPy 2.5.1", "NumPy 2.4.6 or 2.5.1")``; empty texts where
-        nothing does. The last number of Python's version and the builds of one version make no difference.
+        The versions that differ, ours and theirs: ``("NumPy 2.5.1", "NumPy 2.4.6 or 2.5.1")``;
+        empty texts if none differs. Python's patch release and builds of one version are ignored.
     """
-    told: tuple[list[str], list[str]] = ([], [])
+    differing: tuple[list[str], list[str]] = ([], [])
     for library in [*(name for name in _TITLES if name in ours), *sorted(ours.keys() - _TITLES.keys())]:
-        mine = _shown(library, ours[library])
+        own = _shown(library, ours[library])
         others = sorted({_shown(library, version) for version in theirs.get(library, ())})
-        if others and others != [mine]:
+        if others and others != [own]:
             title = _TITLES.get(library, library)
-            told[0].append(f"{title} {mine}")
-            told[1].append(f"{title} {' or '.join(others)}")
-    return ", ".join(told[0]), ", ".join(told[1])
+            differing[0].append(f"{title} {own}")
+            differing[1].append(f"{title} {' or '.join(others)}")
+    return ", ".join(differing[0]), ", ".join(differing[1])
 
 
 def _shown(library: str, version: str) -> str:

@@ -1,1 +1,1 @@
-"""Queue to fits to results. A worker knows nothing of notebooks and nothing of Kubernetes."""
+"""The worker: takes chunks from the queue, trains and scores their trials, stores results."""

@@ -1,4 +1,4 @@
-"""``python -m worker``: takes chunks until it is told to stop. All it needs to know are its settings."""
+"""Run a worker with ``python -m worker``: it takes chunks until it is stopped."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import sys
 from importlib.util import find_spec
 
 if __name__ == "__main__" and not sys.flags.safe_path and (sys.path[0] == "" or sys.path[0] == os.getcwd()):  # noqa: PTH109
-    # `python -m` imports from the working folder first, where a random.py is the user's. Only a clone that is not
-    # installed needs it.
+    # `python -m` imports from the working folder first, and a random.py there is the user's. The
+    # folder is needed only for a clone that is not installed.
     _folder = sys.path.pop(0)
     _found = find_spec("warren")
     if _found is None or f"{_found.origin}".rpartition("warren")[0] != __file__.rpartition("worker")[0]:
         sys.path.insert(0, _folder)
 
-from warren.safety.secrets import begin_again, must_hide
+from warren.safety.secrets import has_secrets, restart_without_secrets
 
-if __name__ == "__main__" and must_hide(os.environ):
-    begin_again([sys.executable, *sys.orig_argv[1:]], os.environ)
+if __name__ == "__main__" and has_secrets(os.environ):
+    restart_without_secrets([sys.executable, *sys.orig_argv[1:]], os.environ)
 
 import logging
 import signal
@@ -29,7 +29,7 @@ from warren.logs import configure_logging, stream_form
 from warren.processes import keep_memory_private
 from warren.settings import load_settings
 from warren.storage.store import Store
-from warren.streams import drop_what_nobody_reads, open_standard_streams
+from warren.streams import discard_unread_output, open_standard_streams
 from worker.chunk.runner import ChunkRunner
 from worker.consumer.consumer import Consumer
 from worker.monitoring.http_server import HealthServer
@@ -53,18 +53,18 @@ def main() -> int:
     configure_logging(settings.log_level, settings.log_format)
     pulse, metrics = Pulse(settings), Metrics()
     try:
-        parameters(settings, settings.worker_name)  # an URL that can't be read is no broker to wait for
+        parameters(settings, settings.worker_name)  # refuse an invalid URL at once instead of waiting for a broker
         store = Store(settings)
         pulse.ask("database", store.why_not)
         if settings.http_port is not None:
-            HealthServer(settings, pulse, metrics).start()  # ends with the process: it tells of the end too
+            HealthServer(settings, pulse, metrics).start()  # runs until the process ends, to report the shutdown too
     except WarrenError as exc:
         logger.critical("can't start", extra={"reason": str(exc)})
         return 2
     claim = claim_gpu(settings.device, os.environ)
     if claim.gpu is not None:
         logger.info("owns a GPU", extra={"gpu": claim.gpu})
-    # From here on it says where fits that ask for a GPU run.
+    # From here on, the setting holds the device that runs fits that ask for a GPU.
     settings = settings.model_copy(update={"device": claim.device})
     process = TrainingProcess(settings.worker_name, store, metrics, claim, stream_form(settings.log_format, sys.stderr))
     metrics.watch_memory(process.memory_bytes)
@@ -72,7 +72,7 @@ def main() -> int:
 
     def on_signal(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - signal's signature
         if consumer.stopping:
-            # The training process dies with this one, the broker takes the chunk back.
+            # The training process dies with this one, and the broker requeues the chunk.
             os._exit(128 + number)
         pulse.unready("worker", "it was told to stop")
         consumer.stop()
@@ -85,7 +85,7 @@ def main() -> int:
         process.kill()
         store.close()
     logger.info("stopped")
-    drop_what_nobody_reads()
+    discard_unread_output()
     return 0
 
 

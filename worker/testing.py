@@ -1,4 +1,4 @@
-"""A worker in this process: its own consumer and runner, and a thread in the place of the training process."""
+"""A worker in this process, for tests: a thread replaces the training process."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ from worker.process.main import serve
 from worker.process.training_process import TrainingProcess, TrainingProcessLostError
 from worker.training.guards import uninstall
 
-# Seconds for a thread to end once nobody listens to it: a fit can't be interrupted.
+# Seconds to wait for a thread to end after its connection was closed: a fit can't be interrupted.
 _END_SECONDS = 30.0
 
 
-class _Unprinted:
-    """What a fit prints goes where this process prints."""
+class _UncapturedOutput:
+    """Does not capture what a fit prints: it goes to this process's output."""
 
     part = 0
 
     def begin(self) -> None:
-        """Nothing is kept apart."""
+        """Do nothing: output is not split by trial."""
 
     def flush(self) -> None:
-        """Nothing is kept back."""
+        """Do nothing: output is not buffered."""
 
 
 class _TrainingThread:
-    """The interface of `TrainingProcess`, with a thread: a trial that takes too long or too much is not ended."""
+    """The interface of `TrainingProcess`, as a thread; it can't enforce time and memory."""
 
     def __init__(self, store: Store, settings: Settings) -> None:
         self._settings = settings
@@ -61,17 +61,18 @@ class _TrainingThread:
         protocol.send(self._connection, order)
 
     def _serve(self, connection: Connection, questions: Connection) -> None:
-        # Fits warn in a worker's log, where nobody's filters make errors of it.
+        # A worker logs the warnings of fits. Here, filters of the tests must not turn them into
+        # errors.
         with connection, questions, warnings.catch_warnings(), suppress(EOFError, ConnectionError):
             warnings.simplefilter("ignore")
-            serve(connection, RemoteDatabaseAccess(questions), self._settings, _Unprinted())
+            serve(connection, RemoteDatabaseAccess(questions), self._settings, _UncapturedOutput())
 
     def receive(self, seconds: float) -> protocol.Message | None:
         if self._connection is None or not self._connection.poll(seconds):
             return None
         try:
             return protocol.receive(self._connection)
-        except (EOFError, ConnectionError) as exc:  # a fit that raised what no evaluator catches
+        except (EOFError, ConnectionError) as exc:  # a fit raised something that the evaluator does not catch
             self.kill()
             raise TrainingProcessLostError("the training thread has ended") from exc
 
@@ -86,7 +87,7 @@ class _TrainingThread:
         if self._connection is not None:
             protocol.send(self._connection, protocol.ResultsDurable(given_up=given_up))
 
-    def output(self, part: int | None = None) -> str:  # noqa: ARG002 - it is not kept
+    def output(self, part: int | None = None) -> str:  # noqa: ARG002 - output is not captured
         return ""
 
     def kill(self) -> None:
@@ -100,7 +101,10 @@ class _TrainingThread:
 
 @contextmanager
 def in_process_worker(**settings: Any) -> Iterator[Settings]:
-    """Let this process be broker, database and worker for as long as a block lasts: see `warren.testing`."""
+    """Run broker, database and worker in this process inside a ``with`` block.
+
+    See `warren.testing`.
+    """
     broker, store = StubBroker(), InMemoryStore()
     with named_servers(broker.url, store.url, private=True):
         found = load_settings().model_copy(update={"threads": 1, "worker_name": "in-process", **settings})

@@ -148,7 +148,7 @@ def test_a_function_that_makes_no_table_fails_its_trial_before_a_library_sees_it
     results = study.results()
     assert list(results["state"]) == ["FAILED", "COMPLETE"]
     assert "a function made np.float64(" in results["error"][0]
-    assert "it must make an array, frame or sparse matrix with as many rows" in results["error"][0]
+    assert "it must return an array, frame or sparse matrix with as many rows" in results["error"][0]
 
 
 def test_what_honest_people_send_goes_the_same_way(servers: Settings, start_worker: StartWorker) -> None:

@@ -65,7 +65,7 @@ def test_a_worker_with_a_key_takes_what_is_signed_with_it_alone(keyed: OneWorker
         signatures = [Keys([KEY]).sign("warren/chunk", signed_chunk(database, body)) for body in bodies]
         wrong: dict[bytes, tuple[str | None, str]] = {
             bodies[0] + b" ": (None, "is not signed"),
-            bodies[0] + b"  ": ("x" * 73, "something else"),
+            bodies[0] + b"  ": ("x" * 73, "something other"),
             bodies[0] + b"   ": (signatures[0], "was changed"),
             bodies[1] + b" ": (Keys([OTHER]).sign("warren/chunk", signed_chunk(database, bodies[1])), "another key"),
             changed(bodies[0], lambda m: {"trial_timeout": 1e-6}): (signatures[0], "was changed"),

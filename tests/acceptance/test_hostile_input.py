@@ -178,7 +178,7 @@ def test_a_message_of_no_study_is_given_back_and_set_aside_where_it_names_this_d
     assert "has no study 'study-of-nobody-here'" in reason
     until(lambda: site.channel.basic_get(DEAD_QUEUE, auto_ack=True)[2] == b"the next one", what="the next came back")
     site.channel.basic_publish("", CHUNKS_QUEUE, body)
-    until(lambda: "gave back messages of another database" in site.log.read_text(), what="the worker says so")
+    until(lambda: "returned messages of another database" in site.log.read_text(), what="the worker says so")
     until(lambda: _take(site, body), what="it lies there still")
 
 

@@ -28,7 +28,7 @@ def test_a_worker_waits_for_the_name_server_and_its_training_does_not(
         NAMES=str(names),
         WARREN_CONNECT_SECONDS="2",
     )
-    until(lambda: "the name server does not say where that is" in log.read_text(), what="the worker says what is away")
+    until(lambda: "the name server does not know this name" in log.read_text(), what="the worker says what is away")
     assert worker.poll() is None
     names.write_text(f"{database.hostname}:{database.port}")
     study.wait(timeout=60, progress=False)

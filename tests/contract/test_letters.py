@@ -18,7 +18,7 @@ from warren.storage.store import Store
 
 def letter(index: int, *, study_id: str = STUDY, generation: int = 1) -> DeadLetter:
     about = {"study_id": study_id, "generation": generation, "index": index, "trials": [{"number": index}]}
-    return DeadLetter(body=to_json(about), database=None, reason="its queue was full", told=False)
+    return DeadLetter(body=to_json(about), database=None, reason="its queue was full", noted=False)
 
 
 def test_a_study_counts_each_dead_letter_once_however_many_it_keeps(

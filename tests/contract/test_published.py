@@ -39,7 +39,7 @@ def test_why_a_body_is_not_a_study_s_is_said(store: Store) -> None:
     assert "is not in database" in why()
     store.create_study(study(publications=2, noted=[2]))
     assert "published 2 time" in why(3)
-    assert "another one than was published" in why(2)
+    assert "differs from what was published" in why(2)
     assert "content is not the study's" in why(1), "of an earlier version, and no chunk at all"
 
 

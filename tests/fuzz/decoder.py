@@ -19,8 +19,8 @@ ACCEPTED = "accepted"
 _SECONDS = 10.0
 # What only the libraries can say: no other reason is left to whom decodes a parameter.
 _A_CLASS = re.compile(
-    "allow-list|is no estimator class|can't be imported|may not travel, or is not installed|can't be made here"
-    "|no scorer is called|is no distribution of|public function of|takes no keyword|compares no true"
+    "allow-list|is no estimator class|can't be imported|is not allowed, or not installed|can't be made here"
+    "|no scorer is called|is not a distribution of|public function of|takes no keyword|does not compare true"
 )
 # MongoDB's limit, with room for what else a trial's document holds.
 _LARGEST_DOCUMENT = 12 * 2**20

@@ -163,7 +163,7 @@ def test_messages_of_another_database_are_given_back_and_do_not_hold_up_what_lie
         publish(servers, b"later", x_warren_database=OURS)
         until(lambda: answers.seen[-1][0] == b"later" or (b"later", False) in answers.seen, 40, "one that comes later")
     assert len(answers.seen) < 300, "it spins not"
-    [line] = [one for one in caplog.records if one.message == "gave back messages of another database"]
+    [line] = [one for one in caplog.records if one.message == "returned messages of another database"]
     assert THEIRS in vars(line)["whose"]
     assert "virtual host" in vars(line)["what_to_do"]
     assert "ann:***@there" in pulse.notes()["foreign"]

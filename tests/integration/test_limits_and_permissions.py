@@ -62,7 +62,7 @@ def test_a_limit_is_told_as_such(limits: LocalStack, command: tuple[str, ...], n
     with one_connection(limits):
         rabbitmqctl(limits, *command)
         text = said(limits.amqp_url)
-    assert "takes no more: " in text
+    assert "has reached a limit: " in text
     assert named in text
     assert "set_vhost_limits or set_user_limits" in text
 
@@ -82,8 +82,8 @@ def test_a_user_who_may_not_declare_is_told_where_a_queue_is_missing(
         rabbitmqctl(fragile, "delete_user", "reader")
         broker.ping(fragile.amqp_url, 5)
     # RabbitMQ 4 says which access.
-    assert re.search(r"knows the user, who may not do all that is needed \((configure )?access to queue 'chunks", text)
-    assert "grant it configure, write and read (rabbitmqctl set_permissions)" in text
+    assert re.search(r"refused an operation to this user \((configure )?access to queue 'chunks", text)
+    assert "grant the user configure, write and read (rabbitmqctl set_permissions)" in text
 
 
 def test_a_user_who_may_not_take_chunks_is_told_that(fragile: LocalStack) -> None:
@@ -102,7 +102,7 @@ def test_a_user_who_may_not_take_chunks_is_told_that(fragile: LocalStack) -> Non
 def test_a_virtual_host_that_is_not_there_and_one_that_is_not_the_user_s_are_told_apart(fragile: LocalStack) -> None:
     rabbitmqctl(fragile, "add_user", "outsider", PASSWORD)
     try:
-        assert "knows the user, who may not use the virtual host: " in said(as_user(fragile, "outsider"))
+        assert "refused the virtual host to this user: " in said(as_user(fragile, "outsider"))
         nowhere = f"{fragile.amqp_url.rpartition('/')[0]}/nowhere"
         assert "has no such virtual host: check the path of AMQP_URL" in said(nowhere)
         assert "refused the user or password" in said(as_user(fragile, "stranger"))

@@ -109,12 +109,12 @@ def test_what_does_not_touch_bins_finds_them_made(library: str, params: dict[str
     kept, make = Kept(), MAKERS[library]
     with_bins(make, fold(), kept)
     spent = kept.made_seconds
-    assert spent > 0 == kept.spared_seconds
+    assert spent > 0 == kept.saved_seconds
     assert with_bins(lambda: make(**params), fold(), kept) == plain(lambda: make(**params), fold())
     assert with_bins(make, fold(), kept) == plain(make, fold())  # the fit before has not changed them
     assert kept.number == 1
     assert kept.made_seconds == spent
-    assert kept.spared_seconds == pytest.approx(2 * spent)
+    assert kept.saved_seconds == pytest.approx(2 * spent)
 
 
 NOT_REUSED: list[tuple[str, dict[str, Any]]] = [
@@ -141,7 +141,7 @@ def test_bins_of_other_parameters_are_not_used(library: str, params: dict[str, A
     with_bins(lambda: make(**first), fold(), kept)
     assert with_bins(lambda: make(**second), fold(), kept) == plain(lambda: make(**second), fold())
     assert kept.number == 2
-    assert kept.spared_seconds == 0
+    assert kept.saved_seconds == 0
 
 
 def test_these_parameters_do_change_the_numbers() -> None:
@@ -284,7 +284,7 @@ def test_bins_that_fit_nowhere_change_no_number(library: str) -> None:
     for _ in range(2):
         assert with_bins(make, fold(), kept) == plain(make, fold())
     assert kept.number == 0
-    assert kept.spared_seconds == 0
+    assert kept.saved_seconds == 0
 
 
 def test_data_folds_and_bins_share_one_bound() -> None:
@@ -311,10 +311,10 @@ def test_data_folds_and_bins_share_one_bound() -> None:
         return derived
 
     assert run(16, 0).made_seconds > 0
-    assert run(16, 0).spared_seconds > 0
+    assert run(16, 0).saved_seconds > 0
     for bins in range(20, 24):
         for number in range(3):
             run(bins, number)
     assert max(seen) <= most
     assert min(seen[6:]) > most / 2  # the bound is used, and not by emptying everything
-    assert run(16, 0).spared_seconds == 0
+    assert run(16, 0).saved_seconds == 0

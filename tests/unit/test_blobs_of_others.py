@@ -78,7 +78,7 @@ def test_a_blob_is_what_its_name_says(X: Any) -> None:
     name = digest(parts)
     blob = archive(**parts)
     read_dataset(blob, name)
-    with pytest.raises(ValueError, match="its content has another digest than its name says"):
+    with pytest.raises(ValueError, match="its content does not match the digest in its name"):
         read_dataset(archive(**parts, sample_weight=np.ones(3)), name)
 
 

@@ -162,7 +162,7 @@ def test_only_what_is_ours_is_found_and_deleted(place: Place, parts: list[Path])
     assert (found[half].study_id, found[half].trial, found[half].is_part) == ("a-study", 3, True)
     assert found[NAME].age < timedelta(minutes=1) < timedelta(days=365) < found[half].age
     for name in theirs:
-        with pytest.raises(ValueError, match="is no checkpoint"):
+        with pytest.raises(ValueError, match="is not a checkpoint"):
             place.delete(name)
     place.delete(NAME)
     place.delete(half)

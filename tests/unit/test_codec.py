@@ -118,18 +118,18 @@ def test_what_json_lacks_is_an_object_with_one_reserved_key(value: Any, expected
 @pytest.mark.parametrize(
     ("value", "way_out"),
     [
-        (len, "a callable can't travel, for a message must not run code; pass the name of a built-in objective"),
-        (lambda y, p: (y, p), "a callable can't travel"),
-        (np.ones((3, 2, 1)), r"an array can't travel as a parameter, unless it is flat .*; pass value.tolist\(\)"),
-        (np.array(["2020-01-01"], dtype="datetime64[D]"), "an array can't travel"),
-        (np.array([1, None], dtype=object), "an array can't travel"),
-        (np.array([["a"]]), "an array can't travel"),
-        (make_column_selector(pattern="(a+)+$"), "is no selector of columns that may travel: its pattern repeats what"),
-        (LogisticRegression, r"a class can't travel; pass an instance, LogisticRegression\(\)"),
-        ({1, b"x"}, "a bytes can't travel as JSON; pass None, a bool, a number, text, or lists of these"),
-        (1 + 2j, "a complex can't travel"),
-        (b"x", "a bytes can't travel"),
-        (object(), "a object can't travel"),
+        (len, "a callable can't be sent, because a message must not run code; pass the name of a built-in objective"),
+        (lambda y, p: (y, p), "a callable can't be sent"),
+        (np.ones((3, 2, 1)), r"an array can't be sent as a parameter, unless it is flat .*; pass value.tolist\(\)"),
+        (np.array(["2020-01-01"], dtype="datetime64[D]"), "an array can't be sent"),
+        (np.array([1, None], dtype=object), "an array can't be sent"),
+        (np.array([["a"]]), "an array can't be sent"),
+        (make_column_selector(pattern="(a+)+$"), "is not an allowed selector of columns: its pattern repeats what"),
+        (LogisticRegression, r"a class can't be sent; pass an instance, LogisticRegression\(\)"),
+        ({1, b"x"}, "a bytes can't be sent as JSON; pass None, a bool, a number, text, or lists of these"),
+        (1 + 2j, "a complex can't be sent"),
+        (b"x", "a bytes can't be sent"),
+        (object(), "a object can't be sent"),
         (2**63, "integers must fit in 64 bits"),
         (-(2**63), "integers must fit in 64 bits"),
     ],
@@ -204,7 +204,7 @@ def test_catboost_travels_with_what_was_set() -> None:
 
 
 def test_a_parameter_that_can_not_travel_is_named_with_its_estimator() -> None:
-    with pytest.raises(InputError, match=r"^estimator: XGBClassifier\(objective=\.\.\.\) = .*a callable can't travel"):
+    with pytest.raises(InputError, match=r"^estimator: XGBClassifier\(objective=\.\.\.\) = .*a callable can't be sent"):
         encode_estimator(XGBClassifier(objective=lambda y, p: (y, p)), "estimator")
     inner = BaggingClassifier(XGBClassifier(base_score=np.ones((2, 2, 2))))
     with pytest.raises(InputError, match=r"BaggingClassifier\(estimator=\.\.\.\): XGBClassifier\(base_score=\.\.\.\)"):

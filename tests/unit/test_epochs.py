@@ -65,7 +65,7 @@ def watch(told: list[Epochs], made: Chunk | None = None) -> FoldWatch:
     return FoldWatch(made, made.trials[1], STARTED, 2, lambda _: None, told.append, lambda: False)
 
 
-def test_a_folds_result_has_the_curve_of_its_last_network_and_what_checkpoints_spared() -> None:
+def test_a_folds_result_has_the_curve_of_its_last_network_and_what_checkpoints_saved() -> None:
     told: list[Epochs] = []
     seen = watch(told)
     result = FoldResult(test_scores={"score": 1.0}, train_scores={}, fit_seconds=2.0, score_seconds=0.0)
@@ -130,7 +130,7 @@ def line() -> Iterator[tuple[Connection, main._Reporter]]:
 def epochs(n_epochs: int, kept: int = 0) -> Epochs:
     made = chunk()
     whose: Any = {"chunk": made, "trial": made.trials[1], "started_at": STARTED, "fold": 2}
-    whose |= {"network": 1, "checkpointed": True, "spared": 7.5}
+    whose |= {"network": 1, "checkpointed": True, "saved_seconds": 7.5}
     return Epochs(history=history(n_epochs), most=1000, kept=kept, **whose)
 
 
@@ -171,7 +171,7 @@ def test_the_first_epoch_is_told_at_once_and_others_a_few_times_a_second(
     assert 4 <= len(found) <= 6
     first = found[0]
     assert (first.number, first.fold, first.network, first.kept, first.checkpointed) == (1, 2, 1, 0, True)
-    assert first.spared == 7.5
+    assert first.saved_seconds == 7.5
     assert first.epochs["epoch"] == [1]
     assert math.isnan(first.epochs["val_loss"][0])
     assert first.about == {

@@ -255,10 +255,10 @@ class Clock:
 
 
 class Kept:
-    """What is kept of a fold: nothing, but with seconds that were made or spared."""
+    """What is kept of a fold: nothing, but with seconds that were made or saved."""
 
-    def __init__(self, made: float = 0.0, spared: float = 0.0) -> None:
-        self.made_seconds, self.spared_seconds = made, spared
+    def __init__(self, made: float = 0.0, saved: float = 0.0) -> None:
+        self.made_seconds, self.saved_seconds = made, saved
 
     def get(self, key: Hashable, make: Callable[[], Any], size: Callable[[Any], int]) -> Any:
         return make()
@@ -330,7 +330,7 @@ def test_the_time_of_a_shared_fit_is_split_by_rounds(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize(
-    ("made", "spared", "alone"),
+    ("made", "saved", "alone"),
     [
         (0.0, 0.0, [4.0, 12.0, 8.0]),  # twelve seconds for thirty rounds
         (3.0, 0.0, [3.0 + 3.0, 3.0 + 9.0, 3.0 + 6.0]),  # three of the twelve were for bins, which each would make
@@ -338,10 +338,10 @@ def test_the_time_of_a_shared_fit_is_split_by_rounds(monkeypatch: pytest.MonkeyP
     ],
 )
 def test_what_trials_save_is_what_they_would_have_taken_alone_less_their_share(
-    made: float, spared: float, alone: list[float], monkeypatch: pytest.MonkeyPatch
+    made: float, saved: float, alone: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     learner = StepwiseLearner(Clock(monkeypatch), seconds=12.0)
-    kept = Kept(made, spared)
+    kept = Kept(made, saved)
     found = evaluate_all(Stepwise, fold(), {"score": None}, learner=learner, derived=kept, rounds=[10, 30, 20])
     assert [one.fit_seconds + one.saved_seconds for one in found] == pytest.approx(alone)
     assert sum(one.fit_seconds for one in found) == pytest.approx(12.0)
@@ -352,7 +352,7 @@ def test_a_lone_trial_saves_only_the_bins_that_were_there(monkeypatch: pytest.Mo
     assert evaluate(Stepwise, fold(), {"score": None}, learner=learner).saved_seconds == 0.0
     found = evaluate(Stepwise, fold(), {"score": None}, learner=learner, derived=Kept(made=3.0))
     assert (found.fit_seconds, found.saved_seconds) == (12.0, 0.0)
-    found = evaluate(Stepwise, fold(), {"score": None}, learner=learner, derived=Kept(spared=3.0))
+    found = evaluate(Stepwise, fold(), {"score": None}, learner=learner, derived=Kept(saved=3.0))
     assert (found.fit_seconds, found.saved_seconds) == (12.0, 3.0)
 
 
@@ -385,7 +385,7 @@ def test_where_the_first_rounds_can_not_be_scored_the_largest_fit_is(caplog: pyt
 def test_where_nothing_is_kept_everything_is_made_anew() -> None:
     nothing = Nothing()
     assert nothing.get("key", object, id) is not nothing.get("key", object, id)
-    assert (nothing.made_seconds, nothing.spared_seconds) == (0.0, 0.0)
+    assert (nothing.made_seconds, nothing.saved_seconds) == (0.0, 0.0)
 
 
 def test_an_estimator_that_lacks_what_one_of_several_metrics_asks_for_fails_as_data() -> None:

@@ -136,8 +136,8 @@ def test_trials_that_share_a_fit_and_bins_score_as_trials_apart(maker: str, data
     assert scores(evaluate(largest, fold, scorers, learner=learner, derived=second, rounds=ROUNDS)) == expected
     assert len(cache) == 1
     assert cache.currsize > 0
-    assert first.made_seconds == second.spared_seconds > 0
-    assert first.spared_seconds == second.made_seconds == 0
+    assert first.made_seconds == second.saved_seconds > 0
+    assert first.saved_seconds == second.made_seconds == 0
 
 
 @pytest.mark.parametrize("data", ["binary", "four classes"])

@@ -50,7 +50,7 @@ def test_prepared_once_or_each_time_the_bits_are_scikit_learn_s(steps: str, libr
     for _ in range(2):  # made, then kept
         assert scores(opened(make, of, kept, rounds=ROUNDS)) == alone
         assert scores(opened(make, of, kept)) == alone[:1]
-    assert kept.spared_seconds > 0
+    assert kept.saved_seconds > 0
 
 
 @pytest.mark.parametrize(

@@ -158,7 +158,7 @@ def test_no_library_gets_the_text_that_a_function_made(booster: Callable[..., An
     ],
 )  # fmt: skip
 def test_no_library_opens_data_by_name(opens: Callable[[], Any]) -> None:
-    with pytest.raises(InputError, match="is the name of a file, and a worker reads none"):
+    with pytest.raises(InputError, match="is the name of a file, but a worker reads no files"):
         opens()
 
 

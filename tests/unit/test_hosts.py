@@ -60,7 +60,7 @@ def test_who_listens_for_others_answers_at_any_address_and_further_names() -> No
     "origin", ["http://evil.example", "null", "", "http://localhost:3000", "file://", "http://[::1", "localhost:8080"]
 )
 def test_a_page_of_another_server_is_not_answered(origin: str) -> None:
-    assert "may not ask" in (HERE.refusal("localhost:8080", origin) or "")
+    assert "may not use" in (HERE.refusal("localhost:8080", origin) or "")
 
 
 def test_pages_of_its_own_are_answered() -> None:

@@ -70,11 +70,14 @@ def test_refit_says_which_metric_makes_the_best(scoring, refit, best: str):
         (accuracy_score, "a callable can't travel.*make_scorer"),
         ({"a": len}, r"scoring\['a'\]=<built-in function len>: a callable can't travel, for a message"),
         ([len], r"scoring\[0\]=.*a metric without a name; pass its scorer's name, or a dict of metric to scorer"),
-        (make_scorer(lambda y, z: 0.0), "<lambda> can't travel.*use a function of sklearn.metrics, or .* WARREN_ALLOW"),
-        (make_scorer(pairwise_distances), "compares no true with predicted values"),
+        (
+            make_scorer(lambda y, z: 0.0),
+            "<lambda> can't be sent.*use a function of sklearn.metrics, or .* WARREN_ALLOW",
+        ),
+        (make_scorer(pairwise_distances), "does not compare true with predicted values"),
         (make_scorer(fbeta_score, gamma=1), "'sklearn.metrics.fbeta_score' takes no keyword 'gamma'; it takes beta, "),
         (make_scorer(accuracy_score, y_pred=1), "takes no keyword 'y_pred'"),
-        (make_scorer(f1_score, labels=len), r"scoring: labels = <built-in function len>: a callable can't travel"),
+        (make_scorer(f1_score, labels=len), r"scoring: labels = <built-in function len>: a callable can't be sent"),
         (make_scorer(f1_score, labels=[Ridge()]), "no estimator"),
         (["f1", "f1"], "scoring names 'f1' twice"),
         ([], r"scoring=\[\] is empty"),
@@ -163,7 +166,7 @@ def test_a_metric_that_the_operator_named_is_taken():
     name = f"{own_metric.__module__}.own_metric"
     found, _ = check_scoring(scorer, None, MODELS, allow=[name])
     assert found == {"score": MetricScorer(function=name, kwargs={"weight": 2.0})}
-    with pytest.raises(InputError, match="own_metric can't travel.*name it in WARREN_ALLOW"):
+    with pytest.raises(InputError, match="own_metric can't be sent.*name it in WARREN_ALLOW"):
         check_scoring(scorer, None, MODELS, allow=["own_metric"])
 
 

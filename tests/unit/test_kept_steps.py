@@ -95,7 +95,7 @@ def test_a_step_that_draws_from_its_own_generator_draws_for_each_trial_what_it_w
     for c in (0.01, 1.0, 0.01):
         alone = scores(as_scikit_learn(lambda: make(c), of, scorers=several))  # noqa: B023
         assert scores(opened(lambda: make(c), of, kept, scorers=several)) == alone  # noqa: B023
-    assert kept.spared_seconds > 0
+    assert kept.saved_seconds > 0
 
 
 def test_steps_whose_parameters_can_not_be_written_down_are_not_kept(notes: list[str]) -> None:
@@ -133,16 +133,16 @@ def test_seconds_of_what_is_made_of_what_is_kept_are_counted_once(monkeypatch: p
     kept = KeptDerived(entries, ("fold",))
     first = taking(4.0)
     kept.get("both", taking(2.0, lambda: kept.get("first", first, lambda _: 1)), lambda _: 1)
-    assert (kept.made_seconds, kept.spared_seconds) == (6.0, 0.0)
+    assert (kept.made_seconds, kept.saved_seconds) == (6.0, 0.0)
     again = KeptDerived(entries, ("fold",))
     again.get("both", taking(9.0), lambda _: 1)
-    assert (again.made_seconds, again.spared_seconds) == (0.0, 6.0)
+    assert (again.made_seconds, again.saved_seconds) == (0.0, 6.0)
     other = KeptDerived(entries, ("fold",))
     other.get("other", taking(3.0, lambda: other.get("first", first, lambda _: 1)), lambda _: 1)
-    assert (other.made_seconds, other.spared_seconds) == (3.0, 4.0)
+    assert (other.made_seconds, other.saved_seconds) == (3.0, 4.0)
     last = KeptDerived(entries, ("fold",))
     last.get("other", taking(9.0), lambda _: 1)
-    assert last.spared_seconds == 7.0  # what it would take alone
+    assert last.saved_seconds == 7.0  # what it would take alone
 
 
 def test_time_that_preparing_did_not_take_is_saved(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,7 +60,12 @@ def test_a_description_is_an_estimator_like_any_other() -> None:
     ("model", "X", "y", "message"),
     [
         (SMALL, scipy.sparse.csr_matrix(X), CODES, "X is sparse, and a network takes dense rows: X.toarray"),
-        (SMALL, pd.DataFrame({"a": X[:, 0], "b": NAMES}), CODES, r"1 column\(s\) that are no numbers, 'b': put a step"),
+        (
+            SMALL,
+            pd.DataFrame({"a": X[:, 0], "b": NAMES}),
+            CODES,
+            r"1 column\(s\) that are not numbers, 'b': put a step",
+        ),
         (SMALL, np.where(X > 2, np.nan, X), CODES, "X contains NaN"),
         (SMALL, X, None, "requires y to be passed"),
         (SMALL, X, CODES[:5], "inconsistent numbers of samples"),
@@ -68,10 +73,10 @@ def test_a_description_is_an_estimator_like_any_other() -> None:
         (SMALL, X, NUMBERS, "Unknown label type"),
         (SMALL, X, np.c_[CODES, CODES], "takes one label a row; several labels a row are sklearn.multioutput"),
         (small(task="regression"), X, np.where(NUMBERS > 1, np.nan, NUMBERS), "y contains NaN"),
-        (small(loss="huber"), X, CODES, "loss='huber' is none for more than two classes: use categorical_cross"),
+        (small(loss="huber"), X, CODES, "loss='huber' is not for more than two classes: use categorical_cross"),
         (small(loss="sparse_categorical_crossentropy"), X, BINARY, "none for two classes: use binary_crossentropy"),
-        (small(metrics=["auc"]), X, CODES, "metrics: 'auc' is none for more than two classes: use accuracy"),
-        (small(metrics=["accuracy"], task="regression"), X, NUMBERS, "is none for regression: use mean_abs"),
+        (small(metrics=["auc"]), X, CODES, "metrics: 'auc' is not for more than two classes: use accuracy"),
+        (small(metrics=["accuracy"], task="regression"), X, NUMBERS, "is not for regression: use mean_abs"),
     ],
 )
 def test_what_can_not_be_trained_on_is_said(model: KerasModel, X: Any, y: Any, message: str) -> None:

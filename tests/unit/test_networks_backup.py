@@ -22,7 +22,7 @@ pytestmark = needs_tensorflow
 
 EPOCHS = 6
 NAME = name_of("study", 0, 0, 0)
-NOT_WRITTEN = "a checkpoint can't be written: the training goes on, and if it is cut short, from the one before"
+NOT_WRITTEN = "a checkpoint can't be written: the training continues, and would resume from the one before"
 WEIGHTS = np.linspace(0.1, 2, len(X))
 
 
@@ -201,7 +201,7 @@ def test_a_checkpoint_of_something_else_is_not_used(
     path.write_bytes(cut_short)
     for other in (net(learning_rate=0.04), net(random_state=8)):
         watch = Watches(place, after=1, seconds=3600)
-        text = "a checkpoint is another training's, so this one begins anew"
+        text = "a checkpoint belongs to another training, so this one begins again"
         with warned(caplog, text), pytest.raises(CutShortError):
             fit_with(watch, other)
         assert watch.told == [(1, 0)]
@@ -217,8 +217,8 @@ def test_a_checkpoint_that_is_damaged_is_not_used(
     if harm != "cut off":  # whole, and yet nothing that can be used
         rewrite(place, tmp_path, harm)
     watch = Watches(place, seconds=3600)
-    unfit = "a checkpoint does not fit its network, so the training begins anew"
-    with warned(caplog, unfit if harm == "shapes" else "a checkpoint can't be used, so its training begins anew"):
+    unfit = "a checkpoint does not fit its network, so the training begins again"
+    with warned(caplog, unfit if harm == "shapes" else "a checkpoint can't be used, so its training begins again"):
         fitted = fit_with(watch, net())
     assert watch.not_again == 0
     assert_the_same(fitted, undisturbed)

@@ -20,7 +20,7 @@ from warren.libraries.keras import OPTIMIZERS, check_optimizer, check_parameter
 from warren.libraries.resolve import resolve
 from warren.networks import KerasModel
 from warren.networks.output_layer import Head
-from warren.networks.training import Rows, _optimizer, _what
+from warren.networks.training import Rows, _digest_of_fit, _optimizer
 
 NESTEROV = {"momentum": 0.9, "nesterov": True}
 # Of each optimizer some that are not its defaults.
@@ -130,7 +130,9 @@ def test_trainings_that_differ_in_it_share_nothing() -> None:
     assert first != second == longer
     rows = Rows(X, CODES, None)
     head = Head.of(n_classes=3, n_outputs=1, loss=None, metrics=())
-    about = [_what(net(optimizer_params=one).get_params(), head, rows, None, 0) for one in (None, {"clipnorm": 1.0})]
+    about = [
+        _digest_of_fit(net(optimizer_params=one).get_params(), head, rows, None, 0) for one in (None, {"clipnorm": 1.0})
+    ]
     assert about[0] != about[1]
 
 

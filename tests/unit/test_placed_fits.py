@@ -62,7 +62,7 @@ def test_that_fits_run_on_a_cpu_instead_is_logged_once(caplog: pytest.LogCapture
             made(XGBClassifier(), {"device": "cuda"}, OWNS_NONE)
         made(XGBClassifier(), {"device": "cpu"}, OWNS_NONE)
     assert [one.getMessage() for one in caplog.records] == [
-        "no GPU is owned here: trials that ask for one are fitted on the CPU"
+        "this worker owns no GPU: trials that ask for one are fitted on the CPU"
     ]
 
 

@@ -41,7 +41,7 @@ STEPS = Pipeline([("scale", StandardScaler()), ("clf", LogisticRegression())])
     ids=["inside", "bare", "a step", "a member", "a value", "inside a value", "the trial's own", "not even fitted"],
 )
 def test_a_frozen_estimator_is_refused_with_the_way_out(estimator: Any, grid: dict[str, list[Any]]) -> None:
-    with pytest.raises(InputError, match=r"is a FrozenEstimator: its fit can't travel.*Pass the estimator inside it"):
+    with pytest.raises(InputError, match=r"is a FrozenEstimator: its fit can't be sent.*Pass the estimator inside it"):
         check_estimators(estimator, Space(grid))
 
 
@@ -55,7 +55,7 @@ def test_a_frozen_estimator_is_refused_with_the_way_out(estimator: Any, grid: di
     ids=["stacking", "thresholds", "selection"],
 )
 def test_what_takes_a_fitted_estimator_is_refused(estimator: Any) -> None:
-    with pytest.raises(InputError, match=r"takes an estimator that is fitted already, and a fit can't travel: leave"):
+    with pytest.raises(InputError, match=r"uses an estimator that is already fitted, and a fit can't be sent: leave"):
         check_estimators(estimator, Space([{}]))
 
 

@@ -51,15 +51,15 @@ def test_time_that_folds_took_before_counts_against_the_limit() -> None:
 
 def test_epochs_that_a_checkpoint_brings_back_count_against_the_limit_once_a_fold() -> None:
     progress = Progress(chunk(*rounds(9), *rounds(9, max_depth=3)), set())
-    progress.add_spared(0, 5.0)
+    progress.add_saved(0, 5.0)
     assert progress.began is None, "nothing has begun"
     progress.begin(100.0)
     for fold, seconds in ((0, 5.0), (0, 5.0), (0, 7.0), (1, 0.0), (1, 2.0)):
-        progress.add_spared(fold, seconds)
+        progress.add_saved(fold, seconds)
     assert progress.began == 91.0
     progress.end(0)
     progress.begin(100.0)
-    progress.add_spared(0, 1.0)
+    progress.add_saved(0, 1.0)
     assert progress.began == 99.0, "another trial's"
 
 

@@ -29,7 +29,7 @@ MESSAGES = [
     protocol.FoldsDone(folds=[protocol.FoldDone(number=1, fold=0, result={"error": None, "epochs": {"loss": [0.5]}})]),
     protocol.EpochsDone(
         number=1, fold=2, network=0, epochs={"epoch": [1, 2], "loss": [0.5, -math.inf]}, kept=1, checkpointed=True,
-        spared=0.5, about={"params": {"units": 8}, "started_at": now()},
+        saved_seconds=0.5, about={"params": {"units": 8}, "started_at": now()},
     ),
     protocol.TrialEnded(number=2**40, document=pack({"state": "COMPLETE"})),
     protocol.TrialEnded(number=1, document=b"", output_part=7),
@@ -72,10 +72,10 @@ def test_content_is_sent_beside_the_document_for_it_may_be_too_large(ends: tuple
 @pytest.mark.parametrize(
     ("sent", "reason"),
     [
-        (b"", "0 bytes that are no message: InvalidBSON"),
-        (b"S", "1 bytes that are no message: InvalidBSON"),
-        (pack({}), "5 bytes that are no message: KeyError"),
-        (pack({"message": "Message"}), "no message: KeyError"),
+        (b"", "0 bytes that are not a message: InvalidBSON"),
+        (b"S", "1 bytes that are not a message: InvalidBSON"),
+        (pack({}), "5 bytes that are not a message: KeyError"),
+        (pack({"message": "Message"}), "not a message: KeyError"),
         (pack({"message": "StopAfter", "what": "epoch"}), "not a StopAfter: Input should be 'trial' or 'fold'"),
         (pack({"message": "TrialEnded", "document": b""}), "not a TrialEnded: Field required"),
     ],
@@ -96,6 +96,6 @@ def test_a_training_process_that_sends_no_message_is_ended(ends: tuple[Connectio
     process = TrainingProcess("worker", cast("Store", None), Metrics())
     process._connection = ends[1]
     ends[0].send_bytes(b"nope")
-    with pytest.raises(TrainingProcessLostError, match="the training process sent 4 bytes that are no message"):
+    with pytest.raises(TrainingProcessLostError, match="the training process sent 4 bytes that are not a message"):
         process.receive(10)
     assert ends[1].closed

@@ -365,5 +365,5 @@ def test_a_document_that_lost_a_field_is_named(name: str) -> None:
 
 
 def test_a_document_that_holds_what_no_worker_writes_is_an_error() -> None:
-    with pytest.raises(StudyError, match="a result holds what no worker writes: .*half"):
+    with pytest.raises(StudyError, match="a result has a value that no worker writes: .*half"):
         results_frame([document(0, 0.5, 1.0, fit_seconds="half")], SPACE, objective())

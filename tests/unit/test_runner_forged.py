@@ -119,7 +119,7 @@ def test_a_worker_with_a_key_reads_nothing_that_is_not_signed(chunk: Chunk) -> N
     body = encode_chunk(chunk)
     for signature, why in [
         (None, "it is not signed"),
-        ("nonsense", "something else"),
+        ("nonsense", "something other"),
         (sign(body, OTHER), "another key"),
         (sign(body + b" "), "was changed"),
         (sign(body, database="b" * 32), "was changed"),
@@ -143,7 +143,7 @@ def test_a_signature_does_not_replace_what_was_published(chunk: Chunk) -> None:
     body, store = changed(chunk, {"trial_timeout": 5.0}), noted(chunk)
     outcome = runner(store, Scripted(), KEY).run(body, database="a" * 32, signature=sign(body))
     assert outcome.verdict == Verdict.DEAD_LETTER
-    assert "another one than was published" in outcome.reason
+    assert "differs from what was published" in outcome.reason
 
 
 @pytest.mark.parametrize("keys", [(), (KEY,)])

@@ -21,7 +21,7 @@ from worker.process.training_process import TrainingProcess, TrainingProcessLost
 def epoch(*, checkpointed: bool) -> EpochsDone:
     where: Any = {"number": 0, "fold": 0, "network": 0}
     about = {"started_at": now()}
-    return EpochsDone(epochs={"epoch": [1]}, kept=0, checkpointed=checkpointed, spared=0.0, about=about, **where)
+    return EpochsDone(epochs={"epoch": [1]}, kept=0, checkpointed=checkpointed, saved_seconds=0.0, about=about, **where)
 
 
 class Stops(Scripted):

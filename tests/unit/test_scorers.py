@@ -113,10 +113,10 @@ def test_a_metric_of_the_operator_s_is_made_where_it_is_allowed() -> None:
 
 def test_an_allowed_name_must_lead_to_a_function() -> None:
     for name, reason in {
-        "os.path": "is no public function of os",
-        "warren.errors.InputError": "is no public function",
+        "os.path": "is not a public function of os",
+        "warren.errors.InputError": "is not a public function",
         "no_such_module.metric": "its module can't be imported here",
-        f"{__name__}.nonsense": "is no public function",
+        f"{__name__}.nonsense": "is not a public function",
     }.items():
         with pytest.raises(InputError, match=reason):
             metric_function(name, allow=[name])

@@ -18,7 +18,7 @@ from warren.encoding.codec import encode_estimator
 from warren.libraries.resolve import resolve
 from warren.networks import KerasModel, batches, training
 from warren.networks.checkpoints import Place, Slot, name_of
-from warren.networks.estimator import go_back, was_at
+from warren.networks.estimator import has_epoch, restore_epoch
 from warren.networks.watch import Watch, watching
 from warren.storage.documents import Document
 
@@ -180,12 +180,12 @@ def test_weights_of_earlier_epochs_are_in_the_checkpoint_and_nobody_has_to_want_
     with watching(Watches(place, None)):
         taken_up = net(epochs=4).fit(X, Y)
     for epoch in (4, 2):
-        assert was_at(taken_up, epoch)
-        go_back(taken_up, epoch)
+        assert has_epoch(taken_up, epoch)
+        restore_epoch(taken_up, epoch)
         alone = net(epochs=epoch).fit(X, Y)
         assert weights_of(taken_up) == weights_of(alone)
         assert (taken_up.history_, taken_up.n_iter_) == (alone.history_, epoch)
-    assert not was_at(taken_up, 1)
+    assert not has_epoch(taken_up, 1)
 
     # The same checkpoint, where the others train by themselves by now.
     for name, written in content.items():
@@ -196,4 +196,4 @@ def test_weights_of_earlier_epochs_are_in_the_checkpoint_and_nobody_has_to_want_
         by_itself = net(epochs=4).fit(X, Y)
     assert watch.not_again == after
     assert weights_of(by_itself) == weights_of(net(epochs=4).fit(X, Y))
-    assert not was_at(by_itself, 2)
+    assert not has_epoch(by_itself, 2)

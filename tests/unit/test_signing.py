@@ -33,7 +33,7 @@ def test_what_was_signed_is_believed_and_nothing_else_is() -> None:
     for nothing in (None, ""):
         assert keys.problem("warren/chunk", b"body", nothing) == "is not signed"
     for wrong in (signature[:-1], f"{signature}0", signature.upper(), 1, b"x", {"$gt": ""}, [signature]):
-        assert "something else" in str(keys.problem("warren/chunk", b"body", wrong))
+        assert "something other" in str(keys.problem("warren/chunk", b"body", wrong))
 
 
 def test_a_signature_says_nothing_of_its_key() -> None:
@@ -104,7 +104,7 @@ def test_what_is_no_file_of_keys_is_refused(tmp_path: Path) -> None:
     wrong = {
         pipe: "else than a file",
         tmp_path: "can't be read: Is a directory",
-        large: "something else",
+        large: "something other",
         empty: "no key in it",
         short: "each line of the file must be 32",
         tmp_path / KEY: "can't be read: No such file",

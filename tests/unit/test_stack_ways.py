@@ -156,9 +156,9 @@ def test_urls_of_the_environment_that_do_not_answer_are_an_error(monkeypatch: py
 
 
 def test_urls_of_the_environment_that_can_not_be_read_are_an_error(site: Site) -> None:
-    with pytest.raises(StackError, match="AMQP_URL is set: .*it stands in quotes"):
+    with pytest.raises(StackError, match="AMQP_URL is set: .*it is in quotes"):
         broker.start_broker(site, {"AMQP_URL": '"amqp://u:secret@rabbit.example"'})
-    with pytest.raises(StackError, match="MONGO_URL is set: .*it stands in quotes"):
+    with pytest.raises(StackError, match="MONGO_URL is set: .*it is in quotes"):
         database.start_database(site, {"MONGO_URL": '"mongodb://db.example/tuning"'})
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 PRINTS = "import sys; sys.stdout.write('much')"
-DROPS = f"{PRINTS}; from warren.streams import drop_what_nobody_reads; drop_what_nobody_reads()"
+DROPS = f"{PRINTS}; from warren.streams import discard_unread_output; discard_unread_output()"
 
 
 @pytest.mark.parametrize(("program", "code"), [(PRINTS, 120), (DROPS, 0)], ids=["as python does it", "dropped"])

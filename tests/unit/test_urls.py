@@ -12,10 +12,10 @@ from warren.settings import Settings, redact
 from warren.storage.store import Store
 from warren.urls import problem_of
 
-ESCAPED = "/, ?, # and @ within a user, a password or a name are written %2F, %3F, %23 and %40"
+ESCAPED = "/, ?, # and @ in a user, a password or a name must be written %2F, %3F, %23 and %40"
 ENDS = "it begins or ends with a space or a line break"
-QUOTES = "it stands in quotes, which no shell has taken away"
-PORT = "its port is no number from 1 to 65535"
+QUOTES = "it is in quotes, which no shell has removed"
+PORT = "its port is not a number from 1 to 65535"
 NO_AMQP = "it does not begin with amqp:// or amqps://"
 NO_MONGO = "it does not begin with mongodb:// or mongodb+srv://"
 
@@ -34,7 +34,7 @@ AMQP = [
     ("amqp://ann:s3cret@rabbit:5672/%2F\r\n", ENDS),
     (" amqp://ann:s3cret@rabbit:5672/%2F", ENDS),
     ("amqp://ann:s3cret@rabbit:5672/%2F\u00a0", ENDS),
-    ("amqp://ann:s3c\nret@rabbit:5672/%2F", "there is a line break or another control character in it"),
+    ("amqp://ann:s3c\nret@rabbit:5672/%2F", "it contains a line break or another control character"),
     ("amqp://ann:s3/cret@rabbit:5672/%2F", ESCAPED),
     ("amqp://ann:12/s3cret@rabbit:5672/%2F", ESCAPED),
     ("amqp://ann:s3#cret@rabbit:5672/%2F", ESCAPED),
@@ -44,10 +44,10 @@ AMQP = [
     ("amqp://ann:s3@cret@rabbit:5672/%2F", ESCAPED),
     ("amqp://ann:s3@cr/et@rabbit:5672/%2F", ESCAPED),
     ("amqp://ann:s3cret@rabbit:5672/a@b", ESCAPED),
-    ("amqp://ann:s3%cret@rabbit:5672/%2F", "a % within a user, a password or a name is written %25"),
-    ("amqp://ann:s3cret@rabbit:5672//", "a / within the name of a virtual host is written %2F, and %2F alone"),
-    ("amqp://ann:s3cret@rabbit:5672/a/b", "a / within the name of a virtual host is written %2F, and %2F alone"),
-    ("amqp://ann@rabbit:5672/%2F", "it names a user and no password"),
+    ("amqp://ann:s3%cret@rabbit:5672/%2F", "a % in a user, a password or a name must be written %25"),
+    ("amqp://ann:s3cret@rabbit:5672//", "a / in the name of a virtual host must be written %2F, and %2F alone"),
+    ("amqp://ann:s3cret@rabbit:5672/a/b", "a / in the name of a virtual host must be written %2F, and %2F alone"),
+    ("amqp://ann@rabbit:5672/%2F", "it has a user but no password"),
     ("amqp://ann:s3cret@rabbit:port/%2F", PORT),
     ("amqp://ann:s3cret@rabbit:0/%2F", PORT),
     ("amqp://ann:s3cret@rabbit:65536/%2F", PORT),
@@ -57,8 +57,8 @@ AMQP = [
     ("amqp://ann:s3cret", PORT),  # the host is lost
     ("amqp://ann:s3cret@/%2F", "it names no host"),
     ("amqp:///%2F", "it names no host"),
-    ("amqp://ann:s3cret@::1:5672/%2F", "an address of IPv6 stands in brackets"),
-    ("amqp://ann:s3cret@one:5672,two:5672/%2F", "it names several hosts, and one is asked for"),
+    ("amqp://ann:s3cret@::1:5672/%2F", "an IPv6 address must be in brackets"),
+    ("amqp://ann:s3cret@one:5672,two:5672/%2F", "it names several hosts, but only one is allowed"),
 ]
 MONGO = [
     ("db:27017/tuning", NO_MONGO),
@@ -70,21 +70,21 @@ MONGO = [
     ("mongodb://ann:s3?cret@db/tuning", ESCAPED),
     ("mongodb://ann:s3#cret@db/tuning", ESCAPED),
     ("mongodb://ann:s3@cret@db/tuning", ESCAPED),
-    ("mongodb://ann:s3:cret@db/tuning", "a : within a user or a password is written %3A"),
-    ("mongodb://ann:s3%cret@db/tuning", "a % within a user, a password or a name is written %25"),
+    ("mongodb://ann:s3:cret@db/tuning", "a : in a user or a password must be written %3A"),
+    ("mongodb://ann:s3%cret@db/tuning", "a % in a user, a password or a name must be written %25"),
     ("mongodb://ann:s3cret@db:port/tuning", PORT),
     ("mongodb://ann:s3cret@one:27017,two:999999/tuning", PORT),
-    ("mongodb+srv://ann:s3cret@db.example.com:27017/tuning", "with mongodb+srv:// there is no port"),
+    ("mongodb+srv://ann:s3cret@db.example.com:27017/tuning", "mongodb+srv:// takes no port"),
     ("mongodb://ann:s3cret@/tuning", "it names no host"),
     ("mongodb://ann:s3cret@one,/tuning", "it names no host"),
-    ("mongodb://ann:s3cret@db", "it names no database, as /tuning behind the host does"),
-    ("mongodb://ann:s3cret@db/?replicaSet=rs0", "it names no database, as /tuning behind the host does"),
+    ("mongodb://ann:s3cret@db", "it names no database, such as /tuning after the host"),
+    ("mongodb://ann:s3cret@db/?replicaSet=rs0", "it names no database, such as /tuning after the host"),
     ("mongodb://ann:s3cret@db/tuning?tlsCAFile=/no/such.pem", "its option tlscafile names the file '/no/such.pem'"),
-    ("mongodb://ann:s3cret@db/tuning?tls=True", "perhaps for an option behind its ?"),
-    ("mongodb://ann:s3cret@db/my tuning", "the name of a database has no ' ' in it"),
-    ("mongodb://ann:s3cret@db/my%20tuning", "the name of a database has no ' ' in it"),
-    ("mongodb://ann:s3cret@db/tuning.trials", "the name of a database has no '.' in it"),
-    ("mongodb://ann:s3cret@db/tuning/", "the name of a database has no '/' in it"),
+    ("mongodb://ann:s3cret@db/tuning?tls=True", "perhaps because of an option after its ?"),
+    ("mongodb://ann:s3cret@db/my tuning", "the name of a database can't contain ' '"),
+    ("mongodb://ann:s3cret@db/my%20tuning", "the name of a database can't contain ' '"),
+    ("mongodb://ann:s3cret@db/tuning.trials", "the name of a database can't contain '.'"),
+    ("mongodb://ann:s3cret@db/tuning/", "the name of a database can't contain '/'"),
 ]
 
 

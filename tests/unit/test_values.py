@@ -68,7 +68,7 @@ OWN = np.frompyfunc(lambda value: value, 1, 1)
 @pytest.mark.parametrize("function", [lambda value: value, len, np.load, np.save, np.vectorize(abs), OWN, print])
 def test_a_function_that_is_not_on_the_list_is_refused_with_the_way_out(function: Any) -> None:
     with pytest.raises(
-        InputError, match=r"^estimator: FunctionTransformer\(func=\.\.\.\) = .*WARREN_ALLOW|can't travel"
+        InputError, match=r"^estimator: FunctionTransformer\(func=\.\.\.\) = .*WARREN_ALLOW|can't be sent"
     ):
         encode_estimator(FunctionTransformer(function), "estimator")
 
@@ -147,7 +147,7 @@ def test_a_type_comes_back_as_it_was(value: Any) -> None:
     "value", [bytes, dict, np.datetime64, np.dtype("M8[s]"), np.dtype([("a", int)]), np.dtype(">i4"), type]
 )
 def test_another_type_does_not_travel(value: Any) -> None:
-    with pytest.raises(InputError, match="can't travel"):
+    with pytest.raises(InputError, match="can't be sent"):
         encode(value, "value")
 
 
@@ -188,7 +188,7 @@ def test_a_selector_of_one_s_own_does_not_travel() -> None:
     class Own(make_column_selector):
         pass
 
-    with pytest.raises(InputError, match="a callable can't travel"):
+    with pytest.raises(InputError, match="a callable can't be sent"):
         encode(Own(), "value")
 
 
@@ -236,7 +236,7 @@ def test_a_kernel_is_no_estimator_of_a_study() -> None:
     for cls in (RBF, Sum, Product):
         name = f"sklearn.gaussian_process.kernels.{cls.__name__}"
         assert resolve(name, inner=True) is cls
-        with pytest.raises(InputError, match="is a kernel: it is a parameter of a Gaussian process, and no estimator"):
+        with pytest.raises(InputError, match="is a kernel: it is a parameter of a Gaussian process, not an estimator"):
             resolve(name)
 
 
@@ -278,5 +278,5 @@ def test_a_message_that_is_read_without_a_check_is_refused_by_the_decoder_too() 
         {"__type__": "numpy.memmap"},
         {"__slice__": 1},
     ):
-        with pytest.raises(InputError, match="may travel|may not travel|is no |misuses"):
+        with pytest.raises(InputError, match="is not |misuses"):
             decode(value)

@@ -1,1 +1,1 @@
-"""Values, estimators and data frames as JSON and bytes, and back: what messages and documents are made of."""
+"""Turns values, estimators and data frames into JSON and bytes, and back."""

@@ -1,7 +1,7 @@
-"""Arrow streams read by somebody who does not trust them: nothing inflates, and what an array says of itself is so.
+"""Read untrusted Arrow streams: nothing is decompressed, and every column is validated.
 
-pyarrow follows the offsets of a column into its bytes, and makes room for what a compressed buffer says that it holds,
-without a look. The layout of a message is that of
+pyarrow follows the offsets of a column into its bytes, and allocates the size that a compressed
+buffer claims, without a check. The layout of a message is that of
 https://github.com/apache/arrow/blob/main/format/Message.fbs.
 """
 
@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# Fields of a message, of a batch of a dictionary and of one of rows, by their places in the schema.
+# Numbers of fields in the schema: of a message, of a dictionary batch, and of a record batch.
 _HEADER, _DATA, _COMPRESSION = 2, 1, 3
-# Rows of a column that takes no bytes, a column of nothing but missing values, for each byte of the stream.
+# Most rows for each byte of the stream: a column of missing values takes no bytes.
 _ROWS_A_BYTE = 8
 
 
@@ -25,13 +25,19 @@ def read_stream(stream: bytes) -> pa.Table:
     Parameters
     ----------
     stream : bytes
+        The Arrow stream.
+
+    Returns
+    -------
+    pyarrow.Table
+        Its table.
 
     Raises
     ------
     ValueError
-        A buffer is compressed, a column is not what it says, or there are more rows than the bytes can hold.
+        A buffer is compressed, a column is invalid, or there are more rows than the bytes can hold.
     pyarrow.ArrowException, OSError
-        It is no stream.
+        It is not a stream.
     """
     import pyarrow as pa
 
@@ -48,7 +54,7 @@ def read_stream(stream: bytes) -> pa.Table:
 
 
 def _is_compressed(metadata: bytes, kind: str) -> bool:
-    """Say whether a message of rows, or of a dictionary, has compressed buffers."""
+    """Return whether a message with rows, or with a dictionary, has compressed buffers."""
     if kind not in ("record batch", "dictionary"):
         return False
     batch = _table(metadata, _field(metadata, _root(metadata), _HEADER))
@@ -62,12 +68,12 @@ def _root(content: bytes) -> int:
 
 
 def _table(content: bytes, place: int) -> int:
-    """Return where the table begins that a place refers to."""
+    """Return where the table begins to which a place refers."""
     return place + int(struct.unpack_from("<I", content, place)[0])
 
 
 def _field(content: bytes, table: int, number: int) -> int:
-    """Return the place of a field of a table; 0 where it has none."""
+    """Return the place of a table's field; 0 if the table does not have it."""
     fields = table - struct.unpack_from("<i", content, table)[0]
     (size,) = struct.unpack_from("<H", content, fields)
     place = 4 + 2 * number

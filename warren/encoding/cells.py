@@ -1,13 +1,13 @@
-"""Python's plain objects as JSON text and back, each as the type that it was: cells, labels and names of data frames.
+"""Plain Python objects as JSON text and back, with exact types: cells and labels of frames.
 
-What JSON has is written as it is; anything else as an object with one key, which says the type::
+Types of JSON are written as they are; any other as an object with one key, which names the type::
 
     datetime.date(2020, 1, 2)     {"date": "2020-01-02"}
     Decimal("1.50")               {"decimal": "1.50"}
     numpy.float32(0.5)            {"numpy": ["<f4", 0.5]}
     (1, None)                     {"tuple": [1, null]}
 
-Nothing else travels: reading text can make no other object, and runs nobody's code.
+No other types are supported: reading a text can't create other objects, and runs no foreign code.
 """
 
 from __future__ import annotations
@@ -27,13 +27,14 @@ import pandas as pd
 
 Json: TypeAlias = Any
 
-# NumPy's letters for bool, int, unsigned int and float, text, bytes, and moments and spans of time.
+# NumPy's type letters: bool, int, unsigned int, float, text, bytes; and times and differences of
+# times.
 _KINDS, _TIMES = "biufUS", "mM"
 _LARGEST_ITEM = 8
 
 
 class UnfitObjectError(TypeError):
-    """An object can't travel; says of which type it is."""
+    """An object can't be sent; the text names its type."""
 
 
 def to_text(value: Any) -> str:
@@ -42,7 +43,7 @@ def to_text(value: Any) -> str:
     Raises
     ------
     UnfitObjectError
-        It is of another type.
+        Its type is not supported.
     """
     return json.dumps(_encoded(value))
 
@@ -53,12 +54,12 @@ def from_text(text: str) -> Any:
     Raises
     ------
     ValueError
-        It is no such text.
+        It is not such a text.
     """
     try:
         return _decoded(json.loads(text))
     except (LookupError, TypeError, ArithmeticError) as exc:
-        raise ValueError(f"{text[:60]!r} is no object of a data frame") from exc
+        raise ValueError(f"{text[:60]!r} is not an object of a data frame") from exc
 
 
 def _encoded(value: Any) -> Json:
@@ -99,12 +100,12 @@ def _to_numpy(inside: Json) -> Any:
 
 
 def _zone(zone: tzinfo | None) -> Json:
-    """Return a time zone as its name, or as the seconds that it is ahead of UTC."""
+    """Return a time zone as its name, or as its offset from UTC in seconds."""
     if zone is None or (isinstance(zone, ZoneInfo) and zone.key):
         return None if zone is None else zone.key
     if type(zone) is timezone:
         return zone.utcoffset(None).total_seconds()
-    raise UnfitObjectError(f"a time in a time zone of type {type(zone).__name__}")
+    raise UnfitObjectError(f"a time with a time zone of type {type(zone).__name__}")
 
 
 def _in_zone(zone: Json) -> tzinfo | None:
@@ -130,11 +131,11 @@ def _to_timestamp(inside: Json) -> Any:
 
 def _naive(value: time) -> str:
     if value.tzinfo is not None:
-        raise UnfitObjectError("time in a time zone")
+        raise UnfitObjectError("time with a time zone")
     return value.isoformat()
 
 
-# By name: the type, how it becomes JSON, and how JSON becomes it.
+# By name: the type, and the functions that turn it into JSON and back.
 _TYPES: dict[str, tuple[type | None, Callable[[Any], Json], Callable[[Json], Any]]] = {
     "float": (float, repr, float),
     "complex": (complex, repr, complex),

@@ -1,18 +1,19 @@
 """Parameters as JSON and back, without loss and without code.
 
-JSON has no tuples, no infinities and only text keys, and an estimator is no JSON at all. Those travel
-as an object with one reserved key::
+JSON has no tuples, no infinities, only text keys, and no estimators. These are written as an object
+with one reserved key::
 
     (1, 2)                {"__tuple__": [1, 2]}
     float("nan")          {"__float__": "nan"}
     {0: 1.5}              {"__dict__": [[0, 1.5]]}
     LGBMClassifier(...)   {"__estimator__": "lightgbm.LGBMClassifier", "params": {...}}
-    ... .set_output(transform="pandas")   the same with "output": "pandas"
-    ... .set_fit_request(sample_weight=True)   the same with "requests": {"fit": {"sample_weight": true}}
+    ... .set_output(transform="pandas")       ..., "output": "pandas"}
+    ... .set_fit_request(sample_weight=True)  ..., "requests": {"fit": {"sample_weight": true}}}
 
-`warren.encoding.tags` lists those of functions, selectors of columns, arrays, dtypes, sets, splitters, scorers,
-distributions and generators. Kernels of Gaussian processes travel like estimators. Everything else is plain JSON.
-Floats keep every bit: Python writes the shortest text that reads back equal.
+`warren.encoding.tags` lists those of functions, selectors of columns, arrays, dtypes, sets,
+splitters, scorers, distributions and generators. Kernels of Gaussian processes are encoded like
+estimators. Everything else is plain JSON. Floats keep every bit: Python writes the shortest text
+that reads back equal.
 """
 
 from __future__ import annotations
@@ -34,9 +35,10 @@ from warren.safety.parameter_checks import DEEPEST, LARGEST_INT
 from warren.safety.parameter_rules import check_class
 
 Json: TypeAlias = Any
-"""What ``json.loads`` returns: None, bool, int, float, str, list and dict of these."""
+"""The types that ``json.loads`` returns: None, bool, int, float, str, list and dict of these."""
 
-# Characters of an estimator as a trial document shows it. Text in text in text is quoted each time, which doubles it.
+# Most characters of an estimator in a trial document. Nested text is quoted at each level, which
+# doubles it.
 _LONGEST_SHOWN = 2000
 
 
@@ -45,14 +47,15 @@ def encode(value: Any, where: str, allow: Iterable[str] = (), depth: int = 0) ->
 
     Parameters
     ----------
-    value : None, bool, number, str, tuple, list, dict, NumPy scalar, estimator, or what `warren.encoding.values` knows
-        What a parameter may be.
+    value : None, bool, number, str, tuple, list, dict, NumPy scalar, estimator, or what
+    `warren.encoding.values` knows
+        The value of a parameter.
     where : str
-        What the value is, for the error: ``"param_grid['max_depth'][0]"``.
+        Names the value in errors: ``"param_grid['max_depth'][0]"``.
     allow : iterable of str, default=()
-        Further estimator names.
+        Further allowed names of estimators.
     depth : int, default=0
-        How deep the value lies.
+        How deep the value is nested.
 
     Returns
     -------
@@ -62,7 +65,8 @@ def encode(value: Any, where: str, allow: Iterable[str] = (), depth: int = 0) ->
     Raises
     ------
     InputError
-        The value can't travel: a function of one's own, an array of arrays, a class, an integer over 64 bits, too deep.
+        The value can't be sent: a user's function, an array of arrays, a class, an integer over 64
+        bits, or nested too deep.
     """
     if depth > DEEPEST:
         raise InputError(f"{where}: nested deeper than {DEEPEST} levels")
@@ -99,35 +103,38 @@ def _text(value: str, where: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError as exc:
-        raise InputError(f"{where} = {ascii(value)[:60]}: text that is no Unicode ({exc.reason})") from None
+        raise InputError(f"{where} = {ascii(value)[:60]}: text that is not Unicode ({exc.reason})") from None
     return str(value)
 
 
 def _is_field(key: str) -> bool:
-    """Say whether a key may stand in a document as it is: others travel as pairs, and are shown as such."""
+    """Return whether a key can be a field of a document.
+
+    Other keys are encoded and shown as pairs.
+    """
     return not (key.startswith("$") or "." in key or "\x00" in key)
 
 
 def _way_out(value: Any) -> str:
     if isinstance(value, np.ndarray):
         return (
-            "an array can't travel as a parameter, unless it is flat and of numbers or text, or a matrix of numbers; "
-            "pass value.tolist(), or one scalar a trial"
+            "an array can't be sent as a parameter, unless it is flat and of numbers or text, or a matrix of numbers; "
+            "pass value.tolist(), or one scalar per trial"
         )
     if isinstance(value, type):
-        return f"a class can't travel; pass an instance, {value.__name__}(), or its name where the library takes one"
+        return f"a class can't be sent; pass an instance, {value.__name__}(), or its name if the library accepts one"
     if callable(getattr(value, "split", None)) and hasattr(value, "get_n_splits"):
         return (
-            "a splitter of one's own can't travel; pass one of sklearn.model_selection, or its splits as a list of "
+            "a splitter of your own can't be sent; pass one of sklearn.model_selection, or its splits as a list of "
             "(train, test) indices"
         )
     if callable(value):
         return (
-            "a callable can't travel, for a message must not run code; pass the name of a built-in objective or "
+            "a callable can't be sent, because a message must not run code; pass the name of a built-in objective or "
             "metric, a NumPy ufunc such as np.log1p, or put it into an estimator class of a module that the workers "
             "have too, named in WARREN_ALLOW"
         )
-    return f"a {type(value).__name__} can't travel as JSON; pass None, a bool, a number, text, or lists of these"
+    return f"a {type(value).__name__} can't be sent as JSON; pass None, a bool, a number, text, or lists of these"
 
 
 def encode_estimator(estimator: Any, where: str, allow: Iterable[str] = (), depth: int = 0) -> Json:
@@ -143,13 +150,13 @@ def encode_estimator(estimator: Any, where: str, allow: Iterable[str] = (), dept
     Returns
     -------
     dict
-        ``{"__estimator__": name, "params": {...}}``, with ``"output"`` where ``set_output`` was called, and
-        ``"requests"`` where metadata was requested and routing is enabled.
+        ``{"__estimator__": name, "params": {...}}``, with ``"output"`` if ``set_output`` was
+        called, and ``"requests"`` if metadata was requested and routing is enabled.
 
     Raises
     ------
     InputError
-        Its class is not allowed, it is made to keep an earlier fit, or a parameter can't travel.
+        Its class is not allowed, it contains an earlier fit, or a parameter can't be sent.
     """
     name = dotted_name(type(estimator), allow)
     check_holds_no_fit(estimator, where)
@@ -166,18 +173,21 @@ def encode_estimator(estimator: Any, where: str, allow: Iterable[str] = (), dept
 
 
 def _output(estimator: Any, where: str) -> dict[str, Json]:
-    """Return what ``set_output`` has set: an attribute, which scikit-learn's ``clone`` copies beside the parameters."""
+    """Return what ``set_output`` has set.
+
+    It is an attribute, which scikit-learn's ``clone`` copies besides the parameters.
+    """
     config = vars(estimator).get("_sklearn_output_config") or {}
     if config and (config.keys() != {"transform"} or config["transform"] not in OUTPUTS):
         raise InputError(
-            f"{where}: {type(estimator).__name__}.set_output({short(config)}) can't travel; "
+            f"{where}: {type(estimator).__name__}.set_output({short(config)}) can't be sent; "
             f"use transform= one of {', '.join(sorted(OUTPUTS))}"
         )
     return {"output": config["transform"]} if config else {}
 
 
 def _requests(estimator: Any) -> dict[str, Json]:
-    """Return what ``set_fit_request`` and the like have set, which ``clone`` copies too."""
+    """Return the requests of ``set_fit_request`` and the like, which ``clone`` copies too."""
     requests, sklearn = vars(estimator).get("_metadata_request"), sys.modules.get("sklearn")
     if requests is None or sklearn is None or not sklearn.get_config().get("enable_metadata_routing"):
         return {}
@@ -186,17 +196,19 @@ def _requests(estimator: Any) -> dict[str, Json]:
         for method in sorted(REQUESTED)
         if hasattr(requests, method)
     }
-    return {"requests": {method: one for method, one in asked.items() if one}} if any(asked.values()) else {}
+    return {"requests": {method: names for method, names in asked.items() if names}} if any(asked.values()) else {}
 
 
 def _set_requests(estimator: Any, asked: Mapping[str, Mapping[str, bool | str]]) -> None:
-    """Let an estimator ask for metadata, whether or not routing is enabled where it is made."""
+    """Set an estimator's requests for metadata, even if routing is disabled here."""
     requests = estimator._get_metadata_request()
     for part in (requests, *vars(requests).values()):
-        if hasattr(part, "owner"):  # its name, as before scikit-learn 1.8: no file holds an estimator inside itself
+        if hasattr(
+            part, "owner"
+        ):  # its name, as before scikit-learn 1.8: no file format stores an object that contains itself
             part.owner = type(estimator).__name__
-    for method, one in asked.items():
-        for name, alias in one.items():
+    for method, names in asked.items():
+        for name, alias in names.items():
             getattr(requests, method).add_request(param=name, alias=alias)
     estimator._metadata_request = requests
 
@@ -221,17 +233,19 @@ def decode(
     Parameters
     ----------
     encoded : Json
-        What `encode` returned, before or after a trip through JSON text.
+        The result of `encode`, also after it was written as JSON text.
     allow : iterable of str, default=()
-        Further estimator names.
+        Further allowed names of estimators.
     build : callable, default=None
-        Makes an estimator of a class and its decoded parameters; None calls the class.
+        Creates an estimator from its class and decoded parameters; None calls the class.
     again : bool, default=False
-        It was decoded before with the same names allowed: its parameters need no second look.
+        Whether it was decoded before with the same allowed names, so that its parameters are not
+        checked again.
 
     Returns
     -------
     value
+        Equal to the one that was encoded.
 
     Raises
     ------
@@ -263,7 +277,7 @@ def decode(
             values = {key: decode(item, allow, build=build, again=again) for key, item in params.items()}
             made = build(cls, values) if build else cls(**values)
             if "output" in rest and not isinstance(made, type):
-                made._sklearn_output_config = {"transform": rest["output"]}  # as clone() does it
+                made._sklearn_output_config = {"transform": rest["output"]}  # as clone() does
             if "requests" in rest and hasattr(made, "_get_metadata_request") and not isinstance(made, type):
                 _set_requests(made, rest["requests"])
             return made
@@ -275,33 +289,33 @@ def decode(
 
 
 def _known_as(cls: type, name: str, allow: Iterable[str]) -> str:
-    """Return the name that rules know a class by; "" for one of the operator's own.
+    """Return the name by which rules know a class; "" for a class that the operator named.
 
     Raises
     ------
     InputError
-        A message calls it otherwise, and so was checked by the rules of another.
+        The message uses another name, and so was checked by the rules of another class.
     """
     known = public_name(cls)
     if name != known and name not in allow:
-        raise InputError(f"estimator {name!r} is called {known!r}: name it so")
+        raise InputError(f"estimator {name!r} is an alias of {known!r}: use that name")
     return known
 
 
 def readable(encoded: Json) -> Json:
-    """Return an encoded value as a person reads it in a trial document: no reserved keys.
+    """Return an encoded value in the form for people in a trial document, without reserved keys.
 
     Parameters
     ----------
     encoded : Json
-        What `encode` returned.
+        The result of `encode`.
 
     Returns
     -------
     Json
-        Tuples, sets and arrays as lists, estimators and what else is made by a call as text
-        (``LGBMClassifier(max_depth=3)``), functions and types by name, other keys as text. A dict with a key that no
-        document has ("a.b", "$a") is a list of pairs.
+        Tuples, sets and arrays as lists; estimators and other objects as text
+        (``LGBMClassifier(max_depth=3)``); functions and types by name; other keys as text. A dict
+        with a key that documents don't allow ("a.b", "$a") becomes a list of pairs.
     """
     if isinstance(encoded, list):
         return [readable(item) for item in encoded]

@@ -1,7 +1,7 @@
-"""Encoded pipelines taken apart: what one ends with, and everything that comes before it.
+"""Read encoded pipelines: their last step, and everything before it.
 
-A pipeline's last step is what is trained in the end; a booster there can be shared as one that stands alone, by trials
-that prepare their data alike.
+A pipeline's last step is the final estimator. Trials that prepare their data in the same way can
+share the fit of a booster there, just like the fit of a booster alone.
 """
 
 from __future__ import annotations
@@ -12,29 +12,29 @@ from typing import Any, NamedTuple, TypeAlias
 from warren.encoding.encoded import is_estimator
 from warren.encoding.tags import items_of
 
-Json: TypeAlias = Any  # as in warren.encoding.codec, which brings NumPy: an idle worker does without
+Json: TypeAlias = Any  # as in warren.encoding.codec, which imports NumPy; an idle worker does not need it
 
 PIPELINE = "sklearn.pipeline.Pipeline"
-"""The class that is seen through; one that inherits from it may have changed what it does."""
+"""The class whose steps are read; a subclass may have changed what it does."""
 
-# Its own parameters; no step may be called so.
+# Its own parameters, which are not allowed as names of steps.
 _OWN = frozenset({"steps", "memory", "transform_input", "verbose"})
 
 
 class Tail(NamedTuple):
-    """What a trial trains in the end: its estimator, or the last step of its pipeline, of pipelines in pipelines too.
+    """The final estimator of a trial: its own, or the last step of nested pipelines.
 
     Attributes
     ----------
     estimator : Json
-        Encoded.
+        The encoded estimator.
     params : mapping of str to Json
         The trial's parameters that are set on it, without `prefix`.
     prefix : str
-        What stands before the names of these in the trial: ``"clf__"``, or nothing.
+        The beginning of those parameters' names in the trial: ``"clf__"``, or nothing.
     before : Json
-        Everything else, the other steps and all parameters that don't go to the last; None where there is no pipeline.
-        Trials in which it is equal prepare their data in the same way.
+        Everything else: the other steps, and all parameters that are not for the last step; None
+        without a pipeline. Trials with an equal value prepare their data in the same way.
     """
 
     estimator: Json
@@ -44,7 +44,7 @@ class Tail(NamedTuple):
 
 
 def tail_of(estimator: Json, params: Mapping[str, Json]) -> Tail:
-    """Return what an encoded estimator ends with, once a trial's parameters are set.
+    """Return the final estimator of an encoded estimator, after a trial's parameters are set.
 
     Parameters
     ----------
@@ -56,7 +56,8 @@ def tail_of(estimator: Json, params: Mapping[str, Json]) -> Tail:
     Returns
     -------
     Tail
-        The estimator itself where it is no pipeline, or one that ends with no estimator.
+        The estimator itself if it is not a pipeline, or a pipeline whose last step is not an
+        estimator.
     """
     steps = _steps(estimator, params)
     if not steps:
@@ -66,7 +67,7 @@ def tail_of(estimator: Json, params: Mapping[str, Json]) -> Tail:
     if not is_estimator(last) or not isinstance(last.get("params"), dict):
         return Tail(estimator, params)
     if params.get("transform_input", estimator["params"].get("transform_input")) is not None:
-        return Tail(estimator, params)  # what a step gets is more than X and y
+        return Tail(estimator, params)  # steps get more than X and y
     prefix = f"{name}__"
     inside = {key.removeprefix(prefix): value for key, value in params.items() if key.startswith(prefix)}
     rest = {key: value for key, value in params.items() if not key.startswith(prefix) and key not in {name, "steps"}}
@@ -77,7 +78,7 @@ def tail_of(estimator: Json, params: Mapping[str, Json]) -> Tail:
 
 
 def replaces_tail(estimator: Json, name: str) -> bool:
-    """Say whether a parameter puts another estimator where an encoded one ends, or changes where that is."""
+    """Return whether a parameter replaces or moves the final estimator of an encoded one."""
     steps = _steps(estimator, {})
     if not steps:
         return False
@@ -88,7 +89,7 @@ def replaces_tail(estimator: Json, name: str) -> bool:
 
 
 def with_step(estimator: Json, name: str, value: Json) -> Json:
-    """Return an encoded pipeline with a parameter set that `replaces_tail`."""
+    """Return an encoded pipeline with a parameter set for which `replaces_tail` is true."""
     if name == "steps":
         return estimator | {"params": estimator["params"] | {"steps": value}}
     steps = _steps(estimator, {})
@@ -99,7 +100,7 @@ def with_step(estimator: Json, name: str, value: Json) -> Json:
 
 
 def with_tail(estimator: Json, params: Mapping[str, Json], tail: Json) -> tuple[Json, dict[str, Json]]:
-    """Put an encoded estimator where a trial's ends.
+    """Replace the final estimator of a trial.
 
     Parameters
     ----------
@@ -108,20 +109,22 @@ def with_tail(estimator: Json, params: Mapping[str, Json], tail: Json) -> tuple[
     params : mapping
         The trial's encoded parameters.
     tail : dict
-        Encoded estimator that takes the place of ``tail_of(estimator, params).estimator``, with all its parameters.
+        Encoded estimator, with all its parameters, that replaces ``tail_of(estimator,
+        params).estimator``.
 
     Returns
     -------
     estimator : dict
+        The encoded estimator with the new end.
     params : dict
-        What is still to be set on it.
+        The parameters that are still to be set on it.
     """
     found = tail_of(estimator, params)
     if not found.prefix:
         return tail, {}
     left = dict(params)
     while True:
-        # From the outside in, and all steps before a single one, as scikit-learn sets them.
+        # In the order of scikit-learn: from the outside in, and all steps before a single one.
         name = next((key for key in sorted(left, key=outermost) if replaces_tail(estimator, key)), None)
         if name is None:
             break
@@ -131,12 +134,15 @@ def with_tail(estimator: Json, params: Mapping[str, Json], tail: Json) -> tuple[
 
 
 def outermost(name: str) -> tuple[int, bool]:
-    """Return what parameters that replace steps are sorted by, so that they are set as scikit-learn sets them."""
+    """Return the sort key that puts parameters which replace steps into scikit-learn's order."""
     return name.count("__"), name.rpartition("__")[2] != "steps"
 
 
 def _steps(estimator: Json, params: Mapping[str, Json]) -> list[list[Json]]:
-    """Return the pairs of name and step of an encoded pipeline; nothing of anything else, or of one that can't be."""
+    """Return the pairs of name and step of an encoded pipeline.
+
+    Nothing for anything else, or for an invalid one.
+    """
     if not is_estimator(estimator) or estimator["__estimator__"] != PIPELINE:
         return []
     own = estimator.get("params")

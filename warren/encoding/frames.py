@@ -1,7 +1,8 @@
-"""Data frames, their columns and row labels as Arrow streams and back, each column of the type that it was.
+"""Data frames, their columns and row labels as Arrow streams and back, with exact types.
 
-An Arrow stream (https://arrow.apache.org/docs/format/Columnar.html#ipc-streaming-format) keeps numbers, text, moments,
-periods and most categories. What it does not keep is turned into columns that it does, with a note of what they were.
+An Arrow stream (https://arrow.apache.org/docs/format/Columnar.html#ipc-streaming-format) keeps
+numbers, text, times, periods and most categories. Other columns are converted to types that it
+keeps, with a note of their original type.
 """
 
 from __future__ import annotations
@@ -21,23 +22,24 @@ from pandas.core.arrays.arrow import extension_types  # type: ignore[attr-define
 from warren.encoding.arrow import read_stream
 from warren.encoding.cells import UnfitObjectError, from_text, to_text
 
-# Fields of Arrow's pandas metadata that name versions of software, not data; the digest must not see them.
+# Fields of Arrow's pandas metadata with versions of software; they must not change the digest of
+# the data.
 _VERSIONS = ("creator", "pandas_version")
-# Says which columns of a frame are an array that lies otherwise than Arrow's.
+# Key of the note on columns of a frame that are one array with another memory layout than Arrow's.
 _LAYOUT = b"warren.layout"
-# Says what row labels are beside their values, and what the frame of y is made of.
+# Keys of the notes on row labels, and on the frame that holds y.
 _LABELS, _TARGET = b"warren.labels", b"warren.target"
 
 
 class UnfitColumnError(TypeError):
-    """A column can't travel.
+    """A column can't be sent.
 
     Parameters
     ----------
     name : object
-        The column's.
+        The column's name.
     holds : str
-        What it holds.
+        The type of its content.
     """
 
     def __init__(self, name: Any, holds: str) -> None:
@@ -54,12 +56,17 @@ def frame_to_arrow(frame: pd.DataFrame, more: dict[bytes, bytes] | None = None) 
     frame : DataFrame
         Its columns are named by text or integers.
     more : dict of bytes to bytes, default={}
-        Further notes in the stream's metadata.
+        Further notes for the stream's metadata.
+
+    Returns
+    -------
+    ndarray of uint8
+        The stream.
 
     Raises
     ------
     UnfitColumnError
-        A column holds what can't travel.
+        A column contains values that can't be sent.
     """
     notes: list[dict[str, Any]] = []
     table_of: Any = frame.set_axis(range(frame.shape[1]), axis=1)
@@ -71,7 +78,7 @@ def frame_to_arrow(frame: pd.DataFrame, more: dict[bytes, bytes] | None = None) 
         if column is not None:
             table_of.isetitem(position, column)
         notes.append({"name": name} | note)
-    # Arrow's column names are text, a frame's may be integers: those travel in the notes.
+    # Arrow's column names are text; those of a frame may be integers, so they are in the notes.
     names = [str(name) for name in frame.columns]
     try:
         table = pa.Table.from_pandas(table_of.set_axis(names, axis=1), preserve_index=False)
@@ -81,13 +88,13 @@ def frame_to_arrow(frame: pd.DataFrame, more: dict[bytes, bytes] | None = None) 
     for field in _VERSIONS:
         pandas_notes.pop(field, None)
     for position, note in enumerate(notes):
-        if note.get("as") == "arrow":  # pandas does not read the names of all of Arrow's types
+        if note.get("as") == "arrow":  # pandas can't read the names of all of Arrow's types
             pandas_notes["columns"][position]["numpy_type"] = "object"
     metadata = {b"pandas": json.dumps(pandas_notes).encode(), b"warren": json.dumps(notes).encode()} | (more or {})
     if runs := _rows_first(frame):
         metadata[_LAYOUT] = json.dumps(runs).encode()
     sink = io.BytesIO()
-    # Text that was put together from pieces lies in pieces, which are no content.
+    # Text that was concatenated is stored in several chunks, which are not part of the content.
     table = table.replace_schema_metadata(metadata).combine_chunks()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
@@ -95,7 +102,7 @@ def frame_to_arrow(frame: pd.DataFrame, more: dict[bytes, bytes] | None = None) 
 
 
 def arrow_to_frame(stream: NDArray[np.uint8]) -> pd.DataFrame:
-    """Return the frame that `frame_to_arrow` wrote, its rows numbered from 0 on."""
+    """Return the frame that `frame_to_arrow` wrote, with rows numbered from 0."""
     return _read(stream)[0]
 
 
@@ -103,7 +110,7 @@ def _read(stream: NDArray[np.uint8]) -> tuple[pd.DataFrame, dict[bytes, bytes]]:
     table = read_stream(stream.tobytes())
     metadata = dict(table.schema.metadata)
     notes = json.loads(metadata[b"warren"])
-    # Columns of Arrow's own types stay Arrow's.
+    # Columns of Arrow's own types keep those types.
     kept = {position for position, note in enumerate(notes) if note.get("as") == "arrow"}
     frame: Any = table.select([position for position in range(len(notes)) if position not in kept]).to_pandas()
     for position in sorted(kept):
@@ -118,18 +125,19 @@ def _read(stream: NDArray[np.uint8]) -> tuple[pd.DataFrame, dict[bytes, bytes]]:
     return cast("pd.DataFrame", frame.set_axis([note["name"] for note in notes], axis=1)), metadata
 
 
-# ------------------------------------------------------------------------------- columns
+# ------------------------------ columns
 
 
 def carried(column: pd.Series[Any]) -> tuple[pd.Series[Any] | None, dict[str, Any]]:
-    """Return a column that Arrow takes, None where it takes this one, and a note of what this one is.
+    """Return a column that Arrow can store, or None for this one, and a note on the original.
 
-    Arrow has one missing value. A text column of dtype object may hold None or NaN, which CatBoost tells apart.
+    Arrow has one missing value. A text column of dtype object may contain None or NaN, which
+    CatBoost treats differently.
 
     Raises
     ------
     UnfitObjectError, UnfitColumnError
-        It holds what can't travel.
+        It contains values that can't be sent.
     """
     dtype: Any = column.dtype
     note: dict[str, Any] = {"dtype": str(dtype)}
@@ -167,7 +175,7 @@ def _as_text(column: pd.Series[Any]) -> pd.Series[Any]:
 
 
 def _restored(column: pd.Series[Any], arrow: Any, note: dict[str, Any]) -> Any:
-    """Return a column as it was before `carried`; None where it is so already."""
+    """Return a column as it was before `carried`; None if it needs no change."""
     match note.get("as"):
         case "objects":
             values = np.empty(len(column), dtype=object)
@@ -191,7 +199,7 @@ def _restored(column: pd.Series[Any], arrow: Any, note: dict[str, Any]) -> Any:
 
 
 def is_text(values: Any) -> bool:
-    """Say whether values, none of which is missing, are all text that Arrow takes."""
+    """Return whether values, none of which is missing, are all text that Arrow can store."""
     if not all(isinstance(value, str) for value in values):
         return False
     try:
@@ -202,12 +210,12 @@ def is_text(values: Any) -> bool:
 
 
 def one_mark(missing: pd.Series[Any]) -> bool:
-    """Say whether missing values are all None or all NaN, which a note can say."""
+    """Return whether missing values are all None or all NaN, so that a note can describe them."""
     kinds = {"None" if value is None else "NaN" if isinstance(value, float) else "another" for value in missing}
     return kinds <= {"None"} or kinds <= {"NaN"}
 
 
-# ----------------------------------------------------------------------------- row labels
+# ------------------------------ row labels
 
 
 def index_to_arrow(index: pd.Index[Any]) -> NDArray[np.uint8]:
@@ -216,7 +224,7 @@ def index_to_arrow(index: pd.Index[Any]) -> NDArray[np.uint8]:
     Raises
     ------
     UnfitColumnError
-        A label or name is what can't travel.
+        A label or name can't be sent.
     """
     levels = [index.get_level_values(number) for number in range(index.nlevels)]
     note: dict[str, Any] = {"levels": index.nlevels}
@@ -253,28 +261,31 @@ def arrow_to_index(stream: NDArray[np.uint8]) -> pd.Index[Any]:
 
 
 def index_parts(name: str, index: pd.Index[Any]) -> dict[str, NDArray[np.uint8]]:
-    """Return row labels as the part of a dataset that is called `name`; none where rows are numbered from 0 on."""
+    """Return row labels as a part of a dataset with this name.
+
+    Nothing if rows are numbered from 0.
+    """
     plain = isinstance(index, pd.RangeIndex) and (index.start, index.step, index.name) == (0, 1, None)
     return {} if plain else {name: index_to_arrow(index)}
 
 
-# ----------------------------------------------------------------------- parts of a dataset
+# ------------------------------ parts of a dataset
 
 
 def matrix_parts(X: pd.DataFrame) -> dict[str, NDArray[Any]]:
-    """Take an X apart that is a frame: columns, row labels and what the row of column names is called, if anything.
+    """Split a data frame X into parts: columns, row labels, and the columns' name if any.
 
     Raises
     ------
     UnfitColumnError
-        It holds what can't travel.
+        It contains values that can't be sent.
     """
     called = {} if X.columns.name is None else {"X_columns": np.array(to_text(X.columns.name))}
     return {"X_arrow": frame_to_arrow(X), **index_parts("X_index", X.index), **called}
 
 
 def texts_to_arrow(texts: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return a flat array of texts, and marks of missing ones, as an Arrow stream."""
+    """Return a flat array of texts and missing values as an Arrow stream."""
     return frame_to_arrow(pd.DataFrame({"text": pd.Series(texts, dtype=object)}))
 
 
@@ -305,16 +316,22 @@ def read_matrix(parts: dict[str, NDArray[Any]]) -> Any:
 
 
 def target_parts(y: Any) -> dict[str, NDArray[Any]]:
-    """Take a y apart that is pandas' or an array of objects.
+    """Split a y of pandas, or an array of objects, into parts.
 
     Parameters
     ----------
     y : Series, DataFrame, pandas' own array, or ndarray of dtype object
+        The target.
+
+    Returns
+    -------
+    dict of str to ndarray
+        The parts by name.
 
     Raises
     ------
     UnfitColumnError
-        It holds what can't travel.
+        It contains values that can't be sent.
     """
     if isinstance(y, np.ndarray):
         return {"y_arrow": array_to_arrow(y)}
@@ -331,7 +348,7 @@ def target_parts(y: Any) -> dict[str, NDArray[Any]]:
 
 
 def read_target(parts: dict[str, NDArray[Any]]) -> Any:
-    """Return the y that `target_parts` took apart."""
+    """Return the y from the parts of `target_parts`."""
     frame, metadata = _read(parts["y_arrow"])
     if "y_index" in parts:
         frame.index = arrow_to_index(parts["y_index"])
@@ -347,21 +364,21 @@ def read_target(parts: dict[str, NDArray[Any]]) -> Any:
     return frame.iloc[:, 0].array
 
 
-# --------------------------------------------------------------------------------- memory
+# ------------------------------ memory layout
 
 
 def _rows_first(frame: pd.DataFrame) -> list[tuple[int, int]]:
-    """Return the runs of columns, first and behind the last, that are one array which lies row by row.
+    """Return the runs of columns, as start and end, that are one array stored row by row.
 
-    A frame made of an array has such, Arrow's lie by columns. Sums over it, and so what linear algebra makes of it,
-    differ with that in the last bit.
+    A frame made from an array has such runs; Arrow stores columns. The layout changes the last bit
+    of sums, and so the results of linear algebra.
     """
     head, runs, start = frame.iloc[:2], [], 0
     dtypes = [dtype if isinstance(dtype, np.dtype) and dtype.kind != "O" else None for dtype in frame.dtypes]
     while start < len(dtypes) - 1:
         width = 1
         if dtypes[start] is not None and dtypes[start] == dtypes[start + 1]:
-            pair = head.iloc[:, start : start + 2].to_numpy()  # a view, where these two are of one array
+            pair = head.iloc[:, start : start + 2].to_numpy()  # a view, if these two are in one array
             if pair.strides[1] == pair.itemsize < pair.strides[0]:
                 width = pair.strides[0] // pair.itemsize
                 whole = head.iloc[:, start : start + width].to_numpy()
@@ -372,11 +389,11 @@ def _rows_first(frame: pd.DataFrame) -> list[tuple[int, int]]:
 
 
 def _laid_out(frame: pd.DataFrame, runs: Sequence[tuple[int, int]]) -> pd.DataFrame:
-    """Return a frame whose runs of columns lie row by row."""
+    """Return a frame whose runs of columns are stored row by row."""
     pieces, end = [], 0
     for start, stop in runs:
         rows = np.ascontiguousarray(frame.iloc[:, start:stop].to_numpy())
-        # A copy would lie by columns again.
+        # A copy would be stored by columns again.
         pieces += [frame.iloc[:, end:start], pd.DataFrame(rows, columns=frame.columns[start:stop], copy=False)]
         end = stop
     pieces = [piece for piece in (*pieces, frame.iloc[:, end:]) if piece.shape[1]]

@@ -1,7 +1,7 @@
-"""What estimators hold beside numbers and text: functions, selectors of columns, arrays, dtypes, sets, splitters.
+"""Values in estimators besides numbers and text, such as functions, arrays and splitters.
 
-Each travels under a reserved key (`warren.encoding.tags`), and is found again by a name that is looked up where nothing
-else can be found.
+Each is encoded under a reserved key (`warren.encoding.tags`), and decoded by a lookup that finds
+only allowed names.
 """
 
 from __future__ import annotations
@@ -39,17 +39,23 @@ _SELECTOR = "sklearn.compose.make_column_selector"
 _SELECTION = "sklearn.model_selection"
 _STATS = "scipy.stats"
 _FROZEN = "scipy.stats.distributions.rv_frozen"
-# Digits that tell generators apart where people read of them.
+# Digits that distinguish generators in text for people.
 _STATE_DIGITS = 8
 _BUILTINS: dict[str, type] = {"bool": bool, "int": int, "float": float, "object": object, "str": str}
 
 
 def function_name(value: Any) -> str | None:
-    """Return the name of a function that may travel, or None of any other.
+    """Return the name of a function that may be sent, or None for any other.
 
     Parameters
     ----------
     value : callable
+        The function.
+
+    Returns
+    -------
+    str or None
+        For example ``numpy.log1p``.
     """
     name = getattr(value, "__name__", None)
     if not isinstance(name, str):
@@ -61,34 +67,36 @@ def function_name(value: Any) -> str | None:
 
 
 def resolve_function(name: str) -> Callable[..., Any]:
-    """Return the function that a name stands for.
+    """Return the function with a name.
 
     Parameters
     ----------
     name : str
-        ``numpy.log1p``, for one.
+        For example ``numpy.log1p``.
 
     Returns
     -------
     callable
-        A ufunc of NumPy or SciPy, a score of features of scikit-learn, or one of a few pure functions of NumPy.
+        A ufunc of NumPy or SciPy, a score of features from scikit-learn, or one of a few pure
+        functions of NumPy.
 
     Raises
     ------
     InputError
-        The name leads to none of these here.
+        There is no such function here.
     """
     found = _look_up(name) if is_function_name(name) else None
     if found is None:
         raise InputError(
-            f"function {short(name)} may not travel, or is not installed here: ufuncs of numpy and scipy.special and "
-            "scores of sklearn.feature_selection may; put others into an estimator of your own, named in WARREN_ALLOW"
+            f"function {short(name)} is not allowed, or not installed here: ufuncs of numpy and scipy.special and "
+            "scores of sklearn.feature_selection are allowed; put others into an estimator of your own, named in "
+            "WARREN_ALLOW"
         )
     return found
 
 
 def _look_up(name: str) -> Callable[..., Any] | None:
-    """Return the function that a name of the right spelling leads to, if it is one that may travel."""
+    """Return the function with a name of the right spelling, if it is allowed."""
     found: Any = look_up(name)
     module, _, last = name.rpartition(".")
     listed = {"numpy": PURE_FUNCTIONS, "sklearn.feature_selection": SCORE_FUNCTIONS}.get(module, frozenset())
@@ -101,22 +109,23 @@ def encode_value(value: Any, where: str, encode: Callable[[Any], Json], allow: I
     Parameters
     ----------
     value : any
+        A value in an estimator.
     where : str
-        What it is, for the error.
+        Names it in the error.
     encode : callable
-        `warren.encoding.codec.encode` for what is inside.
+        `warren.encoding.codec.encode`, for values inside.
     allow : iterable of str, default=()
-        Further metric functions.
+        Further allowed metric functions.
 
     Returns
     -------
     dict or None
-        None where it is nothing that travels so.
+        None if it has no reserved key.
 
     Raises
     ------
     InputError
-        It is, and holds what can't travel.
+        It has one, but contains something that can't be sent.
     """
     encoded = _encode_value(value, where, encode, allow)
     if encoded is not None and (problem := problem_of(encoded, lambda _: None)):
@@ -128,7 +137,7 @@ def _encode_value(
     value: Any, where: str, encode: Callable[[Any], Json], allow: Iterable[str]
 ) -> dict[str, Json] | None:
     if isinstance(value, type):
-        name = next((name for name, one in _BUILTINS.items() if one is value), f"numpy.{value.__name__}")
+        name = next((name for name, builtin in _BUILTINS.items() if builtin is value), f"numpy.{value.__name__}")
         return {"__type__": name} if name in TYPES and _type(name) is value else None
     if isinstance(value, np.dtype):
         return {"__dtype__": value.name} if value.name in DTYPES and value.isnative else None
@@ -137,7 +146,7 @@ def _encode_value(
     if isinstance(value, np.ndarray):
         return _array(value, encode)
     if isinstance(value, (set, frozenset)):
-        # In an order of their own, for that of text differs from process to process.
+        # Sort the items: the order of text in a set differs between processes.
         items = sorted(map(encode, value), key=lambda item: json.dumps(item, sort_keys=True))
         return {"__set__" if isinstance(value, set) else "__frozenset__": items}
     if type(value) is np.random.RandomState:
@@ -152,7 +161,7 @@ def _encode_value(
         if (name_of := function_name(value)) is not None:
             return {"__function__": name_of}
         return _selector(value, encode)
-    pandas: Any = sys.modules.get("pandas")  # who holds an index has it loaded
+    pandas: Any = sys.modules.get("pandas")  # if there is an index, pandas is loaded
     if pandas is not None and isinstance(value, pandas.Index) and value.nlevels == 1:
         labels = encode(value.tolist())
         return {"__index__": labels if value.name is None else {"labels": labels, "name": encode(value.name)}}
@@ -172,14 +181,14 @@ def _selector(value: Any, encode: Callable[[Any], Json]) -> Json | None:
     compose: Any = sys.modules.get("sklearn.compose")
     if compose is None or type(value) is not compose.make_column_selector:
         return None
-    fields = {name: one for name, one in vars(value).items() if one is not None}
-    # A name in front of what pandas takes for a dtype makes no difference, a set or tuple neither.
-    fields = {name: list(one) if isinstance(one, (tuple, set)) else one for name, one in fields.items()}
-    return {"__selector__": {name: encode(one) for name, one in fields.items()}}
+    fields = {name: field for name, field in vars(value).items() if field is not None}
+    # pandas treats a single dtype, a list, a set and a tuple alike.
+    fields = {name: list(field) if isinstance(field, (tuple, set)) else field for name, field in fields.items()}
+    return {"__selector__": {name: encode(field) for name, field in fields.items()}}
 
 
 def _random_state(value: np.random.RandomState, encode: Callable[[Any], Json]) -> Json | None:
-    """Turn a generator into its state: whoever reads it draws the same, as whoever is given a copy."""
+    """Turn a generator into its state, so that the decoded one draws the same numbers."""
     state = value.get_state(legacy=False)
     if state["bit_generator"] != "MT19937":
         return None
@@ -194,25 +203,25 @@ def _scorer(value: Any, where: str, encode: Callable[[Any], Json], allow: Iterab
     except InputError as exc:
         raise InputError(f"{where} = {short(value)}: {exc}") from None
     if isinstance(parts, dict):
-        parts["kwargs"] = {name: encode(one) for name, one in parts["kwargs"].items()}
+        parts["kwargs"] = {name: encode(keyword) for name, keyword in parts["kwargs"].items()}
     return {"__scorer__": parts}
 
 
 def _splitter(value: Any, encode: Callable[[Any], Json]) -> Json | None:
-    """Turn a splitter into what its constructor was given, as far as that is no default."""
+    """Turn a splitter into the arguments of its constructor, without defaults."""
     kind = type(value)
-    # Repeated ones hand some of it on, and keep it apart.
+    # Repeated splitters keep some arguments for the inner one in ``cvargs``.
     given = getattr(value, "cvargs", {}) | vars(value)
     taken = inspect.signature(kind).parameters.values()
-    params = {one.name: given[one.name] for one in taken if given[one.name] is not one.default}
-    return {"__splitter__": [kind.__name__, {name: encode(one) for name, one in params.items()}]}
+    params = {item.name: given[item.name] for item in taken if given[item.name] is not item.default}
+    return {"__splitter__": [kind.__name__, {name: encode(param) for name, param in params.items()}]}
 
 
 def _distribution(value: Any, encode: Callable[[Any], Json]) -> Json | None:
     name = value.dist.name
     if type(look_up(f"{_STATS}.{name}")) is not type(value.dist):
-        return None  # one of the user's own
-    args, kwds = ([encode(one) for one in value.args], {key: encode(one) for key, one in value.kwds.items()})
+        return None  # a distribution of the user's own
+    args, kwds = ([encode(arg) for arg in value.args], {key: encode(arg) for key, arg in value.kwds.items()})
     return {"__distribution__": [name, args, kwds]}
 
 
@@ -222,16 +231,21 @@ def decode_value(encoded: dict[str, Json], decode: Callable[[Json], Any], allow:
     Parameters
     ----------
     encoded : dict
-        What `encode_value` returned.
+        The result of `encode_value`.
     decode : callable
-        `warren.encoding.codec.decode` for what is inside.
+        `warren.encoding.codec.decode`, for values inside.
     allow : iterable of str, default=()
-        Further metric functions.
+        Further allowed metric functions.
+
+    Returns
+    -------
+    any
+        The value.
 
     Raises
     ------
     InputError
-        It is none, or names what is not to be had here.
+        It is invalid, or names something that is not available here.
     """
     if problem := problem_of(encoded, lambda _: None):
         raise InputError(f"a parameter value {short(encoded)} {problem}")
@@ -270,7 +284,7 @@ def decode_value(encoded: dict[str, Json], decode: Callable[[Json], Any], allow:
         case "__distribution__":
             name, args, params = inside
             return _made(_distribution_of(name), decode(args), decode(params), encoded)
-    return look_up(_SELECTOR)(**{name: decode(one) for name, one in inside.items()})
+    return look_up(_SELECTOR)(**{name: decode(field) for name, field in inside.items()})
 
 
 def _distribution_of(name: str) -> Any:
@@ -278,12 +292,12 @@ def _distribution_of(name: str) -> Any:
     found = look_up(f"{_STATS}.{name}")
     kinds = tuple(look_up(f"{_STATS}.{kind}") for kind in ("rv_continuous", "rv_discrete"))
     if not isinstance(found, kinds):
-        raise InputError(f"{short(name)} is no distribution of {_STATS} here")
+        raise InputError(f"{short(name)} is not a distribution of {_STATS} here")
     return found
 
 
 def _made(cls: Callable[..., Any], args: Sequence[Any], params: Mapping[str, Any], encoded: Json) -> Any:
-    """Return what a class makes of its parameters, each of them checked; or say what it has against them."""
+    """Call a class with checked parameters; turn its error into an `InputError`."""
     try:
         return cls(*args, **params)
     except (TypeError, ValueError, ArithmeticError) as exc:
@@ -295,13 +309,19 @@ def _type(name: str) -> Any:
 
 
 def readable_value(encoded: dict[str, Json], readable: Callable[[Json], Json]) -> Json | None:
-    """Return a value of a reserved key as a person reads it, or None of any other.
+    """Return a value with a reserved key in the form for people, or None for any other.
 
     Parameters
     ----------
     encoded : dict
+        The encoded value.
     readable : callable
-        `warren.encoding.codec.readable` for what is inside.
+        `warren.encoding.codec.readable`, for values inside.
+
+    Returns
+    -------
+    Json or None
+        For a trial document.
     """
     if len(encoded) != 1 or not KEYS.issuperset(encoded):
         return None
@@ -315,13 +335,13 @@ def readable_value(encoded: dict[str, Json], readable: Callable[[Json], Json]) -
             return _call("make_column_selector", (), inside, readable)
         case "__index__" if isinstance(inside, dict):
             return readable(inside["labels"])
-        case "__random_state__":  # a thousand digits say no more
+        case "__random_state__":  # the full state has thousands of digits
             return f"RandomState({hashlib.sha256(json.dumps(inside).encode()).hexdigest()[:_STATE_DIGITS]})"
         case "__scorer__" if isinstance(inside, dict):
-            told = {} if inside["greater_is_better"] else {"greater_is_better": False}
+            keywords = {} if inside["greater_is_better"] else {"greater_is_better": False}
             if inside["response_method"] != "predict":
-                told["response_method"] = inside["response_method"]
-            return _call("make_scorer", (inside["function"],), told | inside["kwargs"], readable)
+                keywords["response_method"] = inside["response_method"]
+            return _call("make_scorer", (inside["function"],), keywords | inside["kwargs"], readable)
         case "__splitter__":
             return _call(inside[0], (), inside[1], readable)
         case "__distribution__":
@@ -330,6 +350,6 @@ def readable_value(encoded: dict[str, Json], readable: Callable[[Json], Json]) -
 
 
 def _call(name: str, args: Iterable[Json], kwargs: Mapping[str, Json], readable: Callable[[Json], Json]) -> str:
-    """Return a call as a person writes it."""
-    shown = [str(readable(one)) for one in args] + [f"{key}={readable(one)!r}" for key, one in kwargs.items()]
+    """Return a call as Python code."""
+    shown = [str(readable(arg)) for arg in args] + [f"{key}={readable(arg)!r}" for key, arg in kwargs.items()]
     return f"{name}({', '.join(shown)})"

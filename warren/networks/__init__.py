@@ -1,6 +1,7 @@
-"""Networks as estimators: described by names and numbers, built where they are trained.
+"""Networks as estimators: described by names and numbers, and built where they are trained.
 
-Importing this package is cheap, and works without TensorFlow, which is imported when a network is trained or asked.
+This package is cheap to import and works without TensorFlow, which is imported only to train or to
+predict.
 """
 
 from __future__ import annotations

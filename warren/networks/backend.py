@@ -1,4 +1,4 @@
-"""TensorFlow, when it is needed: imported late, put on a device, seeded, and made deterministic."""
+"""Import TensorFlow only when needed; choose its device, seed it, and make it deterministic."""
 
 from __future__ import annotations
 
@@ -14,56 +14,58 @@ from typing import Any, Literal
 import numpy as np
 
 from warren.errors import InputError
-from warren.networks.watch import watch_in_force
+from warren.networks.watch import current_watch
 
 logger = logging.getLogger(__name__)
 
-# Whether this thread fits a network.
+# Whether this thread is fitting a network.
 _fits: ContextVar[bool] = ContextVar("fits", default=False)
 
 
 def keras_library() -> Any:
-    """Return Keras on TensorFlow, importing it the first time: some seconds.
+    """Return Keras on TensorFlow; the first call imports it, which takes some seconds.
 
     Returns
     -------
     module
+        The module ``keras``.
 
     Raises
     ------
     ImportError
         It is not installed, or can't be loaded.
     InputError
-        Keras runs on another library.
+        Keras uses another library than TensorFlow.
     """
     new = "tensorflow" not in sys.modules
     try:
         import keras
-        import tensorflow as tf  # noqa: F401 - Keras may be there without it
+        import tensorflow as tf  # noqa: F401 - Keras may be installed without it
     except ImportError as exc:
         raise ImportError(
             f"KerasModel needs TensorFlow, which can't be imported here ({exc}): pip install 'warren[tensorflow]', and "
-            "workers of the image that has it"
+            "use the workers' image that includes it"
         ) from exc
     if (backend := keras.backend.backend()) != "tensorflow":
         raise InputError(
-            f"Keras runs on {backend} here, and KerasModel needs TensorFlow: set KERAS_BACKEND=tensorflow before "
+            f"Keras uses {backend} here, but KerasModel needs TensorFlow: set KERAS_BACKEND=tensorflow before "
             "Keras is imported"
         )
     if new:
-        watch_in_force().imported()
+        current_watch().imported()
     return keras
 
 
 @contextmanager
 def on_device(device: str) -> Iterator[None]:
-    """Let networks be made, trained and asked on a device.
+    """Create, train and run networks on a device inside a ``with`` block.
 
     Parameters
     ----------
     device : {"cpu", "gpu"}
-        "cpu" also where there is a GPU: numbers don't depend on which machine took a trial. "gpu" is the first that
-        TensorFlow sees; where it sees none it is the CPU, and that is logged once.
+        "cpu" also on a machine with a GPU, so that numbers don't depend on the machine. "gpu" is
+        the first one that TensorFlow finds; if there is none, the CPU is used, and that is logged
+        once.
     """
     keras_library()
     import tensorflow as tf
@@ -73,12 +75,12 @@ def on_device(device: str) -> Iterator[None]:
 
 
 def compiles(device: str) -> bool | Literal["auto"]:
-    """Return ``jit_compile`` of ``keras.Model.compile``: on the CPU what it is on a machine without a GPU."""
+    """Return ``jit_compile`` for ``keras.Model.compile``; on the CPU, as if there were no GPU."""
     return "auto" if uses_gpu(device) else False
 
 
 def uses_gpu(device: str) -> bool:
-    """Return whether a network that is to be on a device is on a GPU here."""
+    """Return whether a network with this device runs on a GPU here."""
     return device == "gpu" and _has_gpu()
 
 
@@ -94,18 +96,20 @@ def _has_gpu() -> bool:
 
 @contextmanager
 def seeded(keras: Any, seed: int, *, deterministic: bool) -> Iterator[None]:
-    """Seed what a fit draws from: initial weights, the order of rows, dropout.
+    """Seed the random numbers of a fit: initial weights, the order of rows, dropout.
 
-    Python's and NumPy's global generators are afterwards as they were: nobody else's numbers depend on a fit.
+    Python's and NumPy's global generators are restored afterwards, so that a fit changes no other
+    numbers.
 
     Parameters
     ----------
     keras : module
+        The module ``keras``.
     seed : int
-        Of 32 bits.
+        32 bits.
     deterministic : bool
-        Let TensorFlow use only operations that give the same bits each time. It can't be taken back in a process, and
-        changes no result of other fits but their speed.
+        Whether TensorFlow may use only operations that give the same bits each time. This can't be
+        undone in a process; it makes other fits slower but does not change their results.
     """
     if deterministic:
         import tensorflow as tf
@@ -121,13 +125,14 @@ def seeded(keras: Any, seed: int, *, deterministic: bool) -> Iterator[None]:
 
 
 @contextmanager
-def freed() -> Iterator[None]:
-    """Free what TensorFlow keeps of a fit for the life of the process: the graph of its training step, megabytes.
+def graphs_freed() -> Iterator[None]:
+    """Free the graph of a fit's training step, megabytes that TensorFlow would keep.
 
-    Each step that averages gradients enters a function into the table of gradients
-    (``tensorflow.python.distribute.distribute_lib.ReplicaContextBase.all_reduce``, a ``tf.custom_gradient``), and the
-    function holds the graph. A step that was traced has its gradients, and asks the table no more. The table is not
-    public: where a version has it elsewhere, memory grows with each fit, and nothing else changes.
+    Each step that averages gradients adds a function to the table of gradients
+    (``tensorflow.python.distribute.distribute_lib.ReplicaContextBase.all_reduce``, a
+    ``tf.custom_gradient``), and the function holds the graph. A traced step has its gradients and
+    needs the table no more. The table is not public: if a version stores it elsewhere, memory grows
+    with each fit, but nothing else changes.
     """
     from tensorflow.python.framework import ops
 
@@ -142,13 +147,15 @@ def freed() -> Iterator[None]:
 
 
 @contextmanager
-def unwarned() -> Iterator[None]:
-    """Keep TensorFlow from warning, in this thread, of steps that are traced too often: each fit traces its own, once.
+def retracing_unreported() -> Iterator[None]:
+    """Suppress warnings in this thread that steps are traced too often.
 
-    It counts those of all models together, among the last few calls (``FrequentTracingDetector``), and a small network
-    has few.
+    Each fit traces its own step once.
+
+    TensorFlow counts the traces of all models among the last few calls
+    (``FrequentTracingDetector``), and a small network makes few calls.
     """
-    logging.getLogger("tensorflow").addFilter(_worth_saying)  # there once, however often it is added
+    logging.getLogger("tensorflow").addFilter(_is_not_retracing)  # adding it again changes nothing
     token = _fits.set(True)
     try:
         yield
@@ -156,8 +163,8 @@ def unwarned() -> Iterator[None]:
         _fits.reset(token)
 
 
-def _worth_saying(record: logging.LogRecord) -> bool:
-    said = str(record.msg)
+def _is_not_retracing(record: logging.LogRecord) -> bool:
+    text = str(record.msg)
     return not (
-        _fits.get() and "triggered tf.function retracing" in said and "TensorFlowTrainer._make_function" in said
+        _fits.get() and "triggered tf.function retracing" in text and "TensorFlowTrainer._make_function" in text
     )

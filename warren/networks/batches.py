@@ -1,7 +1,9 @@
-"""The rows of a training in the order of each epoch, which its seed and the epoch's number alone decide.
+"""The rows of a training in the order of each epoch.
 
-So an epoch sees its rows in the same order whether the epochs before it were trained here, elsewhere, or in another
-process that is gone.
+The order depends only on the seed and the epoch's number.
+
+So an epoch has the same order of rows whether the epochs before it were trained in this process or
+another.
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-# Steps of a training from which on a loop saves more than it costs; and of a loop, for more save no more.
+# Steps of a training from which a loop saves more time than it costs; and most steps of one loop,
+# as more save nothing.
 _WORTH_A_LOOP = 200
 _MOST_AT_ONCE = 64
 # Multiplications of a step that takes some hundredths of a second on one core.
@@ -24,24 +27,26 @@ def steps_of(n_rows: int, batch_size: int) -> int:
 
 
 def steps_at_once(steps: int, epochs: int, multiplications: int) -> int:
-    """Return how many steps one call of TensorFlow takes, as a loop of its own.
+    """Return how many steps one call of TensorFlow runs, in a loop of its own.
 
-    A call of one step costs a millisecond of Python and of hand-over between threads, more than the step of a small
-    network; the loop costs a tenth of a second to trace, once a fit.
+    A call for one step costs a millisecond in Python and between threads, more than the step of a
+    small network. The loop costs a tenth of a second to trace, once per fit.
 
     Parameters
     ----------
     steps : int
-        Of an epoch, for no epoch ends within a call.
+        Steps of an epoch; no epoch ends inside a call.
     epochs : int
+        Epochs of the training.
     multiplications : int
-        Of a step, forwards, at most. Where steps take long a loop spares little, and Ctrl-C waits for its end.
+        Most multiplications of a forward step. If steps take long, a loop saves little, and Ctrl-C
+        waits for its end.
 
     Returns
     -------
     int
-        ``steps_per_execution`` of ``keras.Model.compile``: the largest divisor up to 64, which is 1 for a larger prime;
-        1 for a short training and for long steps.
+        ``steps_per_execution`` for ``keras.Model.compile``: the largest divisor of `steps` up to
+        64, which is 1 for a larger prime; 1 for a short training and for long steps.
     """
     if steps * epochs < _WORTH_A_LOOP or multiplications > _LONG_STEP:
         return 1
@@ -56,25 +61,27 @@ def batches(
     Parameters
     ----------
     arrays : sequence of ndarray
-        X, targets and, where there are any, weights: as many rows each.
+        X, targets and, if there are any, weights: with equal numbers of rows.
     batch_size : int
+        Rows of a batch.
     seed : int
-        Of 32 bits.
+        32 bits.
     first, epochs : int
-        The first epoch, counted from 0, and the one after the last.
+        The first epoch, counted from 0, and the end (exclusive).
     ahead : bool, default=False
-        Make batches ready while others are trained on: a GPU would wait for them. Where the CPU trains, each is made
-        when it is wanted, by one thread.
+        Whether to prepare batches during training steps, because a GPU would wait for them. For
+        training on the CPU, one thread prepares each batch when it is needed.
 
     Returns
     -------
     tf.data.Dataset
-        Of a tuple with a part of each array, `steps_of` each epoch.
+        Of tuples with a part of each array, `steps_of` per epoch.
 
     Notes
     -----
-    It goes the way of Keras' own path for arrays (``keras.src.trainers.data_adapters.array_data_adapter``): a
-    permutation is cut into batches of indices, and each gathers its rows. The permutation is stateless:
+    It works like Keras' own path for arrays
+    (``keras.src.trainers.data_adapters.array_data_adapter``): a permutation is cut into batches of
+    indices, and each gathers its rows. The permutation is stateless:
     https://www.tensorflow.org/api_docs/python/tf/random/experimental/stateless_shuffle.
     """
     import tensorflow as tf
@@ -92,8 +99,8 @@ def batches(
     def gather(indices: Any, data: Any) -> Any:
         return tuple(tf.gather(part, indices) for part in data)
 
-    # They are graphs as they stand. To look for Python's own branches in them takes time, and on Python 3.13 words that
-    # its syntax trees warn of.
+    # These functions are graphs already. Autograph would take time to search them for Python
+    # branches, and on Python 3.13 its parser warns of some syntax.
     as_it_is = tf.autograph.experimental.do_not_convert
     with tf.device("CPU:0"):
         parts = tuple(tf.convert_to_tensor(part) for part in arrays)
@@ -101,7 +108,7 @@ def batches(
         indices = (orders.prefetch(1) if ahead else orders).flat_map(as_it_is(cut))
         data = tf.data.Dataset.zip((indices, tf.data.Dataset.from_tensors(parts).repeat()))
         options = tf.data.Options()
-        # A look for what could be faster takes longer than it saves.
+        # The search for optimizations takes longer than it saves.
         options.experimental_optimization.apply_default_optimizations = False
         if ahead:
             made = data.map(as_it_is(gather), num_parallel_calls=tf.data.AUTOTUNE)

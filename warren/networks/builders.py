@@ -1,7 +1,8 @@
-"""Builders: what an architecture's name stands for.
+"""Builders: functions that turn the name of an architecture into layers.
 
-A builder is a function ``(input_shape, n_outputs, **params)`` that returns Keras layers, without the input and the
-output, or a model with both. A package registers its own under the entry point group ``warren.builders``::
+A builder is a function ``(input_shape, n_outputs, **params)`` that returns Keras layers, without
+input and output, or a model with both. A package registers its own under the entry point group
+``warren.builders``::
 
     [project.entry-points."warren.builders"]
     residual = "my_networks:residual"
@@ -25,9 +26,9 @@ Shape: TypeAlias = tuple[int, ...]
 Builder: TypeAlias = Callable[..., Any]
 
 GROUP = "warren.builders"
-"""Entry point group of builders that a package brings."""
+"""Entry point group of builders in other packages."""
 
-# Parameters of KerasModel that go to a builder, if it takes them, with the values that say nothing.
+# Parameters of KerasModel that a builder gets if it accepts them, with their default values.
 SHARED: Mapping[str, Any] = {
     "hidden_layers": (64,),
     "activation": "relu",
@@ -40,7 +41,7 @@ _MOST_FILTERS, _WIDEST_FILTERS, _LARGEST_KERNEL, _LARGEST_POOL = 16, 4096, 31, 8
 
 def mlp(
     input_shape: Shape,
-    n_outputs: int,  # noqa: ARG001 - every builder is told
+    n_outputs: int,  # noqa: ARG001 - every builder gets it
     *,
     hidden_layers: Sequence[int] = (64,),
     activation: str = "relu",
@@ -48,27 +49,29 @@ def mlp(
     batch_norm: bool = False,
     l2: float = 0.0,
 ) -> list[Any]:
-    """Return dense layers, one of each width; images are made flat.
+    """Return dense layers, one for each width; images are flattened.
 
     Parameters
     ----------
     input_shape : tuple of int
-        Of one row.
+        Shape of one row.
     n_outputs : int
         Units of the output.
     hidden_layers : sequence of int, default=(64,)
-        Width of each layer; empty is a linear model.
+        Width of each layer; empty for a linear model.
     activation : str, default="relu"
+        Keras' name of the activation.
     dropout : float, default=0.0
-        Share of each layer's outputs that a step of training leaves out.
+        Share of each layer's outputs that a training step drops.
     batch_norm : bool, default=False
-        Normalise each layer's outputs before its activation.
+        Whether to normalise each layer's outputs before its activation.
     l2 : float, default=0.0
         Penalty on squared weights.
 
     Returns
     -------
     list of keras.layers.Layer
+        The hidden layers.
     """
     layers = keras_library().layers
     made = [layers.Flatten()] if len(input_shape) > 1 else []
@@ -97,7 +100,7 @@ def cnn(
     Parameters
     ----------
     input_shape : tuple of int
-        Height, width and, where there are any, channels; with `image_shape` the number of columns.
+        Height, width and, if there are any, channels; with `image_shape` the number of columns.
     n_outputs : int
         Units of the output.
     filters : sequence of int, default=(32, 64)
@@ -105,20 +108,21 @@ def cnn(
     kernel_size : int, default=3
         Pixels on each side.
     pool_size : int, default=2
-        Pixels on each side that become one; 1 pools nothing.
+        Pixels on each side that are merged into one; 1 for no pooling.
     image_shape : sequence of int, default=None
-        The shape that rows of columns have as images, so that a study may train trees on the same X.
+        Shape of a row as an image, so that a study can also train trees on the same X.
     hidden_layers, activation, dropout, batch_norm, l2
-        As for `mlp`. Dropout follows each pooling too.
+        As for `mlp`. There is also dropout after each pooling.
 
     Returns
     -------
     list of keras.layers.Layer
+        Convolutions, pooling and dense layers.
 
     Raises
     ------
     InputError
-        A parameter is out of bounds, or rows are no images.
+        A parameter is out of bounds, or rows are not images.
     """
     layers = keras_library().layers
     _check_numbers("filters", filters, _MOST_FILTERS, _WIDEST_FILTERS)
@@ -129,14 +133,14 @@ def cnn(
         _check_numbers("image_shape", image_shape, 3, WIDEST)
         if math.prod(image_shape) != math.prod(shape):
             raise InputError(
-                f"builder_params['image_shape'] = {list(image_shape)}: {math.prod(image_shape)} pixels, and a row of X "
+                f"builder_params['image_shape'] = {list(image_shape)}: {math.prod(image_shape)} pixels, but a row of X "
                 f"has {math.prod(shape)} values"
             )
         shape = tuple(image_shape)
         made.append(layers.Reshape(shape))
     if len(shape) not in (2, 3):
         raise InputError(
-            f"builder='cnn' needs images, X of shape (n, height, width) or (n, height, width, channels), and a row has "
+            f"builder='cnn' needs images, X of shape (n, height, width) or (n, height, width, channels), but a row has "
             f"shape {shape}: reshape X, or pass builder_params={{'image_shape': [height, width]}}"
         )
     if len(shape) == 2:
@@ -155,32 +159,32 @@ def cnn(
     return made + mlp((1,), n_outputs, hidden_layers=hidden_layers, **common)  # type: ignore[arg-type]  # a dict of many
 
 
-_OURS: Mapping[str, Builder] = {"cnn": cnn, "mlp": mlp}
+_OWN: Mapping[str, Builder] = {"cnn": cnn, "mlp": mlp}
 
 
-def _theirs() -> Mapping[str, EntryPoint]:
-    return _registered(tuple(sys.path))
+def _registered() -> Mapping[str, EntryPoint]:
+    return _registered_on(tuple(sys.path))
 
 
-@functools.lru_cache(maxsize=4)  # a look through every installed package takes milliseconds
-def _registered(path: tuple[str, ...]) -> Mapping[str, EntryPoint]:  # noqa: ARG001 - packages are found on it
-    return {point.name: point for point in entry_points(group=GROUP) if point.name not in _OURS}
+@functools.lru_cache(maxsize=4)  # searching all installed packages takes milliseconds
+def _registered_on(path: tuple[str, ...]) -> Mapping[str, EntryPoint]:  # noqa: ARG001 - where packages are searched
+    return {point.name: point for point in entry_points(group=GROUP) if point.name not in _OWN}
 
 
 def builder_names() -> list[str]:
-    """Return the names of all builders that exist here, ours and those of installed packages."""
-    return sorted({*_OURS, *_theirs()})
+    """Return the names of all builders: our own and those of installed packages."""
+    return sorted({*_OWN, *_registered()})
 
 
 def check_builder(name: str, where: str = "builder") -> None:
-    """Refuse a builder that does not exist here. None is imported.
+    """Refuse a builder that does not exist here, without importing it.
 
     Raises
     ------
     InputError
-        Lists those that exist.
+        The text lists those that exist.
     """
-    if name not in _OURS and name not in _theirs():
+    if name not in _OWN and name not in _registered():
         raise InputError(
             f"{where} = {name!r}: no such builder here, there are {', '.join(builder_names())}; one of your own is an "
             f"entry point of group {GROUP!r} in a package that is installed here and where the workers run"
@@ -188,53 +192,56 @@ def check_builder(name: str, where: str = "builder") -> None:
 
 
 def find_builder(name: str) -> Builder:
-    """Return a builder by its name, importing the package that brings it.
+    """Return a builder by its name; this imports its package.
 
     Raises
     ------
     InputError
-        There is none, or its package can't be imported.
+        There is no such builder, or its package can't be imported.
     """
     check_builder(name)
-    if name in _OURS:
-        return _OURS[name]
-    point = _theirs()[name]
+    if name in _OWN:
+        return _OWN[name]
+    point = _registered()[name]
     try:
         found: Builder = point.load()
-    except Exception as exc:  # whatever a package raises when it is imported
+    except Exception as exc:  # an import may raise anything
         raise InputError(f"builder = {name!r}: {point.value} can't be imported ({type(exc).__name__}: {exc})") from exc
     if not callable(found):
-        raise InputError(f"builder = {name!r}: {point.value} is a {type(found).__name__}, and no function")
+        raise InputError(f"builder = {name!r}: {point.value} is a {type(found).__name__}, not a function")
     return found
 
 
 def build(name: str, input_shape: Shape, n_outputs: int, own: Mapping[str, Any], shared: Mapping[str, Any]) -> Any:
-    """Return what a builder makes.
+    """Return the layers or model of a builder.
 
     Parameters
     ----------
     name : str
+        The builder.
     input_shape : tuple of int
-        Of one row.
+        Shape of one row.
     n_outputs : int
         Units of the output.
     own : mapping
         The builder's own parameters, ``builder_params``.
     shared : mapping
-        Values of `SHARED`. A builder gets those that it takes.
+        Values of `SHARED`. A builder gets those that it accepts.
 
     Returns
     -------
     list of keras.layers.Layer, or keras.Model
+        What the builder returned.
 
     Raises
     ------
     InputError
-        There is no such builder, or a parameter would change nothing, for the builder does not take it.
+        There is no such builder, or a parameter would have no effect because the builder does not
+        accept it.
     """
     builder = find_builder(name)
     parameters = inspect.signature(builder).parameters
-    if any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
+    if any(item.kind is item.VAR_KEYWORD for item in parameters.values()):
         return builder(input_shape, n_outputs, **{**shared, **own})
     taken = list(parameters)[2:]
     for param in own:
@@ -244,8 +251,8 @@ def build(name: str, input_shape: Shape, n_outputs: int, own: Mapping[str, Any],
                 + (f", and {param!r} is a parameter of KerasModel itself" if param in SHARED else "")
             )
     for param, value in shared.items():
-        unsaid = SHARED[param]
-        if param not in taken and value != (list(unsaid) if isinstance(value, list) else unsaid):
+        default = SHARED[param]
+        if param not in taken and value != (list(default) if isinstance(value, list) else default):
             raise InputError(f"{param} = {value!r} would change nothing: builder {name!r} does not take it")
     return builder(input_shape, n_outputs, **{param: value for param, value in shared.items() if param in taken}, **own)
 
@@ -255,7 +262,7 @@ def _penalty(l2: float) -> Any:
 
 
 def _after(activation: str, dropout: float, *, batch_norm: bool) -> list[Any]:
-    """Return what follows a layer with weights."""
+    """Return the layers after a layer with weights."""
     layers = keras_library().layers
     made = [layers.BatchNormalization()] if batch_norm else []
     made.append(layers.Activation(activation))
@@ -266,7 +273,7 @@ def _check_numbers(name: str, values: Any, most: int, highest: int) -> None:
     if (
         not isinstance(values, (list, tuple))
         or not 1 <= len(values) <= most
-        or not all(isinstance(one, int) and not isinstance(one, bool) and 1 <= one <= highest for one in values)
+        or not all(isinstance(item, int) and not isinstance(item, bool) and 1 <= item <= highest for item in values)
     ):
         several = f"at most {most} whole numbers" if most > 1 else "a whole number"
         shown = values[0] if most == 1 else values

@@ -1,8 +1,8 @@
-"""Where checkpoints of long trainings lie: a folder that several workers mount, or a bucket, by one code path.
+"""Places of checkpoints: a folder that several workers mount, or a bucket.
 
-A checkpoint is one file, flat beside the others: `MAGIC`, the SHA-256 of what follows, and a zip archive that
-compresses nothing. It appears whole or not at all (a folder gets it under another name first, a bucket's put is
-atomic), and what is damaged even so is not used. Nothing in it is unpickled or run.
+A checkpoint is one file: `MAGIC`, the SHA-256 of the rest, and an uncompressed zip archive. It
+appears as a whole or not at all (in a folder it is written under another name first; a bucket's put
+is atomic), and a damaged one is not used. Nothing in it is unpickled or executed.
 """
 
 from __future__ import annotations
@@ -31,12 +31,13 @@ logger = logging.getLogger(__name__)
 
 MAGIC = b"warren checkpoint 1\n"
 _DIGEST_BYTES = hashlib.sha256().digest_size
-# Study, trial, fold, and which network of the fit. A study's id has no dot in it.
+# Study, trial, fold, and number of the network in the fit. A study's id contains no dot.
 _NAME = re.compile(r"(?P<study>[a-z0-9][a-z0-9-]*)\.(?P<trial>\d+)\.(?P<fold>\d+)\.(?P<network>\d+)\.checkpoint")
-# What a write that was cut short has left.
+# The rest of a write that was cut short.
 _PART = re.compile(r"\.(?P<name>" + re.sub(r"\?P<\w+>", "?:", _NAME.pattern) + r")\.[0-9a-f]{32}\.part")
 _MEMBER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
-# Seconds that a bucket out of reach may hold up a training. The library's own default is 15 minutes.
+# Seconds for which an unreachable bucket may delay a training. The library's own default is 15
+# minutes.
 _BUCKET_SECONDS = 20
 
 
@@ -46,29 +47,38 @@ def name_of(study_id: str, trial: int, fold: int, network: int) -> str:
     Parameters
     ----------
     study_id : str
+        The study.
     trial : int
-        Its number.
+        Number of the trial.
     fold : int
+        Number of the fold.
     network : int
-        Which of the networks that the fit trains, from 0 on.
+        Number of the network in the fit, from 0.
+
+    Returns
+    -------
+    str
+        The file's name.
     """
     return f"{study_id}.{trial}.{fold}.{network}.checkpoint"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """A checkpoint that lies there, or what is left of one.
+    """A checkpoint in a place, or the rest of one.
 
     Attributes
     ----------
     file : str
-        What it is called there.
+        Its file name.
     study_id : str
+        The study.
     trial : int
+        Number of the trial.
     age : timedelta
-        Since it was written.
+        Time since it was written.
     is_part : bool
-        A write has not ended, or was cut short.
+        Whether its write has not ended, or was cut short.
     """
 
     file: str
@@ -84,16 +94,16 @@ class Place:
     Parameters
     ----------
     address : str
-        The whole path of a folder other than the root, or what ``pyarrow.fs.FileSystem.from_uri`` takes:
-        ``gs://bucket/path``, ``s3://bucket/path``, ``file:///path``. Credentials are those of the environment,
-        as pyarrow finds them.
+        The whole path of a folder other than the root, or a URI for
+        ``pyarrow.fs.FileSystem.from_uri``: ``gs://bucket/path``, ``s3://bucket/path``,
+        ``file:///path``. pyarrow finds credentials in the environment.
 
     Raises
     ------
     InputError
-        The address can't be read, or names a kind of storage that is not known here.
+        The address can't be read, or names an unknown kind of storage.
     OSError
-        The folder can't be made.
+        The folder can't be created.
     """
 
     def __init__(self, address: str) -> None:
@@ -109,20 +119,20 @@ class Place:
                 raise ValueError("no bucket")
             if self._local:
                 self._files.create_dir(self._base, recursive=True)
-        except (pa.ArrowException, TypeError, ValueError, RuntimeError):  # the last: ~ and a user that is not there
-            # Without its cause, and what follows a question mark: an address may hold a key.
+        except (pa.ArrowException, TypeError, ValueError, RuntimeError):  # the last one for ~ with an unknown user
+            # Without the cause, and the text after a question mark: an address may contain a key.
             raise InputError(
                 f"WARREN_CHECKPOINTS={redact(address)!r} can't be used: write the whole path of a folder, as "
                 "/mnt/checkpoints, or gs://bucket/path or s3://bucket/path"
             ) from None
 
     def put(self, name: str, content: IO[bytes]) -> None:
-        """Write a checkpoint, in the place of the one that is there.
+        """Write a checkpoint; it replaces an earlier one.
 
         Raises
         ------
         OSError
-            It can't be written; the one before stays.
+            It can't be written; the earlier one stays.
         """
         path = self._path(name)
         if not self._local:
@@ -154,7 +164,7 @@ class Place:
         return True
 
     def delete(self, file: str) -> None:
-        """Delete a file of ours; harmless when it is not there.
+        """Delete a file of ours; harmless if it does not exist.
 
         Raises
         ------
@@ -162,11 +172,11 @@ class Place:
             It can't be deleted.
         """
         if _ours(file) is None:
-            raise ValueError(f"{file!r} is no checkpoint")
+            raise ValueError(f"{file!r} is not a checkpoint")
         self._remove(self._path(file))
 
     def found(self) -> list[Found]:
-        """Return what lies there of ours; other files are not looked at.
+        """Return our checkpoints in this place; other files are ignored.
 
         Raises
         ------
@@ -199,34 +209,35 @@ class Place:
 
 
 class Slot:
-    """Where one network's training is checkpointed.
+    """The place for the checkpoints of one network's training.
 
     Parameters
     ----------
     place : Place
+        The folder or bucket.
     name : str
         See `name_of`.
     seconds : float
-        Between two writes at least; 0 is a write after each epoch, however long it takes.
+        Least time between two writes; 0 to write after each epoch, however long that takes.
     data : str, default=""
-        What it is trained on, and is part of: a checkpoint that says something else is not used.
+        Digest of its data and estimator: a checkpoint with another digest is not used.
     """
 
     def __init__(self, place: Place, name: str, seconds: float, data: str = "") -> None:
         if _NAME.fullmatch(name) is None:
-            raise ValueError(f"{name!r} is no name of a checkpoint")
+            raise ValueError(f"{name!r} is not a name of a checkpoint")
         self.name = name
         self.seconds = seconds
         self.data = data
         self._place = place
 
     def save(self, files: Iterable[Path]) -> None:
-        """Write files together.
+        """Write files together as one checkpoint.
 
         Raises
         ------
         OSError
-            They can't be written; what was there before stays.
+            They can't be written; an earlier checkpoint stays.
         """
         with tempfile.TemporaryFile() as packed:
             packed.write(MAGIC + bytes(_DIGEST_BYTES))
@@ -240,14 +251,14 @@ class Slot:
             self._place.put(self.name, packed)
 
     def load(self, folder: Path) -> bool:
-        """Put the files that `save` took into a folder; return whether there are any.
+        """Put the files that `save` wrote into a folder; return whether there are any.
 
         Raises
         ------
         OSError
             They can't be read.
         ValueError
-            What lies there is damaged, or no checkpoint.
+            The file is damaged, or not a checkpoint.
         """
         with tempfile.TemporaryFile() as packed:
             if not self._place.get(self.name, packed):
@@ -255,13 +266,13 @@ class Slot:
             packed.seek(0)
             head = packed.read(len(MAGIC) + _DIGEST_BYTES)
             if not head.startswith(MAGIC):
-                raise ValueError("it is no checkpoint of this version")
+                raise ValueError("it is not a checkpoint of this version")
             if head[len(MAGIC) :] != _digest(packed):
-                raise ValueError("it is damaged: its SHA-256 is another")
+                raise ValueError("it is damaged: its SHA-256 differs")
             with zipfile.ZipFile(packed) as archive:
                 for member in archive.infolist():
                     if not _MEMBER.fullmatch(member.filename) or member.compress_type != zipfile.ZIP_STORED:
-                        raise ValueError(f"it holds {member.filename!r}, which is none of ours")
+                        raise ValueError(f"it contains {member.filename!r}, which is not ours")
                     with archive.open(member) as source, (folder / member.filename).open("wb") as target:
                         shutil.copyfileobj(source, target)
         return True
@@ -271,7 +282,7 @@ def _as_uri(address: str) -> str:
     if "://" not in address:
         folder = Path(os.path.expanduser(address))  # noqa: PTH111 - pathlib's raises without a home
         if not folder.is_absolute():
-            raise ValueError("each worker would have its own, where it was started")
+            raise ValueError("each worker would use a folder relative to its own working folder")
         return str(folder)
     if address.startswith(("gs://", "gcs://")) and "retry_limit_seconds" not in address:
         return f"{address}{'&' if '?' in address else '?'}retry_limit_seconds={_BUCKET_SECONDS}"
@@ -279,7 +290,7 @@ def _as_uri(address: str) -> str:
 
 
 def _ours(file: str) -> tuple[str, int] | None:
-    """Return the study and the trial of a file of ours, None of any other."""
+    """Return the study and the trial of a file of ours, None for any other."""
     part = _PART.fullmatch(file)
     found = _NAME.fullmatch(part["name"] if part else file)
     return (found["study"], int(found["trial"])) if found else None
@@ -291,6 +302,6 @@ def _copy_to(files: FileSystem, path: str, content: IO[bytes]) -> None:
 
 
 def _digest(packed: IO[bytes]) -> bytes:
-    """Return the SHA-256 of what follows the digest itself."""
+    """Return the SHA-256 of everything after the digest itself."""
     packed.seek(len(MAGIC) + _DIGEST_BYTES)
     return hashlib.file_digest(packed, "sha256").digest()  # type: ignore[arg-type]  # it asks for less than IO has

@@ -1,4 +1,4 @@
-"""The estimator: a description of a network, with scikit-learn's conventions around it."""
+"""The estimator: the description of a network, with scikit-learn's conventions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sklearn.utils.validation import _check_sample_weight, check_array, check_co
 
 from warren.errors import InputError
 from warren.libraries.keras import PARAMETERS, check_optimizer, check_parameter
-from warren.networks.backend import freed, keras_library, on_device, seeded, unwarned
+from warren.networks.backend import graphs_freed, keras_library, on_device, retracing_unreported, seeded
 from warren.networks.inputs import dense_rows
 from warren.networks.output_layer import Head
 from warren.networks.training import Rows, assembled, held_out, outputs, scaling_of, train
@@ -29,83 +29,92 @@ def _classifies(model: KerasModel) -> bool:
 
 
 class KerasModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
-    """A network as an estimator: names and numbers, of which Keras builds and trains one.
+    """A network as an estimator: Keras builds and trains it from names and numbers.
 
-    It travels to the workers like any other, and stands in a grid, a pipeline or a search beside them. TensorFlow is
-    needed where it is trained or asked, and not where it is described.
+    It is sent to the workers like any other estimator, and can be in a grid, a pipeline or a search
+    together with others. TensorFlow is needed where it is trained or predicts, but not where it is
+    described.
 
     Parameters
     ----------
     builder : str, default="mlp"
-        The architecture: ``"mlp"``, ``"cnn"``, or one that an installed package registers under the entry point group
-        ``warren.builders``.
+        The architecture: ``"mlp"``, ``"cnn"``, or one that an installed package registers under the
+        entry point group ``warren.builders``.
     builder_params : dict, default=None
-        The builder's own parameters; of ``"cnn"``: ``filters``, ``kernel_size``, ``pool_size`` and ``image_shape``.
+        The builder's own parameters; for ``"cnn"``: ``filters``, ``kernel_size``, ``pool_size`` and
+        ``image_shape``.
     hidden_layers : sequence of int, default=(64,)
-        Width of each dense layer; empty is a linear model.
+        Width of each dense layer; empty for a linear model.
     activation : str, default="relu"
-        Keras' name of the hidden layers' activation.
+        Keras' name of the activation of hidden layers.
     dropout : float, default=0.0
-        Share of each hidden layer's outputs that a step of training leaves out.
+        Share of each hidden layer's outputs that a training step drops.
     batch_norm : bool, default=False
-        Normalise each hidden layer's outputs before its activation.
+        Whether to normalise each hidden layer's outputs before its activation.
     l2 : float, default=0.0
         Penalty on squared weights.
     optimizer : str, default="adam"
         Keras' name, in lower case.
     optimizer_params : dict, default=None
-        Numbers and bools that the optimizer takes beside its learning rate, by Keras' names: ``{"momentum": 0.9,
-        "nesterov": True}`` for ``"sgd"``, ``{"weight_decay": 0.01}`` for any. Those of another optimizer alone are an
-        error. None is Keras' defaults.
+        Numbers and bools for the optimizer besides its learning rate, by Keras' names:
+        ``{"momentum": 0.9, "nesterov": True}`` for ``"sgd"``, ``{"weight_decay": 0.01}`` for any. A
+        parameter that only other optimizers have is an error. None for Keras' defaults.
     learning_rate : float, default=1e-3
+        The optimizer's learning rate.
     loss : str, default=None
-        Keras' name. None is cross entropy for classes and the squared error for numbers.
+        Keras' name. None for cross entropy with classes, and the squared error with numbers.
     metrics : sequence of str, default=()
-        What `history_` holds beside the loss: ``"accuracy"``, for two classes also ``"auc"``, ``"precision"`` and
-        ``"recall"``; for numbers ``"mean_absolute_error"`` and so on. They choose nothing.
+        Further values in `history_` besides the loss: ``"accuracy"``, for two classes also
+        ``"auc"``, ``"precision"`` and ``"recall"``; for numbers ``"mean_absolute_error"`` and so
+        on. They do not affect training.
     epochs : int, default=10
         Passes over the training rows, at most.
     batch_size : int, default=32
-        Rows of a step.
+        Rows of a training step.
     validation_split : float, default=0.0
-        Share of the rows that a fit is given which it holds out: all are shuffled with `random_state`, and the last
-        ``n - floor(n * (1 - validation_split))`` are watched and not trained on.
+        Share of the rows of a fit that it holds out: all are shuffled with `random_state`, and the
+        last ``n - floor(n * (1 - validation_split))`` are used to watch, not to train.
     patience : int, default=None
-        Stop once so many epochs in a row were no better than the best, and put its weights back; by the loss of the
-        rows held out, or of the training rows where none are. None trains all epochs.
+        Stop after so many epochs in a row without improvement, and restore the best weights; judged
+        by the loss of the held-out rows, or of the training rows if there are none. None trains all
+        epochs.
     scale : None, "standard" or float, default=None
-        What happens to X first: to each column its own mean and standard deviation, learned of the rows that are
-        trained on (of images, one of each for a channel), or division, ``255.0`` for bytes.
+        How to scale X first: "standard" with each column's mean and standard deviation in the
+        training rows (for images, one of each per channel); a number to divide by, such as
+        ``255.0`` for bytes.
     deterministic : bool, default=False
-        Use only operations that give the same bits each time; slower. It holds for the process from then on.
+        Whether to use only operations that give the same bits each time; slower. It applies to the
+        process from then on.
     random_state : int, default=None
-        Seeds initial weights, the order of rows, dropout and the rows held out. None draws a seed from NumPy's global
-        generator, which a worker seeds by the trial.
+        Seeds initial weights, the order of rows, dropout and the choice of held-out rows. None
+        draws a seed from NumPy's global generator, which a worker seeds for each trial.
     task : {"classification", "regression"}, default="classification"
+        Whether y contains labels or numbers.
     device : {"cpu", "gpu"}, default="cpu"
-        Where it is trained and asked. "cpu" leaves a GPU alone; "gpu" uses the first, and the CPU where there is none.
+        Where it is trained and predicts. "cpu" never uses a GPU; "gpu" uses the first one, or the
+        CPU if there is none.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
         Labels, for classification.
     history_ : dict of str to list of float
-        Loss and metrics of each epoch, ``val_loss`` and so on where rows are held out.
+        Loss and metrics of each epoch, with ``val_loss`` and so on if rows are held out.
     n_iter_ : int
         Epochs that were trained.
     best_epoch_ : int or None
-        The epoch whose weights it has, counted from 1; None where nothing was put back.
+        The epoch of its weights, counted from 1; None if no weights were restored.
     n_features_in_ : int
-        Columns of X; of images, their height.
+        Columns of X; for images, their height.
     feature_names_in_ : ndarray of str
-        Names of columns, where X was a frame that has them.
+        Names of columns, if X was a frame with names.
     input_shape_ : tuple of int
         Shape of a row.
 
     Notes
     -----
-    Copied, pickled or stored, a fitted one is its weights, as arrays; the network is built anew from the description
-    when it is asked, so no code travels with it.
+    A fitted model is copied, pickled and stored as arrays of weights. To predict, the network is
+    built again from its description, so no code is stored with it.
     """
 
     def __init__(
@@ -160,15 +169,16 @@ class KerasModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
 
         Parameters
         ----------
-        X : array-like or DataFrame of shape (n_samples, n_features), or images of shape (n_samples, height, width) or
+        X : array-like or DataFrame of shape (n_samples, n_features), or images of shape (n_samples,
+        height, width) or
             (n_samples, height, width, channels)
             Dense numbers, none missing; trained on as float32.
         y : array-like of shape (n_samples,), or (n_samples, n_outputs) for regression
             Labels of any kind, or numbers.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weight of each row in the loss, of those held out too.
+            Weight of each row in the loss, including held-out rows.
         callbacks : sequence of keras.callbacks.Callback, default=()
-            Beside our own.
+            Further callbacks besides our own.
 
         Returns
         -------
@@ -178,8 +188,8 @@ class KerasModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         Raises
         ------
         InputError
-            A parameter is not what it may be, the optimizer does not take one of `optimizer_params`, the builder does
-            not exist here, or X can't be used; a ``ValueError``.
+            A parameter is invalid, the optimizer does not accept one of `optimizer_params`, the
+            builder does not exist here, or X can't be used; a ``ValueError``.
         ImportError
             TensorFlow is not installed.
         """
@@ -205,9 +215,14 @@ class KerasModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         self._scaling = scaling_of(self.scale, rows.X)
         self._flat = labels.ndim == 1
         self._described = params | {"units": head.units}
-        # What earlier fits have left behind: names, and memory that no model in use holds.
+        # Remove what earlier fits left: names, and memory that no model in use needs.
         keras.backend.clear_session()
-        with on_device(self.device), seeded(keras, seed, deterministic=self.deterministic), freed(), unwarned():
+        with (
+            on_device(self.device),
+            seeded(keras, seed, deterministic=self.deterministic),
+            graphs_freed(),
+            retracing_unreported(),
+        ):
             self._model = assembled(keras, params, head, self.input_shape_, self._scaling)
             trained = train(keras, self._model, params, head, rows, watched, callbacks, seed=seed)
         self.history_, self.best_epoch_, self._earlier = trained
@@ -215,27 +230,27 @@ class KerasModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         return self
 
     def _forget(self) -> None:
-        """Take off what an earlier fit has left, with other parameters perhaps."""
+        """Remove the results of an earlier fit, which may have had other parameters."""
         for name in ("_model", "_weights", "_earlier", "classes_", "history_"):
             if hasattr(self, name):
                 delattr(self, name)
 
     def _labels(self, X: NDArray[np.float32], y: Any) -> tuple[NDArray[Any], int]:
-        """Return codes of classes, or numbers, and how many columns they are; learn the classes."""
+        """Return codes of classes, or numbers, and their number of columns; store the classes."""
         if y is None:
             raise InputError("y=None: a network requires y to be passed, but the target y is None")
         check_consistent_length(X, y)
         if not _classifies(self):
             found = check_array(y, dtype=np.float32, ensure_2d=False, input_name="y")
             if found.ndim > 2:
-                raise InputError(f"y has {found.ndim} dimensions: pass one number a row, or one a column")
+                raise InputError(f"y has {found.ndim} dimensions: pass one number per row, or one per column")
             return found, 1 if found.ndim == 1 else found.shape[1]
         array = np.asarray(y)
         if array.ndim == 2 and array.shape[1] == 1:
             array = array.ravel()
         if array.ndim != 1:
             raise InputError(
-                f"y has shape {array.shape}: a classifying network takes one label a row; several labels a row are "
+                f"y has shape {array.shape}: a classifying network takes one label per row; for several use "
                 "sklearn.multioutput.MultiOutputClassifier(KerasModel(...))"
             )
         check_classification_targets(array)
@@ -247,10 +262,14 @@ class KerasModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
 
     @property
     def model_(self) -> Any:
-        """The trained ``keras.Model``; it scales X itself, and ends with probabilities or numbers."""
+        """The trained ``keras.Model``.
+
+        It scales X itself, and ends with probabilities or numbers.
+        """
         check_is_fitted(self)
         if not hasattr(self, "_model"):
-            # It may come from a file: what Keras makes objects of is looked at again.
+            # It may come from a file, so check the parameters again from which Keras creates
+            # objects.
             for name, value in self._described.items():
                 if name != "units":
                     check_parameter(name, value, f"stored KerasModel({name}=...)")
@@ -273,7 +292,7 @@ class KerasModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
     def _outputs(self, X: Any) -> NDArray[np.float32]:
         check_is_fitted(self)
         checked = dense_rows(self, X, first=False)
-        with on_device(self._described.get("device", "cpu")):  # one of an earlier version has none
+        with on_device(self._described.get("device", "cpu")):  # a model of an earlier version has none
             return outputs(self.model_, checked)
 
     def predict(self, X: Any) -> NDArray[Any]:
@@ -281,11 +300,12 @@ class KerasModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
 
         Parameters
         ----------
-        X : array-like, as for `fit`
+        X : array-like
+            As for `fit`.
 
         Returns
         -------
-        ndarray of shape (n_samples,), or (n_samples, n_outputs) where y had columns
+        ndarray of shape (n_samples,), or (n_samples, n_outputs) if y had columns
             A network whose loss became NaN predicts the first class, or NaN.
         """
         found = self._outputs(X)
@@ -301,7 +321,8 @@ class KerasModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
 
         Parameters
         ----------
-        X : array-like, as for `fit`
+        X : array-like
+            As for `fit`.
 
         Returns
         -------
@@ -316,9 +337,17 @@ class KerasModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
 
         Parameters
         ----------
-        X : array-like, as for `fit`
+        X : array-like
+            As for `fit`.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            True labels or numbers.
         sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row.
+
+        Returns
+        -------
+        float
+            The score.
         """
         metric = accuracy_score if _classifies(self) else r2_score
         return float(metric(y, self.predict(X), sample_weight=sample_weight))
@@ -340,37 +369,43 @@ class KerasModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
     def __getstate__(self) -> dict[str, Any]:
         state = {name: value for name, value in super().__getstate__().items() if name not in {"_model", "_earlier"}}
         if hasattr(self, "_model"):
-            state["_weights"] = [np.array(one) for one in self._model.get_weights()]
+            state["_weights"] = [np.array(part) for part in self._model.get_weights()]
         return state
 
     def __setstate__(self, state: Mapping[str, Any]) -> None:
-        # One that an earlier version has stored lacks the parameters that came later.
+        # A model that an earlier version stored lacks newer parameters.
         super().__setstate__({**KerasModel().get_params(deep=False), **state})
 
 
-def was_at(fitted: KerasModel, epoch: int) -> bool:
-    """Say whether `go_back` can make a network what it was after an epoch.
+def has_epoch(fitted: KerasModel, epoch: int) -> bool:
+    """Return whether `restore_epoch` can restore a network's state after an epoch.
 
     Parameters
     ----------
     fitted : KerasModel
+        The network.
     epoch : int
         Counted from 1.
+
+    Returns
+    -------
+    bool
+        Whether its weights after this epoch are known.
     """
     return epoch in fitted._earlier or epoch >= fitted.n_iter_
 
 
-def go_back(fitted: KerasModel, epoch: int) -> None:
-    """Let a network be what it was after an epoch, as if it had been trained for no more.
+def restore_epoch(fitted: KerasModel, epoch: int) -> None:
+    """Restore a network's state after an epoch, as if it had been trained for no more.
 
     Parameters
     ----------
     fitted : KerasModel
-        It does not come back from there.
+        Later epochs are lost.
     epoch : int
-        Counted from 1; one that `was_at` affirms.
+        Counted from 1; one for which `has_epoch` is true.
     """
-    if epoch >= fitted.n_iter_:  # it may have been trained for less: its loss became NaN
+    if epoch >= fitted.n_iter_:  # it was trained for fewer epochs if its loss became NaN
         return
     fitted.model_.set_weights(fitted._earlier[epoch])
     fitted.history_ = {name: values[:epoch] for name, values in fitted.history_.items()}

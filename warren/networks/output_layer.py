@@ -1,4 +1,4 @@
-"""What a network ends with, by its task and its labels: units, activation, loss, and labels as the loss wants them."""
+"""The output of a network for its task: units, activation, loss, and form of labels."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ _ACTIVATIONS = {"binary": "sigmoid", "classes": "softmax", "numbers": "linear"}
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """The end of a network.
+    """The output of a network.
 
-    Two classes have one unit, the probability of the second: the same model as two units of a softmax with half the
-    weights, and the form that the metrics for two classes take.
+    Two classes have one unit, the probability of the second. This is the same model as two units of
+    a softmax with half the weights, and the form that metrics for two classes need.
 
     Attributes
     ----------
     ends : {"binary", "classes", "numbers"}
-        Two classes, more of them, or regression.
+        Two classes, more classes, or regression.
     units : int
-        Outputs.
+        Number of outputs.
     loss : str
         Name of the loss.
     """
@@ -46,30 +46,36 @@ class Head:
 
     @classmethod
     def of(cls, *, n_classes: int | None, n_outputs: int, loss: str | None, metrics: Sequence[str]) -> Head:
-        """Return the end that a task and its labels ask for.
+        """Return the output for a task and its labels.
 
         Parameters
         ----------
         n_classes : int or None
-            None is regression.
+            None for regression.
         n_outputs : int
             Columns of y.
         loss : str or None
-            None is the usual one.
+            None for the usual one.
         metrics : sequence of str
+            Names of metrics, which are checked.
+
+        Returns
+        -------
+        Head
+            The output.
 
         Raises
         ------
         InputError
-            The loss or a metric is none for this task.
+            The loss or a metric does not fit the task.
         """
         ends: Ends = "numbers" if n_classes is None else "binary" if n_classes == 2 else "classes"
         chosen = loss or _DEFAULTS[ends]
         if chosen not in _LOSSES[ends]:
-            raise InputError(f"loss={chosen!r} is none for {_WHAT[ends]}: use {', '.join(sorted(_LOSSES[ends]))}")
+            raise InputError(f"loss={chosen!r} is not for {_WHAT[ends]}: use {', '.join(sorted(_LOSSES[ends]))}")
         if wrong := [name for name in metrics if ends not in METRICS[name][1]]:
             fitting = sorted(name for name, (_, tasks) in METRICS.items() if ends in tasks)
-            raise InputError(f"metrics: {wrong[0]!r} is none for {_WHAT[ends]}: use {', '.join(fitting)}")
+            raise InputError(f"metrics: {wrong[0]!r} is not for {_WHAT[ends]}: use {', '.join(fitting)}")
         units = n_outputs if n_classes is None else 1 if n_classes == 2 else n_classes
         return cls(ends=ends, units=units, loss=chosen)
 
@@ -79,12 +85,17 @@ class Head:
         return _ACTIVATIONS[self.ends]
 
     def targets(self, y: NDArray[Any]) -> NDArray[Any]:
-        """Return labels as the loss wants them: codes of classes, one column a class, or float32.
+        """Return labels in the form for the loss: class codes, one column per class, or float32.
 
         Parameters
         ----------
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
             Codes of classes from 0 on, or numbers.
+
+        Returns
+        -------
+        ndarray
+            The targets.
         """
         if self.ends == "classes":
             return np.eye(self.units, dtype=np.float32)[y] if self.loss in ONE_HOT_LOSSES else y.astype(np.int32)

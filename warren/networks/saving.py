@@ -1,4 +1,4 @@
-"""A fitted network as a SavedModel that needs neither Warren nor Keras: TensorFlow and TensorFlow Serving load it."""
+"""A fitted network as a SavedModel, which needs neither Warren nor Keras to be loaded."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ if TYPE_CHECKING:
 
 INPUT = "inputs"
 """Name of the one input."""
-# Kinds of NumPy's dtypes that TensorFlow has too; text becomes bytes of UTF-8.
+# Kinds of NumPy's dtypes that TensorFlow has too; text becomes UTF-8 bytes.
 _LABELS = "biufU"
 
 
 def save_for_serving(model: KerasModel, folder: Path) -> dict[str, Any]:
-    """Write a SavedModel whose signature ``serving_default`` takes X as `fit` takes it, scaling included.
+    """Write a SavedModel whose signature ``serving_default`` takes X as `fit` does, and scales it.
 
     Parameters
     ----------
     model : KerasModel
         Fitted.
     folder : Path
-        Where ``saved_model.pb`` and ``variables`` go.
+        Where to write ``saved_model.pb`` and ``variables``.
 
     Returns
     -------
     dict
-        ``inputs`` and ``outputs``, each a list of ``{"name", "shape", "dtype"}``; the first side of a shape is None,
-        for any number of rows. Of classes the outputs are ``probabilities``, of shape (n, n_classes) in the order of
-        ``classes_``, and ``labels``, unless labels are something that TensorFlow has no type for; of regression
-        ``predictions``, shaped as ``predict`` returns them.
+        ``inputs`` and ``outputs``, each a list of ``{"name", "shape", "dtype"}``; the first side of
+        a shape is None, for any number of rows. For classes the outputs are ``probabilities``, of
+        shape (n, n_classes) in the order of ``classes_``, and ``labels``, if TensorFlow has a type
+        for them; for regression ``predictions``, in the shape that ``predict`` returns.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def save_for_serving(model: KerasModel, folder: Path) -> dict[str, Any]:
 
     Notes
     -----
-    The format: https://www.tensorflow.org/guide/saved_model. It takes an
+    The format is described at https://www.tensorflow.org/guide/saved_model. It is written by an
     `ExportArchive <https://keras.io/api/models/model_saving_apis/export/>`_ with one endpoint.
     """
     keras = keras_library()
@@ -60,23 +60,23 @@ def save_for_serving(model: KerasModel, folder: Path) -> dict[str, Any]:
     outputs = endpoint.get_concrete_function().structured_outputs
     archive = keras.export.ExportArchive()
     archive.track(model.model_)
-    # It serves the first endpoint as ``serving_default`` too.
+    # The first endpoint is also served as ``serving_default``.
     archive.add_endpoint("serve", endpoint)
     try:
         archive.write_out(str(folder), verbose=False)
-    except tf.errors.OpError as exc:  # no space, no right: not all of TensorFlow's are OSErrors
+    except tf.errors.OpError as exc:  # no space, no permission: not all of TensorFlow's errors are OSErrors
         raise OSError(errno.EIO, f"TensorFlow can't write it: {exc.message}") from exc
     return {
         "inputs": [{"name": INPUT, "shape": [None, *model.input_shape_], "dtype": "float32"}],
         "outputs": [
-            {"name": name, "shape": [None, *one.shape.as_list()[1:]], "dtype": one.dtype.name}
-            for name, one in sorted(outputs.items())
+            {"name": name, "shape": [None, *output.shape.as_list()[1:]], "dtype": output.dtype.name}
+            for name, output in sorted(outputs.items())
         ],
     }
 
 
 def _classes(tf: Any, model: KerasModel) -> Callable[[Any], dict[str, Any]]:
-    """Return the function of X that `KerasModel.predict_proba` and `KerasModel.predict` are, in TensorFlow's words."""
+    """Return `predict_proba` and `predict` of KerasModel as one function in TensorFlow."""
     network, labels = model.model_, _as_tensor(tf, model.classes_)
 
     def answer(inputs: Any) -> dict[str, Any]:
@@ -102,6 +102,6 @@ def _numbers(tf: Any, model: KerasModel) -> Callable[[Any], dict[str, Any]]:
 
 
 def _as_tensor(tf: Any, classes: NDArray[Any]) -> Any:
-    if classes.dtype == object and all(isinstance(one, str) for one in classes):
+    if classes.dtype == object and all(isinstance(label, str) for label in classes):
         classes = classes.astype(np.str_)
     return tf.constant(classes) if classes.dtype.kind in _LABELS else None

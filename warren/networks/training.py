@@ -1,4 +1,4 @@
-"""A network is put together, compiled and trained: everything of a fit that is Keras."""
+"""Build, compile and train a network: the parts of a fit that use Keras."""
 
 from __future__ import annotations
 
@@ -18,31 +18,33 @@ from warren.networks.batches import batches, steps_at_once, steps_of
 from warren.networks.builders import SHARED, Shape, build
 from warren.networks.output_layer import Head
 from warren.networks.training_backup import Weights, backed_up
-from warren.networks.watch import watch_in_force
+from warren.networks.watch import current_watch
 
 Params = Mapping[str, Any]
 """Parameters of KerasModel by name."""
 
-# Bytes of weights that are kept of one training beside its last: of epochs beyond it has none.
+# Most bytes of weights that a training keeps besides its last; weights of further epochs are not
+# kept.
 _MOST_KEPT = 2**26
-# Rows that are predicted at once: of images a convolution holds megabytes for each dozen.
+# Rows to predict at once: for images, a convolution needs megabytes for each dozen.
 _PREDICTED_AT_ONCE = 256
-# Each turn costs a millisecond: where layers hold nothing but what they put out, as many as fit into so many bytes.
+# Each call costs a millisecond. If layers need only memory for their outputs, predict as many rows
+# as fit into so many bytes.
 _PREDICTED_BYTES = 2**24
 _PLAIN = {"Activation", "BatchNormalization", "Dense", "Dropout", "Flatten", "Normalization", "Rescaling"}
 
 
 class Trained(NamedTuple):
-    """What there is of a training beside the model.
+    """Results of a training besides the model.
 
     Attributes
     ----------
     history : dict of str to list of float
-        Loss and metrics, one number an epoch; ``val_loss`` and so on of what is held out.
+        Loss and metrics, one number per epoch; ``val_loss`` and so on for held-out rows.
     best_epoch : int or None
-        The epoch whose weights early stopping has put back, counted from 1.
+        The epoch whose weights early stopping restored, counted from 1.
     earlier : dict of int to list of ndarray
-        Weights after those epochs that the watch keeps, by epoch.
+        Weights after the epochs that the watch keeps, by epoch.
     """
 
     history: dict[str, list[float]]
@@ -51,7 +53,7 @@ class Trained(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Rows to train on or to watch: X, what the loss wants of y, and weights if there are any."""
+    """Rows to train on or to watch: X, targets for the loss, and weights if there are any."""
 
     X: NDArray[np.float32]
     targets: NDArray[Any]
@@ -59,24 +61,34 @@ class Rows(NamedTuple):
 
     @property
     def arrays(self) -> tuple[NDArray[Any], ...]:
-        """X, targets, and weights where there are any: as Keras takes them."""
+        """X, targets, and weights if there are any, as Keras accepts them."""
         return tuple(part for part in self if part is not None)
 
     def taken(self, order: NDArray[np.int64]) -> Rows:
-        """Return some of the rows, in an order."""
+        """Return some of the rows, in a given order."""
         return Rows(self.X[order], self.targets[order], None if self.weight is None else self.weight[order])
 
 
 def held_out(rows: Rows, share: float, draw: np.random.RandomState) -> tuple[Rows, Rows | None]:
-    """Set the last rows apart, once all are shuffled: as Keras' ``validation_split``, which takes the last as they lie.
+    """Shuffle rows and hold out the last.
+
+    Keras' ``validation_split`` takes the last without shuffling.
 
     Parameters
     ----------
     rows : Rows
+        All rows.
     share : float
-        ``n - floor(n * (1 - share))`` rows are set apart.
+        ``n - floor(n * (1 - share))`` rows are held out.
     draw : numpy.random.RandomState
-        Shuffles; nothing is drawn where the share is 0.
+        Shuffles; unused if the share is 0.
+
+    Returns
+    -------
+    rows : Rows
+        The rows to train on.
+    watched : Rows or None
+        The held-out rows.
 
     Raises
     ------
@@ -89,20 +101,22 @@ def held_out(rows: Rows, share: float, draw: np.random.RandomState) -> tuple[Row
     kept = math.floor(n_rows * (1 - share))
     if not 0 < kept < n_rows:
         raise InputError(
-            f"validation_split={share}: of {n_rows} rows {kept} would be left to train on; each part needs one"
+            f"validation_split={share}: of {n_rows} rows, {kept} would be left to train on; each part needs one"
         )
     order = draw.permutation(n_rows)
     return rows.taken(order[:kept]), rows.taken(order[kept:])
 
 
 def scaling_of(scale: Any, X: NDArray[np.float32]) -> dict[str, Any] | None:
-    """Return what the first layer does to X, learned of the training rows alone.
+    """Return how the first layer scales X, computed from the training rows only.
 
     Parameters
     ----------
     scale : None, "standard" or float
+        The parameter of KerasModel.
     X : ndarray of shape (n_samples, ...)
-        Columns have a mean and a variance each; images one for each channel, or for all pixels where there are none.
+        Each column has its own mean and variance; images have one per channel, or one for all
+        pixels without channels.
 
     Returns
     -------
@@ -115,7 +129,7 @@ def scaling_of(scale: Any, X: NDArray[np.float32]) -> dict[str, Any] | None:
         return {"divide_by": float(scale)}
     across = {2: 0, 3: None}.get(X.ndim, tuple(range(X.ndim - 1)))
     variance = np.asarray(X.var(axis=across, dtype=np.float64))
-    # A column that never changes is centred only.
+    # A constant column is only centred.
     return {
         "mean": np.asarray(X.mean(axis=across, dtype=np.float64)),
         "variance": np.where(variance > 0, variance, 1.0),
@@ -123,12 +137,12 @@ def scaling_of(scale: Any, X: NDArray[np.float32]) -> dict[str, Any] | None:
 
 
 def assembled(keras: Any, params: Params, head: Head, input_shape: Shape, scaling: Mapping[str, Any] | None) -> Any:
-    """Return an untrained ``keras.Model``: scaling, what the builder makes, and the output.
+    """Return an untrained ``keras.Model``: scaling, the builder's layers, and the output.
 
     Raises
     ------
     InputError
-        The builder does not exist, refuses its parameters, or made something else.
+        The builder does not exist, refuses its parameters, or returned something else.
     """
     name = params["builder"]
     shared = {param: params[param] for param in SHARED}
@@ -146,12 +160,12 @@ def assembled(keras: Any, params: Params, head: Head, input_shape: Shape, scalin
         model = keras.Sequential([*layers, made])
         if tuple(model.output_shape) != (None, head.units):
             raise InputError(
-                f"builder {name!r} made a model whose output has shape {model.output_shape}: {head.units} unit(s) "
-                f"were asked for, with activation {head.activation!r}"
+                f"builder {name!r} made a model whose output has shape {model.output_shape}, but {head.units} unit(s) "
+                f"are needed, with activation {head.activation!r}"
             )
         return model
-    if not isinstance(made, (list, tuple)) or not all(isinstance(one, keras.layers.Layer) for one in made):
-        raise InputError(f"builder {name!r} made a {type(made).__name__}: it returns a list of layers, or a model")
+    if not isinstance(made, (list, tuple)) or not all(isinstance(layer, keras.layers.Layer) for layer in made):
+        raise InputError(f"builder {name!r} made a {type(made).__name__}: it must return a list of layers, or a model")
     return keras.Sequential([*layers, *made, keras.layers.Dense(head.units, activation=head.activation)])
 
 
@@ -166,26 +180,31 @@ def train(
     *,
     seed: int,
 ) -> Trained:
-    """Compile and train a model; where a checkpoint of this training lies, from there on.
+    """Compile and train a model; continue from a checkpoint of this training if there is one.
 
     Parameters
     ----------
     keras : module
+        The module ``keras``.
     model : keras.Model
+        Untrained.
     params : mapping
+        Parameters of KerasModel.
     head : Head
+        Its output.
     rows : Rows
-        Trained on.
+        The rows to train on.
     watched : Rows or None
-        Held out.
+        The held-out rows.
     callbacks : sequence of keras.callbacks.Callback
-        Beside our own.
+        Further callbacks besides our own.
     seed : int
-        Of the order of rows.
+        Seed for the order of rows.
 
     Returns
     -------
     Trained
+        History and weights.
     """
     optimizer = _optimizer(keras, params)
     metrics = [_metric(keras, name) for name in params["metrics"]]
@@ -208,7 +227,8 @@ def train(
     compile_model(at_once)
 
     def stop_at_nan(epoch: int, logs: Mapping[str, float]) -> None:  # noqa: ARG001 - Keras' signature
-        # It never comes back from there, and is no failure: it scores as it predicts.
+        # The loss never recovers from NaN, but this is not a failure: the model is scored by its
+        # predictions.
         if not math.isfinite(logs["loss"]):
             model.stop_training = True
 
@@ -228,32 +248,32 @@ def train(
             restore_best_weights=True,
         )
         own.append(stopper)
-    watch = watch_in_force()
+    watch = current_watch()
     slot = watch.begin()
     earlier: Weights = {}
 
     def keep(epoch: int, logs: Mapping[str, float]) -> None:  # noqa: ARG001 - Keras' signature
         if epoch + 1 in watch.keeps:
             weights = model.get_weights()
-            if (len(earlier) + 1) * sum(one.nbytes for one in weights) <= _MOST_KEPT:
+            if (len(earlier) + 1) * sum(part.nbytes for part in weights) <= _MOST_KEPT:
                 earlier[epoch + 1] = weights
 
     own.append(keras.callbacks.LambdaCallback(on_epoch_end=keep))
     with ExitStack() as stack:
         backup = None
         if slot is not None:
-            what = _what(params, head, rows, watched, seed)
-            backup = stack.enter_context(backed_up(slot, model, what, epochs, stopper, history, earlier))
+            fit = _digest_of_fit(params, head, rows, watched, seed)
+            backup = stack.enter_context(backed_up(slot, model, fit, epochs, stopper, history, earlier))
         first = 0 if backup is None else backup.first
         if backup is not None and first:
             watch.resumed(first, backup.spent)
 
-        def tell(epoch: int, logs: Mapping[str, float]) -> None:  # noqa: ARG001 - Keras' signature
+        def report(epoch: int, logs: Mapping[str, float]) -> None:  # noqa: ARG001 - Keras' signature
             if backup is not None and watch.wants_to_stop():
                 backup.save(epoch)
             watch.epoch(history, 0 if backup is None else backup.kept)
 
-        last = [*([] if backup is None else [backup.callback]), keras.callbacks.LambdaCallback(on_epoch_end=tell)]
+        last = [*([] if backup is None else [backup.callback]), keras.callbacks.LambdaCallback(on_epoch_end=report)]
         model.fit(
             batches(rows.arrays, batch_size, seed, first, epochs, ahead=uses_gpu(device)),
             epochs=epochs,
@@ -266,34 +286,35 @@ def train(
             verbose=0,
         )
     if at_once > 1:
-        # Whoever goes on with the model by himself has an ordinary one.
+        # A user who continues with the model gets an ordinary one.
         compile_model(1)
     best = None if stopper is None or stopper.best_weights is None else int(stopper.best_epoch) + 1
-    # A checkpoint may have brought more: those of others that shared the training when it was written.
+    # A checkpoint may contain more: weights for other trials that shared the training when it was
+    # written.
     return Trained(history, best, {epoch: weights for epoch, weights in earlier.items() if epoch in watch.keeps})
 
 
 def _watches_batches(callback: Any) -> bool:
-    # Keras marks methods that nobody has overridden.
+    # Keras marks methods that are not overridden.
     names = ("on_batch_begin", "on_batch_end", "on_train_batch_begin", "on_train_batch_end")
     return not all(getattr(getattr(callback, name, None), "_is_default", False) for name in names)
 
 
 def _multiplications(model: Any, X: NDArray[np.float32], batch_size: int) -> int:
-    # At most: each weight once a row, in convolutions once a pixel.
+    # An upper bound: each weight once per row, in convolutions once per pixel.
     pixels = math.prod(X.shape[1:3]) if X.ndim > 2 else 1
     return int(model.count_params()) * pixels * batch_size
 
 
-def _what(params: Params, head: Head, rows: Rows, watched: Rows | None, seed: int) -> str:
-    """Return a digest of what is trained, wherever, by which a checkpoint of something else is told."""
+def _digest_of_fit(params: Params, head: Head, rows: Rows, watched: Rows | None, seed: int) -> str:
+    """Return a digest of a training, to recognise checkpoints of other trainings."""
     described = sorted((name, value) for name, value in params.items() if name != "device")
-    shapes = [part.shape for one in (rows, watched) if one is not None for part in one.arrays]
+    shapes = [part.shape for group in (rows, watched) if group is not None for part in group.arrays]
     return hashlib.sha256(repr((described, head, shapes, seed)).encode()).hexdigest()
 
 
 def _optimizer(keras: Any, params: Params) -> Any:
-    # Keras takes no whole number for some of them.
+    # Keras does not accept integers for some of them.
     own = {
         name: value if isinstance(value, bool) else float(value)
         for name, value in {"learning_rate": params["learning_rate"], **(params["optimizer_params"] or {})}.items()
@@ -308,8 +329,9 @@ def _metric(keras: Any, name: str) -> Any:
 
 
 def outputs(model: Any, X: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return what a model says of rows, an ndarray of shape (n_samples, units)."""
-    # Called directly, for ``model.predict`` traces a graph first, which takes longer than most predictions.
+    """Return a model's outputs for rows, an ndarray of shape (n_samples, units)."""
+    # Called directly, because ``model.predict`` traces a graph first, which takes longer than most
+    # predictions.
     at_once = _predicted_at_once(model)
     parts = [np.asarray(model(X[start : start + at_once], training=False)) for start in range(0, len(X), at_once)]
     return np.concatenate(parts)
@@ -320,6 +342,6 @@ def _predicted_at_once(model: Any) -> int:
     if any(kind.__name__ not in _PLAIN or not kind.__module__.startswith("keras.") for kind in kinds):
         return _PREDICTED_AT_ONCE
     largest: int = max(
-        math.prod(shape[1:]) for shape in [model.input_shape, *(one.output.shape for one in model.layers)]
+        math.prod(shape[1:]) for shape in [model.input_shape, *(layer.output.shape for layer in model.layers)]
     )
     return max(_PREDICTED_AT_ONCE, _PREDICTED_BYTES // (4 * largest))

@@ -1,9 +1,11 @@
-"""Keras' own backup of a training, and what it leaves out, so that one that is taken up ends as an undisturbed one.
+"""Keras' own backup of a training, and the state that it leaves out.
 
-`keras.callbacks.BackupAndRestore <https://keras.io/api/callbacks/backup_and_restore/>`_ keeps weights, the optimizer's
-state and the epoch's number. Beside them lie the history, what early stopping has seen with its best weights, and the
-state of every generator of random numbers in the model (dropout's). The order of rows has none: see
-`warren.networks.batches`.
+With both, a resumed training ends exactly as an undisturbed one.
+
+`keras.callbacks.BackupAndRestore <https://keras.io/api/callbacks/backup_and_restore/>`_ keeps
+weights, the optimizer's state and the epoch's number. We add the history, the state of early
+stopping with its best weights, and the state of every random generator in the model (for dropout).
+The order of rows needs no state: see `warren.networks.batches`.
 """
 
 from __future__ import annotations
@@ -27,47 +29,51 @@ from warren.networks.checkpoints import Slot
 logger = logging.getLogger(__name__)
 
 History: TypeAlias = dict[str, list[float]]
-"""Loss and metrics by name, one number an epoch."""
+"""Loss and metrics by name, one number per epoch."""
 Weights: TypeAlias = dict[int, list[NDArray[Any]]]
 """A network's weights by epoch, counted from 1."""
 
 _STATE, _ARRAYS = "state.json", "arrays.npz"
-# The training waits for a write: the next comes not before so many times what it took, unless all epochs are wanted.
+# The training waits for a write: the next write comes after at least so many times the last one's
+# duration, unless all epochs are wanted.
 _WRITE_SHARE = 20.0
-# Seconds after a write that failed until the next is tried: each try may take seconds of the training.
+# Seconds between a failed write and the next try: each try may cost seconds of the training.
 _AGAIN_SECONDS = 60.0
-# What early stopping goes by, beside its best weights.
-_SEEN = ("wait", "stopped_epoch", "best", "best_epoch")
+# The state of early stopping besides its best weights.
+_STOPPER_STATE = ("wait", "stopped_epoch", "best", "best_epoch")
 
 
 class Backup:
-    """Writes a checkpoint at the end of an epoch, where the last one is old enough, and takes a training up from one.
+    """Writes a checkpoint at the end of an epoch if one is due, and resumes from one.
 
     Parameters
     ----------
     slot : Slot
+        The place of the checkpoint.
     model : keras.Model
         Compiled.
     folder : Path
-        Of its own, for the time of the training.
+        A temporary folder for this training only.
     fit : str
-        What is trained, beside the slot's data: a checkpoint of something else is not used.
+        Digest of the training, besides the slot's data: a checkpoint of another training is not
+        used.
     epochs : int
-        Of the whole training.
+        Epochs of the whole training.
     stopper : keras.callbacks.EarlyStopping or None
+        Its state is saved and restored.
     history : dict
-        Of the training, kept by whoever notes it; filled from the checkpoint.
+        History of the training; the caller updates it, a checkpoint fills it.
     earlier : dict
-        Weights of earlier epochs, kept by whoever wants them; filled likewise.
+        Weights of earlier epochs; the caller updates it, a checkpoint fills it.
 
     Attributes
     ----------
     first : int
         Epochs that are not trained again.
     kept : int
-        Epochs that the last checkpoint holds.
+        Epochs in the last checkpoint.
     spent : float
-        Seconds that they took, when they were trained.
+        Seconds that they took when they were trained.
     """
 
     def __init__(
@@ -91,7 +97,7 @@ class Backup:
         self._stopper = stopper
         self._history = history
         self._earlier = earlier
-        self._seen: dict[str, Any] = {}
+        self._stopper_state: dict[str, Any] = {}
         self._began = time.monotonic()
         self._due = self._began + slot.seconds
         self.first = self.kept = 0
@@ -99,53 +105,57 @@ class Backup:
 
     @property
     def callback(self) -> Any:
-        """What ``fit`` is given, behind the callbacks whose state is kept."""
-        # Keras' own is asked by us alone: it would restore and write each time.
+        """The callback for ``fit``, to be placed after the callbacks whose state it keeps."""
+        # Not Keras' own callback, which would restore and write each time; we call it only when
+        # needed.
         return keras_library().callbacks.LambdaCallback(on_train_begin=self._begin, on_epoch_end=self._end_epoch)
 
     def resume(self) -> None:
-        """Take up where the checkpoint ends, if there is one that can be used; else everything stays as it is."""
+        """Continue where the checkpoint ends, if there is a usable one.
+
+        Otherwise change nothing.
+        """
         about = {"checkpoint": self._slot.name}
         try:
             if not self._slot.load(self._folder):
                 return
             state, extra, best, earlier = self._read()
-        except Exception as exc:  # noqa: BLE001 - whatever libraries raise of a file that is not as they left it
+        except Exception as exc:  # noqa: BLE001 - libraries may raise anything for a changed file
             logger.warning(
-                "a checkpoint can't be used, so its training begins anew",
+                "a checkpoint can't be used, so its training begins again",
                 extra=about | {"reason": f"{type(exc).__name__}: {exc}"},
             )
             return
         if state["fit"] != self._fit:
-            logger.warning("a checkpoint is another training's, so this one begins anew", extra=about)
+            logger.warning("a checkpoint belongs to another training, so this one begins again", extra=about)
             return
         try:
             self._restore(state, extra)
         except Exception as exc:  # noqa: BLE001 - as above
             logger.warning(
-                "a checkpoint does not fit its network, so the training begins anew",
+                "a checkpoint does not fit its network, so the training begins again",
                 extra=about | {"reason": f"{type(exc).__name__}: {exc}"},
             )
             return
         self._history.update(state["history"])
         self._earlier.update(earlier)
-        self._seen = state["stopper"] | ({"best_weights": best} if best else {}) if state["stopper"] else {}
+        self._stopper_state = state["stopper"] | ({"best_weights": best} if best else {}) if state["stopper"] else {}
         self.first = self.kept = state["epoch"]
         self.spent = state["seconds"]
-        logger.info("took a training up from its checkpoint", extra=about | {"epochs": self.first})
+        logger.info("resumed a training from its checkpoint", extra=about | {"epochs": self.first})
 
     def _read(self) -> tuple[dict[str, Any], list[NDArray[Any]], list[NDArray[Any]], Weights]:
-        """Return what lies beside Keras' own files, looked at as what a stranger may have written."""
+        """Return the state next to Keras' own files, checked as untrusted input."""
         read: dict[str, Any] = json.loads((self._folder / _STATE).read_text())
         epoch, history, seen = int(read["epoch"]), read["history"], read["stopper"]
         if not 0 < epoch < self._epochs:
-            raise ValueError(f"it holds {epoch} epochs, and the training has {self._epochs}")
+            raise ValueError(f"it contains {epoch} epochs, but the training has {self._epochs}")
         state = {
             "fit": str(read["fit"]),
             "epoch": epoch,
             "seconds": float(read["seconds"]),
             "history": {str(name): [float(value) for value in values] for name, values in history.items()},
-            "stopper": None if seen is None else {name: seen[name] for name in _SEEN},
+            "stopper": None if seen is None else {name: seen[name] for name in _STOPPER_STATE},
         }
         if any(len(values) != epoch for values in history.values()):
             raise ValueError(f"its history is not of {epoch} epochs")
@@ -155,19 +165,19 @@ class Backup:
                 number: [arrays[name] for name in _numbered(_after(number), arrays.files)]
                 for number in map(int, read["earlier"])
             }
-        shapes = [one.shape for one in self._model.get_weights()]
+        shapes = [part.shape for part in self._model.get_weights()]
         for weights in [*([best] if best else []), *earlier.values()]:
-            if [one.shape for one in weights] != shapes:
+            if [part.shape for part in weights] != shapes:
                 raise ValueError("its weights of earlier epochs have other shapes than the network")
         return state, extra, best, earlier
 
     def _restore(self, state: dict[str, Any], extra: list[NDArray[Any]]) -> None:
-        """Give the model what the checkpoint holds, or leave it as it is."""
+        """Restore the model from the checkpoint, or leave it unchanged."""
         model, optimizer = self._model, self._model.optimizer
         if not optimizer.built:
             optimizer.build(model.trainable_variables)
         variables = [*model.variables, *optimizer.variables]
-        before = [one.numpy() for one in variables]
+        before = [variable.numpy() for variable in variables]
         try:
             with _quiet():
                 self._keras.on_train_begin()
@@ -182,10 +192,10 @@ class Backup:
             raise
 
     def _begin(self, logs: Any = None) -> None:  # noqa: ARG002 - Keras' signature
-        """Let early stopping go on from what it had seen, now that it has begun."""
+        """Restore the state of early stopping, which has just been reset."""
         self._began = time.monotonic()
         self._due = self._began + self._slot.seconds
-        for name, value in self._seen.items():
+        for name, value in self._stopper_state.items():
             setattr(self._stopper, name, value)
 
     def _end_epoch(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002 - Keras' signature
@@ -193,7 +203,10 @@ class Backup:
             self.save(epoch)
 
     def save(self, epoch: int) -> None:
-        """Write a checkpoint of an epoch that has just ended, unless it is there or the training ends with it."""
+        """Write a checkpoint of the epoch that has just ended.
+
+        Not if it exists already, or the training ends with this epoch.
+        """
         if self.kept == epoch + 1 or self._model.stop_training or epoch + 1 >= self._epochs:
             return
         began = time.monotonic()
@@ -202,10 +215,10 @@ class Backup:
                 self._keras.on_epoch_end(epoch)
             self._write(epoch + 1)
             self._slot.save(sorted(self._folder.iterdir()))
-        except Exception as exc:  # noqa: BLE001 - a disk that is full, a bucket out of reach: no fault of the trial
+        except Exception as exc:  # noqa: BLE001 - a full disk, an unreachable bucket: not the trial's fault
             pause = max(self._slot.seconds, _AGAIN_SECONDS)
             logger.warning(
-                "a checkpoint can't be written: the training goes on, and if it is cut short, from the one before",
+                "a checkpoint can't be written: the training continues, and would resume from the one before",
                 extra={
                     "checkpoint": self._slot.name,
                     "epochs_kept": self.kept,
@@ -226,15 +239,15 @@ class Backup:
             "epoch": epoch,
             "seconds": self.spent + time.monotonic() - self._began,
             "history": self._history,
-            "stopper": None if stopper is None else {name: getattr(stopper, name) for name in _SEEN},
+            "stopper": None if stopper is None else {name: getattr(stopper, name) for name in _STOPPER_STATE},
             "earlier": sorted(self._earlier),
         }
         (self._folder / _STATE).write_text(json.dumps(state))
-        arrays = {f"extra{position}": one.numpy() for position, one in enumerate(_not_saved(self._model))}
+        arrays = {f"extra{position}": variable.numpy() for position, variable in enumerate(_not_saved(self._model))}
         if stopper is not None and stopper.best_weights is not None:
-            arrays |= {f"best{position}": one for position, one in enumerate(stopper.best_weights)}
+            arrays |= {f"best{position}": part for position, part in enumerate(stopper.best_weights)}
         for number, weights in self._earlier.items():
-            arrays |= {f"{_after(number)}{position}": one for position, one in enumerate(weights)}
+            arrays |= {f"{_after(number)}{position}": part for position, part in enumerate(weights)}
         np.savez(self._folder / _ARRAYS, **arrays)
 
 
@@ -242,20 +255,28 @@ class Backup:
 def backed_up(
     slot: Slot, model: Any, fit: str, epochs: int, stopper: Any, history: History, earlier: Weights
 ) -> Iterator[Backup | None]:
-    """Return what backs a training up, with the model as the checkpoint has it; None where it can't be.
+    """Return a backup of a training, with the model as in its checkpoint.
+
+    None if there can't be one.
 
     Parameters
     ----------
     slot : Slot
+        The place of the checkpoint.
     model : keras.Model
         Compiled.
     fit, epochs, stopper, history, earlier
         As for `Backup`.
+
+    Yields
+    ------
+    Backup or None
+        The backup.
     """
     try:
         scratch = tempfile.TemporaryDirectory(prefix="warren-backup-", ignore_cleanup_errors=True)
     except OSError as exc:
-        logger.warning("no room for checkpoints: the training goes on without", extra={"reason": str(exc)})
+        logger.warning("no space for checkpoints: the training continues without", extra={"reason": str(exc)})
         yield None
         return
     with scratch as folder:
@@ -266,20 +287,20 @@ def backed_up(
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep to ourselves that Keras hands its variables to NumPy in a way that NumPy will not take one day."""
+    """Suppress a warning: Keras passes variables to NumPy in a way that NumPy deprecates."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         yield
 
 
 def _not_saved(model: Any) -> list[Any]:
-    """Return the variables that Keras does not save with the weights: the state of generators of random numbers."""
-    saved = {id(one) for one in model.weights}
-    return [one for one in model.variables if id(one) not in saved]
+    """Return the variables that Keras does not save with weights: the state of generators."""
+    saved = {id(variable) for variable in model.weights}
+    return [variable for variable in model.variables if id(variable) not in saved]
 
 
 def _after(epoch: int) -> str:
-    """Return what an epoch's weights are called; the end keeps those of 1 and 10 apart."""
+    """Return the prefix for the names of an epoch's weights; its ending distinguishes 1 from 10."""
     return f"after {epoch}: "
 
 

@@ -1,6 +1,6 @@
-"""What else watches a fit, and where it is checkpointed: by whoever runs it, wherever in an estimator of estimators.
+"""The watch over fits: observes each training and decides where it is checkpointed.
 
-It holds for the thread that enters the block: a network that is trained in another thread is not watched.
+It applies to the thread that enters the block: a network that another thread trains is not watched.
 """
 
 from __future__ import annotations
@@ -13,39 +13,45 @@ from warren.networks.checkpoints import Slot
 
 
 class Watch:
-    """Is told of every network that is trained in a block of `watching`. This one does nothing: derive from it.
+    """Is called for every network that is trained in a block of `watching`.
+
+    This base class does nothing.
 
     Attributes
     ----------
     keeps : frozenset of int
-        Epochs, counted from 1, after which the network's weights are kept: it can be taken back to them.
+        Epochs, counted from 1, after which the network's weights are kept so that they can be
+        restored.
     """
 
     keeps: frozenset[int] = frozenset()
 
     def imported(self) -> None:
-        """Be told that a fit has just imported TensorFlow: hundreds of thousands of objects that will stay."""
+        """Handle that TensorFlow was just imported: very many objects that will stay."""
 
     def begin(self) -> Slot | None:
-        """Return where the training that begins is to be checkpointed; None is nowhere."""
+        """Return the slot for checkpoints of the training that begins; None for no checkpoints."""
         return None
 
     def resumed(self, epochs: int, seconds: float) -> None:
-        """Be told that so many epochs are not trained again, which took so many seconds when they were."""
+        """Handle that so many epochs are not trained again, and how many seconds they had taken."""
 
     def epoch(self, history: Mapping[str, Sequence[float]], kept: int) -> None:
-        """Be told that an epoch has ended.
+        """Handle the end of an epoch.
 
         Parameters
         ----------
         history : mapping of str to sequence of float
             Loss and metrics of all epochs so far.
         kept : int
-            Epochs that the last checkpoint holds.
+            Epochs in the last checkpoint.
         """
 
     def wants_to_stop(self) -> bool:
-        """Say whether a checkpoint shall be written now, for `epoch` will end the training by an exception."""
+        """Return whether to write a checkpoint now.
+
+        If so, `epoch` will end the training with an exception.
+        """
         return False
 
 
@@ -54,7 +60,7 @@ _watch: ContextVar[Watch | None] = ContextVar("watch over fits", default=None)
 
 @contextmanager
 def watching(watch: Watch) -> Iterator[None]:
-    """Let `watch` be told of every network that is trained in the block."""
+    """Call `watch` for every network that is trained in the block."""
     token = _watch.set(watch)
     try:
         yield
@@ -62,6 +68,6 @@ def watching(watch: Watch) -> Iterator[None]:
         _watch.reset(token)
 
 
-def watch_in_force() -> Watch:
-    """Return who is to be told of a training that begins; outside of `watching` one that does nothing."""
+def current_watch() -> Watch:
+    """Return the watch for a training that begins; outside of `watching`, one that does nothing."""
     return _watch.get() or Watch()

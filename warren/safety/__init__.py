@@ -1,1 +1,1 @@
-"""What a message, a document or a file may ask for: allow-lists, deny-lists, checks, signatures."""
+"""Limits what messages, documents and files may ask for: allow-lists, checks, signatures."""

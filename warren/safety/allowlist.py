@@ -1,12 +1,13 @@
-"""Which classes a message may name: the one door between a string and code.
+"""The classes that a message may name: the only way from text to code.
 
-A name is resolved only if it is spelled in public modules (no part starts with an underscore, none holds
-tests) of an allowed package, and leads to a class of such a package with ``fit``, ``get_params`` and
-``set_params``; or if it is listed, letter by letter, in the setting ``WARREN_ALLOW``. Inside an estimator it may also
-be a kernel of a Gaussian process, which has no ``fit``. Functions have a door of their own, `warren.encoding.values`.
+A name is resolved only if it consists of public modules (no part begins with an underscore, no
+module is for tests) of an allowed package, and leads to a class of such a package with ``fit``,
+``get_params`` and ``set_params``; or if the setting ``WARREN_ALLOW`` lists exactly this name.
+Inside an estimator it may also be a kernel of a Gaussian process, which has no ``fit``. Functions
+have separate rules, in `warren.encoding.values`.
 
-A class of the other packages than scikit-learn is named ``package.Class``: their modules hold other people's classes,
-and what starts clusters, servers and indexes of its own.
+A class of a package other than scikit-learn is named ``package.Class``: the modules of these
+packages also hold foreign classes, and classes that start clusters, servers and indexes.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ from warren.libraries.registry import ALLOWED_PACKAGES
 
 _NAME = re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*)+", re.ASCII)
 _METHODS = ("fit", "get_params", "set_params")
-# What is put together with others by its parameters, and is fitted with a Gaussian process.
+# Kernels: parameters of other estimators, fitted as part of a Gaussian process.
 _KERNELS = "sklearn.gaussian_process.kernels"
-# The package whose modules are where its users find its classes.
+# The package whose users import classes from its modules.
 _OF_MODULES = "sklearn"
-# Our own networks: messages and documents call their package by this name, wherever it lies.
-_NETWORKS, _NETWORKS_LIE_IN = "networks", "warren.networks"
-# Characters of a name; the longest of an estimator has 60.
+# Our own networks: messages and documents use this name for their package, wherever its code is.
+_NETWORKS, _NETWORKS_MODULE = "networks", "warren.networks"
+# Characters of a name; the longest name of an estimator has 60.
 _LONGEST = 200
-# Modules that no model is made with: tests, other people's code, and what would look for a cluster.
+# Modules without models: tests, foreign code, and modules that look for a cluster.
 _OTHER_MODULES = frozenset(
     {
         *("tests", "testing", "conftest", "externals", "experimental", "estimator_checks"),
@@ -38,7 +39,7 @@ _OTHER_MODULES = frozenset(
     }
 )
 
-# Classes that scikit-learn's public modules have only once another was imported.
+# Classes that scikit-learn's public modules contain only after another import.
 _ENABLED_BY = {
     "sklearn.impute.IterativeImputer": "sklearn.experimental.enable_iterative_imputer",
     "sklearn.model_selection.HalvingGridSearchCV": "sklearn.experimental.enable_halving_search_cv",
@@ -60,31 +61,32 @@ def _check_name(name: str, allow: Iterable[str]) -> None:
 
 
 def resolve(name: str, allow: Iterable[str] = (), *, inner: bool = False) -> type:
-    """Return the class that an allowed dotted name stands for, importing its module.
+    """Return the class of an allowed dotted name; this imports its module.
 
     Parameters
     ----------
     name : str
-        ``xgboost.XGBClassifier``, for one.
+        For example ``xgboost.XGBClassifier``.
     allow : iterable of str, default=()
-        Further names, exactly as they may appear (the setting ``WARREN_ALLOW``).
+        Further names, spelled exactly as allowed (the setting ``WARREN_ALLOW``).
     inner : bool, default=False
-        It is a parameter of another estimator, and may be a kernel.
+        Whether it is a parameter of another estimator, and may be a kernel.
 
     Returns
     -------
     type
-        An estimator class, or a kernel's.
+        An estimator class or a kernel class.
 
     Raises
     ------
     InputError
-        The name is not on the allow-list, its module is not installed, or it is no estimator class.
+        The name is not on the allow-list, its module is not installed, or it is not an estimator
+        class.
     """
     _check_name(name, allow)
     found = _load(name)
     if not inner and not hasattr(found, "fit"):
-        raise InputError(f"estimator {name!r} is a kernel: it is a parameter of a Gaussian process, and no estimator")
+        raise InputError(f"estimator {name!r} is a kernel: it is a parameter of a Gaussian process, not an estimator")
     package, modules = package_of_type(found), found.__module__.split(".")[1:]
     if name not in allow and (package not in ALLOWED_PACKAGES or not _OTHER_MODULES.isdisjoint(modules)):
         raise InputError(
@@ -94,22 +96,30 @@ def resolve(name: str, allow: Iterable[str] = (), *, inner: bool = False) -> typ
 
 
 def package_of_type(cls: type) -> str:
-    """Return the package that a class is of, as messages call it."""
+    """Return the package of a class, by its name in messages."""
     return package_of_module(cls.__module__)
 
 
 def package_of_module(module: str) -> str:
-    """Return the package that a module is of, as messages call it: ``networks`` for those of `warren.networks`."""
-    return _NETWORKS if f"{module}.".startswith(f"{_NETWORKS_LIE_IN}.") else module.partition(".")[0]
+    """Return the package of a module, by its name in messages.
+
+    It is ``networks`` for modules of `warren.networks`.
+    """
+    return _NETWORKS if f"{module}.".startswith(f"{_NETWORKS_MODULE}.") else module.partition(".")[0]
 
 
 def look_up(name: str) -> Any:
-    """Return what a dotted name leads to, or None where its module has no such thing.
+    """Return the object with a dotted name, or None if its module does not have it.
 
     Parameters
     ----------
     name : str
-        The caller has checked that it may be looked up, and checks what comes.
+        The caller must have checked that it may be looked up, and must check the result.
+
+    Returns
+    -------
+    any
+        The object.
 
     Raises
     ------
@@ -118,12 +128,12 @@ def look_up(name: str) -> Any:
     """
     module_name, _, last = name.rpartition(".")
     if name == f"{_NETWORKS}.KerasModel":
-        module_name = _NETWORKS_LIE_IN
+        module_name = _NETWORKS_MODULE
     try:
         if name in _ENABLED_BY:
             importlib.import_module(_ENABLED_BY[name])
         return getattr(importlib.import_module(module_name), last, None)
-    except Exception as exc:  # a library that lacks a system library raises OSError, or an error of its own
+    except Exception as exc:  # without a system library, a library raises OSError or an error of its own
         own = name.partition(".")[0] not in ALLOWED_PACKAGES
         remedy = "; name its folder in WARREN_PATH where workers and producers run" if own else ""
         raise InputError(f"{name!r}: its module can't be imported here ({exc}){remedy}") from exc
@@ -131,7 +141,7 @@ def look_up(name: str) -> Any:
 
 @functools.cache
 def _load(name: str) -> type:
-    """Return the estimator or kernel class of a name that was checked."""
+    """Return the estimator or kernel class of a checked name."""
     try:
         found = look_up(name)
     except InputError as exc:
@@ -143,7 +153,7 @@ def _load(name: str) -> type:
 
 
 def _public_modules(cls: type) -> Iterator[str]:
-    """Modules that may export a class, shortest first, up to its first private part."""
+    """Yield the modules that may export a class, shortest first, up to its first private part."""
     parts = cls.__module__.split(".")
     for length in range(1, len(parts) + 1):
         if parts[length - 1].startswith("_"):
@@ -153,9 +163,9 @@ def _public_modules(cls: type) -> Iterator[str]:
 
 @functools.cache
 def public_name(cls: type) -> str:
-    """Return the shortest name under which the public modules of an allowed package have a class, or "".
+    """Return the shortest public name of a class in an allowed package, or "".
 
-    What is refused of a class is written down under this name, so no message may call it by another.
+    The deny-list uses this name, so a message must not use another one.
     """
     package = package_of_type(cls)
     if package == _NETWORKS:
@@ -180,7 +190,7 @@ def dotted_name(cls: type, allow: Iterable[str] = ()) -> str:
     Returns
     -------
     str
-        A name that `resolve` takes back to `cls`.
+        A name for which `resolve` returns `cls`.
 
     Raises
     ------

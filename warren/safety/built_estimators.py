@@ -1,7 +1,7 @@
-"""Estimators that are built: looked at as they are, whatever a message said of them.
+"""Checks of a built estimator as it is, independent of the message.
 
-`warren.safety.parameter_checks` says what a message will do. Here every object of an estimator is asked for its class
-and for its parameters, and these are judged by the rules of that class.
+`warren.safety.parameter_checks` checks what a message asks for. Here every object in an estimator
+is checked by the rules of its own class, with its actual parameters.
 """
 
 from __future__ import annotations
@@ -19,43 +19,43 @@ from warren.safety.parameter_rules import check_class
 
 
 def check_built(estimator: Any, allow: Collection[str]) -> None:
-    """Refuse an estimator that has, anywhere in it, a class that is not allowed or a parameter that reaches too far.
+    """Refuse an estimator that contains a class that is not allowed, or a forbidden parameter.
 
     Parameters
     ----------
     estimator : estimator instance
-        Whole, as it would be fitted. It is asked for its parameters, of which XGBoost draws some from a generator that
-        is one: fit another.
+        The whole estimator, as it would be fitted. Fit another one: XGBoost's ``get_params`` draws
+        some parameters if a random generator is given.
     allow : collection of str
-        Further estimator names.
+        Further allowed names of estimators.
 
     Raises
     ------
     InputError
-        Names the class, or the parameter, its value and the way out.
+        The text names the class, or the parameter, its value and what to do.
     """
     for value in walk(estimator):
         if is_estimator(value):
             cls: type = type(value)
             dotted_name(cls, allow)
             params = value.get_params(deep=False)
-            check_class(cls, public_name(cls), {name: encoded_value(one) for name, one in params.items()})
+            check_class(cls, public_name(cls), {name: encoded_value(param) for name, param in params.items()})
 
 
 def is_estimator(value: Any) -> bool:
-    """Say whether a value is an instance with parameters: an estimator, or a kernel, which has no ``fit``."""
+    """Return whether a value is an instance of an estimator, or of a kernel without ``fit``."""
     return hasattr(value, "get_params") and not isinstance(value, type)
 
 
 def walk(estimator: Any) -> Iterator[Any]:
-    """Yield an estimator, its parameters and all that these hold, each object once."""
-    seen: dict[int, Any] = {}  # by identity, and alive: no other takes its place
+    """Yield an estimator, its parameters and all objects inside them, each object once."""
+    visited: dict[int, Any] = {}  # by ``id``; kept alive so that no other object gets the same id
     waiting = [estimator]
     while waiting:
         value = waiting.pop()
-        if id(value) in seen:
+        if id(value) in visited:
             continue
-        seen[id(value)] = value
+        visited[id(value)] = value
         yield value
         if is_estimator(value):
             waiting += value.get_params(deep=False).values()
@@ -65,7 +65,7 @@ def walk(estimator: Any) -> Iterator[Any]:
 
 
 def inside(value: Any) -> Iterator[Any]:
-    """Yield what a container holds, of a mapping its values; nothing of anything else."""
+    """Yield the items of a container, or the values of a mapping; nothing for anything else."""
     if isinstance(value, Mapping):
         yield from value.values()
     elif isinstance(value, (list, tuple, set, frozenset)):
@@ -77,7 +77,10 @@ def inside(value: Any) -> Iterator[Any]:
 
 
 def encoded_value(value: Any) -> Json:
-    """Return a value as rules read it: what is in an estimator was looked at where it was made."""
+    """Return a value in the form for rules.
+
+    Parts of an estimator were checked when they were built.
+    """
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if is_estimator(value):
@@ -92,5 +95,5 @@ def encoded_value(value: Any) -> Json:
         return dict(pairs) if plain else {"__dict__": pairs}
     try:
         return encode(value, "value")
-    except InputError:  # an object that no message makes; by a rule's name it is refused
+    except InputError:  # an object that no message can create; rules refuse it by this key
         return {"__object__": type(value).__name__}

@@ -1,8 +1,8 @@
-"""Which names an HTTP server of ours answers to, and whose pages it answers.
+"""The host names that our HTTP servers answer to, and the pages whose requests they answer.
 
-A page of somebody else's in a browser here may let a name of its own lead to this machine (DNS rebinding), and would
-then read what is served here as if it were its own. Its requests still have that name in ``Host``, and, where a
-browser says so, in ``Origin``.
+A foreign page in a browser on this machine may let its own host name lead here (DNS rebinding), and
+could then read our pages as if they were its own. Its requests still have that name in ``Host``,
+and, if the browser sends it, in ``Origin``.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from warren.errors import short
 
-# What people on this machine call it.
+# Names for this machine on itself.
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -23,18 +23,18 @@ class Hosts:
     Parameters
     ----------
     listens_on : str
-        The name or address that it was asked to listen on.
+        The name or address on which it was told to listen.
     more : iterable of str, default=()
         Further names that lead to it: a proxy's, a Service's.
     option : str
-        What says which further names there are, for whoever is refused.
+        The option or setting for further names, for the error text.
     """
 
     def __init__(self, listens_on: str, more: Iterable[str] = (), *, option: str) -> None:
         self._more = frozenset(name.strip("[]").lower() for name in more)
         self._names = _LOOPBACK | {listens_on.strip("[]").lower()} | self._more
-        # Who listens for other machines is asked for at whatever addresses it has for them; no name server has a say in
-        # where an address leads.
+        # A server for other machines is addressed by any of its IP addresses. That is safe: DNS
+        # does not decide where an address leads.
         self._any_address = not is_loopback(listens_on)
         self._option = option
 
@@ -44,18 +44,23 @@ class Hosts:
         Parameters
         ----------
         host : str or None
-            Its header ``Host``, which every browser sends; None where it has none.
+            Its header ``Host``, which every browser sends; None without one.
         origin : str or None
-            Its header ``Origin``: a browser sends it with what may change something, from another page, or opens a
-            WebSocket.
+            Its header ``Origin``: a browser sends it from another page, with requests that may
+            change something, and to open a WebSocket.
+
+        Returns
+        -------
+        str or None
+            A sentence for the answer.
         """
         if host is not None and not self._answers_to(host):
             return (
-                f"this server answers to names that it knows, and {short(host)} is none: ask for it as localhost on "
-                f"its own machine, or let {self._option} name it"
+                f"this server answers only to names that it knows, and {short(host)} is unknown: use localhost on "
+                f"its own machine, or add the name with {self._option}"
             )
         if origin is not None and not self._is_own(origin, host):
-            return f"a page of {short(origin)} may not ask this server"
+            return f"a page of {short(origin)} may not use this server"
         return None
 
     def _answers_to(self, host: str) -> bool:
@@ -67,14 +72,14 @@ class Hosts:
             where = urlsplit(origin).netloc.lower()
         except ValueError:
             return False
-        # The same port too: what serves beside us on this machine is another server.
+        # The port must be the same too: another port on this machine is another server.
         return bool(where) and (where == (host or "").lower() or _name_of(where) in self._more)
 
 
 def _name_of(host: str) -> str | None:
-    """Return the name of ``name:port``; None where it is neither that nor a name."""
+    """Return the name in ``name:port``; None if the text has another form."""
     if "@" in host:
-        return None  # a user's name before a host's
+        return None  # a user name before the host
     try:
         parts = urlsplit(f"//{host}")
         name, _ = parts.hostname, parts.port
@@ -84,7 +89,7 @@ def _name_of(host: str) -> str | None:
 
 
 def is_address(name: str | None) -> bool:
-    """Say whether this is an IP address."""
+    """Return whether this is an IP address."""
     try:
         ip_address(name or "")
     except ValueError:
@@ -93,6 +98,6 @@ def is_address(name: str | None) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether what listens here is reached from this machine alone."""
+    """Return whether a server on this host can be reached only from this machine."""
     name = host.strip("[]").lower()
     return name == "localhost" or (is_address(name) and ip_address(name).is_loopback)

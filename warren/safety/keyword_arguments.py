@@ -1,7 +1,8 @@
-"""Keywords that a parameter holds for something that is called: which there are, and what each may be.
+"""Rules for parameters that hold keyword arguments: the allowed names and values.
 
-A function gets them as they are, and NumPy's take more than numbers: ``out`` is written into, ``dtype=object`` with
-``initial`` makes text of a table, and a library opens text as a file. So only what is listed here travels.
+A function gets these arguments unchanged, and NumPy's functions accept more than numbers: ``out``
+is written to, ``dtype=object`` with ``initial`` puts text into a table, and a library opens text as
+a file. So only the keywords listed here are allowed.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from typing import Any, TypeAlias
 from warren.encoding.tagged_objects import is_number
 from warren.encoding.tags import NUMBERS
 
-Json: TypeAlias = Any  # as in warren.encoding.codec, which brings NumPy: an idle worker does without
+Json: TypeAlias = Any  # as in warren.encoding.codec, which imports NumPy; an idle worker does not need it
 
-# How deep lists of numbers may lie: a matrix.
+# How deep lists of numbers may be nested: a matrix.
 _DEEPEST = 2
 
 
@@ -23,7 +24,7 @@ def _is_bool(value: Json) -> bool:
 
 
 def _is_axis(value: Json) -> bool:
-    """Say whether a value is an axis, or several."""
+    """Return whether a value is an axis, or several."""
     if isinstance(value, dict) and value.keys() == {"__tuple__"} and isinstance(value["__tuple__"], list):
         return all(map(_is_whole, value["__tuple__"]))
     return _is_whole(value)
@@ -34,7 +35,7 @@ def _is_whole(value: Json) -> bool:
 
 
 def _is_dtype(value: Json) -> bool:
-    """Say whether a value is a type of numbers, in one of the ways that NumPy takes."""
+    """Return whether a value is a numeric type, in a form that NumPy accepts."""
     match value:
         case str(name) | {"__dtype__": str(name)}:
             return name in NUMBERS
@@ -44,7 +45,7 @@ def _is_dtype(value: Json) -> bool:
 
 
 def _is_numbers(value: Json, depth: int = 0) -> bool:
-    """Say whether a value is a number, or lists, tuples or an array of numbers."""
+    """Return whether a value is a number, or lists, tuples or an array of numbers."""
     if isinstance(value, dict) and value.keys() == {"__tuple__"}:
         value = value["__tuple__"]
     if isinstance(value, dict) and value.keys() == {"__array__"} and isinstance(value["__array__"], list):
@@ -62,14 +63,15 @@ def _is_one_of(*known: bool | str) -> Callable[[Json], bool]:
     return lambda value: isinstance(value, (bool, str)) and value in known
 
 
-# By name: what each says is the same of every function that has it.
+# By name: a keyword means the same in every function that has it.
 _FUNCTIONS: Mapping[str, Callable[[Json], bool]] = {
     "axis": _is_axis,
     "keepdims": _is_bool,
     "dtype": _is_dtype,
     "decimals": _is_whole,
     "copy": _is_bool,
-    # A number alone: together with a dtype and no `where`, anything else would become of a table.
+    # Only a number: together with a dtype and without `where`, any other value would end up in the
+    # table.
     "initial": is_number,
     "where": _is_one_of(True),
     "overwrite_input": _is_one_of(False),
@@ -79,7 +81,7 @@ _FUNCTIONS: Mapping[str, Callable[[Json], bool]] = {
 }
 _KERNELS = dict.fromkeys(("gamma", "degree", "coef0", "dense_output"), _is_numbers)
 _METRICS = dict.fromkeys(("p", "w", "V", "VI", "missing_values", "squared"), _is_numbers)
-# Of scipy.optimize.linprog with HiGHS and the older solvers.
+# Options of scipy.optimize.linprog, for HiGHS and the older solvers.
 _SOLVERS: Mapping[str, Callable[[Json], bool]] = {
     **dict.fromkeys(
         (
@@ -111,18 +113,26 @@ KEYWORDS: Mapping[str, Mapping[str, Callable[[Json], bool]]] = {
     "metric_params": _METRICS | _KERNELS,
     "solver_options": _SOLVERS,
 }
-"""Parameters of scikit-learn that hold keywords; `tests/unit/test_refused.py` compares them with its version."""
+"""Parameters of scikit-learn that hold keywords.
+
+`tests/unit/test_refused.py` compares them with the installed version.
+"""
 
 
 def are_keywords(parameter: str, value: Json) -> bool:
-    """Say whether a value holds nothing but keywords that a parameter may have, each as it may be.
+    """Return whether a value contains only keywords that a parameter may have, with allowed values.
 
     Parameters
     ----------
     parameter : str
         One of `KEYWORDS`.
     value : Json
-        Encoded.
+        The encoded value.
+
+    Returns
+    -------
+    bool
+        False for anything that is not such a dict.
     """
     allowed = KEYWORDS[parameter]
     return isinstance(value, dict) and all(

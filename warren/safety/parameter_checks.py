@@ -1,11 +1,11 @@
-"""What a parameter may not say: nothing that reaches a file, a socket or code.
+"""Refuse parameters that could reach a file, a socket or code.
 
-A class on the allow-list may still take a path, or a word that its library evaluates. Both sides ask here: the producer
-before anything is published, `warren.messages.decode_chunk` for whatever a queue delivers, and
-`warren.encoding.codec.decode` for subclasses of the boosting libraries' classes. `warren.safety.denylist` has the
-tables; no library is imported.
+A class on the allow-list may still accept a path, or text that its library evaluates. Both sides
+use these checks: the producer before it publishes, `warren.messages.decode_chunk` for every
+message, and `warren.encoding.codec.decode` for subclasses of the boosting libraries' classes.
+`warren.safety.denylist` has the tables; no library is imported.
 
-A class that the operator named in ``WARREN_ALLOW`` takes what it likes: naming it said so.
+A class that the operator named in ``WARREN_ALLOW`` may have any parameters.
 """
 
 from __future__ import annotations
@@ -42,32 +42,36 @@ from warren.safety.parameter_rules import (
 )
 
 LARGEST_INT = 2**63 - 1
-"""BSON, and so a trial document, holds integers of 64 bits."""
+"""The largest integer in BSON, and so in a trial document: 64 bits."""
 DEEPEST = 32
-"""Levels of a value: enough for any estimator of estimators, few enough for the interpreter's stack and for MongoDB."""
+"""Levels of nesting: enough for any estimator, few enough for Python's stack and MongoDB."""
 LARGEST_PARAMS = 2**20
-"""Bytes of one trial's parameters as JSON; as BSON they may take nine times as many, of the 16 MiB of a document."""
-# Bytes of JSON of a search's grid that is looked at again for each trial that puts something into its estimator: no
-# message makes that take hours.
+"""Bytes of one trial's parameters as JSON.
+
+As BSON they may take nine times as many of a document's 16 MiB.
+"""
+# Bytes of JSON of a search's grid, which is checked again for each trial that replaces the search's
+# estimator. The limit keeps a message from causing hours of checks.
 _LARGEST_GRID = 2**12
 
 
 def check_estimator(encoded: Json, where: str, depth: int = 0) -> None:
-    """Refuse an encoded estimator that is none, or whose parameters reach what they must not.
+    """Refuse an invalid encoded estimator, or one with a forbidden parameter.
 
     Parameters
     ----------
     encoded : Json
-        What `warren.encoding.codec.encode_estimator` returned, or what a message has in its place.
+        The result of `warren.encoding.codec.encode_estimator`, or what a message contains in its
+        place.
     where : str
-        What it is, for the error.
+        Names it in the error.
     depth : int, default=0
-        How deep it lies in other values.
+        How deep it is nested in other values.
 
     Raises
     ------
     InputError
-        Names the parameter, its value and the way out.
+        The text names the parameter, its value and what to do.
     """
     match encoded:
         case {"__estimator__": str(name), "params": dict(params), **rest} if (
@@ -84,21 +88,23 @@ def check_estimator(encoded: Json, where: str, depth: int = 0) -> None:
 
 
 class Start:
-    """What parameters are set on: it finds out of which classes that is, and checks them by these.
+    """The estimators on which parameters are set.
+
+    Finds the class that gets each parameter, and checks it by its rules.
 
     Parameters
     ----------
     estimators : sequence of Json
-        Encoded estimators: any of them.
+        Encoded estimators; parameters may be set on any of them.
     before : Assignments, default={}
-        What was set on them already.
+        Parameters that were set on them before.
     """
 
     def __init__(self, estimators: Sequence[Json], before: Assignments = MappingProxyType({})) -> None:
         self._estimators = estimators
         self._before = before
         self._finder = Finder()
-        # Classes by name where no estimator is replaced, as in most trials.
+        # Classes by name of a parameter if no estimator is replaced, as in most trials.
         self._known: dict[str, frozenset[str]] = {}
 
     def check(
@@ -110,25 +116,26 @@ class Start:
         grid: bool = False,
         deep: bool = True,
     ) -> None:
-        """Refuse parameters that reach what they must not.
+        """Refuse forbidden parameters.
 
         Parameters
         ----------
         given : Assignments
-            ``a__b`` goes to what is called ``a``, once the value of ``a`` has taken its place.
+            ``a__b`` is set on the part called ``a``, after ``a`` itself was replaced if it has a
+            value.
         where : callable
-            Says of a name and a position where the value stands, for the error.
+            Returns where a value is, from the parameter's name and a position, for the error.
         depth : int, default=0
-            How deep the values lie.
+            How deep the values are nested.
         grid : bool, default=False
-            A search sets them: of a distribution, what it draws.
+            Whether a search sets them, so that a distribution stands for the values that it draws.
         deep : bool, default=True
-            Look into the values too; False where that was done.
+            Whether to check inside the values too; False if that was done before.
 
         Raises
         ------
         InputError
-            Names the parameter, its value and the way out.
+            The text names the parameter, its value and what to do.
         """
         replacing = [name for name, column in given.items() if _holds_estimator(column)]
         together = _merged(self._before, given) if self._before else given
@@ -138,7 +145,7 @@ class Start:
             classes = self.classes(name, together) if replacing or self._before else self._usual_classes(name)
             searched = self._searched(name.split("__")[:-1], together) if _is_grid(classes, name) else None
             ruled = has_rule(classes, name)
-            # Integers between two that are harmless are harmless.
+            # If both ends of a range of integers are harmless, so are the integers between them.
             shown = (column[0], column[-1]) if isinstance(column, range) else column
             for position, value in enumerate(shown):
                 if ruled or position == 0 or isinstance(value, (str, list, dict)):
@@ -150,19 +157,19 @@ class Start:
             self._check_searches(replacing, together, where)
 
     def check_grids(self, grids: Json, where: str, depth: int, *, deep: bool = True) -> None:
-        """Refuse what a search would set on its estimator that reaches what it must not.
+        """Refuse the grids of a search that would set forbidden parameters on its estimator.
 
         Parameters
         ----------
         grids : Json
-            Its encoded grid, or a list of them.
+            Its encoded grid, or a list of grids.
         where, depth, deep
             As for `check`.
 
         Raises
         ------
         InputError
-            Names the parameter, its value and the way out.
+            The text names the parameter, its value and what to do.
         """
         for grid in listed(grids):
             named = grid_of(grid)
@@ -173,15 +180,18 @@ class Start:
                 self.check(columns, lambda name, _: f"{where}[{short(name)}]", depth + 2, grid=True, deep=deep)
 
     def classes(self, name: str, given: Assignments) -> frozenset[str]:
-        """Return the classes that have a parameter, as `warren.encoding.encoded.Finder.classes` names them."""
+        """Return the classes that may get a parameter: see `Finder.classes`."""
         return self._finder.classes(self._estimators, name, given)
 
     def _check_whole(self, name: str, given: Assignments, where: str) -> None:
-        """Refuse a name that leads into a boosting library's class, in which nothing is: all of it is a parameter's."""
+        """Refuse a name that leads into a boosting library's class.
+
+        Such a class has no inner parts, so the rest of the name belongs to its parameter.
+        """
         parts = [] if name.isidentifier() else name.split("__")
         for position in range(1, len(parts)):
             owners = self.classes("__".join(parts[:position]), given)
-            check_whole_name((one for one in owners if "." in one), "__".join(parts[position - 1 :]), where)
+            check_whole_name((owner for owner in owners if "." in owner), "__".join(parts[position - 1 :]), where)
 
     def _usual_classes(self, name: str) -> frozenset[str]:
         if name not in self._known:
@@ -189,7 +199,7 @@ class Start:
         return self._known[name]
 
     def _searched(self, path: Sequence[str], given: Assignments) -> Start:
-        """Return what a search at a path sets the parameters of its grid on."""
+        """Return the estimators on which a search at a path sets the parameters of its grid."""
         path = [*path, "estimator"]
         prefix = "".join(f"{part}__" for part in path)
         inside = {
@@ -200,7 +210,7 @@ class Start:
         return Start(self._finder.at(self._estimators, path, given), inside)
 
     def _check_searches(self, names: Iterable[str], given: Assignments, where: Callable[[str, int], str]) -> None:
-        """Check the grids of searches again into whose estimator some parameters put another one."""
+        """Check the grids of searches again whose estimator is replaced by some parameter."""
         paths: dict[tuple[str, ...], str] = {}
         for name in names:
             parts = name.split("__")
@@ -209,12 +219,15 @@ class Start:
             for search in self._finder.at(self._estimators, path, given):
                 grid = SEARCHES.get(class_of(search), "")
                 params = search.get("params") if grid else None
-                if not isinstance(params, dict) or "__".join([*path, grid]) in given:  # then it is checked as it is set
+                if (
+                    not isinstance(params, dict) or "__".join([*path, grid]) in given
+                ):  # a grid that is set is checked with its own name
                     continue
                 if len(json.dumps(params.get(grid))) > _LARGEST_GRID:
                     raise InputError(
-                        f"{where(name, 0)}: it goes into a search whose {grid} takes more than {_LARGEST_GRID:,} "
-                        "bytes; make whole searches values of the grid instead, one for each estimator"
+                        f"{where(name, 0)}: it replaces the estimator of a search whose {grid} takes more than "
+                        f"{_LARGEST_GRID:,} bytes; make whole searches values of the grid instead, one for each "
+                        "estimator"
                     )
                 self._searched(path, given).check_grids(params.get(grid), f"{where(name, 0)}: {grid}", 0, deep=False)
 
@@ -225,26 +238,26 @@ class TrialCheck:
     Parameters
     ----------
     estimator : Json
-        The encoded estimator that they are set on.
+        The encoded estimator on which they are set.
     """
 
     def __init__(self, estimator: Json) -> None:
         self._start = Start([estimator])
 
     def __call__(self, params: Mapping[str, Json], where: str) -> None:
-        """Refuse a trial's encoded parameters that reach what they must not.
+        """Refuse a trial's encoded parameters if one is forbidden.
 
         Parameters
         ----------
         params : mapping
-            Encoded values by name; ``a__b`` goes to what is called ``a`` in the estimator.
+            Encoded values by name; ``a__b`` is set on the part called ``a`` of the estimator.
         where : str
-            What they are, for the error.
+            Names them in the error.
 
         Raises
         ------
         InputError
-            Names the parameter, its value and the way out.
+            The text names the parameter, its value and what to do.
         """
         columns = {name: (value,) for name, value in params.items()}
         self._start.check(columns, lambda name, _: f"{where}[{short(name)}]")
@@ -255,39 +268,39 @@ def _holds_estimator(column: Sequence[Json]) -> bool:
 
 
 def _merged(before: Assignments, given: Assignments) -> Assignments:
-    """Return what every name may be: what it was before, or what it is given."""
+    """Return all values that each name may have: those from before, and those that are given."""
     return {**before, **{name: [*before.get(name, ()), *column] for name, column in given.items()}}
 
 
 def _is_grid(classes: Iterable[str], name: str) -> bool:
-    """Say whether a parameter is what a search sets on its estimator, whichever of some classes has it."""
+    """Return whether a parameter is the grid of a search, for every class that may get it."""
     return all(SEARCHES.get(kind) == last_part(name) for kind in classes)
 
 
 def check_parameter(
     classes: Iterable[str], name: str, value: Json, where: str, depth: int = 0, searched: Start | None = None
 ) -> None:
-    """Refuse a parameter that reaches what it must not, by its name and its encoded value.
+    """Refuse a forbidden parameter, by its name and its encoded value.
 
     Parameters
     ----------
     classes : iterable of str
-        Of the estimators that it may be set on, as `warren.encoding.encoded.Finder.classes` returns them.
+        Classes that may get it, from `warren.encoding.encoded.Finder.classes`.
     name : str
         The parameter; of ``a__b``, the last part decides.
     value : Json
         Its encoded value.
     where : str
-        What it is, for the error.
+        Names it in the error.
     depth : int, default=0
-        How deep the value lies.
+        How deep the value is nested.
     searched : Start, default=None
-        What a search sets the parameters on that the value names, if it is a search's grid.
+        If it is the grid of a search: the estimators on which that sets parameters.
 
     Raises
     ------
     InputError
-        Names the parameter, its value and the way out.
+        The text names the parameter, its value and what to do.
     """
     kinds = [*classes]
     check_name(name, where)
@@ -298,7 +311,7 @@ def check_parameter(
 def _check_inside(
     classes: Collection[str], name: str, value: Json, where: str, depth: int, searched: Start | None
 ) -> None:
-    """Look into the value of a parameter."""
+    """Check inside the value of a parameter."""
     if classes and _is_grid(classes, name):
         (searched or Start([UNKNOWN])).check_grids(value, where, depth)
     else:
@@ -307,24 +320,24 @@ def _check_inside(
 
 
 def check_value(value: Json, where: str, depth: int = 0, *, named: bool = True) -> None:
-    """Refuse an encoded value that `warren.encoding.codec.decode` could not read, or that reaches what it must not.
+    """Refuse an encoded value that can't be decoded, or contains a forbidden parameter.
 
     Parameters
     ----------
     value : Json
-        What `warren.encoding.codec.encode` returned, or what a message has in its place.
+        The result of `warren.encoding.codec.encode`, or what a message contains in its place.
     where : str
-        What it is, for the error.
+        Names it in the error.
     depth : int, default=0
-        How deep it lies.
+        How deep it is nested.
     named : bool, default=True
         Whether the keys of a dict are names of parameters.
 
     Raises
     ------
     InputError
-        Too deep, a number over 64 bits, NaN that is not written as encode does, a misused reserved key, or a dict
-        that holds a parameter which is refused.
+        Nested too deep, a number over 64 bits, NaN in another form than encode's, a misused
+        reserved key, or a dict with a forbidden parameter.
     """
     if value is None or isinstance(value, (bool, str)):
         return
@@ -367,7 +380,7 @@ def _check_dict(value: dict[str, Json], where: str, depth: int, *, named: bool) 
 
 
 def _check_key(key: Json, value: Json, where: str, *, named: bool) -> None:
-    """Refuse what can't be a key, and a key that names a parameter which is refused."""
+    """Refuse a value that can't be a key, and a key that names a forbidden parameter."""
     if isinstance(key, dict) and "__tuple__" in key:
         check_value(key, where, named=named)
         for item in items_of(key):
@@ -378,8 +391,8 @@ def _check_key(key: Json, value: Json, where: str, *, named: bool) -> None:
     check_value(key, where)
     if isinstance(key, str):
         if "\x00" in key:
-            raise InputError(f"{where}: {short(key)} holds a NUL, and a document's names have none")
+            raise InputError(f"{where}: {short(key)} holds a NUL, which names in a document can't have")
         if named:
-            # Each of the values that a grid in a search gives a parameter.
+            # Check each of the values that a grid in a search gives a parameter.
             for item in items_of(value) or [value]:
                 check_named(ALLOWED_PACKAGES, last_part(key), item, f"{where}[{short(key)}]")

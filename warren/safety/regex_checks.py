@@ -1,14 +1,16 @@
-r"""Regular expressions of a message: those that may take for ever are refused before anybody matches them.
+r"""Refuse regular expressions in a message that may take for ever, before anything matches them.
 
-Python's `re` tries one way after the other. Where a text can be cut in several ways by a pattern the tries multiply:
-with every letter, if the choice lies in a repetition, ``(a+)+b`` for one; or as a power, ``.*.*.*b``. So a repetition
-of something that leaves a choice is refused, unless each turn begins or ends with a letter that nothing else in it may
-be, ``(?:-\w+)*`` for one; so is a repetition of what may take no letter; and so are too many choices, all along a
-pattern, of which one may take letters of another, unless what follows surely takes them too. What is left takes time
-that grows at most with the cube of a name's length, and with the square of a document's. No library is imported.
+Python's `re` tries one way after the other. If a pattern can match a text in several ways, the
+number of tries multiplies: with every letter if the choice is in a repetition, as in ``(a+)+b``; or
+as a power, as in ``.*.*.*b``. So these are refused: a repetition of something with a choice, unless
+each turn begins or ends with a letter that nothing else in it can match, as in ``(?:-\w+)*``; a
+repetition of something that may match no letter; and too many choices, anywhere in a pattern, that
+can match each other's letters, unless what follows surely matches those letters too. The remaining
+patterns take time that grows at most with the cube of a name's length, and with the square of a
+document's. No library is imported.
 
-A clock could not do it: patterns are matched inside of scikit-learn and pandas, in threads and in joblib's processes,
-and a text of moderate length would still take each its time, thousands of times.
+A time limit would not work: patterns are matched inside scikit-learn and pandas, in threads and in
+joblib's processes, and each of thousands of texts of moderate length would still use up its limit.
 """
 
 from __future__ import annotations
@@ -22,18 +24,21 @@ from typing import Any, NamedTuple
 
 from warren.safety.regex_letters import ALL, NONE, Letters, letters_of, surely_taken, word
 
-# Characters of a pattern, and parentheses: with these the time of the check itself is bounded.
+# Most characters of a pattern, and most parentheses: they limit the time of the check itself.
 LONGEST, MOST_GROUPS = 1000, 100
-# What choices weigh, in powers of two of their ways: a repetition as many as a text is long, alternatives as many as
-# they are, a repetition of few turns no more than these. What has more than `_MOST_WAYS` powers counts as a repetition.
+# Weights of choices, as powers of two of the number of ways: a repetition has as many ways as a
+# text has letters, alternatives as many as there are, a repetition with few turns no more than
+# those. More than `_MOST_WAYS` powers count as a repetition.
 _A_LOOP, _A_BRANCH, _MOST_WAYS = 16, 3, 5
-# What choices may weigh: where no repetition takes another's letters, and where one does.
+# Largest sum of weights: if no repetition can match another's letters, and if one can.
 _HEAVIEST, _HEAVIEST_BESIDE_A_LOOP = 8, 3
-# Repetitions that may take another's letters since all that follows takes them too: nobody goes back into these.
+# Repetitions that may match another's letters because everything that follows matches them too:
+# matching never goes back into these.
 _MOST_FREE = 2
-# Turns of a repetition that are looked at one by one, and letters by which alternatives are told apart.
+# Turns of a repetition that are checked one by one, and letters by which alternatives are
+# distinguished.
 _MOST_UNROLLED, _LONGEST_HEAD = 4, 16
-# Choices of what may be read in two ways: no letter around it tells which.
+# Choices of a piece that can be read in two ways: no letter around it decides which.
 _TWO_WAYS = 2
 _LOOPS = {_constants.MAX_REPEAT, _constants.MIN_REPEAT, _constants.POSSESSIVE_REPEAT}
 _LOOKS = {_constants.ASSERT, _constants.ASSERT_NOT}
@@ -41,7 +46,7 @@ _LOOKAROUND = re.compile(r"\(\?<?[=!]")
 
 
 class _Scope(NamedTuple):
-    """Where a piece stands: the flags there, and how many letters each group of the pattern may take."""
+    """The context of a piece: flags, and how many letters each group may match."""
 
     flags: int
     widths: Sequence[tuple[int, int] | None]
@@ -53,31 +58,32 @@ class _Piece(NamedTuple):
     Attributes
     ----------
     letters : frozenset of int
-        What its letters may be; nothing for what has no width.
+        Letters that it can match; empty for a piece without width.
     width : int or None
-        Letters that it takes; None if that varies.
+        Number of letters that it matches; None if that varies.
     optional : bool
-        It may take no letter.
+        Whether it may match no letter.
     first : frozenset of int
-        What it may begin with.
+        Letters with which it may begin.
     head : tuple of frozenset of int
-        What its first letters may be, one by one, as far as that is certain.
+        Possible letters at each of its first positions, as far as certain.
     sure : frozenset of int
-        Letters of which it takes some of any text that has no others, whatever comes before.
+        Of any text of only these letters it matches some, whatever comes before.
     choices : int
-        Places in it that leave a choice; two and more for one where a text can be read in two ways.
+        Number of places in it with a choice; two or more for a place where a text can be read in
+        two ways.
     weight : int
-        What its own choice, if any, counts.
+        Weight of its own choice, if it has one.
     two_ways : bool
-        Its choice counts whatever is before it.
+        Whether its choice counts, whatever is before it.
     repeats : bool
-        There is a repetition in it.
+        Whether it contains a repetition.
     loops : bool
-        It is a repetition of which the turns vary.
+        Whether it is a repetition with a varying number of turns.
     looks : int
-        Whether it only looks: ahead if 1, behind if -1.
+        1 if it only looks ahead, -1 if it only looks behind, else 0.
     ways : tuple of tuple of _Piece
-        What it is made of: alternatives of pieces after one another.
+        Its parts: alternatives, each a sequence of pieces.
     """
 
     letters: Letters = NONE
@@ -96,19 +102,19 @@ class _Piece(NamedTuple):
 
 
 class _Path(NamedTuple):
-    """What was chosen on the way to a place in a pattern.
+    """The choices on the way to a place in a pattern.
 
     Attributes
     ----------
     open : dict
-        The heaviest choice that may still be made otherwise here, by the letters that another way may be at, and by
-        those of them that it is at last.
+        Weight of the heaviest choice that may still be made differently, by the letters at which
+        another way may be, and those of them at which it may be last.
     weight : int
-        What choices weigh that may take each other's letters, together.
+        Sum of the weights of choices that can match each other's letters.
     loops : int
         How many of these may be repetitions.
     free : int
-        How many more may be such that nobody goes back into.
+        How many further repetitions may be of the kind that matching never goes back into.
     """
 
     open: Mapping[tuple[Letters, Letters], int]
@@ -131,20 +137,26 @@ def problem_of_pattern(pattern: str, *, of_documents: bool = False) -> str | Non
     Parameters
     ----------
     pattern : str
-        One that is none is no problem: whoever compiles it says so.
+        An invalid one is no problem here: compiling it raises an error.
     of_documents : bool, default=False
-        It is looked for in texts of any length, and not in names: one repetition may not take another's letters.
+        Whether it is searched in texts of any length, and not in names: then one repetition may not
+        match another's letters.
+
+    Returns
+    -------
+    str or None
+        The end of a sentence.
     """
     if len(pattern) > LONGEST:
-        return f"has {len(pattern):,} characters, and {LONGEST:,} are enough"
+        return f"has {len(pattern):,} characters, more than the {LONGEST:,} allowed"
     if (groups := pattern.count("(")) > MOST_GROUPS:
-        return f"has {groups} opening parentheses, and {MOST_GROUPS} are enough"
+        return f"has {groups} opening parentheses, more than the {MOST_GROUPS} allowed"
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of what later versions will read otherwise
+            warnings.simplefilter("ignore")  # of syntax that later versions will read differently
             parsed = _parser.parse(pattern)
         whole = _sequence(parsed, _Scope(parsed.state.flags, parsed.state.groupwidths))
-        # Where it may begin at few letters only, the way to there is none that multiplies.
+        # If it can begin only at few letters, the way to its beginning does not multiply the tries.
         loops = (not of_documents) + _is_anchored(pattern, parsed, whole)
         _follow(whole, _START._replace(loops=loops), ALL)
     except (re.error, OverflowError):
@@ -157,7 +169,7 @@ def problem_of_pattern(pattern: str, *, of_documents: bool = False) -> str | Non
 
 
 def _is_anchored(pattern: str, parsed: Any, whole: _Piece) -> bool:
-    """Say whether a pattern begins where a text does, or where a word does that it never leaves."""
+    """Return whether a pattern begins with the text, or with a word that it never leaves."""
     flags, place = parsed.state.flags, parsed[0][1] if len(parsed) and parsed[0][0] is _constants.AT else None
     if place is _constants.AT_BOUNDARY:
         return whole.letters <= word(flags) and not _LOOKAROUND.search(pattern)
@@ -165,9 +177,9 @@ def _is_anchored(pattern: str, parsed: Any, whole: _Piece) -> bool:
 
 
 def _sequence(items: Iterable[Any], scope: _Scope) -> _Piece:
-    """Return what pieces after one another make together."""
+    """Return the piece for a sequence of parsed items."""
     pieces: list[_Piece] = []
-    greedy = False  # what is before takes all letters of a word that there are
+    greedy = False  # the item before matches all remaining letters of a word
     for operator, argument in items:
         piece = _piece(operator, argument, scope)
         if operator is _constants.AT and argument is _constants.AT_BOUNDARY and greedy:
@@ -206,7 +218,7 @@ def _union(pieces: Iterable[_Piece]) -> Letters:
 
 
 def _head(pieces: Iterable[_Piece]) -> tuple[Letters, ...]:
-    """Return what the first letters of pieces after one another may be."""
+    """Return the possible first letters of a sequence of pieces."""
     head: tuple[Letters, ...] = ()
     for piece in pieces:
         head += piece.head
@@ -216,20 +228,22 @@ def _head(pieces: Iterable[_Piece]) -> tuple[Letters, ...]:
 
 
 def _follow(piece: _Piece, path: _Path, rest: Letters) -> _Path:
-    """Return the path behind a piece, of which the rest surely takes some letters.
+    """Return the path after a piece; `rest` are letters that what follows surely matches.
 
-    Two ways to read a text part at a choice: the one that goes on is ahead, and the other may be at any letter of the
-    choice, or of what comes between. They meet again, as one, where the first needs a letter that the other cannot be
-    at. Until then each choice that the first has is one more to multiply, if it may take what the other is at last:
-    only then do both come to the same place. And only if the rest may fail there.
+    Two ways to read a text separate at a choice. The first one continues ahead; the other may be at
+    any letter of the choice, or of what comes between. They meet again where the first needs a
+    letter at which the other can't be. Until then each further choice of the first multiplies the
+    tries, if it can match the letter at which the other is last, because only then do both come to
+    the same place; and only if the rest may fail there.
 
     Raises
     ------
     _EndlessError
-        Choices weigh too much.
+        The choices weigh too much.
     """
     if piece.looks:
-        # Nothing goes back into it; but it is tried again for each way that leads to it. What is behind may be any.
+        # Matching does not go back into it, but tries it again for each way that leads to it. What
+        # is before may be any letter.
         behind = piece.looks < 0 and path.open
         before = path._replace(open={(ALL, ALL): max(path.open.values())}) if behind else path
         _follow(piece._replace(looks=0), before, ALL)
@@ -283,29 +297,31 @@ def _piece(operator: Any, argument: Any, scope: _Scope) -> _Piece:
     if operator in _LOOPS:
         least, most, inside = argument
         loop = _loop(least, most, _sequence(inside, scope))
-        # It gives no letter back to what follows.
+        # It gives no letter back to the items that follow.
         return loop._replace(sure=NONE) if operator is _constants.POSSESSIVE_REPEAT else loop
     if operator is _constants.SUBPATTERN:
         _, added, removed, inside = argument
         kept = flags & ~_parser.TYPE_FLAGS if added & _parser.TYPE_FLAGS else flags
         return _sequence(inside, scope._replace(flags=(kept | added) & ~removed))
     if operator is _constants.ATOMIC_GROUP:
-        # Behind it is nothing that it gives a letter back to.
+        # The empty piece stands for the fact that it gives no letter back.
         return _joined((_sequence(argument, scope), _Piece()))
     if operator is _constants.BRANCH:
-        return _branch([_sequence(one, scope) for one in argument[1]])
+        return _branch([_sequence(way, scope) for way in argument[1]])
     if operator is _constants.GROUPREF_EXISTS:
-        return _branch([_sequence(one or (), scope) for one in argument[1:]])._replace(sure=NONE)
+        return _branch([_sequence(way or (), scope) for way in argument[1:]])._replace(sure=NONE)
     if operator in _LOOKS:
         direction, items = argument
         inside = _sequence(items, scope)
-        # One that repeats reads letters over again: in a repetition time would multiply with each level.
+        # A look-around with a repetition reads letters again: inside a repetition, time would
+        # multiply with each level.
         choices = _TWO_WAYS if inside.repeats else inside.choices
         return _Piece(choices=choices, repeats=inside.repeats, looks=direction, ways=inside.ways)
     if operator is _constants.AT:
         return _Piece()
     if operator is _constants.GROUPREF:
-        # Nobody knows its letters before it is matched; and it takes as long as a repetition if the group does.
+        # Its letters are unknown before matching; and it takes as long as a repetition if its group
+        # does.
         least, most = scope.widths[argument] or (0, 1)
         fixed = least == most
         return _Piece(ALL, least if fixed else None, True, ALL, choices=_TWO_WAYS, weight=0 if fixed else _A_LOOP)
@@ -314,10 +330,10 @@ def _piece(operator: Any, argument: Any, scope: _Scope) -> _Piece:
 
 
 def _branch(ways: list[_Piece]) -> _Piece:
-    """Return what alternatives make: no choice where their first letters tell one from the others."""
-    alike: list[list[_Piece]] = [[]]  # of which those in one list are told apart
+    """Return the piece for alternatives; no choice if their first letters distinguish them."""
+    alike: list[list[_Piece]] = [[]]  # the alternatives in one list can be distinguished
     for way in ways:
-        found = next((group for group in alike if all(_are_apart(way, one) for one in group)), None)
+        found = next((group for group in alike if all(_are_apart(way, other) for other in group)), None)
         if found is None:
             alike.append(found := [])
         found.append(way)
@@ -346,12 +362,12 @@ def _weight(ways: int) -> int:
 
 
 def _are_apart(one: _Piece, other: _Piece) -> bool:
-    """Say whether no text begins as both."""
+    """Return whether no text can begin as both."""
     return not one.first & other.first or any(not a & b for a, b in zip(one.head, other.head, strict=False))
 
 
 def _loop(least: int, most: int, inside: _Piece) -> _Piece:
-    """Return what a repetition makes, from a to b times."""
+    """Return the piece for a repetition, from `least` to `most` times."""
     varies = least != most
     inside = inside if least else inside._replace(head=(), sure=ALL)
     if most <= 1:
@@ -386,9 +402,11 @@ def _loop(least: int, most: int, inside: _Piece) -> _Piece:
 
 
 def _delimited(body: _Piece) -> bool:
-    """Say whether a sequence with a choice begins or ends with a letter that nothing else in it may be.
+    """Return whether a sequence with a choice begins or ends with a unique letter.
 
-    And nothing else in it may take letters of that choice.
+    Nothing else in the sequence can match such a letter.
+
+    And nothing else in it may match letters of that choice.
     """
     [pieces] = body.ways
     while len(pieces) == len(pieces[0].ways) == 1 and not pieces[0].weight and not pieces[0].looks:

@@ -1,6 +1,6 @@
-"""Letters that a place in a regular expression may be: ASCII one by one, and all others by what they are.
+"""Sets of letters at a place in a regular expression: ASCII one by one, others by kind.
 
-A part of `warren.safety.regex_checks`, and like it without a library.
+A part of `warren.safety.regex_checks`, and like it independent of libraries.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from re import _constants  # type: ignore[attr-defined]  # `sre_constants` under
 from typing import Any, TypeAlias
 
 Letters: TypeAlias = frozenset[int]
-"""Letters that a place may be: codes of ASCII, and one of four for all others."""
+"""Possible letters at a place: ASCII codes, and one of four kinds for all others."""
 
 _WORD, _DIGIT, _SPACE, _OTHER = range(128, 132)
 ALL = frozenset(range(132))
@@ -22,19 +22,19 @@ _CATEGORIES = {
     "SPACE": frozenset({*(code for code in range(128) if chr(code).isspace()), _SPACE}),
     "WORD": frozenset({ord("_"), *(code for code in range(128) if chr(code).isalnum()), _WORD, _DIGIT}),
 }
-# Of categories under the flag ASCII, which has four separators less for spaces.
+# Letters of categories with the flag ASCII, where four separators are not spaces.
 _ASCII = frozenset(range(128)) - frozenset(range(28, 32))
-# Letters that one outside of ASCII may be in another case.
+# ASCII letters that equal a letter outside ASCII in another case.
 _ASCII_CASES = frozenset(map(ord, "iIkKsS"))
 
 
 def word(flags: int) -> Letters:
-    r"""Return the letters of words, which \w takes and \b tells from others."""
+    r"""Return the letters of words, which \w matches and \b separates from others."""
     return _CATEGORIES["WORD"] & (_ASCII if flags & re.ASCII else ALL)
 
 
 def letters_of(operator: Any, argument: Any, flags: int) -> Letters:
-    """Return what one letter may be that a parsed piece of a pattern takes, under its flags: rather more than that."""
+    """Return the letters that a parsed item can match with its flags, or a larger set."""
     if operator is _constants.LITERAL:
         return _of_code(argument, flags)
     if operator is _constants.NOT_LITERAL:
@@ -43,11 +43,14 @@ def letters_of(operator: Any, argument: Any, flags: int) -> Letters:
         return _of_set(argument, flags)
     if operator is _constants.ANY and not flags & re.DOTALL:
         return ALL - {ord("\n")}
-    return ALL  # any, and what a later version brings
+    return ALL  # any letter, or an item of a later version
 
 
 def surely_taken(operator: Any, argument: Any, flags: int) -> Letters:
-    """Return letters that a parsed piece of a pattern takes whichever it meets: none of which some may be others."""
+    """Return letters that an item surely matches.
+
+    A kind of letters only if it matches all of the kind.
+    """
     if operator is _constants.LITERAL:
         return ALL - letters_of(_constants.NOT_LITERAL, argument, flags)
     if operator is _constants.NOT_LITERAL:
@@ -70,13 +73,13 @@ def _of_code(code: int, flags: int) -> Letters:
 
 def _cases(code: int) -> Iterator[int]:
     yield from {code, ord(chr(code).lower()), ord(chr(code).upper())}
-    if chr(code) in "ikIKsS":  # of which other alphabets have a letter that is the same in another case
+    if chr(code) in "ikIKsS":  # other alphabets have a letter that equals one of these in another case
         yield _WORD
 
 
 def _of_set(items: Iterable[Any], flags: int) -> Letters:
     found: set[int] = set()
-    whole: set[int] = set()  # of which nothing else is outside
+    whole: set[int] = set()  # letters and kinds that are matched completely
     negated = False
     for operator, argument in items:
         if operator is _constants.NEGATE:
@@ -85,7 +88,7 @@ def _of_set(items: Iterable[Any], flags: int) -> Letters:
             low, high = argument if operator is _constants.RANGE else (argument, argument)
             for code in range(low, min(high, 127) + 1):
                 found |= _of_code(code, flags)
-                whole |= {one for one in _of_code(code, flags) if one < 128}
+                whole |= {letter for letter in _of_code(code, flags) if letter < 128}
             if high > 127:
                 found |= _of_code(high, flags) if low == high else {_WORD, _DIGIT, _SPACE, _OTHER}
                 found |= _ASCII_CASES if flags & re.IGNORECASE else NONE

@@ -1,8 +1,8 @@
-"""Metric functions that a message may name, for scorers that have no name of their own.
+"""Metric functions that a message may name, for scorers without a name of their own.
 
-``make_scorer(fbeta_score, beta=2)`` travels as the function's dotted name and JSON keywords. A name leads to a public
-function of ``sklearn.metrics`` that compares what is true with what was predicted, or is listed, letter by letter, in
-the setting ``WARREN_ALLOW``.
+``make_scorer(fbeta_score, beta=2)`` is sent as the function's dotted name and JSON keywords. A name
+must lead to a public function of ``sklearn.metrics`` that compares true with predicted values, or
+be listed exactly in the setting ``WARREN_ALLOW``.
 """
 
 from __future__ import annotations
@@ -19,58 +19,64 @@ from warren.safety.allowlist import look_up
 from warren.safety.parameter_checks import check_value
 
 _METRICS = "sklearn.metrics"
-# What scikit-learn calls the first argument of a function that compares: labels, clusters, ratings of one person.
+# scikit-learn's names for the first argument of a comparing function: labels, clusters, ratings by
+# one person.
 _TRUE = frozenset({"y_true", "labels_true", "y1"})
-# The true and the predicted values come first; what follows may be keywords.
+# The true and the predicted values come first; further arguments may be keywords.
 _COMPARED = 2
 
 
 def check_keywords(kwargs: Mapping[str, Json], where: str) -> None:
-    """Refuse encoded keywords of a metric function that `decode` could not read, or that hold estimators.
+    """Refuse keywords of a metric that `decode` can't read, or that contain estimators.
 
     Parameters
     ----------
     kwargs : mapping of str to Json
-        What `warren.encoding.codec.encode` returned, or what a message has in its place.
+        The result of `warren.encoding.codec.encode`, or what a message contains in its place.
     where : str
-        What they are, for the error.
+        Names them in the error.
 
     Raises
     ------
     InputError
-        Names the keyword, its value and the way out.
+        The text names the keyword, its value and what to do.
     """
     for name, value in kwargs.items():
         place = f"{where}[{short(name)}]"
         if not KEYWORD.fullmatch(name) or name in MAKE_SCORERS_OWN:
             raise InputError(
-                f"{place}: {short(name)} is no keyword of a metric: letters, digits and '_', none of make_scorer's own"
+                f"{place}: {short(name)} is not a keyword of a metric: use letters, digits and '_', and none of "
+                "make_scorer's own"
             )
         check_value(value, place, named=False)
         if holds_estimator(value):
-            raise InputError(f"{place} = {short(value)}: a metric takes numbers, text and lists of them, no estimator")
+            raise InputError(
+                f"{place} = {short(value)}: a metric takes numbers, text and lists of them, but no estimator"
+            )
 
 
 def metric_function(name: str, kwargs: Iterable[str] = (), allow: Iterable[str] = ()) -> Callable[..., Any]:
-    """Return the metric function that an allowed dotted name stands for.
+    """Return the metric function with an allowed dotted name.
 
     Parameters
     ----------
     name : str
-        ``sklearn.metrics.fbeta_score``, for one.
+        For example ``sklearn.metrics.fbeta_score``.
     kwargs : iterable of str, default=()
-        Keywords that it shall be called with.
+        Keywords with which it will be called.
     allow : iterable of str, default=()
-        Further names, exactly as they may appear (the setting ``WARREN_ALLOW``).
+        Further names, spelled exactly as allowed (the setting ``WARREN_ALLOW``).
 
     Returns
     -------
     callable
+        The function.
 
     Raises
     ------
     InputError
-        The name is not on the allow-list, leads to no such function, or the function takes no such keyword.
+        The name is not on the allow-list, leads to no such function, or the function has no such
+        keyword.
     """
     named = name in allow
     module, _, last = name.rpartition(".")
@@ -85,13 +91,13 @@ def metric_function(name: str, kwargs: Iterable[str] = (), allow: Iterable[str] 
     except InputError as exc:
         raise InputError(f"metric {exc}") from exc
     if not inspect.isfunction(found) or not public:
-        raise InputError(f"metric {plain(name)!r} is no public function of {module}")
+        raise InputError(f"metric {plain(name)!r} is not a public function of {module}")
     taken = inspect.signature(found).parameters
     if not named and next(iter(taken), "") not in _TRUE:
-        raise InputError(f"metric {name!r} compares no true with predicted values: it can't make a scorer")
+        raise InputError(f"metric {name!r} does not compare true with predicted values: it can't make a scorer")
     keywords = [*taken][_COMPARED:]
-    anything = any(one.kind is one.VAR_KEYWORD for one in taken.values())
-    if unknown := [one for one in kwargs if one not in keywords and not anything]:
+    anything = any(item.kind is item.VAR_KEYWORD for item in taken.values())
+    if unknown := [keyword for keyword in kwargs if keyword not in keywords and not anything]:
         raise InputError(f"metric {name!r} takes no keyword {short(unknown[0])}; it takes {', '.join(keywords)}")
     return found
 
@@ -102,14 +108,14 @@ def metric_name(function: Any, allow: Iterable[str] = ()) -> str:
     Parameters
     ----------
     function : callable
-        What `sklearn.metrics.make_scorer` was given.
+        The argument of `sklearn.metrics.make_scorer`.
     allow : iterable of str, default=()
         Further allowed names.
 
     Returns
     -------
     str
-        A name that `metric_function` takes back to `function`.
+        A name for which `metric_function` returns `function`.
 
     Raises
     ------
@@ -123,38 +129,42 @@ def metric_name(function: Any, allow: Iterable[str] = ()) -> str:
     public = f"{_METRICS}.{own}"
     if look_up(public) is not function:
         raise InputError(
-            f"the metric {full} can't travel, for a message must not run code: use a function of {_METRICS}, or one in "
-            "a module that the workers have too, and name it in WARREN_ALLOW where workers and producers run"
+            f"the metric {full} can't be sent, because a message must not run code: use a function of {_METRICS}, or "
+            "one in a module that the workers have too, and name it in WARREN_ALLOW where workers and producers run"
         )
     metric_function(public)
     return public
 
 
 def is_scorer(value: Any) -> bool:
-    """Say whether a value is what `sklearn.metrics.make_scorer` makes; its class has no public name."""
+    """Return whether a value was made by `sklearn.metrics.make_scorer`.
+
+    Its class has no public name.
+    """
     return hasattr(value, "_score_func") and type(value) is type(look_up(f"{_METRICS}.get_scorer")("accuracy"))
 
 
 def scorer_parts(scorer: Any, allow: Iterable[str] = ()) -> str | dict[str, Any]:
-    """Say what `sklearn.metrics.make_scorer` was given.
+    """Return the arguments from which `sklearn.metrics.make_scorer` made a scorer.
 
     Parameters
     ----------
     scorer : scorer
-        What it made.
+        The scorer.
     allow : iterable of str, default=()
-        Further metric functions.
+        Further allowed metric functions.
 
     Returns
     -------
     str or dict
-        A name where scikit-learn has this very scorer under one; or ``function``, its allowed name,
-        ``greater_is_better``, ``response_method``, a name or a list, and ``kwargs``, as the user wrote them.
+        A name if scikit-learn has exactly this scorer under one; otherwise ``function``, its
+        allowed name, ``greater_is_better``, ``response_method``, a name or a list, and ``kwargs``,
+        as the user gave them.
 
     Raises
     ------
     InputError
-        Its metric may not travel.
+        Its metric function is not allowed.
     """
     function: Any = scorer._score_func
     keywords: dict[str, Any] = dict(scorer._kwargs)
@@ -179,12 +189,12 @@ def scorer_parts(scorer: Any, allow: Iterable[str] = ()) -> str | dict[str, Any]
 
 
 def scorer_of(parts: str | Mapping[str, Any], allow: Iterable[str] = ()) -> Any:
-    """Return the scorer that `scorer_parts` took apart.
+    """Return the scorer from the result of `scorer_parts`.
 
     Raises
     ------
     InputError
-        scikit-learn has none of this name, or the metric function is not allowed.
+        scikit-learn has no scorer of this name, or the metric function is not allowed.
     """
     if isinstance(parts, str):
         try:

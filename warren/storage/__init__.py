@@ -1,1 +1,1 @@
-"""The database: studies, trials, unfinished work, blobs, and what each document looks like."""
+"""The database: studies, trials, unfinished work, blobs, and the form of each document."""

@@ -1,4 +1,4 @@
-"""Which database a message belongs to: an id that the database keeps itself, made once."""
+"""The id of a database, which it stores itself, to tell to which database a message belongs."""
 
 from __future__ import annotations
 
@@ -15,29 +15,35 @@ from warren.storage.mongo import StoreCollection
 class Identity(StoreCollection):
     """The collection ``identity`` of one database.
 
-    The id lies under the database's name: a backup that is restored in its place keeps it, and a copy under another
-    name finds none of its own there and makes one.
+    The id is stored under the database's name: a backup that is restored in its place keeps it, but
+    a copy under another name finds no id there and creates one.
+
     """
 
     def read(self) -> str:
-        """Return the id, and make it where there is none.
+        """Return the id; create it if there is none.
+
+        Returns
+        -------
+        str
+            32 hexadecimal digits.
 
         Raises
         ------
         StoreError
             The server is unreachable or refuses.
         """
-        mine = {"_id": self._collection.database.name}
+        query = {"_id": self._collection.database.name}
         with self._explained():
-            if found := self._collection.find_one(mine):
+            if found := self._collection.find_one(query):
                 return str(found["id"])
             made = {"$setOnInsert": {"id": uuid4().hex, "made_at": now()}}
             try:
                 made_now = self._collection.find_one_and_update(
-                    mine, made, upsert=True, return_document=ReturnDocument.AFTER
+                    query, made, upsert=True, return_document=ReturnDocument.AFTER
                 )
-            except DuplicateKeyError:  # somebody else was faster
-                made_now = self._collection.find_one(mine)
+            except DuplicateKeyError:  # another process was faster
+                made_now = self._collection.find_one(query)
         if made_now is None:
-            raise StoreError(f"database {mine['_id']!r} was emptied this moment: try again")
+            raise StoreError(f"database {query['_id']!r} was emptied just now: try again")
         return str(made_now["id"])

@@ -1,4 +1,4 @@
-"""Users of a database server: made, or given the password and the roles that they should have."""
+"""Create the users of a database server, or set their passwords and roles."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from warren.settings import Settings
 from warren.storage.documents import Document
 from warren.storage.mongo import explain, open_database
 
-# Where users are kept: a URL says authSource=admin.
+# The database that stores users: authSource=admin in a URL.
 _HOME = "admin"
-# "UserNotFound".
+# MongoDB's code for "UserNotFound".
 _UNKNOWN = 11
 
 
@@ -30,15 +30,16 @@ def _admin(settings: Settings) -> Iterator[Any]:
 
 
 def set_user(settings: Settings, name: str, password: str, roles: Sequence[str | Mapping[str, str]]) -> None:
-    """Make a user, or give the one that is there this password and these roles, and no others.
+    """Create a user, or give an existing one this password and exactly these roles.
 
     Parameters
     ----------
     settings : Settings
-        Name the server, and who may do this.
+        The server, and a user who may do this.
     name, password : str
+        The user.
     roles : sequence of str or mapping
-        Of the database ``admin``, or ``{"role": "read", "db": "tuning"}``.
+        Roles on the database ``admin``, or ``{"role": "read", "db": "tuning"}``.
 
     Raises
     ------
@@ -56,7 +57,7 @@ def set_user(settings: Settings, name: str, password: str, roles: Sequence[str |
 
 
 def user_names(settings: Settings) -> list[str]:
-    """Return the names of all users of the server, ``database.user``; `StoreError` as `set_user`."""
+    """Return the names of all users of the server, ``database.user``; raises as `set_user` does."""
     with _admin(settings) as admin:
         found: Document = admin.command("usersInfo", {"forAllDBs": True})
     return sorted(f"{user['db']}.{user['user']}" for user in found["users"])

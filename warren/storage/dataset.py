@@ -1,8 +1,9 @@
-"""Data and splits as bytes and back: exact, digested by content, no pickle.
+"""Data and splits as bytes and back: exact, identified by a digest, without pickle.
 
-A blob is a NumPy ``.npz`` archive (https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html) read with
-``allow_pickle=False``. What is pandas' lies in it as Arrow streams (`warren.encoding.frames`), and so do arrays of
-objects and texts that no array of one width holds well.
+A blob is a NumPy ``.npz`` archive
+(https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html), which is read with
+``allow_pickle=False``. pandas objects are stored in it as Arrow streams (`warren.encoding.frames`),
+and so are arrays of objects and texts that an array of fixed width can't hold well.
 """
 
 from __future__ import annotations
@@ -19,14 +20,15 @@ from numpy.typing import NDArray
 
 from warren.encoding.arrays import read_arrays
 
-# What splits may take: a row is in one part of each, as 4 bytes, and who draws rows again and again has it more often.
+# Largest size of splits: a row is in one part of each split, as 4 bytes; a splitter that draws rows
+# repeatedly has it more often.
 _BYTES_A_ROW = 512
 _SMALL_BYTES = 2**20
 
 Matrix: TypeAlias = Any
-"""What scikit-learn takes as X: ndarray, CSR matrix or data frame."""
+"""X in a form that scikit-learn accepts: ndarray, CSR matrix or data frame."""
 Target: TypeAlias = Any
-"""What scikit-learn takes as y: ndarray, list, Series, pandas' own array, or data frame."""
+"""y as scikit-learn accepts it: ndarray, list, Series, pandas' own array, or data frame."""
 Indices: TypeAlias = NDArray[np.int64]
 Split: TypeAlias = tuple[Indices, Indices]
 """Train and test indices of one fold."""
@@ -34,16 +36,17 @@ Split: TypeAlias = tuple[Indices, Indices]
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """What trials are evaluated on.
+    """The data of a study.
 
     Attributes
     ----------
     X : ndarray, CSR matrix or DataFrame of shape (n_samples, ...)
-        Images are an array of three or four dimensions.
-        A flat array of dtype object holds texts, and None or NaN where one is missing.
+        Images are an array of three or four dimensions. A flat array of dtype object contains
+        texts, with None or NaN for missing ones.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs), or None
-        As the user sent it.
+        As the user passed it.
     sample_weight : ndarray of shape (n_samples,), or None
+        Weight of each row.
     """
 
     X: Matrix
@@ -52,12 +55,12 @@ class Dataset:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of memory that the arrays take."""
+        """Bytes of memory for the arrays."""
         return sum(matrix_bytes(part) for part in (self.X, self.y, self.sample_weight))
 
 
 def matrix_bytes(matrix: Matrix) -> int:
-    """Return the bytes of memory that an array, sparse matrix or frame takes; None takes none."""
+    """Return the bytes of memory of an array, sparse matrix or frame; 0 for None."""
     if matrix is None:
         return 0
     if hasattr(matrix, "memory_usage"):
@@ -72,7 +75,7 @@ def matrix_bytes(matrix: Matrix) -> int:
 
 
 def dataset_parts(dataset: Dataset) -> dict[str, NDArray[Any]]:
-    """Take a dataset apart into named arrays, none of them of dtype object."""
+    """Split a dataset into named arrays, none of them of dtype object."""
     X, parts = dataset.X, {}
     if hasattr(X, "indptr"):
         kind = "csr_array" if type(X).__name__.endswith("array") else "csr_matrix"
@@ -106,7 +109,7 @@ def _target_parts(y: Target) -> dict[str, NDArray[Any]]:
 
 
 def splits_parts(splits: Sequence[Split]) -> dict[str, NDArray[Any]]:
-    """Take train and test indices apart into arrays of one length each."""
+    """Turn train and test indices into flat arrays."""
     largest = max(int(side.max()) for split in splits for side in split)
     dtype = np.uint32 if largest < 2**32 else np.uint64
     return {
@@ -124,7 +127,7 @@ def digest(parts: dict[str, NDArray[Any]]) -> str:
     Parameters
     ----------
     parts : dict of str to ndarray
-        What `dataset_parts` or `splits_parts` returned.
+        The result of `dataset_parts` or `splits_parts`.
 
     Returns
     -------
@@ -147,7 +150,7 @@ def write_parts(parts: dict[str, NDArray[Any]], stream: IO[bytes], *, compress: 
 def _read(blob: bytes, name: str | None, most_bytes: int | None = None) -> dict[str, NDArray[Any]]:
     parts = read_arrays(blob, most_bytes)
     if name is not None and digest(parts) != name:
-        raise ValueError("its content has another digest than its name says: it is damaged, or somebody has changed it")
+        raise ValueError("its content does not match the digest in its name: it is damaged, or was changed")
     return parts
 
 
@@ -157,15 +160,21 @@ def read_dataset(blob: bytes, name: str | None = None) -> Dataset:
     Parameters
     ----------
     blob : bytes
+        The archive.
     name : str, default=None
-        The digest that it is called by, if it is; see `digest`.
+        Its digest, to be checked; see `digest`.
+
+    Returns
+    -------
+    Dataset
+        The data.
 
     Raises
     ------
     ValueError
-        Its content has another digest, or inflates to more than was stored.
+        Its content has another digest, or is larger after decompression than allowed.
     Exception
-        Whatever the readers of its parts raise, if it is none.
+        Any error of the readers of its parts, if it is not a dataset.
     """
     parts = _read(blob, name)
     X: Matrix
@@ -174,7 +183,7 @@ def read_dataset(blob: bytes, name: str | None = None) -> Dataset:
 
         make = scipy.sparse.csr_array if parts["X_kind"].item() == "csr_array" else scipy.sparse.csr_matrix
         X = make((parts["X_data"], parts["X_indices"], parts["X_indptr"]), shape=tuple(parts["X_shape"].tolist()))
-        X.check_format(full_check=True)  # compiled code follows its indices without a look
+        X.check_format(full_check=True)  # compiled code uses its indices without a check
     elif parts.keys() & {"X_arrow", "X_text", "X_objects"}:
         from warren.encoding import frames
 
@@ -193,21 +202,27 @@ def _read_target(parts: dict[str, NDArray[Any]]) -> Target:
 
 
 def read_splits(blob: bytes, name: str | None = None, most_rows: int | None = None) -> list[Split]:
-    """Return the splits that `write_parts` wrote, as index arrays that NumPy indexes with.
+    """Return the splits that `write_parts` wrote, as arrays of indices.
 
     Parameters
     ----------
     blob : bytes
+        The archive.
     name : str, default=None
-        The digest that it is called by, if it is.
+        Its digest, to be checked.
     most_rows : int, default=None
-        Rows of the data times the number of splits, of which all parts together may have a few times as many; None
-        takes what is there.
+        Rows of the data times the number of splits: all parts together may have a few times as
+        many. None for no limit.
+
+    Returns
+    -------
+    list of tuple of ndarray
+        Train and test indices of each fold.
 
     Raises
     ------
     ValueError, LookupError
-        As `read_dataset` raises them.
+        As in `read_dataset`.
     """
     most_bytes = None if most_rows is None else _SMALL_BYTES + _BYTES_A_ROW * most_rows
     parts = _read(blob, name, most_bytes)

@@ -1,7 +1,8 @@
-"""Dead letters: what lies in ``chunks.dead``, whoever put it there, and what its study is told of it.
+"""Dead letters: messages in ``chunks.dead``, and the notes on them in their studies.
 
-A worker tells the study before it sets a chunk aside. The broker tells nobody: what its limits and policies remove is
-found here by whoever follows a study.
+A worker notes a dead letter in its study before it dead-letters the chunk. The broker notes
+nothing: a process that follows a study looks here for chunks that the broker's limits and policies
+removed.
 """
 
 from __future__ import annotations
@@ -15,37 +16,41 @@ from warren.storage.documents import Document
 from warren.storage.published_check import why_not
 from warren.storage.store import Store
 
-# Letters that a study keeps, and trial numbers that each names: two megabytes of a document that holds sixteen.
+# Letters in a study's document, and trial numbers in each: two of the sixteen megabytes of a
+# document.
 _MOST_LETTERS = 200
 _MOST_NUMBERS = 1000
-# Chunks whose names it keeps: two megabytes more.
+# Chunks whose names are stored: two more megabytes.
 _MOST_CHUNKS = 100_000
 
 
 def tell_studies(letters: Iterable[DeadLetter], store: Store) -> None:
-    """Tell the studies of a database which of their trials lie among the dead letters, where nobody has.
+    """Note dead letters in the studies of their trials, if that was not done yet.
 
     Parameters
     ----------
     letters : iterable of DeadLetter
+        The messages.
     store : Store
+        The database of the studies.
 
     Raises
     ------
     StoreError
+        The database is unreachable or refuses.
     """
     own = store.identity()
     studies: dict[str, Document] = {}
     for letter in letters:
-        if letter.told or letter.database not in {own, None} or (address := address_of(letter.body)) is None:
+        if letter.noted or letter.database not in {own, None} or (address := address_of(letter.body)) is None:
             continue
         if address.study_id not in studies:
             studies[address.study_id] = store.study(address.study_id, ("publications", "dead_chunks")) or {}
         study = studies[address.study_id]
-        # One that has been published again since is of no interest. Most were told when they were read before.
+        # Skip chunks of an earlier publication, and those noted before, which are most of them.
         if study.get("publications") != address.generation or _name_of(address) in study.get("dead_chunks", ()):
             continue
-        if why_not(store, address, letter.body) is not None:  # anybody may have put it there
+        if why_not(store, address, letter.body) is not None:  # others may write to this queue too
             continue
         done = store.trials.finished_numbers(address.study_id, address.numbers)
         left = replace(address, numbers=[number for number in address.numbers if number not in done])
@@ -55,19 +60,26 @@ def tell_studies(letters: Iterable[DeadLetter], store: Store) -> None:
 
 
 def _name_of(address: Address) -> str:
-    """Return what a study calls a chunk among its dead ones."""
+    """Return the name of a chunk in the list ``dead_chunks`` of its study."""
     return f"{address.generation}/{address.index}"
 
 
 def letter_of(address: Address, reason: str) -> tuple[Document, Document]:
-    """Return what a dead letter changes in its study's document, and the condition under which it does.
+    """Return the update of a study's document for a dead letter, and its condition.
 
     Parameters
     ----------
     address : Address
-        What is known of the chunk; it has a trial at least.
+        The chunk's address, with one trial at least.
     reason : str
         Why it can't be evaluated.
+
+    Returns
+    -------
+    update : dict
+        For MongoDB.
+    only_if : dict
+        A query that the document must match.
     """
     letter = {
         "generation": address.generation,
@@ -77,17 +89,20 @@ def letter_of(address: Address, reason: str) -> tuple[Document, Document]:
     }
     update = {
         "$push": {
-            # A study's document has room for so many; of all others it keeps the names, so that each counts once.
+            # A study's document has room for so many; of all others it keeps the names, so that
+            # each is counted only once.
             "dead_letters": {"$each": [letter], "$slice": _MOST_LETTERS},
             "dead_chunks": _name_of(address),
         },
         "$inc": {"progress.dead": len(address.numbers)},
     }
     only_if = {
-        # Once: the message may come again, if this worker dies before it has set it aside.
+        # Only once: the message may be redelivered if this worker ends before it has dead-lettered
+        # it.
         "dead_chunks": {"$ne": _name_of(address)},
         f"dead_chunks.{_MOST_CHUNKS - 1}": {"$exists": False},
-        # Anybody can write an address: it must be one that the study may have published, and waits for.
+        # Others may write any address: accept only one that the study may have published and waits
+        # for.
         "publications": {"$gte": address.generation},
         "generation": {"$lte": address.generation},
         "state": "RUNNING",

@@ -1,4 +1,4 @@
-"""Documents of the database, and as bytes between processes."""
+"""Documents of the database, and their form as bytes between processes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bson.codec_options import CodecOptions
 Document = dict[str, Any]
 
 OUTPUT_LINES = 3
-"""Last lines of a failed trial's output that an error or a summary shows; its document has more."""
+"""Last lines of a failed trial's output in an error or a summary; its document has more."""
 
 _UTC: CodecOptions[Document] = CodecOptions(tz_aware=True, tzinfo=UTC)
 
@@ -23,18 +23,18 @@ def trial_id(study_id: str, number: int) -> str:
 
 
 def now() -> datetime:
-    """Return the time, UTC, in the milliseconds that BSON keeps."""
+    """Return the time, UTC, in milliseconds as BSON stores it."""
     moment = datetime.now(UTC)
     return moment.replace(microsecond=moment.microsecond // 1000 * 1000)
 
 
 def pack(document: Mapping[str, Any]) -> bytes:
-    """Return a document as BSON bytes, to hand between processes."""
+    """Return a document as BSON bytes, to be sent between processes."""
     return bson.encode(document)
 
 
 def unpack(packed: bytes) -> Document:
-    """Return the document that `pack` packed."""
+    """Return the document from the bytes of `pack`."""
     return bson.decode(packed, codec_options=_UTC)
 
 
@@ -44,10 +44,15 @@ def end_of_output(trial: Mapping[str, Any], lines: int) -> list[str]:
     Parameters
     ----------
     trial : mapping
-        With ``output``, where there is some.
+        With ``output``, if there is any.
     lines : int
-        How many at most.
+        Most lines to return.
+
+    Returns
+    -------
+    list of str
+        The lines.
     """
     output = trial.get("output")
-    # A table has NaN where there is none.
+    # A table has NaN for a missing output.
     return [line for line in output.splitlines() if line.strip()][-lines:] if isinstance(output, str) else []

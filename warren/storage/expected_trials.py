@@ -1,8 +1,8 @@
-"""What the trial documents of a study look like: the one place that tells a study's own from all others.
+"""The expected form of a study's trial documents, by which they are told from all others.
 
-Whoever may write to the database can put anything there under a study's name, and so could, until bodies were noted
-(`warren.storage.published_chunks`), whoever may publish. One such document must not break the results of a study, or of
-a database: readers leave it out, and say so.
+Anyone who may write to the database can store anything under a study's name; and until messages
+were recorded (`warren.storage.published_chunks`), so could anyone who may publish. One such
+document must not break the results of a study or of a database: readers skip it, and log that.
 """
 
 from __future__ import annotations
@@ -22,24 +22,26 @@ from warren.storage.progress_counts import STATES
 
 logger = logging.getLogger(__name__)
 
-# Documents that a warning names, and that are told at all: thousands are an attack, or a study of a later version.
+# Documents that a warning names, and most that are reported: thousands are an attack, or a study of
+# a later version.
 _MOST_NAMED = 3
-_MOST_TOLD = 1_000
+_MOST_REPORTED = 1_000
 
 _Check: TypeAlias = Callable[[Any], bool]
 
 
 class Anything:
-    """Where a study says nothing of a parameter's value in its trials: an estimator's text, for one."""
+    """Stands for a parameter's value that the study does not determine."""
 
 
 ANYTHING = Anything()
 
 COMPARED = ("_id", "number", "params")
-"""Fields by which a document is told from those of other studies."""
+"""Fields that tell a document from those of other studies."""
 
 
-# By exact type, which is quick: a bool is no number, and what the driver makes of a wide integer is one.
+# Exact types, which is fast: a bool is not a number, but the driver's type for wide integers is
+# one.
 _NUMBER = frozenset({float, int, Int64})
 _INTEGER = frozenset({int, Int64})
 _TEXT = frozenset({str})
@@ -61,12 +63,12 @@ def _are_numbers(value: Any, size: int) -> bool:
 
 
 def _is_curve(value: Any) -> bool:
-    """Say whether these are the epochs of a fold: lists of one length by name, ``epoch`` among them."""
+    """Return whether a value is the epochs of a fold: lists of equal length, with ``epoch``."""
     if value is None or value == {}:
         return True
     if not isinstance(value, dict) or not isinstance(value.get("epoch"), list):
         return False
-    return all(_are_numbers(one, len(value["epoch"])) for one in value.values())
+    return all(_are_numbers(numbers, len(value["epoch"])) for numbers in value.values())
 
 
 def _are_curves(value: Any) -> bool:
@@ -99,16 +101,19 @@ _CHECKS: dict[str, _Check] = {
 
 
 class Expected:
-    """What a study expects of its trial documents.
+    """The expected form of a study's trial documents.
 
     Parameters
     ----------
     study_id : str
+        The study.
     n_trials : int
+        Its number of trials.
     objective : Objective
+        Its folds and metrics.
     point : callable, default=None
-        Returns the parameters of a trial by its number, as its document has them, `ANYTHING` where that can't be said;
-        None compares no parameters.
+        Returns the parameters of a trial by its number, as in its document, with `ANYTHING` for
+        unknown values; None compares no parameters.
     """
 
     def __init__(
@@ -130,28 +135,33 @@ class Expected:
             **{f"split_{part}": by_fold for part in objective.parts},
             "split_epochs": lambda value: type(value) is list and len(value) == folds and all(map(_is_curve, value)),
         }
-        # Without these no reader can do anything with a result.
+        # Without these fields, a result is useless to readers.
         self.result = frozenset({"state", "finished_at", *(f"split_{part}" for part in objective.parts)})
         self.study_id = study_id
         self.n_trials = n_trials
         self.n_splits = folds
-        # By their ids as a warning names them.
-        self._told: set[str] = set()
+        # Documents that were reported, by their ids as in a warning.
+        self._reported: set[str] = set()
 
     @property
     def skipped(self) -> int:
-        """How many documents were told of, that are not its own."""
-        return len(self._told)
+        """The number of reported documents that are not the study's."""
+        return len(self._reported)
 
     def own(self, documents: Iterable[Document], needed: AbstractSet[str]) -> Iterator[Document]:
-        """Yield the documents that are the study's own, and tell of the others at the end, of each once.
+        """Yield the study's own documents; at the end, log each of the others once.
 
         Parameters
         ----------
         documents : iterable of dict
-            With `COMPARED` at least.
+            With the fields in `COMPARED` at least.
         needed : set of str
-            Fields without which a document is of no use; of `result`, those that were read.
+            Fields that a document must have; of `result`, those that were read.
+
+        Yields
+        ------
+        dict
+            A document of the study.
         """
         others: dict[str, str] = {}
         try:
@@ -161,15 +171,15 @@ class Expected:
                 else:
                     others[short(document.get("_id"))] = problem
         finally:
-            self._tell(others)
+            self._report(others)
 
     def problem(self, document: Document, needed: AbstractSet[str]) -> str | None:
         """Return why a document is not the study's own, or None."""
         number: Any = document.get("number")
         if type(number) not in _INTEGER or not 0 <= number < self.n_trials:
-            return f"its number {short(number)} is none of 0 to {self.n_trials - 1}"
+            return f"its number {short(number)} is not one of 0 to {self.n_trials - 1}"
         if document.get("_id") != trial_id(self.study_id, number):
-            return f"it says that it is trial {number}"
+            return f"it claims to be trial {number}"
         for name, value in document.items():
             if value is None:
                 continue
@@ -193,19 +203,19 @@ class Expected:
         for name, value in point.items():
             found = params.get(name, ANYTHING)
             if found is ANYTHING or not (value is ANYTHING or _same(value, found)):
-                return f"params.{name} is {'missing' if found is ANYTHING else short(found)}, and not {short(value)}"
+                return f"params.{name} is {'missing' if found is ANYTHING else short(found)}, not {short(value)}"
         if more := [name for name in params if name not in point and name != "estimator"]:
             return f"the space has no parameter {short(more[0])}"
         return None
 
-    def _tell(self, others: Mapping[str, str]) -> None:
-        news = [f"{name}: {why}" for name, why in others.items() if name not in self._told]
-        if not news or len(self._told) >= _MOST_TOLD:
+    def _report(self, others: Mapping[str, str]) -> None:
+        news = [f"{name}: {why}" for name, why in others.items() if name not in self._reported]
+        if not news or len(self._reported) >= _MOST_REPORTED:
             return
-        self._told.update(others)
+        self._reported.update(others)
         named = "; ".join(news[:_MOST_NAMED]) + ("; ..." if len(news) > _MOST_NAMED else "")
         logger.warning(
-            "study %s: skipped %s: %s. study.retry_failed() takes them out and trains their trials anew",
+            "study %s: skipped %s: %s. study.retry_failed() removes them and trains their trials again",
             self.study_id,
             "1 document that is not this study's" if len(news) == 1
             else f"{len(news):,} documents that are not this study's",
@@ -214,5 +224,5 @@ class Expected:
 
 
 def _same(value: Any, found: Any) -> bool:
-    """Say whether a value is what the space has, NaN among others."""
+    """Return whether two values are equal, or both NaN."""
     return bool(value == found or (value != value and found != found))

@@ -1,4 +1,4 @@
-"""The running count of a study: what a trial's result adds to it, and the same from all its documents."""
+"""The running count of a study: what a result adds to it, and the count from scratch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from warren.versions import seen_in
 
-# Seconds of a trial that its study sums up: spent on fits, on scoring, and not spent for a fit was shared.
+# Sums of seconds of a study's trials: for fits, for scoring, and saved by shared fits.
 _SECONDS = ("fit_seconds", "score_seconds", "saved_seconds")
 STATES = ("COMPLETE", "FAILED")
 
@@ -30,8 +30,8 @@ def increments(documents: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     Returns
     -------
     dict of str to float
-        By field of ``progress``, dots for those of sub-documents. By estimator too, for what the planner expected of
-        it is corrected by what it took.
+        By field of ``progress``, with dots for sub-documents. Also by estimator, because the
+        planner's estimates are corrected by the real times.
     """
     found: dict[str, float] = defaultdict(int)
     for state in STATES:
@@ -47,7 +47,7 @@ def increments(documents: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 
 def best_of(documents: Iterable[Mapping[str, Any]]) -> dict[str, float] | None:
-    """Return the best score of some results as the count keeps it, or None where none has one.
+    """Return the best score of some results in the form of the count, or None if there is none.
 
     MongoDB compares such documents field by field: the score first, then the lower number.
     """
@@ -59,13 +59,13 @@ def best_of(documents: Iterable[Mapping[str, Any]]) -> dict[str, float] | None:
     return dict(zip(("score", "minus_number"), max(scored), strict=True)) if scored else None
 
 
-# What a trial's document must hold for the next stage, and for `totals`.
+# A trial's document must match this for the next stage and for `totals`.
 COUNTED: dict[str, Any] = {
     "state": {"$in": [*STATES]},
     "estimator": {"$type": "string"},
     "mean_test_score": {"$type": "number"},
 }
-# A stage of an aggregation over a study's trials; `totals` reads what it gives.
+# A stage of an aggregation over a study's trials; `totals` reads its result.
 GROUP: dict[str, Any] = {
     "_id": {"state": "$state", "estimator": "$estimator"},
     "count": {"$sum": 1},
@@ -77,7 +77,7 @@ GROUP: dict[str, Any] = {
 
 
 def totals(groups: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], dict[str, float] | None]:
-    """Return the count of a study, less what `GROUP` can't say, and the best score of its complete trials."""
+    """Return the count of a study, as far as `GROUP` can tell, and its best score."""
     found: dict[str, Any] = dict.fromkeys((state.lower() for state in STATES), 0)
     found |= dict.fromkeys(_SECONDS, 0.0)
     estimators: dict[str, dict[str, float]] = {}
@@ -95,5 +95,5 @@ def totals(groups: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], dict[st
         if group["_id"]["state"] == "COMPLETE" and not math.isnan(group["best"]["score"]):
             best.append((group["best"]["score"], group["best"]["minus_number"]))
     found["estimators"] = estimators
-    found["versions"] = seen_in({"versions": one} for group in groups for one in group.get("versions", ()))
+    found["versions"] = seen_in({"versions": versions} for group in groups for versions in group.get("versions", ()))
     return found, dict(zip(("score", "minus_number"), max(best), strict=True)) if best else None

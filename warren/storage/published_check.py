@@ -1,4 +1,4 @@
-"""Whether a message is one that its study published."""
+"""Check whether a message is one that its study published."""
 
 from __future__ import annotations
 
@@ -13,23 +13,31 @@ from warren.errors import short
 from warren.messages import Address, Objective
 from warren.storage.store import Store
 
-# Of a study's document, what a body that nobody noted is compared with.
+# Fields of a study's document with which a message without a record is compared.
 _STUDY_FIELDS = ("publications", "noted", "n_trials", "objective", "estimator_in_grid", "trial_timeout")
 
 
 def why_not(store: Store, address: Address, body: bytes) -> str | None:
-    """Return why a message is not what its study published, or None where it is.
+    """Return why a message is not what its study published; None if it is.
 
     Parameters
     ----------
     store : Store
+        The database.
     address : Address
-        What the message says of itself.
+        Study, publication, chunk and trials in the message.
     body : bytes
+        The message.
+
+    Returns
+    -------
+    str or None
+        A sentence.
 
     Raises
     ------
     StoreError
+        The database is unreachable or refuses.
     """
     if store.published.has(address.study_id, address.generation, address.index, body):
         return None
@@ -41,13 +49,13 @@ def why_not(store: Store, address: Address, body: bytes) -> str | None:
     if not isinstance(published, int) or address.generation > published:
         return f"{which}, which was published {short(published or 0)} time(s)"
     if isinstance(noted, list) and address.generation in noted:
-        return f"{which}: its content is another one than was published"
-    # An earlier version published it, which noted nothing.
+        return f"{which}: its content differs from what was published"
+    # Published by an earlier version, which recorded nothing.
     return None if (found := _other(study, body, address)) is None else f"{which}: its {found} not the study's"
 
 
 def _other(study: Mapping[str, Any], body: bytes, address: Address) -> str | None:
-    """Say what of a message can't be its study's, as far as the study's document tells."""
+    """Return which part of a message can't be its study's, as far as the study's document shows."""
     try:
         content = from_json(body, cache_strings=False)
         if _plain(content["objective"]) != _plain(study["objective"]):
@@ -62,5 +70,5 @@ def _other(study: Mapping[str, Any], body: bytes, address: Address) -> str | Non
 
 
 def _plain(objective: object) -> str:
-    # As text, for NaN, the usual error score, equals nothing.
+    # Compared as text, because NaN, the usual error score, equals nothing.
     return json.dumps(Objective.model_validate(objective).model_dump(mode="json"), sort_keys=True)

@@ -1,4 +1,7 @@
-"""Study documents as lists and pages read them: one that is none is left out of a list, and does not break it."""
+"""Read study documents for lists and pages.
+
+An invalid one is left out and does not break the list.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +19,13 @@ from warren.storage.documents import Document
 logger = logging.getLogger(__name__)
 
 _Count = Annotated[int, Field(ge=0)]
-# Ids that were told of, once in a process: pages read the list every second.
-_told: set[str] = set()
-_MOST_TOLD = 1_000
+# Ids that were reported, to do it once in a process: pages read the list every second.
+_reported: set[str] = set()
+_MOST_REPORTED = 1_000
 
 
 class _Part(BaseModel):
-    """Part of a document: nothing is converted, and fields that nobody reads may be anything."""
+    """Part of a document: nothing is converted, and unused fields may be anything."""
 
     model_config = ConfigDict(strict=True, extra="ignore")
 
@@ -78,7 +81,7 @@ class _Data(_Part):
 
 
 class _Study(_Part):
-    """What is read of a study beside others; of a list's documents some fields only."""
+    """The fields of a study that lists and pages read; a list may read only some of them."""
 
     id: StudyId = Field(alias="_id")
     name: str = ""
@@ -98,18 +101,24 @@ class _Study(_Part):
     data: _Data | None = None
 
 
-# Fields that every version has written; a list that reads them can't do without.
+# Fields that every version has written; a list that reads them needs them.
 _ALWAYS = ("name", "state", "n_trials", "created_at", "progress")
 
 
 def only_studies(documents: Iterable[Document], fields: Iterable[str] | None = None) -> Iterator[Document]:
-    """Yield the documents that are studies, and say of the others, once, that they were skipped.
+    """Yield the documents that are studies; log once for each other one that it was skipped.
 
     Parameters
     ----------
     documents : iterable of dict
+        Documents of the collection ``studies``.
     fields : iterable of str, default=None
-        What was read of them; None is all.
+        The fields that were read; None for all.
+
+    Yields
+    ------
+    dict
+        A study.
     """
     needed = [name for name in _ALWAYS if fields is None or name in fields]
     for document in documents:
@@ -120,10 +129,10 @@ def only_studies(documents: Iterable[Document], fields: Iterable[str] | None = N
 
 
 def skip(study_id: Any, problem: str) -> None:
-    """Say, once in a process, why a document among the studies is left out."""
+    """Log, once in a process, why a document among the studies is left out."""
     shown = short(study_id)
-    if shown not in _told and len(_told) < _MOST_TOLD:
-        _told.add(shown)
+    if shown not in _reported and len(_reported) < _MOST_REPORTED:
+        _reported.add(shown)
         logger.warning("skipped document %s of the collection studies: %s", shown, problem)
 
 

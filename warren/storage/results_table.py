@@ -1,8 +1,8 @@
-"""The results of a study as one table: a row a trial, by number, and a column a field.
+"""The results of a study as one table: one row per trial, by number, and one column per field.
 
-Reading thousands of documents is dear for a server and on a network. So a study of many trials keeps its table as a
-Parquet file (https://parquet.apache.org/docs/file-format/) once it has ended, and its results are read from that. The
-documents prove, the file is a copy of them.
+Reading thousands of documents is slow for a server and on a network. So a study with many trials
+stores its table as a Parquet file (https://parquet.apache.org/docs/file-format/) when it ends, and
+its results are read from that. The documents are authoritative; the file is only a copy.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Trials from which on a study keeps its table: fewer are read from their documents in a moment.
+# A study with so many trials stores its table: fewer are read quickly from their documents.
 _TABLE_TRIALS = 2_000
-# By what they hold; every trial document has them, or lacks them where they say nothing.
+# Columns by type; every trial document has these fields, or lacks those that do not apply.
 _INTEGERS = ("number", "failed_fits", "shared_by", "attempts")
 _TEXTS = ("state", "estimator", "error", "output", "worker", "device")
 _NUMBERS = ("fit_seconds", "score_seconds", "saved_seconds", "mean_best_iteration")
 _MOMENTS = ("started_at", "finished_at")
-# A number a fold.
+# Lists with one number per fold.
 _BY_FOLD = ("split_fit_seconds", "split_score_seconds")
-# Bytes of a trial's texts in a table before it is packed, and of a number, with room.
+# Allowed bytes of a trial's texts in an uncompressed table, and of a number, with some reserve.
 _TEXT_BYTES, _NUMBER_BYTES = 2**16, 16
-# Documents that are held as Python objects at a time.
+# Documents that are Python objects at the same time.
 _PAGE = 5_000
 
 
@@ -47,11 +47,12 @@ def schema(scores: Iterable[str]) -> pa.Schema:
     Parameters
     ----------
     scores : iterable of str
-        What is scored, ``test_accuracy`` and ``train_accuracy``: `Objective.parts`.
+        The scored parts, such as ``test_accuracy`` and ``train_accuracy``: `Objective.parts`.
 
     Returns
     -------
     pyarrow.Schema
+        Names and types.
     """
     import pyarrow as pa
 
@@ -74,16 +75,17 @@ def as_table(documents: Iterable[Mapping[str, Any]], columns: pa.Schema) -> pa.T
     documents : iterable of dict
         In any order.
     columns : pyarrow.Schema
-        See `schema`. A document without a field has null there.
+        See `schema`. A missing field becomes null.
 
     Returns
     -------
     pyarrow.Table
+        Sorted by number.
 
     Raises
     ------
     StudyError
-        A document was changed by hand: a field holds what no worker writes.
+        A document was changed by hand: a field has a value that no worker writes.
     """
     import pyarrow as pa
 
@@ -93,7 +95,7 @@ def as_table(documents: Iterable[Mapping[str, Any]], columns: pa.Schema) -> pa.T
             arrays = [pa.array([document.get(field.name) for document in page], field.type) for field in columns]
             batches.append(pa.record_batch(arrays, schema=columns))
     except pa.ArrowException as exc:
-        raise StudyError(f"a result holds what no worker writes: {exc}. Was a document changed by hand?") from exc
+        raise StudyError(f"a result has a value that no worker writes: {exc}. Was a document changed by hand?") from exc
     return pa.Table.from_batches(batches, columns).sort_by("number").combine_chunks()
 
 
@@ -112,20 +114,22 @@ def from_parquet(content: bytes, columns: pa.Schema, n_trials: int, n_splits: in
     Parameters
     ----------
     content : bytes
+        The file.
     columns : pyarrow.Schema
         See `schema`.
     n_trials, n_splits : int
-        Its rows, and the numbers in a list of a number a fold.
+        The number of its rows, and of the numbers in a list by fold.
 
     Returns
     -------
     pyarrow.Table or None
-        None where it has other columns: an earlier version may have kept less.
+        None if it has other columns: an earlier version may have stored fewer.
 
     Raises
     ------
     StudyError
-        It is none that `to_parquet` wrote of so many trials: what a few bytes inflate to is looked at before.
+        It was not written by `to_parquet` for so many trials; its decompressed size is checked
+        before reading.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -151,14 +155,14 @@ def from_parquet(content: bytes, columns: pa.Schema, n_trials: int, n_splits: in
 
 
 def _is_whole(table: pa.Table, expected: Expected) -> bool:
-    """Say whether a table has a row a trial, by number, and a number a fold."""
+    """Return whether a table has one row per trial, and one number per fold in its lists."""
     import pyarrow.compute as pc
     import pyarrow.types as kinds
 
     if table.column("number").to_pylist() != list(range(expected.n_trials)):
         return False
     lists = [table.column(field.name) for field in table.schema if kinds.is_list(field.type)]
-    return all(pc.all(pc.equal(pc.list_value_length(one), expected.n_splits)).as_py() is True for one in lists)
+    return all(pc.all(pc.equal(pc.list_value_length(part), expected.n_splits)).as_py() is True for part in lists)
 
 
 class Tables:
@@ -167,13 +171,14 @@ class Tables:
     Parameters
     ----------
     trials : Trials
+        The results of all studies.
     files : Blobs
         The bucket ``results``.
 
     Raises
     ------
     StoreError
-        From `read` and `delete_of`: the server is unreachable or refuses.
+        `read` and `delete_of` raise it when the server is unreachable or refuses.
     """
 
     def __init__(self, trials: Trials, files: Blobs) -> None:
@@ -181,21 +186,21 @@ class Tables:
         self._files = files
 
     def keep(self, study: Document, publications: int | None) -> str | None:
-        """Keep the results of a study that ends.
+        """Store the table of a study that ends.
 
-        It is for speed alone: what goes wrong is logged, and the study ends without.
+        This is only for speed: an error is logged, and the study ends without a table.
 
         Parameters
         ----------
         study : dict
             Its document.
         publications : int or None
-            How often it was published when all trials had ended.
+            Its number of publications when all trials had ended.
 
         Returns
         -------
         str or None
-            The name of the file; None where there is none.
+            The name of the file; None if there is none.
         """
         study_id, n_trials = study["_id"], study["n_trials"]
         if n_trials < _TABLE_TRIALS:
@@ -206,10 +211,10 @@ class Tables:
         try:
             found = self._trials.of(study_id, [*columns.names, *COMPARED])
             table = as_table(expected.own(found, expected.result), columns)
-            if table.num_rows != n_trials:  # some were taken back meanwhile
+            if table.num_rows != n_trials:  # some were deleted meanwhile
                 return None
             content = to_parquet(table)
-            self.delete_of(study_id)  # those of earlier publications
+            self.delete_of(study_id)  # tables of earlier publications
             name = f"{study_id}.{publications}.parquet"
 
             def write(stream: IO[bytes]) -> None:
@@ -222,32 +227,35 @@ class Tables:
         return name
 
     def read(self, trials: OwnTrials, columns: pa.Schema, name: str | None) -> pa.Table:
-        """Return the results that a study has by now: of its file, or of the documents where it has none.
+        """Return the results of a study so far, from its file or from the documents.
 
         Parameters
         ----------
         trials : OwnTrials
+            The study's documents.
         columns : pyarrow.Schema
+            See `schema`.
         name : str or None
-            The file, where the study has ended.
+            The file, if the study has ended.
 
         Returns
         -------
         pyarrow.Table
+            The results.
         """
         if isinstance(name, str):
             expected = trials.expected
             try:
                 kept = from_parquet(self._files.get(name), columns, expected.n_trials, expected.n_splits)
-            except StudyError as exc:  # the study was taken up again, or deleted, this moment; or it is no table
+            except StudyError as exc:  # the study was resumed or deleted just now; or it is not a table
                 about = {"study": expected.study_id, "reason": str(exc)}
                 logger.info("results are read from their documents", extra=about)
             else:
-                # An earlier version may have kept less, and somebody else anything.
+                # An earlier version may have stored fewer columns, and another program anything.
                 if kept is not None and _is_whole(kept, expected):
                     return kept
         return as_table(trials.of(columns.names), columns)
 
     def delete_of(self, study_id: str) -> None:
-        """Delete what a study keeps."""
+        """Delete the tables of a study."""
         self._files.delete_of(study_id)

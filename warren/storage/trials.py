@@ -1,4 +1,4 @@
-"""The collection ``trials``: one document a trial that has ended, under the id ``<study>:<number>``."""
+"""The collection ``trials``: one document per ended trial, with the id ``<study>:<number>``."""
 
 from __future__ import annotations
 
@@ -17,30 +17,30 @@ from warren.storage.mongo import Explained, StoreCollection
 from warren.storage.progress_counts import COUNTED, GROUP, totals
 from warren.storage.unfinished import pages
 
-# MongoDB's code for a key that is there already; for an insert of a result that is success.
+# MongoDB's code for an existing key; when a result is inserted, that is a success.
 _DUPLICATE_KEY = 11000
-# One index to count and to resume without opening a document, one that has the best first.
+# One index to count and resume without reading documents, and one that has the best first.
 _COUNT_AND_RESUME = [("study_id", 1), ("state", 1), ("number", 1)]
 _BEST_FIRST = [("study_id", 1), ("mean_test_score", -1), ("number", 1)]
-# A third, for whoever watches a study: only what has ended since the last look is read.
+# A third for readers that follow a study: they read only what has ended since the last time.
 _AS_THEY_ENDED = [("study_id", 1), ("finished_at", 1)]
 
 
 class Trials(StoreCollection):
-    """The results of one database. A trial has one, however often it was delivered: the first stays."""
+    """The results of one database. A trial that was delivered twice keeps its first result."""
 
     def __init__(self, collection: Collection[Document], explained: Explained) -> None:
         super().__init__(collection, explained)
         self._raw = collection.with_options(codec_options=CodecOptions(document_class=RawBSONDocument))
 
     def prepare(self) -> None:
-        """Create the indexes; harmless when they are there."""
+        """Create the indexes; harmless if they exist."""
         with self._explained():
             for index in (_COUNT_AND_RESUME, _BEST_FIRST, _AS_THEY_ENDED):
                 self._collection.create_index(index)
 
     def insert(self, packed: Sequence[bytes]) -> list[int]:
-        """Write results, each unless its trial has one; return when they are durable.
+        """Write the results of trials that have none yet; return when they are durable.
 
         Parameters
         ----------
@@ -50,14 +50,14 @@ class Trials(StoreCollection):
         Returns
         -------
         list of int
-            Positions of those that were new.
+            Positions of the results that were new.
         """
         if not packed:
             return []
         refused: set[int] = set()
         with self._explained():
             try:
-                self._raw.insert_many([RawBSONDocument(one) for one in packed], ordered=False)
+                self._raw.insert_many([RawBSONDocument(document) for document in packed], ordered=False)
             except BulkWriteError as exc:
                 errors = exc.details.get("writeErrors", [])
                 if exc.details.get("writeConcernErrors") or any(error["code"] != _DUPLICATE_KEY for error in errors):
@@ -66,10 +66,10 @@ class Trials(StoreCollection):
         return [position for position in range(len(packed)) if position not in refused]
 
     def finished_numbers(self, study_id: str, among: Iterable[int] | None = None) -> set[int]:
-        """Return the numbers of a study's trials that have a result, all or of some given."""
+        """Return the numbers of a study's trials that have a result, of all or of some."""
         with self._explained():
             if among is None:
-                # Fields of one index, so a server answers without opening a document.
+                # All fields are in one index, so that a server answers without reading documents.
                 found = self._collection.find({"study_id": study_id}, {"_id": 0, "number": 1}).hint(_COUNT_AND_RESUME)
                 numbers = (document.get("number") for document in found)
                 return {number for number in numbers if isinstance(number, int)}
@@ -81,18 +81,21 @@ class Trials(StoreCollection):
             }
 
     def of(self, study_id: str, fields: Sequence[str] | None = None) -> Iterator[Document]:
-        """Yield a study's trial documents, in no order; optionally some fields of them only."""
+        """Yield a study's trial documents, in no order; with `fields`, only these."""
         with self._explained():
             projection = fields and {"_id": 0, **dict.fromkeys(fields, 1)}
             yield from self._collection.find({"study_id": study_id}, projection).batch_size(20_000)
 
     def one(self, study_id: str, number: int) -> Document | None:
-        """Return the document of a trial that has ended, or None."""
+        """Return the document of an ended trial, or None."""
         with self._explained():
             return self._collection.find_one({"_id": trial_id(study_id, number)})
 
     def at(self, study_id: str, numbers: Iterable[int], fields: Sequence[str] | None = None) -> Iterator[Document]:
-        """Yield the documents of some trials, of those that have ended, in no order; optionally some fields only."""
+        """Yield the documents of those of some trials that have ended, in no order.
+
+        With `fields`, only these.
+        """
         projection = fields and {"_id": 0, **dict.fromkeys(fields, 1)}
         with self._explained():
             for page in pages(numbers):
@@ -100,14 +103,17 @@ class Trials(StoreCollection):
                 yield from self._collection.find({"_id": {"$in": wanted}}, projection)
 
     def best(self, study_id: str, limit: int, query: Document | None = None) -> list[Document]:
-        """Return the trials with the highest ``mean_test_score``, lower numbers first among equals.
+        """Return the trials with the highest ``mean_test_score``.
 
-        A trial counts if all its fits went well and its score is a number, also where another metric failed.
+        Among equals, lower numbers first.
+
+        A trial counts if all its fits succeeded and its score is a number, even if another metric
+        failed.
         """
         scored = {"mean_test_score": {"$gte": -math.inf}, "failed_fits": {"$in": [None, 0]}}
         wanted = {"study_id": study_id, **scored, **(query or {})}
         with self._explained():
-            # Without curves: they may be as large as all the rest of a thousand.
+            # Without curves, which may be larger than all other fields of a thousand documents.
             found = self._collection.find(wanted, {"split_epochs": 0})
             return list(found.sort([("mean_test_score", -1), ("number", 1)]).limit(limit))
 
@@ -117,13 +123,21 @@ class Trials(StoreCollection):
         Parameters
         ----------
         study_id : str
+            The study.
         below : int
-            Numbers from here on are not looked at: a simple server reads all that match before it counts them out.
+            Trials from this number on are ignored: a simple server reads all that match before it
+            applies a limit.
         limit : int
-            How many at most.
+            Most documents to return.
         fields : sequence of str
+            The fields to return.
+
+        Returns
+        -------
+        list of dict
+            By number.
         """
-        # A walk of the index that counts: study, state and number.
+        # One range of the index for counting: study, state and number.
         failed = {"study_id": study_id, "state": "FAILED", "number": {"$lt": below}}
         with self._explained():
             return list(self._collection.find(failed, dict.fromkeys(fields, 1)).sort("number", 1).limit(limit))
@@ -131,19 +145,25 @@ class Trials(StoreCollection):
     def ended_since(
         self, study_id: str, moment: datetime, limit: int, fields: Sequence[str], *, newest: bool = False
     ) -> list[Document]:
-        """Return some fields of the trials that ended at a moment or later, in the order in which they ended.
+        """Return some fields of the trials that ended at a moment or later, oldest first.
 
         Parameters
         ----------
         study_id : str
+            The study.
         moment : datetime
-            Let it be so late that few match: a simple server sorts all of them.
+            It should be so late that few trials match: a simple server sorts all of them.
         limit : int
-            How many at most.
+            Most documents to return.
         fields : sequence of str
-            With ``finished_at``.
+            The fields to return, including ``finished_at``.
         newest : bool, default=False
-            Whether the last `limit` are meant where there are more, and not the first.
+            Whether to return the last `limit` instead of the first, if there are more.
+
+        Returns
+        -------
+        list of dict
+            In the order in which they ended.
         """
         wanted = {"study_id": study_id, "finished_at": {"$gte": moment}}
         with self._explained():
@@ -152,13 +172,14 @@ class Trials(StoreCollection):
         return ended[::-1] if newest else ended
 
     def counts(self, study_id: str, n_trials: int) -> tuple[Document, Document | None]:
-        """Return the count of a study from its documents, and its best score: see `progress_counts.totals`.
+        """Return the count of a study from its documents, and its best score.
 
-        Documents that can't be its own, as far as a server can tell, don't count: they must not end it early.
+        Documents that can't be its own, as far as a query can tell, don't count: they must not end
+        it early.
         """
-        mine = {"study_id": study_id, "number": {"$gte": 0, "$lt": n_trials}, **COUNTED}
+        of_study = {"study_id": study_id, "number": {"$gte": 0, "$lt": n_trials}, **COUNTED}
         with self._explained():
-            groups = self._collection.aggregate([{"$match": mine}, {"$group": GROUP}])
+            groups = self._collection.aggregate([{"$match": of_study}, {"$group": GROUP}])
             return totals(list(groups))
 
     def delete_of(self, study_id: str) -> None:

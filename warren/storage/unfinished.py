@@ -1,12 +1,14 @@
-"""What is known of trials that have not ended: folds that are done, epochs of networks, tries that took a process down.
+"""What is known of trials that have not ended: folds, epochs, failed attempts.
 
-One document a trial, under the trial's own id, in the collection ``unfinished``. It goes away with the trial's result.
-So whoever takes a chunk over starts at the first missing fold, and a trial that kills its process is told from one that
-was at the wrong place: tries are counted here, evictions are not.
+The collection ``unfinished`` has one document per trial, under the trial's own id, which is deleted
+when the trial has a result. So a worker that takes over a chunk starts at the first missing fold.
+And a trial that ends its process can be told from one that was interrupted: attempts are counted
+here, evictions are not.
 
-Beside them lies one document for each chunk that a worker has in hand, under ``<study>/<generation>/<index>``: who
-that is, when it was last seen, and how many in a row have begun it with nothing done. One more, under that name and
-``/lost``, says which workers have lost their training process with it before a trial began.
+There is also one document for each chunk that a worker has, under ``<study>/<generation>/<index>``:
+the worker, when it was last active, and how many workers in a row have begun the chunk without
+progress. One more, under that name and ``/lost``, lists the workers that lost their training
+process with it before a trial began.
 """
 
 from __future__ import annotations
@@ -26,14 +28,14 @@ from pymongo.errors import DuplicateKeyError
 from warren.storage.documents import Document
 from warren.storage.mongo import Explained, StoreCollection
 
-# Ids in a question: a server takes 16 MiB, and an id has up to two hundred bytes.
+# Ids in one query: a server accepts 16 MiB, and an id has up to two hundred bytes.
 _PAGE = 10_000
-# By the server's clock: those of workers differ.
+# By the server's clock, because the clocks of workers differ.
 _SEEN: Document = {"$currentDate": {"seen_at": True}}
 
 
 def pages(numbers: Iterable[Any]) -> Iterator[list[Any]]:
-    """Cut numbers or ids of trials into lists that a question has room for."""
+    """Divide numbers or ids of trials into lists that fit into one query."""
     left = iter(numbers)
     while page := list(islice(left, _PAGE)):
         yield page
@@ -46,13 +48,15 @@ class DoneFold:
     Attributes
     ----------
     study_id : str
+        The study.
     number : int
         The trial.
     fold : int
+        The fold.
     result : dict
-        What `worker.training.fit_and_score.FoldResult` holds.
+        The fields of `worker.training.fit_and_score.FoldResult`.
     worker : str, default=""
-        Who fitted it, and has the trial in hand.
+        The worker that fitted it, and has the trial.
     at : datetime, default=None
         When it was done, UTC.
     """
@@ -72,21 +76,25 @@ class SeenEpochs:
     Attributes
     ----------
     study_id : str
+        The study.
     number : int
         The trial.
     fold : int
+        The fold.
     epochs : dict of str to list of float
-        Loss and metrics by name, as `worker.training.epochs.Curve` has them; empty where no curves are kept.
+        Loss and metrics by name, in the form of `worker.training.epochs.Curve`; empty if no curves
+        are kept.
     network : int, default=0
-        Which of the networks that the fold's fit trains.
+        Number of the network within the fold's fit.
     kept : int
-        Epochs that its last checkpoint holds.
+        Epochs in its last checkpoint.
     about : dict
-        What the trial's document says from the beginning: ``estimator``, ``library``, ``params`` and ``started_at``.
+        The first fields of the trial's document: ``estimator``, ``library``, ``params`` and
+        ``started_at``.
     worker : str
-        Who trains it.
+        The worker that trains it.
     at : datetime
-        When it was told, UTC.
+        When they were reported, UTC.
     """
 
     study_id: str
@@ -102,22 +110,22 @@ class SeenEpochs:
 
 @dataclass(frozen=True, kw_only=True)
 class Try:
-    """A try that took its process down.
+    """An attempt that ended the training process.
 
     Attributes
     ----------
     reason : str
         How it ended: a signal, an exit code, a limit.
     seconds : float
-        Seconds from its begin to its end.
+        Seconds from its beginning to its end.
     memory_bytes : int or None
-        The most that its process held, as far as it is known.
+        The most memory that its process held, if known.
     worker : str
-        Where.
+        The worker.
     at : datetime
         When it ended, UTC.
     output : str, default=""
-        The end of what it printed.
+        The end of its output.
     """
 
     reason: str
@@ -130,16 +138,18 @@ class Try:
 
 @dataclass(frozen=True, kw_only=True)
 class Losses:
-    """Training processes that were lost with a chunk before a trial began, since its study last got on.
+    """Training processes that were lost with a chunk before a trial began.
+
+    Counted since the last progress of the chunk's study.
 
     Attributes
     ----------
     workers : frozenset of str
-        Who lost one for which the chunk may be to blame.
+        Workers that lost one for which the chunk may be to blame.
     times : int
         How many of those were lost.
     killed : int
-        How many were killed by somebody.
+        How many were killed from outside.
     """
 
     workers: frozenset[str]
@@ -152,84 +162,88 @@ class Unfinished(StoreCollection):
 
     def __init__(self, collection: Collection[Document], explained: Explained) -> None:
         super().__init__(collection, explained)
-        # Who holds what is written often, and is worth no wait for a disk: what is lost of it is written again.
+        # Notes on who has a chunk are written often and need not wait for a disk: lost ones are repeated.
         self._held = collection.with_options(write_concern=WriteConcern(w=1))
 
     def keep_folds(self, folds: Iterable[DoneFold]) -> None:
-        """Write folds that are done; the same one again changes nothing."""
+        """Write finished folds; writing one again changes nothing."""
         self._update(
             (
-                one.study_id,
-                one.number,
+                fold.study_id,
+                fold.number,
                 {
-                    "$set": {f"folds.{one.fold}": dict(one.result)}
-                    | ({"last_seen": {"worker": one.worker, "at": one.at}} if one.at else {})
+                    "$set": {f"folds.{fold.fold}": dict(fold.result)}
+                    | ({"last_seen": {"worker": fold.worker, "at": fold.at}} if fold.at else {})
                 },
             )
-            for one in folds
+            for fold in folds
         )
 
     def see_epochs(self, seen: Iterable[SeenEpochs]) -> None:
-        """Write epochs of networks in training, each in the place of what was there of its fold."""
+        """Write epochs of networks in training; they replace what was there for their fold."""
         self._update(
             (
-                one.study_id,
-                one.number,
+                epochs.study_id,
+                epochs.number,
                 {
                     "$set": {
-                        **one.about,
-                        **({f"epochs.{one.fold}": dict(one.epochs)} if one.epochs else {}),
-                        "last_seen": {"worker": one.worker, "at": one.at},
+                        **epochs.about,
+                        **({f"epochs.{epochs.fold}": dict(epochs.epochs)} if epochs.epochs else {}),
+                        "last_seen": {"worker": epochs.worker, "at": epochs.at},
                     },
-                    # The most that there ever was: what is lost and trained again is no progress. Each network's own:
-                    # the first of a fit may have more than those after it ever will.
-                    "$max": {f"epochs_kept.{one.fold}-{one.network}": one.kept},
+                    # The largest number so far: epochs that were lost and trained again are no
+                    # progress. One number for each network, because the first of a fit may have
+                    # more epochs than the later ones.
+                    "$max": {f"epochs_kept.{epochs.fold}-{epochs.network}": epochs.kept},
                 },
             )
-            for one in seen
+            for epochs in seen
         )
 
     def in_training(self, study_id: str) -> list[Document]:
-        """Return what is known of a study's trials of which epochs were told, in no order, without their folds."""
-        mine = {"_id": {"$gte": f"{study_id}:", "$lt": f"{study_id};"}, "epochs": {"$exists": True}}
+        """Return what is known of a study's trials with reported epochs, without their folds."""
+        of_study = {"_id": {"$gte": f"{study_id}:", "$lt": f"{study_id};"}, "epochs": {"$exists": True}}
         with self._explained():
-            return list(self._collection.find(mine, {"folds": 0}))
+            return list(self._collection.find(of_study, {"folds": 0}))
 
-    def add_try(self, study_id: str, number: int, one: Try) -> None:
-        """Count a try that took a process down; the same one again changes nothing."""
+    def add_try(self, study_id: str, number: int, attempt: Try) -> None:
+        """Record an attempt that ended the process; recording one again changes nothing."""
         with self._explained():
             self._collection.update_one(
                 {"_id": f"{study_id}:{number}"},
-                {"$set": {"study_id": study_id, "number": number}, "$addToSet": {"tries": vars(one)}},
+                {"$set": {"study_id": study_id, "number": number}, "$addToSet": {"tries": vars(attempt)}},
                 upsert=True,
             )
 
     def abandon(self, study_id: str, numbers: Iterable[int], worker: str, at: datetime) -> None:
-        """Note that a worker lets trials go in the middle, whatever it leaves of them."""
+        """Note that a worker abandons trials before they end."""
         left = {"$set": {"last_seen": {"worker": worker, "at": at}}}
         self._update((study_id, number, left) for number in numbers)
 
     def take_over(self, study_id: str, notes: Mapping[int, Document]) -> None:
-        """Note that trials were interrupted where their last worker was seen last; in the notes too.
+        """Note that trials were interrupted when their last worker was last active.
+
+        Also in `notes`.
 
         Parameters
         ----------
         study_id : str
+            The study.
         notes : mapping of int to dict
-            As `of` returns them. Their ``interrupted`` becomes a list of ``{"worker": str, "at": datetime}``.
+            From `of`. Their ``interrupted`` becomes a list of ``{"worker": str, "at": datetime}``.
         """
         left = {number: note["last_seen"] for number, note in notes.items() if "last_seen" in note}
         self._update(
             (study_id, number, {"$addToSet": {"interrupted": last}, "$unset": {"last_seen": ""}})
             for number, last in left.items()
         )
-        # After it is written: the call may come again.
+        # After the write, because the call may be repeated.
         for number, last in left.items():
             del notes[number]["last_seen"]
             notes[number].setdefault("interrupted", []).append(last)
 
     def _update(self, updates: Iterable[tuple[str, int, Document]]) -> None:
-        """Change the documents of trials, by study and number; one that is not there is made."""
+        """Change the documents of trials, by study and number; a missing one is created."""
         operations = [
             pymongo.UpdateOne(
                 {"_id": f"{study_id}:{number}"},
@@ -244,7 +258,7 @@ class Unfinished(StoreCollection):
             self._collection.bulk_write(operations, ordered=False)
 
     def of(self, study_id: str, numbers: Iterable[int]) -> dict[int, Document]:
-        """Return what is known of some trials, by number; those of which nothing is are absent."""
+        """Return what is known of some trials, by number; unknown ones are absent."""
         with self._explained():
             return {
                 document["number"]: document
@@ -253,43 +267,44 @@ class Unfinished(StoreCollection):
             }
 
     def drop(self, study_id: str, numbers: Iterable[int]) -> None:
-        """Forget trials that have ended."""
+        """Delete what is known of trials that have ended."""
         with self._explained():
             for page in pages(numbers):
                 self._collection.delete_many({"_id": {"$in": [f"{study_id}:{number}" for number in page]}})
 
     def drop_study(self, study_id: str) -> None:
-        """Forget everything of a study."""
-        # The characters after the separators: one walk of the id index each.
-        mine = [{"_id": {"$gte": f"{study_id}{mark}", "$lt": f"{study_id}{chr(ord(mark) + 1)}"}} for mark in ":/"]
+        """Delete everything about a study."""
+        # Up to the character after each separator: one range of the id index each.
+        of_study = [{"_id": {"$gte": f"{study_id}{mark}", "$lt": f"{study_id}{chr(ord(mark) + 1)}"}} for mark in ":/"]
         with self._explained():
-            self._collection.delete_many({"$or": mine})
+            self._collection.delete_many({"$or": of_study})
 
-    # ------------------------------------------------------------------- chunks
+    # ------------------------------ chunks
 
     def chunk_begins(
         self, chunk: str, done: int, worker: str, held_seconds: float, *, again: bool, trials: int = 1
     ) -> int:
-        """Note that a worker begins a chunk, and has it in hand.
+        """Note that a worker begins a chunk, and has it from now on.
 
         Parameters
         ----------
         chunk : str
             ``<study>/<generation>/<index>``.
         done : int
-            Folds and trials of it that are there by now.
+            Its folds and trials that exist by now.
         worker : str
+            The worker.
         held_seconds : float
-            How long it may not be heard of, and the chunk is still its own.
+            How long the chunk stays its own without a further note.
         again : bool
-            Whether somebody may have had it before.
+            Whether another worker may have had it before.
         trials : int, default=1
             How many of its trials have no result.
 
         Returns
         -------
         int
-            How many workers before this one have begun it, one after the other, and vanished with nothing more done.
+            How many workers in a row before this one have begun it, and vanished without progress.
         """
         with self._explained():
             before = self._collection.find_one({"_id": chunk}) if again else None
@@ -300,34 +315,35 @@ class Unfinished(StoreCollection):
         return int(vanished)
 
     def chunk_held(self, chunk: str, worker: str, held_seconds: float, *, trials: int = 1) -> None:
-        """Note that a worker still has a chunk in hand; parameters as for `chunk_begins`."""
-        # Anew where the note is gone: a server that took over may not have it, or who had the chunk before removed it.
+        """Note that a worker still has a chunk; parameters as for `chunk_begins`."""
+        # Create the note again if it is gone: a new primary may not have it, or the worker that had
+        # the chunk before deleted it.
         note = {"begun": 1, "done": 0, "trials": trials, "held_seconds": held_seconds}
-        with self._explained(), suppress(DuplicateKeyError):  # another worker has it in hand too
+        with self._explained(), suppress(DuplicateKeyError):  # another worker has it too
             self._held.update_one({"_id": chunk, "worker": worker}, _SEEN | {"$setOnInsert": note}, upsert=True)
 
     def chunk_ends(self, chunk: str, worker: str) -> None:
-        """Note that a worker has ended its work on a chunk in good order, or gave it back."""
+        """Note that a worker has finished a chunk or returned it."""
         with self._explained():
             self._held.delete_one({"_id": chunk, "worker": worker})
 
     def holders(self) -> set[str]:
-        """Return the workers that have a chunk in hand, of whatever study."""
-        return {one["worker"] for one in self._in_hand({})}
+        """Return the workers that have a chunk, of any study."""
+        return {note["worker"] for note in self._current_notes({})}
 
     def trials_in_hand(self, study_id: str) -> int:
-        """Return how many trials of a study had no result when the workers began that have them in hand.
+        """Return how many trials of a study its current chunks had without a result at first.
 
-        A worker that vanished counts until its broker must have taken the chunk back.
+        A worker that vanished counts until its broker must have requeued the chunk.
         """
-        mine = {"_id": {"$gte": f"{study_id}/", "$lt": f"{study_id}0"}}
-        return sum(int(one["trials"]) for one in self._in_hand(mine))
+        of_study = {"_id": {"$gte": f"{study_id}/", "$lt": f"{study_id}0"}}
+        return sum(int(note["trials"]) for note in self._current_notes(of_study))
 
-    def _in_hand(self, mine: Document) -> list[Document]:
+    def _current_notes(self, query: Document) -> list[Document]:
         with self._explained():
-            found = list(self._collection.find({**mine, "held_seconds": {"$gt": 0}}))
-        moment = self.moment()  # by the clock that has noted it
-        return [one for one in found if (moment - one["seen_at"]).total_seconds() < float(one["held_seconds"])]
+            found = list(self._collection.find({**query, "held_seconds": {"$gt": 0}}))
+        moment = self.moment()  # by the clock of the notes
+        return [note for note in found if (moment - note["seen_at"]).total_seconds() < float(note["held_seconds"])]
 
     def moment(self) -> datetime:
         """Return the time by the server's clock, UTC."""
@@ -336,16 +352,24 @@ class Unfinished(StoreCollection):
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
     def chunk_lost(self, chunk: str, worker: str, ended: int, *, blamed: bool) -> Losses:
-        """Note that a worker has lost its training process with a chunk before a trial began; return all such losses.
+        """Note that a worker lost its training process with a chunk before a trial began.
+
+        Return all such losses.
 
         Parameters
         ----------
         chunk, worker : str
+            The names of both.
         ended : int
-            Trials of its study that have ended: what was lost when they were others is forgotten, for where a study
-            gets on its data and libraries are well.
+            Number of trials of its study that have ended. Earlier losses are forgotten if it was
+            smaller then: if a study makes progress, its data and libraries are fine.
         blamed : bool
-            Whether the chunk may be at fault; not where somebody killed the process.
+            Whether the chunk may be at fault; not if the process was killed from outside.
+
+        Returns
+        -------
+        Losses
+            All losses since the last progress.
         """
         name = {"_id": f"{chunk}/lost"}
         with self._explained():

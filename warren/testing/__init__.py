@@ -10,9 +10,10 @@
             study = submit(LogisticRegression(), {"C": [0.1, 1.0]}, X, y, cv=3).wait()
         assert study.best_score_ > 0.9
 
-Nothing is started and nothing listens: the broker, the database and the training live in threads of the test's process
-and end with the block. The doubles pass the cases that real servers pass (``tests/contract``). What they can't show: a
-training process that dies, hangs or needs too much memory, a network that is cut, two machines.
+Nothing is started and nothing listens: broker, database and training run in threads of the test's
+process and end with the block. The doubles pass the same test cases as real servers
+(``tests/contract``). They can't show a training process that dies, hangs or needs too much memory,
+a broken network, or two machines.
 """
 
 from contextlib import AbstractContextManager
@@ -28,21 +29,22 @@ __all__ = ["InMemoryStore", "StubBroker", "in_process_worker"]
 
 
 def in_process_worker(**settings: Any) -> "AbstractContextManager[Settings]":
-    """Let this process be broker, database and worker for as long as a block lasts.
+    """Run broker, database and worker in this process inside a ``with`` block.
 
-    Inside of it, ``AMQP_URL`` and ``MONGO_URL`` name doubles that are empty at first; whatever was submitted there is
-    gone afterwards.
+    Inside the block, ``AMQP_URL`` and ``MONGO_URL`` name doubles that are empty at first;
+    everything submitted there is gone afterwards.
 
     Parameters
     ----------
     **settings : object
-        Fields of `warren.settings.Settings` for the worker, such as ``max_attempts=1``; else those of the environment,
-        and one thread. ``WARREN_ALLOW`` is for both sides: set it in the environment.
+        Fields of `warren.settings.Settings` for the worker, such as ``max_attempts=1``; others come
+        from the environment, with one thread. ``WARREN_ALLOW`` is for both sides: set it in the
+        environment.
 
     Returns
     -------
     context manager
-        Gives the worker's settings, whose ``mongo_url`` a `Store` may be opened with.
+        Yields the worker's settings; a `Store` can be opened with its ``mongo_url``.
     """
     import importlib
 

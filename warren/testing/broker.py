@@ -1,6 +1,7 @@
-"""A broker in memory: queues that give a message to one consumer until it is acknowledged, as RabbitMQ's do.
+"""A broker in memory: its queues deliver and requeue like RabbitMQ's.
 
-The classes below have the names, arguments and results of pika's blocking ones, as far as Warren uses them: see there.
+The classes below have the names, arguments and results of pika's blocking classes, as far as Warren
+uses them.
 """
 
 # ruff: noqa: D102
@@ -24,7 +25,7 @@ from pika.exceptions import ChannelClosedByBroker, ChannelWrongStateError, Unrou
 from warren import broker
 from warren.settings import Settings
 
-# Seconds between two looks for a message, of a connection that waits for one.
+# Seconds between two checks for a message, in a connection that waits for one.
 _LOOK_SECONDS = 0.005
 _NOT_FOUND = 404
 
@@ -51,17 +52,18 @@ class _Queue:
 
 
 class StubBroker:
-    """A broker without a server, for this process; it has no queues until somebody declares them.
+    """A broker without a server, for this process; it has no queues until they are declared.
 
     Parameters
     ----------
     name : str, default=None
-        Brokers of one name share their queues, as two URLs of one server; None is a name of its own.
+        Brokers with the same name share their queues, like two connections to one server; None for
+        a unique name.
 
     Attributes
     ----------
     url : str
-        For ``AMQP_URL``.
+        The value for ``AMQP_URL``.
 
     Examples
     --------
@@ -80,7 +82,7 @@ class StubBroker:
 
     @property
     def settings(self) -> Settings:
-        """Settings that name this broker, and else the defaults."""
+        """Settings with this broker, and defaults for everything else."""
         return Settings(AMQP_URL=self.url)
 
     def connection(self) -> Connection:
@@ -88,9 +90,9 @@ class StubBroker:
         return Connection(self)
 
     def messages(self, name: str) -> list[bytes]:
-        """Return the bodies that wait in a queue, in their order."""
+        """Return the bodies of the messages in a queue, in order."""
         with self.lock:
-            return [one.body for one in self.queues[name].waiting] if name in self.queues else []
+            return [message.body for message in self.queues[name].waiting] if name in self.queues else []
 
     def publish(self, name: str, body: bytes, properties: pika.BasicProperties) -> None:
         """Put a message at the end of a queue.
@@ -127,15 +129,15 @@ class Connection:
 
     def close(self) -> None:
         self.is_open = False
-        for one in self._channels:
-            if one.is_open:
-                one.close()
+        for channel in self._channels:
+            if channel.is_open:
+                channel.close()
 
     def add_callback_threadsafe(self, callback: Callable[[], None]) -> None:
         self._callbacks.put(callback)
 
     def process_data_events(self, time_limit: float = 0) -> None:
-        """Run callbacks and hand out messages, until something came or the time is over."""
+        """Run callbacks and deliver messages, until there was one or the time is over."""
         deadline = time.monotonic() + time_limit
         while not self._turn() and time.monotonic() < deadline:
             time.sleep(_LOOK_SECONDS)
@@ -145,7 +147,7 @@ class Connection:
         while not self._callbacks.empty():
             self._callbacks.get()()
             came = True
-        delivered = [one.deliver() for one in self._channels if one.is_open]
+        delivered = [channel.deliver() for channel in self._channels if channel.is_open]
         return any(delivered) or came
 
 
@@ -173,7 +175,7 @@ class Channel:
         return [*self._consumers]
 
     def close(self) -> None:
-        """Close: what was not acknowledged is in its queue again, before everything else."""
+        """Close; messages that were not acknowledged return to the front of their queue."""
         for tag in self.consumer_tags:
             self.basic_cancel(tag)
         self.basic_nack(0, multiple=True)
@@ -189,7 +191,7 @@ class Channel:
         name: str,
         *,
         passive: bool = False,
-        durable: bool = False,  # noqa: ARG002 - all last as long as the process
+        durable: bool = False,  # noqa: ARG002 - all queues last as long as the process
         arguments: Mapping[str, Any] | None = None,  # noqa: ARG002
     ) -> Any:
         with self._stub.lock:
@@ -215,7 +217,7 @@ class Channel:
         mandatory: bool = False,
     ) -> None:
         if exchange:
-            raise NotImplementedError("the broker in memory has the default exchange only")
+            raise NotImplementedError("the broker in memory has only the default exchange")
         try:
             self._stub.publish(routing_key, body, properties or pika.BasicProperties())
         except UnroutableError:
@@ -251,16 +253,16 @@ class Channel:
             raise ChannelClosedByBroker(406, f"PRECONDITION_FAILED - unknown delivery tag {delivery_tag}")
 
     def basic_nack(self, delivery_tag: int, *, multiple: bool = False, requeue: bool = True) -> None:
-        """Give messages back, or throw them away; with ``multiple`` all up to a tag, and 0 is all."""
-        tags = [one for one in self._unacknowledged if not delivery_tag or one <= delivery_tag]
-        for one in sorted(tags if multiple else [delivery_tag], reverse=True):
-            name, stored = self._unacknowledged.pop(one)
+        """Requeue or discard a message; with ``multiple``, all up to a tag, or all for tag 0."""
+        tags = [tag for tag in self._unacknowledged if not delivery_tag or tag <= delivery_tag]
+        for tag in sorted(tags if multiple else [delivery_tag], reverse=True):
+            name, stored = self._unacknowledged.pop(tag)
             with self._stub.lock:
                 if requeue and name in self._stub.queues:
                     self._stub.queues[name].waiting.appendleft(stored.came_back())
 
     def deliver(self) -> bool:
-        """Hand one message to a consumer, if there is one and it may have more."""
+        """Deliver one message to a consumer, if there is one and the prefetch limit allows it."""
         for name, on_message in list(self._consumers.values()):
             if self._prefetch and len(self._unacknowledged) >= self._prefetch:
                 return False
@@ -284,9 +286,9 @@ class Channel:
         tag = next(self._tags)
         self._unacknowledged[tag] = name, stored
         headers = dict(stored.properties.headers or {})
-        if stored.returns:  # as a quorum queue counts
+        if stored.returns:  # like a quorum queue's count
             headers["x-delivery-count"] = stored.returns
-        about = {one: getattr(stored.properties, one) for one in _PROPERTIES}
+        about = {name: getattr(stored.properties, name) for name in _PROPERTIES}
         properties = pika.BasicProperties(**about, headers=headers)
         return SimpleNamespace(delivery_tag=tag, redelivered=stored.returns > 0), properties, stored.body
 

@@ -1,6 +1,7 @@
-"""A database in memory that answers as MongoDB does, and a store on it.
+"""A database in memory that answers like MongoDB, and a store on it.
 
-The classes below have the names, arguments and results of pymongo's, as far as Warren uses them: see there.
+The classes below have the names, arguments and results of pymongo's classes, as far as Warren uses
+them.
 """
 
 # ruff: noqa: D102
@@ -40,12 +41,15 @@ _DUPLICATE_KEY = 11000
 
 
 class InMemoryStore(Store):
-    """A `warren.storage.store.Store` without a server: it passes the same contract, and ends with the process.
+    """A `warren.storage.store.Store` without a server, which ends with the process.
+
+    It passes the same contract tests.
 
     Parameters
     ----------
     name : str, default=None
-        Stores of one name share their content, as two that name one server; None is a name of its own.
+        Stores with the same name share their content, like two clients of one server; None for a
+        unique name.
 
     Examples
     --------
@@ -61,7 +65,7 @@ class InMemoryStore(Store):
 
 
 class Cursor:
-    """What a query has found."""
+    """The result of a query."""
 
     def __init__(self, documents: list[Document], fields: Mapping[str, Any] | None) -> None:
         self._documents, self._fields = documents, fields
@@ -93,7 +97,10 @@ def _field(document: Document, path: str) -> Any:
 
 
 class Collection:
-    """The calls of pymongo's collection that Warren makes. What is stored was BSON in between, as on a server."""
+    """The methods of pymongo's collection that Warren uses.
+
+    Documents are converted to BSON and back, as by a server.
+    """
 
     def __init__(self, database: Database, name: str) -> None:
         self.database, self.name = database, name
@@ -191,7 +198,10 @@ class Collection:
     def _change(
         self, query: Document, change: Callable[[Document, bool], Document], *, upsert: bool
     ) -> tuple[bool, Document | None]:
-        """Change the first document that matches; say whether there was one, and return it as it is then."""
+        """Change the first document that matches.
+
+        Return whether there was one, and the document after the change.
+        """
         with self._lock:
             found = self.find_one(query)
             if found is None and not upsert:
@@ -210,7 +220,7 @@ def _updated(document: Document, change: Document, *, new: bool) -> Document:
 
 
 def _stored(document: Mapping[str, Any]) -> Document:
-    """Return a document as a server would give it back."""
+    """Return a document as a server would return it."""
     raw = document.raw if isinstance(document, RawBSONDocument) else bson.encode(document)
     return {"_id": bson.ObjectId(), **bson.decode(raw, _CODEC)}
 
@@ -234,7 +244,7 @@ class Database:
             return self._collections.setdefault(name, Collection(self, name))
 
     def later(self) -> datetime:
-        """Return the time, later than any that was returned before: files of one millisecond have an order too."""
+        """Return the time, later than any returned before, so that all files are ordered."""
         with self.lock:
             self._moment = max(now(), self._moment + timedelta(milliseconds=1))
             return self._moment
@@ -247,7 +257,7 @@ class Database:
 
 
 class Bucket:
-    """The calls of GridFS's bucket that Warren makes: files, and their pieces in a collection of their own."""
+    """The methods of GridFS's bucket that Warren uses, on two collections."""
 
     def __init__(self, database: Database, name: str, piece_bytes: int) -> None:
         self._database = database
@@ -282,7 +292,7 @@ class Bucket:
 
 
 class _Upload(io.BytesIO):
-    """A file that is kept when its block ends well."""
+    """A file that is stored when its block ends without an error."""
 
     def __init__(self, keep: Callable[[_Upload], None], name: str, metadata: Document) -> None:
         super().__init__()

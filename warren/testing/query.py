@@ -1,7 +1,8 @@
-"""MongoDB's queries, projections, updates and groups, as far as Warren asks for them.
+"""MongoDB's queries, projections, updates and groups, as far as Warren uses them.
 
-What MongoDB's manual says of each operator (https://www.mongodb.com/docs/manual/reference/operator/) holds. An operator
-that is not here is refused as MongoDB refuses one that it does not know.
+They follow MongoDB's manual for each operator
+(https://www.mongodb.com/docs/manual/reference/operator/). An operator that is missing here raises
+the same error as one that MongoDB does not know.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from pymongo.errors import OperationFailure
 
 _T = TypeVar("_T")
 _MISSING = object()
-# MongoDB's order of types: https://www.mongodb.com/docs/manual/reference/bson-type-comparison-order/
+# MongoDB's order of types:
+# https://www.mongodb.com/docs/manual/reference/bson-type-comparison-order/
 _NOTHING, _NUMBER, _TEXT, _DOCUMENT, _ARRAY, _BYTES, _ID, _TRUTH, _MOMENT = range(9)
 
 
@@ -43,10 +45,10 @@ def order(value: Any) -> tuple[Any, ...]:
 
 
 def values_at(document: Any, path: str) -> list[Any]:
-    """Return what a dotted path leads to; through an array, what each of its documents has there."""
+    """Return the values at a dotted path; for an array, those of each of its documents."""
     name, _, rest = path.partition(".")
     if isinstance(document, list):
-        found = [one for member in document if isinstance(member, Mapping) for one in values_at(member, path)]
+        found = [value for member in document if isinstance(member, Mapping) for value in values_at(member, path)]
         if name.isdecimal() and int(name) < len(document):
             member = document[int(name)]
             found += values_at(member, rest) if rest else [member]
@@ -57,10 +59,10 @@ def values_at(document: Any, path: str) -> list[Any]:
 
 
 def matches(document: Mapping[str, Any], query: Mapping[str, Any]) -> bool:
-    """Say whether a document matches a query."""
+    """Return whether a document matches a query."""
     for path, wanted in query.items():
         if path == "$or":
-            if not any(matches(document, one) for one in wanted):
+            if not any(matches(document, condition) for condition in wanted):
                 return False
         elif path.startswith("$"):
             raise _unknown(path)
@@ -76,7 +78,7 @@ def _known(operators: Mapping[str, _T], name: str) -> _T:
 
 
 def _unknown(name: str) -> OperationFailure:
-    return OperationFailure(f"the database in memory has no {name}: it knows what Warren asks for")
+    return OperationFailure(f"the database in memory has no {name}: it knows only what Warren uses")
 
 
 def _holds(values: list[Any], wanted: Any) -> bool:
@@ -86,21 +88,23 @@ def _holds(values: list[Any], wanted: Any) -> bool:
 
 
 def _members(values: list[Any]) -> list[Any]:
-    """Return values, and the members of those that are arrays: MongoDB asks both."""
+    """Return values, and the members of those that are arrays: MongoDB compares both."""
     return values + [member for value in values if isinstance(value, list) for member in value]
 
 
 def _equals(values: list[Any], wanted: Any) -> bool:
     if wanted is None and not values:
         return True
-    return any(order(one) == order(wanted) for one in _members(values))
+    return any(order(value) == order(wanted) for value in _members(values))
 
 
 def _compares(holds: Callable[[Any, Any], bool]) -> Callable[[list[Any], Any], bool]:
     def compare(values: list[Any], wanted: Any) -> bool:
         key = order(wanted)
-        # Values of one type alone are compared, and NaN with nothing.
-        return any(order(one)[0] == key[0] and one == one and holds(order(one), key) for one in _members(values))
+        # Only values of the same type are compared, and NaN with nothing.
+        return any(
+            order(value)[0] == key[0] and value == value and holds(order(value), key) for value in _members(values)
+        )
 
     return compare
 
@@ -124,7 +128,7 @@ _CONDITIONS: dict[str, Callable[[list[Any], Any], bool]] = {
 
 
 def project(document: Mapping[str, Any], fields: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return some fields of a document, or all but some."""
+    """Return some fields of a document, or all except some."""
     if not fields:
         return dict(document)
     if any(shown for name, shown in fields.items() if name != "_id"):
@@ -134,7 +138,7 @@ def project(document: Mapping[str, Any], fields: Mapping[str, Any] | None) -> di
             for name, value in document.items()
             if (part := _part(value, name, [path for path, shown in kept.items() if shown])) is not _MISSING
         }
-    if all(fields.values()):  # the id alone
+    if all(fields.values()):  # only the id
         return {"_id": document["_id"]}
     return {name: value for name, value in document.items() if fields.get(name, 1)}
 
@@ -152,7 +156,7 @@ def _part(value: Any, name: str, paths: Sequence[str]) -> Any:
 
 
 def begun(query: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the document that an upsert begins with: what the query says of equality."""
+    """Return the document with which an upsert begins: the query's conditions of equality."""
     return {path: value for path, value in query.items() if not path.startswith("$") and not _is_condition(value)}
 
 
@@ -161,7 +165,7 @@ def _is_condition(value: Any) -> bool:
 
 
 def update(document: dict[str, Any], change: Mapping[str, Mapping[str, Any]], *, new: bool) -> None:
-    """Change a document; `new` says whether an upsert has made it."""
+    """Change a document; `new` tells whether an upsert has created it."""
     for operator, fields in change.items():
         if operator == "$setOnInsert" and not new:
             continue
@@ -225,7 +229,7 @@ _OPERATORS: dict[str, Callable[[dict[str, Any], str, Any], None]] = {
 
 
 def aggregate(documents: Iterable[Mapping[str, Any]], stages: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Run ``$match`` and then ``$group``, the only pipeline that Warren has."""
+    """Run ``$match`` and then ``$group``, the only pipeline that Warren uses."""
     [(_, query)], [(_, group)] = (stage.items() for stage in stages)
     groups: dict[Any, list[Mapping[str, Any]]] = {}
     for document in documents:
@@ -237,7 +241,7 @@ def aggregate(documents: Iterable[Mapping[str, Any]], stages: Sequence[Mapping[s
             if name != "_id":
                 [(operator, operand)] = what.items()
                 values = [_evaluated(member, operand) for member in members]
-                found[name] = _known(_ACCUMULATORS, operator)([one for one in values if one is not _MISSING])
+                found[name] = _known(_ACCUMULATORS, operator)([value for value in values if value is not _MISSING])
         yield found
 
 
@@ -253,11 +257,11 @@ def _evaluated(document: Mapping[str, Any], expression: Any) -> Any:
 
 
 def _distinct(values: list[Any]) -> list[Any]:
-    return list({order(one): one for one in values}.values())
+    return list({order(value): value for value in values}.values())
 
 
 _ACCUMULATORS: dict[str, Callable[[list[Any]], Any]] = {
-    "$sum": lambda values: sum(one for one in values if isinstance(one, (int, float))),
+    "$sum": lambda values: sum(value for value in values if isinstance(value, (int, float))),
     "$addToSet": _distinct,
     "$max": lambda values: max(values, key=order, default=None),
 }

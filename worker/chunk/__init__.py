@@ -1,1 +1,1 @@
-"""One chunk, from its message to its acknowledgement: checks, progress, results, failures."""
+"""Evaluates one chunk, from its message to its acknowledgement."""

@@ -1,4 +1,4 @@
-"""The note that this worker has a chunk: a study's trials are done, in the queue, or with a worker."""
+"""Note in the database that this worker has a chunk."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from worker.chunk.progress import Progress
 
 logger = logging.getLogger(__name__)
 
-# Seconds between two notes that the worker still has the chunk.
+# Seconds between two notes that the worker still has its chunk.
 _NOTE_SECONDS = 10.0
-# Seconds without one after which the chunk counts as given up, at least: a worker may not reach the database for a
-# while; and heartbeats after which the broker has taken a vanished worker's chunk back.
+# A chunk counts as abandoned after this many seconds without a note, at least: a worker may not
+# reach the database for a while. And after this many heartbeats: by then the broker has requeued
+# the chunk of a worker that vanished.
 _LEAST_HELD_SECONDS = 600.0
 _HEARTBEATS = 4
 
@@ -29,9 +30,11 @@ class Claim:
     Parameters
     ----------
     unfinished : Unfinished
+        The notes on unfinished work.
     retry : Patience
-        Calls the store again while that is away.
+        Calls the store again while it is unreachable.
     settings : Settings
+        Worker name and heartbeat.
     """
 
     def __init__(self, unfinished: Unfinished, retry: Patience, settings: Settings) -> None:
@@ -42,7 +45,10 @@ class Claim:
         self._noted_at = float("-inf")
 
     def begin(self, progress: Progress, *, again: bool) -> int:
-        """Note that this worker has a chunk; return how many in a row have vanished with it and left nothing done."""
+        """Note that this worker has a chunk.
+
+        Return how many workers in a row vanished with it without progress.
+        """
         name, left = chunk_name(progress.chunk), len(progress.todo)
         self._noted_at = time.monotonic()
         return self._retry(
@@ -56,21 +62,24 @@ class Claim:
         )
 
     def renew(self, chunk: Chunk) -> None:
-        """Note now and then that this worker still has it."""
+        """Note now and then that this worker still has the chunk."""
         if time.monotonic() - self._noted_at >= _NOTE_SECONDS:
             self._noted_at = time.monotonic()
             name, trials = chunk_name(chunk), len(chunk.trials)
             self._retry(self._unfinished.chunk_held, name, self._worker, self._seconds, trials=trials)
 
     def end(self, chunk: Chunk) -> None:
-        """Note that this worker no longer has it."""
+        """Note that this worker no longer has the chunk."""
         try:
             self._retry(self._unfinished.chunk_ends, chunk_name(chunk), self._worker)
-        except StoreError as exc:  # the grace is over; it counts as given up after a while
+        except StoreError as exc:  # the grace is over; the claim expires by itself
             logger.warning("could not note the end of a chunk", extra=log_fields(chunk) | {"reason": str(exc)})
 
     def add_loss(self, chunk: Chunk, ended: int, *, blamed: bool) -> Losses:
-        """Note that the training process was lost before a trial began; see `Unfinished.chunk_lost`."""
+        """Note that the training process was lost before a trial began.
+
+        See `Unfinished.chunk_lost`.
+        """
         return self._retry(self._unfinished.chunk_lost, chunk_name(chunk), self._worker, ended, blamed=blamed)
 
     def other_workers(self) -> set[str]:
@@ -79,5 +88,5 @@ class Claim:
 
 
 def chunk_name(chunk: Chunk) -> str:
-    """Return the name under which `warren.storage.unfinished` knows a chunk."""
+    """Return the name of a chunk in `warren.storage.unfinished`."""
     return f"{chunk.study_id}/{chunk.generation}/{chunk.index}"

@@ -1,4 +1,4 @@
-"""What the loss of a training process means for its trial, or for its chunk where no trial had begun."""
+"""Handle the loss of a training process: blame its trial, or its chunk if no trial had begun."""
 
 from __future__ import annotations
 
@@ -21,20 +21,24 @@ from worker.training.trial_document import crash_outcome, started, trial_documen
 
 logger = logging.getLogger(__name__)
 
-# Seconds for which a worker leaves a chunk to others with which it has lost its training process.
+# Seconds for which a worker leaves a chunk to others after it lost its training process with it.
 _OTHERS_FIRST_SECONDS = 60.0
-# Training processes that may be killed from outside in a row with one chunk: more are no accident.
+# How often in a row a training process may be killed from outside with one chunk: more is no
+# accident.
 _MOST_KILLED = 50
 
 
 class FailedAttempts:
-    """Counts attempts that ended the training process, and gives up a trial that has had too many.
+    """Counts attempts that ended the training process, and fails a trial after too many.
 
     Parameters
     ----------
     writer : ResultWriter
+        Stores the attempts and results.
     settings : Settings
+        The limit of attempts, and the worker's name.
     metrics : Metrics
+        Counts the lost time.
     """
 
     def __init__(self, writer: ResultWriter, settings: Settings, metrics: Metrics) -> None:
@@ -45,8 +49,8 @@ class FailedAttempts:
     def count(self, progress: Progress, lost: TrainingProcessLostError) -> None:
         """Count a lost process against its current trial.
 
-        Of trials that share a fit it is unknown which was at fault: they are fitted alone from then on, and none is
-        blamed.
+        If several trials share the fit, it is unknown which one ended the process: they are fitted
+        alone from then on, and none is blamed.
         """
         seconds = time.monotonic() - progress.began if progress.began else 0.0
         self._metrics.wasted(seconds, "timed_out" if lost.timed_out else "crashed")
@@ -58,7 +62,7 @@ class FailedAttempts:
         if progress.separate():
             logger.warning("lost the training process in a shared fit: its trials are fitted alone", extra=about)
             return
-        one = Try(
+        attempt = Try(
             reason=reason,
             seconds=seconds,
             memory_bytes=lost.memory_bytes,
@@ -66,15 +70,15 @@ class FailedAttempts:
             at=now(),
             output=lost.output,
         )
-        self._writer.add_try(number, one)
+        self._writer.add_try(number, attempt)
         tries = progress.tries.setdefault(number, [])
-        tries.append(vars(one))
+        tries.append(vars(attempt))
         about |= {"try": len(tries), "at_most": self._settings.max_attempts}
         logger.warning("lost the training process", extra=about)
         self.give_up(progress)
 
     def give_up(self, progress: Progress) -> None:
-        """Write the result of trials that ended their process too often, here or on other workers."""
+        """Write the result of trials that ended the training process too often, on any worker."""
         chunk = progress.chunk
         for trial in list(progress.todo):
             tries = progress.tries.get(trial.number, [])
@@ -94,20 +98,25 @@ class FailedAttempts:
 
 
 class LostProcesses:
-    """Decides when a chunk is to blame for training processes that were lost with it before a trial began.
+    """Decides when a chunk is to blame for training processes that were lost before a trial began.
 
-    If its data does not fit into memory, or a library is broken, that happens on every worker. If this machine is at
-    fault, other workers can evaluate the chunk. So the chunk is handed on, and set aside after as many losses in a row
-    as a trial has attempts, each on another worker; on the same ones where no other is at work. In a row means that no
-    trial of its study has ended in between. Processes that were killed from outside count only when they are very many.
+    If the chunk's data does not fit into memory, or a library is broken, the loss happens on every
+    worker. If this machine is at fault, other workers can evaluate the chunk. So the chunk goes to
+    other workers, and is dead-lettered after as many losses in a row as a trial has attempts, each
+    on another worker; or on the same workers if no other is active. "In a row" means that no trial
+    of its study ended in between. Processes that were killed from outside count only when they are
+    very many.
 
     Parameters
     ----------
     store : Store
+        The worker's database.
     claim : Claim
+        Counts losses in the database.
     settings : Settings
+        The limit of attempts.
     retry : Patience
-        Calls the store again while that is away.
+        Calls the store again while it is unreachable.
     """
 
     def __init__(self, store: Store, claim: Claim, settings: Settings, retry: Patience) -> None:
@@ -115,11 +124,14 @@ class LostProcesses:
         self._claim = claim
         self._settings = settings
         self._retry = retry
-        # Chunks that are left to other workers, by name, and until when.
+        # Names of chunks that are left to other workers, and until when.
         self._left_to_others: dict[str, float] = {}
 
     def left_to_others(self, chunk: Chunk) -> Outcome | None:
-        """Return what becomes of a chunk that other workers shall try first; None for any other."""
+        """Return the outcome of a chunk that other workers should try first.
+
+        None for all others.
+        """
         moment = time.monotonic()
         self._left_to_others = {name: until for name, until in self._left_to_others.items() if until > moment}
         if chunk_name(chunk) not in self._left_to_others:
@@ -127,10 +139,10 @@ class LostProcesses:
         return Outcome(verdict=Verdict.HAND_ON, others_first=True)
 
     def count(self, chunk: Chunk, lost: TrainingProcessLostError) -> Outcome:
-        """Count a loss, and return what becomes of the chunk."""
+        """Count a loss, and return the outcome of the chunk."""
         study = self._retry(self._store.study, chunk.study_id, ("progress.complete", "progress.failed")) or {}
         progress = study.get("progress", {})
-        # A count, not a time: clocks of workers differ.
+        # Compare counts, not times: the clocks of workers differ.
         ended = progress.get("complete", 0) + progress.get("failed", 0)
         losses = self._claim.add_loss(chunk, ended, blamed=not lost.killed)
         about = log_fields(chunk) | {"reason": str(lost), "times": losses.times, "killed": losses.killed}
@@ -148,12 +160,12 @@ class LostProcesses:
 
 
 def check_limits(process: TrainingProcess, progress: Progress, settings: Settings) -> None:
-    """End the training process where its current trial takes more time or memory than it may.
+    """End the training process if its current trial exceeds its limit of time or memory.
 
     Raises
     ------
     TrainingProcessLostError
-        It was ended.
+        The process was ended.
     """
     if progress.began is None or not progress.todo:
         return

@@ -1,4 +1,4 @@
-"""What becomes of a message, and how log lines name its chunk."""
+"""The outcome of a message, and the log fields that name its chunk."""
 
 from __future__ import annotations
 
@@ -9,30 +9,32 @@ from warren.messages import Chunk
 
 
 class Verdict(StrEnum):
-    """What becomes of a message."""
+    """What the consumer does with a message."""
 
     ACKNOWLEDGE = "acknowledged"
-    # Acknowledged too, and nothing was trained: its study no longer needs it.
+    # Acknowledged as well, but nothing was trained: its study no longer needs it.
     DROP = "dropped"
     REQUEUE = "requeued"
-    # Given back too, to the end of its lane: other workers shall have it first.
+    # Requeued at the end of its lane: other workers should have it first.
     HAND_ON = "handed_on"
-    # The same, for it belongs to another database, whose workers may take it.
+    # The same, because it belongs to another database; a worker of that database may take it.
     FOREIGN = "foreign"
     DEAD_LETTER = "dead_lettered"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """A verdict.
+    """A verdict and its reason.
 
     Attributes
     ----------
     verdict : Verdict
+        What the consumer does with the message.
     reason : str, default=""
-        Why, where it is a dead letter or foreign.
+        Why it is a dead letter or foreign.
     others_first : bool, default=False
-        Whether this worker looks for another message in the lane, and rests the lane for a while if there is none.
+        Whether this worker looks for another message in the lane, and lets the lane rest if there
+        is none.
     """
 
     verdict: Verdict

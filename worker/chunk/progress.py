@@ -1,4 +1,4 @@
-"""How far a chunk is: which trials have a result, what is known of the others, and when the current one should end."""
+"""Progress of a chunk: finished trials, folds and epochs, and when the current fit should end."""
 
 from __future__ import annotations
 
@@ -13,53 +13,59 @@ from warren.messages import Chunk, Trial
 from warren.storage.documents import Document
 from warren.storage.unfinished import DoneFold
 
-# What counts of a measure when the next comes: machines and parameters change in the middle of a study.
-_MEMORY = 0.8
+# Weight of the earlier measurements when a new one comes: machines and parameters change during a
+# study.
+_WEIGHT_OF_EARLIER = 0.8
 
 
 class Progress:
-    """How far a chunk is.
+    """Progress of a chunk.
 
     Parameters
     ----------
     chunk : Chunk
+        The chunk.
     done : set of int
         Numbers of trials that have a result.
     notes : mapping of int to dict, default={}
-        What earlier workers have left of the others, as `warren.storage.unfinished` keeps it.
+        What earlier workers left of the other trials, in the form of `warren.storage.unfinished`.
     left_behind : bool, default=False
         Whether other workers may have had the chunk before.
 
     Attributes
     ----------
     chunk : Chunk
+        The chunk.
     done : set of int
-        Numbers that have a result.
+        Numbers of trials that have a result.
     todo : deque of Trial
-        Trials that have none, in order; the first is the current one.
+        Trials without a result, in order; the first is the current one.
     tries : dict of int to (list of dict)
-        Attempts that ended the training process, by number.
+        Attempts that ended the training process, by trial number.
     folds : dict of int to (dict of str to dict)
-        Folds that are done, by number and fold.
+        Finished folds, by trial number and fold.
     alone : set of int
-        Numbers that no longer share a fit: one that they shared ended the training process.
+        Numbers of trials that no longer share a fit: a shared fit of theirs ended the training
+        process.
     taken_over : set of int
-        Numbers of which other workers have left folds, or epochs.
+        Numbers of trials of which other workers left folds or epochs.
     epochs_kept : int
-        Epochs that checkpoints of the trials to do held when other workers had them.
+        Epochs in the checkpoints that other workers left of the trials to do.
     interrupted : dict of int to (list of dict)
-        Which workers had the trials last, and when, by number.
+        Which workers had the trials last, and when, by trial number.
     left_behind : bool
-        Whether there may be checkpoints of the trials to do: of another worker, or of a training process that was lost.
+        Whether there may be checkpoints of the trials to do, from another worker or a lost training
+        process.
     checkpointed : bool
-        Whether the network that is being trained has a place for checkpoints, as far as it is known.
+        Whether the network that is being trained has a place for checkpoints, as far as known.
     keeps_checkpoints : bool
-        Whether the training process keeps checkpoints of trials that have ended until their results are durable.
+        Whether the training process keeps checkpoints of ended trials until their results are
+        durable.
     since : float
         When the current trial began, on the monotonic clock.
     began : float or None
-        The same, as if its folds and epochs that were kept had been fitted just before; None while data and libraries
-        are loaded.
+        The same, minus the time of its folds and epochs that were already there; None while data
+        and libraries are loading.
     """
 
     def __init__(
@@ -92,14 +98,14 @@ class Progress:
         self.alone: set[int] = set()
         self.since = 0.0
         self.began: float | None = None
-        # By number: what a trial trains in the end.
+        # By number: the final estimator and parameters of a trial.
         self._resolved: dict[int, ResolvedTrial] = {}
-        # Seconds that checkpoints have spared, by fold of the current trial.
-        self._spared: dict[int, float] = {}
+        # Seconds that checkpoints saved, by fold of the current trial.
+        self._saved: dict[int, float] = {}
 
     @property
     def work_done(self) -> int:
-        """Results, folds, attempts and kept epochs: the sum grows as long as the chunk makes progress."""
+        """The number of results, folds, attempts and kept epochs: it grows with all progress."""
         kept = sum(map(len, self.folds.values())) + sum(map(len, self.tries.values()))
         return len(self.done) + kept + self.epochs_kept
 
@@ -107,22 +113,22 @@ class Progress:
         """Note that the next trial begins."""
         self.since = self.began = moment
         self.checkpointed = False
-        self._spared.clear()
+        self._saved.clear()
         if self.folds and self.todo:
             self.began -= sum(_seconds(self.folds.get(trial.number, {}).values()) for trial in self.current_trials())
 
-    def add_spared(self, fold: int, seconds: float) -> None:
-        """Note the seconds of the current fit that checkpoints have spared so far: they count as if they were spent."""
+    def add_saved(self, fold: int, seconds: float) -> None:
+        """Note the seconds of the current fit that checkpoints saved; they count as time spent."""
         if self.began is not None:
-            self.began -= seconds - self._spared.get(fold, 0.0)
-            self._spared[fold] = seconds
+            self.began -= seconds - self._saved.get(fold, 0.0)
+            self._saved[fold] = seconds
 
     def add_fold(self, fold: DoneFold) -> None:
         """Note that a fold of a trial is done."""
         self.folds.setdefault(fold.number, {})[str(fold.fold)] = fold.result
 
     def end(self, number: int) -> None:
-        """Note that a trial has ended, most often the first to do."""
+        """Note that a trial has ended, usually the first to do."""
         self.done.add(number)
         self.folds.pop(number, None)
         if self.todo[0].number == number:
@@ -131,12 +137,12 @@ class Progress:
             self.todo = deque(trial for trial in self.todo if trial.number != number)
 
     def current_trials(self) -> list[Trial]:
-        """Return the trials that share the current fit; most often the first to do."""
+        """Return the trials that share the current fit; usually only the first to do."""
         _, sharing = next(groupby(self.todo, self._group))
         return list(sharing)
 
     def _group(self, trial: Trial) -> str:
-        """Return a text that is equal for trials that share a fit."""
+        """Return a key that is equal for trials that share a fit."""
         if trial.number not in self._resolved:
             estimator = trial.estimator or self.chunk.objective.estimator
             self._resolved[trial.number] = resolve(estimator, trial.params)
@@ -144,22 +150,27 @@ class Progress:
         return self._resolved[trial.number].group(trial.number, share=share)
 
     def separate(self) -> bool:
-        """Have the trials that share the current fit fitted alone; return False where there is only one."""
+        """Fit the trials that share the current fit alone from now on.
+
+        Return False if there is only one.
+        """
         sharing = [trial.number for trial in self.current_trials()]
         self.alone.update(sharing)
         return len(sharing) > 1
 
     def expected_end(self, pace: float) -> float:
-        """Return when the current fit is expected to end, on the monotonic clock; long ago where that is unknown.
+        """Return when the current fit should end, on the monotonic clock.
+
+        Minus infinity if unknown.
 
         Parameters
         ----------
         pace : float
-            Seconds that this worker takes for a second of the planner's.
+            Seconds that this worker takes for an estimated second.
         """
         if not self.todo:
             return float("-inf")
-        if self.began is None:  # nothing of it is done yet
+        if self.began is None:  # nothing has begun yet
             return float("inf")
         return self.began + pace * sum(trial.estimated_seconds for trial in self.current_trials())
 
@@ -175,21 +186,21 @@ class _Measured:
 
 
 class Pace:
-    """How fast this worker is: seconds that it takes for a second of the planner's, for each kind of estimator."""
+    """How fast this worker is: its seconds for each estimated second, by kind of estimator."""
 
     def __init__(self) -> None:
         self._measured: defaultdict[str, _Measured] = defaultdict(_Measured)
 
     def learn(self, progress: Progress, number: int, moment: float) -> None:
-        """Measure a trial that ends at `moment`, on the monotonic clock."""
+        """Learn from a trial that ends at `moment`, on the monotonic clock."""
         trial = next(trial for trial in progress.todo if trial.number == number)
         if progress.began is not None and trial.estimated_seconds and number not in progress.taken_over:
             measured = self._measured[_kind(progress)]
-            measured.expected = _MEMORY * measured.expected + trial.estimated_seconds
-            measured.taken = _MEMORY * measured.taken + moment - progress.since
+            measured.expected = _WEIGHT_OF_EARLIER * measured.expected + trial.estimated_seconds
+            measured.taken = _WEIGHT_OF_EARLIER * measured.taken + moment - progress.since
 
     def of(self, progress: Progress) -> float:
-        """Return the pace for the current trial; 1 where nothing was measured."""
+        """Return the pace for the current trial; 1 if nothing was measured."""
         measured = self._measured.get(_kind(progress)) if progress.todo else None
         return measured.taken / measured.expected if measured else 1.0
 

@@ -1,4 +1,4 @@
-"""Writes finished trials to the store: collected for a moment, written together, kept until they are durable."""
+"""Write finished trials to the store in batches, and keep them until they are durable."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ from worker.monitoring.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
-# Seconds between two counts at least: fewer than between two reads of the study, which the count replaces.
+# Least seconds between two counts: less than between two reads of the study, which a count
+# replaces.
 _COUNT_SECONDS = 0.9
-# A database that many workers use is slow to answer. Counting is a convenience: it takes this part of the time at most,
-# and yet is not delayed for longer than a person waits.
+# A database with many workers is slow to answer. Counting may take only this part of the time,
+# because nothing depends on it; but it is never delayed longer than a person waits.
 _COUNT_SHARE = 1 / 30
 _COUNT_SECONDS_AT_MOST = 5.0
-# Documents written together: a second of no-op trials, far below MongoDB's 48 MB a message.
+# Documents in one write: a second of no-op trials, far below MongoDB's limit of 48 MB a message.
 _BATCH = 1000
 
 
@@ -37,13 +38,16 @@ class ResultWriter:
     Parameters
     ----------
     store : Store
+        The worker's database.
     settings : Settings
-        Says how long a result may wait for others.
+        How long a result may wait for others.
     metrics : Metrics
+        Counts results and reconnects.
     pulse : Pulse
-        Is told when the database can't be reached.
+        Records whether the database can be reached.
     stop : tenacity stop, default=never
-        When to give up on a database that can't be reached; results not written are lost, and evaluated again.
+        When to give up on an unreachable database; results not written are lost, and evaluated
+        again.
     """
 
     def __init__(
@@ -53,18 +57,19 @@ class ResultWriter:
         self._metrics = metrics
         self._flush_seconds = settings.flush_seconds
         self._waiting: list[bytes] = []
-        # Folds that wait, by trial; a result makes them unnecessary.
+        # Folds that wait, by trial; a result replaces them.
         self._folds: dict[int, list[DoneFold]] = {}
         # The newest epochs that wait, by trial and fold.
         self._epochs: dict[tuple[int, int], SeenEpochs] = {}
         # Trials that were abandoned, by which worker, and when.
         self._abandoned: tuple[list[int], str, datetime] | None = None
         self._oldest = self._oldest_epochs = 0.0
-        # The study of the current chunk, its trials that are noted as unfinished, and those of them that ended since.
+        # The study of the current chunk, its trials with a note of unfinished work, and those of
+        # them that ended since.
         self._study_id = ""
         self._noted: set[int] = set()
         self._ended: set[int] = set()
-        # Written, not counted; and when was counted last.
+        # Results that are written but not counted; and the time of the last count.
         self._uncounted: list[Document] = []
         self._counted_at = float("-inf")
         self._count_pause = _COUNT_SECONDS
@@ -84,12 +89,15 @@ class ResultWriter:
         )
 
     def begin(self, study_id: str, noted: Iterable[int]) -> None:
-        """Turn to a chunk of a study; for the trials in `noted` the database has a note."""
+        """Begin a chunk of a study.
+
+        The database has a note of unfinished work for the trials in `noted`.
+        """
         self._study_id = study_id
         self._noted = set(noted)
 
     def add(self, number: int, packed: bytes) -> None:
-        """Take a trial's document, packed."""
+        """Add a trial's document, packed."""
         if not self._waiting:
             self._oldest = time.monotonic()
         self._waiting.append(packed)
@@ -101,11 +109,11 @@ class ResultWriter:
             self._ended.add(number)
 
     def add_fold(self, fold: DoneFold) -> None:
-        """Take a fold of a trial that has not ended."""
+        """Add a fold of a trial that has not ended."""
         self._folds.setdefault(fold.number, []).append(fold)
 
     def add_epochs(self, seen: SeenEpochs) -> None:
-        """Take epochs of a network that is being trained; they replace those that wait."""
+        """Add epochs of a network that is being trained; they replace those that wait."""
         if not self._epochs:
             self._oldest_epochs = time.monotonic()
         self._epochs[seen.number, seen.fold] = seen
@@ -114,27 +122,27 @@ class ResultWriter:
         """Note that this worker abandons trials."""
         self._abandoned = ([*numbers], worker, now())
 
-    def add_try(self, number: int, one: Try) -> None:
-        """Write at once that a trial has ended its process: the worker itself may die of it next."""
-        self.retry(self._store.unfinished.add_try, self._study_id, number, one)
+    def add_try(self, number: int, attempt: Try) -> None:
+        """Write at once that a trial ended the training process: it may end the worker next."""
+        self.retry(self._store.unfinished.add_try, self._study_id, number, attempt)
         self._noted.add(number)
 
     def seconds_left(self) -> float:
-        """Seconds until something must be written; infinite when nothing waits."""
+        """Return the seconds until something must be written; infinite if nothing waits."""
         if self._folds or len(self._waiting) >= _BATCH:
-            return 0.0  # folds are reported when enough work lies in them, so they wait no longer
+            return 0.0  # folds are sent only when they hold enough work, so they don't wait
         since = [self._oldest] if self._waiting else []
         if self._epochs:
             since.append(self._oldest_epochs)
         return max(0.0, min(since) + self._flush_seconds - time.monotonic()) if since else float("inf")
 
     def write(self) -> None:
-        """Write what waits; when this returns, it is durable, though not counted yet.
+        """Write everything that waits; afterwards it is durable, but not counted yet.
 
         Raises
         ------
         StoreError
-            The database could not be reached until `stop` gave up.
+            The database was unreachable until `stop` gave up.
         """
         if self._waiting or self._folds or self._epochs or self._ended or self._abandoned:
             self.retry(self._write)
@@ -160,12 +168,12 @@ class ResultWriter:
             self._noted.update(numbers)
             self._abandoned = None
         if self._ended:
-            # After their results: a crash in between leaves a needless note, and loses no fold.
+            # After the results: a crash in between leaves a useless note, but loses no fold.
             self._store.unfinished.drop(self._study_id, self._ended)
             self._ended.clear()
 
     def forget(self) -> None:
-        """Drop what waits: its chunk goes back to the queue."""
+        """Discard what waits: its chunk is requeued."""
         self._waiting.clear()
         self._folds.clear()
         self._epochs.clear()
@@ -174,15 +182,18 @@ class ResultWriter:
 
     @property
     def uncounted(self) -> bool:
-        """Whether results are written that wait to be counted."""
+        """Whether written results wait to be counted."""
         return bool(self._uncounted)
 
     def count_due(self) -> bool:
-        """Return whether results wait to be counted, and the last count is long enough ago."""
+        """Return whether written results wait and the last count is long enough ago."""
         return self.uncounted and time.monotonic() - self._counted_at >= self._count_pause
 
     def count(self) -> list[Document | None]:
-        """Count what was written in its studies, and return those as they now are; None for a deleted one."""
+        """Count written results in their studies.
+
+        Return the studies as they are now, None for a deleted one.
+        """
         return self.retry(self._count) if self._uncounted else []
 
     def _count(self) -> list[Document | None]:
@@ -190,9 +201,9 @@ class ResultWriter:
         began = time.monotonic()
         while self._uncounted:
             study_id = self._uncounted[0]["study_id"]
-            mine = [document for document in self._uncounted if document["study_id"] == study_id]
-            study = self._store.add_progress(study_id, mine)
-            if study is None:  # deleted meanwhile: what was written since goes too
+            of_study = [document for document in self._uncounted if document["study_id"] == study_id]
+            study = self._store.add_progress(study_id, of_study)
+            if study is None:  # deleted meanwhile: delete what was written since
                 self._store.delete_results(study_id)
             studies.append(study)
             self._uncounted = [document for document in self._uncounted if document["study_id"] != study_id]

@@ -1,7 +1,8 @@
-"""From a message to a verdict: what a worker does with one chunk, on a thread of its own.
+"""Evaluate one chunk, from its message to a verdict, on a thread of its own.
 
-The training process trains. This thread gives it the chunk, receives and writes the results, and ends the chunk early
-where it must: after a crash or a time-out, at a pause, a cancel, a newer publication or an eviction.
+The training process trains. This thread sends it the chunk, receives and writes the results, and
+ends the chunk early when it must: after a crash or a time-out, on a pause, a cancel, a newer
+publication or an eviction.
 """
 
 from __future__ import annotations
@@ -36,12 +37,12 @@ logger = logging.getLogger(__name__)
 
 # Seconds that the last writes of a stopping worker may take.
 _LAST_WRITE_SECONDS = 2.0
-# Seconds between two looks at the stop flag: few enough wake-ups for forty workers on a laptop.
+# Seconds between two checks of the stop flag: few enough wake-ups for forty workers on a laptop.
 _TICK_SECONDS = 0.25
 
 
 class _GraceIsOver(stop_base):
-    """Give up on a database that is away once the worker's grace is over."""
+    """Stop retrying an unreachable database once the worker's grace is over."""
 
     def __init__(self, runner: ChunkRunner) -> None:
         self._runner = runner
@@ -56,12 +57,15 @@ class ChunkRunner:
     Parameters
     ----------
     store : Store
+        The worker's database.
     settings : Settings
+        Worker name and limits.
     process : TrainingProcess
-        Kept between chunks, with its libraries and data.
+        Trains; it is kept between chunks, with its libraries and data.
     metrics : Metrics
+        Counts results and lost time.
     pulse : Pulse
-        Is told when the database is away.
+        Records whether the database can be reached.
     """
 
     def __init__(
@@ -74,7 +78,7 @@ class ChunkRunner:
         self._metrics = metrics
         self._stopping = threading.Event()
         self.stop_at = float("inf")
-        # The broker redelivers the current chunk.
+        # Set when the broker redelivers the current chunk.
         self._let_go = threading.Event()
         self._writer = ResultWriter(store, settings, metrics, pulse, _GraceIsOver(self))
         self._acceptance = Acceptance(store, self._writer.retry)
@@ -83,16 +87,23 @@ class ChunkRunner:
         self._lost_processes = LostProcesses(store, self._claim, settings, self._writer.retry)
         self._failed_attempts = FailedAttempts(self._writer, settings, metrics)
         self._pace = Pace()
-        # Studies whose chunks other workers had before: one may have died between writing a result and counting it.
+        # Studies whose chunks another worker had before: it may have died between writing a result
+        # and counting it.
         self._to_recount: set[str] = set()
 
     def stop(self, grace_seconds: float) -> None:
-        """Stop after the current trial, if it ends within `grace_seconds`. Called from another thread."""
+        """Stop after the current trial if it ends within `grace_seconds`.
+
+        Called from another thread.
+        """
         self.stop_at = min(self.stop_at, time.monotonic() + grace_seconds)
         self._stopping.set()
 
     def let_go(self) -> None:
-        """Stop after the current fold: the broker redelivers the chunk. Called from another thread."""
+        """Stop after the current fold: the broker redelivers the chunk.
+
+        Called from another thread.
+        """
         self._let_go.set()
 
     def ready_again(self) -> None:
@@ -115,18 +126,19 @@ class ChunkRunner:
         body : bytes
             The message.
         again : bool, default=False
-            Whether it was delivered before: another worker may have left folds, or vanished.
+            Whether it was delivered before: another worker may have left folds, or vanished with
+            it.
         database : str, default=None
-            The id of the database that it belongs to; None where it does not say, as those of earlier versions.
+            The id of its database; None if the message names none, as in earlier versions.
         database_url : str, default=""
-            Where that is, as the message says.
+            The URL of that database, from the message.
         signature : str, default=None
-            That of whoever published it.
+            The publisher's signature.
 
         Returns
         -------
         Outcome
-            ``ACKNOWLEDGE`` only when every result that is due is durable.
+            ``ACKNOWLEDGE`` only if every result that is due is durable.
         """
         try:
             if (foreign := self._acceptance.foreign(database, database_url)) is not None:
@@ -135,7 +147,7 @@ class ChunkRunner:
                 return Outcome(verdict=Verdict.DEAD_LETTER, reason=problem)
             return self._run(body, again=again, named=database is not None)
         except StoreError as exc:  # only after the grace is over
-            logger.warning("gave a chunk back with unwritten results", extra={"reason": str(exc)})
+            logger.warning("requeued a chunk with unwritten results", extra={"reason": str(exc)})
             self._process.kill()
             self._writer.forget()
             return Outcome(verdict=Verdict.REQUEUE)
@@ -149,7 +161,8 @@ class ChunkRunner:
         if (unneeded := self._acceptance.unneeded(chunk, named=named)) is not None:
             return unneeded
         if (problem := self._authenticity.body_problem(address, body)) is not None:
-            # The note of what was published is deleted when the study ends or is published again, perhaps just now.
+            # The record of what was published is deleted when the study ends or is published again,
+            # perhaps just now.
             unneeded = self._acceptance.unneeded(chunk, named=named, fresh=True)
             return unneeded or Outcome(verdict=Verdict.DEAD_LETTER, reason=problem)
         if (left := self._lost_processes.left_to_others(chunk)) is not None:
@@ -170,10 +183,10 @@ class ChunkRunner:
         return outcome
 
     def _progress(self, chunk: Chunk, *, again: bool) -> Progress:
-        """Read what exists of a chunk already."""
+        """Read what the database already has of a chunk."""
         numbers = [trial.number for trial in chunk.trials]
         done = self._writer.retry(self._store.trials.finished_numbers, chunk.study_id, numbers)
-        # Only another worker that had it, or an earlier publication, can have left anything.
+        # Only another worker, or an earlier publication, can have left something.
         left_behind = again or chunk.generation > 1
         notes = (
             self._writer.retry(self._store.unfinished.of, chunk.study_id, set(numbers) - done) if left_behind else {}
@@ -189,17 +202,20 @@ class ChunkRunner:
         return self._writer.uncounted
 
     def settle(self, *, idle: bool = False) -> None:
-        """Count written results now and then, and when the worker is `idle`: no acknowledgement waits for it."""
+        """Count written results now and then, and when the worker is `idle`."""
         if idle or self._writer.count_due():
             try:
                 self._acceptance.note(self._writer.count())
                 if idle:
                     self._recount()
-            except StoreError as exc:  # the grace is over; whoever follows the study counts the documents
+            except StoreError as exc:  # the grace is over; followers of the study count the documents themselves
                 logger.warning("left results uncounted", extra={"reason": str(exc)})
 
     def _recount(self) -> None:
-        """Count the documents of studies whose count may be wrong; once, when there is nothing else to do."""
+        """Count the documents of studies whose count may be wrong.
+
+        Once, when the worker is idle.
+        """
         while self._to_recount:
             study_id = next(iter(self._to_recount))
             study = self._writer.retry(self._store.study, study_id, ("state",))
@@ -225,7 +241,7 @@ class ChunkRunner:
                 outcome = self._collect(progress)
             except TrainingProcessLostError as exc:
                 progress.left_behind = True
-                if self._stopping.is_set():  # the training process may have been told to stop too
+                if self._stopping.is_set():  # the training process may have received the same signal
                     break
                 if progress.began is None:
                     self._writer.write()
@@ -242,7 +258,7 @@ class ChunkRunner:
             return self._end(progress, time.monotonic() - began)
 
     def _end(self, progress: Progress, seconds: float) -> Outcome:
-        """Write what is finished, and return what becomes of the rest."""
+        """Write what is finished, and return the outcome of the chunk."""
         chunk, left = progress.chunk, len(progress.todo)
         self._writer.write()
         about = {"trials": len(chunk.trials), "left": left, "seconds": round(seconds, 1)}
@@ -252,18 +268,21 @@ class ChunkRunner:
         if progress.keeps_checkpoints:
             self._process.results_durable(given_up=given_up)
         if given_up:
-            # The study was deleted, or ended, during a trial: what was just written of it is deleted here.
+            # The study was deleted, or ended, during a trial: delete what was just written.
             (self._store.delete_results if study is None else self._store.unfinished.drop_study)(chunk.study_id)
         return Outcome(verdict=Verdict.REQUEUE if left and needs(study, chunk) else Verdict.ACKNOWLEDGE)
 
     def _in_time(self) -> AbstractContextManager[object]:
-        """Return a context in which calls to the database end soon after the grace, once the worker stops."""
+        """Return a context that ends database calls soon after the grace of a stopping worker."""
         if not self._stopping.is_set():
             return nullcontext()
         return self._store.within(max(self.stop_at - time.monotonic(), _LAST_WRITE_SECONDS))
 
     def _collect(self, progress: Progress) -> Outcome | None:
-        """Receive results until the chunk ends; return an outcome only where it can't be evaluated at all."""
+        """Receive results until the chunk ends.
+
+        Return an outcome only if it can't be evaluated at all.
+        """
         chunk = progress.chunk
         requested: set[protocol.StopPoint] = set()
         while True:
@@ -290,20 +309,21 @@ class ChunkRunner:
                 self._abandon(progress, moment)
                 return None
             if self._let_go.is_set() or not needs(self._acceptance.study(chunk), chunk):
-                if progress.began is None:  # it loads data, and reads no message meanwhile
+                if progress.began is None:  # it is loading data, and reads no message meanwhile
                     self._process.kill()
                     return None
                 self._stop_after("fold", requested)
-            if not self._process.has_more():  # a message that waits may say that the trial has ended long ago
+            if not self._process.has_more():  # a waiting message may report that the trial ended long ago
                 check_limits(self._process, progress, self._settings)
             if self._writer.seconds_left() <= 0:
                 self._writer.write()
-            # At every turn: it may have been too early when they were written, and the next trial may take hours.
+            # On every turn: counting may have been too early when they were written, and the next
+            # trial may take hours.
             self.settle()
 
     def _note_epochs(self, progress: Progress, epochs: protocol.EpochsDone) -> None:
         progress.checkpointed = epochs.checkpointed
-        progress.add_spared(epochs.fold, epochs.spared)
+        progress.add_saved(epochs.fold, epochs.saved_seconds)
         self._writer.add_epochs(
             SeenEpochs(
                 study_id=progress.chunk.study_id,
@@ -319,12 +339,16 @@ class ChunkRunner:
         )
 
     def _ends_in_time(self, progress: Progress, moment: float, requested: set[protocol.StopPoint]) -> bool:
-        """Request an end within the grace: after the current trial, or at the next epoch where that can be kept."""
+        """Ask for an end within the grace; return False if there is none.
+
+        The process stops after the current trial, or at the next epoch if a checkpoint can keep it.
+        """
         if moment >= self.stop_at:
             return False
         end = progress.expected_end(self._pace.of(progress))
         if progress.checkpointed and not moment <= end < self.stop_at:
-            # Too late, or unknown: epochs that a checkpoint holds are kept, an unfinished trial is lost.
+            # Too late, or unknown: a checkpoint keeps the epochs so far, but an unfinished trial
+            # would be lost.
             self._stop_after("fold", requested)
             return True
         if end >= self.stop_at:
@@ -353,8 +377,8 @@ class ChunkRunner:
         self._writer.add(number, packed)
 
     def _abandon(self, progress: Progress, moment: float) -> None:
-        """End the current fit: it does not end within the grace."""
-        # Its folds are written at once, or left.
+        """End the current fit, because it does not finish within the grace."""
+        # Write its folds now or not at all.
         self.stop_at = min(self.stop_at, moment + _LAST_WRITE_SECONDS)
         lost = moment - progress.began if progress.began else 0.0
         logger.info("abandoned the current trial", extra=log_fields(progress.chunk) | {"seconds": round(lost, 1)})
@@ -365,14 +389,20 @@ class ChunkRunner:
         self._process.kill()
 
     def _refuse(self, body: bytes, reason: str) -> Outcome:
-        """Dead-letter a body that this version can't read; note it at its study, if that has published it."""
+        """Dead-letter a body that this version can't read.
+
+        Note it in its study if the study published it.
+        """
         address = address_of(body)
         if address is not None and address.numbers and self._authenticity.body_problem(address, body) is None:
             self._note_dead_letter(address, reason)
         return Outcome(verdict=Verdict.DEAD_LETTER, reason=reason)
 
     def _dead_letter(self, progress: Progress, reason: str) -> Outcome:
-        """Dead-letter a chunk; note at its study which trials no worker can evaluate: it does not wait for them."""
+        """Dead-letter a chunk.
+
+        Note in its study which trials no worker can evaluate, so that it does not wait for them.
+        """
         chunk = progress.chunk
         self._writer.write()
         numbers = [trial.number for trial in progress.todo]

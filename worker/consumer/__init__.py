@@ -1,1 +1,1 @@
-"""Taking messages: the connection, which lanes to listen to, and what belongs to other databases."""
+"""Receives messages from the broker: connection, choice of a lane, foreign messages."""

@@ -1,4 +1,7 @@
-"""RabbitMQ seen from a worker: one thread owns the connection and keeps it alive while another trains."""
+"""Receive chunks from RabbitMQ.
+
+One thread owns the connection and keeps it alive while another one trains.
+"""
 
 from __future__ import annotations
 
@@ -38,37 +41,47 @@ from worker.monitoring.metrics import Metrics, queue_wait
 
 logger = logging.getLogger(__name__)
 
-# Seconds that the connection's thread sleeps at most before it looks at the stop flag; messages and outcomes wake it.
+# Longest sleep of the connection's thread, in seconds, before it checks the stop flag; messages and
+# outcomes wake it.
 _TICK_SECONDS = 0.5
-# Seconds without a chunk after which a worker counts what it has written: a next one would be here in less.
+# Seconds without a chunk after which a worker counts its written results: the next chunk would have
+# arrived sooner.
 _IDLE_SECONDS = 0.1
-# A chunk that is this close to the broker's limit of returns is published again instead of given back.
+# A chunk with fewer redeliveries left before the broker's limit is published again instead of
+# requeued.
 _SPARE_RETURNS = 20
-# Seconds that a connection must have lasted to be a good one; after bad ones in a row the next waits, seconds at most.
+# Seconds that a connection must last to count as stable. After several unstable ones in a row the
+# worker waits before it reconnects, at most `_LONGEST_WAIT` seconds.
 _STEADY_SECONDS = 15.0
 _LONGEST_WAIT = 15.0
-# Seconds that a stopped worker has beyond its grace to hand over its chunk: the broker takes it back by itself then.
+# Seconds after the grace in which a stopped worker may still settle its chunk; after that the
+# broker requeues it.
 _LAST_SECONDS = 3.0
 
 
 class Consumer:
-    """Takes chunks, one at a time, until it is stopped. Idle, it listens on every lane; while it has a chunk, on none.
+    """Takes chunks, one at a time, until it is stopped.
+
+    While idle it listens on every lane; while busy, on none.
 
     Parameters
     ----------
     settings : Settings
+    settings : Settings
+        Broker, worker name and grace.
     runner : ChunkRunner
-        Runs on a thread of the consumer's.
+        Evaluates the chunks, on a thread that the consumer starts.
     metrics : Metrics
+        Counts chunks and reconnects.
     pulse : Pulse
-        Is told that this worker lives, and whether it takes chunks.
+        Records that this worker lives, and whether it is ready for chunks.
     lanes : sequence of str, default=LANES
-        The queues that it takes chunks from; `GPU_QUEUE` comes before all others if it is among them.
+        The queues to take chunks from. `GPU_QUEUE`, if it is among them, comes before all others.
 
     Notes
     -----
-    Only the thread that calls `run` touches the connection. The runner's thread hands an outcome over by
-    ``add_callback_threadsafe``, the one call of pika that another thread may make.
+    Only the thread that calls `run` uses the connection. The runner's thread passes an outcome to
+    it with ``add_callback_threadsafe``, the only method of pika that is safe on another thread.
     """
 
     def __init__(
@@ -84,10 +97,11 @@ class Consumer:
         self._metrics = metrics
         self._pulse = pulse
         self._stopping = threading.Event()
-        # Set while the runner's thread holds no chunk.
+        # Set while the runner's thread has no chunk.
         self._free = threading.Event()
         self._free.set()
-        # Whether a chunk waits for its acknowledgement; the connection's thread alone reads and writes it.
+        # Whether a chunk waits for its acknowledgement; only the connection's thread reads and
+        # writes it.
         self._unsettled = False
         self._lanes = Lanes(lanes, before={GPU_QUEUE})
         self._foreign = ForeignMessages(settings, pulse)
@@ -102,7 +116,10 @@ class Consumer:
         return self._stopping.is_set()
 
     def stop(self) -> None:
-        """Take no new chunk, finish as the grace allows, and let `run` return. Safe in a signal handler."""
+        """Take no new chunk, finish the current one within the grace, then let `run` return.
+
+        Safe in a signal handler.
+        """
         self._stopping.set()
 
     def run(self) -> None:
@@ -111,7 +128,8 @@ class Consumer:
         Raises
         ------
         Exception
-            What the runner's thread died of: a bug. The message goes back to the queue with the process.
+            The error that ended the runner's thread: a bug. The broker requeues the message when
+            the process ends.
         """
         thread = threading.Thread(target=self._work, name="runner", daemon=True)
         thread.start()
@@ -125,17 +143,17 @@ class Consumer:
             wait=self._sleep,
         )
         while not self._stopping.is_set():
-            with contextlib.suppress(BrokerError):  # only when stopped: it was logged, and nothing is left to try
+            with contextlib.suppress(BrokerError):  # raised only after a stop; it is logged already
                 self._session(reconnect(self._connect))
         self._pulse.unready("worker", "it is stopping")
         self._runner.stop(self._settings.grace_seconds)
         self._jobs.put(None)
-        thread.join(self._settings.grace_seconds + _LAST_SECONDS)  # a call to a database that is away may take longer
+        thread.join(self._settings.grace_seconds + _LAST_SECONDS)  # a call to an unreachable database may take longer
         if self._crash:
             raise self._crash
 
     def _sleep(self, seconds: float) -> None:
-        """Wait, but not beyond a stop, and show that the worker lives."""
+        """Wait until the time is over or the worker is stopped, and report that it lives."""
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0 and not self._stopping.wait(min(left, _TICK_SECONDS)):
             self._pulse.beat()
@@ -156,7 +174,10 @@ class Consumer:
             raise
 
     def _session(self, connection: pika.BlockingConnection) -> None:
-        """Consume on one connection until stopped or until it is lost; the broker then redelivers its chunk."""
+        """Consume on one connection until stopped or until it is lost.
+
+        The broker then redelivers the chunk.
+        """
         began = time.monotonic()
         self._unsettled = False
         if self._connected_before:
@@ -172,13 +193,14 @@ class Consumer:
             reason = str(explain(self._settings, exc))
             self._pulse.unready("broker", "the connection was lost")
             logger.warning("lost the broker; it redelivers the current chunk", extra={"reason": reason})
-            # Forty workers that lost it together must not reconnect together; and a broker that accepts a connection
-            # and closes it at once is not asked again without a pause.
+            # Many workers that lose the broker together must not reconnect together. And a broker
+            # that closes every new connection at once must not be asked without a pause.
             self._short_sessions = 0 if time.monotonic() - began > _STEADY_SECONDS else self._short_sessions + 1
             longest = min(_LONGEST_WAIT, _TICK_SECONDS * 2 ** min(self._short_sessions, 10))
             self._sleep(random.uniform(0, longest))  # noqa: S311 - jitter, no secret
         finally:
-            # What the runner still has belongs to the lost connection: it stops after its fold.
+            # The runner's chunk belongs to the lost connection: the runner stops after the current
+            # fold.
             deadline = float("inf")
             while not self._free.wait(_TICK_SECONDS) and time.monotonic() < deadline:
                 self._pulse.beat()
@@ -217,10 +239,10 @@ class Consumer:
         while self._unsettled and self._crash is None and time.monotonic() < deadline:
             self._pulse.beat()
             connection.process_data_events(time_limit=_TICK_SECONDS)
-        connection.process_data_events(time_limit=0)  # the last acknowledgement leaves
+        connection.process_data_events(time_limit=0)  # send the last acknowledgement
 
     def _take(self, connection: pika.BlockingConnection, delivery: Delivery) -> None:
-        """Hand a chunk to the runner's thread, or back where none is wanted."""
+        """Pass a chunk to the runner's thread, or requeue it when the worker can't take one."""
         if self._stopping.is_set() or self._unsettled:
             delivery.channel.basic_nack(delivery.tag, requeue=True)
             return
@@ -233,7 +255,7 @@ class Consumer:
         self._metrics.chunk_arrived(delivery.redelivered, wait)
 
         def finish(outcome: Outcome) -> None:
-            """Hand the outcome to the connection's thread; runs on the runner's."""
+            """Pass the outcome from the runner's thread to the connection's thread."""
 
             def settle() -> None:
                 moment = time.monotonic()
@@ -251,7 +273,7 @@ class Consumer:
         self._jobs.put((delivery, finish))
 
     def _settle(self, delivery: Delivery, outcome: Outcome) -> None:
-        """Acknowledge, give back or dead-letter; runs on the connection's thread."""
+        """Acknowledge, requeue or dead-letter a message; runs on the connection's thread."""
         channel = delivery.channel
         handed_on = outcome.verdict is Verdict.HAND_ON
         self._metrics.chunk_ended(Verdict.REQUEUE if handed_on else outcome.verdict)
@@ -259,16 +281,18 @@ class Consumer:
             case Verdict.ACKNOWLEDGE | Verdict.DROP:
                 channel.basic_ack(delivery.tag)
             case Verdict.REQUEUE if delivery.returns < DELIVERY_LIMIT - _SPARE_RETURNS:
-                # nack, not reject: from RabbitMQ 4.3 an eviction then does not count against the chunk.
+                # nack, not reject: from RabbitMQ 4.3 on, an eviction then does not count as a
+                # failed delivery.
                 channel.basic_nack(delivery.tag, requeue=True)
             case Verdict.REQUEUE:
-                # The broker counts evictions and would soon set it aside: its count for a copy begins at 0.
+                # The broker counts evictions and would soon dead-letter the chunk; its count for a
+                # copy starts at 0.
                 self._publish_copy(delivery, delivery.lane, **{AGAIN_HEADER: True})
             case Verdict.HAND_ON:
                 self._publish_copy(delivery, delivery.lane, **{AGAIN_HEADER: True})
             case Verdict.FOREIGN:
-                # At the end of the lane, so that it does not hold up this database's chunks; and as a copy, so that the
-                # broker counts no return.
+                # Move it to the end of the lane, so that it does not block this database's chunks.
+                # As a copy, so that the broker counts no redelivery.
                 self._foreign.report(delivery.lane, outcome.reason)
                 self._publish_copy(delivery, delivery.lane, **({AGAIN_HEADER: True} if _again(delivery) else {}))
             case Verdict.DEAD_LETTER:
@@ -277,24 +301,26 @@ class Consumer:
         self._unsettled = False
 
     def _publish_copy(self, delivery: Delivery, queue: str, **headers: object) -> None:
-        """Put a copy of a message into a queue, in its place."""
+        """Publish a copy of a message to a queue, and acknowledge the original."""
         copy = copied(delivery.properties, **headers)
         delivery.channel.basic_publish("", queue, delivery.body, copy, mandatory=True)
-        # Acknowledge after the broker has the copy: a crash in between leaves two, never none.
+        # Acknowledge only after the broker has the copy: a crash in between leaves two messages,
+        # never none.
         delivery.channel.basic_ack(delivery.tag)
 
     def _work(self) -> None:
-        """Run chunks until there are no more to come; the runner's thread."""
+        """Run chunks until the worker stops; the runner's thread."""
         try:
             while self._work_once():
                 pass
-        except BaseException as exc:  # noqa: BLE001 - carried to the main thread, which raises it
+        except BaseException as exc:  # noqa: BLE001 - passed to the main thread, which raises it
             self._crash = exc
             self._stopping.set()
             self._free.set()
 
     def _work_once(self) -> bool:
-        # Who waits for the last trial of a study sees it when it is counted.
+        # Count soon when idle: a user who waits for the last trial sees it only after it is
+        # counted.
         wait = self._settings.flush_seconds
         try:
             job = self._jobs.get(timeout=min(wait, _IDLE_SECONDS) if self._runner.uncounted else wait)
@@ -315,12 +341,13 @@ class Consumer:
         )
         self._runner.settle()
         self._metrics.has_chunk(False)
-        # Free before the outcome leaves: with the acknowledgement the next chunk may be here, and take it again.
+        # Set it before the outcome is sent: the next chunk may arrive with the acknowledgement, and
+        # clears it.
         self._free.set()
         finish(outcome)
         return True
 
 
 def _again(delivery: Delivery) -> bool:
-    """Return whether another worker may have had a message before."""
+    """Return whether another worker may have had this message before."""
     return delivery.redelivered or bool((delivery.properties.headers or {}).get(AGAIN_HEADER))

@@ -1,9 +1,9 @@
-"""Which lane a worker takes its next chunk from: its time is shared between the studies that wait, by their priority.
+"""Choose the lane of a worker's next chunk: waiting studies share its time by their priority.
 
-Start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996) with a clock for each worker: a lane's time runs slower
-the higher its priority, and the lane that is furthest behind comes first. A lane that was empty for a while gains
-nothing by it, but its first chunk comes at once. Where there is a GPU, the queue of trials for one stands before them
-all: no other worker takes what waits there.
+Start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996) with one clock per worker: the higher
+a lane's priority, the slower its clock runs, and the lane that is furthest behind comes first. A
+lane that was empty for a while gains no credit, but its first chunk comes at once. On a worker with
+a GPU, the queue of GPU trials comes before all lanes: no other worker takes its chunks.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-# Seconds for which a lane that was found empty comes last.
+# Seconds for which a lane that was found empty is tried last.
 _EMPTY_SECONDS = 0.5
-# Messages of other databases that a worker passes over in one go to get to its own behind them.
+# Messages of other databases that a worker moves to the end of a lane in one pass, to reach its own
+# behind them.
 _MOST_PASSED = 200
-# Seconds that a lane rests after it: at first, and where nothing but such messages is found again and again; and times
-# as long as the passing took, for forty workers that pass the same messages over must not keep a broker busy.
+# Seconds that a lane rests after such a pass: the first time, and at most when every pass finds
+# only foreign messages. A rest is also at least `_REST_SHARE` times as long as the pass, so that
+# many workers that move the same messages do not keep the broker busy.
 _FIRST_REST = 1.0
 _LONGEST_REST = 30.0
 _REST_SHARE = 10.0
@@ -24,14 +26,15 @@ _REST_SHARE = 10.0
 
 @dataclass
 class _Lane:
-    """What a worker knows of one lane."""
+    """What a worker knows about one lane."""
 
-    # Seconds that it had, each divided by the priority of its study.
-    had: float = 0.0
+    # Seconds of this worker's time that the lane received, each divided by the priority of its
+    # study.
+    received: float = 0.0
     priority: int = 1
     empty_at: float = float("-inf")
-    # Messages of other databases that are still to be passed over, and since when; until when the lane rests after it,
-    # and how long it will the next time.
+    # Messages of other databases that this pass still has to move, and when it began; until when
+    # the lane rests after it, and how long the next rest is.
     to_pass: int | None = None
     passing_since: float = 0.0
     rests_until: float = float("-inf")
@@ -39,25 +42,27 @@ class _Lane:
 
 
 class Lanes:
-    """One worker's account of the lanes.
+    """How much of one worker's time each lane has received.
 
     Parameters
     ----------
     names : sequence of str
-        The queues; the first comes first where nothing else decides.
+        The queues. The first comes first where nothing else decides.
     before : collection of str, default=()
-        Those of them that come before all others whenever something waits there, and have no part in the account.
+        Queues among them that come before all others whenever they hold a message, and whose time
+        is not counted.
     """
 
     def __init__(self, names: Sequence[str], before: Collection[str] = ()) -> None:
         self._lanes = {name: _Lane() for name in names}
         self._before = frozenset(before)
-        # What the lane that was last taken from had by then: where a lane that comes back begins.
+        # The time that the lane of the last chunk had received by then; a lane that was empty
+        # starts from here.
         self._clock = 0.0
 
     @property
     def names(self) -> list[str]:
-        """Every lane, the first first."""
+        """Every lane, in order of preference."""
         return list(self._lanes)
 
     def order(self, moment: float) -> list[str]:
@@ -66,12 +71,12 @@ class Lanes:
         Parameters
         ----------
         moment : float
-            Seconds on any clock that the other methods are given too.
+            Seconds on any clock; the other methods must use the same one.
         """
 
         def turn(name: str) -> tuple[bool, bool, float]:
             lane = self._lanes[name]
-            return moment - lane.empty_at < _EMPTY_SECONDS, name not in self._before, lane.had
+            return moment - lane.empty_at < _EMPTY_SECONDS, name not in self._before, lane.received
 
         return sorted((name for name in self._lanes if moment >= self._lanes[name].rests_until), key=turn)
 
@@ -80,25 +85,27 @@ class Lanes:
         self._lanes[name].empty_at = moment
 
     def begin(self, name: str, priority: int) -> None:
-        """Note that a chunk was taken from a lane, of a study of this priority."""
+        """Note that a chunk was taken from a lane, with the priority of its study."""
         lane = self._lanes[name]
         lane.empty_at, lane.priority = float("-inf"), max(1, priority)
         if name in self._before:
             return
-        self._clock = lane.had = max(lane.had, self._clock)
+        self._clock = lane.received = max(lane.received, self._clock)
 
     def pass_over(self, name: str, behind: int, moment: float) -> None:
-        """Note that a lane's message was for other workers, most often of another database, and is at its end now.
+        """Note that a lane's message was for other workers and was moved to its end.
 
-        More of them may follow, or chunks of this database: all that waited are looked at, up to a limit. Then the lane
-        rests.
+        More such messages may follow, or chunks of this database: the worker looks at all that
+        waited, up to a limit. Then the lane rests.
 
         Parameters
         ----------
         name : str
+            The lane.
         behind : int
-            Messages that wait in the lane, so far as it is known.
+            Messages that wait in the lane behind this one, as far as known.
         moment : float
+            The current time in seconds.
         """
         lane = self._lanes[name]
         if lane.to_pass is None:
@@ -109,13 +116,13 @@ class Lanes:
             return
         spent = _REST_SHARE * (moment - lane.passing_since)
         lane.rests_until = moment + min(max(lane.rest, spent), _LONGEST_REST)
-        # Where more wait than were looked at, chunks of this database may be among them.
+        # If more wait than were looked at, chunks of this database may be among them.
         lane.rest = _FIRST_REST if behind > _MOST_PASSED else min(2 * lane.rest, _LONGEST_REST)
         lane.to_pass = None
 
     def end(self, name: str, seconds: float) -> None:
-        """Note how long the chunk took that was begun last."""
+        """Note how many seconds the last chunk of a lane took."""
         lane = self._lanes[name]
         lane.to_pass, lane.rest = None, _FIRST_REST
         if name not in self._before:
-            lane.had += seconds / lane.priority
+            lane.received += seconds / lane.priority

@@ -1,4 +1,4 @@
-"""The lanes as one connection of a worker sees them: takes from the one whose turn it is, or listens on all of them."""
+"""Receive messages from the lanes, one by one or by subscription to all lanes."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from worker.consumer.fair_queueing import Lanes
 
 logger = logging.getLogger(__name__)
 
-# Seconds of listening without a chunk after which, at most, a worker looks whether the broker still counts it.
+# Longest time of listening without a chunk, in seconds, after which a worker checks whether the
+# broker still counts it.
 _PROBE_SECONDS = 15.0
-# The same after a look that did not find it.
+# The same after a check that did not find it.
 _DOUBT_SECONDS = 1.0
-# As submissions have it; a message may say what it likes.
+# The highest priority of a submission; a message may contain any number.
 _HIGHEST_PRIORITY = 9
 
 
@@ -31,17 +32,19 @@ class Delivery:
     Attributes
     ----------
     channel : BlockingChannel
-        Where it came in, and where it is acknowledged.
+        The channel that delivered it, and on which it is acknowledged.
     lane : str
         The queue that it came from.
     tag : int
-        What the channel calls it.
+        Its delivery tag on the channel.
     body : bytes
+        Its content.
     properties : pika.BasicProperties
+        Its headers and other properties.
     redelivered : bool
-        Somebody had it before, as the broker says.
+        Whether the broker delivered it before.
     behind : int, default=0
-        Messages that waited behind it, where that is known.
+        Messages that waited behind it, if known.
     """
 
     channel: BlockingChannel
@@ -54,31 +57,34 @@ class Delivery:
 
     @property
     def priority(self) -> int:
-        """That of its study, 1 to 9."""
+        """The priority of its study, 1 to 9."""
         return max(1, min(self.properties.priority or 1, _HIGHEST_PRIORITY))
 
     @property
     def returns(self) -> int:
-        """How often it came back, as a quorum queue counts."""
+        """How often it was redelivered, as a quorum queue counts."""
         count = (self.properties.headers or {}).get("x-delivery-count", 0)
         return count if isinstance(count, int) else 0
 
 
 class Listener:
-    """Gets chunks to a worker over one connection. Only the thread that owns it may call it.
+    """Receives messages for a worker over one connection.
+
+    Only the thread that owns the connection may call it.
 
     Parameters
     ----------
     connection : pika.BlockingConnection
+        The connection.
     lanes : Lanes
-        Whose turn it is; outlives the connection.
+        Decides which lane comes next; outlives the connection.
     take : callable
-        Is given each message that arrives, wanted or not.
+        Called with every message that arrives, even if the worker can't take one now.
 
     Raises
     ------
     pika.exceptions.AMQPError
-        The connection is lost; from every method.
+        Every method raises it when the connection is lost.
     """
 
     def __init__(self, connection: pika.BlockingConnection, lanes: Lanes, take: Callable[[Delivery], None]) -> None:
@@ -89,36 +95,48 @@ class Listener:
         # Consumer tags by lane; empty while the worker has a chunk.
         self._tags: dict[str, str] = {}
         self._look_at = 0.0
-        # Lanes whose count was wrong when we last looked, and whether that was no chance.
+        # Lanes whose consumer count was wrong at the last check; and whether a second check
+        # confirmed it.
         self._doubt: frozenset[str] = frozenset()
         self._lost = False
 
     @property
     def known(self) -> bool:
-        """Whether the broker, when last asked, counted this worker among those who listen."""
+        """Whether the broker, when last asked, counted this worker among the consumers."""
         return not self._lost
 
     @property
     def cancelled(self) -> bool:
-        """Whether the broker took a subscription back: a queue was deleted, or an acknowledgement came too late."""
+        """Whether the broker cancelled a subscription.
+
+        That happens when a queue is deleted, or an acknowledgement comes too late.
+        """
         return set(self._tags.values()) != set(self._channel.consumer_tags)
 
     def turn(self) -> None:
-        """Take a chunk if there is one; where all lanes are empty listen, and now and then make sure of it."""
+        """Take a chunk if there is one.
+
+        If all lanes are empty, listen, and check the subscriptions now and then.
+        """
         moment = time.monotonic()
         if self._tags and moment >= self._look_at:
             self._probe()
             return
-        if not self._tags.keys() >= set(self._lanes.order(moment)):  # none is listened to, or one has rested
+        if not self._tags.keys() >= set(
+            self._lanes.order(moment)
+        ):  # no subscription yet, or the rest of a lane is over
             self.stop()
             if moment >= self._renew_at:
-                self._renew()  # a worker that always finds work needs a new channel too: see `_probe`
+                self._renew()  # also for a worker that always finds work: see `_probe`
             self._look_for_work()
 
     def stop(self) -> None:
-        """Listen no more: while the worker has a chunk, or for good. The lane of the next chunk is chosen then."""
+        """Cancel all subscriptions: while the worker has a chunk, or for good.
+
+        Its next `turn` chooses a lane again.
+        """
         while self._tags:
-            self._channel.basic_cancel(self._tags.popitem()[1])  # gives back what was on its way
+            self._channel.basic_cancel(self._tags.popitem()[1])  # requeues a message on its way
 
     def _renew(self) -> None:
         self._channel.close()
@@ -126,7 +144,7 @@ class Listener:
 
     def _open(self) -> BlockingChannel:
         channel = self._connection.channel()
-        channel.confirm_delivery()  # for dead letters
+        channel.confirm_delivery()  # so that dead letters are confirmed
         channel.basic_qos(prefetch_count=1)
         self._renew_at = time.monotonic() + _PROBE_SECONDS
         return channel
@@ -140,37 +158,42 @@ class Listener:
             self._lanes.empty(lane, time.monotonic())
         for lane in self._lanes.order(time.monotonic()):
             self._tags[lane] = self._channel.basic_consume(lane, functools.partial(self._on_message, lane))
-        # Workers that fell idle together do not look together: they would see each other come and go.
+        # Workers that became idle together must not check together: each would disturb the counts
+        # of the others.
         pause = _DOUBT_SECONDS if self._doubt else _PROBE_SECONDS * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
         self._look_at = time.monotonic() + pause
 
     def _probe(self) -> None:
-        """Stop listening and start again: a lane whose listeners do not become fewer by that had forgotten this worker.
+        """Cancel each subscription and see whether the lane's consumer count drops.
 
-        On another channel, for what went astray is the broker's side of this one. RabbitMQ's channel outlives a quorum
-        queue that is deleted and declared again, and may register with the new queue a consumer that it sent to the old
-        one: this ghost takes a chunk that no worker hears of, and gives it back when its channel is closed.
+        Where not, the broker had lost it.
 
-        Brokers lose consumers without telling them (a queue's leader that moved, a channel that went astray), and the
-        driver's own list does not show it. In a lane where another worker starts to listen at this moment the count is
-        wrong: among forty idle workers that happens several times a minute. So the worker counts as forgotten where all
-        lanes say so, or one says so again a second later.
+        Then listen again, on a new channel: the broker's side of the old one may be broken.
+        RabbitMQ's channel outlives a quorum queue that is deleted and declared again. It may then
+        register a consumer with the new queue that it sent to the old one. Such a ghost consumer
+        takes a chunk that no worker receives, until its channel is closed.
+
+        Brokers lose consumers without telling them (a queue's leader moved, a channel broke), and
+        the driver's own list does not show it. If another worker starts to listen on a lane at this
+        moment, the count is wrong: among forty idle workers that happens several times a minute. So
+        the worker counts as lost only if the counts of all lanes say so, or that of one lane twice,
+        a second apart.
         """
-        forgotten, asked = [], len(self._tags)
+        lost_in, asked = [], len(self._tags)
         for lane, tag in list(self._tags.items()):
             before = self._listeners(lane)
             self._channel.basic_cancel(tag)
             del self._tags[lane]
             if self._listeners(lane) >= before:
-                forgotten.append(lane)
+                lost_in.append(lane)
         self._renew()
-        self._lost = len(forgotten) == asked or not self._doubt.isdisjoint(forgotten)
+        self._lost = len(lost_in) == asked or not self._doubt.isdisjoint(lost_in)
         if self._lost:
             logger.warning(
                 "the broker does not count this worker among its listeners: it looks for chunks and listens again",
-                extra={"lanes": forgotten},
+                extra={"lanes": lost_in},
             )
-        self._doubt = frozenset(forgotten)
+        self._doubt = frozenset(lost_in)
         self._look_for_work()
 
     def _listeners(self, lane: str) -> int:
@@ -194,6 +217,6 @@ class Listener:
                 body=body,
                 properties=properties,
                 redelivered=redelivered,
-                behind=int(getattr(method, "message_count", 0)),  # of one that was asked for alone
+                behind=int(getattr(method, "message_count", 0)),  # basic_get alone reports it
             )
         )

@@ -1,4 +1,4 @@
-"""Messages of other databases: given back, and reported as seldom as a person reads the log."""
+"""Messages of other databases: report them, at most one log line in ten minutes."""
 
 from __future__ import annotations
 
@@ -10,22 +10,24 @@ from worker.monitoring.liveness import Pulse
 
 logger = logging.getLogger(__name__)
 
-# Seconds between two lines of the log, and how long the page of this worker's health says it after the last message.
+# Seconds between two log lines, and how long the health page shows the note after the last message.
 _LINE_SECONDS = 600.0
 
 _WHAT_TO_DO = (
     "compare MONGO_URL and AMQP_URL of this worker with those of the machine that submits: a broker serves one "
-    "database, or each has a virtual host of its own. Messages of a database that is gone stay until they are deleted"
+    "database, or each database has its own virtual host. Messages of a deleted database stay until they are deleted"
 )
 
 
 class ForeignMessages:
-    """Reports messages that this worker gave back, for they belong to another database.
+    """Reports messages that this worker requeued because they belong to another database.
 
     Parameters
     ----------
     settings : Settings
+        The broker's URL, for the log.
     pulse : Pulse
+        Shows the note on the health page.
     """
 
     def __init__(self, settings: Settings, pulse: Pulse) -> None:
@@ -35,14 +37,14 @@ class ForeignMessages:
         self._next_line_at = float("-inf")
 
     def report(self, lane: str, whose: str) -> None:
-        """Report one more.
+        """Report one more message.
 
         Parameters
         ----------
         lane : str
-            The lane that it was in, and is in again.
+            The lane that it came from, and to which it was returned.
         whose : str
-            Which database it belongs to, and which this is.
+            Its database, and the database of this worker, as text.
         """
         self._since_line += 1
         self._pulse.note("foreign", f"{lane}: a message {whose}; {_WHAT_TO_DO}", _LINE_SECONDS)
@@ -50,7 +52,7 @@ class ForeignMessages:
         if moment < self._next_line_at:
             return
         logger.warning(
-            "gave back messages of another database",
+            "returned messages of another database",
             extra={
                 "whose": whose,
                 "lane": lane,

@@ -1,7 +1,8 @@
-"""How an estimator is fitted on a fold: the boosting libraries share binned data and score prefixes of one fit.
+"""Fits estimators on a fold, and shares fits and prepared data between trials.
 
-Each learner runs the library's own ``fit``; it only hands over binned data that is there already, and lets the
-fitted estimator answer as the model of its first rounds.
+Each learner runs the library's own ``fit``. It only passes binned data that already exists, and
+lets the fitted estimator predict as the model of its first rounds. A pipeline's learner shares the
+steps before the last.
 """
 
 from __future__ import annotations
@@ -20,34 +21,35 @@ from worker.fitting.learner import Fold, Learner
 
 __all__ = ["Fold", "Learner", "learner_of", "packed_by_library"]
 
-# Fits whatever trains in no rounds of its own.
+# Fits estimators without rounds of their own.
 _ANY = Learner()
 
 
 @functools.cache
 def _learner(package: str) -> Learner:
-    """Return the learner of a library's file in this folder; the library itself is imported only now."""
+    """Return the learner in a library's file in this folder; only this imports the library."""
     name = "keras" if package == NETWORKS.package else package
     found: Learner = importlib.import_module(f"worker.fitting.{name}_fits").LEARNER
     return found
 
 
 def learner_of(cls: type[Any], allow: tuple[str, ...] = (), *, in_place: bool = False) -> Learner:
-    """Return how estimators of a class are fitted.
+    """Return the learner for estimators of a class.
 
     Parameters
     ----------
     cls : type
-        An estimator class. One that inherits from a library's may have changed its ``fit``, and is fitted as it says
-        itself.
+        An estimator class. A subclass of a library's class may have changed its ``fit``, so its own
+        ``fit`` is used.
     allow : tuple of str, default=()
-        Further names of estimators, which may be steps of a pipeline.
+        Further allowed names of estimators, which may be steps of a pipeline.
     in_place : bool, default=False
-        It, or something in it, may write into its data.
+        Whether the estimator, or a part of it, may write into its input.
 
     Returns
     -------
     Learner
+        Fits and scores estimators of this class.
     """
     if cls is Pipeline:
         from worker.fitting.pipeline import PipelineLearner

@@ -1,4 +1,4 @@
-"""CatBoost: one ``Pool`` a fold, quantised where it holds numbers only, and predictions that end at a tree."""
+"""CatBoost: one ``Pool`` per fold, quantised if possible; predictions stop at a tree."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from warren.libraries.catboost import CATBOOST
 from worker.database import PackedModel
 from worker.fitting.learner import Derived, Fold, Learner, Part, fingerprint, written
 
-# Parameters of the columns, which a Pool takes.
+# Parameters for columns, which a Pool takes.
 _COLUMNS = ("cat_features", "text_features", "embedding_features")
-# Parameters of quantisation under which a quantised pool was compared with a plain one, with CatBoost's defaults.
+# Parameters of quantisation for which fits on quantised and plain pools were compared, with
+# CatBoost's defaults.
 _QUANTISATION = {
     "border_count": None,
     "max_bin": None,
@@ -23,12 +24,12 @@ _QUANTISATION = {
     "random_seed": None,
     "random_state": None,
 }
-# Rows up to which borders are chosen from all of them: from more, CatBoost draws, and for a pool other ones than for
-# a fit (dev_max_subset_size_for_build_borders; compared with 1.2.10).
+# With more rows than this, CatBoost chooses borders from a sample, and the sample of a pool differs
+# from that of a fit (dev_max_subset_size_for_build_borders; compared with 1.2.10).
 _MOST_QUANTISED_ROWS = 200_000
-# What it chooses by them.
+# Parameters that it chooses by the number of rounds.
 _BY_ROUNDS = ("learning_rate", "leaf_estimation_iterations", "max_ctr_complexity")
-# Rounds from which on some of CatBoost's defaults are others.
+# From this number of rounds on, some of CatBoost's defaults differ.
 _MANY_ROUNDS = 200
 
 
@@ -36,7 +37,7 @@ class CatBoostLearner(Learner):
     """Fits with CatBoost's scikit-learn classes."""
 
     def fit(self, estimator: Any, fold: Fold, derived: Derived) -> None:
-        """Fit; the pool is made once for all fits with the same columns and quantisation."""
+        """Fit; one pool serves all fits with the same columns and quantisation."""
         params = estimator.get_params()
         columns = {name: params[name] for name in _COLUMNS if params.get(name) is not None}
         quantisation = {name: params[name] for name in _QUANTISATION if params.get(name) is not None}
@@ -56,15 +57,16 @@ class CatBoostLearner(Learner):
         estimator.fit(pool, **watched)
 
     def _only_known(self, params: dict[str, Any]) -> bool:
-        """Say whether every parameter is one that quantisation is known to keep its numbers under."""
+        """Return whether a quantised pool gives the same numbers with all these parameters."""
         known = CATBOOST.free.union(CATBOOST.binning, CATBOOST.rounds, CATBOOST.threads, CATBOOST.only)
         return params.keys() <= known and params.get("task_type") in (None, "CPU")
 
     def contained(self, estimator: Any, rounds: Sequence[int], fold: Fold, derived: Derived) -> list[int]:
-        """Return all, or those from 200 on, where CatBoost chooses other defaults for fewer rounds.
+        """Return all, or only those from 200 on if fewer rounds change CatBoost's defaults.
 
-        It did so for ``leaf_estimation_iterations`` with few columns, and for ``max_ctr_complexity`` with categories
-        (compared with 1.2.10): a fit of one round says what it chooses here.
+        It did so for ``leaf_estimation_iterations`` with few columns, and for
+        ``max_ctr_complexity`` with categories (compared with 1.2.10). A fit of one round shows what
+        it chooses here.
         """
         many = [number for number in rounds if number >= _MANY_ROUNDS]
         if not many or len(many) == len(rounds):
@@ -81,9 +83,12 @@ class CatBoostLearner(Learner):
         return list(rounds) if same else many
 
     def prefixes(self, estimator: Any, rounds: Sequence[int]) -> Iterator[int]:
-        """Ascend; each prediction ends at that many trees. CatBoost predicts quickly, from the first tree each time.
+        """Ascend; each prediction stops at that many trees.
 
-        Its ``staged_predict`` would go on where it was, but with sums that round otherwise.
+        CatBoost predicts quickly, from the first tree each time.
+
+        Its ``staged_predict`` would continue from the last tree, but its sums are rounded
+        differently.
         """
         predict = estimator._base_predict
         try:
@@ -94,18 +99,18 @@ class CatBoostLearner(Learner):
             del estimator._base_predict
 
     def best_iteration(self, estimator: Any) -> int | None:
-        """Return the rounds kept; CatBoost counts them from 0."""
+        """Return the number of rounds kept; CatBoost counts them from 0."""
         best = estimator.get_best_iteration()
         return None if best is None else int(best) + 1
 
     def chosen(self, estimator: Any) -> dict[str, Any]:
-        """Return the learning rate and the rest of what CatBoost chooses by the number of rounds, unless it is set."""
+        """Return parameters that CatBoost chose by the number of rounds, unless they were set."""
         given, used = estimator.get_params(), estimator.get_all_params()
         names = {name: (name,) for name in _BY_ROUNDS} | {"learning_rate": ("learning_rate", "eta")}
         return {
             name: used[name]
-            for name, words in names.items()
-            if name in used and all(given.get(word) is None for word in words)
+            for name, aliases in names.items()
+            if name in used and all(given.get(alias) is None for alias in aliases)
         }
 
     def pack(self, estimator: Any) -> PackedModel | None:
@@ -128,7 +133,7 @@ LEARNER = CatBoostLearner()
 
 
 class _Until:
-    """Predicts with the first trees of a model where it would with all."""
+    """Predicts with the first trees of a model instead of all."""
 
     def __init__(self, predict: Callable[..., Any], trees: int) -> None:
         self._predict = predict
@@ -148,6 +153,6 @@ def _pool(part: Part, columns: dict[str, Any]) -> catboost.Pool:
 
 
 def _size(part: Part, *, quantised: bool) -> int:
-    """Bytes of a pool, estimated: a bin index or a number of 32 bits an entry, labels, weights."""
+    """Estimate the bytes of a pool: a bin index or a 32-bit number per entry, labels, weights."""
     rows, columns = part.X.shape
     return int(np.prod((rows, columns, 1 if quantised else 4)) + 16 * rows)

@@ -1,4 +1,4 @@
-"""The plain way to fit, and what a learner that knows its library can do better."""
+"""The plain way to fit, and the base of learners that know a library."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from worker.database import PackedModel
 
 T = TypeVar("T")
 Which: TypeAlias = Literal["train", "test", "evaluation"]
-"""A part of a fold, as `Fold` calls it."""
+"""The name of a part of a `Fold`."""
 
 
 class Part(NamedTuple):
@@ -44,9 +44,10 @@ class Fold:
     Attributes
     ----------
     train, test : Part
-        What is fitted on, and what is held out and scored.
+        The part to fit on, and the held-out part to score.
     evaluation : Part or None
-        What early stopping watches: the held-out part, or rows set apart from the training part.
+        The part that early stopping watches: the held-out part, or rows separate from the training
+        part.
     """
 
     train: Part
@@ -54,32 +55,35 @@ class Fold:
     evaluation: Part | None = None
 
     def copied(self) -> Fold:
-        """Return a fold of its own, for an estimator that writes into its data: every fit gets them as they were."""
+        """Return a copy for an estimator that writes into its input."""
         return Fold(**{name: copy.deepcopy(part) for name, part in vars(self).items()})
 
 
 class Derived(Protocol):
-    """What was derived from one fold's training part, kept for the next fit on it."""
+    """Cache of values derived from one fold's training part, for the next fit on it."""
 
     def get(self, key: Hashable, make: Callable[[], T], size: Callable[[T], int]) -> T:
-        """Return what is kept under `key`, or make it and keep it as `size` bytes."""
+        """Return the value under `key`, or compute it and keep it as `size` bytes."""
 
 
 class Inside:
-    """What of an estimator is fitted, and on what: itself, or the last step of a pipeline on transformed data.
+    """The part of an estimator that is fitted, and its data.
+
+    This is the estimator itself, or the last step of a pipeline.
 
     Attributes
     ----------
     learner : Learner
-        Knows how `estimator` is fitted.
+        Fits `estimator`.
     estimator : estimator instance
-        What is fitted.
+        The estimator to fit.
     fold : Fold
-        Its data.
+        Its data; for a pipeline's last step, transformed.
     derived : Derived
-        Keeps what may be shared by fits on these.
+        Cache for fits on these data.
     alone : bool
-        The fit holds no other trial's model: something before it drew random numbers, which each trial draws itself.
+        Whether the fit contains no other trial's model: an earlier step drew random numbers, which
+        each trial must draw itself.
     """
 
     def __init__(self, *, learner: Learner, estimator: Any, fold: Fold, derived: Derived, alone: bool = False) -> None:
@@ -89,54 +93,67 @@ class Inside:
         self.derived = derived
         self.alone = alone
 
-    def scored_on(self, part: Part, which: Which) -> tuple[Any, Part]:  # noqa: ARG002 - the part is as it is
-        """Return what to score, once it is fitted, and the data to score it on.
+    def scored_on(self, part: Part, which: Which) -> tuple[Any, Part]:  # noqa: ARG002 - the part is not transformed
+        """Return the fitted estimator to score, and the data to score it on.
 
         Parameters
         ----------
         part : Part
-            As the user gave it.
+            The data as the user gave them.
         which : {"train", "test"}
-            Which part of the fold it is.
+            The name of this part of the fold.
+
+        Returns
+        -------
+        estimator : estimator instance
+            The one to score.
+        part : Part
+            The data for it.
         """
         return self.estimator, part
 
 
 class Learner:
-    """Fits as scikit-learn's searches do; the base of those that know a library."""
+    """Fits as scikit-learn's searches do; the base class of learners that know a library."""
 
     def inside(self, estimator: Any, fold: Fold, derived: Derived) -> Inside:
-        """Return what of an estimator is fitted, and on what.
+        """Return the part of an estimator that is fitted, and its data.
 
         Parameters
         ----------
         estimator : estimator instance
-            Unfitted. Of a pipeline, the steps before the last are fitted.
+            Unfitted. Of a pipeline, this call fits the steps before the last.
         fold, derived
             As for `fit`.
+
+        Returns
+        -------
+        Inside
+            What to fit next.
 
         Raises
         ------
         Exception
-            Whatever a step raises.
+            Any error of a step.
         """
         return Inside(learner=self, estimator=estimator, fold=fold, derived=derived)
 
     def fit(self, estimator: Any, fold: Fold, derived: Derived) -> None:  # noqa: ARG002 - plain fits derive nothing
-        """Fit an estimator on the training part, watching the evaluation part where the fold has one.
+        """Fit an estimator on the training part, and watch the evaluation part if the fold has one.
 
         Parameters
         ----------
         estimator : estimator instance
             Unfitted; fitted afterwards.
         fold : Fold
+            The data.
         derived : Derived
-            Keeps what may be shared by fits on this fold.
+            Cache for fits on this fold.
 
         Raises
         ------
         Exception
-            Whatever the estimator raises.
+            Any error of the estimator.
         """
         weights = weights_for(estimator, fold.train.weight)
         if fold.train.y is None:
@@ -144,43 +161,53 @@ class Learner:
         else:
             estimator.fit(fold.train.X, fold.train.y, **weights)
 
-    # The other arguments are for libraries in which it depends on them.
+    # Some libraries also need the other arguments.
     def contained(self, estimator: Any, rounds: Sequence[int], fold: Fold, derived: Derived) -> list[int]:  # noqa: ARG002
-        """Return those of some numbers of rounds of which a fitted estimator contains the model, as if fitted alone.
+        """Return the numbers of rounds whose separate fits equal prefixes of this one.
 
         Parameters
         ----------
         estimator : estimator instance
             Fitted on `fold` with ``max(rounds)`` rounds.
         rounds : sequence of int
-            At least 1 each; the largest is always contained.
+            Numbers of rounds, at least 1 each; the largest is always contained.
         fold, derived
             As for `fit`.
+
+        Returns
+        -------
+        list of int
+            Some of `rounds`.
         """
         return list(rounds)
 
     def prefixes(self, estimator: Any, rounds: Sequence[int]) -> Iterator[int]:
-        """Let a fitted estimator be the model of its first rounds, for one number after the other.
+        """Let a fitted estimator predict as the model of its first rounds, for each number.
 
         Parameters
         ----------
         estimator : estimator instance
             Fitted with at least ``max(rounds)`` rounds.
         rounds : sequence of int
+            Numbers of rounds.
 
         Yields
         ------
         int
-            Each number once, in the order that suits the library; until the next, `estimator` predicts with as many.
+            Each number once, in an order that suits the library; until the next one, `estimator`
+            predicts with so many rounds.
         """
         raise NotImplementedError(f"{type(estimator).__name__} has no rounds")
 
     def best_iteration(self, estimator: Any) -> int | None:  # noqa: ARG002 - nothing else stops early in a known way
-        """Return how many rounds early stopping has kept, counted from 1; None where it did not watch."""
+        """Return the number of rounds that early stopping kept, counted from 1.
+
+        None if it did not run.
+        """
         return None
 
     def chosen(self, estimator: Any) -> dict[str, Any]:  # noqa: ARG002 - nothing else chooses by the rounds
-        """Return the parameters that a fitted estimator has chosen by itself, by the number of rounds."""
+        """Return the parameters that an estimator chose by itself from the number of rounds."""
         return {}
 
     def pack(self, estimator: Any) -> PackedModel | None:  # noqa: ARG002 - nothing else has a format of its own
@@ -195,19 +222,25 @@ class Learner:
 
 
 def is_network(cls: type[Any]) -> bool:
-    """Say whether a class is that of networks, which is not imported for it."""
+    """Return whether a class is `KerasModel`; this does not import it."""
     return f"{package_of_type(cls)}.{cls.__name__}" == NETWORK
 
 
 def weights_for(estimator: Any, weight: Any) -> dict[str, Any]:
-    """Return the keyword of an estimator's ``fit`` that takes sample weights, with them; nothing for None.
+    """Return sample weights as the keyword argument for an estimator's ``fit``; nothing for None.
 
     Parameters
     ----------
     estimator : estimator instance
-        A pipeline hands them to its last step, which is how it is told to: ``clf__sample_weight``. Where metadata is
-        routed, it is told what there is, and hands it to whoever asks.
+        A pipeline passes weights to its last step under a longer name: ``clf__sample_weight``. With
+        metadata routing, it gets the plain name and passes them to every step that requests them.
     weight : ndarray of shape (n_samples,) or None
+        The weights.
+
+    Returns
+    -------
+    dict
+        Keyword arguments for ``fit``.
     """
     if weight is None:
         return {}
@@ -218,7 +251,7 @@ def weights_for(estimator: Any, weight: Any) -> dict[str, Any]:
         if isinstance(estimator, Pipeline):
             name, estimator = estimator.steps[-1]
             path.append(name)
-        else:  # hands its keywords to its regressor as they are
+        else:  # passes its keywords to its regressor unchanged
             estimator = estimator.regressor
     return {"__".join([*path, "sample_weight"]): weight}
 
@@ -240,14 +273,20 @@ def written(save: Callable[[str], None], name: str) -> bytes:
 
 
 def fingerprint(*values: Any) -> str:
-    """Return a digest of the content of values: keys of what is derived are made of it, and of nothing shorter.
+    """Return a digest of the whole content of values, to be used in the key of a derived value.
 
-    What shows a value, its ``repr`` for one, leaves out the middle of a long array.
+    A shorter text is not enough: the ``repr`` of a long array leaves out its middle.
 
     Parameters
     ----------
     *values : any
-        Labels, weights, parameters. What can't be looked into has another digest each time, and so shares nothing.
+        Labels, weights, parameters. An object of an unknown type gets another digest each time, and
+        so shares nothing.
+
+    Returns
+    -------
+    str
+        The digest.
     """
     found = hashlib.blake2b(digest_size=16)
     for piece in _content(values):
@@ -257,7 +296,7 @@ def fingerprint(*values: Any) -> str:
 
 
 def _content(value: Any) -> Iterator[bytes | memoryview]:
-    """Yield the content of a value: its type, and every entry of it."""
+    """Yield the content of a value: its type and all its entries."""
     kind = type(value)
     yield f"{kind.__module__}.{kind.__qualname__}".encode()
     if value is None or isinstance(value, (bool, int, float, complex, str, bytes, date, timedelta)):

@@ -1,4 +1,7 @@
-"""LightGBM: one ``Dataset`` a fold, and leaves added on from prefix to prefix."""
+"""LightGBM: one ``Dataset`` per fold.
+
+A longer prefix adds leaves to the sums of the shorter one.
+"""
 
 from __future__ import annotations
 
@@ -21,15 +24,16 @@ from worker.database import PackedModel
 from worker.fitting.learner import Derived, Fold, Learner, fingerprint
 
 _wrappers: Any = wrappers
-# Parameters that a Dataset does not depend on.
+# Parameters that don't change a Dataset.
 _NOT_BINNING = LIGHTGBM.free.union(LIGHTGBM.threads, LIGHTGBM.rounds, LIGHTGBM.early_stopping)
-# Bytes of leaf indices that are held at once.
+# Most bytes of leaf indices in memory at once.
 _LEAVES_BYTES = 32 * 2**20
 # Rows on which each prefix is compared with LightGBM's own prediction.
 _CHECKED_ROWS = 8
-# Objectives whose prediction is the sum of the leaves: https://lightgbm.readthedocs.io/en/stable/Parameters.html#objective
+# Objectives whose prediction is the sum of the leaves:
+# https://lightgbm.readthedocs.io/en/stable/Parameters.html#objective
 _IDENTITY = frozenset({"regression", "regression_l2", "regression_l1", "huber", "fair", "quantile", "mape"})
-# The least sum whose negative has an exponential in 64 bits.
+# The smallest sum whose negative has an exponential in 64 bits.
 _LOWEST = -700.0
 
 
@@ -37,12 +41,12 @@ class LightGBMLearner(Learner):
     """Fits with LightGBM's scikit-learn classes."""
 
     def fit(self, estimator: Any, fold: Fold, derived: Derived) -> None:
-        """Fit; the binned data are made once for all fits with the same binning."""
+        """Fit; one binned dataset serves all fits with the same binning."""
         given: dict[str, Any] = {}
         if fold.train.weight is not None:
             given["sample_weight"] = fold.train.weight
         if fold.evaluation is not None:
-            # Not eval_X and eval_y, which LightGBM 4.7 wants instead: it leaves their labels as they are, and not as
+            # Not eval_X and eval_y, which LightGBM 4.7 prefers: it does not turn their labels into
             # the classes that it trains.
             given["eval_set"] = [(fold.evaluation.X, fold.evaluation.y)]
             if fold.evaluation.weight is not None:
@@ -51,7 +55,8 @@ class LightGBMLearner(Learner):
 
         def make_dataset(**parts: Any) -> lightgbm.Dataset:
             if trained_on or any(asks_for_gpu(name, value) for name, value in parts["params"].items()):
-                # What comes after the training data are evaluation sets, and what a GPU bins is not kept.
+                # All after the training data are evaluation sets, and data binned on a GPU are not
+                # kept.
                 trained_on.append(lightgbm.Dataset(**parts))
                 return trained_on[-1]
             binning = {name: value for name, value in parts["params"].items() if name not in _NOT_BINNING}
@@ -61,7 +66,8 @@ class LightGBMLearner(Learner):
             trained_on.append(found)
             return found
 
-        # A round that finds nothing to split adds no tree, and a later one may: trees are counted round by round.
+        # A round without a useful split adds no tree, but a later round may: so count the trees
+        # after each round.
         trees: list[int] = []
         given["callbacks"] = [lambda env: trees.append(env.model.current_iteration())]
         with _datasets_by(make_dataset), warnings.catch_warnings():
@@ -81,7 +87,10 @@ class LightGBMLearner(Learner):
             del booster.predict
 
     def best_iteration(self, estimator: Any) -> int | None:
-        """Return the rounds kept; LightGBM counts them from 1, and says 0 where it watched nothing."""
+        """Return the number of rounds kept.
+
+        LightGBM counts them from 1, and returns 0 without early stopping.
+        """
         return int(estimator.best_iteration_) or None
 
     def pack(self, estimator: Any) -> PackedModel | None:
@@ -108,7 +117,7 @@ LEARNER = LightGBMLearner()
 
 @contextmanager
 def _datasets_by(make: Any) -> Iterator[None]:
-    """Let LightGBM's classes, which make their datasets themselves and take none, make them by a function."""
+    """Replace LightGBM's constructor of datasets: its classes don't accept a ready dataset."""
     own = _wrappers.Dataset
     _wrappers.Dataset = make
     try:
@@ -118,10 +127,11 @@ def _datasets_by(make: Any) -> Iterator[None]:
 
 
 class _Ladder:
-    """Predicts with the first rounds of a booster, each round once: leaves are added to the sums before.
+    """Predicts with the first rounds of a booster, and computes each round only once.
 
-    LightGBM adds the trees' values one after the other in 64 bits, starting from 0, and a sum of partial sums would
-    round otherwise. So the leaves are asked for and added here, in the same order.
+    LightGBM adds the trees' values one after the other in 64 bits, starting from 0, and a sum of
+    partial sums would be rounded differently. So this class asks for the leaves and adds them in
+    the same order.
     """
 
     def __init__(self, estimator: Any) -> None:
@@ -129,7 +139,8 @@ class _Ladder:
         self._predict = self._booster.predict
         self._objective: Any = estimator.objective_
         self._classes: int = self._booster.num_model_per_iteration()
-        # By identity of the data: the data, the rounds summed up, and the sums, of shape (rows, classes).
+        # By ``id`` of the data: the data, the number of summed rounds, and the sums, of shape
+        # (rows, classes).
         self._steps: dict[int, tuple[Any, int, NDArray[np.float64]]] = {}
         self._leaf_values: dict[int, NDArray[np.float64]] = {}
         self._trusted = True
@@ -163,7 +174,7 @@ class _Ladder:
         )
 
     def _agrees(self, predicted: NDArray[np.float64], data: Any, raw_score: bool, how: dict[str, Any]) -> bool:
-        """Say whether LightGBM itself predicts these bits for a few rows."""
+        """Return whether LightGBM itself predicts the same bits for a few rows."""
         head = _safe_indexing(data, np.arange(min(_CHECKED_ROWS, data.shape[0])))
         return np.array_equal(self._predict(head, raw_score=raw_score, **how), predicted[: head.shape[0]])
 
@@ -184,7 +195,7 @@ class _Ladder:
         return np.array(sums)
 
     def _values(self, tree: int, last: int) -> NDArray[np.float64]:
-        """Values of a tree's leaves, at least up to the leaf `last`."""
+        """Return the values of a tree's leaves, at least up to the leaf `last`."""
         known = self._leaf_values.get(tree)
         if known is None or len(known) <= last:
             known = np.array([self._booster.get_leaf_output(tree, leaf) for leaf in range(last + 1)])
@@ -192,9 +203,12 @@ class _Ladder:
         return known
 
     def _linked(self, sums: NDArray[np.float64], *, raw_score: bool) -> NDArray[np.float64] | None:
-        """Turn sums into what the objective predicts, as LightGBM's ``ConvertOutput`` does; None where it isn't known.
+        """Convert sums into predictions of the objective, as LightGBM's ``ConvertOutput`` does.
 
-        With the C library's exponential, for NumPy's has other last bits on some processors.
+        None if unknown.
+
+        It uses the C library's exponential, because the last bits of NumPy's differ on some
+        processors.
         """
         flat = sums[:, 0] if self._classes == 1 else sums
         if raw_score or self._objective in _IDENTITY:
@@ -215,7 +229,7 @@ def _exp(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _size(dataset: lightgbm.Dataset) -> int:
-    """Bytes of binned data, estimated: a bin index of one or two bytes an entry, labels, weights."""
+    """Estimate the bytes of binned data: a bin index per entry, labels, weights."""
     rows, columns = dataset.num_data(), dataset.num_feature()
     wide = any(dataset.feature_num_bin(column) > 256 for column in range(columns))
     return int(rows * columns * (2 if wide else 1) + 16 * rows)

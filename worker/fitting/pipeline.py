@@ -1,7 +1,8 @@
-"""Pipelines: the steps before the last are fitted once for all trials that share them, and the last one as if alone.
+"""Pipelines: trials share the fit of the steps before the last.
 
-A fitted pipeline predicts by transforming with its fitted steps and asking its last. So the last step is fitted and
-scored on transformed data, by the learner that knows its library, and every prefix of steps is kept for the next fit.
+A fitted pipeline predicts by transforming with its fitted steps and calling its last. So the last
+step is fitted and scored on transformed data, by its library's learner, and every prefix of steps
+is kept for the next fit.
 """
 
 from __future__ import annotations
@@ -28,27 +29,29 @@ from worker.fitting.random_state import GLOBAL, Dice, held_by
 
 T = TypeVar("T")
 
-# How deep a fitted step is looked into, and how many items of a list or dict, to estimate its bytes.
+# To estimate the bytes of a fitted step: how deep to look into it, and how many items of a list or
+# dict to inspect.
 _DEEPEST, _MOST_ITEMS = 6, 1000
-# Bytes of a word or number in a dict or list, about.
+# Assumed bytes of an item of a larger dict or list.
 _AN_ITEM = 100
-# Loaded once for everybody, however many steps refer to it: a spline of SciPy's refers to NumPy itself.
+# Shared by the whole process, not part of a step's size: a spline of SciPy refers to NumPy itself.
 _NO_DATA = (types.ModuleType, types.FunctionType, types.BuiltinFunctionType, type)
-# More than any cache holds: used, and not kept.
+# Larger than any cache, so that the value is used but not kept.
 _UNKEPT = sys.maxsize
 
 
 class PipelineLearner(Learner):
-    """Opens `sklearn.pipeline.Pipeline`: no subclass, for that may fit and predict otherwise.
+    """Opens an `sklearn.pipeline.Pipeline`; not a subclass, which may fit and predict differently.
 
     Parameters
     ----------
     learner_of : callable
-        Returns how estimators of a class are fitted.
+        Returns the learner for a class.
     allow : tuple of str, default=()
-        Further estimator names.
+        Further allowed names of estimators.
     in_place : bool, default=False
-        A step may write into its data: nothing is kept, and every prediction goes through the whole pipeline.
+        Whether a step may write into its input. Then nothing is kept, and every prediction uses the
+        whole pipeline.
     """
 
     def __init__(
@@ -59,7 +62,7 @@ class PipelineLearner(Learner):
         self._in_place = in_place
 
     def inside(self, estimator: Any, fold: Fold, derived: Derived) -> Inside:
-        """Fit all steps but the last, or take them from what is kept of the fold."""
+        """Fit all steps but the last, or take them from the cache."""
         if not _opens(estimator):
             return super().inside(estimator, fold, derived)
         before, last = estimator.steps[:-1], estimator.steps[-1][1]
@@ -79,14 +82,14 @@ class PipelineLearner(Learner):
             X = opened.transform(fold.evaluation.X, "test" if held_out else "evaluation")
             evaluation = fold.evaluation._replace(X=X)
             test = evaluation if held_out else test
-        # Boosters take tables only; what they do with anything else is theirs to say.
+        # Boosters accept only tables; for anything else, let them raise their own error.
         known = hasattr(prepared.X, "shape") and len(prepared.X.shape) == 2
         learner = self._learner_of(type(last)) if known or is_network(type(last)) else Learner()
         kept: Derived = _Unkept() if prepared.key is None else _Within(derived, prepared.key)
         return opened.around(learner.inside(last, Fold(train=train, test=test, evaluation=evaluation), kept))
 
     def _prepare(self, steps: Sequence[Any], fold: Fold, derived: Derived) -> _Prepared:
-        """Fit steps on the training part, each on what the one before it made."""
+        """Fit steps on the training part, each on the output of the one before."""
         if not steps:
             return _Prepared((), fold.train.X, None if self._in_place else (), False, Dice(()))
 
@@ -95,16 +98,16 @@ class PipelineLearner(Learner):
             step, before = steps[-1], Dice((GLOBAL,))
             X = _fit_transform(step, prepared.X, fold.train.y)
             drew = prepared.drew or before.rolled
-            mine = None if drew or prepared.key is None or key is None else key
-            return _Prepared((*prepared.fitted, step), X, mine, drew, Dice((*prepared.dice.held, *held_by(step))))
+            own_key = None if drew or prepared.key is None or key is None else key
+            return _Prepared((*prepared.fitted, step), X, own_key, drew, Dice((*prepared.dice.held, *held_by(step))))
 
         key = self._key(steps)
         prepared = make() if key is None else derived.get(("steps", key), make, _Prepared.nbytes)
-        prepared.dice.put_back()  # where another trial has transformed with them
+        prepared.dice.put_back()  # another trial may have transformed with these steps
         return prepared
 
     def _key(self, steps: Sequence[Any]) -> tuple[str, ...] | None:
-        """Return what steps are by their parameters; None where these can't be written down."""
+        """Return a key made of the steps' parameters; None if they can't be encoded."""
         if self._in_place:
             return None
         try:
@@ -114,20 +117,21 @@ class PipelineLearner(Learner):
 
 
 class _Prepared(NamedTuple):
-    """What the steps before the last made of a fold.
+    """Fitted steps before the last, and their output on a fold.
 
     Attributes
     ----------
     fitted : tuple of estimators
         The steps that do something, in order.
     X : matrix
-        The training part, as ``fit_transform`` returned it.
+        The training part after ``fit_transform``.
     key : tuple of str or None
-        What it is kept under; None where it must not be.
+        The key in the cache; None if it must not be kept.
     drew : bool
-        Whether a step drew from NumPy's global generator, so that each trial's is another.
+        Whether a step drew from NumPy's global generator, so that its output differs for each
+        trial.
     dice : Dice
-        The generators that the steps have of their own, as their fits have left them.
+        The generators that the steps own, in their state after the fit.
     """
 
     fitted: tuple[Any, ...]
@@ -137,15 +141,15 @@ class _Prepared(NamedTuple):
     dice: Dice
 
     def nbytes(self) -> int:
-        """Return the bytes that it takes, estimated for the fitted steps."""
+        """Return its size in bytes; that of the fitted steps is an estimate."""
         return _UNKEPT if self.key is None else _matrix(self.X) + sum(map(_bytes, self.fitted))
 
 
 class _Opened(Inside):
     """A pipeline whose steps before the last are fitted."""
 
-    def __init__(self, *, prepared: _Prepared, in_place: bool, **what: Any) -> None:
-        super().__init__(**what)
+    def __init__(self, *, prepared: _Prepared, in_place: bool, **inside: Any) -> None:
+        super().__init__(**inside)
         self._whole, self._all = self.estimator, self.derived
         self._prepared = prepared
         self._in_place = in_place
@@ -153,7 +157,7 @@ class _Opened(Inside):
         self._made: dict[Which, Matrix] = {}
 
     def around(self, inner: Inside) -> _Opened:
-        """Fit what is inside the last step."""
+        """Set the part of the last step that is to be fitted."""
         self._inner = inner
         self.learner, self.estimator = inner.learner, inner.estimator
         self.fold, self.derived = inner.fold, inner.derived
@@ -161,16 +165,19 @@ class _Opened(Inside):
         return self
 
     def scored_on(self, part: Part, which: Which) -> tuple[Any, Part]:
-        """Return the last step and transformed data; or all as it is, where that may give another number or an error.
+        """Return the last step and transformed data.
 
-        An error then comes from the same call as in scikit-learn: a fit that went well and a score that failed.
+        Or the whole pipeline, if the short way may change a number or fails.
+
+        An error then comes from the same call as in scikit-learn: the fit succeeded and a score
+        failed.
         """
         if self._in_place or not self._is_fitted:
             return self._whole, part
         dice = self._dice()
         try:
             X = self.transform(part.X, which)
-        except Exception:  # noqa: BLE001 - the pipeline raises it again, where its caller looks for it
+        except Exception:  # noqa: BLE001 - the whole pipeline raises it again, as its caller expects
             X = None
         if X is None or dice.rolled:
             self._made.pop(which, None)
@@ -183,7 +190,10 @@ class _Opened(Inside):
 
     @functools.cached_property
     def _is_fitted(self) -> bool:
-        """Whether scikit-learn finds a trace of the fit in the last step; a pipeline refuses to predict without."""
+        """Whether scikit-learn considers the last step fitted.
+
+        Otherwise a pipeline refuses to predict.
+        """
         try:
             check_is_fitted(self._whole)
         except NotFittedError:
@@ -191,7 +201,7 @@ class _Opened(Inside):
         return True
 
     def transform(self, X: Matrix, which: Which) -> Matrix:
-        """Transform a part of the fold as a fitted pipeline does before it predicts, once."""
+        """Transform a part of the fold as a fitted pipeline does before it predicts; only once."""
 
         def make() -> Matrix:
             made, dice = X, self._dice()
@@ -216,34 +226,37 @@ class _Opened(Inside):
 
 
 class _Within:
-    """What is derived from transformed data, kept with the rest of the fold's."""
+    """A cache for values derived from transformed data, inside the fold's cache."""
 
     def __init__(self, derived: Derived, steps: tuple[str, ...]) -> None:
         self._derived = derived
         self._steps = steps
 
     def get(self, key: Hashable, make: Callable[[], T], size: Callable[[T], int]) -> T:
-        """Return what is kept under `key` for these steps, or make it."""
+        """Return the value under `key` for these steps, or compute it."""
         return self._derived.get(("after", self._steps, key), make, size)
 
 
 class _Unkept:
-    """Keeps nothing of data that are other ones for the next fit."""
+    """Keeps nothing, because the next fit has other data."""
 
     def get(self, key: Hashable, make: Callable[[], T], size: Callable[[T], int]) -> T:  # noqa: ARG002 - the protocol
-        """Make it."""
+        """Compute the value."""
         return make()
 
 
 def _opens(pipeline: Any) -> bool:
-    """Say whether a pipeline fits and predicts step by step; one that can't be fitted says so itself."""
+    """Return whether a pipeline fits and predicts step by step.
+
+    An invalid one then raises its own error.
+    """
     if type(pipeline) is not Pipeline or pipeline.memory is not None or not isinstance(pipeline.verbose, bool):
         return False
     if getattr(pipeline, "transform_input", None) is not None or sklearn.get_config().get("enable_metadata_routing"):
         return False
     try:
         pipeline._validate_steps()
-    except Exception:  # noqa: BLE001 - its own fit raises it again, as the trial's result
+    except Exception:  # noqa: BLE001 - its own ``fit`` raises it again, as the trial's result
         return False
     return _works(pipeline.steps[-1][1])
 
@@ -253,26 +266,29 @@ def _works(step: Any) -> bool:
 
 
 def _fit_transform(step: Any, X: Matrix, y: Any) -> Matrix:
-    """Fit a step as ``Pipeline.fit`` does."""
+    """Fit and transform with a step, as ``Pipeline.fit`` does."""
     return step.fit_transform(X, y) if hasattr(step, "fit_transform") else step.fit(X, y).transform(X)
 
 
 def _matrix(X: Matrix) -> int:
-    """Return the bytes of transformed data; of what the next fit might change or nobody knows, more than is kept."""
+    """Return the bytes of transformed data.
+
+    For data of unknown size, or that a fit may change, more than is kept.
+    """
     if hasattr(X, "indptr") and not X.has_canonical_format:
-        return _UNKEPT  # who sorts its entries first does so for all that come
+        return _UNKEPT  # the first estimator to sort its entries would do so for all others
     return matrix_bytes(X) if hasattr(X, "nbytes") or hasattr(X, "memory_usage") or hasattr(X, "indptr") else _UNKEPT
 
 
 def _bytes(value: Any) -> int:
-    """Return the bytes that a fitted step takes, about: of what it holds, each thing once."""
-    total, seen = 0, set()
+    """Estimate the bytes of a fitted step; each object in it counts once."""
+    total, counted = 0, set()
     waiting = [(value, 0)]
     while waiting:
         found, depth = waiting.pop()
-        if id(found) in seen or isinstance(found, _NO_DATA):
+        if id(found) in counted or isinstance(found, _NO_DATA):
             continue
-        seen.add(id(found))
+        counted.add(id(found))
         if isinstance(found, (np.ndarray, csr_array, csr_matrix)):
             total += matrix_bytes(found)
             continue
@@ -284,12 +300,12 @@ def _bytes(value: Any) -> int:
         if len(inside) > _MOST_ITEMS:
             total += len(inside) * _AN_ITEM
         elif depth < _DEEPEST:
-            waiting += [(one, depth + 1) for one in inside]
+            waiting += [(item, depth + 1) for item in inside]
     return total
 
 
 def _inside(value: Any) -> Collection[Any]:
-    """Return what an object holds."""
+    """Return the objects inside an object."""
     if isinstance(value, dict):
         return [*value, *value.values()]
     if isinstance(value, (list, tuple, set)):

@@ -1,4 +1,4 @@
-"""The random generators that a fit may draw from: NumPy's global one, and those that fitted steps hold."""
+"""The random generators that a fit may use: NumPy's global one, and those that fitted steps own."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
-# How deep a fitted step is looked into, and how many items of a list or dict.
+# How deep to look into a fitted step, and how many items of a list or dict to inspect.
 _DEEPEST, _MOST_ITEMS = 6, 1000
-# What estimators without a random state draw from.
+# The generator of estimators without a random state.
 GLOBAL: np.random.RandomState = np.random.mtrand._rand
 
 
 def held_by(value: Any, depth: int = 0) -> Iterator[np.random.RandomState]:
-    """Yield the generators that a fitted step, or what is in it, has of its own and may draw from to transform."""
+    """Yield the generators that a fitted step, or an object in it, owns and may use."""
     if isinstance(value, np.random.RandomState):
         if value is not GLOBAL:
             yield value
@@ -32,24 +32,24 @@ def held_by(value: Any, depth: int = 0) -> Iterator[np.random.RandomState]:
 
 
 class Dice:
-    """Generators as they are now: says whether somebody has drawn from them since, and puts them back."""
+    """Remembers the state of generators: tells whether they were used since, and restores them."""
 
     def __init__(self, held: Iterable[np.random.RandomState]) -> None:
         self.held = tuple(held)
         self._states = self._now()
 
     def _now(self) -> list[Any]:
-        return [one.get_state() for one in self.held]
+        return [generator.get_state() for generator in self.held]
 
     @property
     def rolled(self) -> bool:
-        """Whether one is not where it was."""
+        """Whether one of them was used since."""
         return not all(
-            one[0] == other[0] and np.array_equal(one[1], other[1]) and one[2:] == other[2:]
-            for one, other in zip(self._states, self._now(), strict=True)
+            before[0] == after[0] and np.array_equal(before[1], after[1]) and before[2:] == after[2:]
+            for before, after in zip(self._states, self._now(), strict=True)
         )
 
     def put_back(self) -> None:
-        """Let them draw again what they have drawn since."""
-        for held, state in zip(self.held, self._states, strict=True):
-            held.set_state(state)
+        """Restore their states, so that they draw the same numbers again."""
+        for generator, state in zip(self.held, self._states, strict=True):
+            generator.set_state(state)

@@ -1,4 +1,7 @@
-"""XGBoost: one ``QuantileDMatrix`` a fold, and margins carried on from prefix to prefix."""
+"""XGBoost: one ``QuantileDMatrix`` per fold.
+
+A longer prefix starts from the margins of the shorter one.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ class XGBoostLearner(Learner):
     """Fits with XGBoost's scikit-learn classes."""
 
     def fit(self, estimator: Any, fold: Fold, derived: Derived) -> None:
-        """Fit; the quantised data are made once for all fits with the same binning."""
+        """Fit; one quantised matrix serves all fits with the same binning."""
         weights = {} if fold.train.weight is None else {"sample_weight": fold.train.weight}
         watched: dict[str, Any] = {}
         if fold.evaluation is not None:
@@ -34,8 +37,8 @@ class XGBoostLearner(Learner):
             key = ("xgboost", fingerprint(binning, of_class))
             return derived.get(key, lambda: make(ref, **given), _size)
 
-        # Only quantised data stay as they are: other tree methods sort or sketch theirs again as they go. What a GPU
-        # quantises has other bins, and lies in its memory.
+        # Only quantised data can be shared: other tree methods sort or sketch their data during the
+        # fit. Data quantised on a GPU have other bins, and stay in its memory.
         on_gpu = asks_for_gpu("device", estimator.device)
         if make and not on_gpu and estimator.tree_method in (None, "auto", "hist") and estimator.booster != "gblinear":
             estimator._create_dmatrix = create
@@ -56,7 +59,7 @@ class XGBoostLearner(Learner):
             del booster.inplace_predict
 
     def best_iteration(self, estimator: Any) -> int | None:
-        """Return the rounds kept; XGBoost counts them from 0."""
+        """Return the number of rounds kept; XGBoost counts them from 0."""
         return int(estimator.best_iteration) + 1 if estimator.early_stopping_rounds else None
 
     def pack(self, estimator: Any) -> PackedModel | None:
@@ -70,15 +73,16 @@ LEARNER = XGBoostLearner()
 
 
 class _Ladder:
-    """Predicts with the first rounds of a booster, each round once: the margin before is the base of the next.
+    """Predicts with the first rounds of a booster, and computes each round only once.
 
-    XGBoost adds the trees' values to the base one after the other, in 32 bits, so that a sum made in steps has the
-    same bits. The last round comes by itself, for it turns the margin into what the objective predicts.
+    XGBoost adds the trees' values to the base one after the other, in 32 bits, so that a sum made
+    in steps has the same bits. The last round is predicted separately, because it turns the margin
+    into the objective's prediction.
     """
 
     def __init__(self, booster: Any) -> None:
         self._predict = booster.inplace_predict
-        # By identity of the data: the data, the rounds summed up, and their margins.
+        # By ``id`` of the data: the data, the number of summed rounds, and their margins.
         self._steps: dict[int, tuple[Any, int, Any]] = {}
 
     def __call__(
@@ -98,7 +102,7 @@ class _Ladder:
 
 
 def _size(matrix: xgboost.DMatrix) -> int:
-    """Bytes of quantised data, estimated: a bin index an entry, by rows and again by columns, and labels, weights."""
+    """Estimate the bytes of quantised data: two bin indices per entry, labels, weights."""
     rows, columns = matrix.num_row(), matrix.num_col()
     entries = min(matrix.num_nonmissing(), rows * columns)
     bins = int(np.diff(matrix.get_quantile_cut()[0]).max(initial=0)) if entries else 0

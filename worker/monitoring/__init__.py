@@ -1,1 +1,1 @@
-"""A worker seen from outside: what it counts, whether it lives, whether it takes chunks."""
+"""Reports on a worker to the outside: its metrics, whether it lives, whether it takes chunks."""

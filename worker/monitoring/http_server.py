@@ -1,7 +1,8 @@
 """``/healthz``, ``/readyz`` and ``/metrics`` over HTTP, for Kubernetes and Prometheus.
 
-Small on purpose: GET and HEAD, three pages, one answer a connection. Of what a client sends, the path is used, and by
-what name it asks, so that no page in a browser reads them (`warren.safety.http_hosts`).
+Small on purpose: GET and HEAD, three pages, one answer per connection. Of a request it uses only
+the path, and the headers that show whether a web page in a browser sent it
+(`warren.safety.http_hosts`).
 """
 
 from __future__ import annotations
@@ -29,16 +30,18 @@ from worker.monitoring.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
-# Seconds that a client gets to ask and to read; the next turn of the server's thread then cuts it off.
+# Seconds for a client to send its request and read the answer; after that the server closes the
+# connection.
 _CLIENT_SECONDS = 5.0
-# Clients at a time: two probes, two Prometheus servers, a person, and then some. Others are hung up on.
+# Clients at a time: enough for two probes, two Prometheus servers, and people. Further connections
+# are closed.
 _MOST_CLIENTS = 16
-# Seconds between two turns of the server's thread.
+# Seconds between two turns of the server's loop.
 _TURN_SECONDS = 0.5
 
 
 class _Pages(BaseHTTPRequestHandler):
-    """One request. HTTP/1.0: the connection ends with its answer."""
+    """One request. HTTP/1.0: the connection ends with the answer."""
 
     server: HealthServer
     server_version = "warren"
@@ -75,7 +78,7 @@ class _Pages(BaseHTTPRequestHandler):
         return _json(HTTPStatus.NOT_FOUND, {"error": "there are /healthz, /readyz and /metrics"})
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Log a request for those who look for it."""
+        """Log a request at debug level."""
         logger.debug("a request to the health server", extra={"request": format % args})
 
 
@@ -96,14 +99,16 @@ class HealthServer(ThreadingTCPServer):
     Parameters
     ----------
     settings : Settings
-        Name host and port.
+        Host and port.
     pulse : Pulse
+        Tells whether the worker lives and is ready.
     metrics : Metrics
+        The numbers for Prometheus.
 
     Raises
     ------
     InputError
-        Nobody can listen there: the port is in use, for one.
+        It can't listen there, for example because the port is in use.
     """
 
     allow_reuse_address = True
@@ -116,7 +121,7 @@ class HealthServer(ThreadingTCPServer):
         self.pulse = pulse
         self.metrics = metrics
         self.hosts = Hosts(settings.http_host, settings.http_names, option="WARREN_HTTP_NAMES")
-        # When each client came, by its connection.
+        # When each client connected, by its socket.
         self._clients: dict[socket.socket, float] = {}
         host, port = settings.http_host, settings.http_port or 0
         try:
@@ -136,23 +141,23 @@ class HealthServer(ThreadingTCPServer):
         return int(self.server_address[1])
 
     def start(self) -> None:
-        """Serve from now on."""
+        """Start serving on a thread."""
         threading.Thread(target=self.serve_forever, args=(_TURN_SECONDS,), name="health", daemon=True).start()
         logger.info("serving /healthz, /readyz and /metrics", extra={"host": self.server_address[0], "port": self.port})
 
     def stop(self) -> None:
-        """Serve no more, and free the port."""
+        """Stop serving, and free the port."""
         self.shutdown()
         self.server_close()
 
-    # What follows is for the standard library to call.
+    # The standard library calls the methods below.
 
     def verify_request(self, request: Any, client_address: Any) -> bool:  # noqa: ARG002 - socketserver's signature
-        """Refuse a client too many."""
+        """Refuse a client if there are too many."""
         return len(self._clients) < _MOST_CLIENTS
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Answer a client on a thread of its own."""
+        """Answer a client on a separate thread."""
         self._clients[request] = time.monotonic()
         super().process_request(request, client_address)
 
@@ -162,7 +167,7 @@ class HealthServer(ThreadingTCPServer):
         super().shutdown_request(request)
 
     def service_actions(self) -> None:
-        """Cut off clients that take their time, byte by byte for one."""
+        """Close the connections of clients that are too slow, for example byte by byte."""
         latest = time.monotonic() - _CLIENT_SECONDS
         for client, began in list(self._clients.items()):
             if began < latest:
@@ -170,7 +175,7 @@ class HealthServer(ThreadingTCPServer):
                     client.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002 - socketserver's signature
-        """Log what a client's end, or ours, made of its request."""
+        """Log an error of a request: the client's or ours."""
         if isinstance(sys.exc_info()[1], OSError):
             logger.debug("a client of the health server went away", exc_info=True)
         else:

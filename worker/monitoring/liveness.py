@@ -1,4 +1,4 @@
-"""Whether a worker lives, and whether it takes chunks: written by its threads, read by the HTTP server's."""
+"""Whether a worker lives and is ready for chunks, as its threads report."""
 
 from __future__ import annotations
 
@@ -8,30 +8,32 @@ from collections.abc import Callable
 
 from warren.settings import Settings
 
-# Seconds without a turn of the connection's thread after which nobody should count on this worker: a turn takes half a
-# second while the broker answers, and a try to connect takes WARREN_CONNECT_SECONDS.
+# Seconds without a turn of the connection's thread after which the worker is not ready. A turn
+# takes half a second while the broker answers, and a try to connect takes WARREN_CONNECT_SECONDS.
 _SILENT_SECONDS = 15.0
 
 
 class Pulse:
-    """What a worker's threads say of themselves.
+    """The state of a worker's threads and servers.
 
     Parameters
     ----------
     settings : Settings
-        Say how long a call to the broker may take.
+        How long a call to the broker may take.
     clock : callable, default=time.monotonic
-        Seconds.
+        Returns seconds.
 
     Notes
     -----
-    There is no lock: each write is one step of the interpreter, so that a signal handler may write as well.
+    There is no lock: each write is a single step of the interpreter, so that a signal handler may
+    write too.
     """
 
     def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        # The longest that pika may keep its thread: a broker that blocks us, or one that has stopped answering, whose
-        # second missed heartbeat ends the connection. A worker that is late for longer hangs, and is worth its end.
+        # The longest time that pika may block its thread: the broker blocks publishers, or it does
+        # not answer and the second missed heartbeat ends the connection. A worker that is late by
+        # more hangs, and should be restarted.
         self._stuck_seconds = max(settings.blocked_seconds, 2.0 * settings.heartbeat_seconds) + settings.connect_seconds
         self._beat_at = clock()
         self._threads: list[threading.Thread] = []
@@ -40,73 +42,81 @@ class Pulse:
         self._notes: dict[str, tuple[str, float]] = {}
 
     def beat(self) -> None:
-        """Say that the connection's thread turns. Called at each turn, and while it waits for the broker."""
+        """Note that the connection's thread is alive.
+
+        Called on each turn, and while it waits for the broker.
+        """
         self._beat_at = self._clock()
 
     def guard(self, thread: threading.Thread) -> None:
-        """Name a thread without which the worker is dead. Called once it runs."""
+        """Register a thread without which the worker is dead. Called once the thread runs."""
         self._threads.append(thread)
 
     def ready(self, what: str) -> None:
-        """Say that something chunks need is there again, or was all the time.
+        """Note that something that chunks need is available.
 
         Parameters
         ----------
         what : str
-            ``"broker"``: connected, and taking chunks; ``"database"``; any other that `unready` named.
+            ``"broker"``: connected and consuming; ``"database"``; or any other that `unready`
+            named.
         """
         self._missing.pop(what, None)
 
     def unready(self, what: str, reason: str) -> None:
-        """Say that something is missing, so that the worker takes no chunks.
+        """Note that something is missing, so that the worker takes no chunks.
 
         Parameters
         ----------
         what : str
             As for `ready`.
         reason : str
-            For people, without passwords.
+            For people; must not contain passwords.
         """
         self._missing[what] = reason
 
     def note(self, what: str, text: str, seconds: float) -> None:
-        """Say something that a person should know of a worker which takes chunks all the same.
+        """Note something that a person should know about a worker which still takes chunks.
 
         Parameters
         ----------
         what : str
-            As for `ready`; a second note takes the place of the first.
+            As for `ready`; a second note replaces the first.
         text : str
-            Without passwords.
+            Must not contain passwords.
         seconds : float
-            How long it holds.
+            How long the note is shown.
         """
         self._notes[what] = (text, self._clock() + seconds)
 
     def notes(self) -> dict[str, str]:
-        """Return what was noted and still holds."""
+        """Return the notes that are still shown."""
         moment = self._clock()
         return {what: text for what, (text, until) in list(self._notes.items()) if moment < until}
 
     def ask(self, what: str, why_not: Callable[[], str | None]) -> None:
-        """Name somebody who knows about something chunks need.
+        """Register a check of something that chunks need.
 
         Parameters
         ----------
         what : str
             ``"database"``.
         why_not : callable
-            Returns why it can't be had, or None while it can. Called on threads of the HTTP server's: quick, and quiet.
+            Returns why it is unavailable, or None. Called on threads of the HTTP server, so it must
+            be quick and must not log.
         """
         self._checks[what] = why_not
 
     def faults(self) -> dict[str, str]:
-        """Return why the worker should be ended and started anew; empty while it lives."""
+        """Return why the worker should be restarted; empty while it lives."""
         found = {thread.name: "the thread has ended" for thread in list(self._threads) if not thread.is_alive()}
         return found | self._late(self._stuck_seconds)
 
     def missing(self) -> dict[str, str]:
-        """Return what keeps the worker from taking chunks; empty while it holds one or listens for one."""
+        """Return what keeps the worker from taking chunks.
+
+        Empty while it has one or listens for one.
+        """
         asked = {what: reason for what, why_not in list(self._checks.items()) if (reason := why_not()) is not None}
         return self._late(_SILENT_SECONDS) | self.faults() | asked | dict(self._missing)
 

@@ -1,6 +1,9 @@
-"""What a worker counts, in the words of Prometheus (https://prometheus.io/docs/practices/naming/).
+"""The metrics of a worker.
 
-Seconds and bytes are units, and in the names; ``_total`` is a counter, which begins at 0 with the process.
+Their names follow https://prometheus.io/docs/practices/naming/.
+
+Names end in the unit, seconds or bytes; ``_total`` marks a counter, which starts at 0 with the
+process.
 """
 
 from __future__ import annotations
@@ -23,14 +26,17 @@ from prometheus_client import (
 
 from warren.libraries.registry import ALLOWED_PACKAGES
 
-# Seconds that a chunk lay in its queue: a queue that is never empty for long up to a study of days.
+# Seconds that a chunk waited in its queue: from a queue that is never empty for long to a study of
+# days.
 _WAIT_BUCKETS = (1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 4 * 3600.0, 24 * 3600.0)
-# Seconds in the queue that nobody believes, a year: the publisher's clock is wrong, or the message is none of ours.
+# A longer wait, a year, is not credible: the publisher's clock is wrong, or the message is not
+# ours.
 _LONGEST_WAIT = 366 * 24 * 3600.0
 
 STATES = ("COMPLETE", "FAILED")
 OUTCOMES = ("acknowledged", "requeued", "dead_lettered", "dropped")
-# Beside them, for it is no outcome of a chunk: what belongs to another database is given back as it came.
+# Separate, because it is not an outcome of a chunk: a message of another database is returned
+# unchanged.
 FOREIGN = "foreign"
 CAUSES = ("abandoned", "crashed", "timed_out")
 SERVERS = ("broker", "database")
@@ -42,14 +48,15 @@ def queue_wait(published_at: int | None, now: float) -> float | None:
     Parameters
     ----------
     published_at : int or None
-        Its AMQP timestamp: whole seconds since 1970, or nothing.
+        Its AMQP timestamp: whole seconds since 1970, or None.
     now : float
         Seconds since 1970.
 
     Returns
     -------
     float or None
-        Seconds, 0 at least, for two machines' clocks differ; None where the message does not say, or can't be believed.
+        Seconds, at least 0 because the clocks of two machines differ; None if there is no
+        timestamp, or it is not credible.
     """
     if published_at is None or abs(waited := now - published_at) > _LONGEST_WAIT:
         return None
@@ -57,23 +64,28 @@ def queue_wait(published_at: int | None, now: float) -> float | None:
 
 
 class Metrics:
-    """Everything that a worker counts; one of them in a process, and every method may be called on any thread.
+    """All metrics of a worker.
+
+    A process has one object, and every method may be called on any thread.
 
     Attributes
     ----------
     registry : prometheus_client.CollectorRegistry
-        Its own, with the memory, CPU time and start of the process beside our numbers.
+        Contains these metrics, and the memory, CPU time and start of the process.
     """
 
     def __init__(self) -> None:
-        # When each counter began would be a second page of numbers, and is the process's start for all.
+        # The start of each counter would double the numbers; it is always the start of the process.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # it alone has no types
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         Info("warren", "The version of Warren.", registry=self.registry).info({"version": metadata.version("warren")})
 
         def counter(name: str, text: str, label: str = "", values: Iterable[str] = ()) -> Counter:
-            """Make a counter whose usual series begin at 0: Prometheus does not see an increase from nothing to 1."""
+            """Create a counter whose usual series start at 0.
+
+            Prometheus does not see an increase from absent to 1.
+            """
             made = Counter(name, text, [label] if label else [], registry=self.registry)
             for value in values:
                 made.labels(value)
@@ -90,20 +102,21 @@ class Metrics:
                 self._trials.labels(state, library)
         self._fit = counter(
             "warren_fit_seconds_total",
-            "Seconds of training in these trials, as their documents have it (fit_seconds).",
+            "Seconds of training in these trials, as in their documents (fit_seconds).",
             "library",
             ALLOWED_PACKAGES,
         )
         self._saved = counter(
-            "warren_saved_seconds_total", "Seconds that training these trials apart would have taken more (estimated)."
+            "warren_saved_seconds_total",
+            "Further seconds that training these trials separately would have taken (estimated).",
         )
         self._wasted = counter(
             "warren_wasted_seconds_total", "Seconds of training that ended without a result.", "cause", CAUSES
         )
         self._chunks = counter(
-            "warren_chunks_total", "Chunks that this worker is done with.", "outcome", (*OUTCOMES, FOREIGN)
+            "warren_chunks_total", "Chunks that this worker has finished or returned.", "outcome", (*OUTCOMES, FOREIGN)
         )
-        self._redeliveries = counter("warren_redeliveries_total", "Chunks that some worker had in hand before.")
+        self._redeliveries = counter("warren_redeliveries_total", "Chunks that a worker had received before.")
         self._reconnects = counter("warren_reconnects_total", "Outages of a server that are over.", "server", SERVERS)
         self._queue_wait = Histogram(
             "warren_queue_wait_seconds",
@@ -116,7 +129,7 @@ class Metrics:
             "Memory that the training process holds (resident set); 0 while there is none.",
             registry=self.registry,
         )
-        self._restarts = counter("warren_trainer_restarts_total", "Training processes that took the place of another.")
+        self._restarts = counter("warren_trainer_restarts_total", "Training processes that replaced another.")
         self._had_trainer = False
         self._waiting = Gauge(
             "warren_results_waiting", "Trials that have ended and are not written yet.", registry=self.registry
@@ -125,17 +138,17 @@ class Metrics:
         self._chunk_since: float | None = None
         Gauge(
             "warren_chunk_seconds",
-            "Seconds since the chunk in hand came; 0 while this worker has none.",
+            "Seconds since the current chunk arrived; 0 while this worker has none.",
             registry=self.registry,
         ).set_function(self._chunk_seconds)
 
     def _chunk_seconds(self) -> float:
         since = self._chunk_since
-        # Busy from the first moment, though the clock may not have moved.
+        # Not 0 from the first moment on, even if the clock has not moved.
         return 0.0 if since is None else max(time.monotonic() - since, 1e-3)
 
     def has_chunk(self, has: bool) -> None:
-        """Note that this worker has a chunk in hand from now on, or none."""
+        """Note whether this worker has a chunk from now on."""
         self._chunk_since = time.monotonic() if has else None
 
     def chunk_arrived(self, redelivered: bool, waited_seconds: float | None) -> None:
@@ -144,9 +157,10 @@ class Metrics:
         Parameters
         ----------
         redelivered : bool
-            As its delivery says.
+            Whether the broker marked it as redelivered.
         waited_seconds : float or None
-            What `queue_wait` says. A redelivered chunk was in somebody's hand meanwhile, so its wait is left out.
+            From `queue_wait`. Not counted for a redelivered chunk, because another worker had it
+            meanwhile.
         """
         if redelivered:
             self._redeliveries.inc()
@@ -154,23 +168,23 @@ class Metrics:
             self._queue_wait.observe(waited_seconds)
 
     def chunk_ended(self, outcome: str) -> None:
-        """Count a chunk that this worker is done with.
+        """Count a chunk that this worker has finished or returned.
 
         Parameters
         ----------
         outcome : {"acknowledged", "requeued", "dead_lettered", "dropped", "foreign"}
-            ``dropped``: acknowledged without training, for nobody wants it any more. ``foreign``: given back, for it
-            belongs to another database.
+            ``dropped``: acknowledged without training, because its study no longer needs it.
+            ``foreign``: returned, because it belongs to another database.
         """
         self._chunks.labels(outcome).inc()
 
     def trials_ended(self, documents: Sequence[Mapping[str, Any]]) -> None:
-        """Count trials by the documents that were written, those that were not there before.
+        """Count trials by their documents, those that were new in the database.
 
         Parameters
         ----------
         documents : sequence of dict
-            With the fields of `worker.training.trial_document.trial_document`.
+            The fields of `worker.training.trial_document.trial_document`.
         """
         for document in documents:
             library = str(document.get("library", "unknown"))
@@ -184,8 +198,9 @@ class Metrics:
         Parameters
         ----------
         seconds : float
+            How long it took.
         cause : {"abandoned", "crashed", "timed_out"}
-            The worker was told to stop, the training process ended, or the trial's time did.
+            The worker was stopped, the training process ended, or the trial exceeded its time.
         """
         self._wasted.labels(cause).inc(max(0.0, seconds))
 
@@ -195,6 +210,7 @@ class Metrics:
         Parameters
         ----------
         server : {"broker", "database"}
+            The server that is back.
         """
         self._reconnects.labels(server).inc()
 
@@ -205,16 +221,17 @@ class Metrics:
         self._had_trainer = True
 
     def results_waiting(self, count: int) -> None:
-        """Say how many results wait to be written."""
+        """Set the number of results that wait to be written."""
         self._waiting.set(count)
 
     def watch_memory(self, memory_bytes: Callable[[], int | None]) -> None:
-        """Say who knows the training process's memory.
+        """Register a function that reports the training process's memory.
 
         Parameters
         ----------
         memory_bytes : callable
-            Returns bytes, or None while there is no such process. Called on a thread of the HTTP server's.
+            Returns bytes, or None while there is no such process. Called on a thread of the HTTP
+            server.
         """
         self._memory.set_function(lambda: memory_bytes() or 0)
 

@@ -1,1 +1,1 @@
-"""The training process: how it is started, asked, watched and ended, and the worker's side of that."""
+"""The training process: how the worker starts, watches and ends it, and their messages."""

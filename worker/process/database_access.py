@@ -1,8 +1,9 @@
-"""How a training process reads and writes the database: it asks its worker, for it has no password.
+"""A training process reads and writes the database through its worker, because it has no password.
 
-It asks over a connection of its own and waits; a thread of the worker's answers. The worker hands out the data of the
-current chunk, stores the models of its trials, and says how far studies are. Code that runs in a training process can
-ask for no more. The messages are in `worker.process.protocol`.
+It sends questions over a separate connection and waits; a thread of the worker answers. The worker
+sends the data of the current chunk, stores the models of its trials, and reports the states of
+studies. It answers nothing else, so code in a training process has no other access. The messages
+are in `worker.process.protocol`.
 """
 
 from __future__ import annotations
@@ -34,12 +35,12 @@ A = TypeVar("A", protocol.BlobContent, protocol.ModelStored, protocol.StudyState
 
 
 class RemoteDatabaseAccess:
-    """The training process's end.
+    """The training process's side: sends questions and waits for answers.
 
     Parameters
     ----------
     connection : Connection
-        To its worker.
+        The connection to its worker.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -75,11 +76,12 @@ class RemoteDatabaseAccess:
 
 
 class DatabaseAccessServer:
-    """The worker's end: answers one training process after the other.
+    """The worker's side: answers the questions of one training process at a time.
 
     Parameters
     ----------
     store : Store
+        The database that answers them.
     """
 
     def __init__(self, store: Store) -> None:
@@ -89,7 +91,7 @@ class DatabaseAccessServer:
         self._ended = threading.Event()
 
     def begin(self) -> socket.socket:
-        """Answer a new training process; return its end of the connection."""
+        """Start to answer a new training process; return its end of the connection."""
         self.end()
         ours, theirs = socket.socketpair()
         self._socket, self._ended = ours, threading.Event()
@@ -100,11 +102,11 @@ class DatabaseAccessServer:
         return theirs
 
     def turn_to(self, chunk: Chunk) -> None:
-        """Hand out what belongs to a chunk from now on."""
+        """Answer questions about this chunk only, from now on."""
         self._chunk = chunk
 
     def end(self) -> None:
-        """Answer no more; harmless when no training process asks."""
+        """Stop answering; harmless when there is no training process."""
         self._ended.set()
         if self._socket is not None:
             with contextlib.suppress(OSError):  # the other side has ended first
@@ -113,7 +115,8 @@ class DatabaseAccessServer:
             self._socket = None
 
     def _serve(self, connection: Connection, ended: threading.Event) -> None:
-        # A database that can't be reached is not the chunk's fault: wait as long as the training process is there.
+        # An unreachable database is not the chunk's fault: wait as long as the training process
+        # lives.
         patient = patiently(
             StoreError,
             "a training process waits for the database",
@@ -127,7 +130,7 @@ class DatabaseAccessServer:
                 self._serve_one(connection, patient)
 
     def _serve_one(self, connection: Connection, patient: Callable[..., Any]) -> None:
-        """Answer one question, and keep nothing of it: data are large."""
+        """Answer one question; its data, which may be large, is freed when this returns."""
         try:
             answer = self._answer(protocol.receive(connection), patient)
         except StoreError as exc:
@@ -136,7 +139,7 @@ class DatabaseAccessServer:
             answer = protocol.QuestionFailed(error="StudyError", text=str(exc))
         except (EOFError, ConnectionError):
             raise
-        except Exception as exc:  # no question of this version, or a bug: the chunk ends with a reason
+        except Exception as exc:  # an unknown question, or a bug: the chunk ends with a reason
             logger.exception("could not answer a training process")
             answer = protocol.QuestionFailed(error="StudyError", text=f"its worker failed: {type(exc).__name__}")
         protocol.send(connection, answer)
@@ -159,11 +162,11 @@ class DatabaseAccessServer:
                 return protocol.StudyStates(
                     states=states, ended={study: [*ended(study, trials[study])] for study in trials}
                 )
-        raise StudyError(f"a training process asks for what does not belong to its chunk: {short(question)}")
+        raise StudyError(f"a training process asked for something that does not belong to its chunk: {short(question)}")
 
 
 def store_model(store: Store, study_id: str, number: int, model: PackedModel, cls: str) -> Document:
-    """Store the model of a study's trial; return what the trial's document says of it.
+    """Store the model of a study's trial; return the entry for the trial's document.
 
     Raises
     ------
@@ -171,7 +174,8 @@ def store_model(store: Store, study_id: str, number: int, model: PackedModel, cl
         The database can't be reached.
     """
     digest = hashlib.sha256(model.content).hexdigest()
-    # A name of its own, not the content's digest: no other document refers to it, so it is deleted with its study.
+    # The name is unique, not the content's digest: no other document refers to it, so it can be
+    # deleted with its study.
     name = f"{trial_id(study_id, number)}:{digest}"
 
     def write(stream: IO[bytes]) -> None:
@@ -189,10 +193,10 @@ def store_model(store: Store, study_id: str, number: int, model: PackedModel, cl
 
 
 def _digests(chunk: Chunk) -> set[str | None]:
-    """Return the blobs that a chunk is made of."""
+    """Return the digests of the blobs that a chunk uses."""
     return {chunk.objective.dataset, chunk.objective.splits, chunk.objective.validation}
 
 
 def _keeps_model(chunk: Chunk, number: int) -> bool:
-    """Say whether a chunk has a trial whose model is kept."""
+    """Return whether a chunk has this trial and keeps its model."""
     return chunk.objective.keep_model and any(trial.number == number for trial in chunk.trials)

@@ -1,8 +1,9 @@
 """Locks on files and folders that last as long as any process has their descriptor open.
 
-flock(2) locks are released by the kernel when all processes that inherited the descriptor are dead, however they died;
-also where process ids say nothing, as in containers that share a folder. The package filelock keeps its descriptor to
-itself, but a training process must hold the locks of its worker too.
+The kernel releases a flock(2) lock when all processes that inherited the descriptor are dead,
+however they died. This works also where process ids are not comparable, as in containers that share
+a folder. The package filelock does not let a child inherit its descriptor, but a training process
+must hold the locks of its worker too.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ def lock_path(path: str | os.PathLike[str], flags: int) -> int | None:
     Parameters
     ----------
     path : str or path-like
+        The file or folder.
     flags : int
-        For `os.open`.
+        The flags for `os.open`.
 
     Returns
     -------
     int or None
-        The descriptor that holds the lock; None where the path was removed or replaced meanwhile.
+        The descriptor that holds the lock; None if the path was removed or replaced meanwhile.
 
     Raises
     ------

@@ -1,8 +1,9 @@
-"""The GPU of a worker: found without a driver's library, and claimed by one worker at a time.
+"""Find the GPUs of a machine without a driver library, and claim one for a worker.
 
-A GPU is named as ``CUDA_VISIBLE_DEVICES`` names it, by its UUID or its number
-(https://docs.nvidia.com/cuda/cuda-programming-guide/05-appendices/environment-variables.html). A worker that
-claims one holds a lock on a file, and so does its training process: the claim ends when both are dead.
+A GPU has the name that ``CUDA_VISIBLE_DEVICES`` uses: its UUID or its number
+(https://docs.nvidia.com/cuda/cuda-programming-guide/05-appendices/environment-variables.html). The
+worker that claims it holds a lock on a file, and so does its training process: the claim ends when
+both are dead.
 """
 
 from __future__ import annotations
@@ -22,30 +23,32 @@ from worker.process.file_locks import lock_path
 
 logger = logging.getLogger(__name__)
 
-# What NVIDIA's driver says of each GPU, in a folder by its address on the bus; and the nodes that it is reached by.
+# NVIDIA's driver describes each GPU in a folder named after its bus address; and the folder of the
+# device nodes.
 _DRIVER = Path("/proc/driver/nvidia/gpus")
 _NODES = Path("/dev")
 _NODE = re.compile(r"nvidia(\d+)", re.ASCII)
 _MINOR = re.compile(r"^Device Minor:\s*(\d+)\s*$", re.MULTILINE | re.ASCII)
 _UUID = re.compile(r"^GPU UUID:\s*(GPU-[0-9a-f-]+)\s*$", re.MULTILINE | re.ASCII)
-# What NVIDIA_VISIBLE_DEVICES says where a container is to have no GPU.
+# Values of NVIDIA_VISIBLE_DEVICES that give a container no GPU.
 _NONE = frozenset({"", "none", "void"})
-# What a name in CUDA_VISIBLE_DEVICES may be: a number, or a UUID of a GPU or of a part of one, also shortened.
+# A valid name in CUDA_VISIBLE_DEVICES: a number, or the UUID of a GPU or of a part of one, which
+# may be shortened.
 _NAME = re.compile(r"\d+|(GPU|MIG)-[0-9A-Za-z/-]+", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
 class GpuClaim:
-    """Where a worker fits, and which trials it takes.
+    """The device on which a worker fits, and whether it takes GPU trials.
 
     Attributes
     ----------
     gpu : str or None
-        The GPU that it has claimed, as ``CUDA_VISIBLE_DEVICES`` names it.
+        The claimed GPU, by its name in ``CUDA_VISIBLE_DEVICES``.
     takes_gpu_trials : bool
-        Whether it takes trials that ask for one.
+        Whether it takes trials that ask for a GPU.
     lock : int or None
-        Descriptor of the file that says so; it stays open for the worker's life.
+        Descriptor of the lock file; it stays open as long as the worker lives.
     """
 
     gpu: str | None = None
@@ -54,20 +57,20 @@ class GpuClaim:
 
     @property
     def device(self) -> str:
-        """Where fits that ask for a GPU run: "gpu" or "cpu"."""
+        """The device for fits that ask for a GPU: "gpu" or "cpu"."""
         return "cpu" if self.gpu is None else "gpu"
 
     @property
     def lanes(self) -> tuple[str, ...]:
-        """The queues that it takes chunks from."""
+        """The queues from which it takes chunks."""
         return (GPU_QUEUE, *LANES) if self.takes_gpu_trials else LANES
 
     def environment(self, environ: Mapping[str, str]) -> dict[str, str]:
-        """Return what its training process has in its environment besides the worker's: that GPU, and no other."""
+        """Return environment variables that show the training process only the claimed GPU."""
         found = {"CUDA_VISIBLE_DEVICES": "-1" if self.gpu is None else self.gpu, "WARREN_DEVICE": self.device}
         if self.gpu is not None:
-            # TensorFlow takes all memory of a GPU at its first step, and the next trial may be of another library.
-            # https://www.tensorflow.org/guide/gpu#limiting_gpu_memory_growth
+            # TensorFlow takes all memory of a GPU at its first step, but the next trial may use
+            # another library. https://www.tensorflow.org/guide/gpu#limiting_gpu_memory_growth
             for name, value in (("TF_FORCE_GPU_ALLOW_GROWTH", "true"), ("TF_GPU_ALLOCATOR", "cuda_malloc_async")):
                 found[name] = environ.get(name, value)
         return found
@@ -79,81 +82,87 @@ def find_gpus(environ: Mapping[str, str], driver: Path = _DRIVER, nodes: Path = 
     Parameters
     ----------
     environ : mapping of str to str
-        ``CUDA_VISIBLE_DEVICES`` and ``NVIDIA_VISIBLE_DEVICES`` may leave fewer, or parts of some.
+        ``CUDA_VISIBLE_DEVICES`` and ``NVIDIA_VISIBLE_DEVICES`` may hide some, or allow only parts.
     driver, nodes : Path
-        Where the driver describes GPUs, and where their device nodes are.
+        The folder where the driver describes GPUs, and the folder of their device nodes.
 
     Returns
     -------
     dict of str to str
-        What each is locked by, under its name in ``CUDA_VISIBLE_DEVICES``; in the order in which to claim them.
+        The identity by which each is locked, by its name in ``CUDA_VISIBLE_DEVICES``; in the order
+        in which to claim them.
     """
-    there = _existing(driver, nodes)
+    present = _existing(driver, nodes)
     granted = environ.get("NVIDIA_VISIBLE_DEVICES")
-    if not there or (granted is not None and granted.strip().lower() in _NONE):
+    if not present or (granted is not None and granted.strip().lower() in _NONE):
         return {}
-    # A container that was given parts of GPUs sees the node of a whole one.
+    # A container that was given a part of a GPU sees the device node of the whole GPU.
     parts = [name for name in (granted or "").split(",") if name.startswith("MIG-")]
     if (chosen := environ.get("CUDA_VISIBLE_DEVICES")) is not None:
-        known = [name for name in _names(chosen) if not name.isdecimal() or int(name) < len(there)]
-        return {name: _identity(name, there) for name in known}
-    return {name: name for name in parts or there}
+        known = [name for name in _names(chosen) if not name.isdecimal() or int(name) < len(present)]
+        return {name: _identity(name, present) for name in known}
+    return {name: name for name in parts or present}
 
 
 def _names(chosen: str) -> Iterator[str]:
-    """Yield the devices in ``CUDA_VISIBLE_DEVICES``, which ends at the first that is none: ``-1``."""
+    """Yield the devices in ``CUDA_VISIBLE_DEVICES``.
+
+    The first invalid name, such as ``-1``, ends the list.
+    """
     for name in map(str.strip, chosen.split(",")):
         if not _NAME.fullmatch(name):
             return
         yield name
 
 
-def _identity(name: str, there: list[str]) -> str:
-    """Return what a device is locked by: the same for its number and its UUID, where GPUs are alike."""
+def _identity(name: str, present: list[str]) -> str:
+    """Return the identity by which a device is locked, the same for its number and its UUID."""
     if name.isdecimal():
-        return there[int(name)]
-    return next((one for one in there if one.startswith(name)), name)
+        return present[int(name)]
+    return next((gpu for gpu in present if gpu.startswith(name)), name)
 
 
 def _existing(driver: Path, nodes: Path) -> list[str]:
-    """Return the names of the GPUs whose nodes exist: UUIDs, or numbers where the driver does not give them."""
+    """Return the GPUs with a device node: UUIDs, or numbers if the driver gives no UUIDs."""
     try:
         minors = sorted(int(found[1]) for path in nodes.iterdir() if (found := _NODE.fullmatch(path.name)))
-        told = [path.read_text(errors="replace") for path in sorted(driver.glob("*/information"))] if minors else []
+        reports = [path.read_text(errors="replace") for path in sorted(driver.glob("*/information"))] if minors else []
     except OSError as exc:
         logger.debug("can't look for GPUs", extra={"reason": str(exc)})
         return []
     uuids = [
         uuid[1]
-        for text in told
+        for text in reports
         if (minor := _MINOR.search(text)) and int(minor[1]) in minors and (uuid := _UUID.search(text))
     ]
-    # CUDA counts those that it can reach from 0, whatever their nodes are called.
+    # CUDA numbers the GPUs that it can reach from 0, independent of the names of their nodes.
     return uuids if len(uuids) == len(minors) else [str(number) for number in range(len(minors))]
 
 
 def lock_folder() -> Path:
-    """Return the folder with a lock for each GPU, this user's own.
+    """Return this user's folder of GPU locks; create it if needed.
 
     Raises
     ------
     OSError
-        It can't be made, or something else has its name.
+        It can't be created, or something else has its name.
     """
     folder = Path(tempfile.gettempdir()) / f"warren-gpus-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     about = folder.lstat()
     if not stat.S_ISDIR(about.st_mode) or about.st_uid != os.getuid() or about.st_mode & 0o022:
-        raise OSError(f"{folder} is not a folder of this user's alone")
+        raise OSError(f"{folder} is not a folder that only this user can write to")
     return folder
 
 
-# Held for this process's life.
+# Descriptors that stay open as long as this process lives.
 _held: list[int] = []
 
 
 def _protect(folder: Path) -> None:
-    """Keep cleaners of old files away from the locks: a process may not see that its lock file was deleted.
+    """Keep programs that clean up old files away from the locks.
+
+    A worker does not notice that its lock file was deleted.
 
     systemd-tmpfiles leaves locked folders alone (https://systemd.io/TEMPORARY_DIRECTORIES).
     """
@@ -163,9 +172,9 @@ def _protect(folder: Path) -> None:
 
 
 def _lock(folder: Path, identity: str) -> int | None:
-    """Return the descriptor of a GPU's lock, or None where another worker holds it."""
+    """Return the descriptor of a GPU's lock, or None if another worker holds it."""
     path = folder / (re.sub(r"[^0-9A-Za-z-]", "_", identity) + ".lock")
-    while True:  # until no cleaner removes the file just now
+    while True:  # again if the file was removed just now
         try:
             descriptor = lock_path(path, os.O_RDWR | os.O_CREAT)
         except BlockingIOError:
@@ -175,20 +184,22 @@ def _lock(folder: Path, identity: str) -> int | None:
 
 
 def claim_gpu(device: str, environ: Mapping[str, str], driver: Path = _DRIVER, nodes: Path = _NODES) -> GpuClaim:
-    """Claim a GPU if one is free, and say where this worker fits.
+    """Claim a GPU if one is free, and choose the device of this worker.
 
     Parameters
     ----------
     device : {"auto", "cpu", "gpu"}
-        The setting.
+        The setting ``WARREN_DEVICE``.
     environ : mapping of str to str
-        See `find_gpus`. With "gpu", ``CUDA_VISIBLE_DEVICES`` also names what is not found (on WSL, for one).
+        See `find_gpus`. With "gpu", ``CUDA_VISIBLE_DEVICES`` may also name GPUs that are not found
+        (as on WSL).
     driver, nodes : Path
         See `find_gpus`.
 
     Returns
     -------
     GpuClaim
+        The claimed GPU and its lock, or the CPU.
     """
     if device == "cpu":
         return GpuClaim()

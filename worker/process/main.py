@@ -1,8 +1,9 @@
-"""The training process: takes chunks from its worker over a socket, sends each trial back as it ends.
+"""The training process: receives chunks from its worker, and sends each finished trial back.
 
-It holds what training needs (libraries, data, folds) and nothing else: no queue, no database, no password. So the
-worker can time it out, lose it and replace it, and a trial sees only its own data. The messages are in
-`worker.process.protocol`; what the process needs of the database it asks for with `worker.process.database_access`.
+It holds what training needs (libraries, data, folds) and nothing else: no queue, no database, no
+password. So the worker can end it after a time-out, lose it and replace it, and a trial sees only
+its own data. The messages are in `worker.process.protocol`; it reads the database through its
+worker, with `worker.process.database_access`.
 """
 
 from __future__ import annotations
@@ -37,33 +38,38 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# Seconds of work that are worth keeping when the current trial ends without a result.
+# Seconds of work after which folds are sent to the worker, so that they are kept if the trial does
+# not finish.
 _KEEP_SECONDS = 0.5
-# Seconds between two reports of epochs; with those that the worker waits for others it stays below one.
+# Seconds between two reports of epochs; together with the worker's own delay it stays below one.
 _EPOCH_SECONDS = 0.2
-# Seconds from a trial's beginning in which its epochs are not reported: a shorter one's come with its result.
+# Seconds from the beginning of a trial in which no epochs are reported: a shorter trial sends them
+# with its result.
 _SHORT_SECONDS = 1.0
-# Linux: when memory runs out, the process with the highest score is the one that dies (proc_pid_oom_score_adj(5)).
+# Linux: when memory runs out, the kernel kills the process with the highest score
+# (proc_pid_oom_score_adj(5)).
 _OOM_SCORE = Path("/proc/self/oom_score_adj")
 _DIES_FIRST = "1000"
-# What thread pools below the libraries read, once, when they are loaded.
+# Variables that the libraries' thread pools read once, when they are loaded.
 _POOL_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
-    # TensorFlow has two pools, for the work inside an operation and for operations side by side.
+    # TensorFlow has two pools: one for the work inside an operation, one to run operations in
+    # parallel.
     "TF_NUM_INTRAOP_THREADS",
     "TF_NUM_INTEROP_THREADS",
 )
-# Slots, of 8 bytes, of the frame that `with_room` makes. A block has what its first frame and 1,000 slots need, rounded
-# up to a power of two (CPython's push_chunk): 1 MiB here, of which half is left for the others. Keras takes a tenth.
+# Slots, of 8 bytes each, of the frame that `with_room` makes. A block has room for its first frame
+# and 1,000 slots, rounded up to a power of two (CPython's push_chunk): 1 MiB here, half of it for
+# the other frames. Keras uses a tenth.
 _FRAME_SLOTS = 2**16
-# TensorFlow writes past our log, and an error that matters is raised too: its core shall be silent.
+# TensorFlow's core writes to standard error, not to our log; errors that matter are also raised.
 _QUIET = {"TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 def _die_first() -> None:
-    """Let the kernel end this process and not its worker, which reports what happened."""
+    """Make the kernel end this process before its worker, which can then report it."""
     try:
         _OOM_SCORE.write_text(_DIES_FIRST)
     except OSError as exc:  # not Linux, or not allowed
@@ -74,54 +80,63 @@ def _quiet_libraries() -> None:
     """Silence warnings of libraries that a reader of the worker's log can't act on."""
     for variable, value in _QUIET.items():
         os.environ.setdefault(variable, value)
-    # XGBoost warns of what it deprecates at every fit, with the time in the text, so that no filter merges them.
-    # `producer.validation.deprecations` tells whoever submits such a study.
+    # XGBoost warns of deprecated parameters at every fit, with the time in the text, so that no
+    # filter merges the warnings. `producer.validation.deprecations` warns the user who submits such
+    # a study.
     warnings.filterwarnings("ignore", message=".* is deprecated", module=r"xgboost\.")
-    # It warns of graphs that are traced again, which happens for each network.
+    # TensorFlow warns of graphs that are traced again, which happens for each network.
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
 def with_room(call: Callable[[], T]) -> T:
-    """Call a function whose calls, a thousand deep and more, ask the system for no memory for their frames.
+    """Call a function so that its calls allocate no memory for their frames.
 
-    CPython 3.11 and 3.12 keep frames in blocks of 16 KiB, and free one as soon as the call that needed it returns. A
-    loop whose calls cross the end of a block allocates and frees memory at every call: how fast Keras trains then
-    depends on how deep in the stack it was called (https://github.com/python/cpython/issues/142183; later versions
-    keep a block).
+    That holds for calls that are a thousand deep and more.
+
+    CPython 3.11 and 3.12 keep frames in blocks of 16 KiB, and free a block as soon as the call that
+    needed it returns. A loop whose calls cross the end of a block allocates and frees memory at
+    every call. The speed of Keras then depends on how deep in the stack it was called
+    (https://github.com/python/cpython/issues/142183; later versions keep a block).
 
     Parameters
     ----------
     call : callable
+        Called without arguments.
 
     Returns
     -------
     object
-        What it returns.
+        Its result.
     """
     return call()
 
 
-# The frame is as large as the code says that its stack is; pages of it that are not touched take no memory.
+# The frame is as large as the code object's stack size; pages of it that are never used take no
+# memory.
 with_room.__code__ = with_room.__code__.replace(co_stacksize=_FRAME_SLOTS)
 
 
 class _StopRequestedError(BaseException):
-    """The worker has asked to stop after this fold, or at this checkpoint. Not an estimator's fault."""
+    """The worker asked to stop after this fold, or at this checkpoint.
+
+    Not the estimator's fault.
+    """
 
 
 class _Reporter:
-    """Reports the folds and epochs of the current trials to the worker, and reads the worker's requests to stop.
+    """Reports folds and epochs of the current trials, and reads the worker's requests to stop.
 
-    Folds are reported once enough work lies in them.
+    Folds are sent once they hold enough work.
 
     Parameters
     ----------
     connection : Connection
+        The connection to the worker.
 
     Attributes
     ----------
     stop_requested : bool
-        Whether the worker has asked to stop after the current trial, or earlier.
+        Whether the worker asked to stop after the current trial, or earlier.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -132,33 +147,33 @@ class _Reporter:
         self._fold_stop_requested = False
 
     def begin_chunk(self) -> None:
-        """Forget what was asked of the chunk before."""
+        """Forget the requests for the chunk before."""
         self.begin_trial()
         self.stop_requested = self._fold_stop_requested = False
 
     def begin_trial(self) -> None:
-        """Turn to the next trial: forget the folds of those that have ended."""
-        self._forget()
+        """Begin the next trial: drop the folds of those that have ended."""
+        self._drop_folds()
         self._trial_began = time.monotonic()
 
-    def _forget(self) -> None:
+    def _drop_folds(self) -> None:
         self._folds.clear()
         self._folds_sent_at = time.monotonic()
 
     def raise_if_stopping(self) -> None:
-        """Raise `_StopRequestedError` if the worker waits for the end of the current fold."""
+        """Raise `_StopRequestedError` if the worker asked to stop after the current fold."""
         if self.stopping():
             raise _StopRequestedError
 
     def stopping(self) -> bool:
-        """Read what the worker has sent since; return whether it waits for the end of the current fold."""
+        """Read the worker's messages; return whether it asked to stop after the current fold."""
         while self._connection.poll():
             self.stop_requested = True
             self._fold_stop_requested |= protocol.receive(self._connection) == protocol.StopAfter(what="fold")
         return self._fold_stop_requested
 
     def report_epochs(self, epochs: Epochs) -> None:
-        """Report the epochs of the network that is being trained, unless its trial or the last report is very young."""
+        """Report the epochs of the current network, at most a few times a second."""
         from worker.training.trial_document import described
 
         stopping = self._fold_stop_requested and epochs.kept == epochs.done
@@ -173,7 +188,7 @@ class _Reporter:
             epochs=epochs.curve,
             kept=epochs.kept,
             checkpointed=epochs.checkpointed,
-            spared=epochs.spared,
+            saved_seconds=epochs.saved_seconds,
             about=described(epochs.chunk, epochs.trial) | {"started_at": epochs.started_at},
         )
         protocol.send(self._connection, message)
@@ -182,7 +197,7 @@ class _Reporter:
             raise _StopRequestedError
 
     def add_fold(self, results: Mapping[int, FoldResult], fold: int) -> None:
-        """Take the results of a fold by trial number."""
+        """Add the results of a fold, by trial number."""
         self._folds += [
             protocol.FoldDone(number=number, fold=fold, result=vars(result)) for number, result in results.items()
         ]
@@ -191,24 +206,24 @@ class _Reporter:
         self.raise_if_stopping()
 
     def send_folds(self) -> None:
-        """Report the folds that are not reported yet."""
+        """Send the folds that were not sent yet."""
         if self._folds:
             protocol.send(self._connection, protocol.FoldsDone(folds=self._folds))
-        self._forget()
+        self._drop_folds()
 
 
 class Output(Protocol):
-    """Where fits print: `worker.process.output.PartedOutput` in a training process."""
+    """Where fits print; in a training process a `worker.process.output.PartedOutput`."""
 
     @property
     def part(self) -> int:
-        """Number of the part that is being printed."""
+        """Number of the current part."""
 
     def begin(self) -> None:
         """Begin the next part."""
 
     def flush(self) -> None:
-        """Write what is printed and not written yet."""
+        """Write buffered output."""
 
 
 def serve(
@@ -219,19 +234,22 @@ def serve(
     Parameters
     ----------
     connection : Connection
-        To the worker.
+        The connection to the worker.
     database : DatabaseAccess
+        Reads data and stores models.
     settings : Settings
+        Threads, device and limits.
     output : Output
+        Where fits print.
     temp_folder : str, default=""
-        Is emptied before each trial; "" is none.
+        A folder to create again before each trial if it was removed; "" for none.
 
     Raises
     ------
     EOFError, ConnectionError
         The worker is gone.
     """
-    # Libraries are imported only now that there is work.
+    # Import libraries only now that there is work.
     from worker.training.evaluator import ChunkEvaluator
     from worker.training.fit_and_score import FoldResult
 
@@ -240,13 +258,13 @@ def serve(
     checkpoints = evaluator.checkpoints
 
     def begin_part() -> None:
-        """Turn to the next trial, or to what comes before the first."""
+        """Begin the part of the next trial, or the part before the first trial."""
         output.begin()
         if temp_folder:
             recreate(temp_folder)
 
     def evaluate(order: protocol.EvaluateChunk) -> None:
-        """Evaluate a chunk, and report each trial as it ends."""
+        """Evaluate a chunk, and send each trial when it ends."""
         begin_part()
         checkpoints.begin(left_behind=order.left_behind)
         trials = evaluator.evaluate(
@@ -293,16 +311,17 @@ def serve(
                     checkpoints.ended()
                 checkpoints.durable()
             case _:
-                pass  # a stop that was sent just before the last trial ended
+                pass  # a request to stop that was sent just before the last trial ended
 
 
 def main() -> None:
-    """Serve the worker at the other end of the file descriptor named by the first argument.
+    """Serve the worker at the other end of the file descriptor in the first argument.
 
-    The second is that of the connection for questions, the third the path of this process's folder of temporary files,
-    or empty.
+    The second argument is the file descriptor of the connection for questions. The third is the
+    path of this process's folder for temporary files, or empty.
     """
-    # Ctrl-C reaches the whole terminal, and systemd tells a whole control group to end; the worker decides.
+    # Ctrl-C reaches all processes of a terminal, and systemd signals a whole control group; the
+    # worker decides when to end.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     _die_first()

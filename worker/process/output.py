@@ -1,8 +1,9 @@
-"""What fits print: written in parts by the training process, forwarded by its worker, and the end of each part kept.
+"""Output of fits: the worker forwards it, and keeps the end of each part.
 
-A fit writes to a pipe, whatever becomes of the worker's own output: a reader that went away, a full disk, a terminal
-that was stopped. The worker empties the pipe as fast as it is filled, and drops what can't be forwarded in time. Lines,
-printable characters and tabs are forwarded; colours are removed, and other control characters are replaced.
+A fit writes to a pipe, so that it does not depend on the worker's own output: its reader may be
+gone, the disk full, the terminal stopped. The worker empties the pipe as fast as it fills, and
+drops what can't be forwarded in time. It forwards lines, printable characters and tabs; it removes
+colours, and replaces other control characters.
 """
 
 from __future__ import annotations
@@ -26,57 +27,61 @@ from warren.printable import COLOUR
 
 logger = logging.getLogger(__name__)
 
-# Bytes of its output that a trial keeps: the end of a log says most, and a document stays small.
+# Bytes of its output that a trial keeps: the end of a log is the most useful, and the document
+# stays small.
 TAIL_BYTES = 4096
-# Bytes that are kept to take them from: more, for not all is shown.
+# Bytes from which they are taken: more, because some are removed.
 _KEPT_BYTES = 4 * TAIL_BYTES
-# The end of what `faulthandler` says of a crash names hundreds of modules, and would leave no room for anything else.
+# A crash report of `faulthandler` ends with the names of hundreds of modules, which would fill the
+# whole tail.
 _MODULES = re.compile(rb"^Extension modules: [^\n]*\n?", re.MULTILINE)
-# Bytes of a pipe: a fit that prints much waits less often for us. Linux grants so much to every user (pipe(7)).
+# Size of a pipe: a fit that prints much rarely has to wait. Linux allows every user this size
+# (pipe(7)).
 _PIPE_BYTES = 2**20
 _READ_BYTES = 2**16
-# Pieces of output that wait to be forwarded, each of some kilobytes; what comes beyond is dropped.
+# Pieces of output that wait to be forwarded, some kilobytes each; more are dropped.
 _MOST_WAITING = 64
-# Bytes of a line that waits for its end before it is forwarded: lines of several processes stay whole.
+# Bytes of an unfinished line that wait for its end, so that lines of several processes are not
+# mixed.
 _LONGEST_LINE = 2**16
-# Parts that are kept, since a worker that waits for its database may be some trials behind.
+# Number of parts to keep: a worker that waits for its database may be some trials behind.
 _MOST_PARTS = 64
-# What replaces control characters, which would move a terminal's cursor, and for bytes that are no text.
+# Replaces control characters, which could move a terminal's cursor, and bytes that are not text.
 _NO_TEXT = "\N{REPLACEMENT CHARACTER}"
-# What may have to be replaced: nothing of most output.
+# Characters that may have to be replaced; most output has none.
 _ODD = re.compile(rb"[^\t\n\x20-\x7e]")
-# stdio.h: a stream writes whole lines.
+# The constant of stdio.h for a stream that writes whole lines.
 _IOLBF = 1
-# Where a part begins: written into the output itself, so that it is exact.
+# Marks where a part begins. It is written into the output itself, so that the place is exact.
 _PART_MARKER = re.compile(rb"\x00warren (\d+)\x00\n")
 
 
 def part_marker(part: int) -> bytes:
-    """Return what a training process writes into its output where a new part of it begins."""
+    """Return the marker that a training process writes into its output where a new part begins."""
     return b"\x00warren %d\x00\n" % part
 
 
 def tail_of(printed: bytes) -> str:
-    """Return the end of what was printed as text that any document, page and terminal can hold."""
+    """Return the end of printed output as text that any document, page and terminal can hold."""
     text = _plain(_MODULES.sub(b"", printed)[-TAIL_BYTES:])
     return without_passwords(text.strip())[-TAIL_BYTES:]
 
 
 def _plain(printed: bytes) -> str:
-    """Return lines as text that is safe to show in a terminal: no colours, control or bidirectional characters."""
+    """Return text that is safe in a terminal: no colours, control or bidirectional characters."""
     text = COLOUR.sub("", printed.decode(errors="replace")).replace("\r\n", "\n")
-    # A bar that draws over itself leaves what was drawn last.
+    # A progress bar that overwrites itself leaves only its last state.
     lines = (line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
     return "\n".join("".join(c if c.isprintable() or c == "\t" else _NO_TEXT for c in line) for line in lines)
 
 
 class Forwarder:
-    """Writes to a file descriptor on a thread of its own: the caller never waits.
+    """Writes to a file descriptor on a separate thread, so that the caller never waits.
 
     Parameters
     ----------
     descriptor : int
-        Where to write; it need not be open.
+        Where to write; it may be closed.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -86,7 +91,7 @@ class Forwarder:
         threading.Thread(target=self._run, name="output", daemon=True).start()
 
     def put(self, printed: bytes) -> None:
-        """Take output to write, or drop it where too much waits."""
+        """Queue output to be written, or drop it if too much waits."""
         note = b"[%d bytes of output left out]\n" % self._left_out if self._left_out else b""
         try:
             self._waiting.put_nowait(note + printed)
@@ -103,30 +108,30 @@ class Forwarder:
                     left = left[os.write(self._descriptor, left) :]
                 lost = False
             except OSError as exc:
-                # Tried again with what comes next: a disk that was full may have room.
+                # The next piece is tried again: a full disk may have room by then.
                 if not lost:
                     logger.warning("can't forward what fits print", extra={"reason": str(exc)})
                 lost = True
 
 
 class OutputReader:
-    """Reads what one training process, and all that it starts, writes to standard output or error.
+    """Reads what a training process and its children write to standard output or error.
 
     Parameters
     ----------
     source : int
-        The end of a pipe to read from; it is closed at the end of what was printed.
+        The read end of a pipe; it is closed at the end of the output.
     forwarder : Forwarder
-        Where it goes.
+        Forwards the output.
     """
 
     def __init__(self, source: int, forwarder: Forwarder) -> None:
         self._source = source
         self._forwarder = forwarder
         self._lock = threading.Lock()
-        # The end of each part, by its number; what comes before the first marker belongs to no trial.
+        # The end of each part, by its number; output before the first marker belongs to no trial.
         self._parts: OrderedDict[int, bytes] = OrderedDict({-1: b""})
-        # What is not forwarded yet: the beginning of a line.
+        # An unfinished line, which is not forwarded yet.
         self._line = b""
         self._ended = False
         os.set_blocking(source, False)
@@ -136,7 +141,7 @@ class OutputReader:
         threading.Thread(target=self._run, name="output-reader", daemon=True).start()
 
     def tail(self, part: int | None = None) -> str:
-        """Return the end of what was printed in a part that is complete; None stands for the last part."""
+        """Return the end of what was printed in a finished part; None means the last part."""
         self._read()
         with self._lock:
             last = next(reversed(self._parts))
@@ -152,7 +157,7 @@ class OutputReader:
         os.close(self._source)
 
     def _read(self) -> None:
-        """Take what the pipe holds now."""
+        """Read what the pipe holds now."""
         with self._lock:
             left = self._capacity
             while left > 0 and not self._ended:
@@ -168,7 +173,7 @@ class OutputReader:
         lines, newline, self._line = (self._line + printed).rpartition(b"\n")
         if self._ended or len(self._line) > _LONGEST_LINE:
             newline, self._line = newline + self._line, b""
-        # A marker is a line, or the end of one.
+        # A marker is a whole line, or the end of one.
         before, *marked = _PART_MARKER.split(lines + newline)
         self._keep(next(reversed(self._parts)), before)
         for number, after in zip(marked[::2], marked[1::2], strict=True):
@@ -184,22 +189,22 @@ class OutputReader:
 
 
 class PartedOutput:
-    """Standard output and error of this process, which are pipes to its worker: written by whole lines, and in parts.
+    """Standard output and error of this process: written in whole lines, and in parts.
 
     Attributes
     ----------
     part : int
-        Number of the part that is being printed.
+        Number of the current part.
     """
 
     def __init__(self) -> None:
         self.part = -1
         # Copies: a fit may send its own output elsewhere.
         self._descriptors = [os.dup(stream.fileno()) for stream in (sys.__stdout__, sys.__stderr__) if stream]
-        # A library that crashes says where.
+        # A library that crashes prints where.
         faulthandler.enable(all_threads=False)
-        # Into a pipe both Python and C write blocks, which a crash would lose. And a fit must not fail for a character
-        # that can't be encoded.
+        # Python and C write to a pipe in blocks, which would be lost in a crash. And a fit must not
+        # fail because of a character that can't be encoded.
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(line_buffering=True, write_through=False, errors="backslashreplace")
         self._c = ctypes.CDLL(None)
@@ -207,14 +212,14 @@ class PartedOutput:
             self._c.setvbuf(ctypes.c_void_p.in_dll(self._c, "stdout"), None, _IOLBF, 0)
 
     def begin(self) -> None:
-        """Begin the next part: what is printed from now on belongs to another trial."""
+        """Begin the next part: further output belongs to the next trial."""
         self.flush()
         self.part += 1
         for descriptor in self._descriptors:
             os.write(descriptor, part_marker(self.part))
 
     def flush(self) -> None:
-        """Write what is printed and not written yet: the beginning of a line."""
+        """Write buffered output, such as an unfinished line."""
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(AttributeError, ValueError, OSError):  # a fit may have closed or replaced it
                 stream.flush()

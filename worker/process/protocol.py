@@ -1,13 +1,15 @@
-"""The messages between a worker and its training process, and the one codec that sends and receives them.
+"""The messages between a worker and its training process, and how they are sent and received.
 
-Two connections join the two processes. On the first the worker sends `EvaluateChunk`; the training process answers
-`TrialsBegin`, then `FoldsDone`, `EpochsDone` and `TrialEnded` as they come, and `ChunkEnded` at the end; or
-`ChunkRefused`. Meanwhile the worker may send `StopAfter`, and afterwards `ResultsDurable`. On the second connection the
-training process asks for what only the worker may read and write, and waits: `ReadBlob` is answered by `BlobContent`,
-`StoreModel` by `ModelStored`, `ReadStates` by `StudyStates`, and any of them by `QuestionFailed`.
+Two connections join the two processes. On the first, the worker sends `EvaluateChunk`. The training
+process answers `TrialsBegin`, then `FoldsDone`, `EpochsDone` and `TrialEnded` as they occur, and
+`ChunkEnded` at the end; or `ChunkRefused`. Meanwhile the worker may send `StopAfter`, and
+afterwards `ResultsDurable`. On the second connection, the training process asks for what only the
+worker may read and write, and waits: the answer to `ReadBlob` is `BlobContent`, to `StoreModel` it
+is `ModelStored`, to `ReadStates` it is `StudyStates`; each may also be answered by
+`QuestionFailed`.
 
-A message is sent as BSON: its fields, and the record's name as ``message``. A field called ``content`` follows as it
-is, for it may be larger than a BSON document can be.
+A message is sent as BSON: its fields, and the record's name as ``message``. A field called
+``content`` follows as plain bytes, because it may be larger than the limit of a BSON document.
 """
 
 from __future__ import annotations
@@ -24,28 +26,31 @@ from warren.errors import MessageError
 from warren.storage.documents import pack, unpack
 
 READ_BYTES = 16 * 1024**2
-"""Bytes of a blob in one answer: few round trips for gigabytes, and little memory in the worker."""
+"""Bytes of a blob in one answer: few round trips for gigabytes, but little memory in the worker."""
 
 StopPoint: TypeAlias = Literal["trial", "fold"]
-"""After what a training process stops: the trials that share the current fit, or their current fold. A network stops at
-a checkpoint where that comes first."""
+"""Where a training process stops.
 
-# ------------------------------------------------------------ from the worker to its training process
+After the trials that share the current fit, or after their current fold. A network stops at a
+checkpoint if that comes first.
+"""
+
+# ------------------------------ from the worker to its training process
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateChunk:
     """Evaluate a chunk."""
 
-    # As it was published.
+    # The published message.
     body: bytes
     # Trials that have a result.
     skip: set[int] = field(default_factory=set)
-    # Which attempt this is, by trial, where it is not the first.
+    # Number of this attempt, by trial, for trials that had one before.
     attempts: dict[int, int] = field(default_factory=dict)
-    # Trials that share no fit, whatever the chunk says.
+    # Trials that must not share a fit, even if the chunk allows it.
     alone: set[int] = field(default_factory=set)
-    # Folds that are done, by trial and fold, as `worker.training.fit_and_score.FoldResult` holds them.
+    # Finished folds, by trial and fold, in the form of `worker.training.fit_and_score.FoldResult`.
     folds: dict[int, dict[str, dict[str, Any]]] = field(default_factory=dict)
     # Whether another process may have left checkpoints of these trials.
     left_behind: bool = True
@@ -53,7 +58,7 @@ class EvaluateChunk:
 
 @dataclass(frozen=True, kw_only=True)
 class StopAfter:
-    """Stop early; `ChunkEnded` follows as at the end of a chunk."""
+    """Stop early; the process answers with `ChunkEnded`, as at the end of a chunk."""
 
     what: StopPoint
 
@@ -66,7 +71,7 @@ class ResultsDurable:
     given_up: bool
 
 
-# ------------------------------------------------------------ from the training process to its worker
+# ------------------------------ from the training process to its worker
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,37 +81,37 @@ class TrialsBegin:
 
 @dataclass(frozen=True, kw_only=True)
 class FoldDone:
-    """A fold of a trial that has not ended."""
+    """A finished fold of a trial that has not ended."""
 
     number: int
     fold: int
-    # As `worker.training.fit_and_score.FoldResult` holds it.
+    # In the form of `worker.training.fit_and_score.FoldResult`.
     result: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class FoldsDone:
-    """Folds of the current trials are done."""
+    """Folds of the current trials are finished."""
 
     folds: list[FoldDone]
 
 
 @dataclass(frozen=True, kw_only=True)
 class EpochsDone:
-    """Epochs of the network that is being trained are done."""
+    """Epochs of the current network are finished."""
 
-    # The trial, its fold, and which of the networks that the fold's fit trains.
+    # The trial, its fold, and the number of the network within the fold's fit.
     number: int
     fold: int
     network: int
     # The curve so far: see `worker.training.epochs.Curve`.
     epochs: dict[str, list[Any]]
-    # Epochs that the last checkpoint holds, and whether there is a place for checkpoints.
+    # Epochs in the last checkpoint, and whether there is a place for checkpoints.
     kept: int
     checkpointed: bool
-    # Seconds of the fit that checkpoints have spared so far.
-    spared: float
-    # What the trial's document says from the beginning.
+    # Seconds of the fit that checkpoints have saved so far.
+    saved_seconds: float
+    # The first fields of the trial's document.
     about: dict[str, Any]
 
 
@@ -115,17 +120,17 @@ class TrialEnded:
     """A trial has a result."""
 
     number: int
-    # BSON, which the worker stores as it is.
+    # BSON, which the worker stores unchanged.
     document: bytes
-    # The part of this process's output that a failed trial printed.
+    # The part of this process's output that belongs to a failed trial.
     output_part: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChunkEnded:
-    """All trials have ended, or the process stopped early as it was asked to."""
+    """All trials have ended, or the process stopped early on request."""
 
-    # Whether there may be checkpoints of the chunk's trials, which `ResultsDurable` deletes.
+    # Whether there may be checkpoints of the chunk's trials, which are deleted on `ResultsDurable`.
     keeps_checkpoints: bool = False
 
 
@@ -136,12 +141,12 @@ class ChunkRefused:
     reason: str
 
 
-# ------------------------------------------------------------ questions of the training process, and their answers
+# ------------------------------ questions of the training process, and their answers
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReadBlob:
-    """Read data or splits of the chunk from a byte on."""
+    """Read data or splits of the chunk, starting at a byte."""
 
     digest: str
     start: int
@@ -168,14 +173,14 @@ class StoreModel:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelStored:
-    """What the trial's document says of its model."""
+    """The entry on the model for the trial's document."""
 
     document: dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReadStates:
-    """Read the states of studies, and which of these trials, by study, have a result."""
+    """Read the states of studies, and which of these trials have a result; trials by study."""
 
     trials: dict[str, list[int]]
 
@@ -190,7 +195,7 @@ class StudyStates:
 
 @dataclass(frozen=True, kw_only=True)
 class QuestionFailed:
-    """The worker has no answer."""
+    """The worker can't answer."""
 
     error: Literal["StoreError", "StudyError"]
     text: str
@@ -202,7 +207,7 @@ Message: TypeAlias = (
     | ReadBlob | BlobContent | StoreModel | ModelStored | ReadStates | StudyStates | QuestionFailed
 )  # fmt: skip
 
-# What reads each record by its name; built here once, which takes some milliseconds.
+# The validator of each record, by its name; built once here, which takes some milliseconds.
 _RECORDS: dict[str, TypeAdapter[Message]] = {cls.__name__: TypeAdapter(cls) for cls in get_args(Message)}
 _WITH_CONTENT = frozenset({BlobContent.__name__, StoreModel.__name__})
 
@@ -231,7 +236,7 @@ def receive(connection: Connection) -> Message:
     EOFError, ConnectionError
         The other process is gone.
     MessageError
-        What it sent is no message.
+        The bytes are not a message.
     """
     packed = connection.recv_bytes()
     try:
@@ -244,16 +249,16 @@ def receive(connection: Connection) -> Message:
         raise
     except ValidationError as exc:
         raise MessageError(f"not a {name}: {exc.errors()[0]['msg']}") from exc
-    except Exception as exc:  # not BSON, or of a name that is none
-        raise MessageError(f"{len(packed)} bytes that are no message: {type(exc).__name__}") from exc
+    except Exception as exc:  # not BSON, or an unknown name
+        raise MessageError(f"{len(packed)} bytes that are not a message: {type(exc).__name__}") from exc
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as BSON holds it: records as documents, keys as text, sets as lists."""
+    """Return a value that BSON can hold: records as documents, keys as text, sets as lists."""
     if is_dataclass(value):
-        return {one.name: _plain(getattr(value, one.name)) for one in fields(value)}
+        return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
+        return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple, AbstractSet)):
-        return [_plain(one) for one in value]
+        return [_plain(item) for item in value]
     return value

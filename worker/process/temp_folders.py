@@ -1,7 +1,8 @@
-"""Folders for temporary files of training processes, and the removal of those that killed workers have left.
+"""Folders for temporary files of training processes, and the removal of abandoned ones.
 
-A worker and its training process hold a lock on their folder (`worker.process.file_locks`): a folder without one is
-abandoned. systemd-tmpfiles leaves locked folders alone, too (https://systemd.io/TEMPORARY_DIRECTORIES).
+A worker and its training process hold a lock on their folder (`worker.process.file_locks`): a
+folder without a lock is abandoned. systemd-tmpfiles does not remove locked folders either
+(https://systemd.io/TEMPORARY_DIRECTORIES).
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ from worker.process.file_locks import lock_path
 logger = logging.getLogger(__name__)
 
 _PREFIX = "warren-fits-"
-# How often a folder is created again that another worker removed as abandoned before it was locked.
+# How often to create a new folder if another worker removes it as abandoned before it is locked.
 _TRIES = 10
 
 
 def _lock(path: str) -> int | None:
-    """Return a descriptor that holds the lock on a folder; None where another process does, or there is no folder."""
+    """Return a descriptor that holds the lock on a folder.
+
+    None if another process holds it, or there is no folder.
+    """
     try:
         return lock_path(path, os.O_RDONLY | os.O_DIRECTORY)
     except (BlockingIOError, FileNotFoundError, NotADirectoryError):
@@ -30,7 +34,9 @@ def _lock(path: str) -> int | None:
 
 
 class TempFolder:
-    """A folder for temporary files, locked for as long as this process or one that inherits `lock` lives.
+    """A folder for temporary files.
+
+    This process, and those that inherit `lock`, keep it locked while they live.
 
     Raises
     ------
@@ -48,12 +54,12 @@ class TempFolder:
         raise OSError(f"{tempfile.gettempdir()}: every new folder for temporary files is removed at once")
 
     def remove(self) -> None:
-        """Remove the folder with all that is in it."""
+        """Remove the folder and its content."""
         shutil.rmtree(self.path, ignore_errors=True)
         os.close(self.lock)
 
 
-# Locks of folders that this process created again; they are held until it ends.
+# Locks of folders that this process created again, held until it ends.
 _recreated: list[int] = []
 
 
@@ -66,7 +72,7 @@ def recreate(path: str) -> None:
         The path of a `TempFolder`.
     """
     try:
-        os.mkdir(path, 0o700)  # noqa: PTH102 - one system call, for it is made with every trial
+        os.mkdir(path, 0o700)  # noqa: PTH102 - one system call, because it runs before every trial
     except FileExistsError:
         return
     except OSError as exc:
@@ -79,7 +85,10 @@ def recreate(path: str) -> None:
 
 
 def remove_abandoned() -> None:
-    """Remove this user's folders whose workers have ended without doing so; links are not followed."""
+    """Remove this user's folders whose workers ended without removing them.
+
+    Links are not followed.
+    """
     try:
         with os.scandir(tempfile.gettempdir()) as entries:
             found = [Path(entry.path) for entry in entries if entry.name.startswith(_PREFIX)]
@@ -89,7 +98,7 @@ def remove_abandoned() -> None:
     for path in found:
         try:
             lock = _lock(str(path)) if path.lstat().st_uid == os.getuid() else None
-        except OSError as exc:  # its worker has just ended, or the file system knows no locks
+        except OSError as exc:  # its worker has just ended, or the file system has no locks
             logger.debug(
                 "can't tell whether temporary files are abandoned", extra={"path": str(path), "reason": str(exc)}
             )

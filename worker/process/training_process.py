@@ -1,4 +1,4 @@
-"""The training process seen from its worker: started when there is work, stopped, lost and replaced."""
+"""Start, watch, stop and replace a training process, from the worker's side."""
 
 from __future__ import annotations
 
@@ -31,37 +31,40 @@ from worker.process.temp_folders import TempFolder, remove_abandoned
 
 logger = logging.getLogger(__name__)
 
-# Seconds that a killed process, and all below it, may take to end.
+# Seconds to wait for a killed process and its descendants to end.
 _REAP_SECONDS = 10.0
-# Ends whatever a training process started.
+# The program that ends everything that a training process started.
 _REAPER = Path(__file__).with_name("reaper.py")
-# Standard output and error: where what a fit writes to its own goes.
+# Standard output and error of the worker, to which the output of fits is forwarded.
 _PRINTED = (1, 2)
-# Bytes of what the reaper sends first on a new connection: the process id.
+# Length of the first message on a new connection: the process id, sent by the reaper.
 _PID_BYTES = 8
-# Seconds between two looks at a process that is about to end.
+# Seconds between two checks of a process that is about to end.
 _LOOK_SECONDS = 0.01
-# What ru_maxrss counts in (getrusage(2)): kilobytes, and bytes on macOS.
+# The unit of ru_maxrss (getrusage(2)): kilobytes, but bytes on macOS.
 _MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1024
 
 _ON_CPU = GpuClaim()
 
 
 class TrainingProcessLostError(WarrenError):
-    """The training process ended in the middle of a chunk, by itself or for a limit. The text says how.
+    """The training process ended during a chunk, by itself or because of a limit.
+
+    The text tells how.
 
     Parameters
     ----------
     how : str
-        ``"the training process was killed by signal 9"``.
+        For example ``"the training process was killed by signal 9"``.
     memory_bytes : int or None
-        The most that it held, as far as it is known.
+        The most memory that it held, if known.
     timed_out : bool, default=False
-        It was ended because the current trial took too long.
+        Whether it was ended because the current trial took too long.
     killed : bool, default=False
-        A person or another program killed it: it was SIGKILL, and not for want of memory.
+        Whether a person or another program killed it with SIGKILL; not the kernel because memory
+        ran out.
     output : str, default=""
-        The end of what it printed.
+        The end of its output.
     """
 
     def __init__(
@@ -81,19 +84,22 @@ class TrainingProcessLostError(WarrenError):
 
 
 class TrainingProcess:
-    """A worker's training process; it is started with the first chunk, so that an idle worker stays small.
+    """A worker's training process.
+
+    It starts with the first chunk, so that an idle worker stays small.
 
     Parameters
     ----------
     worker_name : str
-        Whose training process it is; it signs the trials with this name.
+        The worker's name, which the process writes into its trials.
     store : Store
-        Where it gets data from, through this process.
+        The database that the process reads through this worker.
     metrics : Metrics
+        Counts its starts.
     claim : GpuClaim, default=GpuClaim()
-        Where it fits.
+        The device on which it fits.
     log_format : {"text", "json"}, default="json"
-        How it logs; its lines go where the worker's go.
+        The format of its log lines, which are forwarded to the worker's log.
     """
 
     def __init__(
@@ -109,10 +115,10 @@ class TrainingProcess:
         self._log_format = log_format
         self._claim = claim
         self._metrics = metrics
-        # The reaper, which has standard input open for as long as its training process is to live.
+        # The reaper; closing its standard input ends the training process.
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
-        # Processes that the kernel had killed for want of memory when this one started.
+        # How many processes the kernel had killed because memory ran out when this one started.
         self._oom_kills: int | None = None
         self._pid: int | None = None
         self._temp_folder: TempFolder | None = None
@@ -135,7 +141,8 @@ class TrainingProcess:
         pipes = [os.pipe() for _ in _PRINTED]
         try:
             with theirs, questions:
-                # The GPU and the folder are free only when all processes that use them are gone.
+                # The GPU and the folder become free only when all processes that use them have
+                # ended.
                 locks = [self._claim.lock, self._temp_folder.lock if self._temp_folder else None]
                 number = str(theirs.fileno())
                 temp_folder = self._temp_folder.path if self._temp_folder else ""
@@ -147,7 +154,8 @@ class TrainingProcess:
                     stdout=pipes[0][1],
                     stderr=pipes[1][1],
                     env=self._environment(),
-                    # Not reached by Ctrl-C in the terminal; and a kill of the group ends what outlived the reaper.
+                    # So that Ctrl-C in the terminal does not reach it, and a kill of the group ends
+                    # what outlived the reaper.
                     start_new_session=True,
                 )
         finally:
@@ -177,21 +185,22 @@ class TrainingProcess:
         }
 
     def begin(self, chunk: Chunk, order: protocol.EvaluateChunk) -> None:
-        """Give a chunk to the training process, and start one where there is none.
+        """Send a chunk to the training process, and start one if there is none.
 
         Parameters
         ----------
         chunk : Chunk
-            Its data may be read, and its models stored, from now on.
+            From now on the process may read its data and store its models.
         order : protocol.EvaluateChunk
+            The message to send.
 
         Raises
         ------
         TrainingProcessLostError
-            The process ended while it received the order.
+            The process ended while it received the message.
         """
         if self._process is not None and self._process.poll() is not None:
-            self.kill()  # it died while idle: no trial is to blame
+            self.kill()  # it ended while idle: no trial is to blame
         self._database.turn_to(chunk)
         try:
             protocol.send(self._connection or self._start(), order)
@@ -199,7 +208,10 @@ class TrainingProcess:
             raise self._lost() from exc
 
     def memory_bytes(self) -> int | None:
-        """Return the memory that the process holds now; None while there is none. Safe in any thread."""
+        """Return the memory that the process holds now; None while there is none.
+
+        Safe in any thread.
+        """
         pid = self._pid
         if pid is None:
             return None
@@ -214,7 +226,7 @@ class TrainingProcess:
         Raises
         ------
         TrainingProcessLostError
-            The process has ended, or was ended for what it sent.
+            The process has ended, or was ended because of an invalid message.
         """
         if self._connection is None:
             raise TrainingProcessLostError("the training process was stopped")
@@ -222,7 +234,7 @@ class TrainingProcess:
             if not self._connection.poll(max(0.0, seconds)):
                 if self._process is None or self._process.poll() is None or self.has_more():
                     return None
-                raise EOFError  # a process that it left has the connection open
+                raise EOFError  # a process that outlived it still has the connection open
             return protocol.receive(self._connection)
         except (EOFError, ConnectionError) as exc:
             raise self._lost() from exc
@@ -231,24 +243,27 @@ class TrainingProcess:
             raise TrainingProcessLostError(f"the training process sent {exc}", self.kill(), output=output) from exc
 
     def has_more(self) -> bool:
-        """Return whether a message of the process, or its end, waits to be received."""
+        """Return whether a message of the process, or its end, is waiting."""
         return self._connection is not None and self._connection.poll(0)
 
     def stop_after(self, what: protocol.StopPoint) -> None:
-        """Ask the process to stop after the current trial or fold; it answers as at the end of a chunk."""
-        self._tell(protocol.StopAfter(what=what))
+        """Ask the process to stop after the current trial or fold.
+
+        It answers as at the end of a chunk.
+        """
+        self._send(protocol.StopAfter(what=what))
 
     def results_durable(self, *, given_up: bool) -> None:
-        """Tell the process that every result of its last chunk is durable: it may delete what it kept until then.
+        """Report that every result of the last chunk is durable.
 
         Parameters
         ----------
         given_up : bool
             Whether the study no longer needs the rest of the chunk either.
         """
-        self._tell(protocol.ResultsDurable(given_up=given_up))
+        self._send(protocol.ResultsDurable(given_up=given_up))
 
-    def _tell(self, message: protocol.Message) -> None:
+    def _send(self, message: protocol.Message) -> None:
         if self._connection is not None:
             try:
                 protocol.send(self._connection, message)
@@ -256,15 +271,18 @@ class TrainingProcess:
                 logger.debug("the training process is gone already")
 
     def output(self, part: int | None = None) -> str:
-        """Return the end of what was printed in a part of the process's output; None stands for the current part."""
+        """Return the end of what was printed in a part of the output.
+
+        None means the current part.
+        """
         ends = [output.tail(part) for output in self._outputs]
         return "\n".join(end for end in ends if end)[-TAIL_BYTES:]
 
     def _lost(self) -> TrainingProcessLostError:
-        """Return how the process ended, and clear up."""
+        """Clean up after the process ended, and return an error that tells how it ended."""
         process, most = self._process, None
         if process is not None:
-            # One that closed its socket is about to end; one that hangs gets no more time.
+            # A process that closed its socket is about to end; if it hangs, it gets no more time.
             most = _reap(process, _REAP_SECONDS)
         code = process.returncode if process else None
         output = self.output()
@@ -273,18 +291,18 @@ class TrainingProcess:
             return TrainingProcessLostError("the training process closed its connection and hung", output=output)
         if code < 0:
             killed = code == -signal.SIGKILL and self._oom_kills is not None and oom_kills() == self._oom_kills
-            unasked = " (out of memory, most likely)" if code == -signal.SIGKILL and not killed else ""
-            how = f"the training process was killed by signal {-code}{unasked}"
+            cause = " (out of memory, most likely)" if code == -signal.SIGKILL and not killed else ""
+            how = f"the training process was killed by signal {-code}{cause}"
             return TrainingProcessLostError(how, most, killed=killed, output=output)
         return TrainingProcessLostError(f"the training process exited with code {code}", most, output=output)
 
     def kill(self) -> int | None:
-        """End the process and all that it started at once, whatever they do; harmless when there is none.
+        """End the process and everything that it started at once; harmless when there is none.
 
         Returns
         -------
         int or None
-            The most memory that it held, in bytes, as far as it is known.
+            The most memory that it held, in bytes, if known.
         """
         if self._connection is not None:
             self._connection.close()
@@ -297,7 +315,7 @@ class TrainingProcess:
             process.stdin.close()
             if process.returncode is None:
                 most = _reap(process, _REAP_SECONDS)
-            # No process is left, unless the reaper hangs or was killed.
+            # No process is left now, unless the reaper hangs or was killed.
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
         if self._temp_folder is not None:
@@ -307,15 +325,18 @@ class TrainingProcess:
 
 
 def _reap(process: subprocess.Popen[bytes], seconds: float) -> int | None:
-    """Wait for a process to end; return the most memory that it held, in bytes, or None where it does not end.
+    """Wait for a process to end.
 
-    `subprocess` waits without asking for the memory: so this function waits, and sets the exit code there.
+    Return the most memory that it held, in bytes, or None if it does not end.
+
+    `subprocess` does not report the memory. So this function waits itself, and sets the exit code
+    on `process`.
     """
     deadline = time.monotonic() + seconds
     while process.returncode is None:
         try:
             pid, status, used = os.wait4(process.pid, os.WNOHANG)
-        except ChildProcessError:  # `poll` has waited already
+        except ChildProcessError:  # `poll` has already waited
             process.wait(seconds)
             return None
         if pid:

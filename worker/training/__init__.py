@@ -1,1 +1,1 @@
-"""What a trial is trained with, in the training process: data, candidates, scores, models."""
+"""Evaluates trials in the training process: data, candidates, fits, scores, models."""

@@ -1,4 +1,4 @@
-"""What each library calls its threads, how it is kept quiet, and where it fits: for every estimator that is built."""
+"""Build estimators with the worker's threads and device, and silence their libraries."""
 
 from __future__ import annotations
 
@@ -14,39 +14,47 @@ from warren.safety.allowlist import package_of_type
 logger = logging.getLogger(__name__)
 
 
-# What scikit-learn's convention and the boosting libraries call their threads.
+# Names of the parameter for threads: that of scikit-learn and those of the boosting libraries.
 THREAD_PARAMETERS = frozenset({"n_jobs", *(library.threads[0] for library in BOOSTING.values())})
 
 
 def takes_threads(estimator: Any) -> bool:
-    """Say whether an estimator spreads its own work over threads."""
+    """Return whether an estimator runs its own work on several threads."""
     return not THREAD_PARAMETERS.isdisjoint(estimator.get_params(deep=False))
 
 
-# Put together of others, for each of which they start a process; inside a worker their parts have the threads.
+# Estimators made of others: they start a process for each part. On a worker, their parts get the
+# threads instead.
 _OF_PARTS = frozenset({"ColumnTransformer", "FeatureUnion"})
 
 
 @functools.cache
-def _tell_of_cpu() -> None:
-    """Say it once in a process: a trial's document says it of each."""
-    logger.warning("no GPU is owned here: trials that ask for one are fitted on the CPU")
+def _warn_of_cpu() -> None:
+    """Warn once in a process; the document of each trial names its device."""
+    logger.warning("this worker owns no GPU: trials that ask for one are fitted on the CPU")
 
 
 def placed(value: Any, device: str) -> Any:
-    """Return an encoded estimator, or a trial's encoded parameters, for the device that fits run on here.
+    """Return an encoded estimator or encoded parameters, changed for this worker's device.
 
     Parameters
     ----------
     value : Json
+        The encoded estimator or parameters.
     device : str
-        "gpu" where this worker owns one; what asks for a GPU then gets that, under whatever number. Otherwise it gets
-        the CPU, in all libraries alike: LightGBM and CatBoost would raise, XGBoost and TensorFlow take the CPU.
+        "gpu" if this worker owns one: every request for a GPU then means that one, whatever its
+        number. Otherwise such requests become CPU for all libraries alike: LightGBM and CatBoost
+        would raise, XGBoost and TensorFlow use the CPU.
+
+    Returns
+    -------
+    Json
+        The changed value.
     """
     if device == "gpu":
         return on_one_gpu(value)
     if mentions_gpu(value):
-        _tell_of_cpu()
+        _warn_of_cpu()
     return on_cpu(value)
 
 
@@ -56,22 +64,23 @@ def _takes_jobs(cls: type) -> bool:
 
 
 def build(cls: type, params: dict[str, Any], threads: int) -> Any:
-    """Make an estimator that uses `threads` threads and prints nothing.
+    """Build an estimator that uses `threads` threads and prints nothing.
 
     Parameters
     ----------
     cls : type
         An estimator class from the allow-list.
     params : dict
-        Its parameters. Thread numbers among them give way to `threads`.
+        Its parameters. Numbers of threads among them are replaced by `threads`.
     threads : int
         Threads for one fit.
 
     Returns
     -------
     estimator
+        Not fitted.
     """
-    packages = (package_of_type(base) for base in cls.__mro__)  # a class of one's own may inherit
+    packages = (package_of_type(base) for base in cls.__mro__)  # a user's class may inherit from a library's
     library = next((BOOSTING[package] for package in packages if package in BOOSTING), None)
     if library is None:
         if not _takes_jobs(cls):

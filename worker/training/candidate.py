@@ -1,4 +1,4 @@
-"""What a trial trains: the estimator that its parameters make, and the plan of its fit."""
+"""Turn a trial's parameters into an estimator and a plan for its fit."""
 
 from __future__ import annotations
 
@@ -20,28 +20,32 @@ from warren.settings import Settings
 from warren.storage.dataset import Matrix
 from worker.fitting import learner_of
 from worker.training.build import THREAD_PARAMETERS, build, placed, takes_threads
-from worker.training.guards import install, looked_at
+from worker.training.guards import checked_once, install
 
 
 @functools.cache
 def _constructor(cls: type) -> frozenset[str] | None:
-    """Names that a constructor takes; None where it takes any. A pipeline's steps are parameters, yet none of these."""
+    """Names that a constructor accepts; None if it accepts any.
+
+    A pipeline's steps are parameters, but not among these.
+    """
     taken = inspect.signature(cls).parameters.values()
-    return None if any(one.kind is one.VAR_KEYWORD for one in taken) else frozenset(one.name for one in taken)
+    return None if any(item.kind is item.VAR_KEYWORD for item in taken) else frozenset(item.name for item in taken)
 
 
 def _jobs(name: str, value: Any) -> bool:
-    """Say whether a parameter is an inner estimator's number of threads, and no step that is called so."""
+    """Return whether a parameter is an inner estimator's number of threads, not a step."""
     path, _, last = name.rpartition("__")
     return bool(path) and last in THREAD_PARAMETERS and (value is None or isinstance(value, int))
 
 
-# A parameter that lets scikit-learn's estimators write into the data that they are given, set to what does.
+# Parameters that let scikit-learn's estimators write into their input, with the values that allow
+# it.
 _IN_PLACE = re.compile(r'"([^"]*__)?copy(_[Xx]|_X_train)?": (false|null|0)\b')
 
 
 class Candidate:
-    """What a trial trains: makes a new, unfitted estimator whenever it is called.
+    """A trial's estimator: each call builds a new, unfitted one.
 
     Parameters
     ----------
@@ -50,6 +54,7 @@ class Candidate:
     params : dict
         The trial's encoded parameters.
     settings : Settings
+        Device, threads and allow-list.
 
     Raises
     ------
@@ -69,17 +74,18 @@ class Candidate:
         self._nested = "__estimator__" in json.dumps([self._encoded.get("params"), self._inner])
         make = functools.partial(build, threads=settings.threads)
         self._decode = functools.partial(decode, allow=self._allow, build=make, again=True)
-        # Something in it may write into its data, which are others' too.
+        # Some part may write into its input, which is shared with other trials.
         self.in_place = _IN_PLACE.search(json.dumps([self._encoded, self._inner])) is not None
         self.learner = learner_of(cls, tuple(self._allow), in_place=self.in_place)
-        # Resolves every name and makes nothing: a name off the allow-list shows before any work.
+        # Resolve every name without building anything, so that a name off the allow-list fails
+        # before any work.
         for value in (self._encoded, *self._inner.values()):
             decode(value, self._allow, build=lambda cls, _: cls)
-        install()  # the libraries that it needs are loaded; a class that stands alone is looked at when it is called
-        self._make = looked_at(self._made, self._allow) if self._nested or self._inner else self._made
+        install()  # its libraries are loaded now; an estimator without inner ones is checked when its class is called
+        self._make = checked_once(self._made, self._allow) if self._nested or self._inner else self._made
 
     def __call__(self) -> Any:
-        """Return a new estimator; what its class raises for these parameters comes through."""
+        """Return a new estimator; an error of its class for these parameters is not caught."""
         return self._make()
 
     def _made(self) -> Any:
@@ -87,19 +93,19 @@ class Candidate:
         if self._inner:
             estimator.set_params(**{name: self._decode(value) for name, value in self._inner.items()})
         if self._nested and takes_threads(estimator):
-            # The outer estimator has the threads already; its inner ones would multiply them.
+            # The outer estimator has the threads already; inner ones would multiply them.
             estimator.set_params(
                 **{name: 1 for name, value in estimator.get_params(deep=True).items() if _jobs(name, value)}
             )
         return estimator
 
     def pairwise(self, X: Matrix) -> bool:
-        """Say whether X is a kernel or distance matrix to this estimator."""
+        """Return whether X is a kernel or distance matrix for this estimator."""
         if X.ndim != 2 or X.shape[0] != X.shape[1]:
             return False
         try:
             return bool(get_tags(self()).input_tags.pairwise)
-        except Exception:  # noqa: BLE001 - it can't be made: its fits will say why, as this trial's result
+        except Exception:  # noqa: BLE001 - it can't be built: its fits fail for the same reason, as this trial's result
             return False
 
 
@@ -110,14 +116,15 @@ class Planned:
     Attributes
     ----------
     trial : Trial
+        The trial.
     resolved : ResolvedTrial
-        What it trains in the end.
+        Its final estimator and parameters.
     candidate : Candidate
-        Makes that.
+        Builds that estimator.
     group : str
-        Neighbours of one group share a fit on each fold.
+        Neighbouring trials of one group share a fit on each fold.
     attempt : int
-        Which try this is.
+        Number of this attempt.
     """
 
     trial: Trial
@@ -128,7 +135,7 @@ class Planned:
 
     @classmethod
     def of(cls, chunk: Chunk, trial: Trial, settings: Settings, attempt: int, *, share: bool) -> Planned:
-        """Say what a trial of a chunk trains, and with whom."""
+        """Plan a trial of a chunk: its estimator, and the group with which it shares a fit."""
         encoded = trial.estimator or chunk.objective.estimator or {}
         candidate = Candidate(encoded, trial.params, settings)
         resolved = resolve_trial(encoded, trial.params)

@@ -1,4 +1,4 @@
-"""Checkpoints of the networks that a training process trains: where each is stored, and when it is deleted."""
+"""Checkpoints of networks: where they are stored, and when they are deleted."""
 
 from __future__ import annotations
 
@@ -20,26 +20,28 @@ logger = logging.getLogger(__name__)
 
 # Seconds between two searches for checkpoints that are no longer needed.
 _SWEEP_SECONDS = 600.0
-# Age from which on a checkpoint is deleted whose study is cancelled, or whose write was cut short.
+# Age at which a checkpoint is deleted if its study is cancelled, or if its write was cut short.
 _STALE = timedelta(days=1)
-# The same where this database has no such study: it was deleted, or is another's that shares the folder.
+# The same if this database has no such study: it was deleted, or it belongs to another database
+# that uses the folder.
 _UNKNOWN = timedelta(hours=1)
 _WAITING = ("RUNNING", "PAUSED")
-# Seconds for which a place that is away is not asked: each answer may take seconds of a fit. Twice as many each time.
+# Seconds for which an unreachable place is not used: each try may cost seconds of a fit. They
+# double with each failure.
 _AWAY_SECONDS, _AWAY_SECONDS_AT_MOST = 60.0, 600.0
 
 
 class Checkpoints:
     """The checkpoints of this process's fits. Nothing is opened before a network is trained.
 
-    An error here costs work that might have been kept, and never fails a trial.
+    An error here costs work that could have been kept, but never fails a trial.
 
     Parameters
     ----------
     database : DatabaseAccess
-        Say which studies there are.
+        Tells which studies exist.
     settings : Settings
-        Say where checkpoints are stored, and how far apart they are.
+        Where checkpoints are stored, and how many seconds apart.
     """
 
     def __init__(self, database: DatabaseAccess, settings: Settings) -> None:
@@ -48,26 +50,28 @@ class Checkpoints:
         self._place: Place | None = None
         self._unusable = False
         self._swept_at = float("-inf")
-        # Until when the place is not asked, and how long that is.
+        # Until when the place is not used, and how long that pause is.
         self._away_until, self._pause = float("-inf"), 0.0
         self._left_behind = True
-        # What may be stored of the current trial, and of those that ended: what was loaded or saved here.
+        # Names of checkpoints of the current trial, and of ended trials, that this process loaded
+        # or saved.
         self._current: set[str] = set()
         self._ended: set[str] = set()
 
     def begin(self, *, left_behind: bool) -> None:
-        """Turn to a chunk; checkpoints of the last trial are left to the worker that continues it.
+        """Begin a chunk; checkpoints of the last trial stay for the worker that continues it.
 
         Parameters
         ----------
         left_behind : bool
-            Whether another process may have left checkpoints of this chunk's trials: they are looked for.
+            Whether another process may have left checkpoints of this chunk's trials, so that we
+            look for them.
         """
         self._current.clear()
         self._left_behind = left_behind
 
     def slots(self, chunk: Chunk, trial: Trial, fold: int) -> Callable[[int], Slot | None]:
-        """Return a function that gives each network of a fit its slot; None where there are no checkpoints."""
+        """Return a function that gives each network of a fit its slot; None without checkpoints."""
 
         def slot(network: int) -> Slot | None:
             place = self._opened()
@@ -102,18 +106,18 @@ class Checkpoints:
         self._current.add(name)
 
     def answered(self) -> None:
-        """Note that the place is there."""
+        """Note that the place answers."""
         self._pause = 0.0
 
     def failed(self, reason: OSError) -> None:
-        """Note that the place is away: it is not asked for a while."""
+        """Note that the place is unreachable: it is not used for a while."""
         if self._is_away:
             return
         self._pause = min(max(2 * self._pause, _AWAY_SECONDS), _AWAY_SECONDS_AT_MOST)
         self._away_until = time.monotonic() + self._pause
         logger.warning(
-            "the place of checkpoints is away: for a while no training that begins is checkpointed",
-            extra={"reason": self._said_of(reason), "seconds": self._pause},
+            "the place of checkpoints is unreachable: new trainings are not checkpointed for a while",
+            extra={"reason": self._describe(reason), "seconds": self._pause},
         )
 
     @property
@@ -129,46 +133,49 @@ class Checkpoints:
             except OSError as exc:
                 self.failed(exc)
                 return None
-            except Exception as exc:  # noqa: BLE001 - whatever a library raises of an address: no fault of the trial
+            except Exception as exc:  # noqa: BLE001 - a library may raise anything for an address: not the trial's fault
                 self._unusable = True
-                logger.warning("trainings are not checkpointed", extra={"reason": self._said_of(exc)})
+                logger.warning("trainings are not checkpointed", extra={"reason": self._describe(exc)})
                 return None
         if time.monotonic() - self._swept_at > _SWEEP_SECONDS:
             self._swept_at = time.monotonic()
             self._sweep(self._place)
         return None if self._is_away else self._place
 
-    def _said_of(self, reason: Exception) -> str:
-        """Return what is logged of a failure: with the setting, which it says itself where the setting is to blame."""
+    def _describe(self, reason: Exception) -> str:
+        """Return the log text of a failure, with the setting.
+
+        An InputError names the setting itself.
+        """
         if isinstance(reason, InputError):
             return str(reason)
         return f"WARREN_CHECKPOINTS={redact(self._settings.checkpoints)!r}: {type(reason).__name__}: {reason}"
 
     def _sweep(self, place: Place) -> None:
-        """Delete checkpoints of studies that have ended, and old ones that no study of this database waits for."""
+        """Delete checkpoints of ended studies, and old ones that no study here needs."""
         try:
             found = place.found()
         except OSError as exc:
             self.failed(exc)
             return
-        except Exception as exc:  # noqa: BLE001 - whatever else a library raises of a listing: no fault of the trial
-            logger.info("can't look for old checkpoints", extra={"reason": self._said_of(exc)})
+        except Exception as exc:  # noqa: BLE001 - a library may raise anything for a listing: not the trial's fault
+            logger.info("can't look for old checkpoints", extra={"reason": self._describe(exc)})
             return
         try:
             by_study: dict[str, set[int]] = {}
-            for one in found:
-                by_study.setdefault(one.study_id, set()).add(one.trial)
+            for file in found:
+                by_study.setdefault(file.study_id, set()).add(file.trial)
             states, with_result = self._database.study_states(by_study)
         except OSError as exc:  # a StoreError is one too
             logger.info("can't look for old checkpoints", extra={"reason": str(exc)})
             return
-        for one in found:
-            state = states.get(one.study_id)
-            old = one.age > (_UNKNOWN if state is None and not one.is_part else _STALE)
-            waited_for = state in _WAITING and not one.is_part
-            if (one.study_id, one.trial) in with_result or (old and not waited_for):
-                logger.info("deleting a checkpoint that is no longer needed", extra={"checkpoint": one.file})
-                self._delete(one.file)
+        for file in found:
+            state = states.get(file.study_id)
+            old = file.age > (_UNKNOWN if state is None and not file.is_part else _STALE)
+            needed = state in _WAITING and not file.is_part
+            if (file.study_id, file.trial) in with_result or (old and not needed):
+                logger.info("deleting a checkpoint that is no longer needed", extra={"checkpoint": file.file})
+                self._delete(file.file)
 
     def _delete(self, file: str) -> None:
         if self._place is None or self._is_away:
@@ -178,12 +185,12 @@ class Checkpoints:
         except OSError as exc:
             logger.info("can't delete a checkpoint", extra={"checkpoint": file, "reason": str(exc)})
             self.failed(exc)
-        except Exception as exc:  # noqa: BLE001 - whatever else a library raises: no fault of the trial
-            logger.info("can't delete a checkpoint", extra={"checkpoint": file, "reason": self._said_of(exc)})
+        except Exception as exc:  # noqa: BLE001 - a library may raise anything: not the trial's fault
+            logger.info("can't delete a checkpoint", extra={"checkpoint": file, "reason": self._describe(exc)})
 
 
 class _Slot(Slot):
-    """A slot that asks its place only where there may be a checkpoint, and notes whether the place answers."""
+    """A slot that skips needless reads, and records whether its place answers."""
 
     def __init__(self, owner: Checkpoints, place: Place, name: str, seconds: float, data: str) -> None:
         super().__init__(place, name, seconds, data)
@@ -212,8 +219,15 @@ class _Slot(Slot):
 
 
 def _data(chunk: Chunk, trial: Trial, fold: int) -> str:
-    """Return a digest of what a fold's networks are trained on, and of the estimator that they are part of."""
-    one = chunk.objective
-    what = [one.dataset, one.splits, one.validation, fold, trial.estimator or one.estimator, trial.params]
-    what += [changed] if (changed := one.configuration.changed()) else []
-    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+    """Return a digest of the data and estimator that a fold's networks belong to."""
+    objective = chunk.objective
+    parts = [
+        objective.dataset,
+        objective.splits,
+        objective.validation,
+        fold,
+        trial.estimator or objective.estimator,
+        trial.params,
+    ]
+    parts += [changed] if (changed := objective.configuration.changed()) else []
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Datasets, folds and what is derived from them, kept while they are used, in a bounded number of bytes."""
+"""Cache of datasets, folds and values derived from them, limited in bytes."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from worker.training.fit_errors import line_of
 
 T = TypeVar("T")
 Watched: TypeAlias = Literal["nothing", "held out", "set apart"]
-"""What early stopping watches: nothing, the held-out part, or rows that are set apart from the training part."""
+"""Part that early stopping watches: none, the held-out part, or separate rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Made:
-    """Something derived: what it is, its bytes, and the seconds that it took."""
+    """A derived value, its size in bytes, and the seconds to compute it."""
 
     value: Any
     nbytes: int
@@ -34,7 +34,7 @@ class _Made:
 
 
 def _size(entry: Any) -> int:
-    """Bytes of a cached entry."""
+    """Return the size of a cached entry in bytes."""
     match entry:
         case Dataset():
             return entry.nbytes
@@ -47,37 +47,40 @@ def _size(entry: Any) -> int:
 
 
 class KeptDerived:
-    """What is derived from one fold, taken from a cache; counts the seconds of making and of not having to.
+    """Values derived from one fold, in a cache.
+
+    Counts the seconds to compute them, and the seconds saved by the cache.
 
     Attributes
     ----------
     made_seconds : float
-        Seconds spent on making what was not there.
-    spared_seconds : float
-        Seconds that making took what was there.
+        Seconds spent to compute values that were not in the cache.
+    saved_seconds : float
+        Seconds that the values found in the cache had taken.
     """
 
     def __init__(self, entries: LRUCache[tuple[Any, ...], Any], fold: tuple[Any, ...]) -> None:
         self._entries = entries
         self._fold = fold
         self.made_seconds = 0.0
-        self.spared_seconds = 0.0
+        self.saved_seconds = 0.0
 
     def get(self, key: Hashable, make: Callable[[], T], size: Callable[[T], int]) -> T:
-        """Return what is kept under `key`, or make it and keep it as `size` bytes."""
+        """Return the value under `key`, or compute it and keep it as `size` bytes."""
         full = ("derived", self._fold, key)
         found = self._entries.get(full)
         if found is None:
-            made, spared = self.made_seconds, self.spared_seconds
+            made, saved = self.made_seconds, self.saved_seconds
             began = time.perf_counter()
             value = make()
             taken = time.perf_counter() - began
-            # What it was made of may be kept, too: without, it would have taken longer. Nothing is counted twice.
-            found = _Made(value=value, nbytes=size(value), seconds=taken + self.spared_seconds - spared)
+            # Its inputs may come from the cache; without it, this value would have taken longer.
+            # Nothing is counted twice.
+            found = _Made(value=value, nbytes=size(value), seconds=taken + self.saved_seconds - saved)
             self.made_seconds = made + taken
             _keep(self._entries, full, found)
         else:
-            self.spared_seconds += found.seconds
+            self.saved_seconds += found.seconds
         return cast("T", found.value)
 
 
@@ -87,14 +90,15 @@ def _keep(entries: LRUCache[tuple[Any, ...], Any], key: tuple[Any, ...], entry: 
 
 
 class DataCache:
-    """What a training process keeps between chunks.
+    """Data that a training process keeps between chunks.
 
     Parameters
     ----------
     database : DatabaseAccess
-        Where data comes from.
+        Reads the data.
     max_bytes : int
-        Bytes kept; the least recently used entry goes first. An entry larger than this is used and not kept.
+        Size of the cache; the least recently used entry is removed first. A larger entry is used
+        but not kept.
     """
 
     def __init__(self, database: DatabaseAccess, max_bytes: int) -> None:
@@ -102,20 +106,23 @@ class DataCache:
         self._entries: LRUCache[tuple[Any, ...], Any] = LRUCache(max_bytes, getsizeof=_size)
 
     def dataset(self, digest: str) -> Dataset:
-        """Return a dataset by its digest, from the database when it is not kept."""
+        """Return a dataset by its digest; read it from the database if it is not in the cache."""
         if (found := self._entries.get(("dataset", digest))) is None:
             found = _read(partial(read_dataset, name=digest), self._database.blob(digest), digest)
             _keep(self._entries, ("dataset", digest), found)
         return cast("Dataset", found)
 
     def splits(self, digest: str, most_rows: int) -> list[Split]:
-        """Return the train and test indices of every fold, from the database when they are not kept.
+        """Return the train and test indices of every fold.
+
+        Read them from the database if they are not in the cache.
 
         Parameters
         ----------
         digest : str
+            The digest of the splits.
         most_rows : int
-            Rows of the data times the number of folds: what they inflate to is of that order.
+            Rows of the data times the number of folds: the order of their size once decompressed.
         """
         if (found := self._entries.get(("splits", digest))) is None:
             read = partial(read_splits, name=digest, most_rows=most_rows)
@@ -126,28 +133,30 @@ class DataCache:
     def fold(
         self, objective: Objective, number: int, *, pairwise: bool = False, watched: Watched = "nothing"
     ) -> tuple[Fold, KeptDerived]:
-        """Return the data of one fold, cut as scikit-learn's searches cut it, and what is derived from them.
+        """Return the data of one fold, cut as in scikit-learn, and the values derived from it.
 
         Parameters
         ----------
         objective : Objective
             Names the data and the splits.
         number : int
-            Which fold.
+            The fold.
         pairwise : bool, default=False
-            X is a kernel or distance matrix, of which columns are cut too.
+            Whether X is a kernel or distance matrix, so that its columns are cut too.
         watched : {"nothing", "held out", "set apart"}, default="nothing"
             What early stopping watches.
 
         Returns
         -------
         fold : Fold
+            The data.
         derived : KeptDerived
+            The values derived from it.
 
         Raises
         ------
         InputError
-            Data, splits and their number don't belong together: no trial of the chunk can be evaluated.
+            Data, splits and number of splits don't match: no trial of the chunk can be evaluated.
         """
         apart = objective.validation if watched == "set apart" else None
         key = ("fold", objective.dataset, objective.splits, apart, number, pairwise)
@@ -157,7 +166,8 @@ class DataCache:
             _keep(self._entries, key, fold)
         if watched == "held out":
             fold = replace(fold, evaluation=fold.test)
-        # What a transformer returns, and so what is made of it, depends on scikit-learn's configuration.
+        # The output of a transformer, and so what is derived from it, depends on scikit-learn's
+        # configuration.
         return fold, KeptDerived(self._entries, (*key, objective.configuration))
 
     def _cut(self, objective: Objective, apart: str | None, number: int, *, pairwise: bool) -> Fold:
@@ -186,12 +196,12 @@ class DataCache:
 
 
 def _read(read: Callable[[bytes], T], blob: bytes, digest: str) -> T:
-    """Read a blob as what a message calls it, which may be wrong."""
+    """Decode a blob as the kind that a message claims, which may be wrong."""
     try:
         return read(blob)
-    except Exception as exc:  # whatever a library raises that is given what is none of its own, MemoryError too
-        what = line_of(exc)[:200]
-        raise InputError(f"blob {digest[:12]} can't be read as what the chunk calls it ({what})") from exc
+    except Exception as exc:  # libraries may raise anything for foreign bytes, even MemoryError
+        reason = line_of(exc)[:200]
+        raise InputError(f"blob {digest[:12]} can't be read as what the chunk calls it ({reason})") from exc
 
 
 def _part(data: Dataset, rows: Indices, columns: Indices | None) -> Part:

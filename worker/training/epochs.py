@@ -1,4 +1,4 @@
-"""What a training process tells of networks while they are trained: their curves, epoch by epoch."""
+"""Report the training of networks epoch by epoch, as curves of loss and metrics."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from warren.networks.checkpoints import Slot
 
 Curve: TypeAlias = dict[str, list[float]]
-"""Epochs, counted from 1, and by name the loss and metrics at their ends: lists of one length."""
+"""Epochs from 1 on, and loss and metrics at the end of each: lists of equal length."""
 
-# Points of a curve: more than a screen has, and little for a document.
+# Points of a curve: more than a screen shows, but little for a document.
 MOST_POINTS = 1000
-# Numbers of all curves of a trial. One takes 13 bytes, and a document holds 16 MiB.
+# Numbers in all curves of a trial. Each takes 13 bytes, and a document holds 16 MiB.
 _MOST_NUMBERS = 100_000
 _FEWEST_POINTS = 8
-# Folds from which on no curves are kept: together they would be too many for a document.
+# With more folds than this, no curves are kept: together they would be too large for a document.
 _MOST_FOLDS = 500
 
 
@@ -34,22 +34,23 @@ class Epochs:
     Attributes
     ----------
     chunk, trial
-        Whose it is.
+        The chunk and trial that it belongs to.
     started_at : datetime
-        When the trial began here, UTC.
+        When the trial began on this worker, UTC.
     fold : int
+        The fold.
     network : int
-        Which of the networks that the fit trains, from 0 on.
+        Number of the network within the fit, from 0.
     history : mapping of str to sequence of float
-        Loss and metrics of all epochs so far; it grows.
+        Loss and metrics of all epochs so far; it grows during training.
     most : int
-        Points that its curve may have; 0 is none.
+        Points that its curve may have; 0 for no curve.
     kept : int
-        Epochs that its last checkpoint holds.
+        Epochs in its last checkpoint.
     checkpointed : bool
-        Whether there is a place for checkpoints of it.
-    spared : float
-        Seconds of the fit that checkpoints have spared so far.
+        Whether there is a place for its checkpoints.
+    saved_seconds : float
+        Seconds of the fit that checkpoints have saved so far.
     """
 
     chunk: Chunk
@@ -61,7 +62,7 @@ class Epochs:
     most: int
     kept: int
     checkpointed: bool
-    spared: float
+    saved_seconds: float
 
     @property
     def done(self) -> int:
@@ -69,24 +70,34 @@ class Epochs:
         return _length(self.history)
 
     def after(self, epochs: int) -> Epochs:
-        """Return what there was to tell after so many epochs."""
+        """Return this record as it was after so many epochs."""
         return replace(self, history={name: values[:epochs] for name, values in self.history.items()})
 
     @property
     def curve(self) -> Curve:
-        """What is told of them. Of many it takes a moment, which not every epoch is worth."""
+        """The curve to report.
+
+        It takes a moment for many epochs, so it is not computed after every one.
+        """
         return thinned(self.history, self.most) if self.most else {}
 
 
 def thinned(history: Mapping[str, Sequence[float]], most: int) -> Curve:
-    """Return a history as a curve of not many more than `most` points: every second, fourth, ..., and the last.
+    """Return a history as a curve of about `most` points.
+
+    It takes every second, fourth, ... epoch, and the last.
 
     Parameters
     ----------
     history : mapping of str to sequence of float
-        One number an epoch.
+        One number per epoch.
     most : int
         1 or more.
+
+    Returns
+    -------
+    dict of str to list of float
+        The curve.
     """
     n_epochs = _length(history)
     step = 1
@@ -105,36 +116,40 @@ def _length(history: Mapping[str, Sequence[float]]) -> int:
 
 
 def points_of(n_folds: int, n_curves: int) -> int:
-    """Return how many points a curve may have, so that all of a trial are not too much for a document."""
+    """Return how many points a curve may have, so that a trial fits into a document."""
     if n_folds > _MOST_FOLDS:
         return 0
     return max(_FEWEST_POINTS, min(MOST_POINTS, _MOST_NUMBERS // (n_folds * max(1, n_curves))))
 
 
 class FoldWatch(Watch):
-    """Watches over the networks of a fit.
+    """Watches the networks of a fit: gives them slots for checkpoints, and reports their epochs.
 
     Parameters
     ----------
     chunk : Chunk
+        The chunk.
     trial : Trial
+        The trial.
     started_at : datetime
+        When the trial began.
     fold : int
+        The fold.
     slots : callable
-        Returns the slot of a network by its place among those of the fit; or None.
-    tell : callable
-        Is told of each epoch.
+        Returns the slot of a network by its number within the fit; or None.
+    report : callable
+        Called after each epoch.
     stopping : callable
-        Says whether the training shall end once a checkpoint is written; `tell` ends it.
+        Returns whether training should end once a checkpoint is written; `report` ends it.
     keeps : frozenset of int, default={}
-        As of `Watch`.
+        See `Watch`.
 
     Attributes
     ----------
     resumed_epochs : int
-        Epochs that were not trained again.
-    spared_seconds : float
-        Seconds that they took, when they were trained.
+        Epochs that checkpoints saved.
+    saved_seconds : float
+        Seconds that those epochs took when they were trained.
     """
 
     def __init__(
@@ -144,46 +159,49 @@ class FoldWatch(Watch):
         started_at: datetime,
         fold: int,
         slots: Callable[[int], Slot | None],
-        tell: Callable[[Epochs], None],
+        report: Callable[[Epochs], None],
         stopping: Callable[[], bool],
         keeps: frozenset[int] = frozenset(),
     ) -> None:
         self._n_folds = 1 if chunk.objective.keep_model else chunk.objective.n_splits
         self._chunk, self._trial, self._started_at, self._fold = chunk, trial, started_at, fold
-        self._slots, self._tell, self._stopping = slots, tell, stopping
+        self._slots, self._report, self._stopping = slots, report, stopping
         self.keeps = keeps
         self._networks = 0
         self._checkpointed = False
         self._last: Epochs | None = None
         self.resumed_epochs = 0
-        self.spared_seconds = 0.0
+        self.saved_seconds = 0.0
 
     def imported(self) -> None:
-        """Leave what TensorFlow has made out of every later look for garbage, with which each fit begins: 0.3 seconds.
+        """Exclude TensorFlow's objects from garbage collection.
 
-        Here, for this process does nothing but fits: what others hold at that moment would never be freed.
+        Each fit begins with a collection; this saves 0.3 seconds of it.
+
+        This is safe here because the process does nothing but fits: objects that exist at this
+        moment are never freed.
         """
         gc.collect()
         gc.freeze()
 
     def begin(self) -> Slot | None:
-        """Return where the next network is checkpointed."""
+        """Return the slot for checkpoints of the next network."""
         self._networks += 1
         slot = self._slots(self._networks - 1)
         self._checkpointed = slot is not None
         return slot
 
     def resumed(self, epochs: int, seconds: float) -> None:
-        """Count epochs that are not trained again."""
+        """Count epochs that need not be trained again."""
         self.resumed_epochs += epochs
-        self.spared_seconds += seconds
+        self.saved_seconds += seconds
 
     def wants_to_stop(self) -> bool:
-        """Say whether the worker has asked to stop."""
+        """Return whether the worker has asked to stop."""
         return self._stopping()
 
     def epoch(self, history: Mapping[str, Sequence[float]], kept: int) -> None:
-        """Tell of an epoch."""
+        """Report an epoch."""
         self._last = Epochs(
             chunk=self._chunk,
             trial=self._trial,
@@ -194,18 +212,26 @@ class FoldWatch(Watch):
             most=points_of(self._n_folds, len(history) + 1),
             kept=kept,
             checkpointed=self._checkpointed,
-            spared=self.spared_seconds,
+            saved_seconds=self.saved_seconds,
         )
-        self._tell(self._last)
+        self._report(self._last)
 
     def noted(self, result: FoldResult, epochs: int = 0, of_all: int = 0) -> FoldResult:
-        """Return a result of the fit with what was seen of its networks: the curve is that of the last.
+        """Add what was observed of the networks to a result of the fit.
+
+        The curve is that of the last network.
 
         Parameters
         ----------
         result : FoldResult
+            The result.
         epochs, of_all : int, default=0
-            Those of its trial, one of several that share the fit, and the sum of theirs.
+            If several trials share the fit: the epochs of this one, and the sum of all.
+
+        Returns
+        -------
+        FoldResult
+            The result with curve and epochs.
         """
         if self._last is None:
             return result
@@ -215,8 +241,8 @@ class FoldWatch(Watch):
             part = epochs / of_all
         return replace(
             result,
-            # As of folds that an earlier worker fitted: whose seconds they are does not matter.
-            fit_seconds=result.fit_seconds + self.spared_seconds * part,
+            # The saved seconds count, as those of folds that an earlier worker fitted do.
+            fit_seconds=result.fit_seconds + self.saved_seconds * part,
             epochs=last.curve,
             resumed_epochs=resumed,
         )

@@ -1,4 +1,4 @@
-"""A chunk becomes trial documents, one at a time."""
+"""Evaluate the trials of a chunk, one at a time, and return their documents."""
 
 from __future__ import annotations
 
@@ -30,39 +30,43 @@ from worker.training.scorers import Scorer, make_scorer
 from worker.training.sklearn_config import configured
 from worker.training.trial_document import trial_document
 
-# Folds of a trial up to which they are kept when it is abandoned: of more, each is a small part, and together they are
-# much for a document.
+# A trial with more folds than this keeps none of them when it is abandoned: each is a small part of
+# the work, and together they are too large for a document.
 _MOST_KEPT_FOLDS = 500
 
 Kept: TypeAlias = dict[int, dict[int, FoldResult]]
 """Results of folds, by trial number and fold."""
 
 OnFold: TypeAlias = Callable[[Mapping[int, FoldResult], int], None]
-"""Receives the results of a fold by trial number, and which fold it was."""
+"""Receives the results of a fold, by trial number, and the number of the fold."""
 
 OnEpoch: TypeAlias = Callable[[Epochs], None]
-"""Receives an epoch of a network that is being trained. May end it by an exception that is no ``Exception``."""
+"""Receives an epoch of a network in training.
+
+May end the training with an exception that is not an ``Exception``.
+"""
 
 
 class ChunkEvaluator:
-    """Evaluates chunks with the data of earlier ones at hand.
+    """Evaluates chunks, and keeps the data of earlier ones.
 
     Parameters
     ----------
     database : DatabaseAccess
-        Where data comes from.
+        Reads the data.
     settings : Settings
+        Threads, device, size of the cache, and checkpoints.
     on_fold : callable, default=None
-        Called when a fold is done that is not the last of its trials.
+        Called after a fold that is not the last of its trials.
     on_epoch : callable, default=None
-        Called when a network has been trained for another epoch.
+        Called after each epoch of a network.
     stopping : callable, default=None
-        Says whether `on_epoch` would end the training: then it is checkpointed first.
+        Returns whether `on_epoch` would end the training: then a checkpoint is written first.
 
     Attributes
     ----------
     checkpoints : Checkpoints
-        Of networks.
+        The checkpoints of its networks.
     """
 
     def __init__(
@@ -96,23 +100,24 @@ class ChunkEvaluator:
         body : bytes
             The message.
         skip : set of int, default={}
-            Numbers that have a result already.
+            Numbers of trials that have a result.
         attempts : mapping of int to int, default={}
-            Which try this is, by number; 1 where absent.
+            Number of this attempt, by trial number; 1 if absent.
         alone : set of int, default={}
-            Numbers that share no fit, whatever the chunk says.
+            Numbers of trials that must not share a fit, even if the chunk allows it.
         kept : dict, default=None
             Results of folds that are done; they are not fitted again.
 
         Returns
         -------
         iterator of list of dict
-            Documents of trials that end together, for they share a fit; most often of one.
+            Documents of trials that end together because they share a fit; usually one.
 
         Raises
         ------
         WarrenError
-            The chunk as a whole can't be evaluated: its data is missing, or it names what is not allowed.
+            The whole chunk can't be evaluated: its data is missing, or it names something that is
+            not allowed.
         """
         chunk = decode_chunk(body)
         objective = chunk.objective
@@ -134,28 +139,28 @@ class ChunkEvaluator:
         ]
         data = self._cache.dataset(objective.dataset)
         if objective.keep_model:
-            return ([self._model(chunk, one)] for one in planned)
+            return ([self._model(chunk, plan)] for plan in planned)
         self._cache.splits(objective.splits, data.X.shape[0] * objective.n_splits)
-        groups = (list(group) for _, group in groupby(planned, key=lambda one: one.group))
+        groups = (list(group) for _, group in groupby(planned, key=lambda plan: plan.group))
         work = _Work(chunk=chunk, scorer=scorer, kept=kept or {})
         return (documents for group in groups for documents in self._documents(work, group))
 
-    def _model(self, chunk: Chunk, one: Planned) -> Document:
+    def _model(self, chunk: Chunk, plan: Planned) -> Document:
         """Fit a trial on all rows, and store the model."""
         started_at, objective = now(), chunk.objective
         data = self._cache.dataset(objective.dataset)
         part = Part(data.X, data.y, data.sample_weight)
-        watch = self._watch(chunk, one.trial, started_at, 0)
+        watch = self._watch(chunk, plan.trial, started_at, 0)
         with configured(objective.configuration), watching(watch):
             result, model = self._models.fit(
-                one.candidate,
-                copy.deepcopy(part) if one.candidate.in_place else part,
-                number=one.trial.number,
-                seed=seed_of(chunk.study_id, one.trial.number),
+                plan.candidate,
+                copy.deepcopy(part) if plan.candidate.in_place else part,
+                number=plan.trial.number,
+                seed=seed_of(chunk.study_id, plan.trial.number),
             )
         result = watch.noted(result)
         outcome = summary([result], [*objective.scorers], objective.refit) | {"shared_by": 1, "model": model}
-        return trial_document(chunk, one.trial, self._settings, outcome, started_at=started_at, attempts=one.attempt)
+        return trial_document(chunk, plan.trial, self._settings, outcome, started_at=started_at, attempts=plan.attempt)
 
     def _watch(
         self, chunk: Chunk, trial: Trial, started_at: datetime, fold: int, keeps: frozenset[int] = frozenset()
@@ -167,49 +172,51 @@ class ChunkEvaluator:
         """Evaluate trials that share a fit on each fold, or one that does not."""
         started_at = now()
         if not self._fit(work, group, started_at):
-            # What the largest fit raises may be its own fault: each gets what it would have got alone.
-            for one in group:
-                yield from self._documents(work, [one])
+            # The error may come only from the largest fit: fit each trial alone, as if they had not
+            # shared.
+            for plan in group:
+                yield from self._documents(work, [plan])
             return
         objective = work.chunk.objective
         ended, rest = [], []
-        for one in group:
-            folds = work.kept[one.trial.number]
+        for plan in group:
+            folds = work.kept[plan.trial.number]
             if len(folds) == objective.n_splits:
-                del work.kept[one.trial.number]
+                del work.kept[plan.trial.number]
                 in_order = [folds[number] for number in range(objective.n_splits)]
-                ended.append((one, summary(in_order, list(objective.scorers), objective.refit)))
+                ended.append((plan, summary(in_order, list(objective.scorers), objective.refit)))
             else:
-                rest.append(one)
+                rest.append(plan)
         yield [
             trial_document(
                 work.chunk,
-                one.trial,
+                plan.trial,
                 self._settings,
                 outcome | {"shared_by": len(ended)},
                 started_at=started_at,
-                attempts=one.attempt,
+                attempts=plan.attempt,
             )
-            for one, outcome in ended
+            for plan, outcome in ended
         ]
         if rest:
             yield from self._documents(work, rest)
 
     def _fit(self, work: _Work, group: list[Planned], started_at: datetime) -> bool:
-        """Fit the folds that are missing, and keep their results; return False where a shared fit failed.
+        """Fit the missing folds, and keep their results; return False if a shared fit failed.
 
-        A trial may lack some folds even so: those whose shared fit does not contain its model.
+        Some folds of a trial may still be missing afterwards: those whose shared fit does not
+        contain its model.
         """
         last = work.chunk.objective.n_splits - 1
         for number in range(last + 1):
-            missing = [one for one in group if number not in work.kept.setdefault(one.trial.number, {})]
+            missing = [plan for plan in group if number not in work.kept.setdefault(plan.trial.number, {})]
             if not missing:
                 continue
             results = self._fit_fold(work, missing, number, started_at)
             if len(missing) > 1 and any(result is not None and not result.fitted for result in results):
                 return False
             found = {
-                one.trial.number: result for one, result in zip(missing, results, strict=True) if result is not None
+                plan.trial.number: result for plan, result in zip(missing, results, strict=True) if result is not None
             }
             for trial, result in found.items():
                 work.kept[trial][number] = result
@@ -220,9 +227,12 @@ class ChunkEvaluator:
     def _fit_fold(
         self, work: _Work, group: list[Planned], number: int, started_at: datetime
     ) -> list[FoldResult | None]:
-        """Return a result for each trial, in the group's order; None where the shared fit has none."""
+        """Return a result for each trial, in the group's order.
+
+        None if the shared fit has none for it.
+        """
         objective = work.chunk.objective
-        largest = max(group, key=lambda one: one.resolved.rounds)
+        largest = max(group, key=lambda plan: plan.resolved.rounds)
         candidate = largest.candidate
         watched: Watched = "nothing"
         if largest.resolved.stops_early:
@@ -230,7 +240,7 @@ class ChunkEvaluator:
         with configured(objective.configuration):
             pairwise = candidate.pairwise(self._cache.dataset(objective.dataset).X)
         fold, derived = self._cache.fold(objective, number, pairwise=pairwise, watched=watched)
-        rounds = [one.resolved.rounds for one in group] if len(group) > 1 else []
+        rounds = [plan.resolved.rounds for plan in group] if len(group) > 1 else []
         by_epochs = largest.resolved.library is NETWORKS
         keeps = frozenset(rounds) - {largest.resolved.rounds} if by_epochs else frozenset[int]()
         watch = self._watch(work.chunk, largest.trial, started_at, number, keeps)
@@ -249,8 +259,8 @@ class ChunkEvaluator:
                 rounds=rounds,
             )
         found = [*zip(group, results, strict=True)]
-        of_all = sum(one.resolved.rounds for one, result in found if result) if rounds else 0
-        return [result and watch.noted(result, one.resolved.rounds, of_all) for one, result in found]
+        of_all = sum(plan.resolved.rounds for plan, result in found if result) if rounds else 0
+        return [result and watch.noted(result, plan.resolved.rounds, of_all) for plan, result in found]
 
 
 @dataclass(frozen=True, kw_only=True)

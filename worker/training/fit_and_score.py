@@ -1,7 +1,8 @@
-"""The pure core: one trial and its folds go in, scores and times come out. No network, no clock setting, no global.
+"""The pure core: fits and scores one trial on one fold, without network or global state.
 
-The steps and their order are those of scikit-learn's ``GridSearchCV``, so that the numbers are too: build
-afresh, set the trial's parameters, fit on the training part, score the held-out part, then the training part.
+The steps and their order are those of scikit-learn's ``GridSearchCV``, so that the numbers are
+equal: build a new estimator, set the trial's parameters, fit on the training part, score the
+held-out part, then the training part.
 """
 
 from __future__ import annotations
@@ -27,37 +28,40 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-# From scikit-learn 1.7 on, a search hands sample weights to the scorers that take them too (its pull request 30743).
+# From scikit-learn 1.7 on, searches pass sample weights also to the scorers that accept them (its
+# pull request 30743).
 _WEIGHTED_SCORES = tuple(int(part) for part in sklearn.__version__.split(".")[:2]) >= (1, 7)
 
 
 @dataclass(frozen=True, kw_only=True)
 class FoldResult:
-    """What one fit on one fold gave.
+    """The result of one fit on one fold.
 
     Attributes
     ----------
     test_scores, train_scores : dict of str to float
-        A score a metric; train scores are empty unless asked for.
+        One score per metric; train scores are empty unless asked for.
     fit_seconds, score_seconds : float
-        Seconds for fitting, this trial's share where several shared the fit, and for scoring the held-out part.
+        Seconds for fitting (this trial's share if several shared the fit) and for scoring the
+        held-out part.
     saved_seconds : float
-        Seconds that a fit of its own would have taken more, as far as it can be known: a fit's time is taken to grow
-        with its rounds.
+        Seconds that a separate fit would have taken in addition. An estimate: the time of a fit is
+        assumed to grow with its rounds.
     error : str or None
-        Why the fit or a scorer failed, in a line.
+        Why the fit or a scorer failed, on one line.
     trace : str
         The end of its traceback.
     fitted : bool
-        Whether the fit itself went well; a scorer may have failed even so.
+        Whether the fit itself succeeded; a scorer may have failed all the same.
     best_iteration : int or None
-        Rounds that early stopping has kept, counted from 1.
+        Rounds that early stopping kept, counted from 1.
     chosen : dict
-        What the library chose by the number of rounds, where that was early stopping's.
+        Parameters that the library chose from the number of rounds, if early stopping decided that
+        number.
     epochs : dict of str to list of float, or None
-        The curve of its network, the last where there are several: see `worker.training.epochs.Curve`.
+        The curve of its network, the last if there are several: see `worker.training.epochs.Curve`.
     resumed_epochs : int
-        Epochs of its networks that a checkpoint spared.
+        Epochs of its networks that a checkpoint saved.
     """
 
     test_scores: dict[str, float]
@@ -75,30 +79,33 @@ class FoldResult:
 
     @classmethod
     def of(cls, kept: Mapping[str, Any]) -> FoldResult:
-        """Return a result as it was kept, by a newer worker too, which may know more of a fold."""
+        """Return a stored result; fields that only a newer version knows are ignored."""
         return cls(**{name: value for name, value in kept.items() if name in cls.__dataclass_fields__})
 
 
 class Counted(Derived, Protocol):
-    """What is kept of a fold, with the seconds of making it and of not having to, as in `data_cache.KeptDerived`."""
+    """Values kept of a fold, and seconds spent and saved: see `data_cache.KeptDerived`."""
 
     made_seconds: float
-    spared_seconds: float
+    saved_seconds: float
 
 
 class Nothing:
-    """Keeps nothing of a fold: everything is made for the fit that needs it."""
+    """Keeps nothing of a fold: every value is computed for the fit that needs it."""
 
     made_seconds = 0.0
-    spared_seconds = 0.0
+    saved_seconds = 0.0
 
     def get(self, key: Hashable, make: Callable[[], T], size: Callable[[T], int]) -> T:  # noqa: ARG002 - the protocol
-        """Make it."""
+        """Compute the value."""
         return make()
 
 
 def _checked(scores: Mapping[str, Any], error_score: float) -> tuple[dict[str, float], str]:
-    """Numbers of a scorer's answer, `error_score` for those that failed, and the first failure's traceback."""
+    """Return a scorer's numbers, and the first failure's traceback.
+
+    A metric that failed gets `error_score`.
+    """
     checked, trace = {}, ""
     for metric, score in scores.items():
         problem: str
@@ -116,15 +123,15 @@ def _checked(scores: Mapping[str, Any], error_score: float) -> tuple[dict[str, f
 
 
 def _number(score: Any) -> float:
-    """Return a score as `sklearn.model_selection` takes it.
+    """Return a score as a float, by the rules of `sklearn.model_selection`.
 
     Raises
     ------
     TypeError, OverflowError
-        It is no number, or none that fits into eight bytes.
+        It is not a number, or too large for eight bytes.
     """
     if hasattr(score, "item"):
-        with suppress(ValueError):  # of several numbers
+        with suppress(ValueError):  # it holds several numbers
             score = score.item()
     if not isinstance(score, numbers.Number) or isinstance(score, complex):
         raise TypeError(f"the score is a {type(score).__name__}, not a number")
@@ -148,37 +155,39 @@ def fit_and_score(
     derived: Counted | None = None,
     rounds: Sequence[int] = (),
 ) -> list[FoldResult | None]:
-    """Fit one candidate on one fold and score it, also as the models of its first rounds.
+    """Fit one candidate on one fold and score it, and also the models of its first rounds.
 
     Parameters
     ----------
     make_estimator : callable
         Returns a new, unfitted estimator with the trial's parameters.
     fold : Fold
+        The data.
     score : callable
         From `worker.training.scorers.make_scorer`.
     metrics : sequence of str
         The metrics that `score` returns.
     error_score : float
-        The score of whatever fails.
+        The score of a fit or scorer that fails.
     return_train_score : bool
-        Score the training part too.
+        Whether to score the training part too.
     seed : int
-        Seeds NumPy's global generator, which estimators without a ``random_state`` draw from.
+        Seed for NumPy's global generator, which estimators without a ``random_state`` use.
     weigh_scores : bool, default=True
-        Hand sample weights to the scorers that take some, beside the fit.
+        Whether to pass sample weights also to the scorers that accept them.
     learner : Learner, default=None
-        Knows how the estimator is fitted; None is as scikit-learn does.
+        Fits the estimator; None fits as scikit-learn does.
     derived : Counted, default=None
-        What is kept of the fold for the next fit; None keeps nothing.
+        Values kept of the fold for the next fit; None keeps nothing.
     rounds : sequence of int, default=()
-        The trials that share the fit, by their rounds: the estimator's own is the largest. Empty is one trial.
+        The rounds of each trial that shares the fit; the largest number is the estimator's own.
+        Empty for one trial.
 
     Returns
     -------
     list of (FoldResult or None)
-        One for each of `rounds`, or one; also when the fit fails: a failure is data. None for rounds of which this fit
-        does not contain the model: they need another.
+        One for each of `rounds`, or one; also when the fit fails: a failure is data. None for
+        rounds whose model this fit does not contain: they need another fit.
     """
     learner, kept = learner or Learner(), Nothing() if derived is None else derived
     failed = dict.fromkeys(metrics, error_score)
@@ -198,7 +207,7 @@ def fit_and_score(
         fit_seconds = time.perf_counter() - started
         best_iteration = learner.best_iteration(estimator) if fold.evaluation is not None else None
         chosen = learner.chosen(estimator) if best_iteration is not None else {}
-    except Exception as exc:  # noqa: BLE001 - whatever an estimator raises is this trial's result
+    except Exception as exc:  # noqa: BLE001 - any error of an estimator is this trial's result
         lost = FoldResult(
             test_scores=failed,
             train_scores=failed if return_train_score else {},
@@ -216,86 +225,90 @@ def fit_and_score(
         weights = {"sample_weight": data.weight} if given else {}
         try:
             found = score(asked, data.X, data.y, **weights)
-        except Exception as exc:  # noqa: BLE001 - with several metrics, an estimator that lacks what one asks for
+        except Exception as exc:  # noqa: BLE001 - with several metrics: the estimator lacks a method that one of them needs
             found = dict.fromkeys(metrics, Failed(trace_of(exc)))
         return _checked(found, error_score)
 
-    # Seconds of preparing what is scored, which each trial would spend alone.
+    # Seconds to prepare the data to score, which each trial would spend if it were alone.
     preparing: list[float] = []
 
     def scored(share: float, saved: float) -> FoldResult:
-        began, made_before, spared_before = time.perf_counter(), kept.made_seconds, kept.spared_seconds
+        began, made_before, saved_before = time.perf_counter(), kept.made_seconds, kept.saved_seconds
         test_scores, trace = scores_on(fold.test, "test")
         score_seconds = time.perf_counter() - began
         train_scores: dict[str, float] = {}
         if return_train_score:
             train_scores, train_trace = scores_on(fold.train, "train")
             trace = trace or train_trace
-        spared = kept.spared_seconds - spared_before
-        saved += sum(preparing) + spared
-        preparing.append(kept.made_seconds - made_before + spared)
+        reused = kept.saved_seconds - saved_before
+        saved += sum(preparing) + reused
+        preparing.append(kept.made_seconds - made_before + reused)
         return FoldResult(
             test_scores=test_scores,
             train_scores=train_scores,
             fit_seconds=share,
             score_seconds=score_seconds,
             saved_seconds=saved,
-            error=line(_said(trace)) if trace else None,
+            error=line(_message_of(trace)) if trace else None,
             trace=end_of(trace),
             best_iteration=best_iteration,
             chosen=chosen,
         )
 
     if not rounds:
-        return [scored(fit_seconds, kept.spared_seconds)]
-    # Alone, each would have prepared and binned the data and then trained its own rounds.
-    binning, training = kept.made_seconds + kept.spared_seconds, fit_seconds - kept.made_seconds
+        return [scored(fit_seconds, kept.saved_seconds)]
+    # Alone, each trial would have prepared and binned the data, and then trained its own rounds.
+    binning, training = kept.made_seconds + kept.saved_seconds, fit_seconds - kept.made_seconds
     by_rounds: dict[int, FoldResult] = {}
     try:
         for number in learner.prefixes(estimator, contained):
             share = fit_seconds * number / sum(contained)
             by_rounds[number] = scored(share, binning + training * number / max(contained) - share)
-    except Exception:  # a version of the library that we do not know; the others are fitted alone
+    except Exception:  # an unknown version of the library; the other trials are fitted alone
         which = {"estimator": type(estimator).__name__}
         logger.warning("can't score the first rounds of a fit: its trials are fitted alone", extra=which, exc_info=True)
-        # Not scored again where it was: it may be the model of fewer rounds by now.
+        # Don't score the whole fit twice: the estimator may hold the model of fewer rounds by now.
         whole = by_rounds.get(max(rounds))
-        alone = replace(whole, fit_seconds=fit_seconds, saved_seconds=kept.spared_seconds) if whole else None
-        by_rounds = {max(rounds): alone or scored(fit_seconds, kept.spared_seconds)}
+        alone = replace(whole, fit_seconds=fit_seconds, saved_seconds=kept.saved_seconds) if whole else None
+        by_rounds = {max(rounds): alone or scored(fit_seconds, kept.saved_seconds)}
     return [by_rounds.get(number) for number in rounds]
 
 
-def _said(trace: str) -> str:
-    """Return what the exception at the end of a traceback says, on however many lines; its frames are indented."""
+def _message_of(trace: str) -> str:
+    """Return the message of the exception at the end of a traceback, on any number of lines.
+
+    Frames are indented.
+    """
     lines = trace.rpartition("Traceback (most recent call last):")[2].splitlines()
-    said = "\n".join(dropwhile(lambda line: not line.strip() or line.startswith(" "), lines))
-    return said or trace.strip().rpartition("\n")[2]
+    message = "\n".join(dropwhile(lambda line: not line.strip() or line.startswith(" "), lines))
+    return message or trace.strip().rpartition("\n")[2]
 
 
 def summary(folds: Sequence[FoldResult], metrics: Sequence[str], refit: str) -> dict[str, Any]:
-    """Return the scores, times and state of a trial as its document has them.
+    """Return scores, times and state of a trial, as fields of its document.
 
     Parameters
     ----------
     folds : sequence of FoldResult
-        One a fold, in order.
+        One per fold, in order.
     metrics : sequence of str
         In the user's order.
     refit : str
-        The metric that ``mean_test_score`` repeats when there are several.
+        The metric that ``mean_test_score`` repeats if there are several.
 
     Returns
     -------
     dict
-        ``state``, ``mean_test_score``, ``split_test_<metric>`` (a list, one score a fold) and so on.
+        ``state``, ``mean_test_score``, ``split_test_<metric>`` (a list with one score per fold) and
+        so on.
     """
     failed = [(number, fold) for number, fold in enumerate(folds) if fold.error]
-    # A fit that failed says more than a score that did.
-    problem = min(failed, key=lambda one: (one[1].fitted, one[0]), default=None)
+    # The error of a failed fit is more useful than that of a failed scorer.
+    problem = min(failed, key=lambda item: (item[1].fitted, item[0]), default=None)
     fields: dict[str, Any] = {
         "state": "FAILED" if problem else "COMPLETE",
         "error": f"fold {problem[0]}: {problem[1].error}" if problem else None,
-        # Filled below; here because a document reads from the top.
+        # Filled below; named here so that they come first in the document.
         "mean_test_score": math.nan,
         "std_test_score": math.nan,
     }
@@ -304,8 +317,8 @@ def summary(folds: Sequence[FoldResult], metrics: Sequence[str], refit: str) -> 
         parts.append(("train", [fold.train_scores for fold in folds]))
     for part, scores in parts:
         for metric in metrics:
-            values = [one[metric] for one in scores]
-            # Mean and standard deviation as scikit-learn's _format_results takes them.
+            values = [by_metric[metric] for by_metric in scores]
+            # Mean and standard deviation are computed as in scikit-learn's _format_results.
             mean = np.average(values)
             fields[f"mean_{part}_{metric}"] = float(mean)
             fields[f"std_{part}_{metric}"] = float(np.sqrt(np.average((np.asarray(values) - mean) ** 2)))
@@ -324,7 +337,7 @@ def summary(folds: Sequence[FoldResult], metrics: Sequence[str], refit: str) -> 
     if kept:
         fields["mean_best_iteration"] = sum(kept) / len(kept)
         fields["split_best_iteration"] = [fold.best_iteration for fold in folds]
-        if folds[0].chosen:  # by the rounds and the data, of which the folds have much the same
+        if folds[0].chosen:  # chosen by rounds and data, which are nearly the same in all folds
             fields["chosen_params"] = dict(folds[0].chosen)
     if any(fold.epochs for fold in folds):
         fields["split_epochs"] = [dict(fold.epochs or {}) for fold in folds]

@@ -1,17 +1,19 @@
-"""The last look, in the process that trains: at what is built, at what is set on it, and at what a library may open.
+"""The last check, in the training process: of objects, parameters and files to open.
 
-A message was checked before (`warren.safety.parameter_checks`), by what it says of classes and names. Here the objects
-themselves are looked at, and each parameter once more by the rules of the class that it is set on
-(`warren.safety.parameter_rules.check_class`):
+A message was checked before (`warren.safety.parameter_checks`), by its names of classes and
+parameters. Here the objects themselves are checked, and each parameter once more by the rules of
+its class (`warren.safety.parameter_rules.check_class`):
 
-- `warren.encoding.codec.decode` does so for every class that it calls;
-- ``set_params`` does from here on, whoever calls it: a trial, or a search inside that sets its candidates;
-- `warren.safety.built_estimators.check_built` does for all of an estimator before it is fitted.
+- `warren.encoding.codec.decode` checks every class that it calls;
+- ``set_params`` checks from now on, whether a trial calls it or an inner search that sets its
+  candidates;
+- `warren.safety.built_estimators.check_built` checks a whole estimator before it is fitted.
 
-What a function of a message makes of X or y is an array, frame or matrix with as many rows (`check_table`), and no
-boosting library reads data from a file: its own matrices take none by name.
+If a message's function transforms X or y, its result must be an array, frame or matrix with as many
+rows (`check_table`). And no boosting library may read data from a file: its matrices refuse file
+names.
 
-These hold in the processes that joblib starts, too.
+The guards also hold in the processes that joblib starts.
 """
 
 from __future__ import annotations
@@ -36,17 +38,18 @@ from warren.safety.built_estimators import check_built, encoded_value
 from warren.safety.parameter_rules import check_class
 from worker.fitting.random_state import GLOBAL, Dice
 
-# Classes with a ``set_params`` of their own, and matrices that a library makes of data: module and class.
+# Classes that define their own ``set_params``, and classes of a library's data matrices: module and
+# class.
 _SETTERS = tuple(library.base_class for library in LIBRARIES.values() if library.base_class)
 _MATRICES = tuple(matrix for library in LIBRARIES.values() for matrix in library.matrices)
 _Guard: TypeAlias = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-# Packages of frames; whoever holds one has it loaded.
+# Packages of frames; if a frame exists, its package is loaded.
 _FRAMES = frozenset({"pandas", "polars"})
 
 
 def install() -> None:
-    """Put guards on whatever is loaded; what has one is left."""
+    """Install guards on all loaded libraries; what is guarded already is skipped."""
     for cls, method, guard in _places():
         own = getattr(cls, method)
         if not hasattr(own, "_guarded"):
@@ -58,7 +61,7 @@ def install() -> None:
 
 
 def uninstall() -> None:
-    """Take the guards off again, for a process that is a worker only for a time."""
+    """Remove the guards, for a process that is a worker only for a while."""
     for cls, method, _ in _places():
         found = vars(cls).get(method)
         if hasattr(found, "_guarded"):
@@ -67,9 +70,9 @@ def uninstall() -> None:
 
 
 def _places() -> Iterator[tuple[type, str, _Guard]]:
-    """Yield what is guarded, and how, of the libraries that are loaded."""
+    """Yield the methods to guard in the loaded libraries, each with its guard."""
     yield BaseEstimator, "set_params", _checks_parameters
-    for method in ("transform", "inverse_transform"):  # they hand on what a function made
+    for method in ("transform", "inverse_transform"):  # they return what a function made
         yield FunctionTransformer, method, _checks_table
     for places, method, guard in (
         (_SETTERS, "set_params", _checks_parameters),
@@ -84,10 +87,10 @@ _Processes: Any = BACKENDS["loky"]
 
 
 class _Guarded(_Processes):  # type: ignore[misc]  # joblib has no types
-    """joblib's processes, with these guards in each."""
+    """joblib's processes, with these guards installed in each."""
 
     def submit(self, func: Callable[[], Any], callback: Any = None) -> Any:
-        """Let a process run a function, whose libraries are loaded when it has read it."""
+        """Run a function in a process, and guard the libraries that it loads."""
         return super().submit(functools.partial(_run, func), callback)
 
 
@@ -99,7 +102,8 @@ def _run(func: Callable[[], Any]) -> Any:
 def _checks_parameters(own: Callable[..., Any]) -> Callable[..., Any]:
     def set_params(self: Any, **params: Any) -> Any:
         cls: type = type(self)
-        # What goes further in is set there by the same method; in a boosting library nothing is further in.
+        # Nested parameters are set by the same method of the inner estimator; boosting libraries
+        # have none.
         nested = public_name(cls).startswith("sklearn.")
         check_class(
             cls,
@@ -114,8 +118,8 @@ def _checks_parameters(own: Callable[..., Any]) -> Callable[..., Any]:
 def _checks_table(own: Callable[..., Any]) -> Callable[..., Any]:
     def transform(self: Any, X: Any, *args: Any, **kwargs: Any) -> Any:
         made = own(self, X, *args, **kwargs)
-        # A function that no message brings is one of the operator's, which may make what it likes.
-        if any(function_name(one) is not None for one in (self.func, self.inverse_func)):
+        # A function that is not from a message belongs to the operator, and may return anything.
+        if any(function_name(func) is not None for func in (self.func, self.inverse_func)):
             check_table(made, X)
         return made
 
@@ -126,25 +130,26 @@ def _opens_no_file(own: Callable[..., Any]) -> Callable[..., Any]:
     def make(self: Any, *args: Any, **kwargs: Any) -> None:
         data = args[0] if args else kwargs.get("data")
         if isinstance(data, (str, bytes, os.PathLike)):
-            raise InputError(f"X = {short(data)} is the name of a file, and a worker reads none: pass a table")
+            raise InputError(f"X = {short(data)} is the name of a file, but a worker reads no files: pass a table")
         own(self, *args, **kwargs)
 
     return make
 
 
 def check_table(made: Any, given: Any) -> None:
-    """Refuse what a function made of X or y and is no table, or has other rows.
+    """Refuse a function's result that is not a table, or has another number of rows.
 
     Parameters
     ----------
     made : any
-        What it returned.
+        What the function returned.
     given : array, frame or matrix
-        What it was given.
+        Its input.
 
     Raises
     ------
     InputError
+        The result is not a table, or has another number of rows.
     """
     if made is given:
         return
@@ -152,23 +157,28 @@ def check_table(made: Any, given: Any) -> None:
     known = isinstance(made, np.ndarray) or issparse(made) or type(made).__module__.partition(".")[0] in _FRAMES
     if not known or not shape:
         raise InputError(
-            f"a function made {short(made)}, a {type(made).__name__}, of X or y: it must make an array, frame or "
+            f"a function made {short(made)}, a {type(made).__name__}, of X or y: it must return an array, frame or "
             "sparse matrix with as many rows"
         )
     rows = given.shape[0] if getattr(given, "shape", ()) else len(given)
     if shape[0] != rows:
-        raise InputError(f"a function made {shape[0]:,} rows of {rows:,}: it must make as many")
+        raise InputError(f"a function made {shape[0]:,} rows of {rows:,}: it must return as many")
 
 
-def looked_at(make: Callable[[], Any], allow: Collection[str]) -> Callable[[], Any]:
-    """Return what makes an estimator after a look at another that was made in the same way (`check_built`).
+def checked_once(make: Callable[[], Any], allow: Collection[str]) -> Callable[[], Any]:
+    """Return a function that builds estimators, after a check of the first (`check_built`).
 
     Parameters
     ----------
     make : callable
-        Makes a new one each time, all alike: one look is enough.
+        Builds a new estimator each time, all alike: checking one is enough.
     allow : collection of str
-        Further estimator names.
+        Further allowed estimator names.
+
+    Returns
+    -------
+    callable
+        Checks once, then builds.
     """
 
     @functools.cache

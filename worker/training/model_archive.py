@@ -1,7 +1,9 @@
-"""Archives of fitted estimators, as skops writes them; and what skops by itself can't write, or only for this machine.
+"""Archives of fitted estimators, in the format of skops.
 
-Whoever has skops reads them. What is made by a call is made by one of a few harmless classes, which
-`producer.models.trusted_types` knows: a type that is added here is added there.
+This adds support for objects that skops can't write portably.
+
+Anyone with skops can read them. Objects that are created by a call use one of a few harmless
+classes, which `producer.models.trusted_types` lists: a type that is added here must be added there.
 """
 
 from __future__ import annotations
@@ -29,15 +31,18 @@ from skops.io._numpy import ndarray_get_state
 from skops.io._utils import _get_state, get_state
 
 State = dict[str, Any]
-"""What skops writes of one object as JSON."""
+"""The JSON that skops writes for one object."""
 
-# Types of keys that skops makes text of and reads back: any other comes back as something else, or not at all.
+# Types of dictionary keys that survive skops's conversion to text; others come back changed, or not
+# at all.
 _TEXTUAL = (str, int, float, np.str_, np.integer, np.floating)
 
-# Times that the memory of an array may be larger than what it holds, to be kept as it is: a column of a table is not.
+# An array that lies in memory this many times larger than its content is copied, as a column of a
+# table is; others keep their memory layout.
 _MOST_APART = 2
 
-# What a column of objects may hold, and so what an encoder takes for its categories: each by a call of its own class.
+# Types that a column of objects may hold, and so an encoder's categories; each is created by a call
+# of its own class.
 _OBJECTS: dict[type, Callable[[Any], tuple[Any, ...]]] = {
     date: lambda value: (value.year, value.month, value.day),
     time: lambda value: (value.hour, value.minute, value.second, value.microsecond),
@@ -48,12 +53,12 @@ _OBJECTS: dict[type, Callable[[Any], tuple[Any, ...]]] = {
     Decimal: lambda value: (str(value),),
     UUID: lambda value: (str(value),),
 }
-# Of a moment of pandas, by its unit: the precision of its text.
+# The precision of a pandas timestamp's text, by its unit.
 _PRECISIONS = {"s": "seconds", "ms": "milliseconds", "us": "microseconds", "ns": "nanoseconds"}
 
 LINKED = "_linked"
 """Attribute of an estimator in an archive: its objects that refer to each other, as rows."""
-# Estimators that hold objects which refer to each other, and the classes of these.
+# Estimators whose objects refer to each other, and the classes of those objects.
 _HOLDERS = (Birch, BisectingKMeans)
 _LINKED_CLASSES = frozenset({"_CFNode", "_CFSubcluster", "_BisectingTree"})
 
@@ -64,16 +69,18 @@ def dumps(estimator: Any) -> bytes:
     Parameters
     ----------
     estimator : estimator instance
+        Fitted.
 
     Returns
     -------
     bytes
-        Read by ``skops.io.loads`` and by `producer.models.load`; the latter puts objects together that are `LINKED`.
+        To be read by ``skops.io.loads`` or by `producer.models.load`; only the latter restores
+        `LINKED` objects.
 
     Raises
     ------
     TypeError
-        It holds what can't be written.
+        It holds an object that can't be written.
     """
     _teach_skops()
     return bytes(skops.io.dumps(estimator))
@@ -81,7 +88,7 @@ def dumps(estimator: Any) -> bytes:
 
 @functools.cache
 def _teach_skops() -> None:
-    """Tell skops how to write what it does not know, in a way that it reads."""
+    """Register how skops writes types that it does not support, in a form that it can read."""
     _get_state.register(dict)(_dict_state)
     _get_state.register(np.ndarray)(_array_state)
     _get_state.register(np.memmap)(lambda value, context: _array_state(np.asarray(value), context))
@@ -110,7 +117,7 @@ def _teach(kind: type, module: str, name: str, arguments: Callable[[Any], tuple[
 
 
 def _moment(value: Any) -> tuple[Any, ...]:
-    """Return what `pandas.Timestamp` makes a moment of: a text in UTC, then seven parts that it has already, a zone."""
+    """Return arguments for `pandas.Timestamp`: text in UTC, seven unused parts, a zone."""
     if value.tzinfo is None:
         return (value.asm8,)
     text = value.tz_convert("UTC").isoformat(timespec=_PRECISIONS[value.unit])
@@ -118,7 +125,7 @@ def _moment(value: Any) -> tuple[Any, ...]:
 
 
 def _call(module: str, name: str, arguments: tuple[Any, ...], context: Any) -> State:
-    """Return the state of what a call makes."""
+    """Return the state of an object that a call creates."""
     loader = "ConstructorFromReduceNode"
     return {"__class__": name, "__module__": module, "__loader__": loader, "content": get_state(arguments, context)}
 
@@ -132,7 +139,7 @@ def _dict_state(value: dict[Any, Any], context: Any) -> State:
 
 
 def _array_state(array: np.ndarray[Any, Any], context: Any) -> State:
-    """Write how an array lies in memory too: sums are rounded in another order where rows lie backwards, or apart."""
+    """Write an array with its memory layout, on which the rounding of sums depends."""
     low, high = byte_bounds(array)
     plain = array.flags.c_contiguous or array.flags.f_contiguous or array.dtype.kind not in "biufc"
     if plain or high - low > _MOST_APART * array.nbytes or type(array) is not np.ndarray:
@@ -146,7 +153,10 @@ def _array_state(array: np.ndarray[Any, Any], context: Any) -> State:
 
 
 def _sparse_state(matrix: Any, context: Any) -> State:
-    """Write a sparse matrix as it is: whoever reads it refuses what a few bytes would inflate to."""
+    """Write a sparse matrix uncompressed.
+
+    The reader refuses files that decompress to much more than their size.
+    """
     held = io.BytesIO()
     scipy.sparse.save_npz(held, matrix, compressed=False)
     file = f"{context.memoize(matrix)}.npz"
@@ -161,7 +171,8 @@ def _sparse_state(matrix: Any, context: Any) -> State:
 
 
 def _spline_state(spline: BSpline, context: Any) -> State:
-    # Not what it holds, which is another thing from one SciPy to the next: 1.18 has a `_BSpline` and modules in it.
+    # Not its attributes, which differ between versions of SciPy: 1.18 holds a `_BSpline` and
+    # modules.
     arguments = (spline.t, np.moveaxis(spline.c, 0, spline.axis), spline.k, spline.extrapolate, spline.axis)
     return _call("scipy.interpolate", "BSpline", arguments, context)
 
@@ -197,26 +208,29 @@ def _is_linked(value: Any) -> bool:
 
 
 def _rows(roots: Mapping[str, Any]) -> State:
-    """Return objects that refer to each other, in rings or a thousand deep, as rows that name each other by number."""
-    found = list(roots.values())
-    numbers = {id(one): number for number, one in enumerate(found)}
+    """Return objects that refer to each other as rows that refer by number.
 
-    def number_of(one: Any) -> int:
-        if id(one) not in numbers:
-            numbers[id(one)] = len(found)
-            found.append(one)
-        return numbers[id(one)]
+    References may form circles, or chains a thousand deep.
+    """
+    found = list(roots.values())
+    numbers = {id(item): number for number, item in enumerate(found)}
+
+    def number_of(item: Any) -> int:
+        if id(item) not in numbers:
+            numbers[id(item)] = len(found)
+            found.append(item)
+        return numbers[id(item)]
 
     rows = []
-    for one in found:  # grows meanwhile
+    for item in found:  # the list grows meanwhile
         links: dict[str, int | list[int]] = {}
         values = {}
-        for name, value in vars(one).items():
+        for name, value in vars(item).items():
             if _is_linked(value):
                 links[name] = number_of(value)
             elif isinstance(value, list) and value and all(map(_is_linked, value)):
-                links[name] = [number_of(item) for item in value]
+                links[name] = [number_of(linked) for linked in value]
             else:
                 values[name] = value
-        rows.append({"class": type(one).__name__, "values": values, "links": links})
-    return {"roots": {name: numbers[id(one)] for name, one in roots.items()}, "rows": rows}
+        rows.append({"class": type(item).__name__, "values": values, "links": links})
+    return {"roots": {name: numbers[id(item)] for name, item in roots.items()}, "rows": rows}

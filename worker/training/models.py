@@ -1,4 +1,4 @@
-"""Models to keep: fitted on all rows, and stored in a format that no code runs from: the library's own, or skops'."""
+"""Fit models on all rows, and store them in a format that runs no code."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from worker.training.fit_errors import line_of, trace_of
 
 
 def pack(estimator: Any) -> PackedModel:
-    """Return a fitted estimator in its library's own format; anything that is not a booster, by skops.
+    """Return a fitted estimator in its library's own format.
+
+    In skops's format if it is not a booster.
 
     Parameters
     ----------
@@ -30,6 +32,7 @@ def pack(estimator: Any) -> PackedModel:
     Returns
     -------
     PackedModel
+        The model with its format.
 
     Notes
     -----
@@ -48,6 +51,7 @@ class ModelKeeper:
     Parameters
     ----------
     database : DatabaseAccess
+        Stores the models.
     """
 
     def __init__(self, database: DatabaseAccess) -> None:
@@ -56,26 +60,26 @@ class ModelKeeper:
     def fit(
         self, make_estimator: Callable[[], Any], part: Part, *, number: int, seed: int
     ) -> tuple[FoldResult, Document | None]:
-        """Fit an estimator as `sklearn.model_selection.GridSearchCV` refits its best one, and store it.
+        """Fit an estimator as scikit-learn's searches refit their best one, and store it.
 
         Parameters
         ----------
         make_estimator : callable
             Returns a new, unfitted estimator.
         part : Part
-            What it is fitted on. Weights go to the last step of a pipeline.
+            The data to fit on. Weights are passed to the last step of a pipeline.
         number : int
             The trial whose model it is.
         seed : int
-            Seeds NumPy's global generator, which estimators without a ``random_state`` draw from.
+            Seed for NumPy's global generator, which estimators without a ``random_state`` use.
 
         Returns
         -------
         result : FoldResult
             Without a score; also when the fit fails: a failure is data.
         model : dict or None
-            What its trial's document says of it: ``file`` (its name in bucket ``models``), ``format``, ``sha256``,
-            ``bytes``, ``class`` and ``facts``. None where there is none.
+            The entry for its trial's document: ``file`` (its name in bucket ``models``),
+            ``format``, ``sha256``, ``bytes``, ``class`` and ``facts``. None if there is no model.
         """
         np.random.seed(seed)
         began = time.perf_counter()
@@ -86,17 +90,19 @@ class ModelKeeper:
             estimator.fit(part.X, *labels, **weights_for(estimator, part.weight))
             seconds = time.perf_counter() - began
             packed = pack(estimator)
-        except Exception as exc:  # noqa: BLE001 - whatever an estimator raises is this trial's result
+        except Exception as exc:  # noqa: BLE001 - any error of an estimator is this trial's result
             return _failed(exc, time.perf_counter() - began), None
         try:
-            whose = dotted_name(type(estimator))
+            cls = dotted_name(type(estimator))
         except InputError:  # a class that the operator named
-            whose = f"{type(estimator).__module__}.{type(estimator).__qualname__}"
-        return _result(seconds), self._database.store_model(number, packed, whose)
+            cls = f"{type(estimator).__module__}.{type(estimator).__qualname__}"
+        return _result(seconds), self._database.store_model(number, packed, cls)
 
 
-def _result(seconds: float, **what: Any) -> FoldResult:
-    return FoldResult(test_scores={"score": math.nan}, train_scores={}, fit_seconds=seconds, score_seconds=0.0, **what)
+def _result(seconds: float, **fields: Any) -> FoldResult:
+    return FoldResult(
+        test_scores={"score": math.nan}, train_scores={}, fit_seconds=seconds, score_seconds=0.0, **fields
+    )
 
 
 def _failed(exc: BaseException, seconds: float) -> FoldResult:

@@ -1,4 +1,4 @@
-"""Scorers: what a message says of them becomes one callable that scores a fitted estimator by every metric."""
+"""Turn a message's scorers into one callable that scores by every metric."""
 
 from __future__ import annotations
 
@@ -17,55 +17,63 @@ from warren.safety.scorers import scorer_of
 from warren.storage.dataset import Matrix
 from worker.training.fit_errors import trace_of
 
-# How scikit-learn tells a scorer that failed among several.
+# By this, scikit-learn's answer shows which of several scorers failed.
 _TRACEBACK = "Traceback (most recent call last):"
 
 Scorer = Callable[..., Mapping[str, Any]]
-"""Takes a fitted estimator, X, y and, if there are weights, `sample_weight`, which it hands to scorers that take them.
+"""Takes a fitted estimator, X, y and `sample_weight` if there are weights.
 
-Returns a number a metric, or `Failed`.
+Only scorers that accept weights get them.
+
+Returns a number for each metric, or `Failed`.
 """
 
 
 class Failed(str):
-    """The traceback of a scorer that failed: a text that a scorer returns is none."""
+    """The traceback of a failed scorer; its type differs from a text that a scorer returns."""
 
     __slots__ = ()
 
 
 class _OwnScore:
-    """Asks the estimator for its own ``score``, with weights where that takes some."""
+    """Calls the estimator's own ``score``, with weights if it accepts them."""
 
     def __call__(self, estimator: Any, X: Matrix, y: Any = None, **weights: Any) -> Any:
         taken = weights if "sample_weight" in inspect.signature(estimator.score).parameters else {}
         return estimator.score(X, **taken) if y is None else estimator.score(X, y, **taken)
 
     def _accept_sample_weight(self) -> bool:
-        """Answer what scikit-learn asks its scorers; the estimator, which knows, comes with the call."""
+        """Tell scikit-learn that weights are accepted.
+
+        Whether they are used depends on the estimator of the call.
+        """
         return True
 
     def get_metadata_routing(self) -> MetadataRequest:
-        """Ask for weights where metadata is routed; who asks for none is not given any."""
+        """Request weights when metadata is routed: a scorer without a request gets none."""
         asked = MetadataRequest(owner=self)
         asked.score.add_request(param="sample_weight", alias=True)
         return asked
 
 
 def _weighed(scorer: Any) -> Any:
-    """Return a scorer that asks for weights where metadata is routed; the objective says whether it is given any."""
+    """Return a scorer that requests weights when metadata is routed.
+
+    The objective decides whether there are any.
+    """
     if isinstance(scorer, _OwnScore) or not sklearn.get_config().get("enable_metadata_routing"):
         return scorer
-    takes_some = getattr(scorer, "_accept_sample_weight", bool)()  # scikit-learn 1.6 asks no scorer
+    takes_some = getattr(scorer, "_accept_sample_weight", bool)()  # absent in scikit-learn 1.6
     return scorer.set_score_request(sample_weight=True) if takes_some else scorer
 
 
 def _made(scorer: Scoring, allow: tuple[str, ...]) -> Any:
-    """Return one of scikit-learn's scorers.
+    """Build a scorer.
 
     Raises
     ------
     ValueError
-        There is none of this name; an `InputError` where its metric function is not allowed.
+        There is no scorer of this name; an `InputError` if its metric function is not allowed.
     """
     if scorer is None:
         return _OwnScore()
@@ -76,7 +84,7 @@ def _made(scorer: Scoring, allow: tuple[str, ...]) -> Any:
 
 
 def _no_estimator(cls: type, _: dict[str, Any]) -> Any:
-    raise InputError(f"a metric takes numbers, text and lists of them, no {cls.__name__}")
+    raise InputError(f"a metric takes numbers, text and lists of them, not {cls.__name__}")
 
 
 def make_scorer(scorers: Mapping[str, Scoring], allow: Iterable[str] = ()) -> Scorer:
@@ -85,19 +93,20 @@ def make_scorer(scorers: Mapping[str, Scoring], allow: Iterable[str] = ()) -> Sc
     Parameters
     ----------
     scorers : mapping of str to (str, MetricScorer or None)
-        Scorer by metric: a scikit-learn scorer's name, one made of a metric function, or None for the estimator's own
-        ``score``.
+        Scorer by metric: the name of a scikit-learn scorer, a scorer made of a metric function, or
+        None for the estimator's own ``score``.
     allow : iterable of str, default=()
-        Further metric functions (the setting ``WARREN_ALLOW``).
+        Further allowed metric functions (the setting ``WARREN_ALLOW``).
 
     Returns
     -------
     callable
+        See `Scorer`.
 
     Raises
     ------
     ValueError
-        A scorer that scikit-learn does not have; an `InputError` for a metric function that is not allowed.
+        scikit-learn has no such scorer; an `InputError` if a metric function is not allowed.
     """
     allowed = tuple(allow)
     found = {metric: _weighed(_made(scorer, allowed)) for metric, scorer in scorers.items()}
@@ -115,7 +124,7 @@ def make_scorer(scorers: Mapping[str, Scoring], allow: Iterable[str] = ()) -> Sc
     together = check_scoring(scoring=found, raise_exc=False)
 
     def score_all(estimator: Any, X: Matrix, y: Any, **weights: Any) -> Mapping[str, Any]:
-        # Routing refuses what nobody asks for.
+        # Metadata routing raises for weights that no scorer requests.
         taken = weights if weights and together._accept_sample_weight() else {}
         scores: Mapping[str, Any] = together(estimator, X, y, **taken)
         return {

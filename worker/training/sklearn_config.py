@@ -1,4 +1,4 @@
-"""scikit-learn's configuration on a worker: a study's own, for as long as something of it is evaluated."""
+"""Apply a study's scikit-learn configuration while its trials are evaluated."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from warren.sklearn_config import Configuration
 
 @contextmanager
 def configured(configuration: Configuration) -> Iterator[None]:
-    """Set scikit-learn's configuration as it is where the study was submitted, and put it back.
+    """Set scikit-learn's configuration to that of the study, and restore it afterwards.
 
     Parameters
     ----------
     configuration : Configuration
-        All of it is set: what this process's environment says counts for no study.
+        All of it is set: environment variables of this process affect no study.
 
     Raises
     ------
     InputError
-        A setting can't be used here: scikit-learn is too old for it, or SciPy is not set up.
+        A setting can't be used here: scikit-learn is too old for it, or SciPy was loaded without
+        it.
     """
     known, changed = sklearn.get_config().keys(), configuration.changed()
     if unknown := changed.keys() - known:
@@ -35,7 +36,7 @@ def configured(configuration: Configuration) -> Iterator[None]:
     with ExitStack() as stack:
         try:
             stack.enter_context(context)
-        except (ImportError, RuntimeError) as exc:  # array_api_dispatch, of which SciPy must know when it is loaded
+        except (ImportError, RuntimeError) as exc:  # array_api_dispatch must be set before SciPy is loaded
             why = " ".join(str(exc).split())
             raise InputError(f"{changed} can't be set on this worker: {why}") from exc
         yield

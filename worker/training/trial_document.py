@@ -1,4 +1,7 @@
-"""The document of a trial: who, what, scores, times, and what made it. The same fields however it ended."""
+"""The document of a trial: its parameters, scores, times, worker and versions.
+
+The same fields however it ended.
+"""
 
 from __future__ import annotations
 
@@ -21,19 +24,21 @@ def trial_document(
     Parameters
     ----------
     chunk, trial
-        The trial, and the chunk that it came in.
+        The trial, and its chunk.
     settings : Settings
+        Worker name, device and threads.
     outcome : dict
-        State, error, scores and times, as `worker.training.fit_and_score.summary` and `crash_outcome` give them.
+        State, error, scores and times, from `worker.training.fit_and_score.summary` or
+        `crash_outcome`.
     started_at : datetime
         UTC; the end is now.
     attempts : int
-        How often it was tried.
+        The number of attempts.
 
     Returns
     -------
     dict
-        Flat and named, for people who read it in Compass.
+        Flat, with readable names, for people who read it in MongoDB Compass.
     """
     objective = chunk.objective
     estimator = trial.estimator or objective.estimator or {}
@@ -48,7 +53,7 @@ def trial_document(
         "estimated_seconds": trial.estimated_seconds,
         "started_at": started_at,
         "finished_at": now(),
-        # Where its fits ran, whatever it asked for.
+        # The device where its fits ran, not the one that it asked for.
         "device": "gpu" if settings.device == "gpu" and wants_gpu(estimator, trial.params) else "cpu",
         "threads": settings.threads,
         "seed": seed_of(chunk.study_id, trial.number),
@@ -60,8 +65,8 @@ def trial_document(
 
 
 def described(chunk: Chunk, trial: Trial) -> Document:
-    """Return what a trial's document says of it from the beginning: its estimator, library and parameters."""
-    from warren.encoding.codec import readable  # brings NumPy, which an idle worker does without
+    """Return the first fields of a trial's document: its estimator, library and parameters."""
+    from warren.encoding.codec import readable  # imports NumPy, which an idle worker does not need
 
     name = str((trial.estimator or chunk.objective.estimator or {}).get("__estimator__", ""))
     own = {"estimator": readable(trial.estimator)} if trial.estimator else {}
@@ -73,24 +78,25 @@ def described(chunk: Chunk, trial: Trial) -> Document:
 
 
 def crash_outcome(chunk: Chunk, error: str, seconds: float, memory_bytes: int | None, output: str = "") -> Document:
-    """Return the outcome of a trial that took its process down: every score is the study's ``error_score``.
+    """Return the outcome of a trial that ended its process: all scores are ``error_score``.
 
     Parameters
     ----------
     chunk : Chunk
+        Its chunk.
     error : str
         The reason.
     seconds : float
-        Seconds that the last try took.
+        Seconds of the last attempt.
     memory_bytes : int or None
-        The most that its process held.
+        The most memory that its process held.
     output : str, default=""
-        The end of what it printed.
+        The end of its output.
 
     Returns
     -------
     dict
-        With the fields of `worker.training.fit_and_score.summary`.
+        The fields of `worker.training.fit_and_score.summary`.
     """
     objective = chunk.objective
     score = objective.failed_score
@@ -117,5 +123,5 @@ def crash_outcome(chunk: Chunk, error: str, seconds: float, memory_bytes: int | 
 
 
 def started(seconds_ago: float) -> datetime:
-    """Return the moment, UTC, that lies `seconds_ago` back."""
+    """Return the time, UTC, `seconds_ago` before now."""
     return now() - timedelta(seconds=round(seconds_ago, 3))

@@ -148,7 +148,7 @@ case("a pattern that never ends", "may take for ever", with_estimator(TEXT, toke
 for zone in ("dateutil//etc/passwd", "dateutil/../../etc/passwd", ":/etc/hostname", "/etc/passwd", "Europe/../../x"):
     case(
         f"a selector by times of the zone {zone}",
-        "is no selector of columns",
+        "is not a selector of columns",
         with_estimator(
             "sklearn.compose.ColumnTransformer",
             transformers=[["a", TREE, {"__selector__": {"dtype_include": ["number", f"datetime64[ns, {zone}]"]}}]],
@@ -156,7 +156,7 @@ for zone in ("dateutil//etc/passwd", "dateutil/../../etc/passwd", ":/etc/hostnam
     )
 case(
     "a selector with a pattern that never ends",
-    "is no selector of columns that may travel",
+    "is not an allowed selector of columns",
     with_estimator(
         "sklearn.compose.ColumnTransformer", transformers=[["a", TREE, {"__selector__": {"pattern": "(a|a)*b"}}]]
     ),

@@ -103,12 +103,12 @@ for name, reason in {
     "builtins.eval": "is not on the allow-list",
     "sklearn.utils.shuffle": "is not on the allow-list",
     "sklearn.metrics.cluster.rand_score": "is not on the allow-list",
-    "sklearn.metrics.pairwise": "is no public function of sklearn.metrics",
-    "sklearn.metrics.ConfusionMatrixDisplay": "is no public function of sklearn.metrics",
-    "sklearn.metrics.no_such_metric": "is no public function of sklearn.metrics",
-    "sklearn.metrics.make_scorer": "compares no true with predicted values",
-    "sklearn.metrics.pairwise_kernels": "compares no true with predicted values",
-    "sklearn.metrics.get_scorer_names": "compares no true with predicted values",
+    "sklearn.metrics.pairwise": "is not a public function of sklearn.metrics",
+    "sklearn.metrics.ConfusionMatrixDisplay": "is not a public function of sklearn.metrics",
+    "sklearn.metrics.no_such_metric": "is not a public function of sklearn.metrics",
+    "sklearn.metrics.make_scorer": "does not compare true with predicted values",
+    "sklearn.metrics.pairwise_kernels": "does not compare true with predicted values",
+    "sklearn.metrics.get_scorer_names": "does not compare true with predicted values",
 }.items():
     case(f"the metric {name}", reason, _metric(name), decoder=False)
 for name in ("y_pred", "y_true", "no_such_keyword"):

@@ -231,9 +231,9 @@ for name in (
     "scipy.special.os",
 ):
     # Spelled like a ufunc, and none: only a lookup knows.
-    value = {"__function__": name}
-    case(f"the function {name}", "may not travel", with_estimator(FUNCTION, func=value), decoder=False)
-    case(f"a trial's function {name}", "may not travel", with_params(FUNCTION, func=value), decoder=False)
+    value, words = {"__function__": name}, "function that is allowed|not allowed, or not"
+    case(f"the function {name}", words, with_estimator(FUNCTION, func=value), decoder=False)
+    case(f"a trial's function {name}", words, with_params(FUNCTION, func=value), decoder=False)
 case(
     "a function beside something else",
     "'func' is called",
@@ -276,7 +276,7 @@ for name, value in {
     "a selector by a class": {"__selector__": {"dtype_include": {"__estimator__": "os.system", "params": {}}}},
     "a selector with a long pattern": {"__selector__": {"pattern": "(a+)+" * 1000}},
 }.items():
-    case(name, "may travel|is no |misuses the reserved key", trial_with(params={"max_features": value}))
+    case(name, "is not |names no function|misuses the reserved key", trial_with(params={"max_features": value}))
 case(
     "an output of another kind",
     "is no estimator",
