@@ -91,7 +91,7 @@ def test_an_upload_cut_short_stands_in_nobody_s_way(store: Store, interruption: 
     assert store.datasets.get(DIGEST) == b"whole"
 
 
-def test_a_blob_whose_last_piece_is_missing_counts_as_none_and_is_stored_again(store: Store) -> None:
+def test_a_blob_without_its_last_piece_is_stored_again(store: Store) -> None:
     content = b"x" * 9_000_000
     store.datasets.put(DIGEST, writes(content), {})
     store.datasets._pieces.delete_one({"n": 2})

@@ -254,7 +254,7 @@ def test_a_recount_puts_counts_right_that_are_wrong(store: Store) -> None:
     assert progress(store) == right
 
 
-def test_versions_that_workers_had_are_kept_while_a_study_runs_and_counted_again(store: Store) -> None:
+def test_workers_versions_are_kept_while_a_study_runs(store: Store) -> None:
     store.create_study(study(n_trials=100))
     for number, numpy in enumerate(["2.5.1", "2.4.6", "2.5.1"]):
         add(store, trial(number, versions={"python": "3.11.2", "numpy": numpy}))

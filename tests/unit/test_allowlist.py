@@ -160,7 +160,7 @@ def test_a_class_that_no_name_leads_to_is_refused() -> None:
         "sklearn.utils.estimator_checks.LogisticRegression",
     ],
 )
-def test_what_starts_more_than_a_fit_is_refused_and_so_is_what_lies_beside_it(name: str) -> None:
+def test_what_starts_more_than_a_fit_is_refused(name: str) -> None:
     with pytest.raises(InputError, match="is not on the allow-list"):
         resolve(name)
 

@@ -68,7 +68,7 @@ class LGBMRegressorOfMine(LGBMRegressor):
 
 
 @pytest.mark.parametrize("cls", [MyXGBClassifier, MyLGBMClassifier, LGBMRegressorOfMine])
-def test_a_class_that_inherits_from_a_library_s_is_fitted_as_it_says_itself(cls: type) -> None:
+def test_a_class_that_inherits_from_a_library_is_fitted_by_itself(cls: type) -> None:
     assert type(learner_of(cls)) is Learner
     renamed = type(cls.__mro__[1].__name__, (cls,), {"__module__": __name__})  # its name is no proof either
     assert type(learner_of(renamed)) is Learner

@@ -65,7 +65,7 @@ def watch(told: list[Epochs], made: Chunk | None = None) -> FoldWatch:
     return FoldWatch(made, made.trials[1], STARTED, 2, lambda _: None, told.append, lambda: False)
 
 
-def test_a_folds_result_has_the_curve_of_its_last_network_and_what_checkpoints_spared() -> None:
+def test_a_fold_has_its_last_network_s_curve_and_the_spared_seconds() -> None:
     told: list[Epochs] = []
     seen = watch(told)
     result = FoldResult(test_scores={"score": 1.0}, train_scores={}, fit_seconds=2.0, score_seconds=0.0)

@@ -394,7 +394,7 @@ def values(X, y):
     return prepared.values_digest(parts) or digest(parts)
 
 
-def test_rows_that_are_numbered_and_the_container_of_labels_make_no_other_study():
+def test_numbered_rows_and_the_type_of_y_change_no_study_id():
     bare = pd.DataFrame(X, columns=["a", "b"])
     shuffled = bare.set_axis([3, 1, 2, 5, 4, 0])
     days = bare.set_axis(DAYS)

@@ -68,7 +68,7 @@ def test_python_m_producer_takes_nothing_from_the_working_folder(folder: Path) -
     assert (code, said.split()[0]) == (0, "warren"), said
 
 
-def test_what_we_start_takes_nothing_from_the_working_folder_nor_do_its_pools(folder: Path) -> None:
+def test_started_processes_import_nothing_from_the_working_folder(folder: Path) -> None:
     (folder / "worker.py").write_text("import os\nos._exit(99)\n")
     pools = folder / "elsewhere"
     pools.mkdir()

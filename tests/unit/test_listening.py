@@ -96,7 +96,7 @@ def test_a_worker_that_never_waits_changes_its_channel_too(listener: Listener, b
         assert broker.opened == broker.closed + 1 == before + 1
 
 
-def test_another_worker_that_comes_at_the_moment_of_counting_makes_none_unready(
+def test_a_worker_that_comes_while_counting_makes_none_unready(
     listener: Listener, broker: Broker, caplog: pytest.LogCaptureFixture
 ) -> None:
     for newcomers in ({"second"}, {"first", "third"}, set(), {"second"}, set()):

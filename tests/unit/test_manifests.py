@@ -375,7 +375,7 @@ def test_secrets_are_made_once_and_read_by_nobody_else(tmp_path: Path) -> None:
     assert len(set(passwords)) == len(passwords)
 
 
-def test_an_older_installation_gets_users_and_no_key_that_would_refuse_its_studies(tmp_path: Path) -> None:
+def test_an_older_installation_gets_users_and_no_signing_key(tmp_path: Path) -> None:
     script = tmp_path / "create.sh"
     script.write_text((K8S / "secrets/create.sh").read_text())
     for name in ("rabbitmq", "mongodb"):

@@ -251,7 +251,7 @@ def test_a_dump_of_another_database_is_refused_and_not_passed_over(backup: dict[
 
 
 @pytest.mark.parametrize("script", ["backup.sh", "restore.sh"])
-def test_the_password_is_neither_an_argument_nor_in_the_url_that_errors_repeat(
+def test_the_password_is_in_no_argument_and_in_no_url_of_an_error(
     script: str, backup: dict[str, str], tmp_path: Path
 ) -> None:
     done = run(script, backup, tmp_path)

@@ -225,7 +225,7 @@ def test_scaling_is_part_of_the_network_and_learns_of_training_rows_alone() -> N
 
 
 @needs_tensorflow
-def test_the_same_seed_gives_the_same_bits_and_leaves_other_generators_alone() -> None:
+def test_the_same_seed_gives_the_same_bits() -> None:
     model = small(deterministic=True, dropout=0.3, validation_split=0.2)
     random.seed(5)
     np.random.seed(5)
@@ -278,7 +278,7 @@ def test_rows_of_no_weight_count_for_nothing() -> None:
 
 
 @needs_tensorflow
-def test_many_rows_are_predicted_at_once_where_layers_are_small_and_few_where_they_are_not_or_nobody_knows() -> None:
+def test_small_layers_predict_many_rows_at_once() -> None:
     keras = keras_library()
 
     def at_once(*layers: Any) -> int:

@@ -108,7 +108,7 @@ def test_a_network_that_has_none_is_described_as_before() -> None:
     assert "optimizer_params" not in encode_estimator(net(), "x")["params"]
 
 
-def test_a_network_of_an_earlier_version_has_the_defaults_of_what_came_later() -> None:
+def test_a_network_of_an_earlier_version_gets_later_defaults() -> None:
     stored = KerasModel(epochs=3)
     del stored.optimizer_params
     read = pickle.loads(pickle.dumps(stored))

@@ -22,7 +22,7 @@ def small(**params: Any) -> KerasModel:
     ("steps", "epochs", "multiplications", "at_once"),
     [(45, 10, 10**6, 45), (1500, 1, 10**6, 60), (257, 9, 10**6, 1), (10, 19, 10**6, 1), (45, 10, 10**8, 1)],
 )
-def test_a_call_takes_as_many_steps_as_an_epoch_can_be_cut_into_where_it_is_worth_it(
+def test_a_call_takes_many_steps_where_it_is_worth_it(
     steps: int, epochs: int, multiplications: int, at_once: int
 ) -> None:
     assert steps_at_once(steps, epochs, multiplications) == at_once

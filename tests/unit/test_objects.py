@@ -410,7 +410,7 @@ def test_an_object_that_nobody_has_sent_is_refused(value: Any) -> None:
         ({"__distribution__": ["norm", [], {"no_such": 1}]}, "can't be made here"),
     ],
 )  # fmt: skip
-def test_an_object_that_a_library_does_not_make_is_refused_where_it_is_made(value: Any, message: str) -> None:
+def test_an_object_of_no_known_library_is_refused(value: Any, message: str) -> None:
     check_value(value, "x")
     with pytest.raises(InputError, match=message):
         decode(value)

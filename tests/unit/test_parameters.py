@@ -244,7 +244,7 @@ def test_looking_up_names_takes_as_long_as_reading_them() -> None:
 @pytest.mark.parametrize(
     "name", ["some_new_file", "cache_dir", "model_path", "dmlc_tracker_uri", "event_log", "federated_key"]
 )
-def test_a_parameter_of_a_later_version_that_sounds_like_a_file_takes_no_text(name: str) -> None:
+def test_a_new_parameter_that_sounds_like_a_file_takes_no_text(name: str) -> None:
     for package in ("sklearn", "xgboost", "lightgbm", "catboost"):
         for harmless in (None, True, 3, 0.5, ""):
             check_parameter({package}, name, harmless, "x")

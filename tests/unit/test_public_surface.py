@@ -157,7 +157,7 @@ def test_a_study_has_the_attributes_of_a_search(name: str) -> None:
 # --------------------------------------------------------------------------- imports
 
 
-def test_a_worker_starts_without_learners_and_imports_one_only_for_its_estimators() -> None:
+def test_a_worker_imports_a_learner_only_for_its_estimators() -> None:
     trains = "import worker.process.main, worker.training.evaluator, worker.fitting, sklearn.dummy"
     asked = "worker.fitting.learner_of(sklearn.dummy.DummyClassifier)"
     start, training, whole = loaded_by("import worker.__main__", f"{trains}; {asked}", everything_of(worker))
@@ -174,7 +174,7 @@ def test_the_contract_imports_neither_side_and_no_learner() -> None:
     assert not found & (LEARNERS | {"producer", "worker", "kubernetes", "pandas"})
 
 
-def test_the_producer_starts_with_nothing_heavy_and_never_imports_the_worker() -> None:
+def test_the_producer_imports_nothing_heavy_and_no_worker() -> None:
     steps = ("import producer; dir(producer); producer.__all__", "import producer.cli", everything_of(producer))
     start, command, whole = loaded_by(*steps)
     assert not start & (LEARNERS | {"numpy", "pandas", "pika", "pymongo", "worker"})

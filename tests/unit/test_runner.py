@@ -191,7 +191,7 @@ def test_a_worker_that_stops_after_the_last_result_ends_in_good_order(chunk: Chu
 BEFORE = TrainingProcessLostError("exited with code 1")
 
 
-def test_a_chunk_that_loses_its_process_before_a_trial_began_is_tried_by_others_first(chunk: Chunk) -> None:
+def test_a_chunk_lost_before_its_first_trial_is_tried_by_others(chunk: Chunk) -> None:
     store = Kept()
     store.busy = {"another"}
     one = runner(store, Scripted(BEFORE, TrialsBegin(), ended(0), ended(1)))
@@ -214,7 +214,7 @@ def test_a_chunk_that_loses_its_process_on_several_workers_is_set_aside(chunk: C
     assert (store.tries, store.kept) == ([], {})
 
 
-def test_a_chunk_that_loses_its_process_is_set_aside_by_the_only_worker_too(chunk: Chunk) -> None:
+def test_a_chunk_that_loses_its_process_is_set_aside_by_one_worker(chunk: Chunk) -> None:
     store = Kept()
     one = runner(store, Scripted(BEFORE, BEFORE))
     assert one.run(encode_chunk(chunk)).verdict == Verdict.HAND_ON
@@ -223,7 +223,7 @@ def test_a_chunk_that_loses_its_process_is_set_aside_by_the_only_worker_too(chun
     assert outcome.reason == "the training process was lost 2 times before a trial began: exited with code 1"
 
 
-def test_a_process_that_somebody_kills_before_a_trial_began_is_not_the_chunks_fault(chunk: Chunk) -> None:
+def test_a_process_killed_before_a_trial_is_not_the_chunk_s_fault(chunk: Chunk) -> None:
     store = Kept()
     killed = TrainingProcessLostError("the training process was killed by signal 9", killed=True)
     one = runner(store, Scripted(*[killed] * 9, TrialsBegin(), ended(0), ended(1)))
@@ -261,7 +261,7 @@ def test_a_database_that_was_made_anew_is_known_by_its_new_id(chunk: Chunk) -> N
         (None, False, Verdict.FOREIGN),
     ],
 )
-def test_a_chunk_of_a_study_that_is_not_there_is_dropped_only_if_that_was_deleted(
+def test_a_chunk_without_a_study_is_dropped_only_if_it_was_deleted(
     database: str | None, deleted: bool, verdict: Verdict, chunk: Chunk
 ) -> None:
     store = Kept()
@@ -308,7 +308,7 @@ def test_a_chunk_is_never_dropped_on_what_was_seen_before(before: dict[str, Any]
 @pytest.mark.parametrize(
     ("again", "state", "recounted"), [(True, "RUNNING", 1), (True, "COMPLETE", 0), (False, "RUNNING", 0)]
 )
-def test_a_worker_that_took_a_chunk_over_counts_its_study_anew_when_it_is_idle(
+def test_a_worker_that_took_a_chunk_over_recounts_its_study_when_idle(
     again: bool, state: str, recounted: int, chunk: Chunk
 ) -> None:
     store = Kept()

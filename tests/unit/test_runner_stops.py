@@ -67,7 +67,7 @@ def run(trainer: Stops, seconds: float) -> Verdict:
         (0.0, False, ["trial"], 0),
     ],
 )
-def test_a_network_that_does_not_fit_into_the_grace_stops_at_an_epoch_that_is_kept(
+def test_a_network_too_long_for_the_grace_stops_at_a_kept_epoch(
     seconds: float, checkpointed: bool, asked: list[str], kills: int
 ) -> None:
     trainer = Stops(TrialsBegin(), epoch(checkpointed=checkpointed), grace=60.0)

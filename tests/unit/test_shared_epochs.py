@@ -113,7 +113,7 @@ def test_shared_epochs_have_the_bits_of_trainings_of_their_own() -> None:
 
 
 @needs_tensorflow
-def test_a_network_behind_a_pipeline_s_steps_shares_its_epochs_with_images_too() -> None:
+def test_a_network_behind_steps_of_a_pipeline_shares_its_epochs() -> None:
     pipeline = Pipeline([("scale", FunctionTransformer(np.negative)), ("net", net(builder="cnn"))])
     images = np.repeat(X[:, :, None], 4, axis=2)
     together = Worker(x=images).evaluate(pipeline, *of_each(name="net__epochs"))
@@ -170,9 +170,7 @@ class Watches(Watch):
 
 @needs_tensorflow
 @pytest.mark.parametrize("after", [1, 3])
-def test_weights_of_earlier_epochs_are_in_the_checkpoint_and_nobody_has_to_want_them(
-    tmp_path: Path, after: int
-) -> None:
+def test_the_checkpoint_holds_weights_of_earlier_epochs(tmp_path: Path, after: int) -> None:
     place = Place(str(tmp_path))
     with pytest.raises(InterruptedError), watching(Watches(place, after)):
         net(epochs=4).fit(X, Y)

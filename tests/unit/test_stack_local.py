@@ -319,7 +319,7 @@ def test_each_worker_gets_its_share_of_the_cores_and_a_name() -> None:
     assert (told["WARREN_THREADS"], told["WARREN_GRACE_SECONDS"]) == ("7", "60")
 
 
-def test_workers_find_modules_of_ones_own_where_they_are_told_and_nowhere_else(
+def test_workers_find_the_user_s_modules_only_where_they_are_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
