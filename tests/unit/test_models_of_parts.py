@@ -1,4 +1,4 @@
-"""What fitted estimators hold beside numbers comes back: an index, distributions, odd keys, rings of objects."""
+"""What fitted estimators hold other than numbers comes back: an index, distributions, odd keys, rings of objects."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, SplineTransformer, StandardScaler
 from sklearn.svm import SVC
-from test_models_of_scikit_learn import brought_back
+from stored_models import brought_back
 
 RNG = np.random.default_rng(0)
 X = pd.DataFrame(RNG.random((60, 3)), columns=["a", "b", "c"])
