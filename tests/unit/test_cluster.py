@@ -260,6 +260,7 @@ def test_a_pod_without_a_log_says_why(fake: FakeCluster, cluster: Cluster) -> No
 # ---------------------------------------------------------------------------- imports
 
 
+@pytest.mark.slow
 def test_the_kubernetes_client_is_imported_for_a_cluster_only() -> None:
     script = """
 import sys

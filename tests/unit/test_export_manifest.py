@@ -116,6 +116,7 @@ def left_in(folder: Path) -> list[str]:
 # ------------------------------------------------------------------------- the models
 
 
+@pytest.mark.slow
 def test_an_exported_model_predicts_the_same_in_its_own_library(export: Exporter, tmp_path: Path) -> None:
     models = {
         "xgboost": XGBClassifier(**XGB.get_params()).fit(X, CODES),

@@ -11,7 +11,7 @@ from nets import CODES, NUMBERS, X, needs_tensorflow, weights_of
 from producer import KerasModel
 from warren.networks import backend
 
-pytestmark = needs_tensorflow
+pytestmark = [needs_tensorflow, pytest.mark.slow]
 
 
 def net(**params: Any) -> KerasModel:

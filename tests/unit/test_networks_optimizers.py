@@ -1,4 +1,4 @@
-"""What an optimizer takes beside its learning rate: by name, within bounds, and of that optimizer."""
+"""What an optimizer takes besides its learning rate: by name, within bounds, and of that optimizer."""
 
 from __future__ import annotations
 
@@ -134,6 +134,7 @@ def test_trainings_that_differ_in_it_share_nothing() -> None:
     assert about[0] != about[1]
 
 
+@pytest.mark.slow
 @needs_tensorflow
 def test_the_table_is_that_of_the_keras_that_is_installed() -> None:
     import keras
@@ -146,6 +147,7 @@ def test_the_table_is_that_of_the_keras_that_is_installed() -> None:
         assert inspect.signature(getattr(keras.optimizers, made).__init__).parameters.keys() - every == taken
 
 
+@pytest.mark.slow
 @needs_tensorflow
 def test_an_optimizer_is_made_with_them() -> None:
     import keras
@@ -156,6 +158,7 @@ def test_an_optimizer_is_made_with_them() -> None:
         assert made["learning_rate"] == pytest.approx(1e-3)
 
 
+@pytest.mark.slow
 @needs_tensorflow
 def test_a_network_is_trained_by_them() -> None:
     plain = net(optimizer="sgd").fit(X, CODES)
