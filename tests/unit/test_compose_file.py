@@ -104,7 +104,7 @@ def test_an_image_reaps_orphans_and_imports_nothing_from_its_folder() -> None:
     assert re.search(r"apt-get install .* tini ", stages["base"])
     assert 'ENTRYPOINT ["tini", "--"]' in stages["runtime"]
     assert "PYTHONSAFEPATH=1" in stages["runtime"]
-    assert "ENV PYTHONSAFEPATH=\n" in stages["notebook"], "a notebook imports what lies beside it"
+    assert "ENV PYTHONSAFEPATH=\n" in stages["notebook"], "a notebook imports what lies next to it"
     entries = {name for name, text in stages.items() if "ENTRYPOINT" in text}
     assert entries == {"runtime", "working"}
     assert re.search(r'HEALTHCHECK .*\\\n  CMD \["python3-unread"', stages["working"]), "its environment has passwords"

@@ -45,7 +45,7 @@ def by_name() -> Pipeline:
     return Pipeline([("scale", StandardScaler()), ("names", named), ("clf", LogisticRegression())])
 
 
-# ------------------------------------------------------------------------------ what travels
+# -------------------------------------------------------------------------- what is sent
 
 
 def test_every_setting_of_scikit_learn_travels_or_changes_no_result() -> None:

@@ -114,7 +114,7 @@ def test_rows_keep_their_labels(monkeypatch: pytest.MonkeyPatch) -> None:
 SMALL, HALVES = np.arange(60.0).reshape(20, 3), np.arange(20) % 2
 WORDS, BACKWARDS = np.array(["no", "yes"])[HALVES], np.arange(20)[::-1]
 TABLE = pd.DataFrame(SMALL, columns=list("abc")).assign(t=pd.Series(WORDS, dtype=object), c=pd.Categorical(WORDS))
-# Made before types of y and row labels travelled.
+# Made before types of y and row labels were sent.
 EARLIER_IDS: dict[str, tuple[Any, Any]] = {
     "golden-5b5ee449f22d": (SMALL.tolist(), HALVES.tolist()),
     "golden-9b7bed3376e3": (SMALL, WORDS.astype(object)),

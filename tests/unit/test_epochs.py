@@ -263,7 +263,7 @@ def test_epochs_wait_a_moment_for_others_and_a_result_makes_them_needless() -> N
     assert writer.seconds_left() == float("inf")
     writer.add_epochs(seen(1, 3))
     writer.add(1, b"a result")
-    writer.add(3, b"of a trial whose epochs nobody wrote")
+    writer.add(3, b"of a trial without epochs")
     writer.write()
     assert len(store.seen) == 1
     assert store.dropped == [{1}], "only what was noted is forgotten"

@@ -66,7 +66,7 @@ def test_checkpoints_go_once_the_results_are_durable(tmp_path: Path) -> None:
     kept.begin(left_behind=True)
     kept.durable()
     assert not kept.any
-    assert [path.name for path in (tmp_path / "c").iterdir()] == [other.name], "left to whoever goes on with it"
+    assert [path.name for path in (tmp_path / "c").iterdir()] == [other.name], "left to the worker that goes on with it"
 
 
 def test_a_checkpoint_depends_on_data_estimator_parameters_and_fold(tmp_path: Path) -> None:

@@ -186,7 +186,7 @@ def test_bytes_of_fitted_steps_are_about_what_they_take() -> None:
 
 
 def test_bytes_of_splines_are_those_of_their_knots() -> None:
-    """What SciPy's splines refer to beside them, NumPy itself for one, is everybody's."""
+    """What SciPy's splines refer to, NumPy itself for one, is shared by all."""
     splines = SplineTransformer().fit(np.random.default_rng(0).random((200, 10)))
     assert _bytes(splines) < 100_000
 

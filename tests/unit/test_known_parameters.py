@@ -154,8 +154,8 @@ CATBOOST: dict[str, Any] = {
     "one_hot_max_size": 3,
     "has_time": True,
 }
-# What a parameter needs beside it to be taken, or must not have.
-BESIDE: dict[tuple[str, str], dict[str, Any]] = {
+# What else must be set for a parameter to be accepted.
+WITH: dict[tuple[str, str], dict[str, Any]] = {
     ("xgboost", "max_leaves"): {"grow_policy": "lossguide", "max_depth": 0},
     **{("lightgbm", name): {"data_sample_strategy": "goss"} for name in ("top_rate", "other_rate")},
     **{("lightgbm", name): {"subsample_freq": 1} for name in ("subsample", "bagging_fraction", "sub_row", "bagging")},
@@ -199,8 +199,8 @@ def cases() -> list[tuple[Any, dict[str, Any]]]:
             several = (
                 isinstance(values, list) and isinstance(values[0] if values else 0, str) and name != "feature_types"
             )
-            beside = BESIDE.get((library, name), {})
-            found += [(cls, {name: value, **beside}) for value in (values if several else [values])]
+            others = WITH.get((library, name), {})
+            found += [(cls, {name: value, **others}) for value in (values if several else [values])]
     return found
 
 

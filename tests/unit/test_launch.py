@@ -44,7 +44,7 @@ process.kill()
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A working folder whose modules end whoever imports them."""
+    """A working folder whose modules end the process that imports them."""
     for name in NAMES:
         (tmp_path / f"{name}.py").write_text("import os\nos._exit(99)\n")
     return tmp_path

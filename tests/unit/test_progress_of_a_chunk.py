@@ -1,4 +1,4 @@
-"""What a worker knows of a chunk in hand: what was left by others, what is in hand, how long it may take."""
+"""What a worker knows of its current chunk: what others left, what is being fitted, how long it may take."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_chunk_comes_along_with_every_fold() -> None:
 def test_time_that_folds_took_before_counts_against_the_limit() -> None:
     progress = Progress(chunk(*rounds(9, 5)), set(), {0: {"folds": {"0": FOLD}}, 1: {"folds": {"0": FOLD}}})
     progress.begin(100.0)
-    assert progress.began == 92.0, "both trials share the fit in hand"
+    assert progress.began == 92.0, "both trials share the current fit"
     progress.end(1)
     progress.begin(100.0)
     assert progress.began == 96.0

@@ -171,7 +171,7 @@ def test_memory_that_is_held_after_the_last_result_is_nobodys_fault(chunk: Chunk
     store = Kept()
     trainer = Scripted(ended(0), ended(1), memory=2000)
     assert runner(store, trainer).run(encode_chunk(chunk)).verdict == Verdict.ACKNOWLEDGE
-    assert store.tries == [1], "once, while it was in hand, and not after it had ended"
+    assert store.tries == [1], "once, while it was fitted, and not after it had ended"
 
 
 def test_a_worker_that_stops_after_the_last_result_ends_in_good_order(chunk: Chunk) -> None:
@@ -198,7 +198,7 @@ def test_a_chunk_lost_before_its_first_trial_is_tried_by_others(chunk: Chunk) ->
     assert one.run(encode_chunk(chunk)).verdict == Verdict.HAND_ON
     assert one.run(encode_chunk(chunk), again=True).verdict == Verdict.HAND_ON, "it came back at once: others first"
     assert (len(store.lost), store.letters, store.kept) == (1, [], {})
-    one._lost_processes._left_to_others.clear()  # a minute later nobody has taken it
+    one._lost_processes._left_to_others.clear()  # a minute later no worker has taken it
     assert one.run(encode_chunk(chunk), again=True).verdict == Verdict.ACKNOWLEDGE
 
 
@@ -299,7 +299,7 @@ def test_a_chunk_is_never_dropped_on_what_was_seen_before(before: dict[str, Any]
     store = Kept(**before)
     one = runner(store, Scripted(TrialsBegin(), ended(0), ended(1)))
     assert one.run(encode_chunk(chunk)).verdict == Verdict.DROP
-    # Resumed, or deleted and submitted anew: a moment later.
+    # Resumed, or deleted and submitted again: a moment later.
     store.document = {"_id": "study", "state": "RUNNING", "generation": 1}
     assert one.run(encode_chunk(chunk)).verdict == Verdict.ACKNOWLEDGE
     assert set(store.kept) == {0, 1}

@@ -62,7 +62,7 @@ def run(trainer: Stops, seconds: float) -> Verdict:
         (3600.0, False, [], 1),
         (5.0, True, ["trial"], 0),
         (5.0, False, ["trial"], 0),
-        # Nobody knows how long it takes.
+        # It is not known how long it takes.
         (0.0, True, ["fold"], 0),
         (0.0, False, ["trial"], 0),
     ],

@@ -1,4 +1,4 @@
-"""What the steps of pipelines hold beside numbers and text: there and back, and what does not travel."""
+"""What the steps of pipelines hold besides numbers and text: sent and read again, and what is refused."""
 
 from __future__ import annotations
 
