@@ -20,7 +20,7 @@ from warren.storage.store import Store
 
 _SERVERS = pytest.StashKey[SharedServers]()
 # Tests that import TensorFlow, which takes six seconds.
-_NETWORKS = re.compile(r"/test_(networks\w*|export|export_networks|keras_trials)\.py")
+_NETWORKS = re.compile(r"/test_(networks\w*|shared_epochs|export|export_networks|keras_trials)\.py")
 
 
 class _ByFile(LoadFileScheduling):

@@ -59,7 +59,9 @@ XGBOOST = XGBClassifier(n_estimators=5, n_jobs=1)
 PAIRS = [*((learner, kind) for learner in LEARNERS for kind in LABELS | TEXTS), *(("XGBoost", kind) for kind in LABELS)]
 
 
-@pytest.mark.parametrize("scoring", [None, "accuracy"], ids=["its own score", "accuracy"])
+@pytest.mark.parametrize(
+    "scoring", [None, pytest.param("accuracy", marks=pytest.mark.slow)], ids=["its own score", "accuracy"]
+)
 @pytest.mark.parametrize(("learner", "kind"), PAIRS)
 def test_labels_of_any_kind_give_scikit_learn_s_scores(learner: str, kind: str, scoring: str | None) -> None:
     y, model = (LABELS | TEXTS)[kind], (LEARNERS | {"XGBoost": XGBOOST})[learner]

@@ -191,8 +191,12 @@ QUIET: dict[str, dict[str, Any]] = {
 }
 
 
-def cases() -> list[tuple[Any, dict[str, Any]]]:
-    found: list[tuple[Any, dict[str, Any]]] = []
+# The others are slow: a hundred of them take half a minute.
+QUICK = {"max_depth", "subsample", "max_bin"}
+
+
+def cases() -> list[Any]:
+    found: list[Any] = []
     tables = (("xgboost", XGBClassifier, XGBOOST), ("lightgbm", LGBMClassifier, LIGHTGBM))
     for library, cls, table in (*tables, ("catboost", CatBoostClassifier, CATBOOST)):
         for name, values in table.items():
@@ -200,7 +204,10 @@ def cases() -> list[tuple[Any, dict[str, Any]]]:
                 isinstance(values, list) and isinstance(values[0] if values else 0, str) and name != "feature_types"
             )
             others = WITH.get((library, name), {})
-            found += [(cls, {name: value, **others}) for value in (values if several else [values])]
+            marks = [] if name in QUICK else [pytest.mark.slow]
+            found += [
+                pytest.param(cls, {name: value, **others}, marks=marks) for value in (values if several else [values])
+            ]
     return found
 
 
@@ -234,6 +241,7 @@ def test_a_known_parameter_changes_nothing(cls: Any, params: dict[str, Any]) -> 
     check(cls, params, *CLASSES, scorers)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize(("cls", "params"), REGRESSIONS, ids=lambda value: getattr(value, "__name__", str(value)))
 def test_an_objective_of_regression_changes_nothing(cls: Any, params: dict[str, Any]) -> None:

@@ -77,8 +77,26 @@ def fits(estimator: Any) -> Iterator[tuple[str, Any, Any, Any]]:
                 break
 
 
+# Of each kind one; the others are slow, for they are two hundred.
+QUICK = {
+    "KMeans",
+    "KNeighborsClassifier",
+    "PCA",
+    "Ridge",
+    "SVC",
+    "StandardScaler",
+    "TfidfVectorizer",
+    "DecisionTreeClassifier",
+}
+
+
 @pytest.mark.parametrize(
-    "cls", [cls for name, cls in all_estimators() if name not in NOT_WALKED], ids=lambda cls: cls.__name__
+    "cls",
+    [
+        pytest.param(cls, id=name, marks=[] if name in QUICK else pytest.mark.slow)
+        for name, cls in all_estimators()
+        if name not in NOT_WALKED
+    ],
 )
 def test_an_estimator_comes_back_as_it_was_fitted(cls: type) -> None:
     walked = 0
