@@ -123,6 +123,7 @@ def test_an_added_name_must_lead_to_an_estimator_too() -> None:
         resolve("os.system", ["os.system"])
 
 
+@pytest.mark.slow
 def test_a_class_that_has_to_be_enabled_first_is_found_where_nobody_has() -> None:
     """In a process of its own: what is enabled once is enabled for all."""
     code = "from warren.safety.allowlist import resolve; print(resolve('sklearn.impute.IterativeImputer').__name__)"

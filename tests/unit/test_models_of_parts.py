@@ -106,6 +106,7 @@ def test_clusters_that_refer_to_each_other_go_on_where_they_were() -> None:
     assert_alike(ours.partial_fit(blobs[300:]), theirs.partial_fit(blobs[300:]), blobs)
 
 
+@pytest.mark.slow
 def test_a_tree_that_is_hundreds_of_nodes_deep_comes_back() -> None:
     chain = (2.0 ** -np.arange(250)).reshape(-1, 1)
     theirs = BisectingKMeans(n_clusters=200, random_state=0, bisecting_strategy="largest_cluster").fit(chain)
