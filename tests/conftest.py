@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,9 +19,12 @@ from warren.safety.signing import tell_unsigned
 from warren.settings import Settings
 from warren.storage.store import Store
 
+# The Kubernetes client leads to it by way of jsonschema. It builds a grammar for three seconds, which no test needs.
+sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
+
 _SERVERS = pytest.StashKey[SharedServers]()
 # Tests that import TensorFlow, which takes six seconds.
-_NETWORKS = re.compile(r"/test_(networks\w*|export|export_networks|keras_trials)\.py")
+_NETWORKS = re.compile(r"/test_(networks\w*|shared_epochs|export|export_networks|keras_trials)\.py")
 
 
 class _ByFile(LoadFileScheduling):

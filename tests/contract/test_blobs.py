@@ -91,7 +91,7 @@ def test_an_upload_cut_short_stands_in_nobody_s_way(store: Store, interruption: 
     assert store.datasets.get(DIGEST) == b"whole"
 
 
-def test_a_blob_whose_last_piece_is_missing_counts_as_none_and_is_stored_again(store: Store) -> None:
+def test_a_blob_without_its_last_piece_is_stored_again(store: Store) -> None:
     content = b"x" * 9_000_000
     store.datasets.put(DIGEST, writes(content), {})
     store.datasets._pieces.delete_one({"n": 2})
@@ -151,7 +151,7 @@ def test_a_blob_that_is_stored_again_while_it_is_deleted_is_there(store: Store, 
         asked.append(True)
         if len(asked) == 1:
             return False
-        assert not store.datasets.has(DIGEST), "whoever looks for it now stores it"
+        assert not store.datasets.has(DIGEST), "the next that looks for it stores it"
         assert store.datasets.put(DIGEST, writes(b"content"), {}) is True
         return needed
 
@@ -174,7 +174,7 @@ def test_a_deletion_cut_short_stands_in_nobody_s_way(
         patch.setattr(store.datasets, "_remove", dies)
         with pytest.raises(KeyboardInterrupt):
             store.datasets.delete(DIGEST, answers(False, False))
-    assert store.datasets.get(DIGEST) == b"x" * 9_000_000, "whoever has it by its digest reads it until it is gone"
+    assert store.datasets.get(DIGEST) == b"x" * 9_000_000, "one that knows its digest reads it until it is gone"
     if not pieces_left:
         store.datasets._pieces.delete_many({})
     assert not store.datasets.has(DIGEST)

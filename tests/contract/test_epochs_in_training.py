@@ -41,7 +41,7 @@ def seen(number: int, fold: int, *losses: float, kept: int = 0, network: int = 0
     return SeenEpochs(number=number, fold=fold, epochs=curve | {"loss": [*losses]}, **whose)
 
 
-def test_epochs_take_the_place_of_those_before_and_the_most_that_was_kept_stays(store: Store) -> None:
+def test_epochs_replace_those_before_and_keep_the_largest_kept(store: Store) -> None:
     store.unfinished.see_epochs([])
     store.unfinished.see_epochs([seen(3, 0, 2.0), seen(4, 0, 1.0)])
     store.unfinished.see_epochs([seen(3, 0, 2.0, math.nan, kept=2), seen(3, 1, math.inf, kept=1)])
@@ -56,7 +56,7 @@ def test_epochs_take_the_place_of_those_before_and_the_most_that_was_kept_stays(
     assert [one["worker"] for one in note["interrupted"]] == ["w-0"]
 
 
-def test_of_several_networks_of_a_fit_each_one_counts_the_epochs_that_are_kept_of_it(store: Store) -> None:
+def test_each_network_of_a_fit_counts_its_kept_epochs(store: Store) -> None:
     store.unfinished.see_epochs([seen(3, 0, 2.0, 1.0, kept=2)])
     store.unfinished.see_epochs([seen(3, 0, 3.0, kept=1, network=1)])
     note = store.unfinished.of(STUDY, [3])[3]
@@ -70,7 +70,7 @@ def test_epochs_without_a_curve_are_counted_and_no_table_shows_them(store: Store
     assert store.unfinished.in_training(STUDY) == []
 
 
-def test_only_trials_with_epochs_are_in_training_and_their_folds_are_not_read(store: Store) -> None:
+def test_only_trials_with_epochs_are_in_training(store: Store) -> None:
     store.unfinished.see_epochs([seen(3, 1, 2.0)])
     store.unfinished.keep_folds([DoneFold(study_id=STUDY, number=number, fold=0, result={}) for number in (3, 4)])
     store.unfinished.see_epochs([SeenEpochs(**{**vars(seen(3, 0, 1.0)), "study_id": f"{STUDY}-2"})])

@@ -1,4 +1,4 @@
-"""Who had a trial in hand before it ended elsewhere, on a real server."""
+"""Which workers had a trial before it ended elsewhere."""
 
 from __future__ import annotations
 

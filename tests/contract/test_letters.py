@@ -27,7 +27,7 @@ def test_a_study_counts_each_dead_letter_once_however_many_it_keeps(
     monkeypatch.setattr(dead_letters, "_MOST_LETTERS", 2)
     store.create_study(study(publications=1))
     store.published.note(STUDY, 1, {index: letter(index).body for index in range(5)})
-    for _ in range(3):  # whoever follows reads them again and again
+    for _ in range(3):  # a follower reads them again and again
         tell_studies([letter(index) for index in range(5)], store)
     told = store.study(STUDY) or {}
     assert told["progress"]["dead"] == 5
@@ -46,7 +46,7 @@ def test_dead_letters_that_are_known_cost_a_look_at_their_study(store: Store, mo
 
     for name in ("study", "update_study"):
         monkeypatch.setattr(store, name, counted(name, getattr(store, name)))
-    # Nobody waits for those of a publication before, nor for those of a study that is gone.
+    # No one waits for those of an earlier publication, nor for those of a study that is gone.
     tell_studies([*known, letter(9), letter(0, study_id="gone"), letter(1, study_id="gone")], store)
     assert calls == ["study", "study"]
 

@@ -51,7 +51,7 @@ def test_what_was_noted_goes_when_the_study_ends_or_is_deleted(store: Store) -> 
         assert not store.published.has(STUDY, 1, 0, b"a")
 
 
-def test_a_study_that_is_deleted_and_submitted_again_does_not_take_chunks_of_before(store: Store) -> None:
+def test_a_study_submitted_again_takes_no_chunks_of_before(store: Store) -> None:
     store.create_study(study(publications=3, generation=3))
     store.delete_study(STUDY)
     store.create_study(study())

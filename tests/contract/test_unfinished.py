@@ -66,7 +66,7 @@ def test_a_chunk_whose_workers_vanish_is_counted_until_something_is_done(store: 
     assert begins(store, chunk, 1) == 0, "it was given back in good order"
 
 
-def test_a_chunk_is_held_by_whoever_began_it_last_until_that_ends_or_is_not_heard_of(store: Store) -> None:
+def test_a_chunk_is_held_by_the_last_worker_that_began_it(store: Store) -> None:
     chunk = f"{STUDY}/1/0"
     begins(store, chunk, 0, "first", again=False)
     begins(store, f"{STUDY}-too/1/0", 0, "another study's", again=False)
@@ -95,7 +95,7 @@ def test_a_chunk_in_hand_is_noted_again_where_its_note_is_gone(store: Store) -> 
     assert store.unfinished.trials_in_hand(STUDY) == 0
 
 
-def test_losses_before_a_trial_are_counted_by_worker_until_the_study_gets_on(store: Store) -> None:
+def test_losses_before_a_trial_are_counted_by_worker(store: Store) -> None:
     chunk, before, later = f"{STUDY}/1/0", 0, 1
 
     def lost(worker: str, ended: int, *, blamed: bool = True) -> tuple[set[str], int, int]:

@@ -30,11 +30,12 @@ SCORES = ("split_test_score", "split_train_score", "mean_test_score", "std_test_
 class Worker:
     """A worker's evaluator and the data that it reads, from nowhere but memory."""
 
-    def __init__(self, y: Any = Y, x: Any = X) -> None:
+    def __init__(self, y: Any = Y, x: Any = X, n_splits: int = len(SPLITS)) -> None:
         self.blobs = Blobs()
+        self.n_splits = n_splits
         self._dataset = self.blobs.keep_dataset(Dataset(X=x, y=y))
-        self._splits = self.blobs.keep_splits(SPLITS)
-        self._apart = self.blobs.keep_splits(APART)
+        self._splits = self.blobs.keep_splits(SPLITS[:n_splits])
+        self._apart = self.blobs.keep_splits(APART[:n_splits])
         self.evaluator = ChunkEvaluator(self.blobs.supplies, SETTINGS)
 
     def chunk(self, estimator: Any, *trials: Any, validation: bool = False, **fields: Any) -> Chunk:
@@ -43,7 +44,7 @@ class Worker:
             dataset=self._dataset,
             splits=self._splits,
             validation=self._apart if validation else None,
-            n_splits=3,
+            n_splits=self.n_splits,
             scorers=fields.pop("scorers", {"score": "neg_log_loss"}),
             refit=fields.pop("refit", "score"),
             error_score=math.nan,

@@ -119,7 +119,7 @@ def _again(stack: LocalStack, server: Server, kind: str, start) -> None:
     assert server.guarded is not None
     assert not server.guarded.running, f"{server.how} runs"
     site = stack._require_up().site
-    # A port may be held for a moment: by a connection that chose it, while nobody listened there.
+    # A port may be held for a moment: by a connection that chose it, while no process listened there.
     wanted = tuple(int(port) for port in (site.folder / f"{kind}.ports").read_text().split())
     until(lambda: free_ports(len(wanted), wanted) == wanted, _PORT_SECONDS, f"the ports {wanted} are free")
     started = start(site, {})

@@ -60,7 +60,7 @@ class SharedServers:
 
 
 def shared_with(config: pytest.Config) -> tuple[Urls, Urls] | None:
-    """Return where this process works on shared servers: where nobody listens, and where workers may be started.
+    """Return where this process works on shared servers: where no process listens, and where workers may be started.
 
     None for a process that runs all the tests by itself, and where a broker can't be shared.
     """
@@ -96,7 +96,7 @@ def _add_hosts(stack: LocalStack, hosts: Iterable[str], file: Path) -> None:
 
 
 def _tell(file: Path, found: dict[str, str]) -> None:
-    """Write a file at once: whoever sees it reads all of it."""
+    """Write a file at once: a process that sees it reads all of it."""
     begun = file.with_suffix(".begun")
     begun.write_text(json.dumps(found))
     begun.rename(file)

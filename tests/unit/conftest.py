@@ -13,6 +13,7 @@ from cluster_api import FakeCluster
 from commands import FakeStudy
 from evaluating import Worker
 from piped import Noted
+from threadpoolctl import threadpool_limits
 from xgboost import XGBClassifier
 
 from producer import Cluster
@@ -22,9 +23,16 @@ from warren.errors import StudyError
 from worker.training.guards import uninstall
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Compute on one thread, as workers do: threads that wait for each other take a core from other tests."""
+    with threadpool_limits(1):
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _unguarded() -> Iterator[None]:
-    """Take off, behind each test, the guards that a worker's code puts on the libraries for good."""
+    """Remove, after each test, the guards that a worker's code puts on the libraries for good."""
     yield
     uninstall()
 

@@ -68,7 +68,7 @@ class LGBMRegressorOfMine(LGBMRegressor):
 
 
 @pytest.mark.parametrize("cls", [MyXGBClassifier, MyLGBMClassifier, LGBMRegressorOfMine])
-def test_a_class_that_inherits_from_a_library_s_is_fitted_as_it_says_itself(cls: type) -> None:
+def test_a_class_that_inherits_from_a_library_is_fitted_by_itself(cls: type) -> None:
     assert type(learner_of(cls)) is Learner
     renamed = type(cls.__mro__[1].__name__, (cls,), {"__module__": __name__})  # its name is no proof either
     assert type(learner_of(renamed)) is Learner
@@ -133,7 +133,7 @@ NOT_REUSED: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.filterwarnings("ignore:Found `")
-@pytest.mark.parametrize("other_way_round", [False, True])
+@pytest.mark.parametrize("other_way_round", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("library", "params"), NOT_REUSED)
 def test_bins_of_other_parameters_are_not_used(library: str, params: dict[str, Any], other_way_round: bool) -> None:
     kept, make = Kept(), MAKERS[library]
@@ -240,6 +240,7 @@ LONG: dict[str, Callable[[Any], Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", LONG)
 def test_parameters_that_are_shown_alike_and_differ_have_bins_of_their_own(library: str) -> None:
     make, kept = LONG[library], Kept()

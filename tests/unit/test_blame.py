@@ -1,4 +1,4 @@
-"""Whom a lost training process is counted against: a trial that was alone, nobody of those that share a fit."""
+"""Which trial a lost training process counts against: one that was alone, and none of several that share a fit."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ import pytest
 import scipy.sparse
 from blobs import Blobs
 from sklearn.preprocessing import OneHotEncoder
+from stored_models import brought_back
 from test_data_cache import SPLITS, X, cache_of
-from test_models_of_scikit_learn import brought_back
 
 import worker.training.model_archive
 from warren.encoding.arrays import read_arrays
@@ -43,6 +43,7 @@ def promising(shape: tuple[int, ...], content: bytes = b"12345678", dtype: str =
     return stream.getvalue()
 
 
+@pytest.mark.slow
 def test_a_few_bytes_become_no_quarter_of_a_gigabyte() -> None:
     bomb = archive(compress=True, X=np.zeros(2**25))
     assert len(bomb) < 300_000

@@ -106,9 +106,7 @@ ALONE: list[tuple[str, str, Any]] = [
 
 
 @pytest.mark.parametrize(("library", "name", "value"), ALONE)
-def test_what_makes_rounds_depend_on_each_other_or_is_not_known_is_fitted_alone(
-    library: str, name: str, value: Any
-) -> None:
+def test_an_unknown_or_dependent_parameter_is_fitted_alone(library: str, name: str, value: Any) -> None:
     assert share(library) is not None
     assert share(library, **{name: value}) is None
     assert resolve(encoded(library, **{name: value}), NEEDED[library]).shared_key is None
@@ -157,7 +155,7 @@ def test_catboost_shares_only_with_a_learning_rate_of_its_own(name: str) -> None
     assert resolve(encoded("catboost", **{name: 0.1}), {"iterations": 5, name: None}).shared_key is None
 
 
-def test_catboost_has_other_defaults_from_200_rounds_on_which_its_learner_looks_at() -> None:
+def test_catboost_has_other_defaults_from_200_rounds_on() -> None:
     def fitted_with(columns: Any, **params: Any) -> dict[str, Any]:
         made = catboost.CatBoostClassifier(**QUIET["catboost"], learning_rate=0.1, **params).fit(columns, Y)
         return {name: value for name, value in made.get_all_params().items() if name != "iterations"}

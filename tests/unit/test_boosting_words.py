@@ -124,7 +124,7 @@ def test_a_word_has_one_meaning(library: str) -> None:
 
 def test_the_words_are_the_libraries_own() -> None:
     known = {
-        # What XGBoost's classes hand on to the core beside their own: names of doc/parameter.rst.
+        # What XGBoost's classes pass to the core besides their own: names of doc/parameter.rst.
         "xgboost": {*xgboost.XGBClassifier().get_params()}
         | {"eta", "seed", "alpha", "lambda", "min_split_loss", "process_type"},
         "lightgbm": {*lightgbm.LGBMClassifier().get_params()}.union(

@@ -1,4 +1,4 @@
-"""What a trial trains is made anew for every fold, with the worker's threads, once."""
+"""What a trial trains is made again for every fold, with the worker's threads, once."""
 
 from __future__ import annotations
 

@@ -69,14 +69,14 @@ def test_a_folder_may_have_spaces_and_begin_at_home(tmp_path: Path, monkeypatch:
         ("s3://key:secret@bucket/path?no_such_option=secret", "s3://key:***@bucket/path"),
     ],
 )
-def test_an_address_that_means_nothing_is_refused_and_no_secret_in_it_shown(address: str, shown: str) -> None:
+def test_an_address_that_means_nothing_is_refused_without_its_secret(address: str, shown: str) -> None:
     with pytest.raises(InputError) as caught:
         Place(address)
     assert str(caught.value).startswith(f"WARREN_CHECKPOINTS={shown!r} can't be used: write the whole path of a folder")
     assert caught.value.__cause__ is None
 
 
-def test_a_bucket_is_not_asked_before_it_is_needed_and_holds_nothing_up_for_long() -> None:
+def test_a_bucket_is_asked_late_and_delays_nothing_for_long() -> None:
     def patience(place: Place) -> timedelta:
         limit: timedelta = place._files.__reduce__()[1][0]["retry_time_limit"]
         return limit
@@ -134,7 +134,7 @@ def test_a_checkpoint_of_a_strangers_making_writes_nowhere_else(member: str, pla
     assert not (tmp_path / "escaped").exists()
 
 
-def test_a_write_that_fails_leaves_the_checkpoint_before_it_and_nothing_else(place: Place, parts: list[Path]) -> None:
+def test_a_failed_write_leaves_the_earlier_checkpoint_only(place: Place, parts: list[Path]) -> None:
     class Breaks(io.BytesIO):
         def read(self, *_: Any) -> bytes:
             raise OSError("no space")

@@ -1,4 +1,4 @@
-"""A chunk becomes trial documents: who shares a fit with whom, and the same scores as alone."""
+"""A chunk becomes trial documents: which trials share a fit, and the same scores as alone."""
 
 from __future__ import annotations
 

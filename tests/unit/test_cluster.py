@@ -165,9 +165,7 @@ def test_without_permission_for_nodes_and_events_the_rest_is_shown(fake: FakeClu
     assert "unknown" in found._repr_html_()
 
 
-def test_status_counts_evictions_of_pods_that_are_there_and_of_those_that_are_gone(
-    fake: FakeCluster, cluster: Cluster
-) -> None:
+def test_status_counts_evictions_of_pods_that_are_gone_too(fake: FakeCluster, cluster: Cluster) -> None:
     fake.put("pods", pod("worker-6d9f7c5b4-0000a", phase="Failed", reason="Evicted", conditions=[]))
     target = {"type": "DisruptionTarget", "status": "True", "reason": "PreemptionByScheduler"}
     fake.put("pods", pod("worker-6d9f7c5b4-0000b", phase="Failed", conditions=[target]))
@@ -264,6 +262,7 @@ def test_a_pod_without_a_log_says_why(fake: FakeCluster, cluster: Cluster) -> No
 # ---------------------------------------------------------------------------- imports
 
 
+@pytest.mark.slow
 def test_the_kubernetes_client_is_imported_for_a_cluster_only() -> None:
     script = """
 import sys

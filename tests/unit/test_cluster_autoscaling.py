@@ -111,9 +111,7 @@ def test_a_paused_scaled_object_steers_nothing(fake: FakeCluster, cluster: Clust
     cluster.scale(3)
 
 
-def test_a_paused_scaled_object_is_let_go_by_new_bounds_and_removed_by_a_fixed_number(
-    fake: FakeCluster, cluster: Cluster
-) -> None:
+def test_new_bounds_resume_a_paused_scaled_object(fake: FakeCluster, cluster: Cluster) -> None:
     cluster.autoscale(0, 8)
     paused = {"autoscaling.keda.sh/paused-replicas": "40", "team": "ours"}
     fake.get("scaledobjects", "worker")["metadata"]["annotations"] = dict(paused)

@@ -65,6 +65,7 @@ def test_autoscale_is_switched_on_and_off(fake: FakeCluster, capsys: pytest.Capt
     assert run(capsys, "cluster", "autoscale", "--off")[1] == "there was no autoscaler\n"
 
 
+@pytest.mark.slow
 def test_connect_stays_until_it_is_told_to_end(fake: FakeCluster) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(

@@ -99,12 +99,12 @@ def test_a_worker_is_left_more_than_its_grace() -> None:
     assert int(worker["stop_grace_period"].removesuffix("s")) >= 2 * worker["environment"]["WARREN_GRACE_SECONDS"]
 
 
-def test_process_1_of_an_image_waits_for_orphans_and_a_worker_imports_nothing_from_its_folder() -> None:
+def test_an_image_reaps_orphans_and_imports_nothing_from_its_folder() -> None:
     stages = dict(re.findall(r"^FROM \S+ AS (\w+)\n(.*?)(?=^FROM|\Z)", DOCKERFILE, re.MULTILINE | re.DOTALL))
     assert re.search(r"apt-get install .* tini ", stages["base"])
     assert 'ENTRYPOINT ["tini", "--"]' in stages["runtime"]
     assert "PYTHONSAFEPATH=1" in stages["runtime"]
-    assert "ENV PYTHONSAFEPATH=\n" in stages["notebook"], "a notebook imports what lies beside it"
+    assert "ENV PYTHONSAFEPATH=\n" in stages["notebook"], "a notebook imports what lies next to it"
     entries = {name for name, text in stages.items() if "ENTRYPOINT" in text}
     assert entries == {"runtime", "working"}
     assert re.search(r'HEALTHCHECK .*\\\n  CMD \["python3-unread"', stages["working"]), "its environment has passwords"
@@ -154,7 +154,7 @@ OLD_ENV = (
 )
 
 
-def test_the_script_adds_users_to_an_older_file_and_no_key_that_would_refuse_its_studies(tmp_path: Path) -> None:
+def test_the_script_adds_users_and_no_key_to_an_older_file(tmp_path: Path) -> None:
     (tmp_path / "scripts").mkdir()
     for name in ("scripts/env.sh", ".env.example"):
         (tmp_path / name).write_text((ROOT / name).read_text())

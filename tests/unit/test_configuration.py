@@ -45,7 +45,7 @@ def by_name() -> Pipeline:
     return Pipeline([("scale", StandardScaler()), ("names", named), ("clf", LogisticRegression())])
 
 
-# ------------------------------------------------------------------------------ what travels
+# -------------------------------------------------------------------------- what is sent
 
 
 def test_every_setting_of_scikit_learn_travels_or_changes_no_result() -> None:
@@ -92,7 +92,7 @@ def test_a_message_may_set_nothing_else(wrong: dict[str, Any]) -> None:
         Configuration.model_validate(wrong)
 
 
-def test_a_configuration_is_part_of_a_study_s_identity_and_the_default_is_none() -> None:
+def test_a_configuration_is_part_of_a_study_s_id() -> None:
     worker, tree = Unqueued(), DecisionTreeClassifier()
     usual = worker.submitted(tree, [{}], X, Y)
     assert "configuration" not in Objective.model_validate(usual["objective"]).identity()
@@ -171,7 +171,7 @@ def test_a_chunk_that_is_put_aside_half_way_leaves_no_trace() -> None:
     assert sklearn.get_config() == before
 
 
-def test_output_as_frames_gives_scikit_learn_s_numbers_and_prepared_steps_are_not_mixed_up() -> None:
+def test_output_as_frames_gives_scikit_learn_s_numbers() -> None:
     worker, grid = Unqueued(), {"clf__C": [0.1, 1.0]}
     for output in ("default", "pandas", "default"):
         with config_context(transform_output=output):
@@ -206,7 +206,7 @@ def test_a_model_is_as_one_that_was_fitted_here() -> None:
         assert ours.predict_proba(FRAME).tolist() == theirs.predict_proba(FRAME).tolist()
 
 
-def test_parameters_out_of_range_and_missing_values_are_what_the_configuration_makes_of_them() -> None:
+def test_the_configuration_decides_what_is_out_of_range_or_missing() -> None:
     tree = DecisionTreeClassifier(random_state=0)
     [failed] = Unqueued().evaluate(tree, {"min_samples_leaf": [0.0]}, X, Y)
     assert "InvalidParameterError" in failed["error"]

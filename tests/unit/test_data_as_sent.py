@@ -59,7 +59,9 @@ XGBOOST = XGBClassifier(n_estimators=5, n_jobs=1)
 PAIRS = [*((learner, kind) for learner in LEARNERS for kind in LABELS | TEXTS), *(("XGBoost", kind) for kind in LABELS)]
 
 
-@pytest.mark.parametrize("scoring", [None, "accuracy"], ids=["its own score", "accuracy"])
+@pytest.mark.parametrize(
+    "scoring", [None, pytest.param("accuracy", marks=pytest.mark.slow)], ids=["its own score", "accuracy"]
+)
 @pytest.mark.parametrize(("learner", "kind"), PAIRS)
 def test_labels_of_any_kind_give_scikit_learn_s_scores(learner: str, kind: str, scoring: str | None) -> None:
     y, model = (LABELS | TEXTS)[kind], (LEARNERS | {"XGBoost": XGBOOST})[learner]
@@ -114,7 +116,7 @@ def test_rows_keep_their_labels(monkeypatch: pytest.MonkeyPatch) -> None:
 SMALL, HALVES = np.arange(60.0).reshape(20, 3), np.arange(20) % 2
 WORDS, BACKWARDS = np.array(["no", "yes"])[HALVES], np.arange(20)[::-1]
 TABLE = pd.DataFrame(SMALL, columns=list("abc")).assign(t=pd.Series(WORDS, dtype=object), c=pd.Categorical(WORDS))
-# Made before types of y and row labels travelled.
+# Made before types of y and row labels were sent.
 EARLIER_IDS: dict[str, tuple[Any, Any]] = {
     "golden-5b5ee449f22d": (SMALL.tolist(), HALVES.tolist()),
     "golden-9b7bed3376e3": (SMALL, WORDS.astype(object)),

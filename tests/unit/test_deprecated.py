@@ -96,7 +96,7 @@ def test_nothing_is_said_without_xgboost(monkeypatch: pytest.MonkeyPatch, caplog
         ("[22:33:23] WARNING: Parameters: { max_dept } are not used.", UserWarning, False),
     ],
 )
-def test_a_training_process_is_silent_on_what_xgboost_deprecates_and_on_nothing_else(
+def test_a_training_process_hides_only_what_xgboost_deprecates(
     text: str, category: type[Warning], silent: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("os.environ", {})

@@ -72,7 +72,7 @@ def test_what_optuna_cannot_hold_is_readable_text() -> None:
     assert [point["p"] for point in found.space] == shown
 
 
-def test_estimators_are_shown_by_their_class_or_where_that_is_not_enough_by_their_parameters() -> None:
+def test_estimators_of_one_class_are_shown_by_their_parameters() -> None:
     by_class = parameters([{"estimator": [LogisticRegression(C=2.0)]}, {"estimator": [Ridge()]}])
     assert by_class.distributions["estimator"].choices == ("LogisticRegression", "Ridge")
     more = parameters({"e": [KNeighborsClassifier(n_neighbors=3), KNeighborsClassifier(n_neighbors=4), Ridge()]})

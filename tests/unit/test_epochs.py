@@ -65,7 +65,7 @@ def watch(told: list[Epochs], made: Chunk | None = None) -> FoldWatch:
     return FoldWatch(made, made.trials[1], STARTED, 2, lambda _: None, told.append, lambda: False)
 
 
-def test_a_folds_result_has_the_curve_of_its_last_network_and_what_checkpoints_saved() -> None:
+def test_a_fold_has_its_last_network_s_curve_and_the_saved_seconds() -> None:
     told: list[Epochs] = []
     seen = watch(told)
     result = FoldResult(test_scores={"score": 1.0}, train_scores={}, fit_seconds=2.0, score_seconds=0.0)
@@ -263,7 +263,7 @@ def test_epochs_wait_a_moment_for_others_and_a_result_makes_them_needless() -> N
     assert writer.seconds_left() == float("inf")
     writer.add_epochs(seen(1, 3))
     writer.add(1, b"a result")
-    writer.add(3, b"of a trial whose epochs nobody wrote")
+    writer.add(3, b"of a trial without epochs")
     writer.write()
     assert len(store.seen) == 1
     assert store.dropped == [{1}], "only what was noted is forgotten"

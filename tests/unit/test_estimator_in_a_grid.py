@@ -88,7 +88,7 @@ def test_a_key_that_names_nothing_is_what_every_trial_brings() -> None:
     ]
 
 
-def test_a_study_of_such_a_step_is_not_the_one_that_earlier_versions_made_of_it() -> None:
+def test_a_study_of_such_a_step_has_another_id_than_before() -> None:
     found = check_estimators(STEPS, Space({"estimator": [SVC()]}))
     assert (found.own, found.estimator_is_member) == (False, True)
     parameter = check_estimators(BaggingClassifier(), Space({"estimator": [TREE]}))

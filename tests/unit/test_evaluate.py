@@ -308,7 +308,7 @@ def test_one_fit_is_scored_as_each_of_its_prefixes_in_the_order_asked_for(monkey
     assert learner.fits == 1
 
 
-def test_the_largest_keeps_its_scores_where_it_can_not_be_taken_further_back(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_largest_trial_keeps_its_scores_if_others_fit_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     class Sticks(StepwiseLearner):
         def prefixes(self, estimator: Any, rounds: Sequence[int]) -> Iterator[int]:
             for number in super().prefixes(estimator, rounds):
@@ -337,7 +337,7 @@ def test_the_time_of_a_shared_fit_is_split_by_rounds(monkeypatch: pytest.MonkeyP
         (0.0, 3.0, [3.0 + 4.0, 3.0 + 12.0, 3.0 + 8.0]),  # the bins were there already
     ],
 )
-def test_what_trials_save_is_what_they_would_have_taken_alone_less_their_share(
+def test_saved_seconds_are_the_time_alone_less_the_own_share(
     made: float, saved: float, alone: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     learner = StepwiseLearner(Clock(monkeypatch), seconds=12.0)
@@ -365,7 +365,7 @@ def test_a_shared_fit_that_raises_is_a_failure_of_each(monkeypatch: pytest.Monke
     assert sum(one.fit_seconds for one in found) == pytest.approx(12.0)
 
 
-def test_the_rounds_that_are_kept_are_told_only_where_something_was_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_kept_rounds_are_told_only_if_rounds_were_watched(monkeypatch: pytest.MonkeyPatch) -> None:
     learner = StepwiseLearner(Clock(monkeypatch), best=17)
     assert evaluate(Stepwise, fold(), {"score": None}, learner=learner).best_iteration is None
     watching = replace(fold(), evaluation=part(slice(30, 40)))
@@ -388,7 +388,7 @@ def test_where_nothing_is_kept_everything_is_made_anew() -> None:
     assert (nothing.made_seconds, nothing.saved_seconds) == (0.0, 0.0)
 
 
-def test_an_estimator_that_lacks_what_one_of_several_metrics_asks_for_fails_as_data() -> None:
+def test_an_estimator_that_lacks_a_metric_s_method_fails_as_data() -> None:
     """scikit-learn's scorer of several metrics asks all of them before it scores any, and raises."""
     scorers: dict[str, str | None] = {"a": "accuracy", "l": "neg_log_loss", "r": "roc_auc"}
     found = evaluate(LinearSVC, fold(), scorers, return_train_score=True)

@@ -116,7 +116,8 @@ def left_in(folder: Path) -> list[str]:
 # ------------------------------------------------------------------------- the models
 
 
-def test_what_is_exported_is_loaded_by_its_own_library_and_predicts_the_same(export: Exporter, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_an_exported_model_predicts_the_same_in_its_own_library(export: Exporter, tmp_path: Path) -> None:
     models = {
         "xgboost": XGBClassifier(**XGB.get_params()).fit(X, CODES),
         "lightgbm": LGBMClassifier(n_estimators=4, n_jobs=1, verbosity=-1, min_child_samples=2).fit(X, NAMES),
@@ -182,7 +183,7 @@ def test_the_manifest_says_what_the_model_is_and_what_made_it(
     assert manifest["files"]["model.ubj"]["bytes"] == (folder / "model.ubj").stat().st_size
 
 
-def test_columns_of_a_frame_and_what_a_transformer_makes_are_in_the_signature(export: Exporter, tmp_path: Path) -> None:
+def test_the_signature_names_columns_and_a_transformer_s_output(export: Exporter, tmp_path: Path) -> None:
     frame = pd.DataFrame(X[:, :2], columns=["width", "height"]).astype({"height": "float32"})
     signature = verify(export(PCA(1).fit(frame), tmp_path / "m", frame))["model"]["signature"]
     columns = [{"name": "width", "dtype": "float64"}, {"name": "height", "dtype": "float32"}]
@@ -288,7 +289,7 @@ def test_a_disk_that_refuses_is_named_and_left_as_it_was(
     assert export.trainings == (1 if step == "mkdir" else 2)
 
 
-def test_versions_count_on_and_a_number_that_somebody_else_took_is_left_to_them(tmp_path: Path) -> None:
+def test_versions_count_on_and_skip_a_number_that_is_taken(tmp_path: Path) -> None:
     place = Place(folder=tmp_path / "net", versioned=True, overwrite=False)
 
     def put(text: str) -> Path:

@@ -15,7 +15,7 @@ from producer.models.export import _write_saved_model
 from warren.networks import KerasModel
 from warren.networks.saving import save_for_serving
 
-pytestmark = needs_tensorflow
+pytestmark = [needs_tensorflow, pytest.mark.slow]
 
 # A batch has another order of sums than the pieces that are predicted at once: some of the last of 24 bits.
 CLOSE = {"rtol": 1e-5, "atol": 1e-6}

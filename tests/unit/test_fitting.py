@@ -116,7 +116,7 @@ def apart(make: Callable[[int], Any], fold: Fold, scorers: dict[str, str]) -> li
 
 
 EVERY = [
-    (maker, data)
+    pytest.param(maker, data, marks=[] if data == "binary" else pytest.mark.slow)
     for maker in MAKERS
     for data in FOLDS
     if not (maker == "lightgbm that ends" and data not in {"binary", "four classes", "numbers"})
@@ -126,7 +126,7 @@ EVERY = [
 @pytest.mark.parametrize(("maker", "data"), EVERY)
 def test_trials_that_share_a_fit_and_bins_score_as_trials_apart(maker: str, data: str) -> None:
     make, fold, scorers = case(maker, data)
-    if "categories" not in data:  # cat_features travel, but not what shares with them is the matter here
+    if "categories" not in data:  # cat_features are sent, but sharing with them is not the subject here
         assert resolve(encode_estimator(make(24), "estimator"), {}).shared_key is not None
     learner, largest = learner_of(type(make(1))), partial(make, max(ROUNDS))
     cache: LRUCache[Any, Any] = LRUCache(10**9, getsizeof=lambda made: made.nbytes)

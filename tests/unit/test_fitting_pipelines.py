@@ -129,7 +129,7 @@ class Stateless(ClassifierMixin, BaseEstimator):
         return (X[:, 0] > 0).astype(int)
 
 
-def test_a_last_step_without_a_trace_of_its_fit_is_scored_as_scikit_learn_does() -> None:
+def test_a_last_step_that_keeps_nothing_of_its_fit_is_scored_too() -> None:
     def make() -> Pipeline:
         return Pipeline([("scale", StandardScaler()), ("clf", Stateless())])
 

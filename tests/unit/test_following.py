@@ -111,7 +111,7 @@ def test_a_study_that_is_deleted_meanwhile_is_said_so() -> None:
         follow(Looks(document(1), None))
 
 
-def test_trials_that_no_worker_can_evaluate_are_told_once_while_others_go_on(caplog: pytest.LogCaptureFixture) -> None:
+def test_trials_that_no_worker_can_evaluate_are_told_once(caplog: pytest.LogCaptureFixture) -> None:
     letters = [{"generation": 1, "index": 3, "numbers": [6, 7], "reason": "no such class"}]
     dead = {"dead": 2, "dead_letters": letters}
     follow(Looks(document(1), document(2, **dead), document(3, **dead), document(4, **dead), document(10)))
@@ -179,7 +179,7 @@ def test_a_count_that_was_missed_is_made_good_when_nothing_moves(monkeypatch: py
     assert follow(looks)[-1].state == "COMPLETE"
 
 
-def test_trials_that_no_worker_with_a_gpu_takes_are_told_once_nothing_moves(
+def test_trials_that_wait_for_a_gpu_are_told_once_nothing_moves(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(follower, "_STALL_SECONDS", 0.1)

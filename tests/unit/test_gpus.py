@@ -152,7 +152,7 @@ def test_a_worker_that_was_killed_leaves_its_gpu_to_the_next(tmp_path: Path, own
     until(lambda: machine.take().gpu == UUIDS[0], what="the kernel has taken the lock back")
 
 
-def test_a_lock_outlives_its_worker_with_the_training_process_that_has_it_too(tmp_path: Path) -> None:
+def test_a_lock_outlives_its_worker_with_its_training_process(tmp_path: Path) -> None:
     machine = Machine(tmp_path, 1)
     place = machine.take()
     assert place.lock is not None

@@ -41,7 +41,7 @@ def test_a_look_adds_the_epochs_that_are_new(tmp_path: Path) -> None:
     assert only_file(tmp_path).read_bytes() == shown(3), "those that were there keep their moments"
 
 
-def test_epochs_of_one_look_lie_evenly_between_the_last_look_and_this_fold_after_fold() -> None:
+def test_epochs_of_one_look_lie_evenly_since_the_last_look() -> None:
     told = [("loss/fold 0", 5), ("val_loss/fold 0", 5), ("loss/fold 1", 5), ("loss/fold 1", 6), ("loss/fold 1", 7)]
     points = [Point(tag=tag, value=0.5, step=step, moment=18.0) for tag, step in told]
     assert [one.moment for one in spread(points, 10.0)] == [12.0, 12.0, 14.0, 16.0, 18.0]

@@ -80,7 +80,7 @@ def test_a_parameter_is_refused_where_it_lands(name: str) -> None:
         estimator.set_params(**params)
 
 
-@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("threads", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_a_search_in_a_search_sets_nothing_that_reaches_a_file(tmp_path: Path, threads: int) -> None:
     """Also in the processes that joblib starts."""
     grid = {

@@ -48,7 +48,7 @@ def touch(place: Place, name: str, age: timedelta) -> None:
     os.utime(Path(place.address) / name, (moment, moment))
 
 
-def test_checkpoints_of_trials_that_have_ended_go_once_their_results_are_durable(tmp_path: Path) -> None:
+def test_checkpoints_go_once_the_results_are_durable(tmp_path: Path) -> None:
     kept, made = checkpoints(tmp_path / "c", Studies({"study": "RUNNING"})), chunk()
     slots = kept.slots(made, made.trials[1], 0)
     for network in range(2):
@@ -66,10 +66,10 @@ def test_checkpoints_of_trials_that_have_ended_go_once_their_results_are_durable
     kept.begin(left_behind=True)
     kept.durable()
     assert not kept.any
-    assert [path.name for path in (tmp_path / "c").iterdir()] == [other.name], "left to whoever goes on with it"
+    assert [path.name for path in (tmp_path / "c").iterdir()] == [other.name], "left to the worker that goes on with it"
 
 
-def test_what_a_checkpoint_is_of_depends_on_data_estimator_parameters_and_fold(tmp_path: Path) -> None:
+def test_a_checkpoint_depends_on_data_estimator_parameters_and_fold(tmp_path: Path) -> None:
     kept, made = checkpoints(tmp_path / "c", Studies({})), chunk()
     other = made.model_copy(update={"objective": made.objective.model_copy(update={"splits": "0" * 64})})
     slots = [
@@ -98,9 +98,7 @@ def test_old_checkpoints_that_nobody_waits_for_go_and_others_stay(tmp_path: Path
     assert left == {"runs.0", "rests.0", "cancelled.0", "unknown.0", "notes.txt"}
 
 
-def test_without_a_folder_or_with_one_that_can_not_be_there_nothing_is_checkpointed(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_without_a_usable_folder_nothing_is_checkpointed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     made = chunk()
     assert Checkpoints(cast("DatabaseAccess", Studies({})), Settings()).slots(made, made.trials[0], 0)(0) is None
     assert not caplog.records

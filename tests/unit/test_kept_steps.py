@@ -41,7 +41,7 @@ def test_steps_are_fitted_once_for_all_that_share_them(notes: list[str]) -> None
     assert [note for note in notes if "fit" in note][3:] == ["a fit 160", "b fit 160"]
 
 
-def test_the_first_rounds_of_a_booster_are_scored_on_data_that_is_transformed_once(notes: list[str]) -> None:
+def test_first_rounds_are_scored_on_data_transformed_once(notes: list[str]) -> None:
     opened(lambda: piped(MAKERS["xgboost"](), Noted()), fold(), Kept(max_bytes=0), rounds=ROUNDS)
     assert notes == ["noted fit 160", "noted transform 160", "noted transform 80", "noted transform 160"]
 
@@ -55,7 +55,7 @@ def test_what_is_too_large_to_be_kept_is_made_again(notes: list[str]) -> None:
 
 
 @pytest.mark.parametrize("step", [Draws, lambda: RBFSampler(n_components=4), DrawsLater])
-def test_steps_that_draw_random_numbers_are_those_of_scikit_learn_and_never_kept(step: Callable[[], Any]) -> None:
+def test_steps_that_draw_random_numbers_are_never_kept(step: Callable[[], Any]) -> None:
     of, kept = fold(), Kept()
 
     def make() -> Any:
@@ -78,7 +78,7 @@ def test_what_draws_only_when_it_predicts_leaves_the_steps_before_it_kept(notes:
     assert notes.count("noted fit 160") == 2
 
 
-def test_a_step_that_draws_from_its_own_generator_draws_for_each_trial_what_it_would_alone() -> None:
+def test_a_step_with_its_own_generator_draws_the_same_in_each_trial() -> None:
     """An imputer that samples keeps a generator from its fit, and goes on with it whenever the pipeline predicts."""
     of, kept = fold(), Kept()
     holes = of.train.X.copy()
@@ -186,7 +186,7 @@ def test_bytes_of_fitted_steps_are_about_what_they_take() -> None:
 
 
 def test_bytes_of_splines_are_those_of_their_knots() -> None:
-    """What SciPy's splines refer to beside them, NumPy itself for one, is everybody's."""
+    """What SciPy's splines refer to, NumPy itself for one, is shared by all."""
     splines = SplineTransformer().fit(np.random.default_rng(0).random((200, 10)))
     assert _bytes(splines) < 100_000
 

@@ -154,8 +154,8 @@ CATBOOST: dict[str, Any] = {
     "one_hot_max_size": 3,
     "has_time": True,
 }
-# What a parameter needs beside it to be taken, or must not have.
-BESIDE: dict[tuple[str, str], dict[str, Any]] = {
+# What else must be set for a parameter to be accepted.
+WITH: dict[tuple[str, str], dict[str, Any]] = {
     ("xgboost", "max_leaves"): {"grow_policy": "lossguide", "max_depth": 0},
     **{("lightgbm", name): {"data_sample_strategy": "goss"} for name in ("top_rate", "other_rate")},
     **{("lightgbm", name): {"subsample_freq": 1} for name in ("subsample", "bagging_fraction", "sub_row", "bagging")},
@@ -191,16 +191,23 @@ QUIET: dict[str, dict[str, Any]] = {
 }
 
 
-def cases() -> list[tuple[Any, dict[str, Any]]]:
-    found: list[tuple[Any, dict[str, Any]]] = []
+# The others are slow: a hundred of them take half a minute.
+QUICK = {"max_depth", "subsample", "max_bin"}
+
+
+def cases() -> list[Any]:
+    found: list[Any] = []
     tables = (("xgboost", XGBClassifier, XGBOOST), ("lightgbm", LGBMClassifier, LIGHTGBM))
     for library, cls, table in (*tables, ("catboost", CatBoostClassifier, CATBOOST)):
         for name, values in table.items():
             several = (
                 isinstance(values, list) and isinstance(values[0] if values else 0, str) and name != "feature_types"
             )
-            beside = BESIDE.get((library, name), {})
-            found += [(cls, {name: value, **beside}) for value in (values if several else [values])]
+            others = WITH.get((library, name), {})
+            marks = [] if name in QUICK else [pytest.mark.slow]
+            found += [
+                pytest.param(cls, {name: value, **others}, marks=marks) for value in (values if several else [values])
+            ]
     return found
 
 
@@ -234,6 +241,7 @@ def test_a_known_parameter_changes_nothing(cls: Any, params: dict[str, Any]) -> 
     check(cls, params, *CLASSES, scorers)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize(("cls", "params"), REGRESSIONS, ids=lambda value: getattr(value, "__name__", str(value)))
 def test_an_objective_of_regression_changes_nothing(cls: Any, params: dict[str, Any]) -> None:

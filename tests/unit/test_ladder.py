@@ -38,7 +38,7 @@ LADDERS: list[tuple[str, Callable[..., Any], Fold, dict[str, str]]] = [
 @pytest.mark.parametrize("trusted", [False, True], ids=["checked", "trusted"])
 @pytest.mark.parametrize("rounds", [3, 7], ids=["from the first prefix on", "later"])
 @pytest.mark.parametrize(("make", "of", "scorers"), [one[1:] for one in LADDERS], ids=[one[0] for one in LADDERS])
-def test_a_ladder_whose_numbers_are_not_lightgbm_s_leaves_the_rest_to_lightgbm(
+def test_a_ladder_with_other_numbers_leaves_the_rest_to_lightgbm(
     make: Callable[..., Any],
     of: Fold,
     scorers: dict[str, str],

@@ -82,7 +82,7 @@ def test_time_for_gpu_trials_changes_nothing_between_the_others() -> None:
     assert lanes.order(0.0) == ["g", "b", "a"], "b has had less"
 
 
-def test_messages_for_others_are_passed_over_as_many_as_there_are_and_then_the_lane_rests() -> None:
+def test_a_lane_rests_after_all_its_messages_for_others() -> None:
     lanes = Lanes("ab")
     for left in (2, 2):
         lanes.pass_over("a", left, 10.0)
@@ -92,7 +92,7 @@ def test_messages_for_others_are_passed_over_as_many_as_there_are_and_then_the_l
     assert "a" in lanes.order(11.0)
 
 
-def test_a_lane_of_nothing_but_messages_for_others_rests_longer_and_longer_until_one_of_ours_is_there() -> None:
+def test_a_lane_of_messages_for_others_rests_longer_each_time() -> None:
     lanes, moment, rests = Lanes("a"), 0.0, []
     for _ in range(8):
         lanes.pass_over("a", 0, moment)

@@ -44,7 +44,7 @@ process.kill()
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A working folder whose modules end whoever imports them."""
+    """A working folder whose modules end the process that imports them."""
     for name in NAMES:
         (tmp_path / f"{name}.py").write_text("import os\nos._exit(99)\n")
     return tmp_path
@@ -68,7 +68,8 @@ def test_python_m_producer_takes_nothing_from_the_working_folder(folder: Path) -
     assert (code, said.split()[0]) == (0, "warren"), said
 
 
-def test_what_we_start_takes_nothing_from_the_working_folder_nor_do_its_pools(folder: Path) -> None:
+@pytest.mark.slow
+def test_started_processes_import_nothing_from_the_working_folder(folder: Path) -> None:
     (folder / "worker.py").write_text("import os\nos._exit(99)\n")
     pools = folder / "elsewhere"
     pools.mkdir()
@@ -95,7 +96,9 @@ def test_a_clone_that_is_not_installed_finds_itself(tmp_path: Path) -> None:
     assert code == 2, said
 
 
-@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(
+    "closed", [*(pytest.param(one, marks=pytest.mark.slow) for one in (">&-", "2>&-")), "<&- >&- 2>&-"]
+)
 @pytest.mark.parametrize(
     ("arguments", "code"), [("-m producer --version", 0), ("-m producer worker", 2), ("-m worker", 2)]
 )
@@ -106,6 +109,7 @@ def test_a_standard_stream_that_is_closed_is_no_matter(arguments: str, code: int
     assert "Traceback" not in said
 
 
+@pytest.mark.slow
 def test_a_worker_starts_without_a_home_for_a_user_without_a_name(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
     # May read everything, for this interpreter may lie in somebody's home.

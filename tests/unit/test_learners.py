@@ -126,7 +126,7 @@ def test_what_a_user_says_about_output_stays(cls: type, spoken: dict[str, Any]) 
     params = build(cls, spoken, 1).get_params()
     assert {name: params[name] for name in spoken} == spoken
     words = {"verbosity", "verbose", "logging_level", "silent"}
-    if said := words & set(spoken):  # a second word beside it would be an error, or win
+    if said := words & set(spoken):  # a second word for the same would be an error, or win
         assert {name for name in words if params.get(name) is not None} == said
 
 

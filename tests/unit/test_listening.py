@@ -90,13 +90,13 @@ def test_a_worker_that_is_counted_is_known(listener: Listener, broker: Broker) -
 def test_a_worker_that_never_waits_changes_its_channel_too(listener: Listener, broker: Broker) -> None:
     for _ in range(2):
         before = broker.opened
-        listener.stop()  # a chunk is in hand
+        listener.stop()  # a chunk is being worked on
         assert broker.opened == before
         listener.turn()
         assert broker.opened == broker.closed + 1 == before + 1
 
 
-def test_another_worker_that_comes_at_the_moment_of_counting_makes_none_unready(
+def test_a_worker_that_comes_while_counting_makes_none_unready(
     listener: Listener, broker: Broker, caplog: pytest.LogCaptureFixture
 ) -> None:
     for newcomers in ({"second"}, {"first", "third"}, set(), {"second"}, set()):

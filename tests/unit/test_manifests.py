@@ -21,7 +21,6 @@ from manifests import (
     K8S,
     KEDA,
     ROOT,
-    SECRETS,
     Object,
     containers,
     copy_with_secrets,
@@ -262,9 +261,9 @@ def test_keda_counts_what_waits_for_a_gpu_for_workers_with_one(rendered: dict[st
     assert named(rendered["overlays/gpu"], "Deployment", "worker-gpu")
     (trigger,) = scaled["triggers"]
     said = trigger["metadata"]
-    (beside,) = named(rendered["overlays/autoscale"], "ScaledObject", "worker")["spec"]["triggers"]
+    (other,) = named(rendered["overlays/autoscale"], "ScaledObject", "worker")["spec"]["triggers"]
     assert said == {
-        **{name: value for name, value in beside["metadata"].items() if name not in {"useRegex", "operation"}},
+        **{name: value for name, value in other["metadata"].items() if name not in {"useRegex", "operation"}},
         "queueName": GPU_QUEUE,
     }
     authentication = named(objects, "TriggerAuthentication", trigger["authenticationRef"]["name"])
@@ -346,47 +345,6 @@ def test_a_scale_down_waits_longer_than_a_chunk_takes(rendered: dict[str, list[O
         assert behavior["scaleDown"]["stabilizationWindowSeconds"] >= 60, "a chunk takes up to a minute"
 
 
-def test_git_holds_no_secret() -> None:
-    tracked = subprocess.run(["git", "ls-files", "k8s"], cwd=ROOT, capture_output=True, text=True).stdout.split()
-    assert not [path for path in tracked if path.startswith("k8s/secrets/") and path.endswith(".env")]
-    ignored = [f"k8s/secrets/{name}.env" for name in SECRETS]
-    done = subprocess.run(["git", "check-ignore", *ignored], cwd=ROOT, capture_output=True, text=True)
-    if done.returncode != 128:  # not a git checkout: an archive has nothing to ignore
-        assert done.stdout.split() == ignored
-
-
-def test_secrets_are_made_once_and_read_by_nobody_else(tmp_path: Path) -> None:
-    script = tmp_path / "create.sh"
-    script.write_text((K8S / "secrets/create.sh").read_text())
-    for _ in range(2):
-        done = subprocess.run(["bash", str(script)], capture_output=True, text=True, timeout=30)
-        assert done.returncode == 0, done.stderr
-    assert done.stdout.count("is there already") == len(SECRETS)
-    passwords = []
-    for name, keys in SECRETS.items():
-        path = tmp_path / f"{name}.env"
-        assert path.stat().st_mode & 0o077 == 0
-        found = dict(line.split("=") for line in path.read_text().splitlines())
-        assert tuple(found) == keys
-        passwords += [value for key, value in found.items() if key != "username"]
-        example = (K8S / f"secrets/{name}.env.example").read_text()
-        assert tuple(re.findall(r"^(\w+)=", example, re.MULTILINE)) == keys
-    assert all(re.fullmatch("[0-9a-f]{48}", one) for one in passwords), "they need no escapes in a URL"
-    assert len(set(passwords)) == len(passwords)
-
-
-def test_an_older_installation_gets_users_and_no_key_that_would_refuse_its_studies(tmp_path: Path) -> None:
-    script = tmp_path / "create.sh"
-    script.write_text((K8S / "secrets/create.sh").read_text())
-    for name in ("rabbitmq", "mongodb"):
-        (tmp_path / f"{name}.env").write_text("username=warren\npassword=abc\n")
-    done = subprocess.run(["bash", str(script)], capture_output=True, text=True, timeout=30, check=True)
-    assert (tmp_path / "mongodb.env").read_text() == "username=warren\npassword=abc\n"
-    assert (tmp_path / "signing.env").read_text() == "key=\n"
-    assert "signing.env has no key" in done.stdout
-    assert {path.name for path in tmp_path.glob("*.env")} == {f"{name}.env" for name in SECRETS}
-
-
 def test_idle_first_changes_one_annotation_of_workers_and_no_image(rendered: dict[str, list[Object]]) -> None:
     objects = rendered["overlays/local"]
     may = {tuple(rule["resources"]): rule["verbs"] for rule in named(objects, "Role", "idle-first")["rules"]}
@@ -409,7 +367,7 @@ def test_who_makes_users_knows_every_password_that_it_sets(rendered: dict[str, l
     for name, role in ROLES.items():
         for server, has in (("RABBITMQ", role.broker), ("MONGO", role.database)):
             assert (f"{name.upper()}_{server}_PASSWORD" in known) == bool(has), name
-    assert job["ttlSecondsAfterFinished"], "applying again makes it anew"
+    assert job["ttlSecondsAfterFinished"], "applying again makes another one"
 
 
 def test_every_folder_is_explained() -> None:

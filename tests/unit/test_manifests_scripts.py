@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
-from manifests import K8S, SECRETS
+from manifests import K8S, ROOT, SECRETS
 
 from warren.safety.signing import read_keys
 
@@ -46,7 +47,7 @@ def put(folder: Path, name: str, text: str) -> None:
 
 
 class Rotation:
-    """A copy of the script beside passwords of the test's own."""
+    """A copy of the script, next to passwords of the test's own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "secrets"
@@ -251,7 +252,7 @@ def test_a_dump_of_another_database_is_refused_and_not_passed_over(backup: dict[
 
 
 @pytest.mark.parametrize("script", ["backup.sh", "restore.sh"])
-def test_the_password_is_neither_an_argument_nor_in_the_url_that_errors_repeat(
+def test_the_password_is_in_no_argument_and_in_no_url_of_an_error(
     script: str, backup: dict[str, str], tmp_path: Path
 ) -> None:
     done = run(script, backup, tmp_path)
@@ -264,3 +265,44 @@ def test_the_password_is_neither_an_argument_nor_in_the_url_that_errors_repeat(
     manifest = (K8S / "overlays/backup/cronjob.yaml").read_text()
     assert "name: MONGO_PASSWORD" in manifest
     assert "$(MONGO_PASSWORD)" not in manifest, "it would be in the URL"
+
+
+def test_git_holds_no_secret() -> None:
+    tracked = subprocess.run(["git", "ls-files", "k8s"], cwd=ROOT, capture_output=True, text=True).stdout.split()
+    assert not [path for path in tracked if path.startswith("k8s/secrets/") and path.endswith(".env")]
+    ignored = [f"k8s/secrets/{name}.env" for name in SECRETS]
+    done = subprocess.run(["git", "check-ignore", *ignored], cwd=ROOT, capture_output=True, text=True)
+    if done.returncode != 128:  # not a git checkout: an archive has nothing to ignore
+        assert done.stdout.split() == ignored
+
+
+def test_secrets_are_made_once_and_read_by_nobody_else(tmp_path: Path) -> None:
+    script = tmp_path / "create.sh"
+    script.write_text((K8S / "secrets/create.sh").read_text())
+    for _ in range(2):
+        done = subprocess.run(["bash", str(script)], capture_output=True, text=True, timeout=30)
+        assert done.returncode == 0, done.stderr
+    assert done.stdout.count("is there already") == len(SECRETS)
+    passwords = []
+    for name, keys in SECRETS.items():
+        path = tmp_path / f"{name}.env"
+        assert path.stat().st_mode & 0o077 == 0
+        found = dict(line.split("=") for line in path.read_text().splitlines())
+        assert tuple(found) == keys
+        passwords += [value for key, value in found.items() if key != "username"]
+        example = (K8S / f"secrets/{name}.env.example").read_text()
+        assert tuple(re.findall(r"^(\w+)=", example, re.MULTILINE)) == keys
+    assert all(re.fullmatch("[0-9a-f]{48}", one) for one in passwords), "they need no escapes in a URL"
+    assert len(set(passwords)) == len(passwords)
+
+
+def test_an_older_installation_gets_users_and_no_signing_key(tmp_path: Path) -> None:
+    script = tmp_path / "create.sh"
+    script.write_text((K8S / "secrets/create.sh").read_text())
+    for name in ("rabbitmq", "mongodb"):
+        (tmp_path / f"{name}.env").write_text("username=warren\npassword=abc\n")
+    done = subprocess.run(["bash", str(script)], capture_output=True, text=True, timeout=30, check=True)
+    assert (tmp_path / "mongodb.env").read_text() == "username=warren\npassword=abc\n"
+    assert (tmp_path / "signing.env").read_text() == "key=\n"
+    assert "signing.env has no key" in done.stdout
+    assert {path.name for path in tmp_path.glob("*.env")} == {f"{name}.env" for name in SECRETS}

@@ -1,4 +1,4 @@
-"""What travels in a message, and what is refused."""
+"""What a message may hold, and what is refused."""
 
 from __future__ import annotations
 

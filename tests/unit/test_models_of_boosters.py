@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Callable
 from copy import deepcopy
@@ -22,12 +21,11 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from stored_models import brought_back
 from xgboost import XGBClassifier, XGBRegressor
 
-from producer.models.loading import load
 from warren.encoding.codec import decode, encode_estimator
 from worker.training import build
-from worker.training.models import pack
 
 RNG = np.random.default_rng(0)
 X = pd.DataFrame(RNG.random((80, 4)), columns=list("abcd"))
@@ -85,14 +83,15 @@ def alone(booster: Any) -> Any:
 def from_worker(estimator: Any, y: Any) -> Any:
     """Return an estimator as it comes back: made of its message, fitted with one thread, packed and read."""
     made = decode(encode_estimator(estimator, "estimator"), build=lambda cls, given: build.build(cls, given, 1))
-    packed = pack(made.fit(X, y))
-    about = {"file": "x", "format": packed.format, "facts": packed.facts}
-    about["sha256"] = hashlib.sha256(packed.content).hexdigest()
-    return load(packed.content, about, deepcopy(estimator))
+    return brought_back(made.fit(X, y), deepcopy(estimator))
 
 
 @pytest.mark.filterwarnings("ignore:.*[Ff]eature names", "ignore:.*gblinear")
-@pytest.mark.parametrize("put", [alone, pipeline, voting, stacking, calibrated, many], ids=lambda put: put.__name__)
+@pytest.mark.parametrize(
+    "put",
+    [alone, pipeline, *(pytest.param(one, marks=pytest.mark.slow) for one in (voting, stacking, calibrated, many))],
+    ids=lambda put: put.__name__,
+)
 @pytest.mark.parametrize("name", BOOSTERS)
 def test_a_booster_answers_as_one_that_is_fitted_here(name: str, put: Callable[[Any], Any]) -> None:
     booster, y = BOOSTERS[name]

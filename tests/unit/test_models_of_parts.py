@@ -1,4 +1,4 @@
-"""What fitted estimators hold beside numbers comes back: an index, distributions, odd keys, rings of objects."""
+"""What fitted estimators hold other than numbers comes back: an index, distributions, odd keys, rings of objects."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, SplineTransformer, StandardScaler
 from sklearn.svm import SVC
-from test_models_of_scikit_learn import brought_back
+from stored_models import brought_back
 
 RNG = np.random.default_rng(0)
 X = pd.DataFrame(RNG.random((60, 3)), columns=["a", "b", "c"])
@@ -106,6 +106,7 @@ def test_clusters_that_refer_to_each_other_go_on_where_they_were() -> None:
     assert_alike(ours.partial_fit(blobs[300:]), theirs.partial_fit(blobs[300:]), blobs)
 
 
+@pytest.mark.slow
 def test_a_tree_that_is_hundreds_of_nodes_deep_comes_back() -> None:
     chain = (2.0 ** -np.arange(250)).reshape(-1, 1)
     theirs = BisectingKMeans(n_clusters=200, random_state=0, bisecting_strategy="largest_cluster").fit(chain)

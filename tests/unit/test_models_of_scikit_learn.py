@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import warnings
 from collections.abc import Iterator
 from copy import deepcopy
@@ -18,10 +17,8 @@ from alike import assert_alike
 from sklearn.base import clone
 from sklearn.utils import all_estimators, get_tags
 from sklearn.utils._test_common.instance_generator import _construct_instances
+from stored_models import brought_back
 from threadpoolctl import threadpool_limits
-
-from producer.models.loading import load
-from worker.training.models import pack
 
 ROWS = 48
 RNG = np.random.default_rng(0)
@@ -50,8 +47,8 @@ LABELS: dict[str, Any] = {
 }
 # What is no study's estimator.
 NOT_WALKED = {
-    "DictVectorizer": "takes dicts, and no data travel as such",
-    "SparseCoder": "has an array of two dimensions as a parameter, which does not travel",
+    "DictVectorizer": "takes dicts, and no data are sent as such",
+    "SparseCoder": "has an array of two dimensions as a parameter, which can not be sent",
     "FrozenEstimator": "holds a fitted estimator, and is refused when it is submitted",
 }
 
@@ -61,13 +58,6 @@ def quietly() -> Iterator[None]:
     with warnings.catch_warnings(), np.errstate(all="ignore"), threadpool_limits(1):
         warnings.simplefilter("ignore")
         yield
-
-
-def brought_back(fitted: Any, unfitted: Any) -> Any:
-    """Return what a notebook gets of an estimator that a worker has fitted."""
-    packed = pack(fitted)
-    about = {"file": "x", "format": packed.format, "facts": packed.facts}
-    return load(packed.content, about | {"sha256": hashlib.sha256(packed.content).hexdigest()}, unfitted)
 
 
 def fits(estimator: Any) -> Iterator[tuple[str, Any, Any, Any]]:
@@ -87,8 +77,26 @@ def fits(estimator: Any) -> Iterator[tuple[str, Any, Any, Any]]:
                 break
 
 
+# Of each kind one; the others are slow, for they are two hundred.
+QUICK = {
+    "KMeans",
+    "KNeighborsClassifier",
+    "PCA",
+    "Ridge",
+    "SVC",
+    "StandardScaler",
+    "TfidfVectorizer",
+    "DecisionTreeClassifier",
+}
+
+
 @pytest.mark.parametrize(
-    "cls", [cls for name, cls in all_estimators() if name not in NOT_WALKED], ids=lambda cls: cls.__name__
+    "cls",
+    [
+        pytest.param(cls, id=name, marks=[] if name in QUICK else pytest.mark.slow)
+        for name, cls in all_estimators()
+        if name not in NOT_WALKED
+    ],
 )
 def test_an_estimator_comes_back_as_it_was_fitted(cls: type) -> None:
     walked = 0

@@ -7,6 +7,7 @@ import pickle
 import random
 import sys
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,12 @@ SMALL = KerasModel(hidden_layers=(8,), optimizer="sgd", learning_rate=0.1, epoch
 
 def small(**params: Any) -> KerasModel:
     return clone(SMALL).set_params(**params)
+
+
+@cache
+def fitted() -> KerasModel:
+    """Return one that several tests compare with, and none changes."""
+    return small().fit(X, CODES)
 
 
 # -------------------------------------------------------------- without TensorFlow
@@ -121,6 +128,7 @@ def test_scaling_is_by_column_by_channel_or_for_all_pixels() -> None:
 # ----------------------------------------------------------------- with TensorFlow
 
 
+@pytest.mark.slow
 @needs_tensorflow
 def test_labels_of_any_kind_are_learned() -> None:
     model = small(epochs=15, optimizer="adam", learning_rate=0.02, metrics=["accuracy"]).fit(X, NAMES)
@@ -140,6 +148,7 @@ def test_labels_of_any_kind_are_learned() -> None:
         model.predict(X[:, :5])
 
 
+@pytest.mark.slow
 @needs_tensorflow
 def test_two_classes_have_one_unit() -> None:
     model = small(epochs=15, metrics=["auc", "precision", "recall", "accuracy"]).fit(X, BINARY)
@@ -153,13 +162,14 @@ def test_two_classes_have_one_unit() -> None:
     assert get_scorer("roc_auc")(model, X, BINARY) > 0.8
 
 
+@pytest.mark.slow
 @needs_tensorflow
 def test_one_column_for_each_class_trains_the_same_model() -> None:
-    codes = small().fit(X, CODES)
     columns = small(loss="categorical_crossentropy").fit(X, CODES)
-    assert np.allclose(codes.predict_proba(X), columns.predict_proba(X), atol=1e-5)
+    assert np.allclose(fitted().predict_proba(X), columns.predict_proba(X), atol=1e-5)
 
 
+@pytest.mark.slow
 @needs_tensorflow
 def test_numbers_are_learned_one_or_several_a_row() -> None:
     model = small(task="regression", epochs=30, learning_rate=0.02, metrics=["r2_score"]).fit(X, NUMBERS)
@@ -170,6 +180,7 @@ def test_numbers_are_learned_one_or_several_a_row() -> None:
     assert both.predict(X).shape == (ROWS, 2)
 
 
+@pytest.mark.slow
 @needs_tensorflow
 @pytest.mark.filterwarnings("ignore:overflow")
 def test_a_loss_that_becomes_nan_ends_the_fit_and_is_no_failure() -> None:
@@ -183,6 +194,7 @@ def test_a_loss_that_becomes_nan_ends_the_fit_and_is_no_failure() -> None:
     assert diverged.score(X, CODES) == np.mean(CODES == 0)
 
 
+@pytest.mark.slow
 @needs_tensorflow
 def test_images_are_taken_as_they_are_or_flat() -> None:
     tiny = {"filters": [4], "kernel_size": 3}
@@ -203,6 +215,7 @@ def test_images_are_taken_as_they_are_or_flat() -> None:
     assert mlp.score(IMAGES, DIGITS) > 0.5
 
 
+@pytest.mark.slow
 @needs_tensorflow
 def test_frames_are_numbers_with_names() -> None:
     frame = pd.DataFrame(X, columns=[f"f{i}" for i in range(6)]).assign(f5=X[:, 5] > 0)
@@ -214,6 +227,7 @@ def test_frames_are_numbers_with_names() -> None:
         model.predict(frame.rename(columns={"f0": "other"}))
 
 
+@pytest.mark.slow
 @needs_tensorflow
 def test_scaling_is_part_of_the_network_and_learns_of_training_rows_alone() -> None:
     mean, spread = X.mean(axis=0), X.std(axis=0)
@@ -221,7 +235,7 @@ def test_scaling_is_part_of_the_network_and_learns_of_training_rows_alone() -> N
     by_hand = small().fit((X - mean) / spread, CODES)
     assert np.allclose(scaled.predict_proba(X * 50 + 7), by_hand.predict_proba((X - mean) / spread), atol=1e-4)
     divided = small(scale=4.0).fit(X * 4, CODES)
-    assert np.allclose(divided.predict_proba(X * 4), small().fit(X, CODES).predict_proba(X), atol=1e-5)
+    assert np.allclose(divided.predict_proba(X * 4), fitted().predict_proba(X), atol=1e-5)
     # Rows that are held out say nothing of the scale.
     order = np.random.RandomState(0).permutation(ROWS)
     apart = small(scale="standard", validation_split=0.25).fit(X, CODES)
@@ -229,8 +243,9 @@ def test_scaling_is_part_of_the_network_and_learns_of_training_rows_alone() -> N
     assert np.allclose(apart._scaling["mean"], X[order[:90]].mean(axis=0), atol=1e-6)
 
 
+@pytest.mark.slow
 @needs_tensorflow
-def test_the_same_seed_gives_the_same_bits_and_leaves_other_generators_alone() -> None:
+def test_the_same_seed_gives_the_same_bits() -> None:
     model = small(deterministic=True, dropout=0.3, validation_split=0.2)
     random.seed(5)
     np.random.seed(5)
@@ -247,6 +262,7 @@ def test_the_same_seed_gives_the_same_bits_and_leaves_other_generators_alone() -
     assert weights_of(clone(model).set_params(random_state=1).fit(X, CODES)) != weights_of(first)
 
 
+@pytest.mark.slow
 @needs_tensorflow
 def test_without_a_seed_numpy_s_generator_gives_one() -> None:
     np.random.seed(7)
@@ -256,6 +272,7 @@ def test_without_a_seed_numpy_s_generator_gives_one() -> None:
     assert weights_of(first) == weights_of(again) != weights_of(second)
 
 
+@pytest.mark.slow
 @needs_tensorflow
 def test_patience_stops_early_and_puts_the_best_weights_back() -> None:
     noise = np.random.default_rng(2).integers(0, 2, ROWS)  # nothing to learn: what is held out soon gets worse
@@ -269,21 +286,23 @@ def test_patience_stops_early_and_puts_the_best_weights_back() -> None:
     assert small(patience=5).fit(X, CODES).best_epoch_ == 2  # by the loss of the training rows, which only falls
 
 
+@pytest.mark.slow
 @needs_tensorflow
 def test_rows_of_no_weight_count_for_nothing() -> None:
     weights = np.where(np.arange(ROWS) < 60, 1.0, 0.0)
     spoiled = np.where(weights > 0, CODES, 2 - CODES)
     model = small().fit(X, spoiled, sample_weight=weights)
     assert weights_of(model) == weights_of(small().fit(X, CODES, sample_weight=weights))
-    assert weights_of(model) != weights_of(small().fit(X, CODES))
+    assert weights_of(model) != weights_of(fitted())
     watched = small(validation_split=0.2).fit(X, CODES, sample_weight=weights)
     assert "val_loss" in watched.history_
     with pytest.raises(ValueError, match="sample_weight"):
         small().fit(X, CODES, sample_weight=weights[:5])
 
 
+@pytest.mark.slow
 @needs_tensorflow
-def test_many_rows_are_predicted_at_once_where_layers_are_small_and_few_where_they_are_not_or_nobody_knows() -> None:
+def test_small_layers_predict_many_rows_at_once() -> None:
     keras = keras_library()
 
     def at_once(*layers: Any) -> int:
@@ -297,6 +316,8 @@ def test_many_rows_are_predicted_at_once_where_layers_are_small_and_few_where_th
     assert np.array_equal(model.predict_proba(many)[: len(X)], model.predict_proba(X))
 
 
+@pytest.mark.slow
+@needs_tensorflow
 def test_a_fitted_network_is_its_weights() -> None:
     model = small(scale="standard", batch_norm=True).fit(X, NAMES)
     expected = model.predict_proba(X)
@@ -312,12 +333,13 @@ def test_a_fitted_network_is_its_weights() -> None:
         assert other.history_ == model.history_
     unasked = pickle.loads(pickle.dumps(pickle.loads(pickle.dumps(model))))  # never built in between
     assert np.array_equal(unasked.set_params(hidden_layers=(3,)).predict_proba(X), expected)
-    # The one that was described is fitted anew, as a classifier or not.
+    # The estimator itself is fitted again, as a classifier or not.
     refitted = model.set_params(task="regression", hidden_layers=(3,)).fit(X, NUMBERS)
     assert refitted.predict(X).dtype == np.float32
     assert not hasattr(refitted, "classes_")
 
 
+@pytest.mark.slow
 @needs_tensorflow
 def test_callbacks_watch_a_fit_from_inside_and_from_outside() -> None:
     import keras
@@ -338,6 +360,7 @@ def test_callbacks_watch_a_fit_from_inside_and_from_outside() -> None:
     assert len(seen) == 4
 
 
+@pytest.mark.slow
 @needs_tensorflow
 @pytest.mark.parametrize(
     ("name", "value"), [("activation", {"class_name": "Dense", "config": {"units": 1}}), ("builder", "os.system")]
@@ -349,6 +372,7 @@ def test_a_stored_network_is_looked_at_again_before_it_is_built(name: str, value
         stored.predict(X)
 
 
+@pytest.mark.slow
 @needs_tensorflow
 @pytest.mark.parametrize("at_once", [1, 8])
 def test_a_fit_leaves_no_graph_behind(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:

@@ -18,7 +18,7 @@ from warren.networks import KerasModel, batches, training_backup
 from warren.networks.checkpoints import Place, Slot, name_of
 from warren.networks.watch import Watch, watching
 
-pytestmark = needs_tensorflow
+pytestmark = [needs_tensorflow, pytest.mark.slow]
 
 EPOCHS = 6
 NAME = name_of("study", 0, 0, 0)
@@ -53,8 +53,9 @@ class Watches(Watch):
 
 
 def net(**params: Any) -> KerasModel:
+    # Other optimizers take twice as long to trace as "sgd".
     given = {"hidden_layers": (8,), "epochs": EPOCHS, "learning_rate": 0.05, "random_state": 7, "batch_size": 50}
-    return KerasModel(**{**given, "deterministic": True, **params})
+    return KerasModel(**{**given, "optimizer": "sgd", "deterministic": True, **params})
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -123,7 +124,7 @@ def assert_the_same(one: KerasModel, other: KerasModel) -> None:
         ({"optimizer": "ftrl", "task": "regression", "scale": "standard", "hidden_layers": ()}, NUMBERS, None),
     ],
 )
-def test_a_training_that_is_taken_up_ends_with_the_same_weights_and_history(
+def test_a_resumed_training_ends_with_the_same_weights_and_history(
     params: dict[str, Any], y: Any, weight: Any, place: Place
 ) -> None:
     np.random.seed(3)
@@ -151,7 +152,7 @@ def test_a_builder_of_ones_own_is_taken_up_too(place: Place, tmp_path: Path, mon
     assert_the_same(undisturbed, cut_and_taken_up(place, net(builder="noisy", hidden_layers=(64,))))
 
 
-def test_the_order_of_rows_is_another_each_epoch_and_each_seed_and_the_same_again() -> None:
+def test_the_order_of_rows_differs_by_epoch_and_seed_and_repeats() -> None:
     def orders(seed: int, first: int = 0, epochs: int = 2) -> list[list[int]]:
         found = [int(row) for (part,) in batches.batches([np.arange(10)], 4, seed, first, epochs) for row in part]
         return [found[start : start + 10] for start in range(0, len(found), 10)]
@@ -171,7 +172,7 @@ def test_the_order_of_rows_is_another_each_epoch_and_each_seed_and_the_same_agai
     assert ahead == [*one, *two]
 
 
-def test_a_checkpoint_is_written_where_the_last_is_old_enough_or_somebody_wants_to_stop(place: Place) -> None:
+def test_a_checkpoint_is_written_when_old_enough_or_to_stop(place: Place) -> None:
     found: list[int] = []
 
     class Stops(Watches):
@@ -225,7 +226,7 @@ def test_a_checkpoint_that_is_damaged_is_not_used(
 
 
 def rewrite(place: Place, tmp_path: Path, harm: str) -> None:
-    """Write a checkpoint anew whose weights are of another network, or whose parts belong to other epochs."""
+    """Write a checkpoint again, with weights of another network, or with parts of other epochs."""
     slot, folder = Slot(place, NAME, 0), tmp_path / "parts"
     folder.mkdir()
     assert slot.load(folder)

@@ -44,6 +44,7 @@ def test_a_package_that_is_installed_brings_builders() -> None:
         find_builder("lost")
 
 
+@pytest.mark.slow
 @needs_tensorflow
 @pytest.mark.usefixtures("theirs")
 def test_a_builder_of_a_package_makes_layers_or_a_whole_model() -> None:
@@ -53,6 +54,7 @@ def test_a_builder_of_a_package_makes_layers_or_a_whole_model() -> None:
     assert model.predict_proba(X).shape == (120, 3)
 
 
+@pytest.mark.slow
 @needs_tensorflow
 @pytest.mark.usefixtures("theirs")
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from nets import CODES, NUMBERS, X, needs_tensorflow, weights_of
 from producer import KerasModel
 from warren.networks import backend
 
-pytestmark = needs_tensorflow
+pytestmark = [needs_tensorflow, pytest.mark.slow]
 
 
 def net(**params: Any) -> KerasModel:
@@ -27,7 +27,7 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_gpu")
-def test_without_a_gpu_a_network_that_asks_for_one_is_the_same_and_it_is_said_once(
+def test_a_network_that_asks_for_a_gpu_trains_without_and_warns_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with caplog.at_level(logging.WARNING, "warren.networks"):

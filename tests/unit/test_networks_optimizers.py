@@ -1,4 +1,4 @@
-"""What an optimizer takes beside its learning rate: by name, within bounds, and of that optimizer."""
+"""What an optimizer takes besides its learning rate: by name, within bounds, and of that optimizer."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ def test_a_network_that_has_none_is_described_as_before() -> None:
     assert "optimizer_params" not in encode_estimator(net(), "x")["params"]
 
 
-def test_a_network_of_an_earlier_version_has_the_defaults_of_what_came_later() -> None:
+def test_a_network_of_an_earlier_version_gets_later_defaults() -> None:
     stored = KerasModel(epochs=3)
     del stored.optimizer_params
     read = pickle.loads(pickle.dumps(stored))
@@ -136,6 +136,7 @@ def test_trainings_that_differ_in_it_share_nothing() -> None:
     assert about[0] != about[1]
 
 
+@pytest.mark.slow
 @needs_tensorflow
 def test_the_table_is_that_of_the_keras_that_is_installed() -> None:
     import keras
@@ -148,6 +149,7 @@ def test_the_table_is_that_of_the_keras_that_is_installed() -> None:
         assert inspect.signature(getattr(keras.optimizers, made).__init__).parameters.keys() - every == taken
 
 
+@pytest.mark.slow
 @needs_tensorflow
 def test_an_optimizer_is_made_with_them() -> None:
     import keras
@@ -158,6 +160,7 @@ def test_an_optimizer_is_made_with_them() -> None:
         assert made["learning_rate"] == pytest.approx(1e-3)
 
 
+@pytest.mark.slow
 @needs_tensorflow
 def test_a_network_is_trained_by_them() -> None:
     plain = net(optimizer="sgd").fit(X, CODES)

@@ -66,7 +66,7 @@ BAD: dict[str, list[Any]] = {
 }
 
 
-def test_every_parameter_of_the_estimator_is_written_down_and_looked_at_here() -> None:
+def test_every_parameter_of_the_estimator_is_checked_here() -> None:
     assert [*inspect.signature(KerasModel).parameters] == [*PARAMETERS]
     assert GOOD.keys() == BAD.keys() == PARAMETERS.keys()
     for name, default in KerasModel().get_params().items():
@@ -141,7 +141,7 @@ def test_a_network_in_a_pipeline_is_looked_at_too() -> None:
         check_estimators(bad, Space([{}]))
 
 
-def test_a_builder_that_does_not_exist_is_refused_before_anything_is_published() -> None:
+def test_a_builder_that_does_not_exist_is_refused_by_submit() -> None:
     known = "no such builder here, there are cnn, mlp; one of your own is an entry point of group 'warren.builders'"
     pipeline = Pipeline([("net", KerasModel())])
     for estimator, grid in (

@@ -1,4 +1,4 @@
-"""Steps that one call of TensorFlow takes at once: the same bits, and nobody who watches batches misses one."""
+"""Steps that one call of TensorFlow takes at once: the same bits, and a callback that watches batches sees each."""
 
 from __future__ import annotations
 
@@ -22,12 +22,13 @@ def small(**params: Any) -> KerasModel:
     ("steps", "epochs", "multiplications", "at_once"),
     [(45, 10, 10**6, 45), (1500, 1, 10**6, 60), (257, 9, 10**6, 1), (10, 19, 10**6, 1), (45, 10, 10**8, 1)],
 )
-def test_a_call_takes_as_many_steps_as_an_epoch_can_be_cut_into_where_it_is_worth_it(
+def test_a_call_takes_many_steps_where_it_is_worth_it(
     steps: int, epochs: int, multiplications: int, at_once: int
 ) -> None:
     assert steps_at_once(steps, epochs, multiplications) == at_once
 
 
+@pytest.mark.slow
 @needs_tensorflow
 @pytest.mark.parametrize(
     ("params", "images"),
@@ -54,19 +55,21 @@ def test_steps_that_are_taken_at_once_give_the_bits_of_steps_one_by_one(
     assert one_by_one.history_ == at_once.history_
     assert one_by_one.best_epoch_ == at_once.best_epoch_
     assert weights_of(one_by_one) == weights_of(at_once)
-    assert at_once.model_.steps_per_execution == 1, "whoever goes on with it by himself has an ordinary one"
+    assert at_once.model_.steps_per_execution == 1, "a user who goes on with it has an ordinary model"
 
 
+@pytest.mark.slow
 @needs_tensorflow
 def test_fits_that_trace_a_step_each_are_no_reason_for_a_warning(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(training, "steps_at_once", lambda *_: 8)
-    for _ in range(7):  # TensorFlow warns from the sixth on, if a function is traced anew that often
+    for _ in range(7):  # TensorFlow warns from the sixth time on that a function is traced again
         small(epochs=1).fit(X, CODES)
     assert caplog.records == []
 
 
+@pytest.mark.slow
 @needs_tensorflow
 def test_a_callback_that_watches_batches_sees_each_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "steps_at_once", lambda *_: 8)

@@ -110,7 +110,7 @@ def test_messages_that_raise_end_with_those_before_them() -> None:
     assert broker.box.is_done
 
 
-def test_the_broker_is_silent_while_nothing_gets_safe_and_not_while_messages_are_made(
+def test_the_broker_is_silent_only_while_no_message_is_confirmed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = 100.0

@@ -1,4 +1,4 @@
-"""What fits print: passed on, its end kept by trial, and nobody waits for who reads it."""
+"""What fits print: it is passed on, its end is kept by trial, and no fit waits for its reader."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_flood_waits_for_no_reader_and_fills_no_memory(pipes: Pipes) -> None:
     began = time.monotonic()
     line = b"x" * 99 + b"\n"
     for _ in range(500):
-        pipes.say(line * 1000)  # 50 MB, of which nobody reads a byte
+        pipes.say(line * 1000)  # 50 MB, and no one reads a byte
     took = time.monotonic() - began
     assert took < 20
     pipes.say(part_marker(0) + b"the end\n")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 import time
 from typing import Any
 
@@ -244,7 +242,7 @@ def test_looking_up_names_takes_as_long_as_reading_them() -> None:
 @pytest.mark.parametrize(
     "name", ["some_new_file", "cache_dir", "model_path", "dmlc_tracker_uri", "event_log", "federated_key"]
 )
-def test_a_parameter_of_a_later_version_that_sounds_like_a_file_takes_no_text(name: str) -> None:
+def test_a_new_parameter_that_sounds_like_a_file_takes_no_text(name: str) -> None:
     for package in ("sklearn", "xgboost", "lightgbm", "catboost"):
         for harmless in (None, True, 3, 0.5, ""):
             check_parameter({package}, name, harmless, "x")
@@ -258,13 +256,6 @@ def test_an_error_repeats_the_beginning_of_a_value_only() -> None:
         assert len(short(value)) <= 60
         assert short(value).isascii()
         assert short(value).isprintable()
-
-
-def test_the_rules_need_no_library() -> None:
-    code = (
-        "import sys, warren.messages; print({'numpy', 'sklearn', 'xgboost', 'lightgbm', 'catboost'} & set(sys.modules))"
-    )
-    assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
 
 
 # ----------------------------------------------------------------- what a document shows

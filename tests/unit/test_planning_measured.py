@@ -67,7 +67,7 @@ def test_publishing_again_does_not_correct_twice() -> None:
     assert corrections(again) == {"XGBClassifier": 1.0}
 
 
-def test_other_studies_count_by_their_median_and_give_way_to_the_study_itself() -> None:
+def test_other_studies_count_by_their_median_until_the_study_counts() -> None:
     others = [study(now=counted(10, 1.0, took)) for took in (1.0, 2.0, 50.0)]
     others.append(study("LGBMClassifier", now=counted(10, 2.0, 1.0)))
     others.append({"_id": "older than estimates", "progress": {"estimators": {}}})
@@ -105,7 +105,7 @@ def test_scoring_is_work_too() -> None:
     assert work_left(study(planned=100.0, now=counted(10, 20.0, 40.0), scored=10.0)) == pytest.approx(160 * 1.25)
 
 
-def test_only_what_ended_since_the_publication_is_taken_from_what_it_planned() -> None:
+def test_only_trials_ended_since_publication_leave_its_plan() -> None:
     before = counted(10, 60.0, 90.0)
     assert work_left(study(planned=100.0, before=before, now=before)) == 100.0
     assert work_left(study(planned=100.0, before=before, now=counted(20, 80.0, 100.0))) == 40.0

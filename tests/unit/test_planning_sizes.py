@@ -101,7 +101,7 @@ def test_expected_seconds_go_with_their_trials() -> None:
     costs=st.lists(st.floats(0.0001, 500), max_size=300).map(lambda found: sorted(found, reverse=True)),
     trials=st.integers(1, 400),
 )
-def test_chunks_by_cost_hold_whole_units_and_neither_much_time_nor_many_trials(costs: list[float], trials: int) -> None:
+def test_chunks_by_cost_hold_whole_units_within_both_bounds(costs: list[float], trials: int) -> None:
     chunks = by_cost(*costs, trials=trials)
     assert numbers(chunks) == list(range(len(costs) * trials))
     left = sum(costs)
@@ -132,7 +132,7 @@ def test_no_chunk_is_so_long_that_a_lost_worker_hurts() -> None:
 
 
 def test_forty_workers_end_together() -> None:
-    """Each takes the next chunk when it is through with one, and pays for the turn; nobody ends late by a tenth."""
+    """Each takes the next chunk after one, and pays for the turn; no worker ends a tenth too late."""
     costs = sorted((0.05 * (1 + i % 40) for i in range(20_000)), reverse=True)
     ends = [0.0] * 40
     for chunk in by_cost(*costs):
@@ -156,7 +156,7 @@ def test_a_guess_among_known_costs_keeps_its_chunk_small() -> None:
     assert max(len(chunk) for chunk in chunks[1:]) == 20
 
 
-def test_a_measured_correction_makes_chunks_of_a_guess_as_large_as_they_cost() -> None:
+def test_a_measured_correction_sizes_chunks_by_their_true_cost() -> None:
     grid = {"random_state": range(5000)}
     guessed = list(cut(plan(grid, TREE), None))
     measured = list(cut(plan(grid, TREE, corrections={"DecisionTreeClassifier": 0.5}), None))

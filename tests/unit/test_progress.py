@@ -166,7 +166,7 @@ def test_a_log_gets_plain_lines_at_the_start_each_tenth_and_the_end() -> None:
     assert len(lines) == 11
 
 
-def test_a_log_of_a_slow_study_gets_a_line_each_ten_seconds_and_fewer_by_and_by() -> None:
+def test_the_log_of_a_slow_study_gets_fewer_lines_with_time() -> None:
     steps = [(1.0, seen(done=second // 100)) for second in range(3600)]
     lines = follow(Clock(), io.StringIO(), *steps)
     assert 40 < len(lines) < 70

@@ -1,4 +1,4 @@
-"""What a worker knows of a chunk in hand: what was left by others, what is in hand, how long it may take."""
+"""What a worker knows of its current chunk: what others left, what is being fitted, how long it may take."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def estimated(made: Chunk, *seconds: float) -> Chunk:
 FOLD = {"fit_seconds": 3.0, "score_seconds": 1.0}
 
 
-def test_what_earlier_workers_left_of_trials_that_have_ended_since_is_forgotten() -> None:
+def test_progress_that_earlier_workers_left_of_ended_trials_goes() -> None:
     notes = {0: {"folds": {"0": FOLD}}, 1: {"folds": {"0": FOLD}, "tries": [{"reason": "no"}]}}
     progress = Progress(chunk(*rounds(9, max_depth=2), *rounds(9, max_depth=3)), {0}, notes)
     assert progress.folds == {1: {"0": FOLD}}
@@ -43,13 +43,13 @@ def test_a_chunk_comes_along_with_every_fold() -> None:
 def test_time_that_folds_took_before_counts_against_the_limit() -> None:
     progress = Progress(chunk(*rounds(9, 5)), set(), {0: {"folds": {"0": FOLD}}, 1: {"folds": {"0": FOLD}}})
     progress.begin(100.0)
-    assert progress.began == 92.0, "both trials share the fit in hand"
+    assert progress.began == 92.0, "both trials share the current fit"
     progress.end(1)
     progress.begin(100.0)
     assert progress.began == 96.0
 
 
-def test_epochs_that_a_checkpoint_brings_back_count_against_the_limit_once_a_fold() -> None:
+def test_epochs_from_a_checkpoint_count_against_the_limit_once() -> None:
     progress = Progress(chunk(*rounds(9), *rounds(9, max_depth=3)), set())
     progress.add_saved(0, 5.0)
     assert progress.began is None, "nothing has begun"
@@ -63,7 +63,7 @@ def test_epochs_that_a_checkpoint_brings_back_count_against_the_limit_once_a_fol
     assert progress.began == 99.0, "another trial's"
 
 
-def test_the_end_of_a_shared_fit_is_expected_by_all_its_trials_and_the_workers_pace() -> None:
+def test_all_trials_of_a_shared_fit_expect_its_end() -> None:
     progress = Progress(estimated(chunk(*rounds(9, 5), *rounds(9, max_depth=3)), 4.0, 2.0, 50.0), set())
     assert progress.expected_end(1.0) == float("inf"), "its data is not even there"
     progress.begin(100.0)

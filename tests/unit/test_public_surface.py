@@ -157,11 +157,16 @@ def test_a_study_has_the_attributes_of_a_search(name: str) -> None:
 # --------------------------------------------------------------------------- imports
 
 
-def test_a_worker_starts_without_learners_and_imports_one_only_for_its_estimators() -> None:
-    trains = "import worker.process.main, worker.training.evaluator, worker.fitting, sklearn.dummy"
-    asked = "worker.fitting.learner_of(sklearn.dummy.DummyClassifier)"
-    start, training, whole = loaded_by("import worker.__main__", f"{trains}; {asked}", everything_of(worker))
+def test_a_worker_starts_with_nothing_heavy() -> None:
+    [start] = loaded_by("import worker.__main__")
     assert not start & (LEARNERS | {"numpy", "pandas", "pyarrow", "scipy", "producer"})
+
+
+@pytest.mark.slow
+def test_a_worker_imports_a_learner_only_for_its_estimators() -> None:
+    trains = "import worker.__main__, worker.process.main, worker.training.evaluator, worker.fitting, sklearn.dummy"
+    asked = "worker.fitting.learner_of(sklearn.dummy.DummyClassifier)"
+    training, whole = loaded_by(f"{trains}; {asked}", everything_of(worker))
     assert not training & BOOSTERS
     assert "producer" not in whole
 
@@ -170,18 +175,24 @@ def test_the_contract_imports_neither_side_and_no_learner() -> None:
     # These two are imported where there is a frame, and so pandas.
     frames = {"warren.encoding.frames", "warren.encoding.cells"}
     networks = {name for name in modules_of(warren) if name.startswith("warren.networks.")}
-    [found] = loaded_by(everything_of(warren, but=frozenset(frames | networks)))
+    rules, found = loaded_by("import warren.messages", everything_of(warren, but=frozenset(frames | networks)))
+    assert not rules & (LEARNERS | {"numpy"})
     assert not found & (LEARNERS | {"producer", "worker", "kubernetes", "pandas"})
 
 
-def test_the_producer_starts_with_nothing_heavy_and_never_imports_the_worker() -> None:
-    steps = ("import producer; dir(producer); producer.__all__", "import producer.cli", everything_of(producer))
-    start, command, whole = loaded_by(*steps)
+def test_the_producer_starts_with_nothing_heavy() -> None:
+    start, command = loaded_by("import producer; dir(producer); producer.__all__", "import producer.cli")
     assert not start & (LEARNERS | {"numpy", "pandas", "pika", "pymongo", "worker"})
     assert not command & (LEARNERS | {"numpy", "pandas", "pyarrow", "scipy", "worker", "kubernetes"})
+
+
+@pytest.mark.slow
+def test_the_producer_imports_no_booster_and_no_worker() -> None:
+    [whole] = loaded_by(everything_of(producer))
     assert not whole & (BOOSTERS | {"worker"})
 
 
+@pytest.mark.slow
 def test_networks_are_described_without_tensorflow() -> None:
     described = (
         "warren.networks.KerasModel(hidden_layers=(8,)).get_params(), repr(warren.networks.KerasModel(epochs=3))"

@@ -71,7 +71,7 @@ def test_a_grid_beside_it_may_use_the_study_s_estimator() -> None:
     assert [trial.estimator is None for trial in chunk.trials] == [False, True]
 
 
-def test_a_parameter_named_estimator_stays_one_where_it_is_none_of_the_trial_s() -> None:
+def test_a_parameter_named_estimator_stays_a_parameter() -> None:
     space = Space({"estimator": [LogisticRegression()]})
     [chunk] = chunks("study", 1, OBJECTIVE, space, plain([0]))
     assert chunk.trials[0].estimator is None
@@ -120,7 +120,7 @@ def test_a_chunk_of_both_kinds_becomes_two_with_numbers_of_their_own() -> None:
 
 
 @pytest.mark.parametrize(("n_chunks", "on_gpu", "others"), [(1, 1, 1), (2, 2, 1), (12, 6, 6)])
-def test_trials_for_a_gpu_go_to_its_queue_and_the_others_to_the_study_s_lane(
+def test_trials_for_a_gpu_go_to_its_queue_and_others_to_the_lane(
     n_chunks: int, on_gpu: int, others: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     space = Space({"max_depth": [1, 2, 3], "device": ["cpu", "cuda"], "n_estimators": [10, 20]})

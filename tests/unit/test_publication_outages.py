@@ -22,7 +22,7 @@ from warren.storage.store import Store
 IMPATIENT = Settings(WARREN_PATIENCE_SECONDS=0.01)
 
 
-def test_a_broker_that_is_away_leaves_the_study_unsubmitted_and_says_what_is_left(
+def test_a_broker_that_is_away_leaves_the_study_unsubmitted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     space = Space({"max_depth": range(8)})
@@ -85,7 +85,7 @@ def test_a_database_that_stays_away_says_that_nothing_was_published(monkeypatch:
         publish_missing(cast("Store", memory), IMPATIENT, "study", OBJECTIVE, space)
 
 
-def test_a_database_that_goes_away_for_good_in_the_middle_says_that_all_was_published(
+def test_a_database_lost_for_good_says_that_all_was_published(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     space = Space({"max_depth": range(4)})

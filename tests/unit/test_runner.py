@@ -171,7 +171,7 @@ def test_memory_that_is_held_after_the_last_result_is_nobodys_fault(chunk: Chunk
     store = Kept()
     trainer = Scripted(ended(0), ended(1), memory=2000)
     assert runner(store, trainer).run(encode_chunk(chunk)).verdict == Verdict.ACKNOWLEDGE
-    assert store.tries == [1], "once, while it was in hand, and not after it had ended"
+    assert store.tries == [1], "once, while it was fitted, and not after it had ended"
 
 
 def test_a_worker_that_stops_after_the_last_result_ends_in_good_order(chunk: Chunk) -> None:
@@ -191,14 +191,14 @@ def test_a_worker_that_stops_after_the_last_result_ends_in_good_order(chunk: Chu
 BEFORE = TrainingProcessLostError("exited with code 1")
 
 
-def test_a_chunk_that_loses_its_process_before_a_trial_began_is_tried_by_others_first(chunk: Chunk) -> None:
+def test_a_chunk_lost_before_its_first_trial_is_tried_by_others(chunk: Chunk) -> None:
     store = Kept()
     store.busy = {"another"}
     one = runner(store, Scripted(BEFORE, TrialsBegin(), ended(0), ended(1)))
     assert one.run(encode_chunk(chunk)).verdict == Verdict.HAND_ON
     assert one.run(encode_chunk(chunk), again=True).verdict == Verdict.HAND_ON, "it came back at once: others first"
     assert (len(store.lost), store.letters, store.kept) == (1, [], {})
-    one._lost_processes._left_to_others.clear()  # a minute later nobody has taken it
+    one._lost_processes._left_to_others.clear()  # a minute later no worker has taken it
     assert one.run(encode_chunk(chunk), again=True).verdict == Verdict.ACKNOWLEDGE
 
 
@@ -214,7 +214,7 @@ def test_a_chunk_that_loses_its_process_on_several_workers_is_set_aside(chunk: C
     assert (store.tries, store.kept) == ([], {})
 
 
-def test_a_chunk_that_loses_its_process_is_set_aside_by_the_only_worker_too(chunk: Chunk) -> None:
+def test_a_chunk_that_loses_its_process_is_set_aside_by_one_worker(chunk: Chunk) -> None:
     store = Kept()
     one = runner(store, Scripted(BEFORE, BEFORE))
     assert one.run(encode_chunk(chunk)).verdict == Verdict.HAND_ON
@@ -223,7 +223,7 @@ def test_a_chunk_that_loses_its_process_is_set_aside_by_the_only_worker_too(chun
     assert outcome.reason == "the training process was lost 2 times before a trial began: exited with code 1"
 
 
-def test_a_process_that_somebody_kills_before_a_trial_began_is_not_the_chunks_fault(chunk: Chunk) -> None:
+def test_a_process_killed_before_a_trial_is_not_the_chunk_s_fault(chunk: Chunk) -> None:
     store = Kept()
     killed = TrainingProcessLostError("the training process was killed by signal 9", killed=True)
     one = runner(store, Scripted(*[killed] * 9, TrialsBegin(), ended(0), ended(1)))
@@ -261,7 +261,7 @@ def test_a_database_that_was_made_anew_is_known_by_its_new_id(chunk: Chunk) -> N
         (None, False, Verdict.FOREIGN),
     ],
 )
-def test_a_chunk_of_a_study_that_is_not_there_is_dropped_only_if_that_was_deleted(
+def test_a_chunk_without_a_study_is_dropped_only_if_it_was_deleted(
     database: str | None, deleted: bool, verdict: Verdict, chunk: Chunk
 ) -> None:
     store = Kept()
@@ -299,7 +299,7 @@ def test_a_chunk_is_never_dropped_on_what_was_seen_before(before: dict[str, Any]
     store = Kept(**before)
     one = runner(store, Scripted(TrialsBegin(), ended(0), ended(1)))
     assert one.run(encode_chunk(chunk)).verdict == Verdict.DROP
-    # Resumed, or deleted and submitted anew: a moment later.
+    # Resumed, or deleted and submitted again: a moment later.
     store.document = {"_id": "study", "state": "RUNNING", "generation": 1}
     assert one.run(encode_chunk(chunk)).verdict == Verdict.ACKNOWLEDGE
     assert set(store.kept) == {0, 1}
@@ -308,7 +308,7 @@ def test_a_chunk_is_never_dropped_on_what_was_seen_before(before: dict[str, Any]
 @pytest.mark.parametrize(
     ("again", "state", "recounted"), [(True, "RUNNING", 1), (True, "COMPLETE", 0), (False, "RUNNING", 0)]
 )
-def test_a_worker_that_took_a_chunk_over_counts_its_study_anew_when_it_is_idle(
+def test_a_worker_that_took_a_chunk_over_recounts_its_study_when_idle(
     again: bool, state: str, recounted: int, chunk: Chunk
 ) -> None:
     store = Kept()

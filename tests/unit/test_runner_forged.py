@@ -82,7 +82,7 @@ def test_a_body_of_a_publication_that_has_just_ended_is_dropped(chunk: Chunk) ->
     store = noted(chunk)
     one = runner(store, Scripted(ended(0), ended(1)))
     assert one.run(encode_chunk(chunk)).verdict == Verdict.ACKNOWLEDGE
-    # Seen as running a moment ago, and published anew since: what was noted of before is gone.
+    # Seen as running a moment ago, and published again since: earlier notes are gone.
     store.bodies = set()
     store.document = (store.document or {}) | {"generation": 2, "publications": 2, "noted": [1, 2]}
     assert one.run(encode_chunk(chunk)).verdict == Verdict.DROP

@@ -62,12 +62,12 @@ def run(trainer: Stops, seconds: float) -> Verdict:
         (3600.0, False, [], 1),
         (5.0, True, ["trial"], 0),
         (5.0, False, ["trial"], 0),
-        # Nobody knows how long it takes.
+        # It is not known how long it takes.
         (0.0, True, ["fold"], 0),
         (0.0, False, ["trial"], 0),
     ],
 )
-def test_a_network_that_does_not_fit_into_the_grace_stops_at_an_epoch_that_is_kept(
+def test_a_network_too_long_for_the_grace_stops_at_a_kept_epoch(
     seconds: float, checkpointed: bool, asked: list[str], kills: int
 ) -> None:
     trainer = Stops(TrialsBegin(), epoch(checkpointed=checkpointed), grace=60.0)

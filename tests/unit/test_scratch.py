@@ -1,4 +1,4 @@
-"""Temporary files of workers that were killed go, and nobody else's: locks tell, not process ids."""
+"""Temporary files of killed workers are removed, and no others: locks tell them apart, not process ids."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_folder_lives_as_long_as_its_worker_whatever_its_number(folder: Path) 
     ) as other:
         assert other.stdout is not None
         held = Path(other.stdout.readline().decode().strip())
-        # As in another container that shares the folder, where nobody has its process id.
+        # As in another container that shares the folder, where no process has this id.
         remove_abandoned()
         assert held.exists()
         other.kill()

@@ -141,7 +141,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("variable", "text"), BAD)
-def test_a_value_that_can_not_be_used_is_refused_by_its_variable_without_repeating_it(
+def test_a_bad_value_is_refused_by_its_variable_and_not_repeated(
     monkeypatch: pytest.MonkeyPatch, variable: str, text: str
 ) -> None:
     monkeypatch.setenv(variable, text)

@@ -1,9 +1,8 @@
-"""A stored model is what the study's own estimator becomes by a fit: whatever a file says beside that is refused."""
+"""A stored model is what the study's own estimator becomes by a fit: anything else in a file is refused."""
 
 from __future__ import annotations
 
 import functools
-import hashlib
 from collections.abc import Callable
 from copy import deepcopy
 from pathlib import Path
@@ -37,12 +36,11 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
-from test_models_of_scikit_learn import brought_back
+from stored_models import brought_back, loaded
 from xgboost import XGBRegressor
 
 from producer.models.export import read_export
 from producer.models.export_manifest import write_manifest
-from producer.models.loading import load
 from warren.errors import InputError, StudyError
 from worker.training.models import pack
 
@@ -77,7 +75,7 @@ def name_a_method_that_writes(one: Any) -> None:
     one.stack_method_ = ["save_model"]
 
 
-def put_booster_beside(one: Any) -> None:
+def put_second_booster(one: Any) -> None:
     one.final_estimator_.booster = one.estimators_[0]._Booster
 
 
@@ -96,7 +94,7 @@ def put_an_estimator_that_writes(one: Any) -> None:
 STACKS: dict[str, Callable[[Any], None]] = {
     "a booster among the members": put_booster_among_members,
     "a method that writes": name_a_method_that_writes,
-    "a booster beside": put_booster_beside,
+    "a second booster": put_second_booster,
     "a booster for a method": put_booster_in_the_place_of_a_method,
     "something for a booster": put_another_estimator_into_its_booster,
     "parameters of files": put_an_estimator_that_writes,
@@ -211,12 +209,23 @@ KERNELS: dict[str, Callable[[Any], Kernel]] = {
 }
 
 
+@functools.cache
+def fitted_process(cls: type) -> Any:
+    return cls(GIVEN).fit(X, Y)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("process", [GaussianProcessRegressor, GaussianProcessClassifier])
+def test_a_kernel_that_a_fit_has_found_comes_back(process: type) -> None:
+    fitted = fitted_process(process)
+    assert np.array_equal(brought_back(fitted, process(GIVEN)).predict(X), fitted.predict(X))
+
+
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("what", KERNELS)
 @pytest.mark.parametrize("process", [GaussianProcessRegressor, GaussianProcessClassifier])
 def test_a_kernel_is_the_study_s_but_for_what_a_fit_looks_for(process: type, what: str) -> None:
-    fitted = process(GIVEN).fit(X, Y)
-    assert np.array_equal(brought_back(fitted, process(GIVEN)).predict(X), fitted.predict(X))
+    fitted = deepcopy(fitted_process(process))
     holder = fitted if process is GaussianProcessRegressor else fitted.base_estimator_
     holder.kernel_ = KERNELS[what](holder.kernel_)
     with pytest.raises((InputError, StudyError), match=OTHER):
@@ -260,7 +269,7 @@ def test_what_estimators_make_of_the_study_comes_back(estimator: Any) -> None:
 def export_of(fitted: Any, folder: Path) -> Path:
     folder.mkdir()
     (folder / "model.skops").write_bytes(pack(fitted).content)
-    # Whoever writes a folder writes what it trusts, too.
+    # The one that writes a folder also writes what it trusts.
     listed = skops.io.get_untrusted_types(data=pack(fitted).content)
     write_manifest(folder, {"model": {"format": "skops", "file": "model.skops", "trusted": listed}})
     return folder
@@ -293,9 +302,7 @@ class Scaling(RegressorMixin, BaseEstimator):
 
 def test_what_an_estimator_of_ones_own_makes_comes_back() -> None:
     fitted, allow = Scaling().fit(X, TARGET), (f"{Scaling.__module__}.Scaling",)
-    content = pack(fitted).content
-    about = {"file": "x", "format": "skops", "sha256": hashlib.sha256(content).hexdigest(), "facts": {}}
-    assert np.array_equal(load(content, about, Scaling(), allow).predict(X), fitted.predict(X))
+    assert np.array_equal(loaded(pack(fitted).content, "skops", Scaling(), allow=allow).predict(X), fitted.predict(X))
     for change in (
         lambda one: setattr(one, "scaler_", one.inner_._Booster),
         lambda one: setattr(one, "scaler_", FunctionTransformer(np.sum, kw_args={"where": False})),
@@ -303,7 +310,5 @@ def test_what_an_estimator_of_ones_own_makes_comes_back() -> None:
     ):
         changed = deepcopy(fitted)
         change(changed)
-        content = pack(changed).content
-        about = {"file": "x", "format": "skops", "sha256": hashlib.sha256(content).hexdigest(), "facts": {}}
         with pytest.raises((InputError, StudyError), match="not the study's|reads the files"):
-            load(content, about, Scaling(), allow)
+            loaded(pack(changed).content, "skops", Scaling(), allow=allow)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from evaluating import Worker, X, Y, same_outcome, shared_by
+from evaluating import SCORES, Worker, X, Y, same_outcome, shared_by
 from nets import needs_tensorflow, weights_of
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -33,6 +34,9 @@ def loops() -> Iterator[None]:
         yield
 
 
+# TensorFlow needs a second or two to trace the steps of each training: hence few trials and folds here.
+
+
 def net(**params: Any) -> KerasModel:
     given = {"hidden_layers": (6,), "learning_rate": 0.05, "batch_size": 16, "random_state": 3, "deterministic": True}
     return KerasModel(**{**given, **params})
@@ -43,8 +47,10 @@ def shared(estimator: Any, **params: Any) -> tuple[str, int] | None:
     return None if trial.shared_key is None else (trial.shared_key, trial.rounds)
 
 
-def of_each(*, name: str = "epochs") -> list[dict[str, Any]]:
-    return [{name: epochs} for epochs in EPOCHS]
+@cache
+def trained(epochs: int) -> KerasModel:
+    """Return a network that was trained by itself."""
+    return net(epochs=epochs).fit(X, Y)
 
 
 def curves(documents: list[Document]) -> list[Any]:
@@ -61,7 +67,7 @@ def test_networks_that_differ_in_their_epochs_alone_have_one_key() -> None:
     assert third
     assert first[0] == second[0] != third[0]
     assert (first[1], second[1]) == (2, 9)
-    assert shared(net()) == (first[0], 10), "Keras' own ten, where nobody says"
+    assert shared(net()) == (first[0], 10), "Keras' own default is ten"
     assert resolve(encode_estimator(net(), "estimator"), {"epochs": 4}).rounds == 4
 
 
@@ -92,55 +98,59 @@ def test_the_last_step_of_a_pipeline_shares_too() -> None:
 # ------------------------------------------------------------------------------- the same numbers
 
 
+@pytest.mark.slow
 @needs_tensorflow
 def test_shared_epochs_have_the_bits_of_trainings_of_their_own() -> None:
-    params = {
-        "dropout": 0.3,
-        "batch_norm": True,
-        "scale": "standard",
-        "validation_split": 0.25,
-        "metrics": ("accuracy",),
-    }
-    together = Worker().evaluate(net(**params), *of_each())
-    alone = Worker().evaluate(net(**params), *of_each(), share_fits=False)
+    model = net(dropout=0.3, batch_norm=True, scale="standard", validation_split=0.25, metrics=("accuracy",))
+    trials = [{"epochs": epochs} for epochs in EPOCHS]
+    together = Worker(n_splits=2).evaluate(model, *trials)
+    # The last trial is the second once more.
+    alone = Worker(n_splits=2).evaluate(model, *trials[:-1], share_fits=False)
     assert shared_by(together) == [4] * 4
-    assert shared_by(alone) == [1] * 4
-    same_outcome(together, alone)
-    assert curves(together) == curves(alone)
+    assert shared_by(alone) == [1] * 3
+    same_outcome(together[:-1], alone)
+    assert [together[-1][name] for name in SCORES] == [alone[1][name] for name in SCORES]
+    assert curves(together) == [*curves(alone), alone[1]["split_epochs"]]
     assert [len(one["split_epochs"][0]["loss"]) for one in together] == [*EPOCHS]
     assert len({one["mean_test_score"] for one in together}) == 3
     assert all(one["saved_seconds"] > 0 for one in together if one["params"]["epochs"] < 3)
 
 
+@pytest.mark.slow
 @needs_tensorflow
-def test_a_network_behind_a_pipeline_s_steps_shares_its_epochs_with_images_too() -> None:
-    pipeline = Pipeline([("scale", FunctionTransformer(np.negative)), ("net", net(builder="cnn"))])
+def test_a_network_behind_steps_of_a_pipeline_shares_its_epochs() -> None:
+    cnn = net(builder="cnn", builder_params={"filters": [4]})
+    pipeline = Pipeline([("scale", FunctionTransformer(np.negative)), ("net", cnn)])
     images = np.repeat(X[:, :, None], 4, axis=2)
-    together = Worker(x=images).evaluate(pipeline, *of_each(name="net__epochs"))
-    alone = Worker(x=images).evaluate(pipeline, *of_each(name="net__epochs"), share_fits=False)
-    assert shared_by(together) == [4] * 4
+    trials = [{"net__epochs": epochs} for epochs in (2, 1)]
+    together = Worker(x=images, n_splits=1).evaluate(pipeline, *trials)
+    alone = Worker(x=images, n_splits=1).evaluate(pipeline, *trials, share_fits=False)
+    assert shared_by(together) == [2] * 2
     same_outcome(together, alone)
 
 
+@pytest.mark.slow
 @needs_tensorflow
 def test_a_loss_that_becomes_nan_ends_all_that_were_to_go_on() -> None:
     wild = net(task="regression", learning_rate=0.1, optimizer="sgd")
     scorers = {"score": "neg_mean_squared_error"}
     trials = [{"epochs": epochs} for epochs in (1, 40, 60)]
-    worker = Worker(y=X[:, 0] * 10)
-    together = worker.evaluate(wild, *trials, scorers=scorers)
-    alone = Worker(y=X[:, 0] * 10).evaluate(wild, *trials, scorers=scorers, share_fits=False)
+    target = X[:, 0] * 10
+    together = Worker(y=target, n_splits=1).evaluate(wild, *trials, scorers=scorers)
+    alone = Worker(y=target, n_splits=1).evaluate(wild, *trials, scorers=scorers, share_fits=False)
     same_outcome(together, alone)
     assert repr(curves(together)) == repr(curves(alone)), "NaN is no equal of NaN"
     assert len(together[2]["split_epochs"][0]["loss"]) < 40, "it ends before"
 
 
+@pytest.mark.slow
 @needs_tensorflow
 def test_epochs_of_a_network_too_large_to_keep_are_trained_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = Worker().evaluate(net(), *of_each())
+    model, trials = net(optimizer="sgd"), [{"epochs": epochs} for epochs in EPOCHS]
+    whole = Worker(n_splits=1).evaluate(model, *trials)
     size = sum(4 * number for number in (4 * 6, 6, 6, 1))
     monkeypatch.setattr(training, "_MOST_KEPT", size)
-    some = Worker().evaluate(net(), *of_each())
+    some = Worker(n_splits=1).evaluate(model, *trials)
     same_outcome(sorted(some, key=itemgetter("number")), whole)
     assert sorted(shared_by(some)) == [1, 3, 3, 3]
 
@@ -168,11 +178,10 @@ class Watches(Watch):
             raise InterruptedError
 
 
+@pytest.mark.slow
 @needs_tensorflow
 @pytest.mark.parametrize("after", [1, 3])
-def test_weights_of_earlier_epochs_are_in_the_checkpoint_and_nobody_has_to_want_them(
-    tmp_path: Path, after: int
-) -> None:
+def test_the_checkpoint_holds_weights_of_earlier_epochs(tmp_path: Path, after: int) -> None:
     place = Place(str(tmp_path))
     with pytest.raises(InterruptedError), watching(Watches(place, after)):
         net(epochs=4).fit(X, Y)
@@ -182,7 +191,7 @@ def test_weights_of_earlier_epochs_are_in_the_checkpoint_and_nobody_has_to_want_
     for epoch in (4, 2):
         assert has_epoch(taken_up, epoch)
         restore_epoch(taken_up, epoch)
-        alone = net(epochs=epoch).fit(X, Y)
+        alone = trained(epoch)
         assert weights_of(taken_up) == weights_of(alone)
         assert (taken_up.history_, taken_up.n_iter_) == (alone.history_, epoch)
     assert not has_epoch(taken_up, 1)
@@ -195,5 +204,5 @@ def test_weights_of_earlier_epochs_are_in_the_checkpoint_and_nobody_has_to_want_
     with watching(watch):
         by_itself = net(epochs=4).fit(X, Y)
     assert watch.not_again == after
-    assert weights_of(by_itself) == weights_of(net(epochs=4).fit(X, Y))
+    assert weights_of(by_itself) == weights_of(trained(4))
     assert not has_epoch(by_itself, 2)

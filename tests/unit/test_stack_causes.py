@@ -74,7 +74,7 @@ def test_a_full_disk_and_another_user_s_files_are_named(log: str, said: str, tmp
         assert startup_errors.find("a log without any of that", found) is None
 
 
-def test_a_server_that_does_not_start_says_the_cause_and_not_its_crash_report(tmp_path: Path) -> None:
+def test_a_server_that_does_not_start_says_the_cause_only(tmp_path: Path) -> None:
     (tmp_path / "said").write_text(NEWER)
     guarded = Guarded(["/bin/sh", "-c", f"cat {tmp_path / 'said'}; exit 1"], log=tmp_path / "log", grace=0.0)
     known = startup_errors.of_broker(tmp_path)

@@ -88,7 +88,7 @@ def url(port: int) -> str:
     return f"amqp://{HOST}:{port}"
 
 
-def test_a_container_is_published_to_this_machine_only_and_removed_at_the_end(fake: FakeDocker, tmp_path: Path) -> None:
+def test_a_container_is_published_here_only_and_removed_at_the_end(fake: FakeDocker, tmp_path: Path) -> None:
     served = docker.serve(IMAGE, site_in(tmp_path, temporary=True), url, connects)
     assert served.how == "rabbitmq:4 in Docker"
     ((words, secret),) = fake.calls("run")
@@ -168,7 +168,7 @@ def test_an_engine_or_image_that_is_not_there_is_a_reason(
     assert reason in str(caught.value)
 
 
-def test_an_image_that_can_t_be_fetched_is_told_even_when_another_way_serves(fake: FakeDocker, tmp_path: Path) -> None:
+def test_an_image_that_can_not_be_fetched_is_always_told(fake: FakeDocker, tmp_path: Path) -> None:
     (fake.folder / "image").unlink()
     (fake.folder / "offline").touch()
     lines: list[str] = []

@@ -136,7 +136,7 @@ def test_a_command_that_is_not_there_is_a_stack_error(tmp_path: Path) -> None:
         Guarded(["/no/such/program"], log=tmp_path / "log", grace=1.0)
 
 
-def test_what_runs_beside_ends_after_the_command_and_the_last_command_after_both(tmp_path: Path) -> None:
+def test_the_side_command_ends_after_the_command_and_before_the_last(tmp_path: Path) -> None:
     pids, last = tmp_path / "pids", tmp_path / "last"
     guarded = Guarded(
         ["/bin/sh", "-c", "echo ready; exec sleep 600"],

@@ -227,7 +227,7 @@ def test_a_worker_that_ends_by_itself_is_told(no_servers: list[Guarded], monkeyp
     monkeypatch.setattr(stack, "WATCH_SECONDS", 0.05)
     with local_stack(workers=2, log=lines.append) as up:
         first, second = up.workers
-        # Nobody answers at the URLs, so whether they are still there is up to them: end both.
+        # No server answers at the URLs, so only the processes tell whether they still run: end both.
         os.kill(first.pid, signal.SIGKILL)
         up.stop_worker(second)
         until(lambda: any(first.name in line for line in lines), what="its end is told")
@@ -319,7 +319,7 @@ def test_each_worker_gets_its_share_of_the_cores_and_a_name() -> None:
     assert (told["WARREN_THREADS"], told["WARREN_GRACE_SECONDS"]) == ("7", "60")
 
 
-def test_workers_find_modules_of_ones_own_where_they_are_told_and_nowhere_else(
+def test_workers_find_the_user_s_modules_only_where_they_are_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -227,8 +227,8 @@ def test_secantusdb_is_found_beside_the_interpreter_and_then_on_the_path(
         database.find_secantus()
     on_path = program(tmp_path / "path", "secantusd-py")
     assert database.find_secantus() == str(on_path)
-    beside = program(tmp_path / "venv", "secantusd-py")
-    assert database.find_secantus() == str(beside)
+    other = program(tmp_path / "venv", "secantusd-py")
+    assert database.find_secantus() == str(other)
 
 
 @pytest.fixture

@@ -112,8 +112,8 @@ def test_a_started_stack_takes_the_place_of_the_one_on_the_same_folder(
 ) -> None:
     lines: list[str] = []
     first = local_stack(workers=0, data_dir=tmp_path).start()
-    (tmp_path / "beside").mkdir()
-    second = local_stack(workers=0, data_dir=tmp_path / "beside" / "..", log=lines.append).start()
+    (tmp_path / "other").mkdir()
+    second = local_stack(workers=0, data_dir=tmp_path / "other" / "..", log=lines.append).start()
     assert lines[0] == f"Stopping the stack that runs on {tmp_path}: this one replaces it"
     with pytest.raises(StackError, match="does not run"):
         _ = first.amqp_url

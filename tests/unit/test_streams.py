@@ -1,4 +1,4 @@
-"""What a process prints that nobody reads any more."""
+"""What a process prints after its reader has gone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TLS: verified by default, by whom, and what an error says."""
+"""TLS: verified by default, against which authorities, and what an error says."""
 
 from __future__ import annotations
 

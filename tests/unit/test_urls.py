@@ -150,7 +150,7 @@ def refusal(url: str) -> str:
     return ""
 
 
-def test_a_broker_s_url_with_one_odd_character_is_read_or_refused_in_our_words() -> None:
+def test_a_broker_url_with_an_odd_character_is_read_or_refused() -> None:
     whole = "amqp://ann:s3cret@[::1]:5672/a%2Fb?heartbeat=30"
     # Where the first colon is gone there is no password, but a user with a long name.
     for position in set(range(len(whole))) - {whole.index(":s3")}:

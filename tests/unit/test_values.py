@@ -1,4 +1,4 @@
-"""What the steps of pipelines hold beside numbers and text: there and back, and what does not travel."""
+"""What the steps of pipelines hold besides numbers and text: sent and read again, and what is refused."""
 
 from __future__ import annotations
 
@@ -271,7 +271,7 @@ def test_what_travelled_before_is_written_as_before() -> None:
     }
 
 
-def test_a_message_that_is_read_without_a_check_is_refused_by_the_decoder_too() -> None:
+def test_a_message_that_was_not_checked_is_refused_by_the_decoder() -> None:
     for value in (
         {"__function__": "numpy.load"},
         {"__array__": ["int8", ["x"]]},

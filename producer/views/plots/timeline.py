@@ -168,10 +168,13 @@ def _thinned(bars: Sequence[_Bar], span: timedelta) -> tuple[list[_Bar], str]:
     begun = min(bar.start for bar in bars)
     merged = _merged(bars, lambda bar: (bar.worker, (bar.start - begun) // step))
     shown = show_span(step.total_seconds())
-    return (
-        merged,
-        f"{len(bars):,} fits: those that a worker began within {shown} are one bar, coloured by the commonest estimator",
+    note = (
+        f"{len(bars):,} fits: one bar for those that a worker began within {shown}, "
+        "coloured by the commonest estimator"
     )
+        f"{len(bars):,} fits: one bar for those that a worker began within {shown}, coloured by the commonest estimator"
+    )
+    return merged, note
 
 
 def _gone(bars: Sequence[_Bar], span: timedelta) -> list[_Bar]:
