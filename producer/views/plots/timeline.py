@@ -169,10 +169,8 @@ def _thinned(bars: Sequence[_Bar], span: timedelta) -> tuple[list[_Bar], str]:
     merged = _merged(bars, lambda bar: (bar.worker, (bar.start - begun) // step))
     shown = show_span(step.total_seconds())
     note = (
-        f"{len(bars):,} fits: one bar for those that a worker began within {shown}, "
-        "coloured by the commonest estimator"
-    )
-        f"{len(bars):,} fits: one bar for those that a worker began within {shown}, coloured by the commonest estimator"
+        f"{len(bars):,} fits: those that a worker began within {shown} are one bar, in the colour of "
+        "the commonest estimator"
     )
     return merged, note
 
