@@ -1,4 +1,4 @@
-# What there is to do with this repository: `make help`.
+# `make help` lists the commands.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 BIN := .venv/bin
@@ -8,19 +8,19 @@ BIN := .venv/bin
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: ## Make .venv with everything pinned; quick when nothing changed.
+setup: ## Create .venv with pinned versions; fast if nothing has changed.
 	@scripts/setup.sh $(SETUP)
 
-# These bring up servers: what a broker needs is looked for before anything is installed.
+# These start servers, so the set-up also checks for a broker before it installs anything.
 demo test test-all test-sklearn chaos fuzz bench pictures: SETUP = --servers
 
-demo: setup ## Bring up a broker, a database and two workers, and tune three libraries on real data.
+demo: setup ## Start a broker, a database and two workers, and tune three libraries on real data.
 	@$(BIN)/warren demo
 
-# Several at a time: most tests wait for processes and servers.
+# Four tests at a time: most tests wait for processes and servers.
 PYTEST = $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
-test: setup ## Run the tests that are not marked slow, on servers of their own; minutes.
+test: setup ## Run the tests that are not marked slow, on private servers; minutes.
 	$(PYTEST) -m "not docker and not slow"
 
 test-unit: setup ## Run the tests that need no servers and are not marked slow; two minutes.
@@ -32,22 +32,22 @@ test-all: setup ## Run every test that needs no Docker engine; twenty-five minut
 test-docker: setup ## Run the tests that need a Docker engine.
 	$(BIN)/python -m pytest -m docker
 
-test-compose: setup ## Build the images, bring docker-compose.yml up, and kill workers under a study; minutes.
+test-compose: setup ## Build the images, start docker-compose.yml, and kill workers during a study; minutes.
 	$(BIN)/python -m pytest -m docker tests/acceptance/test_compose.py
 
 test-sklearn: setup ## Run scikit-learn's own tests of its searches on ours; some minutes.
 	$(BIN)/python tests/theirs
 
-chaos: setup ## Kill workers and restart servers under a study of 540 trials, and compare every score; ten minutes. CASE=steady strikes every two seconds.
+chaos: setup ## Kill workers and restart servers during a study of 540 trials; ten minutes. CASE=steady kills every two seconds.
 	PYTHONPATH=tests/support $(BIN)/python tests/chaos $(CASE)
 
-test-debian13: ## Run demo, lint and the tests in a chroot of Debian 13: root and debootstrap; an hour.
+test-debian13: ## Run demo, lint and test in a chroot of Debian 13; needs root and debootstrap; an hour.
 	@scripts/debian13.sh
 
-fuzz: setup ## Put 100,000 mutated messages through the decoder and 10,000 through a worker; some minutes.
+fuzz: setup ## Send 100,000 mutated messages to the decoder and 10,000 to a worker; some minutes.
 	PYTHONPATH=tests:tests/support $(BIN)/python -m fuzz
 
-lint: setup ## Check style, types and who imports whom.
+lint: setup ## Check style, types and imports.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -67,7 +67,7 @@ peers: ## Install Ray Tune, Optuna, Dask and Celery into .venv-peers, for `make 
 # The version in pyproject.toml is the tag.
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
-# The images' Python. That of the notebook that submits: versions of libraries differ between Pythons.
+# The images' Python. Use that of the notebook: versions of libraries differ between Pythons.
 PYTHON_VERSION = 3.11
 
 images: ## Build the images warren-worker and warren-notebook; PYTHON_VERSION=3.13 for another Python.
@@ -76,23 +76,23 @@ images: ## Build the images warren-worker and warren-notebook; PYTHON_VERSION=3.
 	docker build -f worker/Dockerfile --target notebook --build-arg PYTHON_VERSION=$(PYTHON_VERSION) \
 	  --build-arg REQUIREMENTS=requirements.txt -t warren-notebook:$(VERSION) .
 
-image-tensorflow: ## Build the image of a worker that trains networks too.
+image-tensorflow: ## Build the image of a worker that also trains networks.
 	docker build -f worker/Dockerfile --target tensorflow -t warren-worker:$(VERSION)-tensorflow \
 	  --build-arg PYTHON_VERSION=$(PYTHON_VERSION) --build-arg REQUIREMENTS=requirements-tensorflow.txt .
 
-# CUDA 12, as the pinned learners. It brings no Python: Ubuntu's is 3.12, and comes in parts.
+# CUDA 12, as the pinned libraries. The base has no Python: Ubuntu's is 3.12, in several packages.
 image-gpu: ## Build the image of a worker that trains on NVIDIA GPUs.
 	docker build -f worker/Dockerfile --target gpu -t warren-worker:$(VERSION)-gpu \
 	  --build-arg BASE_IMAGE=nvidia/cuda:12.8.1-base-ubuntu24.04 \
 	  --build-arg PACKAGES="libgomp1 python3 python3-venv" \
 	  --build-arg REQUIREMENTS=requirements-gpu.txt .
 
-pictures: setup ## Make the pictures in docs/pictures, of a real study in a real Chromium; two minutes.
+pictures: setup ## Make the pictures in docs/pictures from a real study in a real Chromium; two minutes.
 	PYTHONPATH=tests/support $(BIN)/python scripts/pictures.py
 
-lock: setup ## Resolve pyproject.toml into the pinned requirements.
+lock: setup ## Resolve pyproject.toml into pinned requirements.
 	scripts/lock.sh
 
-clean: ## Remove environments, caches and what `make demo` keeps in .warren.
+clean: ## Delete environments, caches and the data of `make demo` in .warren.
 	rm -rf .venv .venv-peers .warren .pytest_cache .mypy_cache .ruff_cache .import_linter_cache *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

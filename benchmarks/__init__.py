@@ -1,1 +1,1 @@
-"""Figures from real runs; see README.md beside this for the method and the caveats."""
+"""Figures from real runs; README.md in this folder has the method and the limitations."""

@@ -1,4 +1,4 @@
-"""``make bench``: every benchmark, one after the other."""
+"""``make bench``: runs every benchmark, one after the other."""
 
 from benchmarks import (
     bench_dashboard,

@@ -1,4 +1,4 @@
-"""What the dashboard's page costs with 26,160 trials, at first and for each look; and Optuna's study, and the card."""
+"""Measures the dashboard's page, the Optuna study and the card with 26,160 trials."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from warren import Study
 
 # Trials that end while the page is open.
 LATER = 60
-# Times that the card is drawn.
+# How often the card is drawn.
 CARDS = 20
 
 
 @dataclass(frozen=True)
 class Asked:
-    """An answer: what it says, its size as sent, and the seconds it took."""
+    """An answer: its content, its size as sent, and the seconds it took."""
 
     content: dict[str, Any]
     size: int
@@ -40,7 +40,7 @@ class Asked:
 
 
 def ask(url: str) -> Asked:
-    """Ask as a browser does: for packed text, with all of it read."""
+    """Send a request like a browser's: accept gzip, and read the whole answer."""
     request = urllib.request.Request(url, headers={"Accept-Encoding": "gzip"})
     began = time.perf_counter()
     with urllib.request.urlopen(request) as answer:
@@ -64,7 +64,7 @@ def serving() -> Iterator[tuple[str, psutil.Process]]:
 
 
 def measure(made: Study, order: list[int]) -> Iterator[str]:
-    """Yield what each of the page's questions costs."""
+    """Yield a line with the cost of each request of the page."""
     with serving() as (url, process):
         yield f"memory at the start: {process.memory_info().rss / 1e6:.0f} MB"
         [listed] = ask(f"{url}/api/studies").content["study_summaries"]
@@ -72,19 +72,19 @@ def measure(made: Study, order: list[int]) -> Iterator[str]:
         yield f"first load, nothing read before: {ask(page)}"
         yield f"first load of the next page: {ask(page)}"
         known = len(order) - LATER
-        yield f"a look, nothing new: {ask(f'{page}?after={known}')}"
+        yield f"an update, nothing new: {ask(f'{page}?after={known}')}"
         insert(made, made_up(made, order[known:], hours_ago=0))
-        time.sleep(1.5)  # what was read is good for a second
+        time.sleep(1.5)  # the server caches what it read for a second
         later = ask(f"{page}?after={known}")
         assert len(later.content["trials"]) == LATER, len(later.content["trials"])
-        yield f"a look, {LATER} new trials: {later}"
+        yield f"an update, {LATER} new trials: {later}"
         yield f"importances: {ask(f'{page}/param_importances')}"
         yield f"memory afterwards: {process.memory_info().rss / 1e6:.0f} MB"
         yield from in_a_browser(f"{url}/dashboard/studies/{listed['study_id']}")
 
 
 def in_a_browser(url: str) -> Iterator[str]:
-    """Yield the seconds until Chromium shows the history of all trials, where there is one."""
+    """Yield the seconds until Chromium, if there is one, shows the history of all trials."""
     from playwright.sync_api import sync_playwright
 
     chromium = shutil.which("chromium")

@@ -1,4 +1,7 @@
-"""Grids over three libraries against ``GridSearchCV``: two processes of one thread each, scores compared by bits."""
+"""Grids over three libraries against ``GridSearchCV``: two processes with one thread each.
+
+Every score of every fold must be equal bit for bit.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ Grid = dict[str, Sequence[Any]]
 
 
 def models() -> tuple[Any, Any, Any]:
-    """Return an estimator of each library, quiet and of one thread."""
+    """Return an estimator of each library, without output and with one thread."""
     return (
         XGBClassifier(n_jobs=1),
         LGBMClassifier(n_jobs=1, verbosity=-1),
@@ -50,7 +53,7 @@ def reference(rounds: Sequence[int]) -> list[Grid]:
 
 
 def short_fits() -> list[Grid]:
-    """Return 36 points of 100 rounds of shallow trees, none of which can share a fit with another."""
+    """Return 36 points of 100 rounds of shallow trees; no two of them can share a fit."""
     xgboost, lightgbm, catboost = models()
     rates = [0.05, 0.1, 0.2]
     return [
@@ -74,7 +77,7 @@ def short_fits() -> list[Grid]:
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """A grid, the rows that it is evaluated on, and how many times faster than the peer we mean to be."""
+    """A grid, its number of rows, and how many times faster than the peer Warren should be."""
 
     name: str
     grids: list[Grid]
@@ -96,7 +99,7 @@ Scores = list[list[float]]
 
 
 def peer(grids: list[Grid], X: Any, y: Any) -> tuple[float, Scores]:
-    """Return the seconds of one ``GridSearchCV`` over all grids, and the scores of each candidate on each fold."""
+    """Return the seconds of one ``GridSearchCV`` over all grids, and all scores by fold."""
     inner = [
         {"model": grid["estimator"]}
         | {f"model__{name}": values for name, values in grid.items() if name != "estimator"}
@@ -118,7 +121,7 @@ def peer(grids: list[Grid], X: Any, y: Any) -> tuple[float, Scores]:
 
 
 def warren(grids: list[Grid], X: Any, y: Any) -> tuple[float, Scores, Status]:
-    """Return the same of a study, from the call of `submit` to the last result, and its status."""
+    """Return the same for a study, from the call of `submit` to the last result, and its status."""
     began = time.perf_counter()
     study = submit(None, grids, X, y, scoring="roc_auc", cv=StratifiedKFold(FOLDS), name=uuid4().hex)
     study.wait(progress=False)
@@ -128,7 +131,7 @@ def warren(grids: list[Grid], X: Any, y: Any) -> tuple[float, Scores, Status]:
 
 
 def run(case: Case, runs: int) -> list[str]:
-    """Run both in turns, and return a row of the table; raise where a score differs in any bit."""
+    """Run both in turns, and return a row of the table; raise if a score differs in any bit."""
     X, y = make_classification(case.rows, 28, n_informative=15, random_state=0)
     theirs, ours, limits = [], [], []
     status: Status | None = None
@@ -155,7 +158,7 @@ def run(case: Case, runs: int) -> list[str]:
 
 
 def main(arguments: Sequence[str] = ()) -> None:
-    """Print a table: seconds of both, how many times faster, and the seconds that training alone took."""
+    """Print a table: seconds of both, how many times faster, and the seconds of training alone."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("cases", nargs="*", choices=[*CASES, []], help="which grids; all by default")
     parser.add_argument("--runs", type=int, default=3, help="times each, in turns; the median counts (default 3)")

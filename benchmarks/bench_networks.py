@@ -1,4 +1,4 @@
-"""What the queue adds to networks of ten epochs on scikit-learn's digits, in percent of training them without it."""
+"""Percent that the queue adds to training networks of ten epochs on scikit-learn's digits."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from worker.process.main import with_room
 TRIALS, ROUNDS, AIM_PERCENT = 5, 30, 2.0
 NETWORK = KerasModel(hidden_layers=(64, 32), epochs=10, batch_size=32, scale=16.0, random_state=0)
 SPLITTER = ShuffleSplit(1, test_size=0.2, random_state=0)
-# One worker of one thread has them all so.
+# As in a worker with one thread.
 _POOLS = ("OMP", "OPENBLAS", "MKL")
 _THREADS = (*(f"{pool}_NUM_THREADS" for pool in _POOLS), "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 _ALONE = dict.fromkeys(_THREADS, "1") | {"TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -41,19 +41,19 @@ _ALONE = dict.fromkeys(_THREADS, "1") | {"TF_CPP_MIN_LOG_LEVEL": "3"}
 
 @dataclass(frozen=True, kw_only=True)
 class Round:
-    """The same networks trained twice, one after the other, by two processes that are warm.
+    """The same networks trained twice, one after the other, by two warm processes.
 
     Attributes
     ----------
     alone : float
-        Seconds a network without the queue, from one's end to the next one's.
+        Seconds for each network without the queue, from the end of one to the end of the next.
     queued : float
-        The same with it.
+        The same with the queue.
     beside : float
-        Seconds a network of these that were neither in a fit nor in scoring.
+        The part of `queued` that was neither in a fit nor in scoring.
     alone_cpu, queued_cpu : float
-        Seconds of a core that the process alone, and the worker's training process, spent a network: other work on the
-        machine makes these longer too, but not while it has the core.
+        Processor seconds for each network of the process alone, and of the worker's training
+        process. Other work on the machine makes these longer too, but not while it has the core.
     """
 
     alone: float
@@ -64,24 +64,25 @@ class Round:
 
     @property
     def added(self) -> float:
-        """What the queue added, in percent."""
+        """Percent that the queue added."""
         return 100 * (self.queued / self.alone - 1)
 
     @property
     def added_cpu(self) -> float:
-        """What the worker's training process spent more, in percent of the process alone."""
+        """Percent more processor time than the process alone."""
         return 100 * (self.queued_cpu / self.alone_cpu - 1)
 
 
 def rates(trials: int) -> list[float]:
-    """Return the learning rates by which the networks differ."""
+    """Return the learning rates of the networks, which differ in nothing else."""
     return [float(rate) for rate in np.geomspace(1e-4, 1e-2, trials)]
 
 
 def queued(trials: int) -> tuple[float, float]:
-    """Let the worker train them, and return the mean seconds of each and of these beside fit and score.
+    """Let the worker train them; return mean seconds, and those outside of fit and scoring.
 
-    The first is left out, for the submission is in it. Every epoch's loss is in the database while it trains.
+    The first network is left out, because its time includes the submission. Every epoch's loss is in
+    the database while it trains.
     """
     X, y = load_digits(return_X_y=True)
     name = f"networks {uuid4().hex}"
@@ -109,7 +110,7 @@ def train_here(trials: int) -> list[float]:
 
 
 class Alone:
-    """A process that trains them with a worker's threads and nothing else of a worker, whenever it is asked."""
+    """A process that trains the networks on request, with a worker's threads but without a worker."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = psutil.Process(process.pid)
@@ -118,14 +119,14 @@ class Alone:
         self._asks, self._says = process.stdin, process.stdout
 
     def train(self, trials: int) -> float:
-        """Return the mean seconds of each but the first."""
+        """Return the mean seconds of all networks except the first."""
         print(trials, file=self._asks, flush=True)
         return statistics.mean(float(one) for one in self._says.readline().split()[1:])
 
 
 @contextmanager
 def alone() -> Iterator[Alone]:
-    """Start the process, and end it with the block."""
+    """Start the process, and end it when the block ends."""
     command = [sys.executable, "-m", "benchmarks.bench_networks", "--alone"]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, env=os.environ | _ALONE, stdin=pipe, stdout=pipe, text=True) as process:
@@ -134,19 +135,19 @@ def alone() -> Iterator[Alone]:
 
 
 def cpu_seconds(process: psutil.Process) -> float:
-    """Return what a process has spent of a core so far, all its threads."""
+    """Return the processor seconds of a process so far, all threads included."""
     spent = process.cpu_times()
     return float(spent.user + spent.system)
 
 
 def training_process() -> psutil.Process:
-    """Return that of the one worker."""
+    """Return the training process of the only worker."""
     (found,) = (one for one in psutil.Process().children(recursive=True) if "worker.process.main" in one.cmdline())
     return found
 
 
 def compare(trials: int, rounds: int) -> list[Round]:
-    """Train the networks with and without the queue in turns, each first as often as the other."""
+    """Train the networks with and without the queue in turns; each comes first equally often."""
     with workers(1), alone() as without:
         queued(2)  # the worker imports TensorFlow
         without.train(2)
@@ -178,7 +179,10 @@ def compare(trials: int, rounds: int) -> list[Round]:
 
 
 def main(arguments: Sequence[str] = ()) -> None:
-    """Print what the queue adds, with and without a folder for checkpoints, which so short trainings never write to."""
+    """Print what the queue adds, with and without a checkpoint folder.
+
+    The trainings are too short to write checkpoints.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=TRIALS, help=f"of a study (default {TRIALS})")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"times each, in turns (default {ROUNDS})")
@@ -186,8 +190,8 @@ def main(arguments: Sequence[str] = ()) -> None:
     chosen = parser.parse_args(arguments)
     if chosen.alone:
         for line in sys.stdin:
-            # As in a worker, for the queue shall be the only difference: room for frames, and no look for garbage among
-            # what libraries hold.
+            # As in a worker, so that the queue is the only difference: room for frames, and libraries
+            # excluded from garbage collection.
             print(*with_room(functools.partial(train_here, int(line))), flush=True)
             gc.collect()
             gc.freeze()
@@ -212,7 +216,7 @@ def main(arguments: Sequence[str] = ()) -> None:
 
 
 def _figures(rounds: Sequence[Round]) -> list[str]:
-    """Return medians, and between what the medians of what the queue adds lie."""
+    """Return medians, and the interval of the median of what the queue adds."""
     return [
         f"{statistics.median(one.alone for one in rounds):.3f}",
         f"{statistics.median(one.queued for one in rounds):.3f}",

@@ -1,4 +1,4 @@
-"""Milliseconds that a trial which does nothing takes with Warren and with its peers, on two workers each."""
+"""Milliseconds for a trial that does nothing, with Warren and with its peers, on two workers each."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from warren.storage.documents import now
 
 WORKERS, RUNS, AIM_MILLISECONDS = 2, 3, 1.0
 TRIALS, FEW, MANY = 5_000, 1_000, 100_000
-# Trials that the workers do before each measurement, for whatever is made at first use.
+# Trials before each measurement, because some things are created at first use.
 WARM_UP = 50 * WORKERS
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A study of trials that did nothing, on workers that were warm.
+    """A study of trials that did nothing, on warm workers.
 
     Attributes
     ----------
@@ -38,7 +38,8 @@ class Run:
     seconds : float
         From the call of ``submit`` until every result is durable and counted.
     early, late : float
-        Milliseconds a trial in the first tenth of the study and in the last, by the trials' ends.
+        Milliseconds for each trial in the first tenth of the study and in the last, by the trials'
+        ends.
     """
 
     study: Study
@@ -49,7 +50,7 @@ class Run:
 
     @property
     def figure(self) -> Figure:
-        """What the table has of it."""
+        """The figure in the table."""
         return Figure(seconds=self.seconds, trials=self.trials, version=metadata.version("warren"))
 
     def __str__(self) -> str:
@@ -61,9 +62,10 @@ class Run:
 
 
 def run(trials: int) -> Run:
-    """Run no-op trials of one split in the chunks that Warren makes of them.
+    """Run no-op trials of one split, in the chunks that Warren chooses.
 
-    The end is the one that the study's document has: `Study.wait` looks only now and then, and would blur short runs.
+    The end is that in the study's document: `Study.wait` looks only at intervals, and would be
+    inexact for short runs.
     """
     _study(WARM_UP).wait(progress=False)
     began = now()
@@ -98,9 +100,9 @@ def compare(rounds: int, scale: float) -> Table:
     Parameters
     ----------
     rounds : int
-        How often; in turn, so that what else the machine does meets all of them.
+        How often; in turn, so that other work of the machine affects all of them.
     scale : float
-        Part of the trials to run; 1 for figures to quote.
+        Part of the trials to run; 1 for published figures.
 
     Returns
     -------
@@ -110,7 +112,7 @@ def compare(rounds: int, scale: float) -> Table:
     peers: dict[Peer, list[Figure]] = {peer: [] for peer in PEERS}
     notes: dict[Peer, PeerError] = {}
     for _ in range(rounds):
-        # Fresh servers each time: the stand-in database slows down with the writes that it has seen.
+        # New servers each time: the stand-in database becomes slower with the number of writes.
         with workers(WORKERS):
             warren.append(run(ceil(TRIALS * scale)).figure)
         for peer in PEERS:
@@ -141,7 +143,7 @@ def _row(name: str, figures: list[Figure], warren: list[Figure]) -> tuple[str, .
 
 
 def growth() -> str:
-    """Say what a trial of a large study takes beside one of a small study, and late in it beside early."""
+    """Compare a trial of a large study with one of a small study, and late trials with early ones."""
     with workers(WORKERS):
         few = sorted((run(FEW) for _ in range(RUNS)), key=lambda one: one.seconds)[RUNS // 2]
         many = run(MANY)

@@ -1,4 +1,7 @@
-"""A pipeline with dear preparations against ``GridSearchCV``: two processes of one thread each, the same scores."""
+"""A pipeline with expensive preparation against ``GridSearchCV``: two processes with one thread each.
+
+Every score of every fold must be equal bit for bit.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,7 @@ def table_of(rows: int) -> tuple[pd.DataFrame, Any]:
 
 
 def pipeline() -> Pipeline:
-    """Return preparations that take about as long as the booster behind them."""
+    """Return preparation steps that take about as long as the booster after them."""
     numbers = FeatureUnion(
         [
             ("components", PCA(n_components=10, random_state=0)),
@@ -76,7 +79,7 @@ def peer(X: Any, y: Any) -> tuple[float, Scores]:
 
 
 def warren(X: Any, y: Any) -> tuple[float, Scores, Status]:
-    """Return the same of a study, from the call of `submit` to the last result, and its status."""
+    """Return the same for a study, from the call of `submit` to the last result, and its status."""
     began = time.perf_counter()
     study = submit(pipeline(), GRID, X, y, scoring="roc_auc", cv=StratifiedKFold(FOLDS), name=uuid4().hex)
     study.wait(progress=False)
@@ -86,7 +89,7 @@ def warren(X: Any, y: Any) -> tuple[float, Scores, Status]:
 
 
 def main(arguments: Sequence[str] = ()) -> None:
-    """Print a table: seconds of both, how many times faster, and what was not done again."""
+    """Print a table: seconds of both, how many times faster, and the seconds saved."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=10_000, help="of the table (default 10,000)")
     parser.add_argument("--runs", type=int, default=3, help="times each, in turns; the median counts (default 3)")

@@ -1,4 +1,4 @@
-"""Seconds to read results: of 26,160 trials on 5 folds that were written for it, and of 100,000 trials that ran."""
+"""Seconds to read results: of 26,160 written trials on 5 folds, and of 100,000 trials that ran."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ GRID: dict[str, Any] = {
     "booster": ["gbtree", "dart"],
     "reg_lambda": [1.0],
 }
-# Trials that are written at a time.
+# Trials for each write.
 _BATCH = 2_000
 
 
 def fill(store: Store, study_id: str = "bench-0123456789ab") -> Study:
-    """Write a document a trial as workers write them, and let the study end."""
+    """Write one document for each trial, as workers do, and let the study end."""
     space = Space(GRID)
     objective = Objective(
         estimator={"__estimator__": "xgboost.XGBClassifier", "params": {}},
@@ -119,7 +119,7 @@ def _seconds(read: Callable[[], object], runs: int) -> float:
 
 
 def measure_grid(study: Study, store: Store, runs: int = 5) -> list[str]:
-    """Say the medians of reading a study of a grid: from its table, and from the documents as while it runs."""
+    """Return the medians of reading a grid's study: from its table, and from its documents."""
     aim = f"aim: under {GRID_AIM_SECONDS:g} s"
     ended = measure(study, runs)
     store.update_study(study.id, {"$set": {"state": "PAUSED"}})
@@ -135,7 +135,7 @@ def measure_grid(study: Study, store: Store, runs: int = 5) -> list[str]:
 
 
 def measure(study: Study, runs: int = 3) -> str:
-    """Say the medians of `runs` readings."""
+    """Return the medians of `runs` readings."""
     reads: dict[str, Callable[[], object]] = {
         "results()": study.results,
         "cv_results_": lambda: study.cv_results_,

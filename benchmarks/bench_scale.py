@@ -1,4 +1,4 @@
-"""Forty workers on trials that only sleep: how near to ideal, who is last; and the producer's memory at a million."""
+"""Forty workers on trials that only sleep, and a producer's memory with a million trials."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ X, Y = np.zeros((10, 1)), np.arange(10) % 2
 
 @dataclass(frozen=True, kw_only=True)
 class Scaling:
-    """Seconds of a study, from its first trial's start to the last one's end, and how far its workers end apart."""
+    """Seconds of a study, and seconds from its first worker's end to the last one's."""
 
     seconds: float
     first_done: float
 
     @property
     def percent(self) -> float:
-        """Part of the ideal: nothing but trials, evenly over the workers."""
+        """Part of the ideal: only trials, evenly distributed over the workers."""
         return 100 * TRIALS * SECONDS / WORKERS / self.seconds
 
 
 def run() -> Scaling:
-    """Run a study of sleeping trials on servers that are fresh and workers that are warm.
+    """Run a study of sleeping trials on new servers and warm workers.
 
-    Fresh: the stand-in database slows down with the writes that it has seen.
+    The servers are new because the stand-in database becomes slower with the number of writes.
     """
     with workers(WORKERS):
         # Every worker has its training process, and the planner has measured the trial.
@@ -60,7 +60,7 @@ def _study(trials: int, n_chunks: int | None = None) -> Study:
 
 
 def peak_megabytes(trials: int) -> float:
-    """Return the largest resident memory of a process that submits so many trials."""
+    """Return the largest resident memory of a process that submits this many trials."""
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.bench_scale", str(trials)], check=True, capture_output=True, text=True
     )

@@ -1,4 +1,4 @@
-"""Seconds until a grid of 26,160 points, cut into 5,000 chunks, is stored and confirmed by the broker."""
+"""Seconds until a grid of 26,160 points in 5,000 chunks is stored and confirmed by the broker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Seconds from the start of a worker to its first breath as a consumer, and the memory of one that is idle."""
+"""Seconds from the start of a worker until it consumes, and the memory of an idle worker."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RUNS, AIM_SECONDS, AIM_MEGABYTES = 5, 1.5, 80
 
 
 def measure() -> tuple[float, float]:
-    """Return the seconds until a new worker consumes, and its resident megabytes."""
+    """Return the seconds until a new worker consumes, and its resident memory in MB."""
     with channel(load_settings()) as open_channel:
         began = time.perf_counter()
         worker = subprocess.Popen([sys.executable, "-m", "worker"], stderr=subprocess.DEVNULL)

@@ -1,4 +1,4 @@
-"""The servers and workers that a benchmark runs on, and what machine it was."""
+"""Servers and workers for a benchmark, and a description of the machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from warren.host import cpu_model
 
 
 def describe() -> str:
-    """Say which machine and versions the figures are of."""
+    """Describe the machine and the versions."""
     memory = psutil.virtual_memory().total / 2**30
     return (
         f"{psutil.cpu_count()} cores ({cpu_model()}), {memory:.0f} GiB, {platform.system()}, "
@@ -28,7 +28,7 @@ def describe() -> str:
 
 @contextmanager
 def workers(count: int, threads: int = 1) -> Iterator[str]:
-    """Bring up private servers and workers that may run what is in `benchmarks.noop`; yield what serves."""
+    """Start private servers and workers that may run `benchmarks.noop`; yield which servers."""
     with (
         patch.dict(os.environ, WARREN_ALLOW=noop.NAMES, WARREN_THREADS=str(threads)),
         local_stack(workers=count) as stack,

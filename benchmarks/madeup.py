@@ -1,4 +1,4 @@
-"""A study of 26,160 trials whose results are made up, for what reads results: nobody trains them."""
+"""A study of 26,160 trials with made-up results, to measure code that reads results."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from warren.storage.store import Store
 TRIALS = 26_160
 METRICS = ("roc_auc", "accuracy")
 _FOLDS = 5
-# Documents of one write.
+# Documents for each write.
 _PAGE = 2_000
 
 # 13,080 points each: 15 x 8 x 109.
@@ -40,7 +40,7 @@ GRIDS: list[dict[str, Any]] = [
 
 
 def made_up(study: Study, numbers: Iterable[int], hours_ago: float = 2.0) -> Iterator[Document]:
-    """Yield documents as workers write them, all their fields filled.
+    """Yield documents as workers write them, with all fields.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def made_up(study: Study, numbers: Iterable[int], hours_ago: float = 2.0) -> Ite
     numbers : iterable of int
         Of its trials.
     hours_ago : float, default=2.0
-        When the first of them began; the others follow, ten a second.
+        When the first of them began; ten others follow each second.
     """
     drawn = random.Random(0)
     first = now() - timedelta(hours=hours_ago)
@@ -115,6 +115,6 @@ def shuffled(seed: int = 0) -> list[int]:
 
 
 def study(name: str = "made up") -> Study:
-    """Submit the study; nobody works on it."""
+    """Submit the study; no worker takes it."""
     X, y = load_breast_cancer(return_X_y=True)
     return submit(None, GRIDS, X, y, scoring=list(METRICS), refit=METRICS[0], cv=_FOLDS, name=name)

@@ -1,4 +1,4 @@
-"""Trials that do nothing, or only wait: what else they take is what Warren takes."""
+"""Trials that do nothing, or only wait: any other time is Warren's."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator
 
 
 class NoOp(BaseEstimator):
-    """Learns nothing and scores 0, as the peers' functions do nothing and return 0.
+    """Learns nothing and scores 0, as the peers' functions return 0.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class NoOp(BaseEstimator):
 
 
 class Sleep(NoOp):
-    """Sleeps where others fit.
+    """Sleeps instead of fitting.
 
     Parameters
     ----------

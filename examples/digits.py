@@ -1,7 +1,8 @@
-"""The handwritten digits: MNIST from its four files, and scikit-learn's small ones, as images and labels.
+"""Reads handwritten digits as images and labels: MNIST's four files, or scikit-learn's small digits.
 
-The files are of the IDX format (http://yann.lecun.com/exdb/mnist/): two bytes of zero, one for the type of the numbers,
-one for how many dimensions there are, each as four bytes, the most significant first, and then the numbers.
+The files have the IDX format (http://yann.lecun.com/exdb/mnist/): two zero bytes, one byte for the type
+of the numbers, one for the number of dimensions, then the size of each dimension in four bytes, the most
+significant first, and then the numbers.
 """
 
 from __future__ import annotations
@@ -35,10 +36,10 @@ SHA256: Mapping[str, str] = {
     "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
-"""Digests of the files as they were published, as TensorFlow Datasets checks them (``url_checksums/mnist.txt``), and of
-what is in them."""
+"""Digests of the published files, as TensorFlow Datasets checks them
+(``url_checksums/mnist.txt``), and of their content."""
 
-# Bytes: the largest file has ten million, and 47 million once it is unpacked.
+# Bytes: the largest file has ten million, and 47 million when it is unpacked.
 _LARGEST_FILE, _LARGEST_CONTENT = 2**26, 2**28
 # Seconds without a byte from the server.
 _PATIENCE = 60.0
@@ -46,12 +47,12 @@ _UNSIGNED_BYTES = 0x08
 
 
 class Digits(NamedTuple):
-    """Images of digits, and which they are.
+    """Images of digits and their labels.
 
     Attributes
     ----------
     X_train, X_test : ndarray of shape (n_samples, height, width), uint8
-        0 is paper.
+        0 is the background.
     y_train, y_test : ndarray of shape (n_samples,), int64
         0 to 9.
     """
@@ -63,16 +64,17 @@ class Digits(NamedTuple):
 
 
 def load_mnist(source: str | Path, *, checksums: Mapping[str, str] | None = SHA256) -> Digits:
-    """Read MNIST, or a data set in the same four files, from a folder or a server.
+    """Read MNIST, or a dataset in the same four files, from a folder or a server.
 
     Parameters
     ----------
     source : str or Path
-        A folder, or the address of one, ``https://...``, with ``train-images-idx3-ubyte``, ``train-labels-idx1-ubyte``,
-        ``t10k-images-idx3-ubyte`` and ``t10k-labels-idx1-ubyte``, each with ``.gz`` behind it or unpacked.
+        A folder, or its address, ``https://...``, with ``train-images-idx3-ubyte``,
+        ``train-labels-idx1-ubyte``, ``t10k-images-idx3-ubyte`` and ``t10k-labels-idx1-ubyte``, each
+        packed with the ending ``.gz``, or unpacked.
     checksums : mapping of str to str, default=SHA256
-        SHA-256 of each file by its name, with ``.gz`` where it is packed. The default are those of MNIST as it was
-        published, packed, and of these files unpacked. None checks nothing.
+        SHA-256 of each file by its name, with ``.gz`` if it is packed. The default are those of the
+        published MNIST, packed and unpacked. None means no check.
 
     Returns
     -------
@@ -82,7 +84,7 @@ def load_mnist(source: str | Path, *, checksums: Mapping[str, str] | None = SHA2
     Raises
     ------
     InputError
-        A file is missing, is another than its checksum says, has none, or is damaged.
+        A file is missing or damaged, does not match its checksum, or has none.
 
     Examples
     --------
@@ -92,12 +94,12 @@ def load_mnist(source: str | Path, *, checksums: Mapping[str, str] | None = SHA2
 
 
 def load_digits_images() -> Digits:
-    """Return scikit-learn's digits: 1,797 images of 8 x 8 pixels from 0 to 16, of which the last fifth are to test.
+    """Return scikit-learn's digits: 1,797 images of 8 x 8 pixels, 0 to 16; the last fifth is for tests.
 
     Returns
     -------
     Digits
-        No network is needed. The writers of the last fifth are others than the first ones.
+        No network access is needed. The last fifth has other writers than the first ones.
     """
     from sklearn.datasets import load_digits
 
@@ -145,7 +147,7 @@ def _read(source: str | Path, name: str, dimensions: int, checksums: Mapping[str
 
 
 def _content(source: str | Path, name: str) -> bytes | None:
-    """Return a file of a folder or a server; None where it is not there."""
+    """Return a file of a folder or a server; None if it does not exist."""
     try:
         if isinstance(source, str) and "://" in source:
             if urllib.parse.urlsplit(source).scheme not in {"http", "https"}:
@@ -190,9 +192,9 @@ def parse_idx(content: bytes, dimensions: int, where: str) -> NDArray[np.uint8]:
     content : bytes
         The file, unpacked.
     dimensions : int
-        How many it must have.
+        Number of dimensions that it must have.
     where : str
-        What it is, for the error.
+        Name of the file in errors.
 
     Returns
     -------
@@ -201,7 +203,7 @@ def parse_idx(content: bytes, dimensions: int, where: str) -> NDArray[np.uint8]:
     Raises
     ------
     InputError
-        It is no such file, or is cut off.
+        It is not such a file, or is incomplete.
     """
     header = 4 + 4 * dimensions
     if len(content) < header or content[:4] != bytes((0, 0, _UNSIGNED_BYTES, dimensions)):

@@ -1,8 +1,8 @@
-"""MNIST, the classic: a study of networks over learning rate and hidden layers.
+"""A study of networks over learning rate and hidden layers, on MNIST or scikit-learn's digits.
 
-python examples/mnist.py --workers 2                      scikit-learn's small digits, on servers and workers of its own
-python examples/mnist.py --workers 2 --source data/mnist  MNIST from its four files, in a folder or behind https://
-python examples/mnist.py                                  on the servers that AMQP_URL and MONGO_URL name
+python examples/mnist.py --workers 2                      small digits, with private servers and workers
+python examples/mnist.py --workers 2 --source data/mnist  MNIST's four files, in a folder or at https://
+python examples/mnist.py                                  on the servers in AMQP_URL and MONGO_URL
 
 Workers need TensorFlow: pip install 'warren[tensorflow]'.
 """
@@ -24,13 +24,13 @@ GRID = {
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Search, and try the best network on the digits that were held out."""
+    """Search, and test the best network on the digits that were held out."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", help="folder or address of MNIST's files; without it, scikit-learn's digits")
-    parser.add_argument("--rows", type=int, help="train on so many images only")
+    parser.add_argument("--rows", type=int, help="train on this many images only")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--folds", type=int, default=3)
-    parser.add_argument("--workers", type=int, default=0, help="bring up servers and so many workers here")
+    parser.add_argument("--workers", type=int, default=0, help="start servers and this many workers on this machine")
     options = parser.parse_args(arguments)
 
     digits = load_mnist(options.source) if options.source else load_digits_images()

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Warren on a real cluster, from nothing to nothing: k8s/e2e.sh IMAGE
+# Tests Warren on a real cluster: k8s/e2e.sh IMAGE
 #
-# Applies the local overlay in a namespace of its own to the cluster that your kubeconfig names, with IMAGE as the worker's. Submits
-# 200 trials, scales to 10 workers, deletes some at random and rolls all while it runs, checks that each trial has exactly one
-# result, equal to a local run bit for bit, and takes everything down again. Exit status 0: all of that held.
+# Applies the local overlay, with IMAGE for the workers, in a new namespace of the cluster in your
+# kubeconfig. Submits 200 trials, scales to 10 workers, deletes some at random and restarts all
+# while the study runs. Checks that each trial has exactly one result, equal to a local run bit for
+# bit, and deletes everything again. Exit status 0: all checks passed.
 #
-# Needs kubectl, GNU timeout, and .venv (`make setup`) of the Python that the image has, 3.11. From outside:
-#   NAMESPACE         made and deleted here; must not be there yet    (warren-e2e)
+# Needs kubectl, GNU timeout, and .venv (`make setup`) with the image's Python, 3.11. Variables:
+#   NAMESPACE         created and deleted here; must not exist yet    (warren-e2e)
 #   STORAGE_CLASS     of the volumes                                  (the cluster's default)
 #   RABBITMQ_IMAGE    with its tag                                    (as in k8s/base)
 #   MONGO_IMAGE       with its tag                                    (as in k8s/base)
@@ -15,12 +16,12 @@
 #   WORKERS           to scale to                                     (10)
 #   DELETIONS         workers to delete while it runs                 (8)
 #   TREES             of a forest: more make trials longer            (140)
-#   SEED              of who is deleted                               (random)
+#   SEED              for choosing which workers are deleted          (random)
 #   ROLLOUT_SECONDS   until servers and workers are up                (420)
 #   STUDY_SECONDS     for the study                                   (1200)
 #   TEARDOWN_SECONDS  until the namespace is gone                     (240)
-#   LOOK_SECONDS      between two looks at servers that don't come up (60)
-#   KEEP=1            leaves everything in place when it fails
+#   LOOK_SECONDS      between two checks of servers that don't start  (60)
+#   KEEP=1            keeps everything if it fails
 set -euo pipefail
 
 image=${1:-}
@@ -38,7 +39,7 @@ look_seconds=${LOOK_SECONDS:-60}
 folder=
 applied=
 handed_over=
-# What the servers say where their volume is root's.
+# What the servers log if their volume belongs to root.
 denied='permission denied|eacces|read-only directory|not writable'
 
 say() { printf '%s %s\n' "$(date +%H:%M:%S)" "$*"; }
@@ -48,7 +49,7 @@ fail() {
   exit 2
 }
 
-# Shows what the cluster knows of a failure. Nothing here may hide it.
+# Prints what the cluster knows about a failure. A failing command here must not hide it.
 diagnose() {
   set +e
   echo "--- pods"
@@ -69,7 +70,7 @@ diagnose() {
   set -e
 }
 
-# A command that asks the cluster for something, and does not wait long for it.
+# Runs kubectl in the namespace, with a short timeout.
 k() { timeout --foreground 60 kubectl --request-timeout=30s --namespace "$namespace" "$@"; }
 
 finish() {
@@ -94,7 +95,7 @@ finish() {
   exit "$status"
 }
 
-# Writes an entry of `images:`: the name in the manifests, and the image that takes its place.
+# Prints an entry of `images:`: the name in the manifests, and the image that replaces it.
 image_entry() {
   local name=$1 wanted=$2
   case $wanted in
@@ -109,7 +110,8 @@ image_entry() {
   esac
 }
 
-# The local overlay with what was set from outside, in a folder that goes away with its passwords.
+# Writes the local overlay with the variables above, into a folder that is deleted together with its
+# passwords.
 prepare() {
   folder=$(mktemp -d)
   cp -R "$root/k8s" "$folder/k8s"
@@ -144,7 +146,8 @@ patches:
         value:
           requests: {cpu: "$worker_cpu", memory: "$worker_memory"}
           limits: {cpu: "$worker_cpu", memory: "$worker_memory"}
-      # A forest on several threads adds its trees in any order: the last bit differs from run to run.
+      # With several threads a forest adds its trees in any order, and the last bit differs from run
+      # to run.
       - op: add
         path: /spec/template/spec/containers/0/env/-
         value: {name: WARREN_THREADS, value: "1"}
@@ -164,7 +167,7 @@ YAML
 
 apply() { timeout --foreground 120 kubectl apply --kustomize "$folder/e2e"; }
 
-# Kubernetes leaves the owner of a hostPath volume alone (no fsGroup), which is root as often as not.
+# Kubernetes does not change the owner of a hostPath volume (no fsGroup), which is often root.
 is_denied() {
   local pod
   for pod in rabbitmq-0 mongodb-0; do
@@ -173,8 +176,9 @@ is_denied() {
   done | grep -qiE "$denied"
 }
 
-# Lets an init container with the worker's image give each volume to its server. That one is root for a moment, which the namespace
-# has to admit: here only, never in the overlays.
+# Adds an init container with the worker's image that changes the owner of each volume to its
+# server's user. It runs as root for a moment, which the namespace must allow: only here, never in
+# the overlays.
 hand_over() {
   say "the volumes are root's: an init container hands them over, in a namespace that admits it"
   handed_over=1
@@ -212,13 +216,13 @@ YAML
   k delete pod rabbitmq-0 mongodb-0 --ignore-not-found --wait=false
 }
 
-# Waits for a server; its volume is handed over where that is what it lacks.
+# Waits for a server. If it can't write to its volume, changes the volume's owner.
 wait_for_server() {
   local deadline=$((SECONDS + rollout_seconds)) began quick=0
   say "waiting for $1"
   while began=$SECONDS; ! timeout --foreground $((look_seconds + 30)) kubectl --namespace "$namespace" rollout status "$1" --timeout="${look_seconds}s"; do
     if [ $((SECONDS - began)) -lt $((look_seconds - 1)) ]; then
-      # It did not wait: the API is busy, or something else is wrong.
+      # kubectl returned early: the API is busy, or something else is wrong.
       [ $((quick += 1)) -lt 4 ] || return 1
       sleep 3
     elif [ -z "$handed_over" ] && is_denied; then
@@ -238,7 +242,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 prepare
 say "cluster $(kubectl config current-context 2> /dev/null || echo '(in this pod)'), namespace $namespace, image $image"
-# What is there may be somebody's, and would be deleted at the end.
+# An existing namespace may be in use, and would be deleted at the end.
 there=$(timeout --foreground 60 kubectl --request-timeout=30s get namespace "$namespace" --ignore-not-found --output=name) ||
   fail "the cluster does not answer, or you may not look at namespaces"
 [ -z "$there" ] || fail "namespace $namespace is there already: delete it, or choose another with NAMESPACE="
@@ -253,7 +257,7 @@ for what in deployment/worker deployment/idle-first; do
   timeout --foreground $((rollout_seconds + 30)) kubectl --namespace "$namespace" rollout status "$what" --timeout="${rollout_seconds}s"
 done
 
-# Settings of the caller's own must not reach the study.
+# The caller's own settings must not reach the study.
 unset AMQP_URL MONGO_URL WARREN_KEY
 PYTHONPATH="$root/tests/support${PYTHONPATH:+:$PYTHONPATH}" timeout --foreground $((3 * study_seconds)) "$python" -m cluster_e2e \
   --namespace "$namespace" --workers "${WORKERS:-10}" --deletions "${DELETIONS:-8}" --trees "${TREES:-140}" \

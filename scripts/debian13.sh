@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Runs `make demo`, `make lint` and the tests as a newcomer on a fresh Debian 13: what `make test-debian13` runs.
+# Runs `make demo`, `make lint` and `make test-all` like a new user on a new Debian 13, for `make
+# test-debian13`.
 #
-#   scripts/debian13.sh                      all of it: half an hour and more
-#   scripts/debian13.sh make lint            one command in the same place
-#   DEBIAN=bookworm DEBIAN_ROOT=/srv/debian12 scripts/debian13.sh make demo     another release, another folder
+#   scripts/debian13.sh                      everything: half an hour and more
+#   scripts/debian13.sh make lint            one command in the same chroot
+#   DEBIAN=bookworm DEBIAN_ROOT=/srv/debian12 scripts/debian13.sh make demo     another release
 #
-# Needs root and debootstrap. The chroot is kept in DEBIAN_ROOT (.debian13 in this folder) for the next run; delete it to
-# begin again. What is mounted in it goes when this script ends, whatever ends it, and so does every process in it.
-# Mirrors, proxies and certificates are this machine's own, as apt and pip have them.
+# Needs root and debootstrap. The chroot stays in DEBIAN_ROOT (.debian13 in this folder) for the
+# next run; delete it to start again. However this script ends, its mounts and all its processes are
+# removed. Mirrors, proxies and certificates are this machine's own, as apt and pip have them.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 release=${DEBIAN:-trixie}
@@ -25,7 +26,8 @@ fail() {
 [ "$(id -u)" -eq 0 ] || fail "only root can make a chroot: sudo make test-debian13"
 command -v debootstrap >/dev/null || fail "debootstrap is missing: apt-get install -y debootstrap"
 
-# Mount points and processes of a namespace of our own, which the kernel clears away with its last process. One at a time.
+# A separate namespace for mounts and processes: the kernel removes them with its last process. Only
+# one run at a time.
 if [ -z "${DEBIAN_INSIDE:-}" ]; then
   mkdir -p "$(dirname "$root")"
   exec 9>"$root.lock"
@@ -33,12 +35,12 @@ if [ -z "${DEBIAN_INSIDE:-}" ]; then
   exec env DEBIAN_INSIDE=1 unshare --mount --pid --fork --kill-child "$0" "$@"
 fi
 
-# Where this machine's apt gets Debian from; debootstrap has a default for machines that are no Debian.
+# The Debian mirror of this machine's apt. On other systems debootstrap has a default.
 mirror=$(apt-get indextargets --format "\$(LABEL) \$(REPO_URI)" 'Created-By: Packages' 2>/dev/null |
   awk '$1 == "Debian" { print $2; exit }' || true)
 
 bootstrap() {
-  # What an interrupted run has left is begun again; anything else is somebody's.
+  # A folder from an interrupted run is replaced. Any other folder is not ours.
   if [ -n "$(ls -A "$root" 2>/dev/null)" ] && [ ! -e "$root/.warren" ]; then
     fail "$root is not empty, and no chroot of ours: name another folder in DEBIAN_ROOT"
   fi
@@ -54,15 +56,17 @@ bootstrap() {
 
 furnish() {
   apt-config dump Acquire | grep -i '::proxy' >"$root/etc/apt/apt.conf.d/50host" || true
-  # No progress for a terminal that is none. Services have nothing to run in.
+  # No progress output without a terminal. Services can't run here.
   echo 'DPkg::Use-Pty "0";' >>"$root/etc/apt/apt.conf.d/50host"
-  # Nobody minds if a power cut takes this system: without a sync for every file it is there much sooner.
+  # A power cut may destroy this system: without a sync for every file, the installation is much
+  # faster.
   echo force-unsafe-io >"$root/etc/dpkg/dpkg.cfg.d/50host"
   printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
   chmod 755 "$root/usr/sbin/policy-rc.d"
-  # Certificates that this machine trusts, for pip and for a proxy that looks into TLS.
+  # The certificates that this machine trusts, for pip and for a proxy that inspects TLS.
   cp /etc/ssl/certs/ca-certificates.crt "$root/etc/ssl/certs/ca-certificates.crt"
-  # What a newcomer has who got as far as cloning this repository. The last two are for tests that are skipped without.
+  # What a new user has after cloning this repository. Tests that need the last two are skipped
+  # without them.
   as_root apt-get update -qq
   as_root apt-get install -qq -y --no-install-recommends git make procps python3 shellcheck chromium >/dev/null
   as_root useradd --create-home --shell /bin/bash "$user"
@@ -71,13 +75,15 @@ furnish() {
 
 as_root() { LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive HOME=/root TMPDIR=/tmp chroot "$root" "$@"; }
 
-# As the newcomer, in the copy of this repository. Settings of this machine's pip travel as environment.
+# Runs a command as the new user, in the copy of this repository, with this machine's pip settings
+# in the environment.
 as_newcomer() {
   chroot --userspec="$user" "$root" env -i "${environment[@]}" HOME="/home/$user" USER="$user" LOGNAME="$user" \
     PATH=/usr/local/bin:/usr/bin:/bin LC_ALL=C.UTF-8 env --chdir="$home" "$@" 9>&-
 }
 
-# Variables that say how the network is reached, and pip's configuration files as variables. Folders of this machine are not there.
+# Variables for network access, and pip's configuration files as variables. Folders of this machine
+# don't exist there.
 environment=()
 while IFS= read -r line; do
   environment+=("$line")
@@ -99,7 +105,8 @@ mount_in() {
   cp /etc/hosts "$root/etc/hosts"
 }
 
-# What git knows here and what is new; .venv and the like stay from the last run, and what is gone here goes there.
+# Copies files that git tracks and new files. .venv and the like stay from the last run; deleted
+# files are deleted there too.
 copy() {
   mkdir -p "$root$home"
   find "$root$home" -mindepth 1 -maxdepth 1 ! -name .venv ! -name .warren ! -name .mypy_cache -exec rm -rf {} +
@@ -116,7 +123,7 @@ mount_in
 [ -e "$root/.complete" ] || furnish
 copy
 
-# As a newcomer does it: what setup asks for is given to it, once.
+# Like a new user: installs once what the set-up asks for.
 set_up() {
   local answer needed
   answer=$(as_newcomer scripts/setup.sh --servers 2>&1) && return
@@ -133,7 +140,7 @@ if [ $# -gt 0 ]; then
   as_newcomer "$@"
 else
   failed=()
-  for target in demo lint test; do
+  for target in demo lint test-all; do
     began=$SECONDS
     as_newcomer make "$target" || failed+=("make $target")
     say "make $target took $((SECONDS - began)) s"

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Makes .env, which docker-compose.yml reads, from .env.example with passwords of its own. What is there stays as it is; users that
-# a .env of an earlier version lacks are added, and `docker compose up -d` makes them.
+# Writes .env, which docker-compose.yml reads, from .env.example with generated passwords. Existing
+# lines stay. Users that an older .env lacks are added, and `docker compose up -d` creates them.
 set -eu
 cd "$(dirname "$0")/.."
 umask 077
@@ -16,7 +16,7 @@ while IFS= read -r line; do
     esac
     ! grep -q "^$name=" "$old" || continue
     case $line in
-        WARREN_KEY=) # studies of before are not signed, and a key would refuse them
+        WARREN_KEY=) # earlier studies are not signed, and a key would refuse them
             if [ "$old" = .env ]; then
                 echo "no WARREN_KEY in .env: docs/docker.md says what it does, and how to begin"
                 continue

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Resolves pyproject.toml's ranges into the pins that the images and `make setup` install.
+# Resolves the ranges in pyproject.toml into the pinned versions that the images and `make setup`
+# install.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 uv=.venv/bin/uv
@@ -17,8 +18,8 @@ lock requirements.txt "What the producer and the workers run on, with CPU builds
   pyproject.toml --extra learners --extra views --extra notebook
 lock requirements-dev.txt "The same, with the stand-in database and the tools of development." \
   pyproject.toml --extra learners --extra views --extra notebook --extra tensorflow --extra local --extra dev --constraint requirements.txt --prerelease if-necessary-or-explicit
-# What no worker needs: CatBoost asks for these to draw pictures in a notebook and imports them only then (150 MB), and the
-# cluster is steered from elsewhere (80 MB).
+# Packages that no worker needs: CatBoost requires some to draw plots in a notebook and imports them
+# only then (150 MB), and only notebooks control the cluster (80 MB).
 unneeded=$(mktemp)
 trap 'rm -f "$unneeded"' EXIT
 printf "%s ; python_version < '0'\n" aiohttp graphviz kubernetes matplotlib plotly >"$unneeded"
@@ -28,7 +29,8 @@ lock requirements-gpu.txt "The same with learners that train on an NVIDIA GPU, T
   pyproject.toml --extra gpu --constraint requirements.txt --override "$unneeded"
 lock requirements-tensorflow.txt "The same with TensorFlow, for workers that train networks." \
   pyproject.toml --extra learners --extra tensorflow --constraint requirements.txt --override "$unneeded"
-# Pins differ between Pythons. Each can be installed on all of them, and as wheels, for images compile nothing.
+# Pinned versions differ between Pythons. Check that each can be installed on all of them, and from
+# wheels, because images compile nothing.
 for python in 3.11 3.12 3.13 3.14; do
   for file in requirements.txt requirements-worker.txt requirements-gpu.txt requirements-tensorflow.txt; do
     "$uv" pip install --quiet --dry-run --only-binary :all: --target "$unneeded.none" --python-version "$python" -r "$file" ||

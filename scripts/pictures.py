@@ -1,4 +1,4 @@
-"""Makes the pictures in docs/pictures: ``make pictures``. A real study on real workers, seen by a real Chromium."""
+"""``make pictures``: makes docs/pictures from a real study on real workers in a real Chromium."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from producer.cli.demo import grids
 from warren import Study, local_stack, submit
 
 FOLDER = Path(__file__).parents[1] / "docs" / "pictures"
-# Pixels of a plot, of a cell, of the dashboard and of TensorBoard, and how many of the screen's a pixel of them is.
+# Pixels of a plot, of a cell, of the dashboard and of TensorBoard, and the scale of a screenshot.
 PLOT, CELL, DASHBOARD, BOARD = (1100, 800), (840, 800), (1400, 1180), (1900, 1000)
 SCALE = 1.5
 # Colours of a picture: enough for plots, and a quarter of the bytes.
 COLOURS = 256
-# Seconds until something counts as stuck.
+# Seconds until a step counts as stuck.
 STUCK = 300.0
-# With what each is called: one library's parameters make more of a picture than those that all three have.
+# Arguments of each plot: one library has more parameters to show than all three have in common.
 ONE = {"estimator": "LGBMClassifier"}
 PLOTS: dict[str, dict[str, str]] = {
     "history": {},
@@ -49,7 +49,7 @@ PLOTS: dict[str, dict[str, str]] = {
 
 
 def space() -> list[dict[str, list[Any]]]:
-    """Return the demo's space, and a few points that no library takes: failures are part of the picture."""
+    """Return the demo's space, and a few points that fail, to show failures."""
     return [*grids(), {"estimator": [XGBClassifier(random_state=0)], "subsample": [2.0], "max_depth": [2, 3, 4]}]
 
 
@@ -61,7 +61,7 @@ def search(name: str) -> Study:
 
 
 def save(name: str, picture: bytes) -> None:
-    """Write a picture with few colours."""
+    """Save a picture with few colours."""
     path = FOLDER / f"{name}.png"
     Image.open(io.BytesIO(picture)).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
     print(f"{path.relative_to(Path.cwd())}: {path.stat().st_size / 1000:.0f} kB", flush=True)  # noqa: T201 - a person waits
@@ -75,14 +75,14 @@ def new_page(browser: Browser, size: tuple[int, int], scale: float = SCALE) -> P
 
 
 def shoot_cell(browser: Browser, name: str, study: Study, code: str) -> None:
-    """Run a cell in a kernel of its own, and take what a notebook shows below it."""
+    """Run a cell in a new kernel, and save its output as a notebook shows it."""
     cells = [
         nbformat.v4.new_code_cell(f"from warren import Study\n\nstudy = Study.attach({study.id!r})"),
         nbformat.v4.new_code_cell(code),
     ]
     notebook = nbformat.v4.new_notebook(cells=cells)
     NotebookClient(notebook, timeout=STUCK).execute()
-    # Only the line that a reader would type.
+    # Show only the line that a reader would type.
     notebook.cells[1].source = code.partition("\n")[0]
     text, _ = HTMLExporter(template_name="lab").from_notebook_node(notebook)
     page = new_page(browser, CELL)
@@ -92,7 +92,7 @@ def shoot_cell(browser: Browser, name: str, study: Study, code: str) -> None:
 
 
 def shoot_plot(browser: Browser, study: Study, name: str) -> None:
-    """Take one of the study's plots, as plotly draws it."""
+    """Save one of the study's plots, as plotly draws it."""
     figure = getattr(study.plot, name)(**PLOTS[name])
     page = new_page(browser, PLOT)
     page.set_content(figure.to_html(include_plotlyjs=True, default_width=f"{PLOT[0] - 20}px"))
@@ -114,13 +114,13 @@ def dashboard(study: Study) -> Iterator[str]:
 
 
 def shoot_dashboard(browser: Browser, study: Study) -> None:
-    """Take the dashboard while the study runs."""
+    """Save the dashboard while the study runs."""
     with dashboard(study) as url:
         page = new_page(browser, DASHBOARD, scale=1.0)
         page.goto(url)
         page.wait_for_selector("#plot-history .points path")
         page.wait_for_selector("#graph-hyperparameter-importances .point")
-        page.wait_for_timeout(1000)  # what slides in has come to rest
+        page.wait_for_timeout(1000)  # until animations have ended
         save("dashboard", page.screenshot())
         page.goto(f"{url}/smartSelection")
         page.wait_for_selector("#plot-parallel-coordinate .parcoords")
@@ -130,7 +130,7 @@ def shoot_dashboard(browser: Browser, study: Study) -> None:
 
 
 def shoot_tensorboard(browser: Browser, study: Study) -> None:
-    """Take the HParams page of TensorBoard."""
+    """Save the HParams page of TensorBoard."""
     with TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "producer", "tensorboard", study.id, "--port", "0", "--logdir", folder]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -138,7 +138,7 @@ def shoot_tensorboard(browser: Browser, study: Study) -> None:
                 page = new_page(browser, BOARD, scale=1.0)
                 page.goto(next(iter(process.stdout or ())).strip())
                 page.get_by_text("XGBClassifier").nth(1).wait_for()
-                page.wait_for_timeout(1000)  # the table has its widths
+                page.wait_for_timeout(1000)  # until the table has its column widths
                 save("tensorboard", page.screenshot())
                 page.close()
             finally:
@@ -146,7 +146,7 @@ def shoot_tensorboard(browser: Browser, study: Study) -> None:
 
 
 def main() -> None:
-    """Make them all."""
+    """Make all pictures."""
     path = find_chromium()
     if path is None:
         sys.exit("no Chromium here: install Debian's package chromium, or let CHROMIUM name one")

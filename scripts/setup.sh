@@ -1,7 +1,8 @@
 #!/bin/sh
-# Makes .venv with everything pinned: what `make setup` runs. Returns at once when nothing has changed.
-# Needs Python 3.11 or newer. Looks at the whole machine before it does anything: on Debian and Ubuntu, root gets missing
-# system packages by apt-get, others are told one command. `--servers` is for what brings up a broker: it is looked for too.
+# Creates .venv with all pinned versions, for `make setup`. Returns at once if nothing has changed.
+# Needs Python 3.11 or newer. First checks the whole machine. On Debian and Ubuntu, root gets
+# missing system packages by apt-get, and other users see one command. `--servers` also checks for a
+# broker.
 set -eu
 
 cd "$(dirname "$0")/.."
@@ -15,7 +16,7 @@ fail() {
     exit 1
 }
 
-# Shows what a command wrote only when it failed.
+# Shows the output of a command only if it fails.
 quietly() {
     output=$(mktemp)
     if "$@" > "$output" 2>&1; then
@@ -36,10 +37,10 @@ find_python() {
     done
 }
 
-# Whether the stack can have a broker here: a RabbitMQ, a Docker engine, or one that the user named.
+# Whether the stack can have a broker here: a RabbitMQ, a Docker engine, or one in AMQP_URL.
 has_broker() {
     [ -n "${AMQP_URL:-}" ] || command -v rabbitmq-server > /dev/null || docker version > /dev/null 2>&1 && return
-    # As in producer/stack/broker.py: not everybody has them on the PATH.
+    # As in producer/stack/broker.py: it may not be on the PATH.
     for place in /usr/lib /usr/local/lib; do
         [ ! -x $place/rabbitmq/bin/rabbitmq-server ] || return 0
     done
@@ -52,28 +53,29 @@ has_broker() {
 # Installs Debian packages.
 apt_install() {
     say "installing $* with apt-get"
-    # The package lists may be missing, as in a fresh image, or old.
+    # The package lists may be missing, as in a new image, or old.
     DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" > /dev/null 2>&1 && return
     quietly apt-get update -qq || fail "apt-get could not fetch the lists of packages"
     DEBIAN_FRONTEND=noninteractive quietly apt-get install -qq -y --no-install-recommends "$@" ||
         fail "apt-get could not install $*"
 }
 
-# The command with which a user who is not root gets Debian packages.
+# Prints the command that installs Debian packages for a user who is not root.
 apt_command() {
-    # A fresh machine has no package lists yet.
+    # A new machine has no package lists yet.
     apt-cache show "$@" > /dev/null 2>&1 || printf 'sudo apt-get update && '
     echo "sudo apt-get install -y $*"
 }
 
-# What the installation depends on. The folder too: a virtual environment can't be moved.
+# What the installation depends on. This includes the folder: a virtual environment can't be moved.
 fingerprint() { { pwd && cat requirements*.txt pyproject.toml scripts/setup.sh; } | cksum; }
 
 if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$(fingerprint)" ] && "$venv/bin/python" -c ''; then
     exit 0
 fi
 
-# All that the machine lacks, before anything that takes long. First as Debian's packages, then in words.
+# Collects everything that the machine lacks, before anything slow. First as Debian's packages, then
+# in words.
 packages=
 lacking=
 lack() {
@@ -85,7 +87,7 @@ python=$(find_python)
 if [ -z "$python" ]; then
     found=$(python3 --version 2> /dev/null) && fail "Python 3.11 or newer is needed, and python3 is $found"
     lack "python3 python3-venv" "Python 3.11 or newer"
-# Debian keeps ensurepip, without which a virtual environment has no pip, in a package of its own.
+# Debian has ensurepip, without which a virtual environment has no pip, in a separate package.
 elif ! "$venv/bin/python" -c 'import pip' 2> /dev/null && ! "$python" -c 'import ensurepip' 2> /dev/null; then
     lack "$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')" "Python's venv module"
 fi
@@ -93,7 +95,7 @@ if [ "$(uname -s)" = Linux ] && ! "${python:-false}" -c 'import ctypes; ctypes.C
     lack libgomp1 "libgomp.so.1, which LightGBM needs"
 fi
 needed=$packages
-# Root's stack installs RabbitMQ itself when it first needs one, without its service.
+# For root, the stack installs RabbitMQ when it first needs it, without its service.
 if [ "$(id -u)" -ne 0 ] && ! has_broker; then
     lack rabbitmq-server "RabbitMQ, which the demo and the tests need"
     [ "${1:-}" != --servers ] || needed=$packages

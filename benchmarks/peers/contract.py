@@ -1,9 +1,9 @@
-"""What all peers have in common: the trial, the number of workers, and the line that each prints.
+"""What all peers share: the trial, the number of workers, and the line that each prints.
 
 ``python -m benchmarks.peers.run_dask --trials 2000`` prints ``{"seconds": 3.7, "trials": 2000, "version": "…"}``.
 
-The clock runs from the first trial that is handed over until the last result is there. Workers are up and
-have done some trials before: what their start takes is not counted.
+The clock runs from the first submitted trial until the last result exists. Workers have started and
+done some trials before: their start is not counted.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from collections.abc import Callable
 from importlib import metadata
 
 WORKERS = 2
-# Trials that each peer does before the clock runs, for whatever is made at first use.
+# Trials of each peer before the clock runs, because some things are created at first use.
 WARM_UP = 50
 
 
 def noop(number: int) -> float:  # noqa: ARG001 - a trial has a parameter
-    """Do nothing: the trial of peers that take a function."""
+    """Do nothing: the trial for peers that take a function."""
     return 0.0
 
 
 def arguments() -> argparse.ArgumentParser:
-    """Return a parser of what every peer takes."""
+    """Return a parser for the options that every peer has."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--trials", type=int, required=True)
     return parser
@@ -36,10 +36,10 @@ def report(measure: Callable[[int], float], trials: int, distribution: str) -> N
     Parameters
     ----------
     measure : callable
-        Runs so many trials, and returns the seconds that they took.
+        Runs this many trials, and returns the seconds that they took.
     trials : int
     distribution : str
-        What the peer is called on PyPI.
+        The peer's name on PyPI.
     """
     line = {"seconds": measure(trials), "trials": trials, "version": metadata.version(distribution)}
     print(json.dumps(line), flush=True)

@@ -1,4 +1,4 @@
-"""Runs the peers from Warren's side: each in a process of the environment that has them."""
+"""Runs each peer in a process of its own environment."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ import psutil
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = ROOT / ".venv-peers" / "bin" / "python"
 INSTALL = "make peers"
-# Seconds for one peer, its start included: several times what the slowest takes.
+# Seconds for one peer, including its start: several times as long as the slowest takes.
 LIMIT_SECONDS = 300
 _IS_ABSENT = "import importlib.util, sys; sys.exit(importlib.util.find_spec(sys.argv[1]) is None)"
 
 
 class PeerError(Exception):
-    """A peer gave no figure; the text says why."""
+    """A peer gave no figure. The text says why."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,15 +30,15 @@ class Peer:
     Attributes
     ----------
     name : str
-        As the table has it.
+        Name in the table.
     package : str
-        What it is imported as.
+        Name to import.
     command : tuple of str
         Its module in `benchmarks.peers`, and arguments.
     trials : int
-        As many as take some seconds.
+        A number that takes some seconds.
     results : str
-        Where they are in the end.
+        Where results are stored.
     on_servers : bool, default=False
         Whether it runs on the broker and the database of a stack.
     """
@@ -53,7 +53,7 @@ class Peer:
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """What one run gave."""
+    """The result of one run."""
 
     seconds: float
     trials: int
@@ -61,7 +61,7 @@ class Figure:
 
     @property
     def milliseconds(self) -> float:
-        """Wall time of a trial."""
+        """Wall time for each trial."""
         return 1000 * self.seconds / self.trials
 
 
@@ -104,7 +104,7 @@ PEERS = (
         trials=200,
         results="files",
     ),
-    Peer(name="Ray Tune, as it comes", package="ray", command=("run_ray",), trials=5, results="files"),
+    Peer(name="Ray Tune, with defaults", package="ray", command=("run_ray",), trials=5, results="files"),
 )
 
 
@@ -134,12 +134,12 @@ def run_peer(peer: Peer, trials: int) -> Figure:
         subprocess.Popen(
             command,
             cwd=ROOT,
-            # What it writes goes even if it has to be killed.
+            # The folder is deleted even if the process has to be killed.
             env={**os.environ, "TMPDIR": folder},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            # Ctrl-C comes to us alone, and we end it with all that it started.
+            # Only this process gets Ctrl-C, and then ends the peer with all its descendants.
             start_new_session=True,
         ) as process,
     ):
@@ -155,7 +155,10 @@ def run_peer(peer: Peer, trials: int) -> Figure:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """Kill a process that still runs, and its descendants; one that ended by itself has ended its own."""
+    """Kill a process that still runs, and its descendants.
+
+    A process that ended by itself has ended its descendants.
+    """
     if process.poll() is None:
         for one in [*psutil.Process(process.pid).children(recursive=True), process]:
             one.kill()

@@ -1,8 +1,8 @@
-"""Celery on the RabbitMQ that ``AMQP_URL`` names; results in the MongoDB that ``MONGO_URL`` names, or in files.
+"""Celery on the RabbitMQ in ``AMQP_URL``; results in the MongoDB in ``MONGO_URL``, or in files.
 
-Two prefork processes, persistent messages, late acknowledgement, prefetching, no events and no gossip. A task a
-trial, as each trial needs a result of its own. Publishing is not confirmed, and results are written with the
-driver's defaults: that is Celery's way, and cheaper than Warren's.
+Two prefork processes, persistent messages, late acknowledgement, prefetching, no events and no gossip.
+One task for each trial, because each trial needs its own result. Publishing is not confirmed, and
+results are written with the driver's defaults: this is Celery's way, and cheaper than Warren's.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from benchmarks.peers.contract import WARM_UP, WORKERS, arguments, noop, report
 QUEUE = DATABASE = "benchmark-celery"
 # Messages that each process holds.
 PREFETCH = 16
-# Seconds between two looks for the last results.
+# Seconds between two checks for the last results.
 POLL_SECONDS = 0.02
 
 app = Celery("benchmark", broker=os.environ["AMQP_URL"])
@@ -33,16 +33,17 @@ app.conf.update(
     worker_enable_remote_control=False,
     worker_prefetch_multiplier=PREFETCH,
 )
-# The name is said, for this module has two: the worker's import, and __main__.
+# The name is explicit, because this module has two names: the worker's import, and __main__.
 trial = app.task(noop, name="noop")
 
 
 def run(trials: int) -> tuple[float, list[AsyncResult]]:
-    """Return the seconds until so many new tasks have a stored result, and the results."""
+    """Return the seconds until this many new tasks have a stored result, and the results."""
     began = time.perf_counter()
     with app.producer_pool.acquire(block=True) as producer:
         results = [trial.apply_async((number,), producer=producer) for number in range(trials)]
-    # Tasks end nearly in order, so the last ones tell: asking for all would keep the database from the workers.
+    # Tasks end almost in order, so wait for the last ones: asking for all would slow the workers'
+    # writes.
     for result in results[-WORKERS * PREFETCH :]:
         result.get(interval=POLL_SECONDS)
     return time.perf_counter() - began, results

@@ -1,6 +1,6 @@
-"""Dask: two worker processes of one thread, no dashboard. Results stay in memory: nothing is durable.
+"""Dask: two worker processes with one thread each, no dashboard. Results stay in memory.
 
-``gather`` of ``map``, which was faster here than ``as_completed``, whether by results or by batches.
+``gather`` of ``map`` was faster here than ``as_completed``, by results as well as by batches.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Optuna: two processes optimise one study, in a SQLite database or in a journal file.
 
-With `RandomSampler`, which looks at no earlier trial; samplers that do cost more with every trial. A trial
-suggests one parameter, as trials of Warren and of the other peers have one.
+With `RandomSampler`, which does not look at earlier trials. Samplers that do become slower with every
+trial. A trial suggests one parameter, as trials of Warren and of the other peers have one.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from optuna.storages.journal import JournalFileBackend
 from benchmarks.peers.contract import WARM_UP, WORKERS, arguments, noop, report
 
 STUDY = "no-ops"
-# Seconds that a writer waits for the other one's lock. SQLite's default, 5, is enough until the disk is slow.
+# Seconds that a writer waits for the other's lock. SQLite's default, 5, is too short on slow disks.
 LOCK_SECONDS = 60
 
 
 def open_storage(kind: str, folder: str) -> BaseStorage:
-    """Open the storage of a kind, ``sqlite`` or ``journal``, in a folder."""
+    """Open a storage of the kind ``sqlite`` or ``journal`` in a folder."""
     if kind == "sqlite":
         options = {"connect_args": {"timeout": LOCK_SECONDS}}
         return RDBStorage(f"sqlite:///{folder}/optuna.db", engine_kwargs=options)
@@ -37,7 +37,7 @@ def objective(trial: optuna.Trial) -> float:
 
 
 def optimise(kind: str, folder: str, trials: int, together: Barrier) -> None:
-    """Run one worker's share; `together` is where it waits for the others before and after."""
+    """Run one worker's share; it waits at `together` for the others, before and after."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = optuna.samplers.RandomSampler()
     study = optuna.load_study(study_name=STUDY, storage=open_storage(kind, folder), sampler=sampler)

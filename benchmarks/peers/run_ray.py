@@ -1,7 +1,7 @@
-"""Ray Tune: two CPUs, two trials at once, no loggers, no dashboard. Results are files of the experiment.
+"""Ray Tune: two CPUs, two trials at a time, no loggers, no dashboard. Results are files.
 
-As it comes, Ray Tune starts an actor, which is a process, for every trial. With ``--reuse-actors`` it keeps two
-and hands them one trial after the other.
+By default, Ray Tune starts an actor, which is a process, for every trial. With ``--reuse-actors`` it
+keeps two and gives them one trial after the other.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from ray import tune
 
 from benchmarks.peers.contract import WORKERS, arguments, noop, report
 
-# Bytes of shared memory for objects, of which there are none to speak of.
+# Bytes of shared memory for objects; there are almost none.
 OBJECT_BYTES = 100 * 2**20
 
 
 class Ends(tune.Callback):
-    """Notes when each trial has ended."""
+    """Records when each trial has ended."""
 
     def __init__(self) -> None:
         self.at: list[float] = []
 
     def on_trial_complete(self, *_: Any, **__: Any) -> None:
-        """Note one end."""
+        """Record one end."""
         self.at.append(time.perf_counter())
 
 
@@ -41,7 +41,7 @@ def trial(config: dict[str, int]) -> dict[str, float]:
 
 
 def measure(trials: int, *, reuse_actors: bool) -> float:
-    """Return the seconds that `trials` no-op trials take, once the first on each CPU has ended."""
+    """Return the seconds for `trials` no-op trials, after the first on each CPU has ended."""
     ends = Ends()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         ray.init(

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes the files of secrets beside this script, each with passwords of its own. What is there stays as it is; users that an earlier
-# version did not have are added.
+# Writes the files of secrets into this folder, each with generated passwords. Existing files stay.
+# Users that an earlier version did not have are added.
 set -euo pipefail
 cd "$(dirname "$0")"
 umask 077

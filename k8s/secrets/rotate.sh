@@ -1,10 +1,12 @@
 #!/usr/bin/env bash
-# Changes a password, or the key, while everything runs: k8s/secrets/rotate.sh worker; `usage` below has the others.
+# Changes a password, or the key, while everything runs: k8s/secrets/rotate.sh worker. `usage` below
+# lists the other names.
 #
-# The servers are told first, then the Secret, then who uses it. Connections that are open stay open; who connects in between tries
-# again, and nothing is lost. The key is changed in two steps, so that nobody meets a signature of a key that it does not have: at
-# first the new one is believed, then it signs; the old one goes with the next rotation, or with `rotate.sh key-drop`.
-# NAMESPACE is tuning unless set.
+# First tells the servers, then changes the Secret, then restarts the pods that use it. Open
+# connections stay open. Clients that connect in between try again, and no result is lost. The key
+# is changed in two steps, so that no reader gets a signature of a key that it does not have: first
+# the new key is accepted, then it signs. The old one is removed at the next rotation, or by
+# `rotate.sh key-drop`. NAMESPACE is tuning unless set.
 set -euo pipefail
 cd "$(dirname "$0")"
 umask 077
@@ -36,7 +38,7 @@ fi
 k() { kubectl --request-timeout=60s --namespace "$namespace" "$@"; }
 value() { sed -n "s/^$2=//p" "$1.env"; }
 secret() { od -An -N24 -tx1 /dev/urandom | tr -d ' \n'; }
-# By standard input: arguments are seen in lists of processes and in the API server's audit log.
+# By standard input: lists of processes and the API server's audit log show arguments.
 put() { # a field of the Secret, and its value
   printf '{"stringData": {"%s": "%s"}}' "$1" "$2" | k patch secret "$file" --type=merge --patch-file=/dev/stdin
 }
@@ -51,7 +53,7 @@ if [ "$file" = signing ]; then
     steps=("${keys%%,*}")
   else
     new=$(secret)
-    # With none before there is nothing that it could be believed beside.
+    # Without an earlier key there is none to accept in addition.
     steps=("$new")
     [ -z "$keys" ] || steps=("${keys%%,*},$new" "$new,${keys%%,*}")
   fi

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Puts a dump back, in the place of what is there. ARCHIVE names it; the latest by default.
+# Restores a dump, and replaces what is there. ARCHIVE names the dump; by default the latest.
 set -eu
 umask 077
 cd "$BACKUP_FOLDER"
@@ -12,12 +12,12 @@ if [ ! -f "$name" ]; then
   ls >&2
   exit 1
 fi
-# mongorestore drops a collection before it finds that the rest of the file is missing.
+# mongorestore drops a collection before it notices that the rest of the file is missing.
 if ! gzip -t "$name"; then
   echo "$name is not whole: nothing was touched" >&2
   exit 1
 fi
-# It passes over what belongs to another database, and calls that a success.
+# mongorestore ignores what belongs to another database, and reports success.
 database=${MONGO_URL##*/}
 database=${database%%\?*}
 if ! gzip -dc "$name" 2>/dev/null | head -c 4096 | grep -aqwF "$database"; then
