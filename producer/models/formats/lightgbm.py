@@ -1,8 +1,9 @@
 """Models of LightGBM: its text, of which each tree is checked before LightGBM reads it.
 
-A library follows a stored tree without a check: some numbers end the process while a file is
-loaded, others when a model is asked. So this looks at where a node leads, which feature it asks for and to which output a tree adds, before LightGBM
-sees the text. Format: ``Tree::ToString``.
+LightGBM follows a stored tree without a check: some numbers end the process while a file is
+loaded, others when a model is asked. So this looks at where a node leads, which feature it asks
+for and to which output a tree adds, before LightGBM sees the text. Format:
+``Tree::ToString``.
 """
 
 from __future__ import annotations

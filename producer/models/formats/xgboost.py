@@ -1,8 +1,9 @@
 """Models of XGBoost: universal binary JSON, of which each tree is checked before XGBoost reads it.
 
-A library follows a stored tree without a check: some numbers end the process while a file is
-loaded, others when a model is asked. So this looks at where a node leads, which feature it asks for and to which output a tree adds, before XGBoost
-sees the file. Format: https://xgboost.readthedocs.io/en/stable/tutorials/saving_model.html.
+XGBoost follows a stored tree without a check: some numbers end the process while a file is
+loaded, others when a model is asked. So this looks at where a node leads, which feature it asks
+for and to which output a tree adds, before XGBoost sees the file. Format:
+https://xgboost.readthedocs.io/en/stable/tutorials/saving_model.html.
 """
 
 from __future__ import annotations
