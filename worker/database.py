@@ -1,4 +1,4 @@
-"""What an evaluator needs of the database: a training process has it from its worker, over a connection."""
+"""What an evaluator needs of the database: a training process asks its worker for it."""
 
 from __future__ import annotations
 
@@ -40,10 +40,19 @@ class DatabaseAccess(Protocol):
         """
 
     def store_model(self, number: int, model: PackedModel, cls: str) -> Document:
-        """Store the fitted model of a trial, of a class by its dotted name; return what its document says of it."""
+        """Store the fitted model of a trial; return what the trial's document says of it.
+
+        Parameters
+        ----------
+        number : int
+            The trial.
+        model : PackedModel
+        cls : str
+            Dotted name of the model's class.
+        """
 
     def study_states(self, trials: Mapping[str, Iterable[int]]) -> tuple[dict[str, str], set[tuple[str, int]]]:
-        """Return the states of studies, as far as they exist, and which of their trials have a result.
+        """Return the states of the studies that exist, and which of their trials have a result.
 
         Raises
         ------

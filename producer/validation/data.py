@@ -31,7 +31,8 @@ from warren.errors import InputError
 from warren.libraries.registry import BOOSTING, LIBRARIES
 from warren.storage.dataset import Dataset, Matrix, Target, digest
 
-# Packages whose classifiers take no numbers as objects for labels; take fractions; take 0, 1, 2 and so on alone.
+# Packages whose classifiers take no numbers as objects for labels; take fractions; take nothing but
+# 0, 1, 2 and so on.
 _NO_OBJECTS = {"sklearn", *(package for package, one in LIBRARIES.items() if not one.object_labels)}
 _FRACTIONS = {package for package, one in LIBRARIES.items() if one.fraction_labels}
 _COUNTED = {package for package, one in LIBRARIES.items() if one.counted_labels}

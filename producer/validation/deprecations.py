@@ -1,4 +1,4 @@
-"""What a library still trains and will drop: told once, in our words, for the fits that would warn run elsewhere."""
+"""What a library still trains and will drop: said once here, for the fits that warn run elsewhere."""
 
 from __future__ import annotations
 

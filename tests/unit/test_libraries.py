@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,11 +15,15 @@ from sklearn.preprocessing import StandardScaler
 from xgboost import XGBClassifier
 
 from warren.encoding.codec import encode_estimator
-from warren.libraries.registry import ALLOWED_PACKAGES, LIBRARIES, library_of
+from warren.libraries.registry import ALLOWED_PACKAGES, BOOSTING, LIBRARIES, library_of
 from warren.libraries.resolve import resolve
 from warren.safety.allowlist import resolve as class_of
 from worker.fitting import learner_of
 from worker.fitting.learner import Learner
+
+ROOT = Path(__file__).resolve().parents[2]
+# Beside a library's own files: the command line's example, the format that XGBoost alone has, and its warnings.
+NAMED_ELSEWHERE = {"producer/cli/demo.py", "producer/models/export.py", "worker/process/main.py"}
 
 
 def encoded(estimator: Any) -> Any:
@@ -62,3 +70,34 @@ def test_trials_share_a_group_only_where_they_may() -> None:
     assert first.group(0, share=False) != second.group(1, share=False)
     alone = encoded(LGBMClassifier(boosting_type="dart"))
     assert resolve(alone, {"n_estimators": 5}).group(0) != resolve(alone, {"n_estimators": 9}).group(1)
+
+
+def names_in(file: Path) -> Iterator[str]:
+    """Yield the modules that a file imports, and the texts in its code."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        match node:
+            case ast.Import(names=names):
+                yield from (one.name for one in names)
+            case ast.ImportFrom(module=str(module)):
+                yield module
+            case ast.Constant(value=str(text)):
+                yield text
+
+
+def test_a_boosting_library_is_named_in_its_own_files_alone() -> None:
+    """To add one is to write these: CONTRIBUTING.md says which."""
+    begins = re.compile(rf"([a-z]+\.)*({'|'.join(BOOSTING)})\b")
+    found = {
+        str(file.relative_to(ROOT))
+        for room in ("warren", "producer", "worker")
+        for file in (ROOT / room).rglob("*.py")
+        if any(map(begins.match, names_in(file)))
+    }
+    own = {
+        path.format(package)
+        for package in BOOSTING
+        for path in ("warren/libraries/{}.py", "producer/models/formats/{}.py", "worker/fitting/{}_fits.py")
+    }
+    lists = {"warren/libraries/registry.py", "producer/models/formats/registry.py"}
+    probe = {"producer/models/formats/catboost_probe.py"}
+    assert found == own | lists | probe | NAMED_ELSEWHERE

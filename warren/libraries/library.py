@@ -74,7 +74,7 @@ DEVICE_ON_GPU = gpu_values(r"(cuda|gpu)(:\d+)?")
 
 
 class Deprecation(NamedTuple):
-    """Since which release something is deprecated, as (major, minor), and what to use in its place."""
+    """Since which release something is deprecated, and what to use in its place."""
 
     since: tuple[int, int]
     instead: str
@@ -129,7 +129,8 @@ class Library:
     labelled : frozenset of str
         Parameters whose values may be dicts with keys that are classes or columns.
     deprecated : mapping of str to Deprecation
-        Classes, and parameters with their values (``booster='dart'``), that a later release will drop.
+        Classes, and parameters with their values (``booster='dart'``), that a later release will
+        drop.
     object_labels : bool
         Its classifiers take numbers of dtype object for labels.
     fraction_labels : bool
@@ -137,7 +138,8 @@ class Library:
     counted_labels : bool
         Its classifiers take no labels but 0, 1, 2 and so on.
     draws_seed : bool
-        Asked for its parameters, an instance draws a number from a generator that is its ``random_state``.
+        Whether an instance draws a number from a generator that is its ``random_state`` when it is
+        asked for its parameters.
     aliases : tuple of tuples of str
         Names of one parameter each.
     distributions : mapping of str to tuple of str
@@ -197,7 +199,9 @@ class Library:
         return None
 
     def check_value(self, name: str, value: Json, where: str, *, sure: bool) -> None:
-        """Refuse an encoded value that the library would read as something else than it looks; most check nothing.
+        """Refuse an encoded value that the library would read as something else than it looks.
+
+        Most libraries check nothing here.
 
         Parameters
         ----------

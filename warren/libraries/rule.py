@@ -1,4 +1,4 @@
-"""Why a parameter of a library is refused: what its value would reach, and the way out. No library is imported."""
+"""Why a parameter of a library is refused: what its value would reach, and the way out."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ class Rule:
     only : tuple
         Values that are harmless.
     default : bool
-        None is harmless, too. A library takes it for its own default, which may be none of those above.
+        None is harmless, too. A library takes it for its own default, which may be none of
+        those above.
     pattern : str or None
         Text that is harmless, as a whole.
     fits : callable or None

@@ -36,7 +36,8 @@ def pack(estimator: Any) -> PackedModel:
 
     Notes
     -----
-    `skops <https://skops.readthedocs.io/en/stable/persistence.html>`_ writes an archive of JSON and ``.npy``.
+    `skops <https://skops.readthedocs.io/en/stable/persistence.html>`_ writes an archive of JSON
+    and ``.npy``.
     """
     if packed := packed_by_library(estimator):
         return packed

@@ -1,4 +1,4 @@
-"""Models of CatBoost: ``cbm``, which no one but CatBoost reads, so that a process of its own tries each first."""
+"""Models of CatBoost: ``cbm``. Only CatBoost reads it, so a process of its own tries each first."""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
-"""Models of LightGBM: its text, of which each tree is looked at before LightGBM follows it without a look.
+"""Models of LightGBM: its text, of which each tree is checked before LightGBM reads it.
 
-Some numbers end the process while a file is loaded, others when a model is asked. So where a node leads, which feature
-it asks for and to which output a tree adds is looked at before LightGBM sees the text. Format: ``Tree::ToString``.
+LightGBM follows a stored tree without a check: some numbers end the process while a file is
+loaded, others when a model is asked. So this looks at where a node leads, which feature it asks
+for and to which output a tree adds, before LightGBM sees the text. Format:
+``Tree::ToString``.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ _MOST_OF_LABELS = 2**26
 # LightGBM's word on how a node decides: its bit for categories, and the end of such words.
 _BY_CATEGORY, _DECISIONS = 1, 2**4
 
-# What LightGBM writes behind the names of a model's fields, and of a tree's. Python would take more for a number.
+# What LightGBM writes behind the names of a model's fields, and of a tree's. Python would take more
+# for a number.
 _COUNT, _WHOLES, _REALS = "=[0-9]+", "=[0-9 -]*", "=[0-9.einfa +-]*"
 _REAL = r"-?(?:[0-9]+(?:\.[0-9]+)?(?:e[+-][0-9]+)?|inf|nan)"
 _RANGE = rf"(?:none|\[{_REAL}:{_REAL}\]|-?[0-9]+(?::-?[0-9]+)*)"
@@ -55,7 +58,10 @@ _TREE = {
 
 
 def _read(content: bytes, facts: Document, unfitted: Any, vouched: bool) -> Any:  # noqa: ARG001
-    """Fill in what ``fit`` of LightGBM's classes leaves behind (``lightgbm.sklearn``, 4.5 to 4.7); they can't load."""
+    """Fill in what ``fit`` of LightGBM's classes leaves behind, for they can't load.
+
+    By ``lightgbm.sklearn`` of LightGBM 4.5 to 4.7.
+    """
     from lightgbm import Booster
     from sklearn.preprocessing import LabelEncoder
 
@@ -82,7 +88,8 @@ def _read(content: bytes, facts: Document, unfitted: Any, vouched: bool) -> Any:
 
 
 def _labels(dtype: np.dtype[Any], values: list[Any]) -> NDArray[Any]:
-    # A type of text without a length would grow to the longest one, and a list inside the list makes more of them.
+    # A type of text without a length would grow to the longest one, and a list inside the list
+    # makes more of them.
     fits = 0 < dtype.itemsize * len(values) <= _MOST_OF_LABELS
     if dtype.kind not in "biufUO" or not fits or not all(isinstance(one, (str, int, float)) for one in values):
         raise StudyError(f"the stored model has {len(values)} labels of type {dtype}, and none is trained with such")
@@ -118,8 +125,8 @@ def _is_sound(text: str) -> bool:
 def _parts(text: str) -> tuple[Mapping[str, str], Sequence[Mapping[str, str]]]:
     """Return what a model says of itself, and of each tree.
 
-    LightGBM's own reader skips what it does not expect, and may so find other numbers than this one. So each line has
-    to be one that LightGBM writes.
+    LightGBM's own reader skips what it does not expect, and may so find other numbers than this
+    one. So each line has to be one that LightGBM writes.
     """
     written, end, remarks = text.partition("\nend of trees\n")
     start, *parts = written.split("\nTree=")

@@ -1,4 +1,4 @@
-"""What Warren knows of the format that a boosting library's models are stored in: each library's file fills it in."""
+"""What Warren knows of the format of a boosting library's models: each library's file fills it in."""
 
 from __future__ import annotations
 
@@ -22,16 +22,20 @@ class ModelFormat:
     line : str
         Python that loads it there, with ``{cls}`` for the class.
     read : callable
-        Loads the content of a file into an unfitted estimator, and returns that. It is given what the trial's document
-        says of the model (``facts``), and whether a signature says where the file is from.
+        Loads the content of a file into an unfitted estimator, and returns that. It is given the
+        content, what the trial's document says of the model (``facts``), the estimator, and whether
+        a signature says where the file is from.
     booster : tuple of (str, str, str)
-        Attribute in which an estimator keeps its booster, and module and name of the booster's class.
+        Attribute in which an estimator keeps its booster, and module and name of the booster's
+        class.
     handle : str
-        The node of skops' that holds a booster in an archive; nothing where boosters don't lie there as objects.
+        The class of the node that holds a booster in an archive of skops; empty where no booster
+        lies there as an object.
     is_sound : callable
         Says of what such a node holds whether the booster stays within its trees.
     set_back : callable
-        Gives an estimator from an archive the user's settings in place of the worker's. It is given both.
+        Gives an estimator from an archive the settings that the user's has, in place of the
+        worker's. It is given both.
     chosen : tuple of str
         Parameters that ``fit`` sets.
     parts : mapping of str to tuple of str

@@ -1,7 +1,8 @@
-"""Models of XGBoost: universal binary JSON, of which each tree is looked at before XGBoost follows it without a look.
+"""Models of XGBoost: universal binary JSON, of which each tree is checked before XGBoost reads it.
 
-Some numbers end the process while a file is loaded, others when a model is asked. So where a node leads, which feature
-it asks for and to which output a tree adds is looked at before XGBoost sees the file. Format:
+XGBoost follows a stored tree without a check: some numbers end the process while a file is
+loaded, others when a model is asked. So this looks at where a node leads, which feature it asks
+for and to which output a tree adds, before XGBoost sees the file. Format:
 https://xgboost.readthedocs.io/en/stable/tutorials/saving_model.html.
 """
 
@@ -41,7 +42,8 @@ def _read(content: bytes, _: Document, unfitted: Any, vouched: bool) -> Any:  # 
     if not _is_sound(content):
         raise leads_out()
     unfitted.load_model(bytearray(content))
-    # It takes what the model knows for parameters; the objective alone is what `fit` would have left there too.
+    # It takes what the model knows for parameters. Of these, `fit` would have left the objective
+    # alone.
     vars(unfitted).update({name: value for name, value in given.items() if name != "objective"})
     return unfitted
 
@@ -54,7 +56,8 @@ def to_json(content: bytes) -> bytes:
 
 
 def _set_back(ours: Any, users: Any) -> None:
-    # By attributes: set_params tells the booster all parameters again, some of which it does not take.
+    # By attributes: set_params tells the booster all parameters again, some of which it does not
+    # take.
     if hasattr(users, "kwargs"):
         ours.kwargs = dict(users.kwargs)
     if ours.__sklearn_is_fitted__():
@@ -112,7 +115,7 @@ def _trees_are_sound(model: Mapping[str, Any], features: int, outputs: int) -> b
 
 
 def _categories_are_sound(kept: Mapping[str, Any], features: int) -> bool:
-    """Say whether the categories of columns, by which those of other data are found, are as many as they say."""
+    """Say whether there are as many categories of columns as they say; others' are found by them."""
     columns = kept["enc"]
     if not len(columns):
         return True
@@ -165,7 +168,8 @@ def _tree_is_sound(tree: Mapping[str, Any], features: int) -> bool:
 
 
 def _count(text: str) -> int:
-    # Python's `int` takes signs, underscores and digits of other scripts, where XGBoost finds another number.
+    # Python's `int` takes signs, underscores and digits of other scripts, where XGBoost finds
+    # another number.
     if not re.fullmatch("[0-9]+", text):
         raise ValueError(f"{text[:100]!r} is no count as XGBoost writes it")
     return int(text)
@@ -176,7 +180,10 @@ def _numbers(values: Sequence[Any]) -> NDArray[np.int64]:
 
 
 def _reached(left: NDArray[np.int64], right: NDArray[np.int64], parents: NDArray[np.int64]) -> int | None:
-    """Return how many nodes the first leads to; None where one leads out, back, or to another's child."""
+    """Return how many nodes the first leads to.
+
+    None where one leads out, back, or to another's child.
+    """
     level, reached = np.zeros(1, dtype=np.int64), 1
     while (level := level[left[level] != -1]).size:
         children, above = np.concatenate([left[level], right[level]]), np.tile(level, 2)
@@ -193,7 +200,7 @@ def _reached(left: NDArray[np.int64], right: NDArray[np.int64], parents: NDArray
 
 @functools.cache
 def _leaves_lie_within() -> bool:
-    """Say whether XGBoost here reads leaves of several numbers from among the nodes', as it did before 3.2."""
+    """Say whether this XGBoost reads leaves of several numbers from the nodes, as before 3.2."""
     major, minor = importlib.import_module("xgboost").__version__.split(".")[:2]
     return (int(major), int(minor)) < (3, 2)
 
