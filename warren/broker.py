@@ -170,19 +170,19 @@ def declare(channel: BlockingChannel) -> None:
 
 
 def _missing(connection: pika.BlockingConnection) -> list[str]:
-    asked, missing = [DEAD_QUEUE, *LANES, GPU_QUEUE], []
-    while asked:
+    names, missing = [DEAD_QUEUE, *LANES, GPU_QUEUE], []
+    while names:
         try:
             with _silent_driver(), connection.channel() as asking:
-                while asked:
-                    asking.queue_declare(asked[0], passive=True)
-                    del asked[0]
+                while names:
+                    asking.queue_declare(names[0], passive=True)
+                    del names[0]
         except (
             pika.exceptions.ChannelClosedByBroker
         ) as exc:  # the broker answers "no such queue" by closing the channel
             if exc.reply_code != _NOT_FOUND:
                 raise
-            missing.append(asked.pop(0))
+            missing.append(names.pop(0))
     return missing
 
 

@@ -171,5 +171,5 @@ def test_a_class_has_one_name_for_messages() -> None:
         "sklearn.calibration.LinearSVC": "sklearn.svm.LinearSVC",
         "sklearn.pipeline.FunctionTransformer": "sklearn.preprocessing.FunctionTransformer",
     }.items():
-        with pytest.raises(InputError, match=f"^estimator '{name}' is called '{known}': name it so$"):
+        with pytest.raises(InputError, match=f"^estimator '{name}' is an alias of '{known}': use that name$"):
             decode({"__estimator__": name, "params": {}})

@@ -47,10 +47,10 @@ def promising(shape: tuple[int, ...], content: bytes = b"12345678", dtype: str =
 def test_a_few_bytes_become_no_quarter_of_a_gigabyte() -> None:
     bomb = archive(compress=True, X=np.zeros(2**25))
     assert len(bomb) < 300_000
-    with pytest.raises(ValueError, match="inflate to 268,435,584, where"):
+    with pytest.raises(ValueError, match="decompress to 268,435,584, where"):
         read_dataset(bomb)
     splits = archive(compress=True, **splits_parts([(np.zeros(2**24, np.int64), np.ones(1, np.int64))]))
-    with pytest.raises(ValueError, match=r"inflate to .*, where 1,069,056 are the most"):
+    with pytest.raises(ValueError, match=r"decompress to .*, where 1,069,056 are the most"):
         read_splits(splits, most_rows=40)
 
 
@@ -185,7 +185,7 @@ def test_sparse_parts_of_a_model_inflate_to_no_more_than_is_stored(monkeypatch: 
         "save_npz",
         lambda file, matrix, compressed: plainly(file, matrix, compressed=True),
     )
-    with pytest.raises(StudyError, match="inflate to"):
+    with pytest.raises(StudyError, match="decompress to"):
         brought_back(encoder, OneHotEncoder())
 
 

@@ -104,8 +104,8 @@ def test_a_bucket_is_written_and_read_as_a_folder_is(parts: list[Path], tmp_path
         (lambda content: content[:-9], "damaged"),
         (lambda content: content[:60] + bytes([content[60] ^ 1]) + content[61:], "damaged"),
         (lambda content: content + b"more", "damaged"),
-        (lambda _: b"", "no checkpoint"),
-        (lambda _: b"hello", "no checkpoint"),
+        (lambda _: b"", "not a checkpoint"),
+        (lambda _: b"hello", "not a checkpoint"),
         (lambda _: MAGIC, "damaged"),
     ],
 )
@@ -128,7 +128,7 @@ def test_a_checkpoint_of_a_strangers_making_writes_nowhere_else(member: str, pla
         file.writestr(member, b"content")
     content = archive.getvalue()
     (Path(place.address) / NAME).write_bytes(MAGIC + hashlib.sha256(content).digest() + content)
-    with pytest.raises(ValueError, match="none of ours"):
+    with pytest.raises(ValueError, match="which is not ours"):
         loaded(Slot(place, NAME, 30), tmp_path / "to")
     assert list((tmp_path / "to").iterdir()) == []
     assert not (tmp_path / "escaped").exists()
@@ -180,5 +180,5 @@ def test_a_folder_that_is_gone_holds_nothing(place: Place) -> None:
 
 @pytest.mark.parametrize("name", ["../a.1.1.1", "a.1.1", "a.b.1.1.1", "A.1.1.1"])
 def test_a_slot_has_a_name_of_ours(name: str, place: Place) -> None:
-    with pytest.raises(ValueError, match="no name of a checkpoint"):
+    with pytest.raises(ValueError, match="not a name of a checkpoint"):
         Slot(place, f"{name}.checkpoint", 30)

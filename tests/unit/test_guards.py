@@ -102,7 +102,7 @@ def test_a_class_that_is_called_is_asked_by_its_own_name() -> None:
     ):
         with pytest.raises(InputError, match="names a f"):
             decode({"__estimator__": name, "params": params})
-    with pytest.raises(InputError, match=r"is called 'sklearn\.svm\.LinearSVC': name it so"):
+    with pytest.raises(InputError, match=r"is an alias of 'sklearn\.svm\.LinearSVC': use that name"):
         decode({"__estimator__": "sklearn.calibration.LinearSVC", "params": {}})
 
 

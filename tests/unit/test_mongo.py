@@ -46,9 +46,9 @@ WEAK = [
 
 @pytest.fixture(autouse=True)
 def nothing_told_yet() -> Iterator[None]:
-    mongo._tell.cache_clear()
+    mongo._warn_of_options.cache_clear()
     yield
-    mongo._tell.cache_clear()
+    mongo._warn_of_options.cache_clear()
 
 
 def opened(url: str) -> Store:

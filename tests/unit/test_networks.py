@@ -66,7 +66,7 @@ def test_a_description_is_an_estimator_like_any_other() -> None:
 @pytest.mark.parametrize(
     ("model", "X", "y", "message"),
     [
-        (SMALL, scipy.sparse.csr_matrix(X), CODES, "X is sparse, and a network takes dense rows: X.toarray"),
+        (SMALL, scipy.sparse.csr_matrix(X), CODES, "X is sparse, but a network takes dense rows: pass X.toarray"),
         (
             SMALL,
             pd.DataFrame({"a": X[:, 0], "b": NAMES}),
@@ -78,10 +78,10 @@ def test_a_description_is_an_estimator_like_any_other() -> None:
         (SMALL, X, CODES[:5], "inconsistent numbers of samples"),
         (SMALL, X, np.zeros(ROWS), "y has one class only, 0.0"),
         (SMALL, X, NUMBERS, "Unknown label type"),
-        (SMALL, X, np.c_[CODES, CODES], "takes one label a row; several labels a row are sklearn.multioutput"),
+        (SMALL, X, np.c_[CODES, CODES], "takes one label per row; for several use sklearn.multioutput"),
         (small(task="regression"), X, np.where(NUMBERS > 1, np.nan, NUMBERS), "y contains NaN"),
         (small(loss="huber"), X, CODES, "loss='huber' is not for more than two classes: use categorical_cross"),
-        (small(loss="sparse_categorical_crossentropy"), X, BINARY, "none for two classes: use binary_crossentropy"),
+        (small(loss="sparse_categorical_crossentropy"), X, BINARY, "not for two classes: use binary_crossentropy"),
         (small(metrics=["auc"]), X, CODES, "metrics: 'auc' is not for more than two classes: use accuracy"),
         (small(metrics=["accuracy"], task="regression"), X, NUMBERS, "is not for regression: use mean_abs"),
     ],
@@ -106,7 +106,7 @@ def test_the_last_rows_are_held_out_once_all_are_shuffled() -> None:
         assert trained.targets.tolist() == order[:kept].tolist()
         assert watched.targets.tolist() == watched.X.ravel().tolist() == order[kept:].tolist()
     assert held_out(rows, 0.0, np.random.RandomState(3)) == (rows, None)
-    with pytest.raises(InputError, match=r"validation_split=0.95: of 10 rows 0 would be left"):
+    with pytest.raises(InputError, match=r"validation_split=0.95: of 10 rows, 0 would be left"):
         held_out(rows, 0.95, np.random.RandomState(3))
 
 
@@ -205,11 +205,11 @@ def test_images_are_taken_as_they_are_or_flat() -> None:
     flat = clone(cnn).set_params(builder_params=tiny | {"image_shape": (8, 8)}).fit(IMAGES.reshape(300, 64), DIGITS)
     assert np.allclose(images.predict_proba(IMAGES), channels.predict_proba(IMAGES[..., None]), atol=1e-5)
     assert np.allclose(images.predict_proba(IMAGES), flat.predict_proba(IMAGES.reshape(300, 64)), atol=1e-5)
-    with pytest.raises(InputError, match=r"rows of shape \(8, 8, 1\), and the network was trained on rows of \(8, 8\)"):
+    with pytest.raises(InputError, match=r"rows of shape \(8, 8, 1\), but the network was trained on rows of \(8, 8\)"):
         images.predict(IMAGES[..., None])
     with pytest.raises(InputError, match=r"needs images, .* and a row has shape \(64,\)"):
         clone(cnn).fit(IMAGES.reshape(300, 64), DIGITS)
-    with pytest.raises(InputError, match=r"\[9, 9\]: 81 pixels, and a row of X has 64 values"):
+    with pytest.raises(InputError, match=r"\[9, 9\]: 81 pixels, but a row of X has 64 values"):
         small(builder="cnn", builder_params={"image_shape": [9, 9]}).fit(IMAGES.reshape(300, 64), DIGITS)
     mlp = small(scale="standard", epochs=10).fit(IMAGES, DIGITS)
     assert mlp.score(IMAGES, DIGITS) > 0.5

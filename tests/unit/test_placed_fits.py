@@ -22,7 +22,7 @@ from warren.messages import Chunk, Trial
 from warren.settings import Settings
 from warren.storage.documents import now
 from worker.fitting import learner_of
-from worker.training.build import _tell_of_cpu
+from worker.training.build import _warn_of_cpu
 from worker.training.candidate import Candidate
 from worker.training.trial_document import crash_outcome, trial_document
 
@@ -56,7 +56,7 @@ def test_a_fit_runs_on_the_gpu_that_is_owned_and_else_on_the_cpu(
 
 
 def test_that_fits_run_on_a_cpu_instead_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
-    _tell_of_cpu.cache_clear()
+    _warn_of_cpu.cache_clear()
     with caplog.at_level(logging.WARNING):
         for _ in range(3):
             made(XGBClassifier(), {"device": "cuda"}, OWNS_NONE)

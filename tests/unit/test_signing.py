@@ -102,7 +102,7 @@ def test_what_is_no_file_of_keys_is_refused(tmp_path: Path) -> None:
     for path in (large, empty, short):
         path.chmod(0o600)
     wrong = {
-        pipe: "else than a file",
+        pipe: "does not name a file",
         tmp_path: "can't be read: Is a directory",
         large: "something other",
         empty: "no key in it",

@@ -129,7 +129,9 @@ class Expected:
         def by_fold(value: Any) -> bool:
             return _are_numbers(value, folds)
 
-        self._kinds = _KINDS | {f"{what}_{part}": _NUMBER for part in objective.parts for what in ("mean", "std")}
+        self._kinds = _KINDS | {
+            f"{statistic}_{part}": _NUMBER for part in objective.parts for statistic in ("mean", "std")
+        }
         self._checks = _CHECKS | {
             **dict.fromkeys(("split_fit_seconds", "split_score_seconds"), by_fold),
             **{f"split_{part}": by_fold for part in objective.parts},

@@ -212,8 +212,8 @@ def explain(settings: Settings, exc: PyMongoError) -> StoreError:
             f"{where} refused an operation to this user{f' ({action[1]})' if action else ''}: grant the user the role "
             "readWrite on the database; with the role read, one can only look at studies"
         )
-    if said := advice(exc, settings):
-        return StoreError(f"{where}: {said}")
+    if hint := advice(exc, settings):
+        return StoreError(f"{where}: {hint}")
     if isinstance(exc, ConfigurationError) and exc.__cause__ is not None:  # from the name server, for mongodb+srv
         return StoreError(
             f"{where}: the name server does not know this name ({type(exc.__cause__).__name__}): is it running, and "

@@ -56,13 +56,13 @@ class OwnTrials:
 
         Among equals, lower numbers first.
         """
-        asked = limit
+        most = limit
         while True:
-            found = self._trials.best(self._id, asked, query)
+            found = self._trials.best(self._id, most, query)
             own = list(self._own(found, None))
-            if len(own) >= limit or len(found) < asked:
+            if len(own) >= limit or len(found) < most:
                 return own[:limit]
-            asked *= 2
+            most *= 2
 
     def failed(self, below: int, limit: int, fields: Sequence[str]) -> list[Document]:
         """Return some fields of the first failed trials."""

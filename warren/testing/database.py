@@ -72,7 +72,7 @@ class Cursor:
 
     def sort(self, key: str | Sequence[tuple[str, int]], direction: int = 1) -> Self:
         for name, way in reversed([(key, direction)] if isinstance(key, str) else [*key]):
-            self._documents.sort(key=lambda one, name=name: order(_field(one, name)), reverse=way < 0)  # type: ignore[misc]
+            self._documents.sort(key=lambda document, name=name: order(_field(document, name)), reverse=way < 0)  # type: ignore[misc]
         return self
 
     def limit(self, most: int) -> Self:
@@ -86,7 +86,7 @@ class Cursor:
         return self
 
     def __iter__(self) -> Iterator[Document]:
-        return (project(one, self._fields) for one in self._documents)
+        return (project(document, self._fields) for document in self._documents)
 
 
 def _field(document: Document, path: str) -> Any:
@@ -125,7 +125,7 @@ class Collection:
         self, query: Document | None = None, fields: Mapping[str, Any] | None = None, *, sort: Any = None
     ) -> Cursor:
         with self._lock:
-            found = [copy.deepcopy(one) for one in self._documents.values() if matches(one, query or {})]
+            found = [copy.deepcopy(document) for document in self._documents.values() if matches(document, query or {})]
         return Cursor(found, fields).sort(sort) if sort else Cursor(found, fields)
 
     def find_one(self, query: Document | None = None, fields: Any = None, *, sort: Any = None) -> Document | None:
@@ -157,23 +157,23 @@ class Collection:
             raise BulkWriteError({"writeErrors": errors})
 
     def update_one(self, query: Document, change: Document, *, upsert: bool = False) -> SimpleNamespace:
-        found, _ = self._change(query, lambda one, new: _updated(one, change, new=new), upsert=upsert)
+        found, _ = self._change(query, lambda found, new: _updated(found, change, new=new), upsert=upsert)
         return SimpleNamespace(matched_count=int(found))
 
     def update_many(self, query: Document, change: Document) -> None:
         with self._lock:
-            for one in [one["_id"] for one in self.find(query)]:
-                self.update_one({"_id": one}, change)
+            for key in [found["_id"] for found in self.find(query)]:
+                self.update_one({"_id": key}, change)
 
     def replace_one(self, query: Document, document: Mapping[str, Any], *, upsert: bool = False) -> None:
-        self._change(query, lambda one, _: {"_id": one["_id"], **document}, upsert=upsert)
+        self._change(query, lambda found, _: {"_id": found["_id"], **document}, upsert=upsert)
 
     def find_one_and_update(
         self, query: Document, change: Document, *, upsert: bool = False, return_document: bool = ReturnDocument.BEFORE
     ) -> Document | None:
         if return_document is not ReturnDocument.AFTER:
             raise NotImplementedError("the database in memory returns documents as they are after a change")
-        return copy.deepcopy(self._change(query, lambda one, new: _updated(one, change, new=new), upsert=upsert)[1])
+        return copy.deepcopy(self._change(query, lambda found, new: _updated(found, change, new=new), upsert=upsert)[1])
 
     def find_one_and_delete(self, query: Document) -> Document | None:
         with self._lock:
@@ -185,15 +185,15 @@ class Collection:
 
     def delete_many(self, query: Document) -> None:
         with self._lock:
-            for one in [one["_id"] for one in self.find(query)]:
-                del self._documents[one]
+            for key in [found["_id"] for found in self.find(query)]:
+                del self._documents[key]
 
     def bulk_write(self, operations: Sequence[Any], *, ordered: bool = True) -> None:  # noqa: ARG002 - none fails
-        for one in operations:
-            if isinstance(one, ReplaceOne):
-                self.replace_one(dict(one._filter), one._doc, upsert=bool(one._upsert))
+        for operation in operations:
+            if isinstance(operation, ReplaceOne):
+                self.replace_one(dict(operation._filter), operation._doc, upsert=bool(operation._upsert))
             else:
-                self.update_one(one._filter, one._doc, upsert=bool(one._upsert))
+                self.update_one(operation._filter, operation._doc, upsert=bool(operation._upsert))
 
     def _change(
         self, query: Document, change: Callable[[Document, bool], Document], *, upsert: bool

@@ -115,15 +115,17 @@ def _is_type(value: Any, kind: str) -> bool:
 
 
 _CONDITIONS: dict[str, Callable[[list[Any], Any], bool]] = {
-    "$in": lambda values, wanted: any(_equals(values, one) for one in wanted),
+    "$in": lambda values, wanted: any(_equals(values, value) for value in wanted),
     "$ne": lambda values, wanted: not _equals(values, wanted),
-    "$gt": _compares(lambda one, wanted: one > wanted),
-    "$gte": _compares(lambda one, wanted: one >= wanted),
-    "$lt": _compares(lambda one, wanted: one < wanted),
-    "$lte": _compares(lambda one, wanted: one <= wanted),
+    "$gt": _compares(lambda value, wanted: value > wanted),
+    "$gte": _compares(lambda value, wanted: value >= wanted),
+    "$lt": _compares(lambda value, wanted: value < wanted),
+    "$lte": _compares(lambda value, wanted: value <= wanted),
     "$exists": lambda values, wanted: bool(values) == bool(wanted),
-    "$type": lambda values, wanted: any(_is_type(one, wanted) for one in _members(values)),
-    "$regex": lambda values, wanted: any(isinstance(one, str) and re.search(wanted, one) for one in _members(values)),
+    "$type": lambda values, wanted: any(_is_type(value, wanted) for value in _members(values)),
+    "$regex": lambda values, wanted: any(
+        isinstance(value, str) and re.search(wanted, value) for value in _members(values)
+    ),
 }
 
 
@@ -149,7 +151,7 @@ def _part(value: Any, name: str, paths: Sequence[str]) -> Any:
     below = [path.removeprefix(f"{name}.") for path in paths if path.startswith(f"{name}.")]
     if not below or not isinstance(value, Mapping):
         return _MISSING
-    return {key: part for key, one in value.items() if (part := _part(one, key, below)) is not _MISSING}
+    return {key: part for key, inner in value.items() if (part := _part(inner, key, below)) is not _MISSING}
 
 
 # ------------------------------------------------------------------------- updates
@@ -200,9 +202,9 @@ def _each(value: Any) -> Iterable[Any]:
 
 def _add_to_set(holder: dict[str, Any], name: str, value: Any) -> None:
     members = holder.setdefault(name, [])
-    for one in _each(value):
-        if all(order(one) != order(member) for member in members):
-            members.append(one)
+    for item in _each(value):
+        if all(order(item) != order(member) for member in members):
+            members.append(item)
 
 
 def _push(holder: dict[str, Any], name: str, value: Any) -> None:
@@ -237,9 +239,9 @@ def aggregate(documents: Iterable[Mapping[str, Any]], stages: Sequence[Mapping[s
             groups.setdefault(order(_evaluated(document, group["_id"])), []).append(document)
     for members in groups.values():
         found = {"_id": _evaluated(members[0], group["_id"])}
-        for name, what in group.items():
+        for name, accumulator in group.items():
             if name != "_id":
-                [(operator, operand)] = what.items()
+                [(operator, operand)] = accumulator.items()
                 values = [_evaluated(member, operand) for member in members]
                 found[name] = _known(_ACCUMULATORS, operator)([value for value in values if value is not _MISSING])
         yield found

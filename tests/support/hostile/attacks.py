@@ -170,7 +170,7 @@ for name in (
     case(f"the class {name}", "is not on the allow-list", with_estimator(name), decoder=False)
 case(
     "a class by another name",
-    "is called 'sklearn.svm.LinearSVC': name it so",
+    "is an alias of 'sklearn.svm.LinearSVC': use that name",
     with_estimator("sklearn.calibration.LinearSVC"),
     decoder=False,
 )
