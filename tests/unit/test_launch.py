@@ -124,6 +124,7 @@ def test_a_worker_starts_without_a_home_for_a_user_without_a_name(tmp_path: Path
     assert "Invalid JSON" in said
 
 
+@pytest.mark.slow
 def test_scripts_may_have_any_file_of_these_names_next_to_them(tmp_path: Path) -> None:
     for name in ("tuning", "networks", "models", "search", "worker", "storage", "safety", "libraries"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('a file of the user')\n")

@@ -85,7 +85,13 @@ def test_no_name_of_a_member_is_taken_for_a_parameter(name: str) -> None:
             read(encoded, params)
 
 
-@pytest.mark.parametrize("name", [*SOME, "n_jobs_of_mine", "thread_count", "device"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *SOME[:1],
+        *(pytest.param(one, marks=pytest.mark.slow) for one in (*SOME[1:], "n_jobs_of_mine", "thread_count", "device")),
+    ],
+)
 def test_members_of_any_name_are_swapped_as_in_scikit_learn(name: str) -> None:
     for estimator, grid in compositions(name):
         assert_as_scikit_learn(estimator, grid)
