@@ -1,4 +1,4 @@
-"""Installing a Debian package without letting it start a service."""
+"""Installs a Debian package without starting its service."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from producer.stack.process import run_tool
 from producer.stack.providers import Site
 from warren.errors import StackError
 
-# Asked by the packages' scripts before they start a service; 101 is "no".
+# The packages' scripts run it before they start a service; exit code 101 forbids the start.
 # https://people.debian.org/~hmh/invokerc.d-policyrc.d-specification.txt
 POLICY = Path("/usr/sbin/policy-rc.d")
-POLICY_TEXT = "#!/bin/sh\n# From Warren's local stack, for the time of one installation. May be removed.\nexit 101\n"
+POLICY_TEXT = "#!/bin/sh\n# Written by Warren's local stack during an installation. May be removed.\nexit 101\n"
 # Seconds for fetching the package lists.
 UPDATE_SECONDS = 300.0
 # Seconds for fetching and unpacking some 60 MB: RabbitMQ and Erlang.
@@ -24,18 +24,18 @@ INSTALL_SECONDS = 900.0
 
 @contextlib.contextmanager
 def services_stay_down(policy: Path = POLICY) -> Iterator[None]:
-    """Forbid packages to start their services meanwhile.
+    """Forbid packages to start their services in this context.
 
     Parameters
     ----------
     policy : Path, default=/usr/sbin/policy-rc.d
-        Where the answer is looked up. A file that is there is the machine's own answer and stays.
+        The script that answers. An existing one belongs to the machine and stays.
 
     Yields
     ------
     None
     """
-    # One that an installation left behind when it was killed is ours to remove.
+    # Also remove our own file if a killed installation left it behind.
     ours = policy.exists() and policy.read_text(errors="replace") == POLICY_TEXT
     if not policy.exists():
         policy.write_text(POLICY_TEXT)
@@ -54,14 +54,14 @@ def install(package: str, site: Site) -> None:
     Parameters
     ----------
     package : str
-        Its name.
+        The package's name.
     site : Site
-        Where the stack lives.
+        The stack's folder and settings.
 
     Raises
     ------
     StackError
-        There is no apt-get, this isn't root, or the installation failed.
+        There is no apt-get, this user isn't root, or the installation failed.
     """
     apt_get = shutil.which("apt-get")
     if apt_get is None:
@@ -78,6 +78,6 @@ def install(package: str, site: Site) -> None:
         except StackError:
             if site.cancelled.is_set():
                 raise
-            # No package lists yet, as in a fresh image, or old ones that name files that are gone.
+            # The package lists are missing, as in a fresh image, or outdated.
             run_tool([apt_get, *options, "update"], seconds=UPDATE_SECONDS, cancelled=site.cancelled, env=env)
             run_tool(command, seconds=INSTALL_SECONDS, cancelled=site.cancelled, env=env)

@@ -1,7 +1,8 @@
-"""Removes the temporary folder of a stack when the stack is gone, however that went.
+"""Removes the temporary folder of a stack when the stack has ended, even if it was killed.
 
-Run by path, as ``python -I -S cleanup.py folder``. End of file on its standard input says that the parent is
-gone or done; then it waits for the servers, each of which holds a shared lock while it runs.
+Run by path, as ``python -I -S cleanup.py folder``. End of file on standard input means that the
+parent has ended or has stopped the stack. Then it waits for the servers, each of which holds a
+shared lock while it runs.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ def main(folder: str) -> None:
     folder : str
         Path of the folder.
     """
-    # Ending early is of no use to anybody: a signal to a whole process tree mustn't leave the folder behind.
+    # Ignore signals: one sent to the whole process tree must not leave the folder behind.
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     sys.stdin.buffer.read()

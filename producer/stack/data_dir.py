@@ -1,4 +1,4 @@
-"""The folder of a stack: one stack at a time, and gone afterwards when nobody named it."""
+"""The folder of a stack: used by one stack at a time, and removed at the end if it is temporary."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ from warren.errors import StackError
 
 logger = logging.getLogger(__name__)
 
-# Seconds that the servers of an earlier stack may still need on the same folder: their grace and a little.
+# Seconds to wait for the servers of an earlier stack in the same folder: their grace and some more.
 EARLIER_SECONDS = GRACE_SECONDS + 5.0
-# Seconds for removing a temporary folder; longer on a slow disk, and then it goes on by itself.
+# Seconds to wait for the removal of a temporary folder; on a slow disk it goes on in its own
+# process.
 REMOVE_SECONDS = 30.0
 
-# What lies in the folder, and beginnings of the names of all of it.
+# The subfolders, and the prefixes of all names in the folder.
 _FOLDERS = ("broker", "database", "logs")
 _NAMES = (*_FOLDERS, "key", "stack.lock", HOLD)
 
@@ -31,17 +32,17 @@ _CLEANUP = Path(__file__).with_name("cleanup.py")
 
 
 def path_of(named: str | Path) -> Path:
-    """Return where a folder lies that somebody named.
+    """Return the absolute path of a folder.
 
     Raises
     ------
     StackError
-        It begins with ``~``, and nobody knows whose home that is.
+        It begins with ``~``, and this home folder is not known.
     """
     try:
         return Path(named).expanduser().resolve()
     except RuntimeError:
-        raise StackError(f"data_dir={str(named)!r}: that home folder is not known. Name the whole path") from None
+        raise StackError(f"data_dir={str(named)!r}: this home folder is not known. Pass the whole path") from None
 
 
 class Folder:
@@ -50,8 +51,8 @@ class Folder:
     Parameters
     ----------
     named : str or Path, default=None
-        A folder to keep, made when it is missing; None makes a temporary one, which a process of its own
-        removes after `close`, and also after this process was killed.
+        A folder to keep, created if missing; None makes a temporary one, which a separate process
+        removes after `close` or when this process is killed.
 
     Raises
     ------
@@ -67,8 +68,8 @@ class Folder:
                 self.path = Path(tempfile.mkdtemp(prefix="warren-"))
             except OSError as exc:
                 raise StackError(
-                    f"no temporary folder can be made: {exc.strerror or exc}. Name a data_dir, or in TMPDIR a folder "
-                    "with room"
+                    f"can't make a temporary folder: {exc.strerror or exc}. Pass a data_dir, or set TMPDIR to a folder "
+                    "with free space"
                 ) from exc
             self._cleaner = subprocess.Popen(
                 [sys.executable, "-I", "-S", str(_CLEANUP), str(self.path)],
@@ -79,7 +80,7 @@ class Folder:
             )
         else:
             self.path = path_of(named)
-        # Not thread_local: a stack may be stopped from another thread than the one that started it.
+        # Not thread_local: another thread may stop the stack.
         self._lock = FileLock(self.path / "stack.lock", mode=0o600, thread_local=False)
         try:
             self._make()
@@ -87,31 +88,31 @@ class Folder:
         except Timeout:
             raise StackError(
                 f"data_dir={str(self.path)!r}: another stack uses this folder. Stop that one, use it through its "
-                "AMQP_URL and MONGO_URL, or name another folder"
+                "AMQP_URL and MONGO_URL, or pass another folder"
             ) from None
         except OSError as exc:
             raise StackError(
-                f"data_dir={str(self.path)!r}: {exc.strerror}. Name a folder that you may write, or none at all"
+                f"data_dir={str(self.path)!r}: {exc.strerror}. Pass a folder that you may write, or None"
             ) from exc
         self._await_earlier_servers()
 
     def _make(self) -> None:
-        """Make the folder and those in it, or close to others what an earlier version made."""
+        """Make the folder and its subfolders, and remove other users' access to them."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self.path.mkdir(mode=0o700, exist_ok=True)
         inside = [self.path / name for name in _FOLDERS]
         for folder in inside:
             folder.mkdir(mode=0o700, exist_ok=True)
-        # One in which something else lies is somebody's project: ours in it are closed, and it stays as it is.
+        # A folder with other files is the user's project: only our subfolders lose others' access.
         ours = all(entry.name.startswith(_NAMES) for entry in self.path.iterdir())
         if left := close_to_others([self.path, *inside] if ours else inside):
             logger.warning(
-                "others on this machine may read what the stack keeps: these folders can't be closed to them",
+                "other users may read the stack's data: can't change the permissions of these folders",
                 extra={"folders": [str(folder) for folder in left]},
             )
 
     def _await_earlier_servers(self) -> None:
-        """Wait for servers that a killed stack left to their guards; they are about to be gone."""
+        """Wait for the servers of a killed stack, which their guards are about to end."""
         earlier = FileLock(self.path / HOLD, mode=0o600, thread_local=False)
         try:
             earlier.acquire(timeout=EARLIER_SECONDS)
@@ -120,14 +121,14 @@ class Folder:
             self.close()
             raise StackError(
                 f"data_dir={str(self.path)!r}: servers of an earlier stack still use this folder. "
-                "End their processes (their command lines name the folder), or name another one"
+                "End their processes (their command lines name the folder), or pass another one"
             ) from None
-        except BaseException:  # Ctrl-C too: nobody else lets go of the folder
+        except BaseException:  # also Ctrl-C: no one else releases the folder
             self.close()
             raise
 
     def close(self) -> None:
-        """Let go of the folder; a temporary one is removed."""
+        """Release the folder; a temporary one is removed."""
         self._lock.release()
         if self._cleaner is not None and self._cleaner.stdin is not None:
             self._cleaner.stdin.close()

@@ -1,12 +1,14 @@
-"""Runs one command and ends it when the process that asked for it is gone, however that went.
+"""Runs one command and ends it when the parent process ends, even if that was killed.
 
-Run by path, as ``python -I -S guard.py [options] -- command``: the standard library and `warren.processes` only, so
-that it is up in a few hundredths of a second, and so that nothing has to be installed.
+Run by path, as ``python -I -S guard.py [options] -- command``. It uses only the standard library
+and `warren.processes`, so that it starts within a few hundredths of a second and needs no installed
+package.
 
-The guard's standard input is a pipe whose other end only the parent holds. End of file there, another
-parent process, or SIGTERM means: end the command. It gets SIGTERM and a grace, then it and everything that
-descends from it get SIGKILL. Only the command itself gets the SIGTERM, as process 1 of a container does: a
-worker decides what becomes of its training process, a start script forwards the signal to its server.
+The guard's standard input is a pipe whose other end only the parent holds. End of file there,
+another parent process, or SIGTERM means: end the command. The command gets SIGTERM and a grace
+period, then it and all its descendants get SIGKILL. Only the command itself gets SIGTERM, like
+process 1 of a container: a worker itself ends its training process, and a start script forwards the
+signal to its server.
 
 Options, each followed by its value:
 
@@ -15,11 +17,11 @@ Options, each followed by its value:
 --hold FILE
     Keeps a shared lock on this file while the guard runs.
 --pid-fd NUMBER
-    File descriptor on which the command's process id is written, once it runs.
+    File descriptor to which the command's process id is written once it runs.
 --beside JSON
     A second command (a list) that runs next to the first and ends after it.
 --finally JSON
-    A command (a list) that runs at the end, whatever happened.
+    A command (a list) that always runs at the end.
 """
 
 from __future__ import annotations
@@ -36,20 +38,21 @@ import time
 from functools import partial
 from pathlib import Path
 
-# Isolated, this interpreter finds nothing beside the standard library. Behind that, so that it never stands in its way.
+# The isolated interpreter finds only the standard library. Append, so that our folder hides none of
+# its modules.
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
 from warren.processes import adopt_orphans, end_with, kill_descendants, reap
 
-# Seconds between two looks at the parent's process id. The pipe tells at once, unless a forked copy of the
-# parent holds it open too: then this is how long its servers outlive it.
+# Seconds between checks of the parent's process id. The pipe shows the parent's end at once, unless
+# a fork of the parent holds it open, too: then the servers outlive it by this time.
 PARENT_POLL_SECONDS = 1.0
-# Seconds for the command of --finally, which asks a Docker engine.
+# Seconds for the command of --finally, which sends a request to a Docker engine.
 FINALLY_SECONDS = 30.0
 
 
 class Options:
-    """The command line of the guard, parsed."""
+    """The guard's parsed command line."""
 
     def __init__(self, argv: list[str]) -> None:
         split = argv.index("--")
@@ -63,20 +66,20 @@ class Options:
 
 
 def _spawn(command: list[str]) -> int:
-    """Start a command in a session of its own and return its process id."""
+    """Start a command in a new session and return its process id."""
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
         start_new_session=True,
-        # Should the guard itself be killed, the command still gets a signal.
+        # If the guard itself is killed, the command still gets a signal.
         preexec_fn=partial(end_with, os.getpid(), signal.SIGTERM),
     )
-    process.returncode = 0  # the guard waits for all its children itself, adopted ones too
+    process.returncode = 0  # `reap` waits for all children, including adopted ones
     return process.pid
 
 
 def _wait(pid: int, wake: int, seconds: float | None, parent: int | None) -> int | None:
-    """Wait until the command ends (its exit code), the parent is gone or a signal or the time ends it (None)."""
+    """Return the command's exit code; None if the parent ends, a signal comes or time is over."""
     deadline = None if seconds is None else time.monotonic() + seconds
     while True:
         code = reap().get(pid)
@@ -96,17 +99,17 @@ def _wait(pid: int, wake: int, seconds: float | None, parent: int | None) -> int
 
 
 def main(argv: list[str]) -> int:
-    """Run the command to its end or the parent's.
+    """Run the command until it or the parent ends.
 
     Parameters
     ----------
     argv : list of str
-        Options, ``--`` and the command, as the module's docstring says.
+        Options, ``--`` and the command; see the module's docstring.
 
     Returns
     -------
     int
-        The command's exit code; 128 + n when signal n ended it, 127 when it could not be started.
+        The command's exit code; 128 + n if signal n ended it, 127 if it could not be started.
     """
     options = Options(argv)
     parent = os.getppid()
@@ -115,11 +118,11 @@ def main(argv: list[str]) -> int:
     wake, wake_writer = os.pipe()
     os.set_blocking(wake_writer, False)
     signal.set_wakeup_fd(wake_writer)
-    # Handlers that do nothing, not SIG_IGN: a command would inherit that.
+    # Empty handlers instead of SIG_IGN, which the command would inherit.
     for number in (signal.SIGTERM, signal.SIGCHLD, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: None)
     if options.hold is not None:
-        # Never closed: the kernel lets go of it when the guard has ended.
+        # Never closed: the kernel releases the lock when the guard ends.
         fcntl.flock(os.open(options.hold, os.O_RDWR | os.O_CREAT, 0o600), fcntl.LOCK_SH)
     groups: list[int] = []
     code: int | None = 127
@@ -140,7 +143,7 @@ def main(argv: list[str]) -> int:
         sys.stderr.write(f"guard: {options.command[0]} can't be started: {exc}\n")
     finally:
         if left := kill_descendants(groups):
-            sys.stderr.write(f"guard: still there after SIGKILL: {sorted(left)}\n")
+            sys.stderr.write(f"guard: processes still running after SIGKILL: {sorted(left)}\n")
         if options.last:
             with contextlib.suppress(OSError, subprocess.TimeoutExpired):
                 subprocess.run(

@@ -1,4 +1,4 @@
-"""Ports for servers: free ones, and the same ones again for a folder that is used again."""
+"""Free ports for servers; a folder that is used again gets the same ports again."""
 
 from __future__ import annotations
 
@@ -10,32 +10,37 @@ from typing import TypeVar
 
 from warren.errors import StackError
 
-# Everything in a stack listens on this address only: a laptop's queue is nobody else's business.
+# All servers of a stack listen on this address only: other machines must not reach them.
 HOST = "127.0.0.1"
-# How often to try other ports. Two in a row are bad luck, three are a fault that retrying won't mend.
+# How often to try other ports. After three failures in a row, retrying does not help.
 PORT_ATTEMPTS = 3
 
 _T = TypeVar("_T")
 
 
 class PortTakenError(StackError):
-    """Another process was quicker to listen on a port that had been free: try again with another."""
+    """Another process took a free port first: try again with another."""
 
 
 def free_ports(count: int, wanted: tuple[int, ...] = ()) -> tuple[int, ...]:
-    """Pick ports on which nobody listens now.
+    """Return ports on which no process listens now.
 
     Parameters
     ----------
     count : int
-        How many.
+        Number of ports.
     wanted : tuple of int, default=()
-        These, if they are that many and all of them are free.
+        Preferred ports, used if there are `count` and all are free.
 
     Returns
     -------
     tuple of int
-        Different ones. Somebody may take one before it is used: see `with_free_ports`.
+        Distinct ports. Another process may take one before it is used: see `with_free_ports`.
+
+    Raises
+    ------
+    StackError
+        There are not so many free ports.
     """
     for ports in (wanted, (0,) * count):
         if len(ports) != count:
@@ -43,26 +48,27 @@ def free_ports(count: int, wanted: tuple[int, ...] = ()) -> tuple[int, ...]:
         with contextlib.ExitStack() as sockets, contextlib.suppress(OSError):
             found = []
             for port in ports:
-                held = sockets.enter_context(socket.socket())
-                # A server that has just ended leaves its port lingering, which is no listener.
-                held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                held.bind((HOST, port))
-                found.append(int(held.getsockname()[1]))
+                probe = sockets.enter_context(socket.socket())
+                # A server that has just ended leaves its port in TIME_WAIT, which does not block a
+                # new one.
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((HOST, port))
+                found.append(int(probe.getsockname()[1]))
             return tuple(found)
-    raise StackError(f"no {count} free ports on {HOST}")
+    raise StackError(f"fewer than {count} free ports on {HOST}")
 
 
 def with_free_ports(count: int, start: Callable[[tuple[int, ...]], _T], memory: Path | None = None) -> _T:
-    """Start something on free ports, again on others when somebody was quicker.
+    """Start something on free ports; try others if another process took one.
 
     Parameters
     ----------
     count : int
-        How many ports.
+        Number of ports.
     start : callable
-        Gets them; raises `PortTakenError` when one is taken after all.
+        Called with the ports; raises `PortTakenError` if one has been taken.
     memory : Path, default=None
-        File with the ports of the last time, which are tried first, so that URLs noted down stay good.
+        File with the last used ports, which are tried first, so that URLs stay valid.
 
     Returns
     -------
@@ -72,7 +78,7 @@ def with_free_ports(count: int, start: Callable[[tuple[int, ...]], _T], memory: 
     Raises
     ------
     PortTakenError
-        It happened `PORT_ATTEMPTS` times in a row.
+        `start` raised it `PORT_ATTEMPTS` times in a row.
     """
     wanted = _recall(memory)
     for attempt in range(1, PORT_ATTEMPTS + 1):

@@ -1,4 +1,4 @@
-"""What a stack keeps from other users of the machine: secrets in its folder, and the folder itself."""
+"""Keeps a stack's secrets and folders from other users of the machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def secret(file: Path, make: Callable[[], str]) -> str:
-    """Return what a file holds that its owner alone can read; made where it is missing, and then the same for ever."""
+    """Return the content of a secret file that only its owner can read; create it if missing."""
     if not file.exists():
         begun = file.with_suffix(".begun")
         with os.fdopen(os.open(begun, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as output:
@@ -23,12 +23,12 @@ def secret(file: Path, make: Callable[[], str]) -> str:
         begun.replace(file)
     close_to_others([file])
     if not (content := file.read_text().strip()):
-        raise StackError(f"{file} is empty: put back what it held, or name another data_dir")
+        raise StackError(f"{file} is empty: restore its content, or pass another data_dir")
     return content
 
 
 def close_to_others(paths: Iterable[Path]) -> list[Path]:
-    """Take from files and folders what others may do with them; return those for which that can't be done."""
+    """Remove other users' access to files and folders; return those for which that failed."""
     left = []
     for path in paths:
         try:
@@ -36,9 +36,9 @@ def close_to_others(paths: Iterable[Path]) -> list[Path]:
             if mode & _OTHERS:
                 path.chmod(mode & ~_OTHERS)
                 mode = path.stat().st_mode
-        except OSError:  # another user's
+        except OSError:  # owned by another user
             left.append(path)
         else:
-            if mode & _OTHERS:  # a file system that has no permissions
+            if mode & _OTHERS:  # a file system without permissions
                 left.append(path)
     return left

@@ -1,4 +1,4 @@
-"""Processes of a stack: guarded servers and workers, short commands, waiting until something answers."""
+"""The processes of a stack: guarded servers and workers, and short commands."""
 
 from __future__ import annotations
 
@@ -21,48 +21,49 @@ from producer.stack.ports import PortTakenError
 from producer.stack.startup_errors import Cause, find
 from warren.errors import StackError
 
-# Seconds between two looks at a server that is starting: small beside the seconds that it takes.
+# Seconds between checks of a starting server: little compared with its start.
 POLL_SECONDS = 0.05
-# Seconds that a guard may need beyond the grace it was given: killing, and asking Docker to remove a container.
+# Seconds that a guard may need beyond its grace: for killing, and for Docker to remove a container.
 GUARD_SLACK_SECONDS = 40.0
-# Seconds that a server gets to write what it has in hand, and a command to give up. RabbitMQ needs 1, the databases 2.
+# Seconds for a server to write its data, and for a command to give up. RabbitMQ needs 1, the
+# databases 2.
 GRACE_SECONDS = 15.0
-# Lines of a server's log that an error repeats: enough for a cause, short enough to read.
+# Last lines of a server's log in an error: enough to show a cause, short enough to read.
 TAIL_LINES = 12
-# Characters of such a line: Erlang puts whole call stacks on one.
+# Most characters of such a line: Erlang writes whole call stacks on one line.
 TAIL_WIDTH = 200
-# How servers, Erlang's distribution and Docker word that somebody else listens on their port.
+# Messages of servers, Erlang's distribution and Docker if another process listens on their port.
 _PORT_TAKEN = re.compile(
     r"eaddrinuse|address already in use|dist_port_already_used|nodistribution|port is already allocated", re.IGNORECASE
 )
 
-# What makes a line of a log coloured in a terminal.
+# Colour codes of terminals.
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 _GUARD = Path(__file__).with_name("guard.py")
 
 
 class Guarded:
-    """A command under a guard: it ends with `stop`, and with this process in any case.
+    """A command under a guard: it ends by `stop`, and always when this process ends.
 
     Parameters
     ----------
     command : sequence of str
         Program and arguments.
     log : Path
-        File for the output, written anew.
+        File for the output; it is overwritten.
     env : mapping of str to str, default=None
-        The whole environment; None passes this process's own on.
+        The whole environment; None uses this process's own.
     grace : float, seconds
         Between SIGTERM and SIGKILL; 0 kills at once.
     cwd : Path, default=None
-        Working folder; None stays in this process's own.
+        Working folder; None uses this process's own.
     hold : Path, default=None
-        File that stays locked until the command and all that it started are gone.
+        File that stays locked until the command and its descendants have ended.
     beside : sequence of str, default=()
         A second command that runs next to the first and ends after it.
     last : sequence of str, default=()
-        A command that runs after the end, whatever happened.
+        A command that always runs after the end.
 
     Raises
     ------
@@ -99,7 +100,8 @@ class Guarded:
                     env=env,
                     cwd=cwd,
                     pass_fds=(writer,),
-                    # Ctrl-C in a terminal goes to the whole foreground group: the guard decides, not the terminal.
+                    # A terminal sends Ctrl-C to the whole foreground group, but only the guard may
+                    # end the command.
                     start_new_session=True,
                 )
         except OSError as exc:
@@ -116,12 +118,12 @@ class Guarded:
 
     @property
     def running(self) -> bool:
-        """Whether the command is still there."""
+        """Whether the command still runs."""
         return self._guard.poll() is None
 
     @property
     def exit_code(self) -> int | None:
-        """Exit code of the command, 128 + n when signal n ended it; None while it runs."""
+        """Exit code of the command, 128 + n if signal n ended it; None while it runs."""
         return self._guard.poll()
 
     def release(self) -> None:
@@ -130,7 +132,7 @@ class Guarded:
             self._guard.stdin.close()
 
     def stop(self) -> None:
-        """End the command and all that it started, and wait until they are gone."""
+        """End the command and its descendants, and wait for their end."""
         self.release()
         try:
             self._guard.wait(self._grace + GUARD_SLACK_SECONDS)
@@ -149,9 +151,9 @@ class Guarded:
         return "\n".join(line[:TAIL_WIDTH] for line in lines[-TAIL_LINES:] if line.strip())
 
     def listens_on(self, port: int) -> bool:
-        """Whether the command, or a process below it, is the one that listens on a port.
+        """Return whether the command or a descendant listens on a port.
 
-        A server that answers may be another stack's, which was quicker to take the port.
+        A server that answers there may be another stack's, which took the port first.
         """
         with contextlib.suppress(psutil.NoSuchProcess):
             guard = psutil.Process(self._guard.pid)
@@ -178,20 +180,21 @@ def wait_until_up(
     server : Guarded
         The server.
     answers : callable
-        Says whether it does by now; called again and again.
+        Returns whether the server answers; called repeatedly.
     seconds : float, seconds
-        How long to wait.
+        The longest wait.
     cancelled : threading.Event
         Ends the wait.
     causes : sequence of (pattern, str), default=()
-        What its log may say, and what that means: `producer.stack.startup_errors`.
+        Known log messages and their meanings: `producer.stack.startup_errors`.
 
     Raises
     ------
     PortTakenError
-        Somebody else has the port.
+        Another process has the port.
     StackError
-        The server ended, or the time did; with the cause where it is known, or else with the last lines of its log.
+        The server ended, or did not answer in time; the message has the cause if known, else the
+        last lines of its log.
     """
     deadline = time.monotonic() + seconds
     while server.running:
@@ -220,11 +223,11 @@ def run_tool(
     command : sequence of str
         Program and arguments.
     seconds : float, seconds
-        How long it may take.
+        The longest run.
     cancelled : threading.Event
         Ends it with SIGINT, as Ctrl-C in a terminal does.
     env : mapping of str to str, default=None
-        The whole environment; None passes this process's own on.
+        The whole environment; None uses this process's own.
 
     Returns
     -------
@@ -234,7 +237,7 @@ def run_tool(
     Raises
     ------
     StackError
-        It can't be run, failed, or took too long; with the last lines that it wrote.
+        It can't be run, failed, or took too long; the message has its last lines.
     """
     shown = " ".join(command[:3])
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:

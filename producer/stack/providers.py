@@ -1,4 +1,4 @@
-"""What the ways to a server share: where it may live, and how one of several ways is chosen."""
+"""Chooses how to start a server: tries ways such as a local program or Docker in order."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from warren.errors import StackError
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """Where a stack lives, and what its parts need to know of it."""
+    """The folder of a stack and the settings that its parts share."""
 
     folder: Path
-    """Holds everything that the stack writes."""
+    """Folder for everything that the stack writes."""
     temporary: bool
-    """The folder goes with the stack: nothing in it needs a careful end."""
+    """Whether the folder is removed at the end, so that servers need not end cleanly."""
     log: Callable[[str], None]
-    """Takes a line on what is being done."""
+    """Called with a line about each step."""
     cancelled: threading.Event = field(default_factory=threading.Event)
-    """Set when the start-up is to be given up."""
+    """Set to cancel the start-up."""
 
     @property
     def logs(self) -> Path:
@@ -37,7 +37,7 @@ class Site:
 
     @property
     def grace(self) -> float:
-        """Seconds that a server gets to end in good order."""
+        """Seconds for a server to end cleanly."""
         return 0.0 if self.temporary else GRACE_SECONDS
 
 
@@ -46,42 +46,42 @@ class Server:
     """A broker or a database that answers."""
 
     url: str
-    """Where. Holds the password, if there is one."""
+    """Its URL, with the password if there is one."""
     how: str
-    """Which one it is, for people."""
+    """Its description, for messages."""
     guarded: Guarded | None = None
-    """Its process; None for a server that was there before, which stays."""
+    """Its process; None for a server that ran before, which is not stopped."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Way:
-    """One way to a server."""
+    """One way to start a server."""
 
     name: str
-    """As an error tells it."""
+    """Its name in errors."""
     keeps: str
-    """The kind of data that it leaves behind: another kind of server can't read it."""
+    """The kind of data that the server writes; another kind of server can't read it."""
     start: Callable[[Site], Server]
-    """Brings it up, or raises a StackError that says why it can't be had."""
+    """Starts the server, or raises a StackError that says why it can't."""
 
 
 def first_that_serves(what: str, home: Path, ways: Sequence[Way], site: Site, remedy: str) -> Server:
-    """Bring a server up in the first way that works.
+    """Start a server in the first way that works.
 
     Parameters
     ----------
     what : str
-        What is wanted, for errors.
+        The kind of server, for errors.
     home : Path
-        Folder of the server. Its file ``kept-by`` names the kind of server whose data it holds, and
-        from then on only ways of that kind are tried: another one would start empty, and the results
-        would seem lost.
+        Folder of the server. Its file ``kept-by`` names the kind of server whose data it holds;
+        then only ways of that kind are tried. Another kind would start empty, and the results would
+        seem lost.
     ways : sequence of Way
         In the order in which they are tried.
     site : Site
-        Where.
+        The stack's folder and settings.
     remedy : str
-        What the user can do when none works.
+        What the user can do if none works.
 
     Returns
     -------
@@ -90,7 +90,7 @@ def first_that_serves(what: str, home: Path, ways: Sequence[Way], site: Site, re
     Raises
     ------
     StackError
-        Nothing serves; the text lists every way and why it failed.
+        No way works; the message lists every way and why it failed.
     """
     home.mkdir(parents=True, exist_ok=True)
     marker = home / "kept-by"
@@ -98,7 +98,9 @@ def first_that_serves(what: str, home: Path, ways: Sequence[Way], site: Site, re
     reasons = []
     for way in ways:
         if kept_by not in {None, way.keeps}:
-            reasons.append(f"  - {way.name}: not tried, {home} holds data of {kept_by}; another data_dir starts anew")
+            reasons.append(
+                f"  - {way.name}: not tried, because {home} holds data of {kept_by}; another data_dir starts empty"
+            )
             continue
         try:
             server = way.start(site)
@@ -109,4 +111,4 @@ def first_that_serves(what: str, home: Path, ways: Sequence[Way], site: Site, re
         else:
             marker.write_text(way.keeps + "\n")
             return server
-    raise StackError(f"no {what} could be brought up. Tried in this order:\n" + "\n".join(reasons) + f"\n{remedy}")
+    raise StackError(f"can't start {what}. Tried in this order:\n" + "\n".join(reasons) + f"\n{remedy}")

@@ -1,4 +1,4 @@
-"""A whole Warren on this machine, for as long as a notebook needs it."""
+"""Runs servers and workers on this machine for a notebook or a script."""
 
 from __future__ import annotations
 
@@ -28,43 +28,45 @@ from warren.settings import named_by_others, named_servers
 
 logger = logging.getLogger(__name__)
 
-# Seconds between two looks at whether the workers are still there.
+# Seconds between checks whether the workers still run.
 WATCH_SECONDS = 1.0
 
-# Stacks of this process that `LocalStack.start` brought up, by folder: another `start` takes their place.
+# Stacks that `LocalStack.start` started in this process, by folder: another `start` replaces them.
 _started: dict[Path, Lasting] = {}
 
 
 def local_stack(
     workers: int = 2, *, data_dir: str | Path | None = None, log: Callable[[str], None] | None = None
 ) -> LocalStack:
-    """Bring RabbitMQ, a MongoDB-compatible server and workers up on this machine.
+    """Start RabbitMQ, a MongoDB-compatible server and workers on this machine.
 
     Parameters
     ----------
     workers : int, default=2
-        Worker processes. Each gets an equal share of the machine's cores as its threads, at least one,
-        unless ``WARREN_THREADS`` says how many. 0 starts the servers only.
+        Number of worker processes. The threads of the machine's cores are divided equally among
+        them, at least one each, unless ``WARREN_THREADS`` sets the number. 0 starts only the
+        servers.
     data_dir : str or Path, default=None
-        Folder that keeps the queue and the results: a later stack on the same folder finds them again.
-        None means a temporary folder, and **everything in it, results too, goes with the stack**. (Data of
-        servers that run in Docker is in volumes, whose names the folder keeps.) A folder serves one stack at a
-        time.
+        Folder for the queue and the results: a later stack on the same folder finds them again.
+        None uses a temporary folder, and **everything in it, including results, is deleted with the
+        stack**. (Servers in Docker keep their data in volumes, whose names are in the folder.) Only
+        one stack at a time can use a folder.
     log : callable, default=None
-        Takes lines of text on what is being done, ``print`` for one. None logs them.
+        Called with a line of text for each step, such as ``print``. None logs them.
 
     Returns
     -------
     LocalStack
-        A context manager. Inside, ``AMQP_URL``, ``MONGO_URL`` and ``WARREN_KEY`` are set in ``os.environ``, and
-        afterwards as they were before, in whatever order several stacks end. Where both URLs are set already, those
-        servers are used, and left alone at the end; one alone is refused. A stack beside another has servers of its
-        own. A ``WARREN_KEY`` that is set already stays.
+        A context manager. Inside, ``AMQP_URL``, ``MONGO_URL`` and ``WARREN_KEY`` are set in
+        ``os.environ``; afterwards they have their old values, also if several stacks end in any
+        order. If both URLs are already set, the stack uses those servers and does not stop them;
+        only one URL is an error. A stack next to another has its own servers. An existing
+        ``WARREN_KEY`` stays.
 
     Raises
     ------
     InputError
-        `workers` is not a number from 0.
+        `workers` is not an integer of at least 0.
 
     Examples
     --------
@@ -76,14 +78,19 @@ def local_stack(
 
 
 class LocalStack:
-    """Servers and workers on this machine; made by `local_stack`, up from ``with`` or `start` on.
+    """Servers and workers on this machine; made by `local_stack`, started by ``with`` or `start`.
 
-    Whatever ends this process, SIGKILL included, what the stack started ends too.
+    When this process ends, even by SIGKILL, everything that the stack started ends, too.
 
     Parameters
     ----------
     workers, data_dir, log
         As in `local_stack`.
+
+    Raises
+    ------
+    InputError
+        `workers` is not an integer of at least 0.
     """
 
     def __init__(
@@ -115,18 +122,18 @@ class LocalStack:
 
     @property
     def key(self) -> str | None:
-        """What ``WARREN_KEY`` is while it lasts: the path of the file with its key. None signs nothing."""
+        """The value of ``WARREN_KEY``: the path of the file with the key; None without signing."""
         return self._require_up().key
 
     @property
     def servers(self) -> str:
-        """Which broker and which database serve, for people."""
+        """A description of the broker and the database."""
         up = self._require_up()
         return f"broker: {up.broker.how}; database: {up.database.how}"
 
     @property
     def data_dir(self) -> Path:
-        """The folder that holds everything that the stack writes."""
+        """The folder for everything that the stack writes."""
         return self._require_up().site.folder
 
     @property
@@ -135,47 +142,48 @@ class LocalStack:
         return self._require_up().site.logs
 
     def start(self) -> Self:
-        """Bring everything up; `stop` takes it down. ``with`` does both.
+        """Start everything; `stop` stops it. ``with`` does both.
 
-        The stack lasts until `stop`, and not longer than this object or this process. So a notebook's cell may be run
-        again: a stack that `start` brought up in this process on the same folder ends first, and the new one finds
-        its queue, its results and its ports.
+        The stack runs until `stop`, or until this object is deleted or this process ends. A
+        notebook cell may run `start` again: an earlier stack of this process on the same folder is
+        stopped first, and the new one finds its queue, results and ports.
 
         Returns
         -------
         LocalStack
-            Itself: keep it in a variable.
+            This object: keep it in a variable.
 
         Raises
         ------
         StackError
-            It is up already, the folder is in use, one of ``AMQP_URL`` and ``MONGO_URL`` is set without the other,
-            or a server can't be had.
+            The stack already runs, the folder is in use, one of ``AMQP_URL`` and ``MONGO_URL`` is
+            set without the other, or a server can't be started.
         """
-        return self._start(takes_over=True)
+        return self._start(replaces=True)
 
-    def _start(self, *, takes_over: bool) -> Self:
+    def _start(self, *, replaces: bool) -> Self:
         if self._lasting is not None and not self._lasting.over:
-            raise StackError("this stack is up already: stop it first, or make another one")
+            raise StackError("this stack already runs: stop it first, or make another one")
         environ = named_by_others()
         _refuse_half(environ)
         path = None if self._named is None else path_of(self._named)
         earlier = _started.get(path) if path else None
-        if earlier is not None and (takes_over or not earlier.has_owner):
-            self._log(f"This stack takes the place of the one that is up on {path}, which ends first")
+        if earlier is not None and (replaces or not earlier.has_owner):
+            self._log(f"Stopping the stack that runs on {path}: this one replaces it")
             earlier.end()
         with contextlib.ExitStack() as undo:
             folder = Folder(path)
-            if takes_over:  # forgotten last: who takes over waits for all the rest
+            if replaces:  # registered first, so undone last: the replacing stack waits for all the rest
                 undo.callback(_started.pop, folder.path, None)
             undo.callback(folder.close)
             site = Site(folder=folder.path, temporary=folder.temporary, log=self._log)
             is_new = not (site.folder / "database" / "kept-by").exists()
             if is_new and not (environ.get("WARREN_KEY") or environ.get("AMQP_URL")):
-                _key(site, is_new)  # a first start that fails leaves a folder with a key
+                _key(site, is_new)  # made first, so that a failed first start also leaves a key
             broker, database = _start_servers(site, environ, undo)
             private = broker.guarded is not None
-            # Somebody's servers have somebody's studies, signed with a key of theirs if with any.
+            # Servers that this stack did not start may hold others' studies, signed with another
+            # key or none.
             key = environ.get("WARREN_KEY") or (_key(site, is_new) if private else None)
             undo.enter_context(named_servers(broker.url, database.url, key, private=private))
             up = _Up(site=site, broker=broker, database=database, key=key, count=self._count)
@@ -184,13 +192,15 @@ class LocalStack:
                 up.start_worker()
             undo.enter_context(_watched(up.workers, self._warn))
             self._up, self.workers = up, up.workers
-            self._lasting = Lasting(self, undo.pop_all(), self._warn, "A stack that no variable holds any more ends")
-            if takes_over:
+            self._lasting = Lasting(
+                self, undo.pop_all(), self._warn, "Stopping a stack that no variable holds any more"
+            )
+            if replaces:
                 _started[folder.path] = self._lasting
         return self
 
     def stop(self) -> None:
-        """Take everything down: workers first, then the servers. Harmless when it is down."""
+        """Stop the workers, then the servers. Does nothing if the stack is stopped."""
         if self._lasting is not None:
             self._lasting.end()
 
@@ -204,24 +214,24 @@ class LocalStack:
         Raises
         ------
         StackError
-            The stack isn't up, or the process can't be started.
+            The stack does not run, or the process can't be started.
         """
         return self._require_up().start_worker()
 
     def stop_worker(self, handle: WorkerHandle) -> None:
-        """Stop one worker, as a preempted node does: it gets SIGTERM and some seconds.
+        """Stop one worker as a preemption does: with SIGTERM and some seconds of grace.
 
         Parameters
         ----------
         handle : WorkerHandle
-            One of `workers`, which loses it.
+            One of `workers`; it is removed from them.
         """
         if handle in self.workers:
             self.workers.remove(handle)
         handle.stop()
 
     def __enter__(self) -> Self:
-        return self._start(takes_over=False)
+        return self._start(replaces=False)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -230,21 +240,21 @@ class LocalStack:
 
     def _require_up(self) -> _Up:
         if self._up is None or self._lasting is None or self._lasting.over:
-            raise StackError("this stack isn't up: use it inside `with local_stack() as stack:`")
+            raise StackError("this stack does not run: use it inside `with local_stack() as stack:`")
         return self._up
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Up:
-    """What a stack that is up consists of."""
+    """The parts of a running stack."""
 
     site: Site
     broker: Server
     database: Server
     key: str | None
-    """As ``WARREN_KEY`` has it."""
+    """The value of ``WARREN_KEY``."""
     count: int
-    """Workers that share the machine."""
+    """Number of workers that share the machine."""
     workers: list[WorkerHandle] = field(default_factory=list)
     numbers: Iterator[int] = field(default_factory=itertools.count)
 
@@ -256,12 +266,12 @@ class _Up:
 
 
 def _key(site: Site, is_new: bool) -> str | None:
-    """Return the path of the folder's key; a folder of an earlier version, whose studies are not signed, has none."""
+    """Return the path of the folder's key; None for a folder of a version without signing."""
     file = site.folder / "key"
     if not is_new and not file.exists():
         site.log(
-            f"Nothing is signed: {site.folder} has studies from before there were signatures, which a key would "
-            "refuse. Another data_dir has a key of its own"
+            f"Studies are not signed: {site.folder} has studies of a version without signatures, which workers with a "
+            "key would refuse. Another data_dir gets a key"
         )
         return None
     secret(file, new_key)
@@ -269,9 +279,9 @@ def _key(site: Site, is_new: bool) -> str | None:
 
 
 def _refuse_half(environ: Mapping[str, str]) -> None:
-    """Refuse a broker that is somebody's with a database that is new, or the reverse.
+    """Refuse to combine an existing broker with a new database, or the reverse.
 
-    The workers would take chunks of studies that their database does not know, and keep those of ours waiting.
+    The workers would receive chunks of studies that their database does not know, and delay ours.
     """
     named = [name for name in ("AMQP_URL", "MONGO_URL") if environ.get(name)]
     if len(named) != 1:
@@ -279,14 +289,14 @@ def _refuse_half(environ: Mapping[str, str]) -> None:
     (given,) = named
     missing, what = ("MONGO_URL", "database") if given == "AMQP_URL" else ("AMQP_URL", "broker")
     raise StackError(
-        f"{given} is set and {missing} is not: a stack with a {what} of its own would mix up its studies with those of "
-        f"others there. Unset {given} to have both servers to yourself, or set {missing} to the {what} that belongs to "
-        f"it; where it has none and is yours alone, start one and name it in {missing}"
+        f"{given} is set and {missing} is not: a stack with its own {what} would mix its studies with those of others "
+        f"there. Unset {given} to get your own servers, or set {missing} to the {what} that belongs to it; if none "
+        f"does and only you use it, start one and set {missing} to it"
     )
 
 
 def _stop_workers(workers: Iterable[WorkerHandle]) -> None:
-    """Stop workers side by side."""
+    """Stop workers in parallel."""
     running = list(workers)
     for worker in running:
         worker.release()
@@ -295,7 +305,7 @@ def _stop_workers(workers: Iterable[WorkerHandle]) -> None:
 
 
 def _stop_servers(servers: Iterable[Server]) -> None:
-    """Stop servers side by side."""
+    """Stop servers in parallel."""
     guarded = [server.guarded for server in servers if server.guarded is not None]
     for process in guarded:
         process.release()
@@ -304,7 +314,7 @@ def _stop_servers(servers: Iterable[Server]) -> None:
 
 
 def _start_servers(site: Site, environ: Mapping[str, str], undo: contextlib.ExitStack) -> tuple[Server, Server]:
-    """Start broker and database side by side; `undo` learns how to stop them."""
+    """Start the broker and the database in parallel; `undo` will stop them."""
     up: list[Server] = []
     undo.callback(lambda: _stop_servers(up))
 
@@ -313,9 +323,9 @@ def _start_servers(site: Site, environ: Mapping[str, str], undo: contextlib.Exit
         try:
             server = what(site, environ)
         except OSError as exc:  # its files can't be read or written
-            raise StackError(f"{exc}: are files in {site.folder} another user's? Name a data_dir of your own") from exc
+            raise StackError(f"{exc}: does another user own files in {site.folder}? Pass your own data_dir") from exc
         if site.cancelled.is_set():
-            # Nobody waits for it any more.
+            # The start was cancelled: no one else stops this server.
             _stop_servers([server])
             raise StackError("start-up was interrupted")
         up.append(server)
@@ -326,31 +336,31 @@ def _start_servers(site: Site, environ: Mapping[str, str], undo: contextlib.Exit
         try:
             starts = [pool.submit(start, what) for what in (start_broker, start_database)]
             wait(starts)
-        except BaseException:  # Ctrl-C above all
-            # Before the pool waits for its threads, which look at this.
+        except BaseException:  # mainly Ctrl-C
+            # Set before the pool waits for its threads, which check it.
             site.cancelled.set()
             raise
-    errors = [error for one in starts if (error := one.exception()) is not None]
+    errors = [error for future in starts if (error := future.exception()) is not None]
     for error in errors:
         if not isinstance(error, StackError):
             raise error
     if errors:
         raise StackError("\n".join(str(error) for error in errors))
-    broker, database = (one.result() for one in starts)
+    broker, database = (future.result() for future in starts)
     return broker, database
 
 
 @contextlib.contextmanager
 def _watched(workers: list[WorkerHandle], warn: Callable[[str], None]) -> Iterator[None]:
-    """Say so when a worker ends that nobody stopped: otherwise its study would just stand still."""
+    """Warn if a worker ends by itself: otherwise its study would stall without a message."""
     over = threading.Event()
 
     def watch() -> None:
-        told: set[int] = set()
+        reported: set[int] = set()
         while not over.wait(WATCH_SECONDS):
             for worker in list(workers):
-                if not worker.running and worker.pid not in told and not over.is_set():
-                    told.add(worker.pid)
+                if not worker.running and worker.pid not in reported and not over.is_set():
+                    reported.add(worker.pid)
                     warn(f"Worker {worker.name} ended with exit code {worker.exit_code}; its log is {worker.log}")
 
     thread = threading.Thread(target=watch, name="warren-stack-watch", daemon=True)

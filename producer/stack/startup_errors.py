@@ -1,4 +1,4 @@
-"""What a server's log says when it does not start, and what that means for whoever reads it."""
+"""Finds in a server's log why it did not start, and says what to do."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from shlex import quote
 
 Cause = tuple[re.Pattern[str], str]
-"""Words of a log, and what happened and what to do, half a sentence."""
+"""A pattern in a log, and the cause with what to do, without a final full stop."""
 
 
 def _cause(pattern: str, meaning: str) -> Cause:
@@ -16,49 +16,50 @@ def _cause(pattern: str, meaning: str) -> Cause:
 
 
 def of_any(folder: Path) -> list[Cause]:
-    """Return what may befall every server in a folder."""
+    """Return the causes that any server can have."""
     return [
-        _cause(r"\benospc\b|no space left on device", f"no room is left on the disk of {folder}: make some"),
+        _cause(r"\benospc\b|no space left on device", f"the disk of {folder} is full: free some space"),
         _cause(
             r"\beacces\b|permission denied|operation not permitted|must be accessible by owner only",
-            f"files in {folder} are another user's, as after a stack that root ran: give them to yourself with chown, "
-            "or name another data_dir",
+            f"another user owns files in {folder}, for example after root ran a stack: change the owner with chown, "
+            "or pass another data_dir",
         ),
     ]
 
 
 def of_broker(folder: Path) -> list[Cause]:
-    """Return what may befall a RabbitMQ whose data lie in a folder.
+    """Return the causes for a RabbitMQ with data in a folder.
 
-    The data of an older one that lack a feature, as 4.0 finds those of 3.10, and those of a newer one.
+    They include data of an older version without a required feature (3.10 for 4.0), and of a newer
+    version.
     """
     return [
         _cause(
             "disabled_required_feature_flag|failed_to_initialize_feature_flags_registry|incompatible_feature_flags"
             "|schema_integrity_check_failed|cluster_upgrade_failure|cannot_upgrade|unsupported_version",
-            f"what {folder} holds was written by another version of RabbitMQ, which this one does not read. No result "
-            f"lies there: move that folder away (mv {quote(str(folder))} {quote(f'{folder}.old')}), start again, and "
-            "call resume() for each study that ran (`warren list`, `warren resume ID`): it publishes all that has no "
-            "result",
+            f"another version of RabbitMQ wrote the data in {folder}, and this version can't read it. It holds no "
+            f"results: move that folder away (mv {quote(str(folder))} {quote(f'{folder}.old')}), start again, and "
+            "call resume() for each study that ran (`warren list`, `warren resume ID`): it publishes all trials "
+            "without a result",
         ),
         *of_any(folder),
     ]
 
 
 def of_database(folder: Path) -> list[Cause]:
-    """Return what may befall a MongoDB-compatible server whose data lie in a folder."""
+    """Return the causes for a MongoDB-compatible server with data in a folder."""
     return [
         _cause(
             "featureCompatibilityVersion|wrong mongod version|upgrade problem|too recent to start up on the existing"
             r"|unsupported wiredtiger file version|wt_[a-z_]*: .*unsupported|incompatible with this version",
-            f"what {folder} holds was written by another version of the database, which this one does not read. "
-            "Results lie there, so keep it: start it with the version that wrote it, and upgrade one version after the "
-            "other; another data_dir starts anew",
+            f"another version of the database wrote the data in {folder}, and this version can't read it. It holds "
+            "results, so keep it: start the version that wrote it, and upgrade one version at a time; another data_dir "
+            "starts empty",
         ),
         *of_any(folder),
     ]
 
 
 def find(log: str, causes: Sequence[Cause]) -> str | None:
-    """Return the meaning of the first cause that a log speaks of, or None."""
+    """Return the meaning of the first cause found in a log, or None."""
     return next((meaning for words, meaning in causes if words.search(log)), None)

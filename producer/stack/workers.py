@@ -13,10 +13,10 @@ from warren.host import available_threads
 from warren.launch import module_command, module_environment
 from warren.settings import load_settings, whole_folders
 
-# Seconds that a trial in hand may still take when a stack ends, unless WARREN_GRACE_SECONDS says otherwise. The
-# chunk goes back to the queue, so nothing is lost, and nobody likes to wait for a notebook's cell.
+# Seconds that the current trial gets to end when a stack stops, unless WARREN_GRACE_SECONDS is set.
+# Short, because a notebook cell waits for it; the chunk is requeued, so nothing is lost.
 TRIAL_GRACE_SECONDS = 4.0
-# Seconds that a worker needs beyond that: to write what it has, and to hand the chunk back.
+# Further seconds for a worker to write its results and requeue the chunk.
 WRITE_SECONDS = 1.0
 
 
@@ -26,7 +26,7 @@ class WorkerHandle:
     Parameters
     ----------
     name : str
-        As trial documents have it.
+        Its name in trial documents.
     guarded : Guarded
         Its process.
     """
@@ -41,17 +41,17 @@ class WorkerHandle:
 
     @property
     def pid(self) -> int:
-        """Process id of the worker itself, whose children train."""
+        """Process id of the worker; its child processes train."""
         return self._guarded.pid
 
     @property
     def running(self) -> bool:
-        """Whether it is there."""
+        """Whether the process runs."""
         return self._guarded.running
 
     @property
     def exit_code(self) -> int | None:
-        """Exit code, 128 + n when signal n ended it; None while it runs."""
+        """Exit code, 128 + n if signal n ended it; None while it runs."""
         return self._guarded.exit_code
 
     @property
@@ -60,27 +60,27 @@ class WorkerHandle:
         return self._guarded.log
 
     def release(self) -> None:
-        """Tell it to end, and don't wait."""
+        """Tell the worker to end, and don't wait."""
         self._guarded.release()
 
     def stop(self) -> None:
-        """End it: SIGTERM, then SIGKILL after the grace."""
+        """End the worker: SIGTERM, then SIGKILL after the grace period."""
         self._guarded.stop()
 
 
 def worker_environment(index: int, workers: int, urls: Mapping[str, str], environ: Mapping[str, str]) -> dict[str, str]:
-    """Environment of one worker.
+    """Return the environment of one worker.
 
     Parameters
     ----------
     index : int
         Its number.
     workers : int
-        How many share the machine.
+        Number of workers that share the machine.
     urls : mapping of str to str
         ``AMQP_URL``, ``MONGO_URL`` and ``WARREN_KEY``.
     environ : mapping of str to str
-        The caller's environment. What it sets of threads and grace stays, and so do the folders of ``WARREN_PATH``.
+        The caller's environment. Its threads, grace and ``WARREN_PATH`` have priority.
 
     Returns
     -------
@@ -94,7 +94,7 @@ def worker_environment(index: int, workers: int, urls: Mapping[str, str], enviro
         **({"WARREN_PATH": os.pathsep.join(folders)} if folders else {}),
         **urls,
         "WARREN_WORKER_NAME": f"{socket.gethostname()}-{index}",
-        # The log is followed while the worker runs.
+        # Users follow the log while the worker runs.
         "PYTHONUNBUFFERED": "1",
     }
 
@@ -105,13 +105,13 @@ def start_worker(index: int, workers: int, urls: Mapping[str, str], site: Site) 
     Parameters
     ----------
     index : int
-        Its number, part of its name and its log's.
+        Its number, which is part of its name and of its log file's.
     workers : int
-        How many share the machine.
+        Number of workers that share the machine.
     urls : mapping of str to str
         ``AMQP_URL``, ``MONGO_URL`` and ``WARREN_KEY``.
     site : Site
-        Where the stack lives.
+        The stack's folder and settings.
 
     Returns
     -------
@@ -120,7 +120,7 @@ def start_worker(index: int, workers: int, urls: Mapping[str, str], site: Site) 
     Raises
     ------
     StackError
-        It can't be started.
+        The process can't be started.
     """
     env = worker_environment(index, workers, urls, os.environ)
     grace = load_settings().grace_seconds if "WARREN_GRACE_SECONDS" in os.environ else TRIAL_GRACE_SECONDS

@@ -45,7 +45,7 @@ MONGOD = [
 def test_a_broker_on_another_version_s_data_says_how_everything_comes_back(log: str, tmp_path: Path) -> None:
     said = startup_errors.find(log, startup_errors.of_broker(tmp_path / "it's"))
     assert said is not None
-    assert "was written by another version of RabbitMQ" in said
+    assert "another version of RabbitMQ wrote the data in" in said
     assert f"""mv '{tmp_path}/it'"'"'s' '{tmp_path}/it'"'"'s.old'""" in said
     assert "resume() for each study that ran" in said
 
@@ -54,18 +54,18 @@ def test_a_broker_on_another_version_s_data_says_how_everything_comes_back(log: 
 def test_a_database_on_another_version_s_data_says_to_keep_them(log: str, tmp_path: Path) -> None:
     said = startup_errors.find(log, startup_errors.of_database(tmp_path))
     assert said is not None
-    assert said.startswith(f"what {tmp_path} holds was written by another version of the database")
-    assert "Results lie there, so keep it" in said
+    assert said.startswith(f"another version of the database wrote the data in {tmp_path}")
+    assert "It holds results, so keep it" in said
 
 
 @pytest.mark.parametrize(
     ("log", "said"),
     [
-        ("{error,{cannot_write_file,enospc}}", "no room is left on the disk"),
-        ("WT_SESSION.checkpoint: No space left on device", "no room is left on the disk"),
-        ("failed to open /x/mnesia: eacces", "are another user's"),
-        ("Cookie file /x/.erlang.cookie must be accessible by owner only", "are another user's"),
-        ("[Errno 13] Permission denied: '/x/WiredTiger.lock'", "are another user's"),
+        ("{error,{cannot_write_file,enospc}}", "is full: free some space"),
+        ("WT_SESSION.checkpoint: No space left on device", "is full: free some space"),
+        ("failed to open /x/mnesia: eacces", "another user owns files"),
+        ("Cookie file /x/.erlang.cookie must be accessible by owner only", "another user owns files"),
+        ("[Errno 13] Permission denied: '/x/WiredTiger.lock'", "another user owns files"),
     ],
 )
 def test_a_full_disk_and_another_user_s_files_are_named(log: str, said: str, tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_one_error_lists_each_way_and_why_it_failed(site: Site) -> None:
     with pytest.raises(StackError) as caught:
         first_that_serves("RabbitMQ", site.folder / "broker", ways, site, "Set AMQP_URL.")
     assert str(caught.value) == (
-        "no RabbitMQ could be brought up. Tried in this order:\n"
+        "can't start RabbitMQ. Tried in this order:\n"
         "  - rabbitmq-server: not on this machine\n"
         "  - Docker: it ended; the end of its log:\n"
         "      no space left\n"

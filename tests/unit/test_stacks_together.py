@@ -100,7 +100,7 @@ def test_the_cell_that_starts_a_stack_may_be_run_again(before: dict[str, str], s
     up = local_stack(workers=0, log=lines.append).start()
     gc.collect()
     until(lambda: not first.exists(), what="the first one ends, for nobody can use it any more")
-    assert "A stack that no variable holds any more ends" in lines
+    assert "Stopping a stack that no variable holds any more" in lines
     assert alive(up)
     assert named() == urls(up)
     up.stop()
@@ -114,8 +114,8 @@ def test_a_started_stack_takes_the_place_of_the_one_on_the_same_folder(
     first = local_stack(workers=0, data_dir=tmp_path).start()
     (tmp_path / "beside").mkdir()
     second = local_stack(workers=0, data_dir=tmp_path / "beside" / "..", log=lines.append).start()
-    assert lines[0] == f"This stack takes the place of the one that is up on {tmp_path}, which ends first"
-    with pytest.raises(StackError, match="isn't up"):
+    assert lines[0] == f"Stopping the stack that runs on {tmp_path}: this one replaces it"
+    with pytest.raises(StackError, match="does not run"):
         _ = first.amqp_url
     first.stop()
     assert alive(second)
