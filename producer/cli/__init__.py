@@ -1,4 +1,4 @@
-"""The command line: ``warren``."""
+"""The command line ``warren``: its commands and what they print."""
 
 from producer.cli.app import main
 

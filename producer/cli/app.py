@@ -1,4 +1,4 @@
-"""The command ``warren``: its commands, and what becomes of errors."""
+"""The command ``warren``: registers its commands and turns errors into exit codes."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from warren.errors import WarrenError
 from warren.safety.printable import one_line
 from warren.streams import open_standard_streams
 
-# The exit status of a program whose reader went away, as shells have it: 128 + SIGPIPE.
+# The shell's exit status for a program whose output no one reads any more: 128 + SIGPIPE.
 _READER_GONE = 141
 
 HELP = """Tune hyperparameters with as many workers as you can rent.
 
 A study is one search over a grid of parameters. `warren submit` cuts it into chunks on a queue, workers
-evaluate its trials, and every result lands in MongoDB, where the other commands find it.
+evaluate its trials and write every result to MongoDB, where the other commands read it.
 
-Try it on this machine, with nothing else set up:
+Try it on this machine, without any setup:
   warren demo
 
 In three terminals:
-  warren up                  # servers, two workers; prints what to export
+  warren up                  # starts servers and two workers; prints what to export
   warren submit study.yaml   # prints the id of the study
-  warren watch breast        # progress, then the best; an id's beginning does
+  warren watch breast        # progress, then the best; the beginning of an id is enough
 
-The servers are named by AMQP_URL (amqp://user:password@host:5672/%2F) and MONGO_URL
+Set the servers by AMQP_URL (amqp://user:password@host:5672/%2F) and MONGO_URL
 (mongodb://user:password@host:27017/tuning).
 """
 
@@ -50,7 +50,7 @@ app = typer.Typer(
 
 class _Plain(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        """Return the sentence alone, as text to a terminal."""
+        """Return only the message, on one line."""
         return one_line(record.getMessage())
 
 
@@ -79,22 +79,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     arguments : sequence of str, default=None
-        What stands after ``warren``; None takes it from the process.
+        The arguments after ``warren``; None takes those of the process.
 
     Returns
     -------
     int
-        0 done; 1 an error, one line on standard error; 2 the command was misspelt; 130 ended by Ctrl-C;
-        141 nobody reads standard output any more.
+        0: success; 1: an error, printed on standard error; 2: wrong usage; 130: ended by Ctrl-C;
+        141: no one reads standard output any more.
     """
     open_standard_streams()
-    # pika reports each lost connection as a stack of errors; what comes of it is said in one line.
+    # pika logs several errors for each lost connection; we print one line instead.
     logging.getLogger("pika").setLevel(logging.CRITICAL)
-    if logging.lastResort is not None:  # which writes what nobody has set logging up for, as here
+    if logging.lastResort is not None:  # it handles records while no handler is configured
         logging.lastResort.setFormatter(_Plain())
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal without ± gets a question mark
+            stream.reconfigure(errors="replace")  # a terminal that can't show ± gets a question mark
     try:
         try:
             app(args=None if arguments is None else list(arguments), prog_name="warren")
@@ -108,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Python flushes standard output once more at exit: let it go nowhere.
+        # Python flushes standard output at exit: send that to the null device.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _READER_GONE
     return 0

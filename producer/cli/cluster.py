@@ -1,4 +1,4 @@
-"""Commands on a Kubernetes cluster: scale, and under `cluster` status, logs, connect, autoscale."""
+"""Commands for a Kubernetes cluster: `scale`, and the group `cluster`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from producer.cluster.cluster import Cluster
     from producer.cluster.status import ClusterStatus
 
-HELP = """See and steer the workers on a Kubernetes cluster, with the account of your kubeconfig.
+HELP = """Show and control the workers on a Kubernetes cluster, with the account of your kubeconfig.
 
 Example:
   warren cluster status
@@ -41,12 +41,14 @@ Example:
 Context = Annotated[
     str | None, typer.Option(metavar="NAME", help="A context of the kubeconfig. Default: the current one.")
 ]
-Namespace = Annotated[str, typer.Option("--namespace", "-n", metavar="NAME", help="Where Warren was deployed.")]
+Namespace = Annotated[
+    str, typer.Option("--namespace", "-n", metavar="NAME", help="The namespace that Warren was deployed to.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else there.")]
 
-# Seconds that --wait waits unless told.
+# Default for the seconds that --wait waits.
 _WAIT_SECONDS = 600.0
-# Seconds between two looks of --watch.
+# Seconds between refreshes of --watch.
 _WATCH_SECONDS = 5.0
 
 commands = typer.Typer(name="cluster", help=fill(HELP), no_args_is_help=True, rich_markup_mode=MARKUP)
@@ -61,17 +63,17 @@ def add_to(app: typer.Typer) -> None:
 
 
 def scale(
-    count: Annotated[int, typer.Argument(metavar="N", min=0, help="Workers that there are to be.")],
+    count: Annotated[int, typer.Argument(metavar="N", min=0, help="Number of workers.")],
     wait: Annotated[bool, typer.Option("--wait", help="Return once they are ready.")] = False,
-    timeout: Annotated[float, typer.Option(metavar="SECONDS", min=0, help="How long --wait waits.")] = _WAIT_SECONDS,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", min=0, help="Longest wait of --wait.")] = _WAIT_SECONDS,
     context: Context = None,
     namespace: Namespace = "tuning",
 ) -> None:
-    """Set how many workers a cluster has. Those that go give back the chunk in hand, idle ones go first.
+    """Set the number of workers. Idle workers are removed first; a busy one requeues its chunk.
 
     Example:
       warren scale 40
-      warren scale 0              # ends the bill; the results stay
+      warren scale 0              # stops the costs; the results stay
     """
     cluster = _open(context, namespace)
     try:
@@ -79,17 +81,17 @@ def scale(
     except TimeoutError as exc:
         note(f"warren: {exc}")
         raise typer.Exit(1) from None
-    said = "ready" if wait else "wanted; warren cluster status shows them come and go"
-    say(f"{plural(count, 'worker')} {said}")
+    state = "ready" if wait else "requested; see warren cluster status"
+    say(f"{plural(count, 'worker')} {state}")
 
 
 def status(
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Look again every few seconds, until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Repeat every few seconds, until Ctrl-C.")] = False,
     json_: AsJson = False,
     context: Context = None,
     namespace: Namespace = "tuning",
 ) -> None:
-    """Show the pods of workers and servers, their nodes, restarts and evictions, and what is wrong.
+    """Show the pods of workers and servers, their nodes, restarts, evictions and problems.
 
     Example:
       warren cluster status
@@ -107,9 +109,9 @@ def status(
 
 
 def logs(
-    pod: Annotated[str, typer.Argument(metavar="POD", help="Its name, or the beginning of it.")],
-    lines: Annotated[int, typer.Option(metavar="N", min=1, help="How many of the last lines.")] = 100,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Print what comes, until the pod ends.")] = False,
+    pod: Annotated[str, typer.Argument(metavar="POD", help="The pod's name, or its beginning.")],
+    lines: Annotated[int, typer.Option(metavar="N", min=1, help="Number of last lines.")] = 100,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Print new lines until the pod ends.")] = False,
     context: Context = None,
     namespace: Namespace = "tuning",
 ) -> None:
@@ -133,9 +135,8 @@ def connect(context: Context = None, namespace: Namespace = "tuning", json_: AsJ
     """Forward the cluster's broker and database to this machine until Ctrl-C.
 
     Example:
-      warren cluster connect
-      export AMQP_URL=... MONGO_URL=... WARREN_KEY=...    # in another terminal, the lines that it prints
-      warren submit study.yaml --wait
+      warren cluster connect export AMQP_URL=... MONGO_URL=... WARREN_KEY=... # in another terminal,
+      the lines that it prints warren submit study.yaml --wait
     """
     cluster = _open(context, namespace)
     with ended_by_signals(), on_interrupt("disconnected"), cluster.connect() as connection:
@@ -146,7 +147,7 @@ def connect(context: Context = None, namespace: Namespace = "tuning", json_: AsJ
             print_json({name.lower(): url for name, url in urls.items()})
         else:
             say()
-            say("In every other terminal that is to find them:")
+            say("Run this in every other terminal that needs the servers:")
             say()
             for name, url in urls.items():
                 say(f"  export {name}={shlex.quote(url)}")
@@ -160,11 +161,11 @@ def connect(context: Context = None, namespace: Namespace = "tuning", json_: AsJ
 def autoscale(
     least: Annotated[int | None, typer.Argument(metavar="MIN", min=0, show_default=False)] = None,
     most: Annotated[int | None, typer.Argument(metavar="MAX", min=1, show_default=False)] = None,
-    off: Annotated[bool, typer.Option("--off", help="Set the number by hand again.")] = False,
+    off: Annotated[bool, typer.Option("--off", help="Remove the autoscaler, to set the number by hand.")] = False,
     context: Context = None,
     namespace: Namespace = "tuning",
 ) -> None:
-    """Let the cluster set the number of workers: by the queue with KEDA, by CPU without.
+    """Let the cluster set the number of workers: by the queue with KEDA, otherwise by CPU.
 
     Example:
       warren cluster autoscale 0 40
@@ -172,7 +173,7 @@ def autoscale(
     """
     if off and least is None:
         removed = _open(context, namespace).fixed()
-        say("nothing set the number of workers" if removed is None else f"removed {removed}; the workers stay")
+        say("there was no autoscaler" if removed is None else f"removed {removed}; the workers stay")
         return
     if off or least is None or most is None:
         raise typer.BadParameter("give MIN and MAX, or --off")
@@ -204,7 +205,7 @@ def _show(found: ClusterStatus, as_json: bool) -> None:
 
 
 def _fields(found: ClusterStatus) -> dict[str, Any]:
-    """Return a status as ``--json`` prints it."""
+    """Return a status for ``--json``."""
     return {
         "cluster": found.where,
         "namespace": found.namespace,

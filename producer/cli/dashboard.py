@@ -15,7 +15,7 @@ from warren.safety.http_hosts import is_loopback
 
 AllowHost = Annotated[
     list[str] | None,
-    typer.Option(metavar="NAME", help="Answer to this name too, a proxy's for one.", show_default=False),
+    typer.Option(metavar="NAME", help="Further host name to answer to, such as a proxy's.", show_default=False),
 ]
 
 
@@ -29,15 +29,17 @@ def dashboard(
         str | None,
         typer.Argument(metavar="ID", help="A study to show, or the beginning of its id.", show_default=False),
     ] = None,
-    host: Annotated[str, typer.Option(metavar="ADDRESS", help="Where to listen. There is no password.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="0 is any that is free.")] = 8080,
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="Address to listen on. There is no password.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="0 chooses a free port.")] = 8080,
     allow_host: AllowHost = None,
     open_: Annotated[bool, typer.Option("--open/--no-open", help="Open it in a browser.")] = False,
 ) -> None:
     """Show the studies in a browser, live, until Ctrl-C.
 
-    History, parallel coordinates, importances and every trial. It is optuna-dashboard, and reads only: nothing that is
-    clicked there changes a study.
+    It shows the history, parallel coordinates, importances and every trial. It is optuna-dashboard,
+    read only: no click changes a study.
 
     Example:
       warren dashboard
@@ -57,9 +59,9 @@ def dashboard(
         address = f"{served.url}/dashboard" if study is None else served.address_of(study)
         say(address)
         sys.stdout.flush()
-        note(f"shows database {store.database!r} at {store.url}, read only; Ctrl-C ends it")
+        note(f"showing database {store.database!r} at {store.url}, read only; Ctrl-C ends it")
         if not is_loopback(host):
-            note("warren: whoever reaches this address can read every study: there is no password")
+            note("warren: everyone who can reach this address can read every study: there is no password")
         if open_:
             webbrowser.open(address)
         served.run()

@@ -1,4 +1,4 @@
-"""Data in a file: the columns of a CSV or Parquet file as `producer.submit` takes them."""
+"""Reads the columns of a CSV or Parquet file for `producer.submit`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from warren.errors import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """What the file holds.
+    """The data of a file.
 
     Attributes
     ----------
@@ -39,7 +39,7 @@ def read_data(wanted: DataFile, folder: Path) -> Data:
     wanted : DataFile
         Path and columns.
     folder : Path
-        What a relative path starts from.
+        The base of a relative path.
 
     Returns
     -------
@@ -48,7 +48,8 @@ def read_data(wanted: DataFile, folder: Path) -> Data:
     Raises
     ------
     InputError
-        The file can't be read, a column is missing or has two roles, or holds text that nothing is said about.
+        The file can't be read, a column is missing or has two roles, or the study's file does not
+        say how to use a text column.
     """
     path = folder / wanted.path
     frame = _read(path)
@@ -78,9 +79,10 @@ def read_data(wanted: DataFile, folder: Path) -> Data:
 
 
 def encode_labels(y: pd.Series[Any]) -> tuple[pd.Series[Any], list[str]]:
-    """Return text labels as 0, 1, ... in alphabetical order, for XGBoost and scorers take no other; and their names.
+    """Encode text labels as 0, 1, ... in alphabetical order; return them and their names.
 
-    Labels that are numbers, or have gaps, come back as they are, without names.
+    XGBoost and the scorers accept no text labels. Numeric labels, and labels with missing values,
+    are returned unchanged, without names.
     """
     if (not _is_text(y) and not isinstance(y.dtype, pd.CategoricalDtype)) or y.isna().any():
         return y, []
@@ -95,13 +97,13 @@ def _read(path: Path) -> pd.DataFrame:
         elif ".csv" in [suffix.lower() for suffix in path.suffixes[-2:]]:
             frame = pd.read_csv(path)
         else:
-            raise InputError(f"{path}: data is a .csv or .parquet file")
+            raise InputError(f"{path}: pass a .csv or .parquet file")
     except OSError as exc:
         raise InputError(f"{path}: can't be read ({exc.strerror or exc})") from exc
     except (ValueError, pd.errors.ParserError) as exc:  # pyarrow's errors are ValueErrors
         raise InputError(f"{path}: can't be read ({exc})") from exc
     if frame.empty:
-        raise InputError(f"{path}: no rows")
+        raise InputError(f"{path}: the file has no rows")
     return frame.set_axis([str(name) for name in frame.columns], axis=1)
 
 
@@ -111,12 +113,12 @@ def _check_column(frame: pd.DataFrame, name: str, role: str, path: Path) -> None
 
 
 def _check_text(X: pd.DataFrame, text: Iterable[str], path: Path) -> None:
-    """Ask what text is: taken for categories unasked, a column of names or dates would be learnt by heart."""
-    told = set(text)
-    unsaid = [str(name) for name in X if name not in told and _is_text(X[name])]
-    if unsaid:
+    """Refuse text columns without a declared use: categories of names or dates would overfit."""
+    declared = set(text)
+    undeclared = [str(name) for name in X if name not in declared and _is_text(X[name])]
+    if undeclared:
         raise InputError(
-            f"{path.name}: text in {plural(len(unsaid), 'column')}: {listing(unsaid, 12)}; name them under "
+            f"{path.name}: text in {plural(len(undeclared), 'column')}: {listing(undeclared, 12)}; list them under "
             "`categories` (or `drop`, or `text` for an estimator that takes text) in the study's `data`"
         )
 

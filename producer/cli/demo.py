@@ -1,4 +1,4 @@
-"""``warren demo``: the whole way on this machine, from a grid over three libraries to its leaderboard."""
+"""``warren demo``: runs a grid over three libraries on this machine and prints its leaderboard."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 NAME = "demo-breast-cancer"
 METRICS = ("roc_auc", "accuracy")
 FOLDS = 5
-# Trials of the leaderboard.
+# Trials on the leaderboard.
 _TOP = 10
 
 
 def grids() -> list[dict[str, list[Any]]]:
-    """Return the demo's space: 108 points of each library, each fit a fraction of a second."""
+    """Return the demo's space: 108 points per library; each fit takes a fraction of a second."""
     from catboost import CatBoostClassifier
     from lightgbm import LGBMClassifier
     from xgboost import XGBClassifier
@@ -63,14 +63,14 @@ def grids() -> list[dict[str, list[Any]]]:
 
 
 def run(*, workers: int, data_dir: Path) -> None:
-    """Bring up servers and workers, search, and show what came of it.
+    """Start servers and workers, run the search, and print its results.
 
     Parameters
     ----------
     workers : int
         Worker processes.
     data_dir : Path
-        Keeps broker and database: a second run finds its results there.
+        Folder of the broker and the database: a second run finds its results there.
 
     Raises
     ------
@@ -81,13 +81,13 @@ def run(*, workers: int, data_dir: Path) -> None:
     """
     from producer import local_stack
 
-    # Servers that were there: no stack mixes them with its own.
+    # Existing servers: a stack uses both or neither.
     given = bool(os.environ.get("MONGO_URL"))
     started = time.monotonic()
     with local_stack(workers, data_dir=data_dir, log=note) as stack:
         logs = f"; logs in {stack.logs}" if workers or not given else ""
         note(f"Ready after {time.monotonic() - started:.1f} s{logs}.")
-        # In a function of its own: the study's connection ends before its server does.
+        # In its own function, so that the study's connection closes before its server stops.
         status = _search(stack, given, started)
     _next(status, data_dir, given)
 
@@ -100,8 +100,8 @@ def _search(stack: LocalStack, given: bool, started: float) -> Status:
     from producer.publishing.lane_choice import somebody_listens
     from warren.settings import load_settings
 
-    # Asked now: a worker that has taken one of our chunks listens no more.
-    unheard = not (stack.workers or somebody_listens(load_settings()))
+    # Check before submitting: a worker that trains one of our chunks does not listen.
+    no_listener = not (stack.workers or somebody_listens(load_settings()))
     X, y = load_breast_cancer(return_X_y=True, as_frame=True)
     study = submit(
         None,
@@ -115,10 +115,10 @@ def _search(stack: LocalStack, given: bool, started: float) -> Status:
     )
     before = study.status()
     _introduce(before)
-    if unheard and before.done < before.total:
+    if no_listener and before.done < before.total:
         note(
-            "No worker listens, unless all are busy: the trials wait for one. `warren worker` is one, and "
-            "`docker compose up -d` starts those of Compose."
+            "No idle worker listens: the trials wait for one. `warren worker` starts one, and `docker compose up -d` "
+            "those of Compose."
         )
     study.wait()
     status = study.status()
@@ -134,7 +134,7 @@ def _introduce(before: Status) -> None:
         f"Study {before.id}: {plural(before.total, 'trial')} on {FOLDS} folds, {fits}, scored by {', '.join(METRICS)}."
     )
     if before.done == before.total:
-        note("All of them ended in an earlier run: nothing is repeated.")
+        note("All of them ended in an earlier run and are not repeated.")
     elif before.done:
         note(f"{before.done:,} of them ended in an earlier run and are not repeated.")
 
@@ -158,14 +158,14 @@ def _leaderboard(study: Study, status: Status) -> None:
 def _where(status: Status, mongo_url: str, data_dir: object, given: bool) -> None:
     url = redact(mongo_url) if given else f"{mongo_url} (while the servers run, see below)"
     say()
-    heading("Where the results lie")
+    heading("Where the results are")
     say(f"  MongoDB Compass  {url}")
-    say("  collections      trials (a document each, best first by index), studies; data in bucket datasets")
+    say("  collections      trials (one document each, indexed by score), studies; data in bucket datasets")
     say(f"  study            {status.id}")
     if given:
-        say(f"  to begin anew    {_command()} delete {status.id}")
+        say(f"  to start over    {_command()} delete {status.id}")
     else:
-        say(f"  files            {data_dir} (delete it to begin anew)")
+        say(f"  files            {data_dir} (delete it to start over)")
 
 
 def _summary(before: Status, status: Status, seconds: float) -> None:
@@ -186,9 +186,9 @@ def _next(status: Status, data_dir: Path, given: bool) -> None:
     say()
     heading("Next")
     if not given:
-        say("The servers end with the demo, the results stay. Bring the servers back, and leave them running:")
+        say("The servers stop with the demo; the results stay. Start the servers again, and leave them running:")
         say(f"  {warren} up{place}")
-        say("It prints the URL for Compass and the lines to export; then, in another terminal:")
+        say("This prints the URL for Compass and the lines to export. Then, in another terminal:")
     say(f"  {warren} list")
     say(f"  {warren} results {status.id} --top 20")
     say(f"  {warren} results {status.id} --csv results.csv")
@@ -197,7 +197,7 @@ def _next(status: Status, data_dir: Path, given: bool) -> None:
 
 
 def _command() -> str:
-    """Return what starts this command line in the reader's shell."""
+    """Return the command that starts this command line in the user's shell."""
     if shutil.which("warren"):
         return "warren"
     called = Path(sys.argv[0])

@@ -1,4 +1,4 @@
-"""The command export: the best model of a study, in a folder that others can serve."""
+"""The command `export`: writes the best model of a study to a folder."""
 
 from __future__ import annotations
 
@@ -20,19 +20,23 @@ def add_to(app: typer.Typer) -> None:
 
 def export(
     study_id: StudyId,
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="The folder to make; of a network, the one above.")],
+    path: Annotated[
+        Path, typer.Argument(metavar="PATH", help="The folder to create; for a network, its parent folder.")
+    ],
     trial: Annotated[
         int | None, typer.Option(metavar="N", min=0, help="Number of the trial. Default: the best one.")
     ] = None,
-    format: Annotated[str | None, typer.Option(metavar="FORMAT", help="json: of XGBoost, text and not UBJ.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an export that is there.")] = False,
+    format: Annotated[
+        str | None, typer.Option(metavar="FORMAT", help="json: XGBoost's text format instead of UBJ.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing export.")] = False,
     json_: AsJson = False,
 ) -> None:
-    """Export the best model of a study, trained on all data by a worker: a file or SavedModel, and a manifest.
+    """Export a study's best model, trained on all data by a worker, with a manifest.
 
-    The format is the library's own and needs no Warren to load: XGBoost's UBJ, LightGBM's text, CatBoost's cbm,
-    scikit-learn's estimators by skops. A network becomes PATH/NAME/VERSION, where TensorFlow Serving looks for it.
-    JSON prints the manifest, with the path.
+    The format is the library's own and loads without Warren: XGBoost's UBJ, LightGBM's text,
+    CatBoost's cbm, skops for scikit-learn's estimators. A network is written to PATH/NAME/VERSION,
+    where TensorFlow Serving expects it. JSON prints the manifest, with the path.
 
     Example:
       warren export breast models/breast
@@ -41,11 +45,11 @@ def export(
     """
     from producer.models.export import verify
 
-    # TensorFlow reads it when it is imported; what it tells its developers hides what the person is told.
+    # Set before TensorFlow is imported: its log lines would hide our messages.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     study = find(study_id)
-    note("a worker trains the model on all data, unless one has: Ctrl-C ends the waiting, not the training")
-    with on_interrupt("warren: interrupted; the same command again goes on from here"):
+    note("waiting for the model that a worker trains on all data: Ctrl-C ends the waiting, not the training")
+    with on_interrupt("warren: interrupted; run the same command again to continue"):
         folder = study.export(path, trial, format=format, overwrite=overwrite)
     manifest = verify(folder)
     if json_:

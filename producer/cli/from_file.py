@@ -1,4 +1,4 @@
-"""From a study's file to what `producer.submit` takes: estimators, grids, splitter."""
+"""Builds the arguments of `producer.submit` from a study's file: estimators, grids and splitter."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from warren.encoding.codec import decode
 from warren.errors import InputError
 from warren.safety.allowlist import resolve
 
-# Splitters that a file may name: those of scikit-learn that need nothing but numbers and truth values.
+# Splitters that a file may name: those of scikit-learn that need only numbers and booleans.
 SPLITTERS = (
     "KFold",
     "StratifiedKFold",
@@ -30,18 +30,19 @@ SPLITTERS = (
     "LeaveOneGroupOut",
     "LeavePGroupsOut",
 )
-# Names in a grid that are no parameters: whose grid it is.
+# Names in a grid that are not parameters but describe the grid's estimator.
 _OWN: dict[str, type] = {"estimator": str, "params": dict}
 _OWN_NEEDS = {"estimator": "a dotted name (xgboost.XGBClassifier)", "params": "a mapping of fixed parameters"}
 
 
 def make_cv(cv: int | Splitter) -> Any:
-    """Return what `producer.submit` takes as ``cv``.
+    """Return the argument ``cv`` of `producer.submit`.
 
     Raises
     ------
     InputError
-        The splitter is not one of `SPLITTERS`, does not have a parameter, or would split anew each time.
+        The splitter is not one of `SPLITTERS`, lacks a parameter, or would split differently each
+        time.
     """
     if isinstance(cv, int):
         return cv
@@ -57,7 +58,7 @@ def make_cv(cv: int | Splitter) -> Any:
             raise InputError(f"cv: {cv.splitter} has no parameter {name!r}: {did_you_mean(name, known)}")
     if "random_state" in known and given.get("random_state") is None and given.get("shuffle", "shuffle" not in known):
         raise InputError(
-            f"cv: {cv.splitter} would split anew at each submission and never resume: give it a random_state, 0 will do"
+            f"cv: {cv.splitter} would split differently at each submission and never resume: set a random_state"
         )
     try:
         return cls(**given)
@@ -66,25 +67,25 @@ def make_cv(cv: int | Splitter) -> Any:
 
 
 def make_search(study: StudyFile, allow: Iterable[str] = ()) -> tuple[Any, Any]:
-    """Return the estimator and the grid as `producer.submit` takes them.
+    """Return the arguments ``estimator`` and ``param_grid`` of `producer.submit`.
 
     Parameters
     ----------
     study : StudyFile
-        What the file says.
+        The content of the file.
     allow : iterable of str, default=()
-        Further estimator names (the setting ``WARREN_ALLOW``).
+        Further allowed estimator names (the setting ``WARREN_ALLOW``).
 
     Returns
     -------
     estimator : estimator or None
-        None where each grid brings its own.
+        None if each grid has its own.
     param_grid : dict or list of dict
 
     Raises
     ------
     InputError
-        No estimator, one that is not allowed or lacks a parameter, or values that are no list.
+        The estimator is missing, not allowed or lacks a parameter, or values are not a list.
     """
     single = isinstance(study.grid, dict)
     grids = [study.grid] if isinstance(study.grid, dict) else study.grid
@@ -96,16 +97,16 @@ def make_search(study: StudyFile, allow: Iterable[str] = ()) -> tuple[Any, Any]:
     for grid, place, found in zip(grids, places, values, strict=True):
         own = _own(grid)
         if "estimator" in found:
-            raise InputError(f"{place}.estimator: values for it need one estimator and its params beside `grid`")
+            raise InputError(f"{place}.estimator: a list of values needs `estimator` and `params` next to `grid`")
         name, params = own.get("estimator", study.estimator), own.get("params", {})
-        if "estimator" not in own:  # the common estimator, with what this grid fixes besides
+        if "estimator" not in own:  # the common estimator, with this grid's further fixed parameters
             params = study.params | params
         found["estimator"] = [_build(name, params, f"{place}.", allow)]
     return None, values[0] if single else values
 
 
 def _own(grid: dict[str, Any]) -> dict[str, Any]:
-    """Return what a grid says of its estimator; a list is values of a parameter of that name."""
+    """Return the grid's estimator and params; lists are values of parameters with these names."""
     return {name: grid[name] for name in _OWN if name in grid and not isinstance(grid[name], list)}
 
 
@@ -117,14 +118,14 @@ def _values(grid: dict[str, Any], place: str, allow: Iterable[str]) -> dict[str,
         if name in _OWN and not isinstance(values, list):
             raise InputError(f"{place}.{name}: needs {_OWN_NEEDS[name]}, not {short(values)}")
         if not isinstance(values, list):
-            raise InputError(f"{place}.{name}: {short(values)} is no list of values; for one value write [{values}]")
+            raise InputError(f"{place}.{name}: {short(values)} is not a list of values; for one value write [{values}]")
         found[name] = decode(values, allow)
     return found
 
 
 def _build(name: str | None, params: Mapping[str, Any], place: str, allow: Iterable[str]) -> Any:
     if name is None:
-        raise InputError(f"{place}estimator is missing: write `estimator: xgboost.XGBClassifier`, for one")
+        raise InputError(f"{place}estimator is missing: write, for example, `estimator: xgboost.XGBClassifier`")
     try:
         cls = resolve(name, allow)
     except InputError as exc:
@@ -137,8 +138,7 @@ def _build(name: str | None, params: Mapping[str, Any], place: str, allow: Itera
     for key in given:
         if known is not None and key not in known:
             raise InputError(
-                f"{place}params: {cls.__name__} has no parameter {key!r}; "
-                f"the nearest that exists is {closest(key, known)!r}"
+                f"{place}params: {cls.__name__} has no parameter {key!r}; the closest name is {closest(key, known)!r}"
             )
     try:
         return cls(**given)

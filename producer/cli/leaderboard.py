@@ -1,4 +1,4 @@
-"""The best trials of a study as a table, and why others failed."""
+"""Prints the best trials of a study as a table, and why others failed."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from producer.study import Study
     from warren.storage.documents import Document
 
-# Different reasons that a summary of failures shows; the rest is counted.
+# Most reasons in a summary of failures; the rest is only counted.
 _REASONS = 3
 
 
 def metrics_of(trial: Mapping[str, Any]) -> list[str]:
-    """Return the metrics of a trial document in the user's order; ``score`` where there is one without a name."""
+    """Return the metrics of a trial document in the user's order; ``score`` if it has no name."""
     names = [name.removeprefix("mean_test_") for name in trial if name.startswith("mean_test_")]
-    # With named metrics, ``score`` repeats the one that says which trial is best.
+    # With named metrics, ``score`` repeats the metric that ranks the trials.
     return [name for name in names if name != "score"] or ["score"]
 
 
 def print_trials(study: Study, trials: Sequence[Document]) -> None:
-    """Print trial documents of a study, best first: number, model, scores, seconds of fitting, parameters."""
+    """Print trial documents: number, model, scores, fit seconds and parameters."""
     metrics = metrics_of(trials[0])
     columns = [
         Column("trial", "right"),
@@ -47,15 +47,15 @@ def print_trials(study: Study, trials: Sequence[Document]) -> None:
 
 
 def print_leaderboard(study: Study, status: Status, top: int) -> None:
-    """Print how a study stands, its best trials, and why trials failed.
+    """Print a study's summary, its best trials, and why trials failed.
 
     Parameters
     ----------
     study : Study
     status : Status
-        Of that study.
+        The status of `study`.
     top : int
-        How many trials; 0 is all.
+        Number of trials; 0 is all.
     """
     heading(summary(status))
     if status.versions_text:
@@ -70,7 +70,7 @@ def print_leaderboard(study: Study, status: Status, top: int) -> None:
 
 
 def summary(status: Status) -> str:
-    """Return one line on how a study stands."""
+    """Return a study's summary in one line."""
     spent = status.fit_seconds + status.score_seconds
     return (
         f"{status.name} ({status.id}): {status.state}, {status.done:,} of {plural(status.total, 'trial')}"
@@ -82,14 +82,14 @@ def summary(status: Status) -> str:
 
 
 def print_failures(study: Study, status: Status) -> None:
-    """Print the commonest reasons of failure, with a trial of each."""
+    """Print the commonest reasons of failure, each with an example."""
     frame = study.results()
     failed = frame[frame["state"] == "FAILED"]
     reasons = Counter(str(error) for error in failed["error"])
     say(f"{plural(status.failed, 'trial')} failed:")
     for reason, count in reasons.most_common(_REASONS):
         example = failed[failed["error"] == reason].iloc[0]
-        say(f"  {count:,} x, trial {example['number']} for one: {reason}")
+        say(f"  {count:,} x, such as trial {example['number']}: {reason}")
         for line in end_of_output({"output": example.get("output")}, OUTPUT_LINES):
             say(f"    it printed: {line}")
     if len(reasons) > _REASONS:

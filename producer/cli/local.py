@@ -1,4 +1,4 @@
-"""Commands on machines: worker, up, demo."""
+"""Commands for this machine: `worker`, `up` and `demo`."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from producer.cli.output import add_command, ended_by_signals, note, on_interrup
 from producer.formatting import plural
 from warren.settings import redact
 
-# Where `up` and `demo` keep broker and database unless told.
+# Default folder of the broker and the database for `up` and `demo`.
 DATA_DIR = Path(".warren")
-# Seconds between two looks at the worker processes: soon enough for a person.
+# Seconds between checks of the worker processes: short enough for a person.
 _LOOK_SECONDS = 0.2
 
 DataDir = Annotated[
-    Path, typer.Option(metavar="FOLDER", help="Where the queue, the results and the logs are kept from run to run.")
+    Path, typer.Option(metavar="FOLDER", help="Folder that keeps the queue, the results and the logs between runs.")
 ]
 
 
@@ -40,13 +40,14 @@ def worker(
     threads: Annotated[
         int | None,
         typer.Option(
-            metavar="N", min=1, help="Threads a fit. Default: WARREN_THREADS, or the cores divided by --count."
+            metavar="N", min=1, help="Threads per fit. Default: WARREN_THREADS, or the cores divided by --count."
         ),
     ] = None,
 ) -> None:
     """Run workers in the foreground until Ctrl-C.
 
-    Ctrl-C or SIGTERM lets them finish the trial in hand (WARREN_GRACE_SECONDS) and give back the rest.
+    After Ctrl-C or SIGTERM they finish the current trial (WARREN_GRACE_SECONDS) and requeue the
+    rest.
 
     Example:
       export AMQP_URL=... MONGO_URL=...       # as `warren up` prints
@@ -64,12 +65,12 @@ def worker(
     command = module_command("worker")
     if count == 1:
         sys.stdout.flush()
-        os.execve(sys.executable, command, environment)  # noqa: S606 - this very interpreter
+        os.execve(sys.executable, command, environment)  # noqa: S606 - this interpreter
     raise typer.Exit(_run_workers(command, environment, count))
 
 
 def _run_workers(command: list[str], environment: Mapping[str, str], count: int) -> int:
-    """Run workers until all have ended, passing on the signals that end them; return the worst status."""
+    """Run workers until all have ended and forward signals to them; return the highest status."""
     workers: list[subprocess.Popen[bytes]] = []
 
     def pass_on(number: int, _: FrameType | None) -> None:
@@ -82,7 +83,7 @@ def _run_workers(command: list[str], environment: Mapping[str, str], count: int)
         for position in range(count):
             named = environment.get("WARREN_WORKER_NAME")
             own = {"WARREN_WORKER_NAME": f"{named}-{position}"} if named else {}
-            # A process group of its own: Ctrl-C comes once, from here.
+            # In its own process group, so that it gets Ctrl-C only once, from this process.
             workers.append(subprocess.Popen(command, env={**environment, **own}, process_group=0))
         running = list(workers)
         while running:
@@ -105,25 +106,25 @@ def _run_workers(command: list[str], environment: Mapping[str, str], count: int)
 def up(
     workers: Annotated[int, typer.Option(metavar="N", min=0, help="Worker processes to run.")] = 2,
     data_dir: DataDir = DATA_DIR,
-    json_: Annotated[bool, typer.Option("--json", help="Print where everything is as JSON, then stay.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print URLs and folders as JSON, then keep running.")] = False,
 ) -> None:
     """Run a broker, a database and workers on this machine until Ctrl-C.
 
-    Servers that AMQP_URL and MONGO_URL name are used as they are; one alone is refused. Everything started here is
-    gone at the end; queue and results stay in the folder for the next time.
+    If AMQP_URL and MONGO_URL are set, it uses those servers; only one of them is an error.
+    Everything that it started stops at the end; the queue and the results stay in the folder for
+    the next time.
 
     Example:
-      warren up --workers 4
-      export AMQP_URL=... MONGO_URL=... WARREN_KEY=...    # in another terminal, the lines that `up` prints
-      warren submit study.yaml --wait
+      warren up --workers 4 export AMQP_URL=... MONGO_URL=... WARREN_KEY=... # in another terminal,
+      the lines that `up` prints warren submit study.yaml --wait
     """
     from producer import local_stack
 
-    # Servers that were there keep their passwords to themselves, and so does a key; no stack mixes them with its own.
+    # Don't print passwords and keys that were set before.
     here = {name for name in ("AMQP_URL", "MONGO_URL", "WARREN_KEY") if os.environ.get(name)}
     with (
         ended_by_signals(),
-        on_interrupt("stopped; the next `warren up` goes on from here"),
+        on_interrupt("stopped; the next `warren up` continues"),
         local_stack(workers, data_dir=data_dir, log=note) as stack,
     ):
         urls = {"AMQP_URL": stack.amqp_url, "MONGO_URL": stack.mongo_url}
@@ -139,12 +140,12 @@ def up(
             )
         else:
             say()
-            say("In every other terminal that is to find them:")
+            say("Run this in every other terminal that needs the servers:")
             say()
             for name, value in (urls | ({"WARREN_KEY": stack.key} if stack.key else {})).items():
-                say(f"  {name} as it is set here" if name in here else f"  export {name}={shlex.quote(value)}")
+                say(f"  {name} as set here" if name in here else f"  export {name}={shlex.quote(value)}")
             say()
-            say("MongoDB Compass opens the second of the two.")
+            say("MongoDB Compass opens the MONGO_URL.")
         sys.stdout.flush()
         note(f"{plural(workers, 'worker')} running; data in {stack.data_dir}, logs in {stack.logs}; Ctrl-C stops all")
         _sleep()
@@ -152,20 +153,21 @@ def up(
 
 def demo(
     workers: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Worker processes to run. 0: there are some at AMQP_URL already.")
+        int, typer.Option(metavar="N", min=0, help="Worker processes to run. 0: use those at AMQP_URL.")
     ] = 2,
     data_dir: DataDir = DATA_DIR,
 ) -> None:
-    """See it work: servers and workers on this machine, a real grid over three libraries, its leaderboard.
+    """Run a demo: servers and workers on this machine, a grid over three libraries.
 
-    Run again, it finds its results and repeats none.
+    It prints a leaderboard at the end. A second run finds the results of the first and repeats
+    none.
 
     Example:
       warren demo
     """
     from producer.cli.demo import run
 
-    with ended_by_signals(), on_interrupt("stopped; `warren demo` again goes on where this ended"):
+    with ended_by_signals(), on_interrupt("stopped; run `warren demo` again to continue"):
         run(workers=workers, data_dir=data_dir)
 
 

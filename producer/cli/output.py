@@ -1,7 +1,9 @@
-"""What the commands print: help, tables for people, JSON for programs, everything else on standard error.
+"""Prints the output of commands: help, tables for people, JSON for programs.
 
-A terminal gets tables that fit it. A pipe or a file gets plain columns: no colours, no boxes, no value cut off.
-Everything is `printable`: much of it was written by others.
+Everything else goes to standard error.
+
+A terminal gets tables that fit its width. A pipe or a file gets plain columns without colours,
+boxes or truncated values. Everything is made `printable`, because others wrote much of it.
 """
 
 from __future__ import annotations
@@ -27,49 +29,50 @@ from warren.safety.printable import json_text, one_line, printable
 if TYPE_CHECKING:
     from rich.console import Console
 
-# The exit status of a program that Ctrl-C ended, as shells have it: 128 + SIGINT.
+# The shell's exit status for a program ended by Ctrl-C: 128 + SIGINT.
 INTERRUPTED = 130
-# Characters that the last column of a table needs at least to be folded; with less, lines run over.
+# Least width of a table's last column to fold its text; below it, lines exceed the terminal's
+# width.
 _LAST_WIDTH = 30
 
 
-# Boxes and colours are for people: a pipe gets plain text.
+# Boxes and colours only for a terminal; a pipe gets plain text.
 MARKUP: Literal["rich"] | None = "rich" if sys.stdout is not None and sys.stdout.isatty() else None
-# What tells the plain formatter to leave a paragraph's lines alone; the rich one leaves every line alone.
+# Marks a paragraph whose lines the plain formatter must not join; the rich formatter joins none.
 # https://click.palletsprojects.com/en/stable/documentation/#escaping-lines-in-help-text
 _KEEP = "" if MARKUP else "\b\n"
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table: its heading, and the side on which its values stand."""
+    """A column of a table: its heading and alignment."""
 
     name: str
     justify: Literal["left", "right"] = "left"
 
 
 def say(text: str = "") -> None:
-    """Print a line that is part of the answer: one, whatever is in it."""
+    """Print one line of the result; line breaks in the text become spaces."""
     typer.echo(_line(text))
 
 
 def say_lines(text: str) -> None:
-    """Print lines that are laid out already."""
+    """Print text that already has line breaks."""
     typer.echo(printable(text))
 
 
 def note(text: str) -> None:
-    """Print a line for the person in front: standard error, so that a pipe stays clean."""
+    """Print a line for the user on standard error, so that a pipe gets only results."""
     typer.echo(_line(text), err=True)
 
 
 def complain(error: Exception) -> None:
-    """Print an error, its further lines indented: none of them passes for a message of its own."""
+    """Print an error; indent its further lines, so that none looks like a separate message."""
     typer.echo("warren: " + re.sub(r"\n(?!  )", "\n  ", printable(str(error))), err=True)
 
 
 def ask(question: str) -> None:
-    """Print a question, on whose line the answer is typed: standard error too."""
+    """Print a question on standard error; the user types the answer on its line."""
     typer.echo(_line(question), err=True, nl=False)
 
 
@@ -78,7 +81,7 @@ def _line(text: str) -> str:
 
 
 def terminal() -> Console | None:
-    """Return a console where a person reads standard output, None where a program does."""
+    """Return a console if standard output is a terminal, else None."""
     if not sys.stdout.isatty():
         return None
     from rich.console import Console
@@ -87,7 +90,7 @@ def terminal() -> Console | None:
 
 
 def heading(text: str) -> None:
-    """Print the title of what follows."""
+    """Print a heading."""
     console = terminal()
     if console is None:
         say(text)
@@ -101,10 +104,10 @@ def table(columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
     Parameters
     ----------
     columns : sequence of Column
-        The last may hold long text: a terminal folds it, unless that would make a ribbon of it; a pipe gets
-        it whole.
+        The last may hold long text: a terminal folds it unless the column is too narrow; a pipe
+        gets it whole.
     rows : sequence of sequences of str
-        One value a column.
+        One value per column.
     """
     rows = [[one_line(value) for value in row] for row in rows]
     columns = [replace(column, name=one_line(column.name)) for column in columns]
@@ -136,7 +139,7 @@ def _plain(columns: Sequence[Column], rows: Sequence[Sequence[str]], widths: Seq
 
 
 def as_json(value: Any) -> Any:
-    """Return a value as JSON has it: NaN and infinities as null, times as ISO 8601 text."""
+    """Convert a value for JSON: NaN and infinities to null, times to ISO 8601 text."""
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, Mapping):
@@ -146,7 +149,7 @@ def as_json(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, datetime):
-        return value.isoformat() if value == value else None  # NaT is no time
+        return value.isoformat() if value == value else None  # NaT is not a time
     if hasattr(value, "tolist"):  # NumPy's scalars and arrays
         return as_json(value.tolist())
     if hasattr(value, "get_params"):
@@ -155,7 +158,7 @@ def as_json(value: Any) -> Any:
 
 
 def _show_estimator(estimator: Any) -> str:
-    """Return an estimator as trial documents have it: ``LGBMClassifier(max_depth=3)``."""
+    """Return an estimator as in trial documents: ``LGBMClassifier(max_depth=3)``."""
     from warren.encoding.codec import encode, readable
 
     name = f"{type(estimator).__module__}.{type(estimator).__name__}"
@@ -166,7 +169,7 @@ def _show_estimator(estimator: Any) -> str:
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON, indented; nothing else belongs on standard output then."""
+    """Print a value as indented JSON; print nothing else on standard output then."""
     typer.echo(json_text(json.dumps(as_json(value), indent=2, ensure_ascii=False, allow_nan=False)))
 
 
@@ -177,14 +180,15 @@ def show_params(params: Mapping[str, Any]) -> str:
 
 @contextmanager
 def on_interrupt(parting: str, *, after_bar: bool = False) -> Iterator[None]:
-    """Turn Ctrl-C into a parting word and exit status 130.
+    """At Ctrl-C, print a message and exit with status 130.
 
     Parameters
     ----------
     parting : str
-        What the person should know now.
+        The message, such as how to continue.
     after_bar : bool, default=False
-        A progress bar ends its own line; elsewhere the terminal's ``^C`` stands before the cursor.
+        Whether a progress bar has ended its line; otherwise the terminal's ``^C`` needs a line
+        break.
     """
     try:
         yield
@@ -197,7 +201,7 @@ def on_interrupt(parting: str, *, after_bar: bool = False) -> Iterator[None]:
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Let SIGTERM and a closed terminal end the block as Ctrl-C does, so that what it started is stopped."""
+    """Treat SIGTERM and a closed terminal like Ctrl-C, so that the block can clean up."""
 
     def interrupt(_: int, __: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -211,15 +215,16 @@ def ended_by_signals() -> Iterator[None]:
 
 
 def fill(text: str) -> str:
-    """Return a docstring as help: prose on one line a paragraph, for the formatter to break; examples as they are."""
-    # Brackets are lists in examples, not the names of styles.
+    """Return a docstring as help text: joins the lines of each paragraph, but not of examples."""
+    # Escape brackets: they are lists in examples, not names of styles.
     plain = inspect.cleandoc(text).replace("[", r"\[" if MARKUP else "[")
     paragraphs = plain.split("\n\n")
     return "\n\n".join(
-        _KEEP + one if "\n  " in one or one.startswith("  ") else " ".join(one.split("\n")) for one in paragraphs
+        _KEEP + paragraph if "\n  " in paragraph or paragraph.startswith("  ") else " ".join(paragraph.split("\n"))
+        for paragraph in paragraphs
     )
 
 
 def add_command(app: typer.Typer, command: Callable[..., Any], panel: str, *, name: str | None = None) -> None:
-    """Add a function to the command line; its docstring is its help."""
+    """Register a function as a command; its docstring is the help."""
     app.command(name, help=fill(command.__doc__ or ""), rich_help_panel=panel)(command)

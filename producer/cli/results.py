@@ -1,4 +1,4 @@
-"""The command results: a study's trials on the screen or in a file."""
+"""The command `results`: prints a study's trials or writes them to a file."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     from producer.study import Study
 
-# What a cell begins with that spreadsheets take for a formula.
+# First characters of a cell that spreadsheets interpret as a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-# Trials that the table shows unless told.
+# Default number of trials in the table.
 _TOP = 10
 
 
@@ -38,7 +38,7 @@ def results(
     study_id: StudyId,
     top: Annotated[
         int | None,
-        typer.Option(metavar="N", min=0, help="Only the N best; 0 is all. Default: 10 in the table, all elsewhere."),
+        typer.Option(metavar="N", min=0, help="Only the N best; 0 is all. Default: 10 for the table, else all."),
     ] = None,
     csv: Annotated[Path | None, typer.Option(metavar="FILE", help="Write CSV; - is standard output.")] = None,
     parquet: Annotated[Path | None, typer.Option(metavar="FILE", help="Write Parquet.")] = None,
@@ -46,8 +46,9 @@ def results(
 ) -> None:
     """Show a study's trials, best first; also while it runs.
 
-    JSON, CSV and Parquet hold every trial that has ended, failed ones last, with all scores, times and reasons. In CSV
-    an apostrophe stands before text that a spreadsheet would take for a formula.
+    JSON, CSV and Parquet hold every trial that has ended, failed ones last, with all scores, times
+    and errors. In CSV, text that a spreadsheet would interpret as a formula gets an apostrophe in
+    front.
 
     Example:
       warren results breast --top 20
@@ -83,25 +84,25 @@ def _best_first(study: Study) -> pd.DataFrame:
 
 
 def _cell(text: str) -> str:
-    """Return text as a cell of a CSV file, in which no spreadsheet finds a formula.
+    """Return text as a cell of a CSV file that no spreadsheet interprets as a formula.
 
-    Text that begins as a formula does gets an apostrophe before it: OWASP, "CSV Injection". Numbers are no text. Some
-    programs drop spaces before they look, or take a letter for the one of ASCII that it is another form of.
+    Text that begins like a formula gets an apostrophe in front: OWASP, "CSV Injection". The check
+    ignores leading spaces and normalises characters, as some programs do.
     """
     shown = printable(text)
-    seen = unicodedata.normalize("NFKC", text).lstrip(" ")
-    return f"'{shown}" if seen.startswith(_FORMULA) else shown
+    normalised = unicodedata.normalize("NFKC", text).lstrip(" ")
+    return f"'{shown}" if normalised.startswith(_FORMULA) else shown
 
 
 def _flat(frame: pd.DataFrame, text_of: Callable[[str], str] = str) -> pd.DataFrame:
-    """Return the results with what no column of a file can hold, lists and mixed types, as JSON text.
+    """Return the results for a file: columns with lists or mixed types become JSON text.
 
-    `text_of` makes the text of a file of a text of the results.
+    `text_of` converts each text.
     """
     import pandas as pd
 
     flat = frame.copy()
-    # By what cannot hold text: which dtype does depends on the version of pandas.
+    # Exclude dtypes that can't hold text: which dtype does depends on the version of pandas.
     for name in frame.select_dtypes(exclude=["number", "bool", "datetime", "datetimetz", "timedelta"]):
         values = [as_json(value) for value in flat[name]]
         kinds = {type(value) for value in values if value is not None}

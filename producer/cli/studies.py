@@ -1,4 +1,4 @@
-"""Commands on studies that are there: list, pause, resume, cancel, retry, delete; and how a study is found."""
+"""Commands for existing studies (`list`, `pause` and so on), and finding a study by its id."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from producer.study import Study
     from warren.storage.store import Store
 
-# Studies that an error names when an id is the beginning of several.
+# Most studies that an error lists if several ids begin with the given text.
 _NAMED = 5
 
-StudyId = Annotated[str, typer.Argument(metavar="ID", help="The study's id, or the beginning of it.")]
+StudyId = Annotated[str, typer.Argument(metavar="ID", help="The study's id, or its beginning.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else there.")]
 
 
@@ -77,11 +77,11 @@ def list_studies(
     ]
     table(columns, rows)
     if len(found) > len(shown):
-        note("there are older ones: warren list --limit 0")
+        note("older studies are not shown; for all: warren list --limit 0")
 
 
 def pause(study_id: StudyId, json_: AsJson = False) -> None:
-    """Pause a study that runs: workers leave its trials alone until `warren resume`.
+    """Pause a running study: workers train none of its trials until `warren resume`.
 
     Example:
       warren pause breast
@@ -92,7 +92,7 @@ def pause(study_id: StudyId, json_: AsJson = False) -> None:
 
 
 def resume(study_id: StudyId, json_: AsJson = False) -> None:
-    """Resume a study that was paused, cancelled, or submitted in part: publish every trial without a result.
+    """Resume a paused, cancelled or partly submitted study: publish every trial without a result.
 
     Example:
       warren resume breast
@@ -102,7 +102,7 @@ def resume(study_id: StudyId, json_: AsJson = False) -> None:
 
 
 def cancel(study_id: StudyId, json_: AsJson = False) -> None:
-    """Cancel a study that runs or is paused: no further trial begins. Its results stay.
+    """Cancel a running or paused study: no further trial begins. Its results stay.
 
     Example:
       warren cancel breast
@@ -113,7 +113,7 @@ def cancel(study_id: StudyId, json_: AsJson = False) -> None:
 
 
 def retry(study_id: StudyId, json_: AsJson = False) -> None:
-    """Try the failed trials of a study again, and those that no worker could evaluate.
+    """Try failed trials again, and trials in dead letters.
 
     Example:
       warren retry breast
@@ -127,7 +127,7 @@ def delete(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Don't ask.")] = False,
     json_: AsJson = False,
 ) -> None:
-    """Delete a study with all its results, and its data if no other study has the same. There is no way back.
+    """Delete a study, its results, and its data if no other study uses it. This can't be undone.
 
     Example:
       warren delete breast
@@ -135,7 +135,7 @@ def delete(
     """
     study = find(study_id)
     status = study.status()
-    if not (yes or _agreed(f"Delete study {study.id} ({status.state}, {_done(status)}) for good?")):
+    if not (yes or _agreed(f"Delete study {study.id} ({status.state}, {_done(status)}) permanently?")):
         note("nothing was deleted; --yes deletes without asking")
         raise typer.Exit(1)
     study.delete()
@@ -161,16 +161,16 @@ def _done(status: Status) -> str:
 
 
 def _agreed(question: str) -> bool:
-    """Ask a person, by standard error as a pipe stays clean; whoever can't answer has not agreed."""
+    """Ask the user on standard error, so that a pipe gets only results; no answer means no."""
     ask(f"{question} [y/N] ")
     answer = sys.stdin.readline()
-    if not answer:  # it is at its end
+    if not answer:  # end of file: there is no line break yet
         note("")
     return answer.strip().lower() in {"y", "yes"}
 
 
 def status_fields(status: Status) -> dict[str, Any]:
-    """Return a status as ``--json`` prints it."""
+    """Return a status for ``--json``."""
     return dataclasses.asdict(status) | {"done": status.done, "waiting": status.waiting}
 
 
@@ -187,12 +187,12 @@ def _open_store() -> Iterator[Store]:
 
 
 def find(study_id: str) -> Study:
-    """Return the study of an id or of the beginning of one.
+    """Return the study with an id, or whose id begins with the text.
 
     Raises
     ------
     StudyError
-        None has it, or several have; the text names some.
+        No study matches, or several do; the message lists some.
     """
     from producer.study import Study
 
@@ -206,5 +206,5 @@ def find(study_id: str) -> Study:
             return Study.attach(matches[0])
         if matches:
             named = ", ".join(matches[:_NAMED]) + (", ..." if len(matches) > _NAMED else "")
-            raise StudyError(f"{len(matches)} studies begin with {study_id!r}: {named}; write more of the id") from None
+            raise StudyError(f"{len(matches)} studies begin with {study_id!r}: {named}; type more of the id") from None
         raise

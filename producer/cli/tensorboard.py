@@ -1,4 +1,4 @@
-"""The command that writes studies for TensorBoard, and serves it."""
+"""The command `tensorboard`: writes studies for TensorBoard and serves it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from producer.views.tensorboard.log_folder import Board, Changes
     from producer.views.tensorboard.server import BoardPage
 
-# Seconds from one look at the database to the next; TensorBoard looks at the folder twice as often.
+# Seconds between reads of the database; TensorBoard reads the folder twice as often.
 _REFRESH_SECONDS = 10.0
 
 
@@ -36,19 +36,21 @@ def tensorboard(
         list[str] | None,
         typer.Argument(metavar="[ID]...", help="Studies to show, or beginnings of ids. [all]", show_default=False),
     ] = None,
-    logdir: Annotated[Path, typer.Option(metavar="DIR", file_okay=False, help="Where the runs are written.")] = Path(
+    logdir: Annotated[Path, typer.Option(metavar="DIR", file_okay=False, help="Folder for the runs.")] = Path(
         "tensorboard-logs"
     ),
-    top: Annotated[int, typer.Option(metavar="N", min=1, help="Trials of a study to show: the best.")] = 1000,
-    serve: Annotated[bool, typer.Option("--serve/--no-serve", help="Serve TensorBoard, or write once.")] = True,
-    port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="0 is any that is free.")] = 6006,
+    top: Annotated[int, typer.Option(metavar="N", min=1, help="Number of best trials of a study to show.")] = 1000,
+    serve: Annotated[
+        bool, typer.Option("--serve/--no-serve", help="Serve TensorBoard, or only write the runs once.")
+    ] = True,
+    port: Annotated[int, typer.Option(metavar="N", min=0, max=65535, help="0 chooses a free port.")] = 6006,
     allow_host: AllowHost = None,
     open_: Annotated[bool, typer.Option("--open/--no-open", help="Open it in a browser.")] = False,
 ) -> None:
     """Show the studies in TensorBoard, live, until Ctrl-C.
 
-    Every trial is a run: its parameters and scores in the table of the HParams page, its folds among the scalars. The
-    log folder mirrors the database, and TensorBoard serves it to this machine alone.
+    Every trial is a run: its parameters and scores are in the HParams table, its folds among the
+    scalars. The log folder mirrors the database, and TensorBoard serves it to this machine only.
 
     Example:
       warren tensorboard
@@ -86,22 +88,22 @@ def tensorboard(
 
 
 def _keep_fresh(board: Board, page: BoardPage) -> None:
-    away = False
+    unreachable = False
     while True:
         time.sleep(_REFRESH_SECONDS)
         page.check()
         try:
             board.refresh()
         except StoreError as exc:
-            if not away:
-                note(f"warren: {exc}; TensorBoard shows what was there")
-            away = True
+            if not unreachable:
+                note(f"warren: {exc}; TensorBoard shows the last results until then")
+            unreachable = True
         else:
-            away = False
+            unreachable = False
 
 
 def _summary(found: Changes, top: int) -> str:
-    """Return what the folder holds, and what it leaves out."""
+    """Return the number of studies and runs in the folder, and what it leaves out."""
     whole = f"{plural(found.studies, 'study')}, {plural(found.shown, 'run')}"
     if found.shown == found.ended:
         return whole

@@ -273,7 +273,7 @@ def _check_name(
             )
         if known is not None and key not in known:
             raise InputError(
-                f"{where}: {kind} has no parameter {key!r}; the nearest that exists is {prefix + closest(key, known)!r}"
+                f"{where}: {kind} has no parameter {key!r}; the closest name is {prefix + closest(key, known)!r}"
             )
         if not nested:
             if winner := overruled_by(whole, name):

@@ -102,7 +102,7 @@ def _named(name: Any, where: str) -> str:
     known = get_scorer_names()
     if name not in known:
         raise InputError(
-            f"{where}={name!r} is no scorer; the nearest that exists is {nearest(name, known)!r}. "
+            f"{where}={name!r} is no scorer; the closest name is {nearest(name, known)!r}. "
             "sklearn.metrics.get_scorer_names() lists them"
         )
     return str(name)

@@ -215,7 +215,7 @@ def test_up_brings_servers_and_workers_and_takes_them_away_again(
         up.send_signal(signal.SIGINT)
         _, err = up.communicate(timeout=STUCK_SECONDS)
     assert up.returncode == 130
-    assert err.splitlines()[-1] == "stopped; the next `warren up` goes on from here"
+    assert err.splitlines()[-1] == "stopped; the next `warren up` continues"
     assert not any(child.is_running() for child in children)
     assert (tmp_path / "kept").is_dir()
 
@@ -223,9 +223,9 @@ def test_up_brings_servers_and_workers_and_takes_them_away_again(
 def test_up_uses_servers_that_are_there_and_ends_by_sigterm_too(stack: Urls, tmp_path: Path) -> None:
     with running("up", "--workers", "0", "--data-dir", str(tmp_path)) as up:
         assert up.stdout is not None
-        lines = list(iter(up.stdout.readline, "MongoDB Compass opens the second of the two.\n"))
+        lines = list(iter(up.stdout.readline, "MongoDB Compass opens the MONGO_URL.\n"))
         up.send_signal(signal.SIGTERM)
         up.communicate(timeout=STUCK_SECONDS)
     assert up.returncode == 130
-    assert "  AMQP_URL as it is set here\n" in lines
+    assert "  AMQP_URL as set here\n" in lines
     assert not any(stack.amqp_url in line for line in lines), "no password of somebody's server on the screen"

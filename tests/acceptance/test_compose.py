@@ -230,7 +230,7 @@ def test_the_demo_prints_its_leaderboard(project: Project) -> None:
     printed = project.compose("run", "--rm", "--no-TTY", "demo", seconds=STUDY_SECONDS)
     assert "The 10 best of 324 trials, by roc_auc" in printed
     assert "/tmp/warren" not in printed, "nothing lies there"
-    assert re.search("to begin anew +warren delete demo-breast-cancer-", printed)
+    assert re.search("to start over +warren delete demo-breast-cancer-", printed)
     for library in ("XGBClassifier", "LGBMClassifier", "CatBoostClassifier"):
         assert library in printed.partition("The best of each library")[2]
 

@@ -50,7 +50,7 @@ def test_the_demo_searches_and_a_second_run_repeats_nothing(
 
     assert main(["demo", "--data-dir", folder, "--workers", "0"]) == 0
     out, err = capsys.readouterr()
-    assert "All of them ended in an earlier run: nothing is repeated." in err
+    assert "All of them ended in an earlier run and are not repeated." in err
     assert "No worker listens" not in err, "nothing waits for one"
     assert any(line.startswith("0 trials ran now. ") for line in out.splitlines())
     assert out.splitlines()[first : best + 5] == lines[first : best + 5]
@@ -65,7 +65,7 @@ def test_the_demo_uses_servers_that_are_there_and_says_what_begins_anew(
     assert " up --data-dir" not in out
     assert str(tmp_path) not in out + err, "nothing of the study lies there"
     (study,) = [line.split()[1] for line in out.splitlines() if line.startswith("  study ")]
-    assert any(line.endswith(f" delete {study}") for line in out.splitlines() if line.startswith("  to begin anew "))
+    assert any(line.endswith(f" delete {study}") for line in out.splitlines() if line.startswith("  to start over "))
 
 
 @pytest.mark.usefixtures("few_points", "servers")
@@ -74,4 +74,4 @@ def test_the_demo_says_when_no_worker_listens(
 ) -> None:
     monkeypatch.setattr(Study, "wait", lambda study: study.cancel())
     assert main(["demo", "--data-dir", str(tmp_path), "--workers", "0"]) == 1
-    assert "No worker listens, unless all are busy: the trials wait for one." in capsys.readouterr().err
+    assert "No idle worker listens: the trials wait for one." in capsys.readouterr().err

@@ -52,7 +52,7 @@ def test_numbers_may_be_categories_and_columns_left_out(path: Path) -> None:
 def test_text_needs_a_word_on_what_it_is(path: Path) -> None:
     with pytest.raises(InputError) as caught:
         read_data(wanted(path), path.parent)
-    assert "text in 1 column: city; name them under `categories` (or `drop`, or `text`" in str(caught.value)
+    assert "text in 1 column: city; list them under `categories` (or `drop`, or `text`" in str(caught.value)
     assert pd.api.types.is_string_dtype(read_data(wanted(path, text=["city"]), path.parent).X["city"])
 
 
@@ -78,7 +78,7 @@ def test_a_column_that_cannot_be_is_named(tmp_path: Path, fields: dict[str, Any]
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("data.txt", b"a", "data is a .csv or .parquet file"),
+        ("data.txt", b"a", "pass a .csv or .parquet file"),
         ("data.csv", b"", "can't be read"),
         ("data.csv", b"ill,a\n", "no rows"),
         ("data.parquet", b"ill,a\n", "can't be read"),

@@ -25,7 +25,7 @@ def test_results_are_plain_and_whole_when_piped(study: FakeStudy, capsys: pytest
     assert [line.split()[0] for line in lines[2:5]] == ["2", "0", "1"]
     assert "0.9000 ± 0.0100" in lines[2]
     assert "1 trial failed:" in out
-    assert "1 x, trial 3 for one: ValueError: no" in out
+    assert "1 x, such as trial 3: ValueError: no" in out
     assert "estimator=" not in out
 
 
@@ -89,7 +89,7 @@ def test_an_id_may_be_cut_short_while_it_is_clear(study: FakeStudy, capsys: pyte
     assert run(capsys, "pause", "canc")[0] == 0
     assert study.calls == ["pause"]
     code, _, err = run(capsys, "pause", "other")
-    assert (code, err) == (1, "warren: 2 studies begin with 'other': other-1, other-2; write more of the id\n")
+    assert (code, err) == (1, "warren: 2 studies begin with 'other': other-1, other-2; type more of the id\n")
     code, _, err = run(capsys, "pause", "nothing")
     assert (code, err) == (1, "warren: no study 'nothing': the newest are cancer-0a1b2c\n")
     assert run(capsys, "pause", "")[0] == 1
@@ -129,7 +129,7 @@ def test_a_study_is_deleted_by_who_says_so(
     assert (found, study.calls) == (code, calls)
     deleted = "study cancer-0a1b2c: DELETED, with the results of 4 trials\n"
     assert out == (deleted if calls else "")
-    asked = "Delete study cancer-0a1b2c (COMPLETE, 4 of 4 trials done) for good? [y/N]" in err
+    asked = "Delete study cancer-0a1b2c (COMPLETE, 4 of 4 trials done) permanently? [y/N]" in err
     assert asked is not bool(options)
     assert ("nothing was deleted; --yes deletes without asking" in err) is not bool(calls)
 

@@ -175,19 +175,19 @@ def test_a_tuple_is_written_as_messages_carry_it() -> None:
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"grid": {"a": [1]}}, "estimator is missing: write `estimator: xgboost.XGBClassifier`"),
+        ({"grid": {"a": [1]}}, "estimator is missing: write, for example, `estimator: xgboost.XGBClassifier`"),
         ({"grid": [{"params": {}, "a": [1]}]}, "grid[0].estimator is missing"),
         ({"estimator": "os.system", "grid": {}}, "estimator: estimator 'os.system' is not on the allow-list"),
         ({"estimator": "xgboost.XGBClasifier", "grid": {}}, "is no estimator class"),
         (
             {"grid": [{"estimator": "sklearn.linear_model.Ridge", "params": {"alhpa": 1}}]},
-            "grid[0].params: Ridge has no parameter 'alhpa'; the nearest that exists is 'alpha'",
+            "grid[0].params: Ridge has no parameter 'alhpa'; the closest name is 'alpha'",
         ),
         (
             {"estimator": "xgboost.XGBClassifier", "params": {"max_dept": 1}, "grid": {}},
-            "params: XGBClassifier has no parameter 'max_dept'; the nearest that exists is 'max_depth'",
+            "params: XGBClassifier has no parameter 'max_dept'; the closest name is 'max_depth'",
         ),
-        ({"estimator": "sklearn.linear_model.Ridge", "grid": {"alpha": 3}}, "grid.alpha: 3 is no list of values"),
+        ({"estimator": "sklearn.linear_model.Ridge", "grid": {"alpha": 3}}, "grid.alpha: 3 is not a list of values"),
         ({"estimator": "sklearn.linear_model.Ridge", "grid": {"solver": "svd"}}, "write [svd]"),
         ({"grid": [{"estimator": 3}]}, "grid[0].estimator: needs a dotted name (xgboost.XGBClassifier), not 3"),
         (
@@ -224,9 +224,9 @@ def test_cv_is_a_number_or_a_splitter() -> None:
         ({"splitter": "KFold", "n_spilts": 3}, "cv: KFold has no parameter 'n_spilts': did you mean 'n_splits'?"),
         ({"splitter": "LeaveOneOut", "n_splits": 3}, "cv: LeaveOneOut has no parameter 'n_splits': it has none"),
         ({"splitter": "KFold", "n_splits": 1}, "cv: KFold: "),
-        ({"splitter": "KFold", "shuffle": True}, "give it a random_state"),
-        ({"splitter": "ShuffleSplit"}, "give it a random_state"),
-        ({"splitter": "RepeatedKFold", "random_state": None}, "give it a random_state"),
+        ({"splitter": "KFold", "shuffle": True}, "set a random_state"),
+        ({"splitter": "ShuffleSplit"}, "set a random_state"),
+        ({"splitter": "RepeatedKFold", "random_state": None}, "set a random_state"),
     ],
 )
 def test_a_splitter_that_cannot_be_is_named(cv: dict[str, Any], said: str) -> None:

@@ -66,7 +66,7 @@ def test_a_parameter_that_is_not_there_is_named_with_the_nearest_that_is(estimat
     refuses(
         estimator,
         {"random_state": [0], name: [1]},
-        rf"param_grid\['{name}'\]: {kind} has no parameter '{name}'; the nearest that exists is '{offered}",
+        rf"param_grid\['{name}'\]: {kind} has no parameter '{name}'; the closest name is '{offered}",
     )
 
 
@@ -147,7 +147,7 @@ def test_parameters_of_inner_estimators_are_checked_in_their_own_words():
     check_estimators(pipeline, Space({"model__eta": [0.1], "scale__with_mean": [True]}))
     check_estimators(pipeline, Space({"scale": ["passthrough", None]}))
     refuses(pipeline, {"model__max_dept": [1]}, "XGBClassifier has no parameter 'max_dept'.*'model__max_depth'")
-    refuses(pipeline, {"modell__eta": [1]}, "Pipeline has no parameter 'modell'; the nearest that exists is 'model'")
+    refuses(pipeline, {"modell__eta": [1]}, "Pipeline has no parameter 'modell'; the closest name is 'model'")
     refuses(pipeline, {"model__eta__x": [1]}, "which has no parameter 'x'")
 
 

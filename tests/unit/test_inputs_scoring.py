@@ -62,8 +62,8 @@ def test_refit_says_which_metric_makes_the_best(scoring, refit, best: str):
 @pytest.mark.parametrize(
     ("scoring", "message"),
     [
-        ("accurracy", r"scoring='accurracy' is no scorer; the nearest that exists is 'accuracy'"),
-        (["f1", "roc"], r"scoring\[1\]='roc' is no scorer; the nearest that exists is 'roc_auc"),
+        ("accurracy", r"scoring='accurracy' is no scorer; the closest name is 'accuracy'"),
+        (["f1", "roc"], r"scoring\[1\]='roc' is no scorer; the closest name is 'roc_auc"),
         ({"a": "rmse"}, r"scoring\['a'\]='rmse' is no scorer"),
         ({"a": 3}, r"scoring\['a'\]=3: int is no scorer; pass a scorer's name.*make_scorer\(fbeta_score, beta=2\)"),
         (lambda estimator, X, y: 0.0, "a callable can't travel.*pass a scorer's name"),

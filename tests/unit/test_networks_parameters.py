@@ -134,7 +134,7 @@ def test_a_network_in_a_pipeline_is_looked_at_too() -> None:
     check_estimators(pipeline, Space([{"net__epochs": [1, 2]}]))
     with pytest.raises(InputError, match="epochs is a whole number"):
         check_estimators(pipeline, Space([{"net__epochs": range(5)}]))
-    with pytest.raises(InputError, match="has no parameter 'epoch'; the nearest that exists is 'net__epochs'"):
+    with pytest.raises(InputError, match="has no parameter 'epoch'; the closest name is 'net__epochs'"):
         check_estimators(pipeline, Space([{"net__epoch": [1]}]))
     bad = Pipeline([("scale", StandardScaler()), ("net", KerasModel(optimizer="os.system"))])
     with pytest.raises(InputError, match="optimizer is one of adadelta, "):

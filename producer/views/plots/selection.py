@@ -122,7 +122,7 @@ class Selection:
         for name in params:
             if name not in known:
                 raise InputError(
-                    f"params: no trial with a score has {name!r}; the nearest that exists is {nearest(name, known)!r}"
+                    f"params: no trial with a score has {name!r}; the closest name is {nearest(name, known)!r}"
                 )
         trials = tuple(trial for trial in self.trials if trial.params.keys() >= set(params))
         if not trials:
