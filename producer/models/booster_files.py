@@ -1,8 +1,9 @@
-"""Boosters whose trees stay within them: XGBoost and LightGBM follow a stored tree without a look.
+"""Checks booster files: XGBoost and LightGBM follow the numbers of a stored tree unchecked.
 
-Some numbers end the process while a file is loaded, others when a model is asked. So where a node leads, which feature
-it asks for and to which output a tree adds is looked at before a library sees the file. Formats:
-https://xgboost.readthedocs.io/en/stable/tutorials/saving_model.html, and LightGBM's ``Tree::ToString``.
+Wrong numbers can crash the process while it loads a file or predicts. So the children and features
+of nodes, and the outputs of trees, are checked before a library reads the file. Formats:
+https://xgboost.readthedocs.io/en/stable/tutorials/saving_model.html, and LightGBM's
+``Tree::ToString``.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from numpy.typing import NDArray
 from producer.models.tree_bounds import within
 from producer.models.ubjson import read_ubjson
 
-# Categories that XGBoost takes.
+# Most categories that XGBoost accepts.
 _MOST_CATEGORIES = 2**24
-# LightGBM's word on how a node decides: its bit for categories, and the end of such words.
+# LightGBM's `decision_type` of a node: the bit for categories, and the upper bound.
 _BY_CATEGORY, _DECISIONS = 1, 2**4
-# What XGBoost keeps of each node.
+# XGBoost's fields with one value per node.
 _OF_NODES_OF_XGBOOST = (
     *("left_children", "right_children", "parents", "split_indices"),
     *("split_type", "default_left", "split_conditions"),
@@ -31,7 +32,8 @@ _OF_NODES_OF_XGBOOST = (
 _STATISTICS = ("loss_changes", "sum_hessian")
 _COUNTS = ("num_class", "num_feature", "num_target")
 
-# What LightGBM writes behind the names of a model's fields, and of a tree's. Python would take more for a number.
+# The formats of the fields that LightGBM writes for a model and a tree. Python would accept more
+# texts as numbers.
 _COUNT, _WHOLES, _REALS = "=[0-9]+", "=[0-9 -]*", "=[0-9.einfa +-]*"
 _REAL = r"-?(?:[0-9]+(?:\.[0-9]+)?(?:e[+-][0-9]+)?|inf|nan)"
 _RANGE = rf"(?:none|\[{_REAL}:{_REAL}\]|-?[0-9]+(?::-?[0-9]+)*)"
@@ -61,23 +63,23 @@ _TREE = {
 
 
 def xgboost_is_sound(content: bytes) -> bool:
-    """Say whether a booster of XGBoost stays within its trees, features and outputs.
+    """Return whether an XGBoost booster stays within the bounds of its trees, features and outputs.
 
     Parameters
     ----------
     content : bytes
-        What ``Booster.save_raw("ubj")`` returns, or ``Booster.serialize()``.
+        The result of ``Booster.save_raw("ubj")`` or ``Booster.serialize()``.
 
     Raises
     ------
     LookupError, TypeError, ValueError
-        It lacks what every model has.
+        A field is missing or malformed.
     """
     document = read_ubjson(content)
     model = document.get("Model", document)
     if "Config" in document:
-        told = [one["learner"]["learner_model_param"] for one in (document["Config"], model)]
-        if any(told[0].get(name) != told[1].get(name) for name in _COUNTS):
+        config, stored = (part["learner"]["learner_model_param"] for part in (document["Config"], model))
+        if any(config.get(name) != stored.get(name) for name in _COUNTS):
             return False
     learner = model["learner"]
     about, gradient = learner["learner_model_param"], learner["gradient_booster"]
@@ -102,7 +104,7 @@ def _trees_of_xgboost(model: Mapping[str, Any], features: int, outputs: int) -> 
     ends = _numbers(model.get("iteration_indptr", [0, len(trees)]))
     return (
         len(added_to) == len(trees)
-        and [tree["id"] for tree in trees] == [*range(len(trees))]  # the place that a tree is read into
+        and [tree["id"] for tree in trees] == [*range(len(trees))]  # the index at which a tree is stored
         and (not trees or np.array_equal(np.unique(added_to), np.arange(1 if outputs in widths else outputs)))
         and (len(ends) == 0 or (ends[0] == 0 and ends[-1] == len(trees) and bool(np.all(np.diff(ends) >= 0))))
         and all(_tree_of_xgboost(tree, features) for tree in trees)
@@ -111,14 +113,14 @@ def _trees_of_xgboost(model: Mapping[str, Any], features: int, outputs: int) -> 
 
 
 def _categories_of_xgboost(kept: Mapping[str, Any], features: int) -> bool:
-    """Say whether the categories of columns, by which those of other data are found, are as many as they say."""
+    """Return whether the stored categories, used to encode new data, have consistent sizes."""
     columns = kept["enc"]
     if not len(columns):
         return True
     ends, order = _numbers(kept["feature_segments"]), _numbers(kept["sorted_idx"])
     sizes = []
     for column in columns:
-        offsets = _numbers(column.get("offsets", ()))  # of texts, which lie one behind the other
+        offsets = _numbers(column.get("offsets", ()))  # texts are stored one after the other
         steps = np.diff(offsets) if "offsets" in column else _numbers([1] * len(column["values"]))
         if (len(offsets) and offsets[0] != 0) or not np.all(steps >= 0) or steps.sum() != len(column["values"]):
             return False
@@ -127,12 +129,12 @@ def _categories_of_xgboost(kept: Mapping[str, Any], features: int) -> bool:
         len(columns) == features
         and np.array_equal(ends, np.concatenate([[0], np.cumsum(sizes)]))
         and len(order) == sum(sizes)
-        and all(within(order[ends[one] : ends[one + 1]], sizes[one]) for one in range(features))
+        and all(within(order[ends[feature] : ends[feature + 1]], sizes[feature]) for feature in range(features))
     )
 
 
 def _width(tree: Mapping[str, Any]) -> int:
-    """Return how many numbers a leaf has; files of earlier versions say 0 of one."""
+    """Return how many numbers a leaf has; files of earlier versions have 0 for one number."""
     return max(_count(tree["tree_param"].get("size_leaf_vector", "1")), 1)
 
 
@@ -147,7 +149,7 @@ def _tree_of_xgboost(tree: Mapping[str, Any], features: int) -> bool:
     reached = _reached(left, right, parents)
     if reached is None or (several and reached != nodes):
         return False
-    if several and not _leaves_lie_within():  # their right child would be where in a list of leaves they lie
+    if several and not _leaves_lie_within():  # a leaf's right child is its index in the list of leaves
         leaves = np.arange(nodes - np.count_nonzero(splits))
         if not np.array_equal(np.sort(right[~splits]), leaves) or len(tree["leaf_weights"]) != len(leaves) * width:
             return False
@@ -164,18 +166,18 @@ def _tree_of_xgboost(tree: Mapping[str, Any], features: int) -> bool:
 
 
 def lightgbm_is_sound(text: str) -> bool:
-    """Say whether a booster of LightGBM, as text, stays within its trees, features and outputs.
+    """Return whether a LightGBM booster, as text, stays within its trees and features.
 
     Raises
     ------
     LookupError, TypeError, ValueError
-        It is not written as LightGBM writes it.
+        The text does not have LightGBM's format.
     """
     about, trees = _parts_of_lightgbm(text)
     features, outputs = int(about["max_feature_idx"]) + 1, int(about["num_tree_per_iteration"])
     return (
         int(about["num_class"]) == outputs >= 1
-        and all(int(told) == outputs for told in re.findall(r" num_class:(\d+)", about.get("objective", "")))
+        and all(int(count) == outputs for count in re.findall(r" num_class:(\d+)", about.get("objective", "")))
         and len(about["feature_infos"].split()) == features == len(about["feature_names"].split(" "))
         and len(trees) % outputs == 0 < len(trees)
         and all(_tree_of_lightgbm(tree, features) for tree in trees)
@@ -183,29 +185,29 @@ def lightgbm_is_sound(text: str) -> bool:
 
 
 def _parts_of_lightgbm(text: str) -> tuple[Mapping[str, str], Sequence[Mapping[str, str]]]:
-    """Return what a model says of itself, and of each tree.
+    """Return the fields of a model, and of each tree.
 
-    LightGBM's own reader skips what it does not expect, and may so find other numbers than this one. So each line has
-    to be one that LightGBM writes.
+    LightGBM's own reader skips unexpected text, and so could read other numbers than this function.
+    So every line must have exactly LightGBM's format.
     """
     written, end, remarks = text.partition("\nend of trees\n")
     start, *parts = written.split("\nTree=")
     kind, *about, blank = start.split("\n")
     if not end or kind != "tree" or blank or "\r" in text or "\0" in text:
-        raise ValueError("the text is not laid out as LightGBM does")
+        raise ValueError("the text does not have LightGBM's layout")
     head, trees = _fields(about, _HEAD), []
     for number, part in enumerate(parts):
         index, *lines = part.split("\n")
         if index != str(number) or lines[-2:] != ["", ""]:
-            raise ValueError(f"tree {number} is not laid out as LightGBM does")
+            raise ValueError(f"tree {number} does not have LightGBM's layout")
         trees.append(_fields(lines[:-2], _TREE))
-    # LightGBM leaps from tree to tree by these.
+    # LightGBM uses these sizes to find each tree.
     if _listed(head["tree_sizes"]).tolist() != [len(f"\nTree={part}") for part in parts]:
-        raise ValueError(f"the trees are of other sizes than {head['tree_sizes'][:100]}")
+        raise ValueError(f"the sizes of the trees differ from {head['tree_sizes'][:100]}")
     parameters = remarks.partition("\nparameters:\n")[2].partition("\nend of parameters\n")[0]
     for line in parameters.split("\n"):
         if line and not re.fullmatch(r"\[[a-z0-9_]+: .*\]", line):
-            raise ValueError(f"{line[:100]!r} is no parameter as LightGBM writes it")
+            raise ValueError(f"{line[:100]!r} is not a parameter line of LightGBM")
     return head, trees
 
 
@@ -214,7 +216,7 @@ def _fields(lines: Sequence[str], formats: Mapping[str, str]) -> Mapping[str, st
     for line in lines:
         name = line.partition("=")[0]
         if name in found or not re.fullmatch(formats[name], line[len(name) :]):
-            raise ValueError(f"{line[:100]!r} is no line as LightGBM writes it, or the second of its name")
+            raise ValueError(f"{line[:100]!r} is not a line of LightGBM, or repeats a field")
         found[name] = line[len(name) + 1 :]
     return found
 
@@ -235,7 +237,7 @@ def _tree_of_lightgbm(tree: Mapping[str, str], features: int) -> bool:
     left, right, asked, decisions = (
         _listed(tree[name]) for name in ("left_child", "right_child", "split_feature", "decision_type")
     )
-    # A negative number is a leaf's, counted from -1 on.
+    # Negative numbers are leaves, counted from -1 downwards.
     children = np.concatenate([left, right])
     ended = np.sort(~children[children < 0])
     inside = children[children >= 0]
@@ -253,7 +255,7 @@ def _tree_of_lightgbm(tree: Mapping[str, str], features: int) -> bool:
 
 
 def _sets_lie_in_line(tree: Mapping[str, str], sets: int) -> bool:
-    """Say whether the words of as many sets of categories lie one behind the other."""
+    """Return whether the bit sets of categories have consistent boundaries."""
     ends = _listed(tree["cat_boundaries"])
     return (
         len(ends) == sets + 1
@@ -273,9 +275,10 @@ def _leaves_are_linear(tree: Mapping[str, str], features: int) -> bool:
 
 
 def _count(text: str) -> int:
-    # Python's `int` takes signs, underscores and digits of other scripts, where XGBoost finds another number.
+    # Python's `int` also accepts signs, underscores and digits of other scripts, which XGBoost
+    # reads differently.
     if not re.fullmatch("[0-9]+", text):
-        raise ValueError(f"{text[:100]!r} is no count as XGBoost writes it")
+        raise ValueError(f"{text[:100]!r} is not a count of XGBoost")
     return int(text)
 
 
@@ -288,7 +291,7 @@ def _listed(text: str) -> NDArray[np.int64]:
 
 
 def _reached(left: NDArray[np.int64], right: NDArray[np.int64], parents: NDArray[np.int64]) -> int | None:
-    """Return how many nodes the first leads to; None where one leads out, back, or to another's child."""
+    """Return how many nodes the root reaches; None if a child is invalid, earlier or shared."""
     level, reached = np.zeros(1, dtype=np.int64), 1
     while (level := level[left[level] != -1]).size:
         children, above = np.concatenate([left[level], right[level]]), np.tile(level, 2)
@@ -305,6 +308,6 @@ def _reached(left: NDArray[np.int64], right: NDArray[np.int64], parents: NDArray
 
 @functools.cache
 def _leaves_lie_within() -> bool:
-    """Say whether XGBoost here reads leaves of several numbers from among the nodes', as it did before 3.2."""
+    """Return whether XGBoost stores leaves of several numbers in the nodes, as before 3.2."""
     major, minor = importlib.import_module("xgboost").__version__.split(".")[:2]
     return (int(major), int(minor)) < (3, 2)

@@ -1,4 +1,4 @@
-"""Fitted estimators, read from the formats that `worker.training.models` writes."""
+"""Loads fitted estimators from the formats that `worker.training.models` writes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from producer.models.trusted_types import trusted_types
 from warren.errors import InputError, StudyError, WarrenError
 from warren.storage.documents import Document
 
-# Bytes of all labels as NumPy holds them, each as long as the longest: 4 a character.
+# Most bytes of all labels in a NumPy array: each is as long as the longest, with 4 bytes per
+# character.
 _MOST_OF_LABELS = 2**26
 
 
@@ -33,29 +34,30 @@ def load(content: bytes, model: Document, unfitted: Any, allow: Iterable[str] = 
     content : bytes
         The stored file.
     model : dict
-        What the trial's document says of it.
+        The field ``model`` of the trial's document.
     unfitted : estimator instance
-        With the parameters that the model was trained with, as the user wrote them. A booster is loaded into it.
+        Has the parameters that the model was trained with, as the user wrote them. A booster is
+        loaded into it.
     allow : iterable of str, default=()
-        Further estimator names.
+        Further allowed estimator names.
     vouched : bool, default=False
-        Whether a signature says where the file is from. Without one a file of CatBoost is tried first, which takes as
-        long as starting Python with CatBoost does.
+        Whether a signature proves the file's origin. Otherwise a CatBoost file is first tried in
+        another process, which must start Python and CatBoost.
 
     Returns
     -------
     estimator instance
-        Fitted, of the class of `unfitted`, with its parameters.
+        Fitted, with the class and the parameters of `unfitted`.
 
     Raises
     ------
     StudyError
         The file is not the one that the worker stored.
     InputError
-        It holds a type that nobody vouches for, or its format is one of a later version.
+        The file holds a type that is not trusted, or has a format of a later version.
     """
     if hashlib.sha256(content).hexdigest() != model["sha256"]:
-        raise StudyError(f"model {model['file']!r} is damaged: its digest is another one than when it was stored")
+        raise StudyError(f"model {model['file']!r} is damaged: its digest differs from the stored one")
     readers: dict[str, Callable[[], Any]] = {
         "xgboost-ubj": lambda: _xgboost(content, unfitted),
         "lightgbm-text": lambda: _lightgbm(content, model["facts"], unfitted),
@@ -68,7 +70,7 @@ def load(content: bytes, model: Document, unfitted: Any, allow: Iterable[str] = 
         return readers[model["format"]]()
     except WarrenError:
         raise
-    except Exception as exc:  # whatever a library raises that is given what is none of its own
+    except Exception as exc:  # libraries raise any error for a malformed file
         raise unreadable(exc) from exc
 
 
@@ -76,14 +78,15 @@ def _xgboost(content: bytes, unfitted: Any) -> Any:
     given = dict(vars(unfitted))
     _check(sound=xgboost_is_sound(content))
     unfitted.load_model(bytearray(content))
-    # It takes what the model knows for parameters; the objective alone is what `fit` would have left there too.
+    # `load_model` overwrites parameters; restore all but the objective, which `fit` would also have
+    # set.
     vars(unfitted).update({name: value for name, value in given.items() if name != "objective"})
     return unfitted
 
 
 def _check(*, sound: bool) -> None:
     if not sound:
-        raise forged("holds numbers that lead out of it")
+        raise forged("holds numbers that are out of bounds")
 
 
 def _catboost(content: bytes, facts: Document, unfitted: Any, *, vouched: bool) -> Any:
@@ -91,7 +94,7 @@ def _catboost(content: bytes, facts: Document, unfitted: Any, *, vouched: bool) 
         raise forged("makes CatBoost crash")
     given = dict(unfitted._init_params)
     unfitted.load_model(blob=content)
-    unfitted._init_params = given  # it takes what the model knows for parameters
+    unfitted._init_params = given  # `load_model` overwrites the parameters
     unfitted._n_features_in = facts["n_features"]
     for name in ("prediction_values_change", "loss_value_change"):
         if name in facts:
@@ -100,7 +103,8 @@ def _catboost(content: bytes, facts: Document, unfitted: Any, *, vouched: bool) 
 
 
 def _lightgbm(content: bytes, facts: Document, unfitted: Any) -> Any:
-    """Fill in what ``fit`` of LightGBM's classes leaves behind (``lightgbm.sklearn``, 4.5 to 4.7); they can't load."""
+    """Load a booster and set what LightGBM's ``fit`` sets (4.5 to 4.7)."""
+    # LightGBM's scikit-learn classes can't load a model themselves.
     from lightgbm import Booster
     from sklearn.preprocessing import LabelEncoder
 
@@ -120,16 +124,17 @@ def _lightgbm(content: bytes, facts: Document, unfitted: Any) -> Any:
         unfitted._class_map = dict(zip(classes, unfitted._le.transform(classes), strict=True))
         unfitted._class_weight = unfitted.class_weight
         if isinstance(unfitted.class_weight, dict):
-            unfitted._class_weight = {unfitted._class_map[one]: value for one, value in unfitted.class_weight.items()}
+            unfitted._class_weight = {unfitted._class_map[name]: value for name, value in unfitted.class_weight.items()}
     unfitted.fitted_ = True
     return unfitted
 
 
 def _labels(dtype: np.dtype[Any], values: list[Any]) -> NDArray[Any]:
-    # A type of text without a length would grow to the longest one, and a list inside the list makes more of them.
+    # A text dtype without a length would grow to the longest label, and nested lists would add
+    # labels.
     fits = 0 < dtype.itemsize * len(values) <= _MOST_OF_LABELS
-    if dtype.kind not in "biufUO" or not fits or not all(isinstance(one, (str, int, float)) for one in values):
-        raise StudyError(f"the stored model has {len(values)} labels of type {dtype}, and none is trained with such")
+    if dtype.kind not in "biufUO" or not fits or not all(isinstance(value, (str, int, float)) for value in values):
+        raise StudyError(f"the stored model has {len(values)} labels of type {dtype}, which no training produces")
     return np.array(values, dtype=dtype)
 
 
@@ -138,13 +143,14 @@ def _skops(content: bytes, unfitted: Any, allow: tuple[str, ...]) -> Any:
 
     trusted = trusted_types(content, Own(unfitted).classes, allow)
     with warnings.catch_warnings():
-        # One for every estimator in it, and `producer.models.training` has told which versions differ.
+        # One warning for each estimator; `producer.models.training` has already warned about
+        # versions.
         warnings.simplefilter("ignore", InconsistentVersionWarning)
         try:
             fitted = skops.io.loads(content, trusted=trusted)
-        except Exception as exc:  # whatever a class raises that is given what it does not expect
+        except Exception as exc:  # classes raise any error for unexpected content
             raise unreadable(exc) from exc
     if type(fitted) is not type(unfitted):
-        raise StudyError(f"the stored model is a {type(fitted).__name__}, and no {type(unfitted).__name__}")
+        raise StudyError(f"the stored model is a {type(fitted).__name__}, not a {type(unfitted).__name__}")
     restore(fitted, unfitted)
     return fitted
