@@ -207,7 +207,10 @@ class Colour(IntEnum):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (pd.Series([[1]] * 6), "column 'when' of X holds objects of type list, which can't travel: text, bytes, num"),
+        (
+            pd.Series([[1]] * 6),
+            "column 'when' of X holds objects of type list, which can't be sent: use text, bytes, num",
+        ),
         (pd.Series([{}] * 6), "type dict"),
         (pd.Series(["a", 1, np.arange(2)] * 2, dtype=object), r"type ndarray.*X\['when'\].astype\(str\) for one"),
         (pd.Series([Colour.RED] * 6, dtype=object), "type Colour"),
@@ -250,7 +253,7 @@ def test_row_labels_travel(index: pd.Index):
 
 
 def test_row_labels_that_are_not_plain_are_refused():
-    refuses(r"X has row labels, .* type object, which can't travel: X.reset", X=pd.DataFrame(X, index=[object()] * 6))
+    refuses(r"X has row labels, .* type object, which can't be sent: X.reset", X=pd.DataFrame(X, index=[object()] * 6))
     refuses(r"y has row labels", y=pd.Series(Y, index=pd.Index(range(6), name=frozenset())))
     refuses(r"y has a name of type frozenset, .*: y.rename", y=pd.Series(Y, name=frozenset()))
 
@@ -285,7 +288,7 @@ def test_a_type_that_would_arrive_as_another_is_refused(monkeypatch):
         ([("a", 1), ("a", 2)], r"columns named \('a', 1\)"),
         ([1.5, "a"], "columns named 1.5"),
         ([True, False], "columns named True, False"),
-        ([1, "a"], "text and others that are integers"),
+        ([1, "a"], "mixes text and integers"),
     ],
 )
 def test_names_of_columns_are_text_or_integers_each_its_own(columns, message: str):
@@ -450,13 +453,13 @@ def test_several_outputs_travel():
         (5, "y=5: pass a list"),
         ("abcdef", "y='abcdef': pass a list"),
         (scipy.sparse.csr_matrix(Y), "y is sparse"),
-        (Y[:5], "lengths differ: X 6, y 5; each needs one entry a row of X"),
-        ([1] * 6, "y has one class only, 1: a classifier needs at least two"),
-        (["no"] * 6, "y has one class only, 'no'"),
-        (np.linspace(0, 1, 6) + 0.1, "y holds fractions, 0.1 for one: LogisticRegression is a classifier"),
+        (Y[:5], "lengths differ: X 6, y 5; each needs one entry per row of X"),
+        ([1] * 6, "y has only one class, 1: a classifier needs at least two"),
+        (["no"] * 6, "y has only one class, 'no'"),
+        (np.linspace(0, 1, 6) + 0.1, "y holds fractions, such as 0.1: LogisticRegression is a classifier"),
         (np.arange(6) + 1.7e9 + 0.5, "y holds fractions, 1700000000.5 for one"),
-        (Y.astype(object), r"y has dtype object and holds numbers, 0 for one: LogisticRegression.*y.astype\(int64\)"),
-        (pd.Series(Y.astype(bool), dtype=object), r"holds numbers, False for one: .*y.astype\(bool\)"),
+        (Y.astype(object), r"y has dtype object and holds numbers, such as 0: LogisticRegression.*y.astype\(int64\)"),
+        (pd.Series(Y.astype(bool), dtype=object), r"holds numbers, such as False: .*y.astype\(bool\)"),
         (None, "y=None: LogisticRegression can't be fitted without y"),
     ],
 )
@@ -468,11 +471,11 @@ def test_numbers_as_objects_are_labels_to_those_who_take_them():
     labels = Y.astype(object)
     for model in (ANY_LABELS, RFE(ANY_LABELS), make_pipeline(StandardScaler(), ANY_LABELS), Ridge()):
         assert ready(y=labels, model=model).dataset.y.dtype == object
-    refuses("RFE does not take these for labels", y=labels, model=RFE(LogisticRegression()))
+    refuses("RFE does not accept these as labels", y=labels, model=RFE(LogisticRegression()))
 
 
 def test_a_regressor_needs_numbers():
-    refuses("y holds text, 'a' for one: Ridge is a regressor", y=["a", "b"] * 3, model=Ridge())
+    refuses("y holds text, such as 'a': Ridge is a regressor", y=["a", "b"] * 3, model=Ridge())
     assert ready(y=[1.5] * 6, model=Ridge())[0].y == [1.5] * 6
 
 
