@@ -97,11 +97,11 @@ def _search(stack: LocalStack, given: bool, started: float) -> Status:
     from sklearn.model_selection import StratifiedKFold
 
     from producer import submit
-    from producer.publishing.lane_choice import somebody_listens
+    from producer.publishing.lane_choice import worker_listens
     from warren.settings import load_settings
 
     # Check before submitting: a worker that trains one of our chunks does not listen.
-    no_listener = not (stack.workers or somebody_listens(load_settings()))
+    no_listener = not (stack.workers or worker_listens(load_settings()))
     X, y = load_breast_cancer(return_X_y=True, as_frame=True)
     study = submit(
         None,

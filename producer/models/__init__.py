@@ -1,1 +1,1 @@
-"""Models: trained on all data by a worker, and read back from the formats that `worker.training.models` writes."""
+"""Models of a study: trained on all data by a worker, checked, loaded and exported."""

@@ -1,4 +1,4 @@
-"""Where an export goes: it is written beside its place and renamed, so that nobody ever sees half of one."""
+"""The folder of an export: written next to its place and then renamed, so it is always complete."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from pathlib import Path
 from warren.errors import InputError, WarrenError
 
 MANIFEST = "manifest.json"
-"""File that makes a folder an export."""
+"""The file that identifies a folder as an export."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where an export goes.
+    """The place of an export.
 
     Attributes
     ----------
     folder : Path
-        The export itself; of versions, the folder that holds them.
+        The folder of the export, or of all its versions.
     versioned : bool
-        Whether exports lie in `folder` under numbers, as TensorFlow Serving wants them.
+        Whether `folder` has a numbered subfolder for each version, as TensorFlow Serving expects.
     overwrite : bool
-        Whether an export that is there may be replaced; of versions, the newest.
+        Whether to replace an existing export; with versions, the newest.
     """
 
     folder: Path
@@ -39,9 +39,9 @@ class Place:
         Raises
         ------
         InputError
-            There is an export already, or something else.
+            The folder has an export or other files.
         OSError
-            It can't be looked at.
+            The folder can't be read.
         """
         if self.versioned:
             found = self._newest()
@@ -51,39 +51,40 @@ class Place:
             _check_replaced(self.folder)
             if not self.overwrite:
                 raise InputError(
-                    f"{self.folder}: there is an export already, and none is overwritten unless you say so: "
-                    "overwrite=True (--overwrite), or another folder"
+                    f"{self.folder}: there is an export already: pass overwrite=True (--overwrite) to replace it, or "
+                    "another folder"
                 )
 
     @contextmanager
     def staged(self) -> Iterator[Path]:
-        """Make an empty folder to write the export to; whatever is left of it goes with the block.
+        """Create an empty folder for writing the export; it is removed at the end unless renamed.
 
-        It is made before anything is trained: what is wrong with the place is said at once.
+        Use it before the training, so that problems with the place show early.
         """
-        # In the folder of versions servers pass over what is no number; elsewhere beside the export, on the same disk.
+        # Next to the export, so on the same disk; servers ignore folders among the versions that
+        # are not numbers.
         parent = self.folder if self.versioned else self.folder.parent
         staging = parent / f".{self.folder.name}-{uuid.uuid4().hex[:12]}.partial"
-        missing = [one for one in (parent, *parent.parents) if not one.exists()]
+        missing = [folder for folder in (parent, *parent.parents) if not folder.exists()]
         try:
-            # Not tempfile's, which nobody else may read: a server runs as another user.
+            # Not by tempfile, whose folders are private: a server runs as another user.
             staging.mkdir(parents=True)
             yield staging
         finally:
             shutil.rmtree(staging, ignore_errors=True)
-            for made in missing:  # innermost first; those that hold an export stay
+            for made in missing:  # innermost first; a folder with an export is not empty and stays
                 with suppress(OSError):
                     made.rmdir()
 
     def take(self, staging: Path) -> Path:
-        """Rename what was staged to its place, and return that.
+        """Rename the staging folder to the final place, and return that.
 
         Raises
         ------
         InputError
-            Somebody else was there in the meantime.
+            Another export took the place in the meantime.
         OSError
-            It can't be renamed.
+            The folder can't be renamed.
         """
         if self.versioned:
             return self._take_version(staging)
@@ -102,53 +103,53 @@ class Place:
             place = self.folder / str(newest)
             try:
                 return staging.rename(place)
-            except OSError:  # somebody else has just exported to this number
+            except OSError:  # another process has just taken this number
                 if not _is_taken(place):
                     raise
 
     def _newest(self) -> int:
-        """Return the highest version that is there, 0 if there is none."""
+        """Return the highest existing version, or 0."""
         if not self.folder.exists():
             return 0
-        names = [one.name for one in self.folder.iterdir()]
+        names = [entry.name for entry in self.folder.iterdir()]
         return max((int(name) for name in names if name.isascii() and name.isdigit()), default=0)
 
 
 @contextmanager
 def writing(place: Path) -> Iterator[None]:
-    """Turn the file system's errors into one that says where, why and what to do.
+    """Convert errors of the file system to an `InputError` that says where, why and what to do.
 
     Raises
     ------
     InputError
-        Instead of any OSError of the system's.
+        Instead of any OSError of the file system.
     """
     try:
         yield
     except OSError as exc:
-        # A server that is away, or a training that takes longer than somebody waits: those say it themselves.
+        # Unreachable servers and timeouts are OSErrors, too, with their own messages.
         if isinstance(exc, WarrenError) or exc.errno is None:
             raise
         raise InputError(
-            f"{place}: the export can't be written ({exc.strerror or exc}); nothing was changed there. Name a folder "
-            "that you may write to, on a disk with room for the model"
+            f"{place}: the export can't be written ({exc.strerror or exc}); nothing was changed there. Pass a folder "
+            "that you may write to, on a disk with enough free space"
         ) from exc
 
 
 def _is_taken(folder: Path) -> bool:
-    """Say whether something is there that a rename would not replace; an empty folder it would."""
+    """Return whether a rename could not replace the folder; it can replace an empty one."""
     return folder.exists() and not (folder.is_dir() and not any(folder.iterdir()))
 
 
 def _check_replaced(folder: Path) -> None:
-    """Refuse to take anything but an export for one: nobody's files are lost to a mistyped path."""
+    """Refuse to replace anything but an export, so that a mistyped path deletes no other files."""
     if not (folder / MANIFEST).is_file():
         what = "folder with other files" if folder.is_dir() else "file"
-        raise InputError(f"{folder}: this is a {what}, and no export: name a folder that is not there yet")
+        raise InputError(f"{folder}: this is a {what}, not an export: pass a folder that does not exist yet")
 
 
 def _exchange(staging: Path, place: Path) -> Path:
-    """Put an export in the place of another; between two renames there is none."""
+    """Replace an export by another; between the two renames there is none."""
     old = place.with_name(f".{place.name}-{uuid.uuid4().hex[:12]}.old")
     place.rename(old)
     try:
@@ -156,6 +157,6 @@ def _exchange(staging: Path, place: Path) -> Path:
     except BaseException:
         old.rename(place)
         raise
-    # The new one stands: that something of the old one can't be removed is no failure of the export.
+    # The new export is in place, so leftovers of the old one are not an error.
     shutil.rmtree(old, ignore_errors=True)
     return place

@@ -1,4 +1,4 @@
-"""The manifest of an export: what the model is, what made it, and the digest of every file."""
+"""The manifest of an export: the model, its origin, and the digest of every file."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from warren.errors import InputError
 from warren.storage.documents import Document
 
 VERSION = 1
-"""Version of the manifest's fields; a reader refuses a later one."""
-# Where TensorFlow Serving wants files that users add, requests to warm up with for one
+"""Version of the manifest's fields; a reader refuses other versions."""
+# Folder for files that users add for TensorFlow Serving, such as warm-up requests
 # (https://www.tensorflow.org/tfx/serving/saved_model_warmup).
 _ADDED_LATER = "assets.extra"
 
 
 def write_manifest(folder: Path, fields: Mapping[str, Any]) -> None:
-    """Write the manifest of a folder, the last of its files.
+    """Write the manifest of a folder, after all other files.
 
     Parameters
     ----------
     folder : Path
-        With all files of the export.
+        The folder with all files of the export.
     fields : mapping
-        What is said beside ``manifest_version`` and ``files``. NaN and infinities become null.
+        The fields besides ``manifest_version`` and ``files``. NaN and infinities become null.
 
     Raises
     ------
     OSError
-        It can't be written.
+        The manifest can't be written.
     """
     files = {
         name: {"sha256": _digest(folder / name), "bytes": (folder / name).stat().st_size} for name in _names(folder)
@@ -44,12 +44,12 @@ def write_manifest(folder: Path, fields: Mapping[str, Any]) -> None:
 
 
 def verify(path: str | Path) -> Document:
-    """Read the manifest of an export, and verify that its files are those that were written.
+    """Read the manifest of an export, and verify that its files are unchanged.
 
     Parameters
     ----------
     path : str or Path
-        The folder with ``manifest.json``; of a SavedModel, the one of a version.
+        The folder with ``manifest.json``; for a SavedModel, the folder of a version.
 
     Returns
     -------
@@ -59,12 +59,12 @@ def verify(path: str | Path) -> Document:
     Raises
     ------
     InputError
-        There is no manifest, it is none of this version, or a file is missing, changed, or not in it.
+        There is no manifest, it has another version, or a file is missing, changed, or not in it.
 
     Notes
     -----
-    Digests tell damage and mistakes. Who can write the files can write the manifest too: against that, keep its own
-    SHA-256 somewhere else.
+    Digests detect damage and mistakes, but not attacks: an attacker can change the manifest, too.
+    Against that, keep the manifest's own SHA-256 elsewhere.
     """
     folder = Path(path)
     manifest = _read(folder)
@@ -83,7 +83,7 @@ def verify(path: str | Path) -> Document:
     except OSError as exc:
         raise InputError(f"{folder}: can't be read ({exc.strerror or exc})") from exc
     if wrong:
-        raise InputError(f"{folder}: not what was exported: {'; '.join(wrong[:5])}. Export the model again")
+        raise InputError(f"{folder}: differs from the export: {'; '.join(wrong[:5])}. Export the model again")
     return manifest
 
 
@@ -92,11 +92,11 @@ def _read(folder: Path) -> Document:
     try:
         found = json.loads(file.read_text("utf-8"))
     except OSError as exc:
-        versions = sorted(one.parent for one in folder.glob(f"*/{MANIFEST}"))
-        there = f"; there is one in {versions[-1]}" if versions else ""
-        raise InputError(f"{file}: can't be read ({exc.strerror or exc}): name the folder of an export{there}") from exc
+        versions = sorted(manifest.parent for manifest in folder.glob(f"*/{MANIFEST}"))
+        hint = f"; there is one in {versions[-1]}" if versions else ""
+        raise InputError(f"{file}: can't be read ({exc.strerror or exc}): pass the folder of an export{hint}") from exc
     except ValueError as exc:
-        raise InputError(f"{file}: no JSON ({exc}): export the model again") from exc
+        raise InputError(f"{file}: invalid JSON ({exc}): export the model again") from exc
     version = found.get("manifest_version") if isinstance(found, dict) else None
     if version != VERSION:
         raise InputError(f"{file}: manifest_version is {version!r}, and this version of Warren reads {VERSION}")
@@ -104,17 +104,17 @@ def _read(folder: Path) -> Document:
     if not isinstance(files, dict) or not all(
         isinstance(about, dict) and isinstance(about.get("sha256"), str) for about in files.values()
     ):
-        raise InputError(f"{file}: its field 'files' does not give each file's sha256: export the model again")
+        raise InputError(f"{file}: its field 'files' lacks a file's sha256: export the model again")
     for name in files:
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            raise InputError(f"{file}: names the file {name!r}, which lies outside the folder")
+            raise InputError(f"{file}: names the file {name!r}, which is outside the folder")
     manifest: Document = found
     return manifest
 
 
 def _names(folder: Path) -> list[str]:
-    """Return the files in a folder and below, but for the manifest, as POSIX paths."""
-    found = (one.relative_to(folder).as_posix() for one in folder.rglob("*") if not one.is_dir())
+    """Return all files below a folder as POSIX paths, without the manifest."""
+    found = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
     return sorted(name for name in found if name != MANIFEST)
 
 
@@ -124,7 +124,7 @@ def _digest(file: Path) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value as JSON has it: NaN and infinities as null, times as ISO 8601 text, NumPy's as Python's."""
+    """Convert a value for JSON: NaN and infinities to null, times to ISO 8601 text."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

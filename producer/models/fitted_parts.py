@@ -1,7 +1,7 @@
-"""Which estimators a fitted one holds that nobody gave it: its trees, encoders of labels, what it takes by default.
+"""The estimators that a fit creates inside another one: trees, label encoders, default estimators.
 
-Of scikit-learn 1.6 to 1.9 they are listed here, of the boosting libraries in `producer.models.formats`.
-`tests/unit/test_models_of_scikit_learn.py` fits every estimator, and would miss one here.
+Those of scikit-learn 1.6 to 1.9 are here, those of boosting libraries in `producer.models.formats`.
+`tests/unit/test_models_of_scikit_learn.py` fits every estimator, and fails if one is missing here.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _NEIGHBORS = "sklearn.neighbors._unsupervised.NearestNeighbors"
 _INDICATOR = "sklearn.impute._base.MissingIndicator"
 _KERNELS = tuple(f"sklearn.gaussian_process.kernels.{name}" for name in ("ConstantKernel", "Product", "RBF"))
 
-# By the name of a class, of its own or one that it inherits from.
+# By the name of a class or one of its base classes.
 _PARTS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("AdaBoostClassifier", "BaggingClassifier"), (f"{_TREE}DecisionTreeClassifier",)),
     **dict.fromkeys(("AdaBoostRegressor", "BaggingRegressor"), (f"{_TREE}DecisionTreeRegressor",)),
@@ -87,12 +87,12 @@ _PARTS: Mapping[str, tuple[str, ...]] = {
 
 
 def class_name(cls: type) -> str:
-    """Return a class' name as an archive has it."""
+    """Return a class's full name as in an archive."""
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def parts_of(classes: Iterable[type]) -> frozenset[str]:
-    """Return the names of the classes of all parts that fitted estimators of some classes may hold.
+    """Return the class names of all parts that fitted estimators of these classes may hold.
 
     Parameters
     ----------
@@ -101,7 +101,7 @@ def parts_of(classes: Iterable[type]) -> frozenset[str]:
     Returns
     -------
     frozenset of str
-        Parts of parts too.
+        Includes the parts of parts.
     """
     waiting = [base.__name__ for cls in classes for base in cls.__mro__]
     found: set[str] = set()
@@ -113,7 +113,7 @@ def parts_of(classes: Iterable[type]) -> frozenset[str]:
 
 
 def default_kernels() -> Sequence[Any]:
-    """Return the kernels that Gaussian processes take where they are given none, of this scikit-learn and others."""
+    """Return the default kernels of Gaussian processes in supported scikit-learn versions."""
     from sklearn.gaussian_process.kernels import RBF, ConstantKernel
 
     return [ConstantKernel(1.0, "fixed") * RBF(1.0, "fixed"), ConstantKernel() * RBF()]

@@ -1,4 +1,4 @@
-"""Fitted estimators, read from the formats that `worker.training.models` writes."""
+"""Loads fitted estimators from the formats that `worker.training.models` writes."""
 
 from __future__ import annotations
 
@@ -27,29 +27,30 @@ def load(content: bytes, model: Document, unfitted: Any, allow: Iterable[str] = 
     content : bytes
         The stored file.
     model : dict
-        What the trial's document says of it.
+        The field ``model`` of the trial's document.
     unfitted : estimator instance
-        With the parameters that the model was trained with, as the user wrote them. A booster is loaded into it.
+        Has the parameters that the model was trained with, as the user wrote them. A booster is
+        loaded into it.
     allow : iterable of str, default=()
-        Further estimator names.
+        Further allowed estimator names.
     vouched : bool, default=False
-        Whether a signature says where the file is from. Without one a file of CatBoost is tried first, which takes as
-        long as starting Python with CatBoost does.
+        Whether a signature proves the file's origin. Otherwise a CatBoost file is first tried in
+        another process, which must start Python and CatBoost.
 
     Returns
     -------
     estimator instance
-        Fitted, of the class of `unfitted`, with its parameters.
+        Fitted, with the class and the parameters of `unfitted`.
 
     Raises
     ------
     StudyError
         The file is not the one that the worker stored.
     InputError
-        It holds a type that nobody vouches for, or its format is one of a later version.
+        The file holds a type that is not trusted, or has a format of a later version.
     """
     if hashlib.sha256(content).hexdigest() != model["sha256"]:
-        raise StudyError(f"model {model['file']!r} is damaged: its digest is another one than when it was stored")
+        raise StudyError(f"model {model['file']!r} is damaged: its digest differs from the stored one")
     readers: dict[str, Callable[[], Any]] = {
         one.name: functools.partial(one.read, content, model["facts"], unfitted, vouched) for one in FORMATS.values()
     }
@@ -60,7 +61,7 @@ def load(content: bytes, model: Document, unfitted: Any, allow: Iterable[str] = 
         return readers[model["format"]]()
     except WarrenError:
         raise
-    except Exception as exc:  # whatever a library raises that is given what is none of its own
+    except Exception as exc:  # libraries raise any error for a malformed file
         raise unreadable(exc) from exc
 
 
@@ -69,13 +70,14 @@ def _skops(content: bytes, unfitted: Any, allow: tuple[str, ...]) -> Any:
 
     trusted = trusted_types(content, Own(unfitted).classes, allow)
     with warnings.catch_warnings():
-        # One for every estimator in it, and `producer.models.training` has told which versions differ.
+        # One warning for each estimator; `producer.models.training` has already warned about
+        # versions.
         warnings.simplefilter("ignore", InconsistentVersionWarning)
         try:
             fitted = skops.io.loads(content, trusted=trusted)
-        except Exception as exc:  # whatever a class raises that is given what it does not expect
+        except Exception as exc:  # classes raise any error for unexpected content
             raise unreadable(exc) from exc
     if type(fitted) is not type(unfitted):
-        raise StudyError(f"the stored model is a {type(fitted).__name__}, and no {type(unfitted).__name__}")
+        raise StudyError(f"the stored model is a {type(fitted).__name__}, not a {type(unfitted).__name__}")
     restore(fitted, unfitted)
     return fitted

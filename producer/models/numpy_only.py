@@ -1,7 +1,8 @@
-"""Estimators of scikit-learn whose fitted numbers nothing but NumPy and SciPy's checked functions follows.
+"""scikit-learn's estimators whose fitted numbers need no check of ours.
 
-By scikit-learn 1.6 to 1.9. Each was looked at: what it hands to compiled code of scikit-learn is checked there, is
-made of the data that it is asked about, or lies in parts that are looked at themselves.
+Only NumPy and checked functions of SciPy use them. For scikit-learn 1.6 to 1.9. Each was reviewed:
+what it passes to compiled code of scikit-learn is checked there, comes from the data to predict, or
+is in parts that have their own check.
 """
 
 from __future__ import annotations
@@ -48,4 +49,4 @@ BY_NUMPY = frozenset(
         *("SelfTrainingClassifier",),
     }
 )
-"""Names of classes, of their own or of one that they inherit from."""
+"""Names of these classes or of their base classes."""

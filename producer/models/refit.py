@@ -1,4 +1,4 @@
-"""From the best trial to the estimator that is trained on all data."""
+"""Makes the estimator with a trial's parameters that is trained on all data."""
 
 from __future__ import annotations
 
@@ -24,17 +24,18 @@ def refit_estimator(
     Parameters
     ----------
     estimator : dict
-        Encoded estimator that the trial started from.
+        The study's encoded estimator.
     params : mapping
         The trial's encoded parameters.
     best_iteration : float or None
-        Mean over the folds of the rounds that early stopping has kept; None where it did not watch. Rounded, it
-        becomes the number of rounds, and nothing is left that would need an evaluation set.
+        Mean over the folds of the rounds that early stopping kept; None without early stopping.
+        Rounded, it becomes the number of rounds, and the early-stopping parameters, which need an
+        evaluation set, are removed.
     chosen : mapping, default={}
-        What the library chose by the number of rounds that it was given, CatBoost's learning rate for one; with fewer
-        it would choose otherwise.
+        Parameters that the library derived from the original number of rounds, such as CatBoost's
+        learning rate; with fewer rounds it would choose others.
     allow : iterable of str, default=()
-        Further estimator names.
+        Further allowed estimator names.
 
     Returns
     -------
@@ -43,7 +44,8 @@ def refit_estimator(
     Raises
     ------
     InputError
-        What is stored holds a parameter that no submission takes: here too it must not reach a file or code.
+        The stored estimator has a parameter that a submission would refuse because it could access
+        files or code.
     """
     if best_iteration is not None:
         estimator, params = _without_early_stopping(estimator, params, best_iteration, chosen or {})
@@ -63,7 +65,7 @@ def refit_estimator(
 def _without_early_stopping(
     estimator: Json, params: Mapping[str, Json], best_iteration: float, chosen: Mapping[str, Json]
 ) -> tuple[Json, Mapping[str, Json]]:
-    """Give a trial that stopped early its rounds, and return its estimator and what is still to be set on that."""
+    """Set the rounds of a trial that stopped early; return its estimator and other parameters."""
     trial = resolve(estimator, params)
     if trial.library is None:
         return estimator, params

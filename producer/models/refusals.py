@@ -1,4 +1,4 @@
-"""Why a stored model is not taken."""
+"""The errors for stored models that are refused."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ from warren.errors import StudyError
 
 
 def forged(what: str, whose: str = "model") -> StudyError:
-    """Return the error of a model that is not as a worker stores one.
+    """Return the error for a model that no worker stores like this.
 
     Parameters
     ----------
     what : str
-        What is wrong: what follows on "the stored model".
+        What is wrong; it follows "the stored model".
     whose : str, default="model"
-        The part of it that is wrong.
+        The part of the model that is wrong.
+
+    Returns
+    -------
+    StudyError
     """
     return StudyError(f"the stored {whose} {what}: train it again, or ask who may write to the database")
 
@@ -24,5 +28,5 @@ def leads_out(whose: str = "model") -> StudyError:
 
 
 def unreadable(exc: Exception) -> StudyError:
-    """Return the error of a file that its library does not read."""
+    """Return the error for a file that its library can't read."""
     return StudyError(f"the stored model can't be read: {type(exc).__name__}: {' '.join(str(exc).split())[:200]}")

@@ -1,4 +1,4 @@
-"""What skops has read, made what ``fit`` would leave here: rings tied, boosters complete, the user's own settings."""
+"""Completes a model that skops has read: linked objects, boosters and the user's settings."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from warren.errors import StudyError
 from warren.libraries.registry import THREADS
 from warren.safety.allowlist import look_up
 
-# Where `worker.training.model_archive` has written objects that refer to each other, and what these may be.
+# The attribute in which `worker.training.model_archive` stores objects with cyclic references, and
+# their classes.
 _LINKED = "_linked"
 _LINKED_CLASSES = {
     "_CFNode": "sklearn.cluster._birch._CFNode",
@@ -21,19 +22,19 @@ _LINKED_CLASSES = {
 
 
 def restore(fitted: Any, unfitted: Any) -> None:
-    """Complete what skops has read, in place, once it is known for what the study's estimator becomes.
+    """Check that a model matches the study's estimator, and complete it in place.
 
     Parameters
     ----------
     fitted : estimator instance
-        As it came from an archive.
+        As read from an archive.
     unfitted : estimator instance
-        With the parameters that the user wrote.
+        Has the parameters that the user wrote.
 
     Raises
     ------
     StudyError
-        It is not made as a worker makes it.
+        No fit of `unfitted` gives this model.
     """
     for _, _, part in held(fitted):
         if _LINKED in getattr(part, "__dict__", ()):
@@ -42,7 +43,7 @@ def restore(fitted: Any, unfitted: Any) -> None:
         pairs = check_shape(fitted, unfitted)
         check_numbers(fitted)
     except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as exc:
-        raise StudyError(f"the stored {type(fitted).__name__} holds what no fit leaves there: {exc!r}") from exc
+        raise StudyError(f"the stored {type(fitted).__name__} holds values that no fit produces: {exc!r}") from exc
     for ours, users in pairs:
         # By attributes: set_params may do more.
         wanted = users.get_params(deep=False)
@@ -53,21 +54,24 @@ def restore(fitted: Any, unfitted: Any) -> None:
 
 
 def _tie(holder: Any) -> None:
-    """Put objects together that refer to each other; `worker.training.model_archive` has written them as rows."""
+    """Rebuild objects with cyclic references from the rows of `worker.training.model_archive`."""
     try:
         written = vars(holder).pop(_LINKED)
         rows = written["rows"]
         made = [_blank(row["class"]) for row in rows]
-        for one, row in zip(made, rows, strict=True):
-            vars(one).update(row["values"])
+        for rebuilt, row in zip(made, rows, strict=True):
+            vars(rebuilt).update(row["values"])
             for name, link in row["links"].items():
-                vars(one)[name] = [made[number] for number in link] if isinstance(link, list) else made[link]
-            if "centroids_" in row["values"]:  # a node writes through these
-                taken = len(one.subclusters_)
-                one.centroids_, one.squared_norm_ = one.init_centroids_[:taken], one.init_sq_norm_[:taken]
+                vars(rebuilt)[name] = [made[number] for number in link] if isinstance(link, list) else made[link]
+            if "centroids_" in row["values"]:  # they are views of the arrays that a node writes to
+                taken = len(rebuilt.subclusters_)
+                rebuilt.centroids_, rebuilt.squared_norm_ = (
+                    rebuilt.init_centroids_[:taken],
+                    rebuilt.init_sq_norm_[:taken],
+                )
         vars(holder).update({name: made[number] for name, number in written["roots"].items()})
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as exc:
-        raise StudyError(f"the stored {type(holder).__name__} can't be put together: {exc!r}") from exc
+        raise StudyError(f"the stored {type(holder).__name__} can't be rebuilt: {exc!r}") from exc
 
 
 def _blank(name: str) -> Any:

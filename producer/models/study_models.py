@@ -1,4 +1,4 @@
-"""The models of a study: an unfitted estimator of a trial, the best one trained by a worker, and its export."""
+"""The models of a study: an unfitted estimator of a trial, the trained model, and its export."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from producer.results.study_reader import StudyReader
 
 
 class StudyModels(StudyReader):
-    """A study that gives models: the part of `producer.Study` about them."""
+    """The methods of `producer.Study` about models."""
 
     def refit_estimator(self, index: int | None = None) -> Any:
         """Return an unfitted estimator with the parameters of a trial, to train on all data.
 
-        Where the trial stopped early, its number of rounds is the mean over the folds of those that were kept, and it
-        stops early no more: ``study.refit_estimator().fit(X, y)`` needs no evaluation set.
+        If the trial used early stopping, the number of rounds is the mean of the kept rounds over
+        the folds, and early stopping is switched off: ``study.refit_estimator().fit(X, y)`` needs
+        no evaluation set.
 
         Parameters
         ----------
@@ -46,18 +47,20 @@ class StudyModels(StudyReader):
         )
 
     def best_model(self, index: int | None = None, *, timeout: float | None = None) -> Any:
-        """Return the best trial's estimator, trained on all data by a worker, as ``best_estimator_`` is.
+        """Return the best trial's estimator, trained on all data by a worker.
 
-        It is trained once and kept in the bucket ``models``, in the library's own format (scikit-learn's estimators and
-        pipelines by skops): nothing is pickled. The study's weights count; what early stopping found becomes the
-        number of rounds.
+        It corresponds to ``best_estimator_`` of scikit-learn. A worker trains it once and stores it
+        in the bucket ``models``, in the library's own format (scikit-learn's estimators and
+        pipelines by skops); nothing is pickled. The fit uses the study's sample weights, and the
+        number of rounds that early stopping found.
 
         Parameters
         ----------
         index : int, default=None
             Number of the trial; None is the best one so far.
         timeout : float, default=None
-            Seconds to wait; None is as long as it takes. Interrupting ends the waiting, not the training.
+            Seconds to wait; None waits without limit. An interrupt ends the waiting, not the
+            training.
 
         Returns
         -------
@@ -71,7 +74,7 @@ class StudyModels(StudyReader):
         TrialError
             The fit failed.
         TimeoutError
-            The time is over; the same call goes on waiting.
+            The model is not trained in time; call again to continue waiting.
         """
         from producer.models.training import fitted_model
 
@@ -87,38 +90,42 @@ class StudyModels(StudyReader):
         overwrite: bool = False,
         timeout: float | None = None,
     ) -> Path:
-        """Write the best trial's model, trained on all data by a worker, into a folder that others can serve.
+        """Write the best trial's model, trained on all data by a worker, to a folder for serving.
 
-        The model is in its library's own format and needs no Warren: XGBoost's UBJ, LightGBM's text, CatBoost's cbm;
-        everything else, pipelines too, by skops. A `KerasModel` becomes a SavedModel, whose signature takes X as
-        ``fit`` does. Beside it lies ``manifest.json``: study, trial, parameters, scores, versions, signature, and the
-        SHA-256 of every file, which `producer.models.export.verify` verifies.
+        The model has its library's own format and loads without Warren: XGBoost's UBJ, LightGBM's
+        text, CatBoost's cbm; everything else, including pipelines, by skops. A `KerasModel` becomes
+        a SavedModel, whose signature accepts X like ``fit``. The folder also has ``manifest.json``:
+        study, trial, parameters, scores, versions, signature, and the SHA-256 of every file, which
+        `producer.models.export.verify` checks.
 
         Parameters
         ----------
         path : str or PathLike
-            The folder to make. Of a `KerasModel`, the one above: the model goes to ``path/<name>/<version>``, where
-            TensorFlow Serving looks for it, under the study's name and the next free number.
+            The folder to create. For a `KerasModel`, its parent folder: the model is written to
+            ``path/<name>/<version>``, as TensorFlow Serving expects, with the study's name and the
+            next free number.
         index : int, default=None
             Number of the trial; None is the best one so far.
         format : {"json"}, default=None
-            XGBoost's other format, as text; None is the library's own.
+            XGBoost's text format; None is the library's default format.
         overwrite : bool, default=False
-            Replace an export that is there; of a `KerasModel`, its newest version. Nothing else is ever replaced.
+            Replace an existing export; for a `KerasModel`, its newest version. Other files are
+            never replaced.
         timeout : float, default=None
             Seconds to wait for the training, as for `best_model`.
 
         Returns
         -------
         pathlib.Path
-            The folder with ``manifest.json``; it is there whole or not at all.
+            The folder with ``manifest.json``; it is written completely or not at all.
 
         Raises
         ------
         NoResultError
             No trial has a score yet, or the one asked for has not ended.
         InputError
-            There is an export already, the folder can't be written, or TensorFlow is missing for a `KerasModel`.
+            There is an export already, the folder can't be written, or TensorFlow is missing for a
+            `KerasModel`.
         TrialError, TimeoutError
             As `best_model` raises them.
         """

@@ -1,7 +1,7 @@
-"""Trees whose numbers stay within them: scikit-learn follows what a tree says without looking.
+"""Checks the numbers of scikit-learn's trees, which its compiled code follows unchecked.
 
-A node names its children and its feature by number. One that names another than there is reads memory that is not the
-tree's, and one that names a node before it is followed for ever.
+A node refers to its children and its feature by number. A number out of bounds reads foreign
+memory, and a reference to an earlier node makes an endless loop.
 """
 
 from __future__ import annotations
@@ -11,27 +11,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# 32-bit words of the set of categories that go to the left.
+# Number of 32-bit words in the bit set of categories that go to the left child.
 _BITSET_WORDS = 8
 _MOST_CATEGORIES = 32 * _BITSET_WORDS
 
 
 def within(numbers: Any, end: int) -> bool:
-    """Say whether all of some numbers are places among as many as there are: from 0 on, and below an end."""
+    """Return whether all numbers are at least 0 and below `end`."""
     array = np.asarray(numbers)
     return array.size == 0 or (array.dtype.kind in "iuf" and bool(np.all((array >= 0) & (array < end))))
 
 
 def tree_is_sound(tree: Any, features: int) -> bool:
-    """Say whether scikit-learn may have grown a tree on some number of features.
+    """Return whether scikit-learn may have grown a tree on a number of features.
 
     Parameters
     ----------
     tree : sklearn.tree._tree.Tree
     features : int
-        Columns of what it will be asked about.
+        Number of columns of the data to predict.
     """
-    if tree.node_count != tree.capacity:  # before anything asks for the nodes: as many as this says are read
+    if tree.node_count != tree.capacity:  # check first: reading the nodes reads `capacity` of them
         return False
     splits = tree.children_left != -1
     depth = _depth(splits, tree.children_left, tree.children_right)
@@ -40,35 +40,39 @@ def tree_is_sound(tree: Any, features: int) -> bool:
 
 
 def forest_is_sound(forest: Any) -> bool:
-    """Say whether a forest asks its members, which don't look, about as many columns as they know."""
+    """Return whether a forest passes to its members, which don't check, enough columns."""
     features = forest.n_features_in_
     drawn = vars(forest).get("estimators_features_")
     members = list(forest.estimators_)
     if drawn is not None and forest._max_features != features:
         return len(drawn) == len(members) and all(
-            one.n_features_in_ == len(columns) for one, columns in zip(members, drawn, strict=True)
+            member.n_features_in_ == len(columns) for member, columns in zip(members, drawn, strict=True)
         )
-    return all(one.n_features_in_ <= features for one in members)
+    return all(member.n_features_in_ <= features for member in members)
 
 
 def stages_are_sound(boosted: Any) -> bool:
-    """Say whether gradient boosting has as many trees a stage as columns that these are added to."""
+    """Return whether gradient boosting has as many trees per stage as output columns."""
     members = np.asarray(boosted.estimators_, dtype=object)
-    if members.ndim != 2 or not all(one.n_features_in_ <= boosted.n_features_in_ for one in members.ravel()):
+    if members.ndim != 2 or not all(member.n_features_in_ <= boosted.n_features_in_ for member in members.ravel()):
         return False
     row = np.zeros((1, boosted.n_features_in_), dtype=np.float32)
     columns = {np.shape(boosted._raw_predict_init(row))[1], boosted.n_trees_per_iteration_, members.shape[1]}
-    return len(columns) == 1 and all(one.tree_.n_outputs == 1 == one.tree_.max_n_classes for one in members.ravel())
+    return len(columns) == 1 and all(
+        member.tree_.n_outputs == 1 == member.tree_.max_n_classes for member in members.ravel()
+    )
 
 
 def histograms_are_sound(boosted: Any) -> bool:
-    """Say whether boosting by histograms stays within its nodes, its columns and its sets of categories."""
+    """Return whether histogram boosting stays within its nodes, columns and sets of categories."""
     features = boosted.n_features_in_
     bins = boosted._bin_mapper
     by_category = np.asarray(bins.is_categorical_).astype(bool)
     if by_category.shape != (features,) or len(bins.bin_thresholds_) != features:
         return False
-    if not all(within(np.asarray(bins.bin_thresholds_[one]), _MOST_CATEGORIES) for one in np.flatnonzero(by_category)):
+    if not all(
+        within(np.asarray(bins.bin_thresholds_[column]), _MOST_CATEGORIES) for column in np.flatnonzero(by_category)
+    ):
         return False
     trees = [tree for stage in boosted._predictors for tree in stage]
     same = all(len(stage) == boosted.n_trees_per_iteration_ for stage in boosted._predictors)
@@ -89,12 +93,12 @@ def _nodes_are_sound(tree: Any, by_category: NDArray[np.bool_]) -> bool:
         return False
     of_sets = nodes[splits & (nodes["is_categorical"] != 0)]
     rows = min(len(sets), len(tree.binned_left_cat_bitsets))
-    wide = all(one.shape[1:] == (_BITSET_WORDS,) for one in (sets, tree.binned_left_cat_bitsets))
+    wide = all(bitsets.shape[1:] == (_BITSET_WORDS,) for bitsets in (sets, tree.binned_left_cat_bitsets))
     return wide and within(of_sets["bitset_idx"], rows) and bool(np.all(by_category[of_sets["feature_idx"]]))
 
 
 def _keeps_columns(preparation: Any, features: int) -> bool:
-    """Say whether what puts categories first leaves as many columns as there were."""
+    """Return whether the step that moves categories first keeps the number of columns."""
     if preparation is None:
         return True
     steps = [(type(step).__name__, np.asarray(columns)) for _, step, columns in preparation.transformers_]
@@ -105,7 +109,7 @@ def _keeps_columns(preparation: Any, features: int) -> bool:
 
 
 def _depth(splits: NDArray[np.bool_], left: Any, right: Any) -> int:
-    """Return how deep a tree is whose nodes that split name two later ones, each named once; -1 of anything else."""
+    """Return a tree's depth; -1 if a split lacks two later children, or a node one parent."""
     children = np.stack([np.asarray(side, dtype=np.int64)[splits] for side in (left, right)])
     if not np.array_equal(np.sort(children, axis=None), np.arange(1, len(splits))):
         return -1

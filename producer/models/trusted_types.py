@@ -1,9 +1,10 @@
-"""What a stored model may be made of: nothing that does more than hold numbers and predict.
+"""Checks the content of a stored model: it may only hold numbers and predict.
 
-An archive is somebody else's file. skops asks for the names that it may use, and then makes of a name whatever the
-archive says: it calls a class with any arguments, or a function with a list. So each node of the archive is looked at,
-by what it would do: containers and arrays are exactly those, functions are known ones, objects are made without a call
-and are parts of estimators, and what is called is one of a few classes that hold what they are given.
+Others may have written an archive. skops asks which names to trust, and then builds what the
+archive says: it calls a class with any arguments, or a function with a list. So each node of the
+archive is checked for what it would do: containers and arrays must be just those, functions must be
+known, objects must be parts of estimators and made without a call, and only a few classes that just
+hold their arguments may be called.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from warren.libraries.registry import ALLOWED_PACKAGES
 from warren.safety.allowlist import look_up, package_of_module
 from warren.safety.scorers import metric_name
 
-# By the loader of a node, what it may make: the classes whose data it reads, and no other by their names.
+# By the loader of a node: the classes that it may create.
 _MADE = {
     "ListNode": r"builtins\.list",
     "SetNode": r"builtins\.set",
@@ -48,11 +49,11 @@ _MADE = {
     "SparseMatrixNode": r"scipy\.sparse\._\w+\.(bsr|coo|csc|csr|dia)_(array|matrix)",
     "TreeNode": r"sklearn\.tree\._tree\.Tree",
     "LossNode": r"sklearn\._loss\._loss\.Cy\w+|sklearn\.linear_model\._sgd_fast\.\w+",
-    # Called with arguments from the archive: `worker.training.model_archive` writes these.
+    # Called with arguments of the archive; `worker.training.model_archive` writes them.
     "ConstructorFromReduceNode": r"builtins\.(dict|frozenset|range)|collections\.OrderedDict"
     r"|datetime\.(date|datetime|time|timedelta|timezone)|decimal\.Decimal|uuid\.UUID|zoneinfo\.ZoneInfo"
     r"|pandas\.(Index|Interval|Period|Timedelta|Timestamp)|scipy\.interpolate\.BSpline",
-    # Of a function that is looked at itself.
+    # Its function is checked itself.
     "PartialNode": r"functools\.partial",
 }
 _TYPES = re.compile(
@@ -60,9 +61,9 @@ _TYPES = re.compile(
     rf"|{_MADE['TreeNode']}|{_MADE['LossNode']}",
     re.ASCII,
 )
-# Types of the keys of a dict: they are called with text.
+# Types of a dict's keys: skops calls them with text.
 _KEY_TYPES = re.compile(r"builtins\.(int|float|str)|numpy\.(str_|u?int\d+|float\d+|bool_?)", re.ASCII)
-# Parts of fitted estimators that are no estimators themselves.
+# Parts of fitted estimators that are not estimators.
 _PARTS = re.compile(
     r"""sklearn\.(
         _loss\.(link|loss)\.\w+
@@ -79,16 +80,16 @@ _PARTS = re.compile(
     """,
     re.ASCII | re.VERBOSE,
 )
-# Bytes that an array may seem to have whose numbers stand for several each.
+# Most apparent bytes of an array with repeated values (a stride of 0).
 _MOST_REPEATED = 2**30
 # By the class of a booster that lies in an archive.
 _BOOSTERS = {".".join(one.booster[1:]): one for one in FORMATS.values() if one.handle}
 _FUNCTIONS = re.compile(
     r"sklearn\.(cluster\._kmeans\._kmeans_single_(lloyd|elkan)|utils\.validation\.check_array)", re.ASCII
 )
-# Modules that functions of NumPy and SciPy are found in.
+# Modules with trusted functions of NumPy and SciPy.
 _OF_FUNCTIONS = re.compile(r"numpy(\._core(\.\w+)?)?|scipy\.special(\._\w+)?", re.ASCII)
-# Modules that hold tests, other people's code, servers and downloads, and no part of a model.
+# Modules with tests, third-party code, servers or downloads, which hold no part of a model.
 _NO_MODELS = frozenset(
     {
         *("callback", "conftest", "dask", "datasets", "experimental", "externals", "federated", "spark", "tests"),
@@ -98,15 +99,15 @@ _NO_MODELS = frozenset(
 
 
 def trusted_types(content: bytes, classes: Collection[str] | None, allow: tuple[str, ...] = ()) -> list[str]:
-    """Return what skops has to trust to read an archive, once every node of it was looked at.
+    """Check every node of an archive, and return the types that skops must trust to read it.
 
     Parameters
     ----------
     content : bytes
         The archive.
     classes : collection of str or None
-        The estimators that it may hold, and their boosters: `producer.models.model_shape.Own.classes`. None are all of
-        the allowed packages.
+        The estimators that it may hold, and their boosters:
+        `producer.models.model_shape.Own.classes`. None allows all classes of the allowed packages.
     allow : tuple of str
         Further names of classes and functions (the setting ``WARREN_ALLOW``).
 
@@ -117,26 +118,26 @@ def trusted_types(content: bytes, classes: Collection[str] | None, allow: tuple[
     Raises
     ------
     InputError
-        It holds something that nobody vouches for.
+        The archive holds a type that is not trusted.
     StudyError
-        It is no archive as skops writes one.
+        It is not an archive of skops.
     """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             if sum(entry.file_size for entry in archive.infolist()) > len(content):
-                raise StudyError("the stored model is packed more densely than any that a worker writes")
+                raise StudyError("the stored model is compressed, which no worker does")
             schema, context = read_schema(archive)
             if context.protocol != PROTOCOL:
                 raise InputError(
-                    f"the stored model is of skops' protocol {context.protocol}, and this version reads {PROTOCOL}: "
-                    "train it again, or install the same skops as the worker's"
+                    f"the stored model has skops' protocol {context.protocol}, but this version reads {PROTOCOL}: "
+                    "train it again, or install the worker's version of skops"
                 )
             tree = get_tree(schema, context, trusted=None)
             refused = sorted({_name(node) for node in _nodes(tree) if not _is_harmless(node, classes, allow)})
             if refused:
                 raise InputError(
-                    f"the model holds {', '.join(refused[:5])}, which nobody vouches for: name the class in "
-                    "WARREN_ALLOW if it is yours, or train here with study.refit_estimator().fit(X, y)"
+                    f"the model holds {', '.join(refused[:5])}, which is not trusted: add the class to WARREN_ALLOW if "
+                    "it is yours, or train here with study.refit_estimator().fit(X, y)"
                 )
             return sorted(tree.get_unsafe_set())
     except (AttributeError, ImportError, KeyError, LookupError, RecursionError, TypeError, ValueError) as exc:
@@ -156,7 +157,7 @@ def _loader(node: Node) -> str:
 
 
 def _nodes(tree: Node) -> Iterator[Node]:
-    """Yield every node of an archive once, as skops would make it: two with one number are one for it."""
+    """Yield every node of an archive once; nodes with the same number are one object for skops."""
     waiting: list[Any] = [tree]
     seen = set()
     while waiting:
@@ -172,7 +173,7 @@ def _nodes(tree: Node) -> Iterator[Node]:
 
 
 def _is_harmless(node: Node, classes: Collection[str] | None, allow: tuple[str, ...]) -> bool:
-    """Say whether making what a node stands for does nothing beside making it."""
+    """Return whether creating a node's object has no side effects."""
     name, loader = _name(node), _loader(node)
     if loader in ("NdArrayNode", "SparseMatrixNode"):
         _check_content(node)
@@ -196,7 +197,7 @@ def _is_harmless(node: Node, classes: Collection[str] | None, allow: tuple[str, 
 
 
 def _is_sound_booster(node: Node) -> bool:
-    """Say whether what the loader of a booster reads stays within its trees."""
+    """Return whether a booster stays within the bounds of its trees."""
     attributes = node.children["attrs"]
     if not isinstance(attributes, Node) or _loader(attributes) != "DictNode":
         return False
@@ -211,7 +212,7 @@ def _is_sound_booster(node: Node) -> bool:
 
 
 def _check_content(node: Node) -> None:
-    """Refuse an array that is another one than its header says, or sparse ones that inflate."""
+    """Refuse an array that does not match its header, and sparse arrays that would inflate."""
     content = node.children["content"]
     if isinstance(content, io.BytesIO):
         blob = content.getvalue()
@@ -222,7 +223,7 @@ def _check_content(node: Node) -> None:
 
 
 def _is_sound(node: Node) -> bool:
-    """Say whether what is inside a node is of the kind that it takes, where it would call what is inside."""
+    """Return whether a node that would call its children has only children of the right kind."""
     inside = node.children
     match _loader(node):
         case "DictNode":
@@ -238,7 +239,7 @@ def _is_sound(node: Node) -> bool:
 
 
 def _is_array_of_numbers(node: Node) -> bool:
-    """Say whether an array is made over numbers in memory of its own: NumPy checks that it does not leave them."""
+    """Return whether an array is a view of its own numeric memory, whose bounds NumPy checks."""
     arguments = node.children["content"]
     if not isinstance(arguments, Node) or _loader(arguments) != "TupleNode":
         return False
@@ -247,11 +248,11 @@ def _is_array_of_numbers(node: Node) -> bool:
             kind = json.loads(dtype.content) if _loader(dtype) == "JsonNode" else None
             if not isinstance(kind, str) or re.fullmatch(r"[<>|=][biufc]\d{1,2}", kind, re.ASCII) is None:
                 return False
-            # Memory of objects would be read as addresses, and the other way round.
+            # Memory of objects would be read as addresses, and vice versa.
             in_file = _loader(memory) == "NdArrayNode" and getattr(memory, "type", None) == "numpy"
             if not in_file or _name(memory) != "numpy.ndarray" or _loader(shape) != "TupleNode":
                 return False
-            # A number may stand for many, but for no terabyte of them.
+            # A stride of 0 may repeat a value, but not to terabytes.
             sides = [json.loads(side.content) for side in shape.children["content"]]
             taken = len(memory.children["content"].getvalue())
             return bool(math.prod(sides) * int(kind[2:]) <= max(taken, _MOST_REPEATED))
@@ -259,7 +260,7 @@ def _is_array_of_numbers(node: Node) -> bool:
 
 
 def _found(name: str) -> Any:
-    """Return what a name leads to, in modules that may hold parts of models; None of any other."""
+    """Return the object with a name in modules that may hold parts of models; otherwise None."""
     module = name.rpartition(".")[0]
     package, modules = package_of_module(module), module.split(".")[1:]
     if package not in (*ALLOWED_PACKAGES, "numpy", "scipy") or not _NO_MODELS.isdisjoint(modules):
@@ -268,7 +269,7 @@ def _found(name: str) -> Any:
         return None
     try:
         return look_up(name)
-    except InputError:  # nothing that this machine has
+    except InputError:  # not installed on this machine
         return None
 
 
@@ -301,11 +302,11 @@ def _is_distribution(name: str) -> bool:
 
 
 def _is_part(name: str, classes: Collection[str] | None) -> bool:
-    """Say whether a class is one of the study's estimators, or holds the numbers of one."""
+    """Return whether a class is one of the study's estimators or a part of them."""
     if classes is not None and name not in classes and not _PARTS.fullmatch(name):
         return False
     found = _found(name)
-    # Not what a module has only imported: a socket, a temporary folder.
+    # Not a class that a module only imports, such as a socket or a temporary folder.
     if not isinstance(found, type) or found.__module__ != name.rpartition(".")[0]:
         return False
     if classes is not None or _PARTS.fullmatch(name) or name in _BOOSTERS:

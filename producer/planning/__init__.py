@@ -1,1 +1,1 @@
-"""What is published in which order and in which chunks: cost of a fit, order of the trials, sizes of the chunks."""
+"""Planning a study: expected costs of fits, the order of trials, and the sizes of chunks."""

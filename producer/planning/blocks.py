@@ -1,9 +1,9 @@
-"""Blocks: the parts of a grid whose units cost the same, in closed form.
+"""Blocks: the parts of a grid whose units have equal costs, in closed form.
 
-A *unit* is trials that may share a fit, or one trial. A grid's axes are told apart: the number of rounds makes the
-trials of a unit; axes that change what a fit costs, what is binned or whether fits can be shared cut the grid into
-blocks; the rest makes the units of a block, however many. So a plan is as large as the values that matter, and
-never as large as the grid.
+A *unit* is a set of trials that may share a fit, or one trial. A grid has three kinds of axes: the
+number of rounds gives the trials of a unit; axes that change a fit's cost, its binned data or
+whether fits can be shared divide the grid into blocks; all others give the units of a block. So a
+plan's size depends only on the axes that matter, not on the size of the grid.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ class Unit(NamedTuple):
     Attributes
     ----------
     numbers : tuple of int
-        Trials of the study.
+        Numbers of the trials.
     shares : tuple of float
-        Expected seconds of each: of the one fit, what its rounds are of the rounds of all.
+        Expected seconds of each trial: its share of the fit by its number of rounds.
     seconds : float
-        Expected seconds of all.
+        Expected seconds of the unit.
     guess : bool
-        The cost is only guessed.
+        Whether the cost is only a guess.
     """
 
     numbers: tuple[int, ...]
@@ -39,26 +39,26 @@ class Unit(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """Units of one cost.
+    """Units of equal cost.
 
     Attributes
     ----------
     first : int
         Number of the first unit's first point.
     across : tuple of (int, int)
-        Size and stride of each axis that leads from unit to unit.
+        Size and stride of each axis across the units.
     offsets : tuple of int
-        From a unit's first point to each of its trials, most rounds first.
+        Offsets of a unit's trials from its first point, most rounds first.
     rounds : tuple of int
-        Rounds of each of them.
+        Rounds of each of these trials.
     cost : Cost
-        Expected, of a trial on all folds.
+        Expected cost of a trial on all folds.
     bins : str
-        What is binned: blocks with the same text can use the same bins.
+        Identifies the binned data: blocks with the same text can use the same bins.
     guess : bool
-        The cost is only guessed.
+        Whether the cost is only a guess.
     on_gpu : bool
-        Its trials ask for a GPU; where too many axes were told apart already, the one that stands for them does.
+        Whether its trials ask for a GPU; if too many axes matter, a typical trial decides.
     """
 
     first: int
@@ -81,7 +81,7 @@ class Block:
         return self.cost.seconds(self.rounds[0])
 
     def units(self, finished: Collection[int] = ()) -> Iterator[Unit]:
-        """Yield the units without their finished trials, lazily."""
+        """Yield the units lazily, without their finished trials."""
         whole = self._unit((), range(len(self.offsets)))
         for between in _sums(self.across):
             first = self.first + between
@@ -105,7 +105,7 @@ class Block:
 
 
 def _sums(axes: tuple[tuple[int, int], ...]) -> Iterator[int]:
-    """Yield what the digits of some axes add to a number, the last axis the fastest."""
+    """Yield the offsets of all points along some axes; the last axis changes fastest."""
     if not axes:
         yield 0
         return

@@ -1,11 +1,12 @@
-"""What measured times say of the expected ones: corrections for the next plan, and the work that is left.
+"""Compares measured with expected times: corrections for the next plan, and the remaining work.
 
-A study's document keeps, by the class name of an estimator, what its trials were expected to take and took
-(``progress.estimators``, counted as results come), and what its last publication planned (``estimates``)::
+A study's document has, by the class name of an estimator, the expected and measured seconds of
+ended trials (``progress.estimators``, updated with each result), and the values of its last
+publication (``estimates``)::
 
-    {"correction": 1.3,          what the formula was multiplied by
-     "planned_seconds": 5400.0,  expected of the trials that were published
-     "before": {...}}            ``progress.estimators`` of the class as it was then
+    {"correction": 1.3,          factor on the formula
+     "planned_seconds": 5400.0,  expected seconds of the published trials
+     "before": {...}}            ``progress.estimators`` of the class at that time
 """
 
 from __future__ import annotations
@@ -18,19 +19,21 @@ from warren.libraries.registry import LIBRARIES
 
 Document: TypeAlias = Mapping[str, Any]
 
-# Trials that speak for the others of their estimator.
+# Least ended trials of an estimator to compute a correction.
 _ENOUGH = 5
 
-# Class names of estimators whose cost is a formula fitted to measurements; that of others is a guess.
+# Class names of estimators with a cost formula fitted to measurements; the costs of others are
+# guesses.
 _KNOWN = frozenset(name.rpartition(".")[2] for library in LIBRARIES.values() for name in library.classes)
 
-# What corrections are read from, and of how many studies, newest first: a database of years says little of today.
+# Fields for corrections, and the number of newest studies to read: old studies may come from other
+# machines.
 MEASURED_FIELDS = ("progress.estimators", "estimates", "data.shape")
 MEASURED_STUDIES = 20
 
 
 def corrections(study: Document, others: Iterable[Document] = ()) -> dict[str, float]:
-    """Return what measured times are of the formula's, by class name.
+    """Return the ratio of measured to expected times, by class name.
 
     Parameters
     ----------
@@ -42,8 +45,9 @@ def corrections(study: Document, others: Iterable[Document] = ()) -> dict[str, f
     Returns
     -------
     dict of str to float
-        From the study itself, or else the median of the others; no entry where too few trials ended. Where the cost
-        is a guess, only studies on data of the same shape count: nobody knows how such a fit grows with its data.
+        From the study itself, or else the median of the others; no entry if too few trials ended.
+        If the cost is a guess, only studies with the same data shape count, because the growth of
+        the cost with the data is unknown.
     """
     found: dict[str, list[float]] = {}
     for other in others:
@@ -55,16 +59,16 @@ def corrections(study: Document, others: Iterable[Document] = ()) -> dict[str, f
 
 
 def estimates(study: Document, planned: Mapping[str, float], used: Mapping[str, float]) -> dict[str, Any]:
-    """Return what a study's document keeps of a publication.
+    """Return the field ``estimates`` of a study's document for a publication.
 
     Parameters
     ----------
     study : dict
-        Its document as it was before the publication.
+        Its document before the publication.
     planned : mapping of str to float
-        Expected seconds of what was published, by class name.
+        Expected seconds of the published trials, by class name.
     used : mapping of str to float
-        The corrections that they were planned with.
+        The corrections used for `planned`.
     """
     counted = _counted(study)
     return {
@@ -78,9 +82,10 @@ def estimates(study: Document, planned: Mapping[str, float], used: Mapping[str, 
 
 
 def work_left(study: Document) -> float | None:
-    """Return the seconds that workers have still to spend on a study, or None where nothing was estimated.
+    """Return the expected seconds of a study's remaining work, or None without an estimate.
 
-    Each estimator's part is corrected by its measured times, and all by what scoring takes beside fitting.
+    Each estimator's part is corrected by its measured times, and the sum by the measured share of
+    scoring.
     """
     planned = study.get("estimates")
     if not planned:
@@ -107,13 +112,13 @@ def _counted(study: Document) -> Mapping[str, Any]:
 
 
 def _since(estimate: Document, counted: Document) -> dict[str, float]:
-    """Return what was counted of a class since its estimate."""
-    # Trials that were taken back may leave less than there was.
+    """Return the counts of a class since its estimate."""
+    # Trials that were reset may make the counts smaller than before.
     return {field: max(counted[field] - estimate["before"][field], 0.0) for field in _NOTHING}
 
 
 def _ratio(counted: Document) -> float | None:
-    """Return measured by expected seconds, where enough trials say so."""
+    """Return measured divided by expected seconds; None with too few trials."""
     if counted["trials"] < _ENOUGH or counted["estimated_seconds"] <= 0 or counted["fit_seconds"] <= 0:
         return None
     return float(counted["fit_seconds"] / counted["estimated_seconds"])
@@ -123,7 +128,8 @@ def _corrections(study: Document) -> dict[str, float]:
     found, counted = {}, _counted(study)
     for name, estimate in (study.get("estimates") or {}).items():
         now = counted.get(name, _NOTHING)
-        # Only what ended since says what the correction in use lacks; it holds what was measured before.
+        # Only trials that ended since then refine the correction in use, which includes the earlier
+        # ones.
         ratio = _ratio(_since(estimate, now))
         if ratio is not None or now["trials"] >= _ENOUGH:
             found[name] = estimate["correction"] * (ratio or 1.0)

@@ -1,4 +1,4 @@
-"""How units are cut into chunks."""
+"""Cuts the units of a plan into chunks."""
 
 from __future__ import annotations
 
@@ -10,22 +10,25 @@ from producer.planning.blocks import Unit
 from producer.planning.plan import Plan
 from producer.space.space import split_sizes
 
-# Number of a trial, and its expected seconds.
+# A trial's number and expected seconds.
 Planned: TypeAlias = tuple[int, float]
 
-# Workers to plan for: one submits before one knows how many come, and forty are many.
+# Number of workers to plan for: the real number is unknown at submission, and forty are many.
 _WORKERS = 40
-# Of what is left, a chunk takes the part of a worker in so many rounds: with two, an estimate may be wrong by as much.
+# A chunk takes the remaining work divided by workers times this factor: with two, estimates may be
+# wrong by that factor.
 _FACTOR = 2
-# Seconds: a chunk costs some ten milliseconds between worker, broker and database ...
+# Shortest chunk in seconds: its overhead at the worker, broker and database is about ten
+# milliseconds.
 _SHORTEST = 0.25
-# ... and is lost with its worker, or delivered again by a broker that waited half an hour for it.
+# Longest chunk in seconds: it is lost with its worker, and the broker redelivers it after half an
+# hour.
 _LONGEST = 60.0
-# Sums of seconds round.
+# Tolerance for rounding errors of sums.
 _NEARLY = 1 - 1e-9
-# Trials of a chunk at most: a message stays small.
+# Most trials of a chunk, so that a message stays small.
 _MOST_TRIALS = 1000
-# The same where the cost is only guessed: trials may be of hours.
+# The same if the cost is only a guess: a trial may take hours.
 _MOST_GUESSED = 20
 
 
@@ -36,20 +39,22 @@ def cut(plan: Plan, n_chunks: int | None) -> Iterator[list[Planned]]:
     ----------
     plan : Plan
     n_chunks : int or None
-        How many chunks; None sizes them by cost.
+        Number of chunks; None sizes them by cost.
 
     Yields
     ------
     list of (int, float)
         Numbers and expected seconds of the trials of a chunk, in the order of the plan.
 
-        With `n_chunks`, ``min(n_chunks, trials)`` chunks: runs of whole units of about the same expected seconds; or of
-        trials, where there are fewer units than chunks, whose numbers differ by one at most.
+        With `n_chunks`, ``min(n_chunks, trials)`` chunks: consecutive whole units with about equal
+        expected seconds; or, with fewer units than chunks, consecutive trials whose numbers differ
+        by at most one.
 
-        Without, every chunk takes the same part of the expected seconds that are left, so that the last ones are the
-        smallest and workers end together: guided self-scheduling (C. Polychronopoulos, D. Kuck, IEEE Transactions
-        on Computers C-36, 1987) with the factor of factoring (S. F. Hummel, E. Schonberg, L. E. Flynn, Communications
-        of the ACM 35, 1992). Units stay whole; one that is longer is a chunk of its own.
+        Without, every chunk takes the same share of the remaining expected seconds, so that the
+        last chunks are the smallest and all workers end at about the same time: guided
+        self-scheduling (C. Polychronopoulos, D. Kuck, IEEE Transactions on Computers C-36, 1987)
+        with the factor of factoring (S. F. Hummel, E. Schonberg, L. E. Flynn, Communications of the
+        ACM 35, 1992). Units stay whole; a longer unit is its own chunk.
     """
     if n_chunks is None:
         return _by_cost(plan.units(), plan.seconds, plan.n_trials)
@@ -64,13 +69,14 @@ def _planned(unit: Unit) -> Iterator[Planned]:
 
 
 def _evenly(units: Iterator[Unit], seconds_left: float, units_left: int, n_chunks: int) -> Iterator[list[Planned]]:
-    """Cut into so many chunks of about the same seconds, of a unit at least."""
+    """Cut into `n_chunks` chunks of about equal seconds, each with at least one unit."""
     unit = next(units)
     for chunks_left in range(n_chunks, 0, -1):
         target = seconds_left / chunks_left
         chunk: list[Planned] = []
         filled = 0.0
-        # The last chunk takes the rest, and each to come has a unit; the larger come first, as with equal units.
+        # The last chunk takes the rest, and each later chunk needs a unit; larger chunks come
+        # first.
         while units_left and (
             not chunk or (units_left >= chunks_left and (chunks_left == 1 or filled < target * _NEARLY))
         ):
@@ -104,5 +110,5 @@ def _by_cost(units: Iterable[Unit], seconds_left: float, trials_left: int) -> It
 
 
 def _room(unit: Unit, trials_left: int) -> int:
-    """Return how many trials a chunk with this unit may have."""
+    """Return the most trials of a chunk with this unit."""
     return max(min(_MOST_GUESSED, trials_left // (_FACTOR * _WORKERS)), 1) if unit.guess else _MOST_TRIALS

@@ -1,6 +1,7 @@
-"""What a fit is expected to cost: seconds on one thread, by the formula of its library (`Library.cost`).
+"""The expected cost of a fit: seconds on one thread, by its library's formula (`Library.cost`).
 
-Of a pipeline, its last step has the formula, and the rest is a guess; so is every other estimator.
+For a pipeline, the formula is that of its last step, and the other steps are a guess; so are all
+other estimators.
 """
 
 from __future__ import annotations
@@ -12,17 +13,17 @@ from warren.encoding.codec import Json
 from warren.libraries.resolve import ResolvedTrial
 from warren.libraries.tree_cost import number_or
 
-# Seconds: no estimate is above, whatever a parameter says; a message carries no infinity.
+# Upper bound of estimates in seconds: a message can't hold infinity.
 _LONGEST = 1e9
-# Seconds of a fit that nothing is known of: so much a value of X, and at least what any fit takes.
+# Guessed seconds of an unknown fit: per value of X, and at least.
 _GUESS_A_VALUE = 3e-7
 _SHORTEST_GUESS = 5e-4
-# Parameters that such a fit's time grows with, from a hundred on as most defaults are.
+# Parameters that multiply the guess, relative to 100, a common default.
 _REPEATS = frozenset({"n_estimators", "max_iter", "n_iter", "iterations"})
 
 
 class Shape(NamedTuple):
-    """Data of one fit: its training rows, its columns, and its classes (0 where there are none)."""
+    """The data of one fit: training rows, columns, and classes (0 without classes)."""
 
     rows: int
     columns: int
@@ -30,17 +31,17 @@ class Shape(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """Seconds of a fit: once, and for each round."""
+    """Seconds of a fit: a fixed part, and a part per round."""
 
     fixed: float
     per_round: float
 
     def seconds(self, rounds: int) -> float:
-        """Return the seconds of a fit of so many rounds."""
+        """Return the seconds of a fit with `rounds` rounds."""
         return min(self.fixed + self.per_round * rounds, _LONGEST)
 
     def times(self, factor: float) -> Cost:
-        """Return the cost of so many fits."""
+        """Return the cost of `factor` fits."""
         return Cost(self.fixed * factor, self.per_round * factor)
 
 
@@ -50,12 +51,12 @@ def class_name(estimator: Json) -> str:
 
 
 def is_guess(trial: ResolvedTrial) -> bool:
-    """Say whether nothing is known of a trial's cost, or of the other steps of its pipeline."""
+    """Return whether the cost of a trial, or of its pipeline's other steps, is only a guess."""
     return trial.library is None or bool(trial.prefix)
 
 
 def changes_cost(trial: ResolvedTrial, name: str) -> bool:
-    """Say whether a parameter changes what trials like this one are expected to cost."""
+    """Return whether a parameter changes the expected cost of such trials."""
     if trial.library is None or not name.startswith(trial.prefix):
         return name.rpartition("__")[2] in _REPEATS
     own = name.removeprefix(trial.prefix)
@@ -63,19 +64,19 @@ def changes_cost(trial: ResolvedTrial, name: str) -> bool:
 
 
 def fit_cost(trial: ResolvedTrial, shape: Shape) -> Cost:
-    """Return the expected seconds of one fit on one thread, apart from its rounds.
+    """Return the expected cost of one fit on one thread.
 
     Parameters
     ----------
     trial : ResolvedTrial
     shape : Shape
-        Of the data.
+        The shape of the data.
 
     Returns
     -------
     Cost
-        Never less for more rows, columns, depth, leaves or classes. A network's rounds are its epochs. Without a
-        library a plain guess (see `is_guess`), without rounds.
+        Grows with rows, columns, depth, leaves and classes, or stays equal. A network's rounds are
+        its epochs. Without a library it is a guess (see `is_guess`) without rounds.
     """
     rows, columns, classes = shape
     if trial.library is None:

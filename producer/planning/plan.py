@@ -1,4 +1,4 @@
-"""In which order a study's trials are published: the longest first, and those that may share a fit side by side."""
+"""The order in which a study's trials are published: longest first, and shared fits together."""
 
 from __future__ import annotations
 
@@ -25,57 +25,60 @@ _Point: TypeAlias = tuple[int, Json, dict[str, Json]]
 
 @dataclass(frozen=True, slots=True)
 class _Fork:
-    """A grid where the value of one axis decides what estimator a trial ends with: a part for each."""
+    """A grid in which one axis decides the final estimator of a trial: one part for each value."""
 
     axis: Axis
     parts: list[_Part]
 
 
-# A grid under one estimator; None where it is of one point.
+# A grid with one final estimator; None for a grid of one point.
 _Part: TypeAlias = "_Fork | Region | None"
 
 
 class Plan:
-    """The order of a study's trials: walked, never written out.
+    """The lazy order of a study's trials.
 
-    Trials that differ in their rounds alone make a unit, the one with the most rounds first: a worker blames the first
-    unfinished trial of a chunk when its process dies. Those that ask for a GPU are first, for other workers take them,
-    and hardly a chunk has both. Units with the longest expected fits come first, so that no long
-    one is left for the end; of equal ones those that can use the same bins follow each other, and then the order is
-    the grid's. It takes the memory of at most `regions.MOST_BLOCKS` blocks, of grids of one point (which are in memory
-    already), and of `finished`.
+    Trials that differ only in their rounds make a unit, the one with the most rounds first: when a
+    training process dies, its worker blames the first unfinished trial of the chunk. Trials that
+    ask for a GPU come first, because other workers take them and a chunk should not mix both kinds.
+    Then come the units with the longest expected fits, so that no long fit starts near the end;
+    units of equal cost that can use the same bins are neighbours, and otherwise keep the grid's
+    order. Memory is bounded by `regions.MOST_BLOCKS` blocks, the grids of one point (which are in
+    memory already), and `finished`.
 
     Parameters
     ----------
     space : Space
     estimator : dict or None
-        The study's encoded estimator; None where every trial brings its own.
+        The study's encoded estimator; None if every trial has its own.
     shape : Shape
-        Of the training part of a fold.
+        The shape of the training part of a fold.
     n_splits : int
         Number of folds.
     estimator_in_grid : bool, default=False
-        The parameter "estimator" of a grid is the trial's estimator, not a parameter of it.
+        Whether the parameter "estimator" of a grid is the trial's estimator; else it is an ordinary
+        parameter.
     share_fits : bool, default=True
         False makes every trial a unit.
     corrections : mapping of str to float, default=None
-        What measured times are of those expected, by the estimator's class name; None is nothing measured.
+        Ratios of measured to expected times, by the estimator's class name; None without
+        measurements.
     finished : set of int, default=frozenset()
         Trials to leave out.
     allow : iterable of str, default=()
-        Further estimator names.
+        Further allowed estimator names.
 
     Attributes
     ----------
     n_trials, n_units : int
-        How many there are, without what is finished.
+        Numbers of trials and units, without finished ones.
     seconds : float
-        What they are expected to take on one thread.
+        Their expected seconds on one thread.
 
     Raises
     ------
     InputError
-        A value can't travel.
+        A value can't be encoded for a message.
     """
 
     def __init__(
@@ -120,7 +123,7 @@ class Plan:
         self.seconds = max(self.seconds, 0.0)
 
     def units(self) -> Iterator[Unit]:
-        """Yield the units in their order, without what is finished."""
+        """Yield the units in order, without finished trials."""
         for block in self._blocks:
             yield from block.units(self._finished)
 
@@ -133,7 +136,7 @@ class Plan:
         points: list[_Point],
         regions: list[Region],
     ) -> _Part:
-        """Take a grid apart by the estimators that its trials end with."""
+        """Divide a grid by the final estimators of its trials."""
         fork = _fork(estimator, axes, own)
         if fork is None:
             if all(axis.size == 1 for axis in axes):
@@ -162,7 +165,7 @@ class Plan:
         )
 
     def _block(self, trial: ResolvedTrial) -> Block:
-        """Return a block of one trial, numbered 0."""
+        """Return a block of one trial with number 0."""
         name = class_name(trial.start)
         return Block(
             first=0,
@@ -176,7 +179,7 @@ class Plan:
         )
 
     def _group(self, points: Iterable[_Point]) -> list[Block]:
-        """Return the blocks of grids of one point each, as a random search makes them: each holds one unit."""
+        """Return blocks of one unit for grids of one point, as in a random search."""
         blocks: dict[str, Block] = {}
         trials: dict[str, list[tuple[int, int]]] = defaultdict(list)
         for number, estimator, params in points:
@@ -192,7 +195,7 @@ class Plan:
         ]
 
     def _begun(self) -> Iterator[tuple[Block, int]]:
-        """Yield the block and first point of each unit that has a finished trial, without a walk over the others."""
+        """Yield the block and first point of each unit that has a finished trial."""
         if not self._finished:
             return
         for block in self._single:
@@ -202,7 +205,7 @@ class Plan:
             region = self._region(number)
             if region is not None:
                 block, first = region.home(number)
-                # Its first finished trial speaks for a unit.
+                # Yield a unit only for its first finished trial.
                 if number == next(first + offset for offset in block.offsets if first + offset in self._finished):
                     yield block, first
 
@@ -215,10 +218,10 @@ class Plan:
 
 
 def _fork(estimator: Json, axes: list[Axis], own: bool) -> Axis | None:
-    """Return the axis whose values are estimators to start from, or replace what an estimator ends with."""
+    """Return the axis that gives estimators or replaces their final step; else None."""
     if own and (found := next((axis for axis in axes if axis.name == "estimator"), None)):
         return found
-    # From the outside in: a step that is put there may be a pipeline itself.
+    # Outermost first: the replacing step may be a pipeline itself.
     forks = [axis for axis in axes if replaces_tail(estimator, axis.name)]
     return min(forks, key=lambda axis: outermost(axis.name), default=None)
 
@@ -228,7 +231,7 @@ def _forked(estimator: Json, fork: Axis, value: Json, own: bool) -> Json:
 
 
 def _count(estimator: Json, axes: list[Axis], own: bool) -> int:
-    """Return how many parts a grid is taken apart into."""
+    """Return the number of parts that a grid is divided into."""
     fork = _fork(estimator, axes, own)
     if fork is None:
         return int(any(axis.size > 1 for axis in axes))

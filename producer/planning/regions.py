@@ -1,4 +1,4 @@
-"""Regions: one grid under one estimator, cut into blocks by the values that matter."""
+"""Regions: a grid with one final estimator, divided into blocks by the axes that matter."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from warren.libraries.library import Library
 from warren.libraries.resolve import ResolvedTrial, resolve
 from warren.libraries.shared_fits import decides_sharing
 
-# Blocks of a plan at most, so that it takes megabytes, and values of an axis that are told apart.
+# Most blocks of a plan, so that it takes only megabytes, and most distinguished values of an axis.
 MOST_BLOCKS = 10_000
-# Trials that share a fit at most: a unit is never cut, so it bounds a message, and what a lost worker costs.
+# Most trials that share a fit: a unit is never cut, so this bounds a message and the loss with a
+# worker.
 MOST_SHARING = 1000
 
 # Offsets and rounds of the trials of a unit.
@@ -27,7 +28,7 @@ _Unit: TypeAlias = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 class Axis(NamedTuple):
-    """A parameter's values, how many, and by how much a point's number grows from one to the next."""
+    """A parameter's values, their number, and the step of a point's number between them."""
 
     name: str
     column: Sequence[Json]
@@ -41,12 +42,17 @@ def axes_of(grid: Grid) -> list[Axis]:
 
 
 def units_of(trials: Iterable[tuple[int, int]]) -> list[_Unit]:
-    """Cut trials that share a fit into units, of the most rounds first.
+    """Cut trials that share a fit into units, most rounds first.
 
     Parameters
     ----------
     trials : iterable of (int, int)
-        Offset and rounds of each.
+        Offset and rounds of each trial.
+
+    Returns
+    -------
+    list of (tuple of int, tuple of int)
+        Offsets and rounds of each unit's trials.
     """
     ordered = sorted(trials, key=lambda trial: (-trial[1], trial[0]))
     pieces = (ordered[start : start + MOST_SHARING] for start in range(0, len(ordered), MOST_SHARING))
@@ -54,7 +60,7 @@ def units_of(trials: Iterable[tuple[int, int]]) -> list[_Unit]:
 
 
 class Region:
-    """The blocks of one grid under one estimator.
+    """The blocks of one grid with one final estimator.
 
     Parameters
     ----------
@@ -63,13 +69,14 @@ class Region:
     estimator : dict
         Encoded estimator.
     axes : sequence of Axis
-        Of its parameters, slowest first.
+        The axes of its parameters, slowest first.
     block_of : callable
-        Returns a block of one trial, numbered 0.
+        Returns a block of one trial with number 0.
     share_fits : bool
-        Let trials that differ in their rounds alone make a unit.
+        Whether trials that differ only in their rounds make a unit.
     most_blocks : int, default=MOST_BLOCKS
-        How many there may be; where values make more, the longest axes are not told apart.
+        Most blocks; if the axes would make more, the values of the longest axes are not
+        distinguished.
     """
 
     def __init__(
@@ -95,18 +102,18 @@ class Region:
             and decides_sharing(library, axis.name.removeprefix(prefix), axis.column)
         ]
         if _cases(deciding) > most_blocks:
-            # Too many to find out where fits can be shared: every trial is by itself.
+            # Too many cases to find out which trials can share fits: share none.
             self._rounds, deciding = None, []
         must = {axis.name for axis in deciding}
         binning = {prefix + name for name in library.binning} if library else set()
 
-        def told_apart(name: str) -> bool:
-            # Trials with the same other steps shall be neighbours.
+        def matters(name: str) -> bool:
+            # Trials with equal preparing steps should be neighbours.
             prepares = bool(prefix) and not name.startswith(prefix)
             return name in must or name in binning or prepares or changes_cost(base, name)
 
         self._outer = [
-            axis for axis in axes if axis is not self._rounds and (told_apart(axis.name) or _asks_for_gpu(axis))
+            axis for axis in axes if axis is not self._rounds and (matters(axis.name) or _asks_for_gpu(axis))
         ]
         while _cases(self._outer) > most_blocks:
             longest = max((axis for axis in self._outer if axis.name not in must), key=lambda axis: axis.size)
@@ -116,7 +123,7 @@ class Region:
         self._splits = _cases([*self._outer, *([self._rounds] if self._rounds else [])]) <= most_blocks
         self._units: dict[bool, list[_Unit]] = {}
         self._cells: dict[int, list[Block]] = {}
-        # A value in the middle stands for all that are not told apart.
+        # The middle value represents an axis whose values are not distinguished.
         typical = {axis.name: axis.column[axis.size // 2] for axis in self._inner}
         for digits in product(*(range(axis.size) for axis in self._outer)):
             chosen = [*zip(self._outer, digits, strict=True)]
@@ -125,11 +132,11 @@ class Region:
 
     @property
     def blocks(self) -> Iterator[Block]:
-        """The blocks, in the order of the grid."""
+        """The blocks in the grid's order."""
         return chain.from_iterable(self._cells.values())
 
     def home(self, number: int) -> tuple[Block, int]:
-        """Return the block of a trial, and the first point of its unit there."""
+        """Return the block of a trial, and the first point of its unit."""
         cell = self._first + sum(self._part(number, axis) for axis in self._outer)
         part = self._part(number, self._rounds) if self._rounds else 0
         for block in self._cells[cell]:
@@ -138,11 +145,11 @@ class Region:
         return self._cells[cell][0], number
 
     def _part(self, number: int, axis: Axis) -> int:
-        """Return what an axis adds to the number of a point."""
+        """Return the part of a point's number that an axis contributes."""
         return (number - self._first) // axis.stride % axis.size * axis.stride
 
     def _cut(self, start: int, point: dict[str, Json]) -> list[Block]:
-        """Return the blocks that have these values."""
+        """Return the blocks with these values."""
         trial = resolve(self._estimator, point)
         inner, axis = self._inner, self._rounds
         if axis is None:
@@ -160,12 +167,12 @@ class Region:
         return [replace(block, first=start, across=across, offsets=offsets, rounds=rounds) for offsets, rounds in units]
 
     def _cut_rounds(self, axis: Axis, point: dict[str, Json], shared: bool) -> list[_Unit]:
-        """Return the units of all trials that differ in their rounds alone."""
+        """Return the units of all trials that differ only in their rounds."""
         together: list[tuple[int, int]] = []
         alone: list[_Unit] = []
         for digit, value in enumerate(axis.column):
             trial, offset = resolve(self._estimator, point | {axis.name: value}), digit * axis.stride
-            # Of whole numbers, one that can be shared speaks for all.
+            # If one positive integer can be shared, all can.
             if shared and ((type(value) is int and value > 0) or trial.shared_key is not None):
                 together.append((offset, trial.rounds))
             else:
@@ -174,7 +181,7 @@ class Region:
 
 
 def _asks_for_gpu(axis: Axis) -> bool:
-    """Say whether a value of an axis asks for a GPU, itself or in an estimator."""
+    """Return whether a value of an axis asks for a GPU, itself or inside an estimator."""
     return not isinstance(axis.column, range) and any(
         asks_for_gpu(axis.name, value) or mentions_gpu(value) for value in axis.column
     )

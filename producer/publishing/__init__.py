@@ -1,1 +1,1 @@
-"""Chunks on their way to the broker: lanes, the outbox, publisher confirms, signatures of studies."""
+"""Publishing chunks to the broker: lanes, the outbox, publisher confirms and signatures."""

@@ -1,4 +1,4 @@
-"""Which lane a study's chunks go to: one of its own while there are enough."""
+"""Chooses the lane of a study's chunks: each study has its own lane while there are enough."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from warren.storage.store import Store
 
 logger = logging.getLogger(__name__)
 
-# Seconds to wait for a broker that is asked out of interest.
+# Seconds to wait for a broker if its answer is optional.
 _INTEREST_SECONDS = 2.0
 
 
 def choose_lane(store: Store, settings: Settings, study: Document) -> str:
     """Return the queue for the next publication of a study.
 
-    Its own, as long as no other study that runs has the same; or else the first in which nothing waits, so that a
-    study alone is always in the first; or else the one in which the fewest chunks wait.
+    It is the study's earlier lane if no other running study uses that; else the first empty lane,
+    so that a single study always gets the first lane; else the lane with the fewest waiting chunks.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def choose_lane(store: Store, settings: Settings, study: Document) -> str:
     settings : Settings
         Name the broker.
     study : dict
-        Its document, with the field ``queue`` if it has one.
+        The study's document, with the field ``queue`` if it has one.
 
     Returns
     -------
@@ -53,22 +53,22 @@ def choose_lane(store: Store, settings: Settings, study: Document) -> str:
     return min(waiting, key=lambda lane: waiting[lane])
 
 
-def unheard_gpu_chunks(settings: Settings) -> int:
-    """Return how many chunks wait for a GPU while no worker listens there; 0 where the broker does not say.
+def unclaimed_gpu_chunks(settings: Settings) -> int:
+    """Return how many chunks wait for a GPU while no worker listens; 0 if unknown.
 
-    A worker with a chunk in hand listens nowhere: that nobody does may also mean that all are busy.
+    A busy worker does not listen, so all GPU workers may be busy.
     """
     try:
         with broker.channel(_quick(settings), "warren status") as channel:
             declared = channel.queue_declare(GPU_QUEUE, passive=True).method
     except BrokerError as exc:
-        logger.debug("can't see who waits for a GPU", extra={"reason": str(exc)})
+        logger.debug("can't read the GPU queue", extra={"reason": str(exc)})
         return 0
     return 0 if declared.consumer_count else int(declared.message_count)
 
 
-def somebody_listens(settings: Settings) -> bool:
-    """Return whether a worker waits for chunks now; one with a chunk in hand does not.
+def worker_listens(settings: Settings) -> bool:
+    """Return whether a worker waits for chunks now; a busy worker does not.
 
     Raises
     ------
@@ -80,5 +80,5 @@ def somebody_listens(settings: Settings) -> bool:
 
 
 def _quick(settings: Settings) -> Settings:
-    """Return settings that ask a broker out of interest."""
+    """Return settings with a short connection timeout, for optional requests."""
     return settings.model_copy(update={"connect_seconds": min(settings.connect_seconds, _INTEREST_SECONDS)})

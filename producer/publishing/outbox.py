@@ -1,4 +1,4 @@
-"""Messages until the broker has them safe, over as many connections as that takes."""
+"""Tracks messages until the broker confirms them, across connections."""
 
 from __future__ import annotations
 
@@ -8,26 +8,27 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import takewhile
 
-# Messages and bytes on their way at once: enough to keep a broker busy, and kept in memory until it has them safe.
+# Most unconfirmed messages and bytes: enough to keep a broker busy; they stay in memory until
+# confirmed.
 _WINDOW = 500
 _WINDOW_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Message:
-    """What is published.
+    """A message to publish.
 
     Attributes
     ----------
     body : bytes
     id : str or None
-        For logs and for the management page.
+        For logs and the management page.
     n_trials : int
-        Trials that it carries.
+        Number of trials in it.
     queue : str or None
-        Where it goes; None is the queue of its publication.
+        Its queue; None is the publication's queue.
     signature : str or None
-        Of the one who publishes it.
+        The producer's signature.
     """
 
     body: bytes
@@ -38,70 +39,73 @@ class Message:
 
 
 class Outbox:
-    """What is to be published, what is on its way, and what has to be published again.
+    """The messages to publish, those that wait for a confirm, and those to publish again.
 
     Parameters
     ----------
     messages : iterator of Message
-        Walked lazily.
+        Consumed lazily.
     on_safe : callable
-        Called with each message that the broker has safe.
+        Called with each confirmed message.
     """
 
     def __init__(self, messages: Iterator[Message], on_safe: Callable[[Message], None]) -> None:
         self._messages = messages
         self._on_safe = on_safe
-        # On their way on the connection that there is, by delivery tag, which counts from 1; and refused on it.
-        self._on_way: dict[int, Message] = {}
+        # Unconfirmed and refused messages of the current connection, by delivery tag, which counts
+        # from 1.
+        self._unconfirmed: dict[int, Message] = {}
         self._refused: dict[int, Message] = {}
         self._tag = 0
         self._bytes = 0
-        # What earlier connections left unconfirmed, in order.
-        self._again: deque[Message] = deque()
-        # There is nothing to come any more, or the messages raised: pika would take that for a lost connection.
+        # Messages that earlier connections left unconfirmed, in order.
+        self._resend: deque[Message] = deque()
+        # Whether all messages are consumed, and the error of the iterator, which pika would take
+        # for a lost connection.
         self.exhausted = False
         self.raised: Exception | None = None
         self._begun = False
         self.safe = 0
-        # When the broker last had a message safe; what the caller takes to make messages is not its time.
+        # When the broker last confirmed a message, without the time that the caller takes to make
+        # messages.
         self._moved_at = time.monotonic()
 
     @property
     def silent_seconds(self) -> float:
-        """Seconds since the broker had another message safe."""
+        """Seconds since the broker last confirmed a message."""
         return time.monotonic() - self._moved_at
 
     @property
     def is_idle(self) -> bool:
-        """Whether no message is on its way."""
-        return not self._on_way
+        """Whether no message waits for a confirm."""
+        return not self._unconfirmed
 
     @property
     def is_half_empty(self) -> bool:
-        """Whether it is time for more messages."""
-        return len(self._on_way) <= _WINDOW // 2 and self._bytes <= _WINDOW_BYTES // 2
+        """Whether to send more messages."""
+        return len(self._unconfirmed) <= _WINDOW // 2 and self._bytes <= _WINDOW_BYTES // 2
 
     @property
     def is_full(self) -> bool:
-        """Whether enough messages are on their way."""
-        return len(self._on_way) >= _WINDOW or self._bytes >= _WINDOW_BYTES
+        """Whether enough messages wait for a confirm."""
+        return len(self._unconfirmed) >= _WINDOW or self._bytes >= _WINDOW_BYTES
 
     @property
     def is_done(self) -> bool:
-        """Whether every message is safe."""
-        return self.exhausted and not (self._on_way or self._refused or self._again)
+        """Whether every message is confirmed."""
+        return self.exhausted and not (self._unconfirmed or self._refused or self._resend)
 
     def prime(self) -> None:
-        """Make the first message, which may take long: a search is planned then."""
+        """Make the first message, which may take long because it plans the study."""
         if (message := self._next()) is not None:
-            self._again.append(message)
+            self._resend.append(message)
 
     def send(self) -> Message | None:
-        """Return the next message as one that is on its way, or None when there is none."""
-        message = self._again.popleft() if self._again else self._next()
+        """Return the next message and mark it as unconfirmed; None if there is none."""
+        message = self._resend.popleft() if self._resend else self._next()
         if message is not None:
             self._tag += 1
-            self._on_way[self._tag] = message
+            self._unconfirmed[self._tag] = message
             self._bytes += len(message.body)
         return message
 
@@ -111,7 +115,7 @@ class Outbox:
         began = time.monotonic()
         try:
             message = next(self._messages, None)
-        except Exception as exc:  # noqa: BLE001 - whatever it is, the caller of `publish` gets it
+        except Exception as exc:  # noqa: BLE001 - `publish` raises it again
             self.raised = exc
             message = None
         finally:
@@ -120,24 +124,24 @@ class Outbox:
         return message
 
     def settle(self, tag: int, *, multiple: bool, refused: bool) -> None:
-        """Take the broker's word for one message, or for all up to it."""
-        tags = takewhile(lambda one: one <= tag, list(self._on_way)) if multiple else [tag]
-        for one in tags:
-            if (message := self._on_way.pop(one, None)) is None:
+        """Process the broker's ack or nack of one message, or of all up to it."""
+        tags = takewhile(lambda number: number <= tag, list(self._unconfirmed)) if multiple else [tag]
+        for number in tags:
+            if (message := self._unconfirmed.pop(number, None)) is None:
                 continue
             self._bytes -= len(message.body)
             if refused:
-                self._refused[one] = message
+                self._refused[number] = message
                 continue
             self.safe += 1
             self._moved_at = time.monotonic()
             self._on_safe(message)
 
     def begin_again(self) -> bool:
-        """Put what the last connection left unconfirmed before everything else; return whether there was one."""
-        lost = self._on_way | self._refused
-        self._again.extendleft(lost[tag] for tag in sorted(lost, reverse=True))
-        self._on_way.clear()
+        """Requeue the last connection's unconfirmed messages; return whether there was one."""
+        lost = self._unconfirmed | self._refused
+        self._resend.extendleft(lost[tag] for tag in sorted(lost, reverse=True))
+        self._unconfirmed.clear()
         self._refused.clear()
         self._tag = self._bytes = 0
         again, self._begun = self._begun, True

@@ -1,10 +1,12 @@
-"""Chunks into the queue: persistent, mandatory, confirmed by the broker, many in flight.
+"""Publishes persistent, mandatory messages with publisher confirms, and many in flight.
 
-pika's blocking channel waits for the broker after every message. With thousands of chunks that is most of
-the time a submission takes, so this one keeps a window of messages on their way and counts confirmations.
+pika's blocking channel waits for the broker after every message. With thousands of chunks, that
+would be most of a submission's time, so this module keeps a window of unconfirmed messages and
+counts confirms.
 
-A broker that goes away, is out of memory or disk, or refuses for a while does not end a publication: what it has not
-confirmed is kept and published again. So a message may arrive twice, which workers don't mind, and none is left out.
+A broker that is unreachable, out of memory or disk, or refuses for a while does not end a
+publication: unconfirmed messages are kept and published again. So a message may arrive twice, which
+workers accept, but none is lost.
 """
 
 from __future__ import annotations
@@ -30,30 +32,30 @@ from warren.settings import Settings, redact
 
 logger = logging.getLogger(__name__)
 
-# Seconds that messages are made and sent in one go: heartbeats are due, and confirmations wait to be read.
+# Most seconds to make and send messages before the loop handles heartbeats and confirms.
 _SLICE_SECONDS = 1.0
 
-# Seconds between two looks at whether the broker still gets on.
+# Seconds between checks whether the broker still confirms messages.
 _TICK_SECONDS = 0.2
 
-# Seconds to wait for the broker's goodbye; and when it has not been heard of for as long as one waits.
+# Seconds to wait for confirms after Ctrl-C, and for the broker to close the connection.
 _GOODBYE_SECONDS = 5.0
 _SHORT_GOODBYE_SECONDS = 1.0
 
-# Seconds between heartbeats at most: a connection that was cut without a word is given up after about 15, early enough
-# for another one.
+# Most seconds between heartbeats: a silently broken connection is given up after about 15, early
+# enough for a new one.
 _HEARTBEAT_SECONDS = 10
 
-# Replies that the same message would get again: the user may not, there is no such thing, the broker does not take it.
+# Reply codes that a retry would get again: access refused, not found, precondition failed.
 _FINAL = frozenset({403, 404, 406})
 
 
 class _AwayError(BrokerError):
-    """The broker may be back in a moment."""
+    """The broker is unreachable, but may be back soon."""
 
 
 class _Session:
-    """A publication as far as one connection carries it, driven by pika's loop on the calling thread."""
+    """The part of a publication over one connection, run by pika's loop on the calling thread."""
 
     def __init__(
         self,
@@ -72,15 +74,16 @@ class _Session:
         self._patience = settings.patience_seconds
         self._url = redact(settings.amqp_url)
         self._channel: Channel | None = None
-        # Whether the connection is ended by this side, and whether to take no more messages for a refused one.
+        # Whether this side closes the connection, and whether it sends no more because a message
+        # was refused.
         self._ending = False
         self._refused = False
         self.error: BaseException | None = None
-        # Whether another connection would meet the same.
+        # Whether a new connection would fail in the same way.
         self.final = False
         parameters = broker.parameters(settings, "warren submit")
         parameters.heartbeat = min(settings.heartbeat_seconds, _HEARTBEAT_SECONDS)
-        # This side gives up by the time since the last confirmation.
+        # This side gives up by the time since the last confirm.
         parameters.blocked_connection_timeout = None
         self._connection = pika.SelectConnection(
             parameters,
@@ -89,18 +92,18 @@ class _Session:
             on_close_callback=self._on_lost,
         )
         self._connection.add_on_connection_blocked_callback(
-            lambda *_: self._on_blocked("it takes no messages for now (memory or disk alarm)")
+            lambda *_: self._on_blocked("it accepts no messages for now (memory or disk alarm)")
         )
 
     def run(self) -> None:
-        """Publish until every message is safe or something is wrong, which `error` then says."""
+        """Publish until every message is confirmed, or set `error`."""
         loop = self._connection.ioloop
         loop.call_later(_TICK_SECONDS, self._watch)
         try:
             loop.start()
         finally:
             try:
-                if not self._connection.is_closed:  # Ctrl-C: what is on its way is waited for, and no more is sent
+                if not self._connection.is_closed:  # Ctrl-C: wait for confirms, but send no more
                     self._ending = True
                     if self._outbox.is_idle:
                         self._close()
@@ -136,12 +139,13 @@ class _Session:
             self._close()
 
     def _on_confirmation(self, frame: Any) -> None:
-        if self.final:  # the broker also confirms what it has sent back
+        if self.final:  # the broker also confirms returned messages
             return
         method = frame.method
         refused = isinstance(method, pika.spec.Basic.Nack)
         self._outbox.settle(method.delivery_tag, multiple=method.multiple, refused=refused)
-        # The others get their word before this connection ends: none of them is published again without need.
+        # Wait for the confirms of the other messages before closing, so that none is published
+        # again without need.
         self._refused |= refused
         if self._refused and self._outbox.is_idle:
             self._give_up(BrokerError("the broker refused a message (it may be out of memory or disk)"))
@@ -149,7 +153,7 @@ class _Session:
             self._fill()
 
     def _watch(self) -> None:
-        """Give up on a broker that is there and confirms nothing for as long as one waits."""
+        """Give up if a connected broker confirms nothing within the patience."""
         if not self._ending and not self._outbox.is_idle and self._outbox.silent_seconds >= self._patience:
             self._give_up(BrokerError(f"RabbitMQ at {self._url} confirms no message (is its memory or disk full?)"))
         if not self._connection.is_closed:
@@ -157,7 +161,7 @@ class _Session:
 
     def _give_up(self, reason: BaseException) -> None:
         if self._ending:
-            return  # closed on purpose, or what comes of the first reason
+            return  # closed by this side, or a consequence of the first reason
         self.error = reason
         self.final |= isinstance(reason, ChannelClosedByBroker) and reason.reply_code in _FINAL
         self._close()
@@ -166,13 +170,13 @@ class _Session:
         self._ending = True
         if not (self._connection.is_closing or self._connection.is_closed):
             self._connection.close()
-        # A broker that blocks publishers does not answer the goodbye either.
+        # A broker that blocks publishers does not answer the close either.
         self._connection.ioloop.call_later(_SHORT_GOODBYE_SECONDS, self._drop)
 
     def _drop(self) -> None:
-        """Close the connection without a goodbye, as pika's own heartbeat does; there is no public way."""
+        """Drop the connection without a close, as pika's heartbeat does."""
         if not self._connection.is_closed:
-            self._connection._terminate_stream(AMQPConnectionError("the broker says no goodbye"))
+            self._connection._terminate_stream(AMQPConnectionError("the broker does not close the connection"))
 
     def _on_lost(self, _: object, reason: BaseException) -> None:
         if not self._ending and not self._outbox.is_done:
@@ -182,7 +186,7 @@ class _Session:
 
 
 class _InMemorySession:
-    """The same with a broker in memory, which has everything safe at once."""
+    """A publication to a broker in memory, which confirms everything at once."""
 
     error = None
     final = False
@@ -226,44 +230,45 @@ def publish(
     headers: Mapping[str, str] = MappingProxyType({}),
     on_safe: Callable[[Message], None] = lambda _: None,
 ) -> int:
-    """Publish messages to a queue, and return when the broker has all of them safe.
+    """Publish messages to a queue, and return when the broker has confirmed all of them.
 
-    A broker that goes away in the middle is waited for, ``WARREN_PATIENCE_SECONDS`` from the last message that it had
-    safe; what it had not is published again.
+    If the broker becomes unreachable, this waits ``WARREN_PATIENCE_SECONDS`` from the last confirm,
+    and then publishes unconfirmed messages again.
 
     Parameters
     ----------
     settings : Settings
-        Name the broker, and say how long to wait for it.
+        The broker's address and how long to wait for it.
     queue : str
-        One of the queues that `warren.broker.declare` declares, for messages that name none themselves.
+        The queue for messages without their own: one that `warren.broker.declare` declares.
     messages : iterable of Message
-        Walked lazily.
+        Consumed lazily.
     priority : int, default=None
-        AMQP's property of that name.
+        AMQP's property ``priority``.
     headers : mapping of str to str, default={}
-        Of each message.
+        Headers of each message.
     on_safe : callable, default=nothing
-        Called with each message that the broker has safe.
+        Called with each confirmed message.
 
     Returns
     -------
     int
-        How many were published.
+        Number of published messages.
 
     Raises
     ------
     BrokerError
-        The broker is unreachable at the beginning, refuses, or stays away. What was confirmed stays.
+        The broker is unreachable at the start, refuses messages, or stays unreachable. Confirmed
+        messages stay.
     Exception
-        What `messages` raised; those before it stay.
+        Any error of `messages`; earlier messages stay published.
     """
     outage = Outage(logger, "the broker")
     patience = settings.patience_seconds
 
     def begin_outage(reason: str) -> None:
         if not box.is_done:
-            outage.begin(f"publishing waits for the broker, which has {box.safe:,} messages safe", reason)
+            outage.begin(f"publishing waits for the broker, which has confirmed {box.safe:,} messages", reason)
 
     def get_on(message: Message) -> None:
         retry.back()
@@ -286,7 +291,7 @@ def publish(
     if settings.amqp_url in broker.IN_MEMORY:
         connect = partial(_InMemorySession, settings, queue, box, priority, headers)
     with quiet_driver():
-        broker.check(settings)  # every queue is declared now, and the common faults are reported
+        broker.check(settings)  # declares every queue and reports common errors
         box.prime()
         try:
             if not box.is_done:
@@ -294,8 +299,7 @@ def publish(
         except _AwayError as exc:
             if box.raised is None:
                 raise BrokerError(
-                    f"{exc}. Gave up after {patience:g} s in which it had no other message safe "
-                    "(WARREN_PATIENCE_SECONDS)"
+                    f"{exc}. Gave up after {patience:g} s without a confirm (WARREN_PATIENCE_SECONDS)"
                 ) from exc.__cause__
     if box.raised is not None:
         raise box.raised
@@ -303,10 +307,10 @@ def publish(
 
 
 def _run(settings: Settings, box: Outbox, connect: Callable[[], _Session | _InMemorySession]) -> None:
-    """Publish as far as one connection carries."""
+    """Publish over one connection."""
     try:
         if box.begin_again():
-            broker.check(settings)  # it may have come back without its queues
+            broker.check(settings)  # the broker may have restarted without its queues
         session = connect()
         session.run()
     except BrokerError as exc:
@@ -320,7 +324,7 @@ def _run(settings: Settings, box: Outbox, connect: Callable[[], _Session | _InMe
 
 @contextmanager
 def quiet_driver() -> Iterator[None]:
-    """Keep pika from reporting each lost connection as a stack of errors; what becomes of it is said here, once."""
+    """Silence pika, which logs several errors for each lost connection; we report it once."""
     driver = logging.getLogger("pika")
     level = driver.level
     driver.setLevel(level or logging.CRITICAL)

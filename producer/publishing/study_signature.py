@@ -1,7 +1,8 @@
-"""Studies that are signed by whoever submits them, and what readers with a key believe.
+"""Signs studies, and verifies them for readers with a key.
 
-Signed is what a study is: name, objective, and a digest of its space, so that a list need not read that. How it runs
-(priority, chunks, time limit) may change from one submission to the next, and its chunks are signed themselves.
+The signature covers a study's definition: name, objective, and a digest of its space, so that
+listing studies need not read the space. Run settings (priority, chunks, time limit) may change with
+each submission, and chunks have their own signatures.
 """
 
 from __future__ import annotations
@@ -16,19 +17,19 @@ from warren.safety.signing import Keys, signed_model
 from warren.storage.documents import Document
 
 IMMUTABLE = ("name", "n_trials", "objective", "estimator_in_grid", "space_sha256")
-"""Fields of a study's document that its signature covers, beside its id."""
+"""Fields of a study's document that its signature covers, besides its id."""
 SIGNED_FIELDS = (*IMMUTABLE, "signature")
 """Fields of a study's document that `check_study` reads."""
 
 
 def signed_study(keys: Keys, study: Mapping[str, Any]) -> Document:
-    """Return the fields that sign a study; none where there is no key.
+    """Return the fields that sign a study; empty without a key.
 
     Parameters
     ----------
     keys : Keys
     study : dict
-        Its document, with ``space``.
+        The study's document, with ``space``.
     """
     if not keys:
         return {}
@@ -37,43 +38,48 @@ def signed_study(keys: Keys, study: Mapping[str, Any]) -> Document:
 
 
 def study_problem(keys: Keys, study: Mapping[str, Any]) -> str | None:
-    """Return why a reader with a key can't believe a study, or None; of its document `SIGNED_FIELDS` are read."""
+    """Return why a study with `SIGNED_FIELDS` fails verification, or None."""
     return keys.problem("warren/study", _content(study), study.get("signature"))
 
 
 def check_study(keys: Keys, study: Mapping[str, Any]) -> None:
-    """Refuse a study that a reader with a key can't believe.
+    """Refuse a study that fails verification.
 
     Parameters
     ----------
     keys : Keys
     study : dict
-        Its document: `SIGNED_FIELDS` of it, and ``space``, where that is used.
+        The study's document with `SIGNED_FIELDS`, and with ``space`` if that is used.
 
     Raises
     ------
     StudyError
+        The signature is missing or does not match.
     """
     problem = study_problem(keys, study)
     if problem is None and keys and "space" in study and _digest(study["space"]) != study.get("space_sha256"):
-        problem = "has another space than was signed"
+        problem = "has a space that differs from the signed one"
     if problem is not None:
         raise StudyError(
             f"study {study['_id']!r} {problem}, and WARREN_KEY is set. If it is yours, the same submit() with this key "
-            "signs it, and what has ended stays; without the key it can be read as it is, by whoever believes it"
+            "signs it, and ended trials stay. Unset WARREN_KEY to read it unverified, if you trust it"
         )
 
 
 def model_problem(keys: Keys, study_id: str, trial: Mapping[str, Any]) -> str | None:
-    """Return why a reader with a key can't believe a stored model, or None.
+    """Return why a stored model fails verification, or None.
 
     Parameters
     ----------
     keys : Keys
     study_id : str
-        The study whose trial has trained it.
+        The study whose trial trained the model.
     trial : dict
         The document of that trial.
+
+    Returns
+    -------
+    str or None
     """
     model = trial["model"]
     return keys.problem("warren/model", signed_model(study_id, trial["number"], model), model.get("signature"))

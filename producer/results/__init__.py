@@ -1,1 +1,1 @@
-"""What is read of a study: status, results, epochs, missing trials, and following it to its end."""
+"""Reading a study: its status, results, epochs and missing trials, and waiting for its end."""

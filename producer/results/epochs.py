@@ -1,4 +1,4 @@
-"""The epochs of a trial's networks as a table: of one that has ended, and of one that is being trained."""
+"""The epochs of a trial's networks as a table, for ended trials and trials in training."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Curves: TypeAlias = dict[int, Mapping[str, Any]]
-"""By fold: the epochs, counted from 1, and by name the loss and metrics at their ends; lists of one length."""
+"""By fold: lists of equal length with the epochs, counted from 1, the loss and the metrics."""
 
 
 def ended_curves(trial: Document) -> Curves:
@@ -22,18 +22,20 @@ def ended_curves(trial: Document) -> Curves:
 
 
 def live_curves(note: Document) -> Curves:
-    """Return the curves of a trial that has not ended, of a document in ``unfinished``."""
-    return {int(fold): curve for fold, curve in sorted((note.get("epochs") or {}).items(), key=lambda one: int(one[0]))}
+    """Return the curves of a trial in training, from its document in ``unfinished``."""
+    return {
+        int(fold): curve for fold, curve in sorted((note.get("epochs") or {}).items(), key=lambda item: int(item[0]))
+    }
 
 
 def epochs_frame(store: Store, trials: OwnTrials, number: int) -> pd.DataFrame:
-    """Return the epochs of a trial by now: see `producer.results.study_reader.StudyReader.epochs`."""
+    """Return a trial's epochs so far: see `producer.results.study_reader.StudyReader.epochs`."""
     import pandas as pd
 
     trial = trials.one(number)
     if trial is None:
         note = store.unfinished.of(trials.expected.study_id, [number]).get(number)
-        # It may have ended between the two looks.
+        # It may have ended between the two reads.
         trial = trials.one(number) if note is None else None
         curves = live_curves(note or {}) if trial is None else ended_curves(trial)
     else:

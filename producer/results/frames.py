@@ -1,4 +1,4 @@
-"""Results for their readers: a data frame for people, ``cv_results_`` for code that knows scikit-learn."""
+"""The results as a data frame, and as scikit-learn's ``cv_results_``."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ _LAST_COLUMNS = (
     "finished_at",
 )
 
-# What people read, in a data frame that a terminal shows as it is.
+# Text columns, which are made printable because terminals show them unchanged.
 _PROSE = ("state", "estimator", "error", "output", "worker", "device")
 
-# Which fold failed first is no part of the reason, by which failures are counted.
+# Failures are counted by their reason, without the fold that failed first.
 _FOLD = re.compile(r"^fold \d+: ")
-# Reasons that a warning tells, the most frequent first.
+# Most reasons in a warning, the most frequent first.
 _MOST_REASONS = 10
 
 
 def _rank(means: NDArray[np.float64]) -> NDArray[np.int32]:
-    """Rank scores as scikit-learn does: 1 is best, ties share the best rank, failures come last together."""
+    """Rank scores as scikit-learn does: 1 is best, ties share a rank, failures come last."""
     if len(means) == 0 or np.isnan(means).all():
         return np.ones(len(means), dtype=np.int32)
     filled = np.where(np.isnan(means), np.nanmin(means) - 1, means)
@@ -61,7 +61,7 @@ def _rank(means: NDArray[np.float64]) -> NDArray[np.int32]:
 
 
 def _matrix(table: pa.Table, name: str, n_splits: int) -> NDArray[np.float64]:
-    """Return a column with a number a fold, as an array of shape (n_trials, n_splits)."""
+    """Return a column with a number per fold as an array of shape (n_trials, n_splits)."""
     column = table.column(name)
     if column.null_count:
         numbers = table.column("number").filter(column.is_null()).to_pylist()
@@ -71,14 +71,14 @@ def _matrix(table: pa.Table, name: str, n_splits: int) -> NDArray[np.float64]:
 
 
 def _statistics(scores: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and standard deviation over the folds, step by step as scikit-learn's ``_format_results`` takes them."""
-    # Its np.average is this mean bit for bit, and divides by zero where no trial has ended yet.
+    """Return mean and standard deviation over the folds, as scikit-learn computes them."""
+    # Equals its np.average bit for bit, which would divide by zero while no trial has ended.
     means = scores.mean(axis=1)
     return means, np.sqrt(((scores - means[:, np.newaxis]) ** 2).mean(axis=1))
 
 
 def _score_columns(table: pa.Table, objective: Objective) -> dict[str, NDArray[Any]]:
-    """Scores of every part and metric, by scikit-learn's column names."""
+    """Return the scores of every part and metric by scikit-learn's column names."""
     columns: dict[str, NDArray[Any]] = {}
     for name in objective.parts:
         scores = _matrix(table, f"split_{name}", objective.n_splits)
@@ -90,7 +90,7 @@ def _score_columns(table: pa.Table, objective: Objective) -> dict[str, NDArray[A
 
 
 def _param_columns(candidates: Sequence[Mapping[str, Any]]) -> dict[str, np.ma.MaskedArray[Any, Any]]:
-    """Return a masked array a parameter, masked where a trial does not have it; dtypes as scikit-learn chooses them."""
+    """Return a masked array per parameter, masked where a trial lacks it."""
     columns = {}
     for name in dict.fromkeys(chain.from_iterable(candidates)):
         found = [params[name] for params in candidates if name in params]
@@ -99,7 +99,7 @@ def _param_columns(candidates: Sequence[Mapping[str, Any]]) -> dict[str, np.ma.M
         except ValueError:  # lists of different lengths
             array = np.empty(0, dtype=object)
         if array.dtype.kind in "UO" or array.ndim != 1:
-            # Text keeps its objects, and a list as a value stays one value a trial.
+            # Text stays in objects, and a list stays one value of a trial.
             array = np.empty(len(found), dtype=object)
             for place, value in enumerate(found):
                 array[place] = value
@@ -110,14 +110,14 @@ def _param_columns(candidates: Sequence[Mapping[str, Any]]) -> dict[str, np.ma.M
 
 
 def results_frame(table: pa.Table, space: Space, objective: Objective) -> pd.DataFrame:
-    """Return one row a trial that has ended, by number.
+    """Return one row per ended trial, sorted by number.
 
     Parameters
     ----------
     table : pyarrow.Table
         Results by number: `warren.storage.store.Store.results`.
     space : Space
-        Gives each trial's parameters as the user wrote them.
+        Has each trial's parameters as the user wrote them.
     objective : Objective
 
     Returns
@@ -131,7 +131,7 @@ def results_frame(table: pa.Table, space: Space, objective: Objective) -> pd.Dat
     columns: dict[str, Any] = {name: table.column(name).to_numpy() for name in _FIRST_COLUMNS}
     columns["params"] = candidates
     for name, column in _param_columns(candidates).items():
-        # A parameter that a trial does not have is missing, whatever its kind; whole columns keep their dtype.
+        # Parameters that a trial lacks become None; complete columns keep their dtype.
         values = column.data
         if column.mask.any():
             values = values.astype(object)
@@ -162,24 +162,25 @@ def cv_results(
     space : Space
     objective : Objective
     candidates : sequence of dict, default=None
-        What stands in ``params``, for every point of `space` in its order; None is its points.
+        The ``params`` of every point of `space`, in its order; None uses the points.
 
     Returns
     -------
     dict of str to ndarray
-        Names, shapes and dtypes are scikit-learn's; times are seconds. ``params`` is a list of dicts.
+        Names, shapes and dtypes are scikit-learn's; times are in seconds. ``params`` is a list of
+        dicts.
 
     Raises
     ------
     TrialError
-        Every fit failed, or a trial did and the study's ``error_score`` is "raise".
+        Every fit failed, or one failed and the study's ``error_score`` is "raise".
 
     Warns
     -----
     FitFailedWarning
         Some fits failed; their scores are ``error_score``.
     UserWarning
-        Scores could not be computed, or a mean is no finite number.
+        Scores could not be computed, or a mean is not finite.
     """
     _report_failures(table, objective)
     candidates = list(space) if candidates is None else candidates
@@ -193,9 +194,9 @@ def cv_results(
 
 
 def _report_failures(table: pa.Table, objective: Objective) -> None:
-    """Warn of failures or raise, in scikit-learn's words."""
-    told = table.select(["number", "error", "failed_fits"])
-    failed = told.filter(told.column("error").is_valid()).to_pylist()
+    """Warn of failures, or raise, with scikit-learn's messages."""
+    errors = table.select(["number", "error", "failed_fits"])
+    failed = errors.filter(errors.column("error").is_valid()).to_pylist()
     if not failed:
         return
     if objective.error_score == "raise":
@@ -243,7 +244,7 @@ def _report_failures(table: pa.Table, objective: Objective) -> None:
 
 
 def _report_means(columns: Mapping[str, NDArray[Any]], objective: Objective) -> None:
-    """Warn of means that are no numbers, in scikit-learn's words."""
+    """Warn of means that are not finite, with scikit-learn's message."""
     for name in objective.parts:
         means = columns[f"mean_{name}"]
         if not np.isfinite(means).all():
@@ -251,7 +252,7 @@ def _report_means(columns: Mapping[str, NDArray[Any]], objective: Objective) -> 
 
 
 def _warn(text: str, category: type[Warning]) -> None:
-    # In the name of who reads cv_results_ or calls fit: this, the report, cv_results, and who reads for them.
+    # The warning should point to the line that reads cv_results_ or calls fit, six frames up.
     warnings.warn(printable(text), category, stacklevel=6)
 
 
@@ -262,17 +263,17 @@ def read_cv_results(
     objective: Objective,
     candidates: Sequence[Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """Read what ``GridSearchCV.cv_results_`` holds of a study that has ended.
+    """Read the results of an ended study in the form of ``GridSearchCV.cv_results_``.
 
     Parameters
     ----------
     store : Store
     trials : OwnTrials
-        Those of the study.
+        The study's trials.
     space : Space
     objective : Objective
     candidates : sequence of dict, default=None
-        What stands in ``params``; None is the points of `space`.
+        The ``params`` of every point of `space`; None uses the points.
 
     Returns
     -------
@@ -282,15 +283,15 @@ def read_cv_results(
     Raises
     ------
     NoResultError
-        Trials are still missing.
+        Some trials have not ended.
     TrialError
-        Every fit failed, or a trial did and the study's ``error_score`` is "raise".
+        Every fit failed, or one failed and the study's ``error_score`` is "raise".
     """
     table = store.results(trials, schema(objective.parts))
     if table.num_rows < space.size:
         others = trials.expected.skipped
         skipped = f" ({others:,} documents that are not this study's were skipped: see the log)" if others else ""
-        way_out = "retry_failed() takes those out and trains their trials anew" if others else "wait() for them"
+        way_out = "retry_failed() deletes those and trains their trials again" if others else "wait() for them"
         raise NoResultError(
             f"study {trials.expected.study_id}: {table.num_rows:,} of {space.size:,} trials have ended{skipped}, and "
             f"cv_results_ needs all: {way_out}, or see results()"

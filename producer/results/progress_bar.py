@@ -1,7 +1,7 @@
 """Live progress of a study: a bar in a terminal or a notebook, a few plain lines in a log.
 
-The bar is tqdm's. The pace is counted here, for a study may be followed from its middle on, and what
-was done before tells nothing about the workers of now.
+The bar is tqdm's, but the pace is computed here: following may begin in the middle of a study, and
+results from before say nothing about the current workers.
 """
 
 from __future__ import annotations
@@ -17,22 +17,24 @@ from producer.formatting import show_rate, show_seconds
 from producer.results.status import Status
 from warren.printable import one_line
 
-# Seconds that the pace looks back at least; chunks end in bursts that a shorter look would show as jumps.
+# Least seconds that the pace covers: chunks end in bursts, so that the pace of a shorter span
+# jumps.
 _PACE_SECONDS = 30.0
-# Part of the time followed that the pace looks back: new workers show soon, slow trials still count.
+# Share of the followed time that the pace covers: new workers show soon, and slow trials still
+# count.
 _PACE_SHARE = 0.25
-# Seconds between two lines of a log at least, and then a tenth of the time followed: a night gives a
-# screenful of lines, not thousands.
+# Least seconds between two lines of a log, which grow to a tenth of the followed time: a night
+# gives one screen of lines, not thousands.
 _LINE_SECONDS = 10.0
 _LINE_SHARE = 0.1
-# Per cent of the trials that earn a line before its time has come, and seconds that keep a quick study's
-# lines apart all the same.
+# Per cent of the trials after which a line comes early, and the least seconds between lines of a
+# quick study.
 _LINE_PERCENT = 10
 _LINE_APART_SECONDS = 1.0
 
 
 class Pace:
-    """How fast trials end and work is done, counted from the first sight on.
+    """The pace of ended trials and of work, counted since the first status.
 
     Parameters
     ----------
@@ -43,8 +45,8 @@ class Pace:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._began = clock()
-        # When, trials ended by then, and seconds that workers had spent on them.
-        self._seen: deque[tuple[float, int, float]] = deque()
+        # (time, ended trials, seconds that workers spent on them)
+        self._samples: deque[tuple[float, int, float]] = deque()
 
     @property
     def elapsed(self) -> float:
@@ -52,34 +54,34 @@ class Pace:
         return self._clock() - self._began
 
     def see(self, done: int, spent_seconds: float = 0.0) -> None:
-        """Take note of how many trials have ended by now, and what workers have spent on them."""
-        if self._seen and done < self._seen[-1][1]:  # failed trials were taken back to be tried again
-            self._seen.clear()
-        if not self._seen or done > self._seen[-1][1]:
-            self._seen.append((self._clock(), done, spent_seconds))
+        """Add the current number of ended trials, and the seconds that workers spent on them."""
+        if self._samples and done < self._samples[-1][1]:  # failed trials were reset to be tried again
+            self._samples.clear()
+        if not self._samples or done > self._samples[-1][1]:
+            self._samples.append((self._clock(), done, spent_seconds))
         horizon = self._clock() - max(_PACE_SECONDS, _PACE_SHARE * self.elapsed)
-        while len(self._seen) > 2 and self._seen[1][0] <= horizon:
-            self._seen.popleft()
+        while len(self._samples) > 2 and self._samples[1][0] <= horizon:
+            self._samples.popleft()
 
     @property
     def rate(self) -> float:
-        """Trials a second; 0 while none has ended."""
+        """Trials per second; 0 while none has ended."""
         return self._per_second(1)
 
     @property
     def workers(self) -> float:
-        """Seconds that workers spend on trials in a second: how many are at work; 0 while no trial has ended."""
+        """Mean number of busy workers: seconds of work per second; 0 without results."""
         return self._per_second(2)
 
     def _per_second(self, column: Literal[1, 2]) -> float:
-        if len(self._seen) < 2:
+        if len(self._samples) < 2:
             return 0.0
-        since = self._seen[0]
-        return (self._seen[-1][column] - since[column]) / max(self._clock() - since[0], 1e-3)
+        since = self._samples[0]
+        return (self._samples[-1][column] - since[column]) / max(self._clock() - since[0], 1e-3)
 
 
 def describe(status: Status, pace: Pace) -> str:
-    """Say how a study goes, without the counts: pace, time left, best so far, failures, state."""
+    """Return a study's pace, time left, best score, failures and state as text."""
     parts = []
     if status.state == "RUNNING" and status.done < status.total:
         if pace.rate > 0:
@@ -96,14 +98,14 @@ def describe(status: Status, pace: Pace) -> str:
 
 
 def in_notebook() -> bool:
-    """Say whether a notebook's kernel runs this process: its bar needs no terminal."""
+    """Return whether this process is a notebook's kernel, where a bar needs no terminal."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
     return shell is not None and "IPKernelApp" in getattr(shell, "config", {})
 
 
 class Progress:
-    """Shows how a study goes, until the block ends.
+    """Shows a study's progress until the block ends.
 
     ::
 
@@ -116,11 +118,11 @@ class Progress:
     Parameters
     ----------
     total : int
-        Trials of the study.
+        Number of trials.
     description : str
-        What stands before the bar; the study's name.
+        Text in front of the bar, such as the study's name.
     stream : text stream, default=None
-        Where to write; None is standard error as it is now.
+        Where to write; None is the current standard error.
     clock : callable, default=time.monotonic
         Returns seconds.
     """
@@ -138,7 +140,7 @@ class Progress:
         self._stream = stream or sys.stderr
         self._pace = Pace(clock)
         self._bar: Any = None
-        # The line to come, the one that was written, when, and at how many trials.
+        # The next line, the last written one, when that was written, and the trials ended then.
         self._line = ""
         self._written = ""
         self._written_at = 0.0
@@ -149,7 +151,7 @@ class Progress:
             from tqdm import TqdmWarning
 
             with warnings.catch_warnings():
-                # Without ipywidgets a notebook gets a bar of text, and does well with it.
+                # Without ipywidgets, a notebook gets a text bar, which is good enough.
                 warnings.simplefilter("ignore", TqdmWarning)
                 from tqdm.auto import tqdm
 
@@ -169,7 +171,7 @@ class Progress:
             self._write(self._written_done)
 
     def update(self, status: Status) -> None:
-        """Show a status. Call it as often as you like; a log gets a line only now and then."""
+        """Show a status. It may be called often; a log gets only a line from time to time."""
         self._pace.see(status.done, status.spent_seconds)
         text = describe(status, self._pace)
         if self._bar is not None:
@@ -190,6 +192,6 @@ class Progress:
             self._write(status.done)
 
     def _write(self, done: int) -> None:
-        # Noted before it is printed: Ctrl-C in between must not show a line twice.
+        # Set before printing, so that Ctrl-C in between does not print a line twice.
         self._written, self._written_at, self._written_done = self._line, self._pace.elapsed, done
         print(self._line, file=self._stream, flush=True)

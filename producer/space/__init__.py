@@ -1,1 +1,1 @@
-"""The grid: its points, how they are split, and how columns of parameters are stored."""
+"""Parameter spaces: grids, their points and numbering, and their encoding."""

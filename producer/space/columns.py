@@ -1,14 +1,15 @@
-"""Many single points, as a random search draws them, as columns: a study's document is read and written often.
+"""Stores many single points as columns, so that the document of a random search stays small.
 
-A list of 10,000 grids of one point each took a second to update in one database that we measured; as columns, less
-than a tenth of it. Few points, and grids, stay as they are: they are for people to read.
+In a measured database, updating a document with 10,000 grids of one point each took a second; with
+columns, less than a tenth of it. Few points, and larger grids, stay unchanged, because they are
+easier to read.
 
 ::
 
     [{"C": [0.5], "kernel": ["rbf"]}, {"C": [2.0], "kernel": ["rbf"]}, ...]
     [{"__points__": [{"C": [0.5, 2.0, ...], "kernel": ["rbf", "rbf", ...]}], "__order__": []}]
 
-Points of other names make another table; the order then says from which table the next point comes.
+Points with other names make another table; the order then has the table of each point.
 """
 
 from __future__ import annotations
@@ -19,22 +20,22 @@ from typing import Any
 from warren.encoding.codec import Json
 from warren.errors import InputError
 
-# Points from which on columns are worth it.
+# Least points to store as columns.
 _MANY = 100
 
 
 def packed(grids: list[Json]) -> list[Json]:
-    """Return an encoded space as a study's document has it.
+    """Return an encoded space in the form of a study's document.
 
     Parameters
     ----------
     grids : list of dict
-        What `producer.space.space.Space.encode` returned.
+        The result of `producer.space.space.Space.encode`.
 
     Returns
     -------
     list of dict
-        The same, or one dict of columns where all of many grids are points.
+        `grids`, or one dict of columns if there are many grids of one point each.
     """
     if len(grids) < _MANY or not all(
         isinstance(values, list) and len(values) == 1 for grid in grids for values in grid.values()
@@ -54,26 +55,26 @@ def packed(grids: list[Json]) -> list[Json]:
 
 
 def unpacked(encoded: Json) -> list[Json]:
-    """Return the encoded grids of what `packed` returned, also where that was nothing else.
+    """Return the encoded grids of a result of `packed`.
 
     Raises
     ------
     InputError
-        It is no encoded space.
+        The value is not an encoded space.
     """
     match encoded:
         case [{"__points__": [*tables], "__order__": [*order], **rest}] if not rest and all(map(_is_table, tables)):
             try:
                 return _points(tables, order)
             except (IndexError, TypeError, StopIteration):
-                raise InputError("the points of an encoded space and their order differ") from None
+                raise InputError("the points of an encoded space don't match their order") from None
         case [*grids] if all(isinstance(grid, Mapping) and "__points__" not in grid for grid in grids):
             return list(grids)
-    raise InputError("an encoded space is a list of grids")
+    raise InputError("an encoded space must be a list of grids")
 
 
 def values_of(encoded: Json) -> Sequence[Json]:
-    """Return the values of one parameter of an encoded grid: a range as one, which may be long, or a list."""
+    """Return a parameter's values in an encoded grid: a range, which may be long, or a list."""
     if isinstance(encoded, Mapping):
         start, stop, step = encoded["__range__"]
         return range(start, stop, step)
@@ -87,4 +88,4 @@ def _is_table(table: Json) -> bool:
 def _points(tables: list[Mapping[str, list[Any]]], order: list[int]) -> list[Json]:
     rows = [zip(*table.values(), strict=False) if table else iter(lambda: (), None) for table in tables]
     places = order or [0] * len(next(iter(tables[0].values())))
-    return [{name: [value] for name, value in zip(tables[one], next(rows[one]), strict=True)} for one in places]
+    return [{name: [value] for name, value in zip(tables[place], next(rows[place]), strict=True)} for place in places]

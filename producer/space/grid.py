@@ -1,4 +1,4 @@
-"""Grids: values by parameter name, and the checks of what a user passes as one."""
+"""Grids: values by parameter name, and checks of the grids that users pass."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ import numpy as np
 from warren.errors import InputError
 
 ParamGrid: TypeAlias = Mapping[str, Sequence[Any]] | Iterable[Mapping[str, Sequence[Any]]]
-"""A grid, or several: name to list of values, as ``sklearn.model_selection.GridSearchCV`` takes it."""
+"""One or several grids of name to list of values, as for scikit-learn's ``GridSearchCV``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """One grid, and its points numbered in mixed radix: names sorted, the last fastest.
+    """One grid with points numbered in mixed radix: names are sorted, and the last changes fastest.
 
     Attributes
     ----------
     names : tuple of str
-        Of its parameters, in order.
+        Names of its parameters, in order.
     columns : tuple of sequence
-        The values of each; a ``range`` stays a range.
+        The values of each parameter; a ``range`` stays a range.
     sizes : tuple of int
-        How many of each.
+        Number of values of each parameter.
     size : int
         Number of points.
     """
@@ -47,11 +47,11 @@ class Grid:
 
     @property
     def strides(self) -> tuple[int, ...]:
-        """By how much a point's number grows with each digit."""
+        """The difference of a point's number for each digit."""
         return tuple(math.prod(self.sizes[position + 1 :]) for position in range(len(self.sizes)))
 
     def digits(self, offset: int) -> list[int]:
-        """Write the number of a point in mixed radix, the last digit the fastest."""
+        """Return a point's number in mixed radix; the last digit changes fastest."""
         found = [0] * len(self.sizes)
         for position in reversed(range(len(self.sizes))):
             offset, found[position] = divmod(offset, self.sizes[position])
@@ -65,18 +65,18 @@ def _size(values: Sequence[Any]) -> int:
 
 
 def place(grid: int | None, name: object, value: int | None = None) -> str:
-    """Say where a value stands, as the user would write it; `grid` None is a grid that is no member of a list."""
+    """Return the place of a value in the user's notation; `grid` is None for a single grid."""
     found = f"param_grid[{name!r}]" if grid is None else f"param_grid[{grid}][{name!r}]"
     return found if value is None else f"{found}[{value}]"
 
 
 def check_grids(grids: ParamGrid) -> list[dict[str, Sequence[Any]]]:
-    """Return what a user passed as a list of grids.
+    """Check the grids that a user passed, and return them as a list.
 
     Raises
     ------
     InputError
-        No grids, no values, a name that is not text, or values that are no sequence.
+        There are no grids or values, a name is not text, or values are not a sequence.
     """
     if isinstance(grids, Mapping):
         if not grids:
@@ -90,7 +90,7 @@ def check_grids(grids: ParamGrid) -> list[dict[str, Sequence[Any]]]:
         )
     listed = list(grids)
     if not listed:
-        raise InputError("param_grid=[] is empty: pass at least one grid, {'max_depth': [3, 5]} for one")
+        raise InputError("param_grid=[] is empty: pass at least one grid, such as {'max_depth': [3, 5]}")
     for position, grid in enumerate(listed):
         if not isinstance(grid, Mapping):
             raise InputError(f"param_grid[{position}] = {grid!r}: pass a dict of parameter name to list of values")
@@ -102,7 +102,7 @@ def _check_grid(grid: Mapping[Any, Any], position: int | None) -> dict[str, Sequ
     for name, values in grid.items():
         where = place(position, name)
         if not isinstance(name, str):
-            raise InputError(f"{where}: a parameter's name is text, not {type(name).__name__}")
+            raise InputError(f"{where}: a parameter's name must be text, not {type(name).__name__}")
         checked[str(name)] = _check_values(values, where)
         if not checked[str(name)]:
             raise InputError(f"{where} is empty: give parameter {name!r} at least one value, or leave it out")
@@ -115,17 +115,18 @@ def _check_values(values: Any, where: str) -> Sequence[Any]:
     if isinstance(values, np.ndarray) or (hasattr(values, "tolist") and hasattr(values, "ndim")):
         if values.ndim != 1:
             raise InputError(f"{where} has {values.ndim} dimensions: pass a flat list of values")
-        # An array's items stay NumPy scalars, as ParameterGrid yields them; a Series is not indexed by position.
+        # An array's items stay NumPy scalars, as ParameterGrid yields them; a Series is not indexed
+        # by position.
         return tuple(values) if isinstance(values, np.ndarray) else tuple(values.tolist())
     if isinstance(values, Sequence) and not isinstance(values, (str, bytes, bytearray, memoryview)):
         return tuple(values)
     kind = type(values).__name__
     if isinstance(values, AbstractSet):
-        raise InputError(f"{where} is a {kind}, which has no order: pass a list, sorted(...) for one")
+        raise InputError(f"{where} is a {kind}, which has no order: pass a list, such as sorted(...)")
     if isinstance(values, Iterator):
         raise InputError(f"{where} is a {kind}, which can be read only once: pass list(...)")
     if isinstance(values, Mapping):
-        raise InputError(f"{where} is a {kind}: pass a list of values, list(...) of its keys or values for one")
+        raise InputError(f"{where} is a {kind}: pass a list of values, such as list(...) of its keys or values")
     if hasattr(values, "rvs"):
         raise InputError(f"{where} is a distribution: a grid needs a list of values; RandomizedSearchCV draws from one")
     shown = repr(values) if len(repr(values)) <= 60 else repr(values)[:57] + "..."

@@ -1,8 +1,8 @@
-"""Parameter spaces: lists of grids that are walked, never written out.
+"""Parameter spaces: lists of grids whose points are computed lazily.
 
-The order is that of ``sklearn.model_selection.ParameterGrid``: grid after grid, keys sorted, the last
-key fastest. A point's number is its place in that order, written in mixed radix, so any point is found
-without those before it.
+The order is that of ``sklearn.model_selection.ParameterGrid``: one grid after the other, keys
+sorted, the last key changes fastest. A point's number is its position in that order. In mixed radix
+it gives the point's values without computing the points before it.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ Point: TypeAlias = dict[str, Any]
 class Space:
     """A parameter space: lazy, with random access, in scikit-learn's order.
 
-    It takes the memory of its value lists, however many points they make: a ``range`` stays a range.
+    It needs memory only for its lists of values, not for its points: a ``range`` stays a range.
 
     Parameters
     ----------
     grids : dict of str to sequence, or iterable of such dicts
-        Values by parameter name. A list, tuple, ``range``, 1-D ndarray or pandas Series or Index. An empty
-        dict in a list is the one point that changes nothing.
+        Values by parameter name: a list, tuple, ``range``, 1-D ndarray or pandas Series or Index.
+        An empty dict in a list is one point without parameters.
 
     Raises
     ------
     InputError
-        No grids, no values, a name that is not text, or values that are no sequence.
+        There are no grids or values, a name is not text, or values are not a sequence.
 
     Examples
     --------
@@ -55,12 +55,12 @@ class Space:
 
     @property
     def size(self) -> int:
-        """Number of points, also where ``len`` can't say it (beyond ``sys.maxsize``)."""
+        """Number of points; unlike ``len``, it may exceed ``sys.maxsize``."""
         return self._ends[-1]
 
     @property
     def grids(self) -> tuple[dict[str, Sequence[Any]], ...]:
-        """The grids: values by name, names sorted."""
+        """The grids: values by name, sorted by name."""
         return tuple(dict(zip(grid.names, grid.columns, strict=True)) for grid in self._grids)
 
     def __len__(self) -> int:
@@ -79,20 +79,20 @@ class Space:
         raise AssertionError("a walk over one number yields one point")
 
     def points(self, start: int = 0, stop: int | None = None) -> Iterator[Point]:
-        """Yield the points from number `start` up to, not including, `stop`; None is the end."""
+        """Yield the points from number `start` to before `stop`; None is the end."""
         end = self.size if stop is None else min(stop, self.size)
         return (point for _, point in self._walk(self._grids, range(max(start, 0), end)))
 
     def at(self, numbers: Iterable[int]) -> Iterator[Point]:
-        """Yield the points of these numbers; ascending ones are walked fastest."""
+        """Yield the points with these numbers; ascending order is fastest."""
         return (point for _, point in self._walk(self._grids, numbers))
 
     def where(self, grid: int, name: str, value: int | None = None) -> str:
-        """Say where a value stands, as the user would write it: ``param_grid[1]['eta'][0]``."""
+        """Return the place of a value in the user's notation: ``param_grid[1]['eta'][0]``."""
         return place(None if self._single else grid, name, value)
 
     def replaced(self, change: Callable[[str, Any], Any]) -> Space:
-        """Return a space of the same shape with other values: `change` gets where one stands, and the value."""
+        """Return a space with new values: `change` gets each value's place and the value."""
         grids = [
             {
                 name: column
@@ -110,17 +110,17 @@ class Space:
         Parameters
         ----------
         allow : iterable of str, default=()
-            Further estimator names.
+            Further allowed estimator names.
 
         Returns
         -------
         list of dict
-            Encoded values by name, a list each; ``{"__range__": [start, stop, step]}`` for a range.
+            Lists of encoded values by name; ``{"__range__": [start, stop, step]}`` for a range.
 
         Raises
         ------
         InputError
-            A value can't travel (see `warren.encoding.codec.encode`).
+            A value can't be encoded (see `warren.encoding.codec.encode`).
         """
         return [
             {name: _pack(column) for name, column in zip(grid.names, grid.columns, strict=True)}
@@ -134,15 +134,20 @@ class Space:
         Parameters
         ----------
         encoded : list of dict
-            What `encode` returned, or `producer.space.columns.packed` made of it; JSON and BSON change nothing.
+            The result of `encode` or `producer.space.columns.packed`, also after storage as JSON or
+            BSON.
         allow : iterable of str, default=()
-            Further estimator names.
+            Further allowed estimator names.
+
+        Returns
+        -------
+        Space
 
         Raises
         ------
         InputError
-            It is no encoded space, or holds an estimator that is not allowed, or a parameter of one that reaches what
-            it must not.
+            The value is not an encoded space, or has an estimator or a parameter that is not
+            allowed.
         """
         allowed = tuple(allow)
         grids = unpacked(encoded)
@@ -151,24 +156,25 @@ class Space:
     def encoded_points(
         self, numbers: Iterable[int] | None = None, allow: Iterable[str] = ()
     ) -> Iterator[tuple[int, dict[str, Json]]]:
-        """Walk points as JSON: each value is encoded once, not once a trial.
+        """Return points as JSON; each value is encoded once, not once per trial.
 
         Parameters
         ----------
         numbers : iterable of int, default=None
-            Which points; ascending ones are walked fastest. None is all.
+            Numbers of the points; ascending order is fastest. None is all.
         allow : iterable of str, default=()
-            Further estimator names.
+            Further allowed estimator names.
 
         Returns
         -------
         iterator of (int, dict)
-            Number and encoded parameters. The dicts are new, the values in them shared: read only.
+            Number and encoded parameters. The dicts are new, but share their values: don't change
+            those.
 
         Raises
         ------
         InputError
-            At the call: a value can't travel.
+            A value can't be encoded; raised at the call, not by the iterator.
         """
         return self._walk(self.encoded_grids(allow), range(self.size) if numbers is None else numbers)
 
@@ -178,11 +184,11 @@ class Space:
         Raises
         ------
         InputError
-            A value can't travel.
+            A value can't be encoded.
         """
         allowed = tuple(allow)
         if allowed not in self._encoded:
-            # A list of points, as a random search draws them, repeats its few estimators.
+            # The points of a random search repeat a few estimators: encode each once.
             known: dict[int, Json] = {}
             self._encoded[allowed] = tuple(
                 Grid(
@@ -216,7 +222,7 @@ class Space:
         return tuple(found)
 
     def _walk(self, grids: tuple[Grid, ...], wanted: Iterable[int]) -> Iterator[tuple[int, Point]]:
-        """Yield points by number; one costs the digits in which it differs from the one before."""
+        """Yield points by number; recompute only digits that differ from the previous point."""
         start = end = previous = -1
         grid, point = grids[0], Point()
         digits: list[int] = []
@@ -254,7 +260,7 @@ def _pack(column: Sequence[Json]) -> Json:
 def _unpack(name: str, values: Json, allow: tuple[str, ...]) -> Sequence[Any]:
     match values:
         case list():
-            # What a message may not hold is made here of no document either.
+            # Refuse in a document what is refused in a message.
             check_value(values, f"param_grid[{short(name)}]", named=False)
             return [decode(value, allow) for value in values]
         case {"__range__": [int(start), int(stop), int(step)], **rest} if step and not rest:
@@ -263,7 +269,7 @@ def _unpack(name: str, values: Json, allow: tuple[str, ...]) -> Sequence[Any]:
 
 
 def split_sizes(n: int, n_chunks: int) -> Iterator[int]:
-    """Cut `n` points into chunks whose sizes differ by one at most, the larger first.
+    """Return the sizes of chunks of `n` points; they differ by at most one, the larger first.
 
     Parameters
     ----------
@@ -280,7 +286,7 @@ def split_sizes(n: int, n_chunks: int) -> Iterator[int]:
     Raises
     ------
     InputError
-        At the call: `n_chunks` is no integer, or less than one.
+        `n_chunks` is not an integer, or is less than 1; raised at the call.
     """
     if isinstance(n_chunks, (bool, np.bool_)) or not isinstance(n_chunks, numbers.Integral):
         raise InputError(f"n_chunks={n_chunks!r}: needs an integer, at least 1")
@@ -292,15 +298,15 @@ def split_sizes(n: int, n_chunks: int) -> Iterator[int]:
 
 
 def split_params(param_grid: ParamGrid, n_chunks: int) -> Iterator[list[Point]]:
-    """Cut a parameter grid into lists of points, lazily, in the order of scikit-learn's ``ParameterGrid``.
+    """Cut a grid lazily into lists of points, in the order of scikit-learn's ``ParameterGrid``.
 
     Parameters
     ----------
     param_grid : dict of str to sequence, or list of such dicts
-        As `sklearn.model_selection.GridSearchCV` takes it; a billion points take no memory.
+        As for `sklearn.model_selection.GridSearchCV`; a billion points take no memory.
     n_chunks : int
-        Number of lists. Their lengths differ by one at most, and none is empty: a grid with fewer points
-        than `n_chunks` gives one list a point.
+        Number of lists. Their lengths differ by at most one, and none is empty: a grid with fewer
+        points than `n_chunks` gives one list per point.
 
     Returns
     -------
@@ -310,7 +316,8 @@ def split_params(param_grid: ParamGrid, n_chunks: int) -> Iterator[list[Point]]:
     Raises
     ------
     InputError
-        At the call: `param_grid` is empty or has values that are no sequence, or `n_chunks` is less than one.
+        `param_grid` is empty or has values that are not a sequence, or `n_chunks` is less than 1;
+        raised at the call.
 
     Examples
     --------

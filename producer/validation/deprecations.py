@@ -1,4 +1,4 @@
-"""What a library still trains and will drop: said once here, for the fits that warn run elsewhere."""
+"""Warns of deprecated parts of a library in a study: the fits that would warn run on workers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 
 def tell_deprecated(encoded: Any) -> None:
-    """Say once in a process what of a study its library deprecates.
+    """Warn once per process of deprecated parts of a study.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def tell_deprecated(encoded: Any) -> None:
 @functools.cache
 def _tell(title: str, installed: str, what: str, instead: str) -> None:
     logger.warning(
-        "%s %s deprecates %s and a later release will drop it: use %s. Workers still train it, without a word",
+        "%s %s deprecates %s and a later release will drop it: use %s. Workers still train it, without a warning",
         title,
         installed,
         what,
@@ -46,7 +46,7 @@ def _tell(title: str, installed: str, what: str, instead: str) -> None:
 
 
 def _found(encoded: Any, library: Library) -> Iterator[str]:
-    """Yield the deprecated things in an encoded value, as `Library.deprecated` names them."""
+    """Yield the deprecated parts of an encoded value, as `Library.deprecated` names them."""
     if isinstance(encoded, Mapping):
         package, _, name = str(encoded.get("__estimator__", "")).rpartition(".")
         if package.partition(".")[0] == library.package and name in library.deprecated:

@@ -129,7 +129,7 @@ def test_a_model_with_other_numbers_ends_no_process(changed: Store, tmp_path: Pa
     said = notebook(study, tmp_path / "home")
     assert said[:2] == ["done", "done"]
     assert all(
-        "StudyError: the stored DecisionTreeRegressor holds numbers that lead out of it" in one for one in said[2:]
+        "StudyError: the stored DecisionTreeRegressor holds numbers that are out of bounds" in one for one in said[2:]
     )
 
 

@@ -123,7 +123,7 @@ def test_a_study_of_before_the_key_waits_until_it_is_signed(keyed: OneWorker, ca
         ({"name": "x"}, "was changed after it was signed"),
         ({"objective.estimator": FOREST}, "was changed after it was signed"),
         ({"estimator_in_grid": True}, "was changed after it was signed"),
-        ({"space": [{"max_depth": [7]}]}, "has another space than was signed"),
+        ({"space": [{"max_depth": [7]}]}, "has a space that differs from the signed one"),
         ({"signature": None}, "is not signed"),
     ],
 )

@@ -307,7 +307,7 @@ def wait_in_vain(study: Study, trouble: Callable[[], object]) -> None:
     with ThreadPoolExecutor(1) as pool:
         made = pool.submit(make_trouble)
         began = time.monotonic()
-        with pytest.raises(TimeoutError, match="0 trials had ended when the time was over; it goes on"):
+        with pytest.raises(TimeoutError, match="0 trials have ended within the timeout; the study goes on"):
             study.wait(timeout=3, progress=False)
         assert 2.9 < time.monotonic() - began < 5.5
         made.result(DEADLINE_SECONDS)
@@ -321,7 +321,7 @@ def test_a_study_is_followed_over_a_restart_of_the_database(
     with ThreadPoolExecutor(1) as pool:
         ended = wait_for(study, pool)
         stop_database(fragile, kill=True)
-        until(lambda: "can't see study" in caplog.text, what="the outage is told")
+        until(lambda: "can't read study" in caplog.text, what="the outage is told")
         with pytest.raises(StoreError, match="can't be reached"):
             study.status()
         assert not ended.done()
@@ -330,7 +330,9 @@ def test_a_study_is_followed_over_a_restart_of_the_database(
         finish(store, study, range(20))
         store.close()
         assert ended.result(DEADLINE_SECONDS) is study
-    assert away_and_back(told(caplog), f"can't see study {study.id} for now, it goes on: MongoDB at ", "the database")
+    assert away_and_back(
+        told(caplog), f"can't read study {study.id} for now; the study goes on: MongoDB at ", "the database"
+    )
     assert study.status().state == "COMPLETE"
 
 

@@ -22,7 +22,7 @@ from sklearn.dummy import DummyClassifier
 
 from producer import submit
 from producer.publishing import publication
-from producer.publishing.lane_choice import unheard_gpu_chunks
+from producer.publishing.lane_choice import unclaimed_gpu_chunks
 from producer.publishing.outbox import Message
 from producer.publishing.publisher import publish
 from warren.broker import channel
@@ -126,12 +126,12 @@ def test_a_queue_that_a_message_names_and_the_broker_has_not_is_said(servers: Se
 
 def test_who_asks_learns_how_much_waits_for_a_gpu_while_nobody_listens(servers: Settings) -> None:
     publish(servers, GPU_QUEUE, numbered(3))
-    assert unheard_gpu_chunks(servers) == 3
+    assert unclaimed_gpu_chunks(servers) == 3
     with channel(servers) as opened:
         opened.basic_qos(prefetch_count=1)
         opened.basic_consume(GPU_QUEUE, lambda *_: None)
-        assert unheard_gpu_chunks(servers) == 0
-    assert unheard_gpu_chunks(Settings(AMQP_URL="amqp://guest:guest@127.0.0.1:1/%2F")) == 0
+        assert unclaimed_gpu_chunks(servers) == 0
+    assert unclaimed_gpu_chunks(Settings(AMQP_URL="amqp://guest:guest@127.0.0.1:1/%2F")) == 0
 
 
 def test_messages_are_walked_as_they_leave(servers: Settings) -> None:
@@ -241,7 +241,7 @@ def test_a_connection_that_is_lost_again_and_again_loses_no_message(
         "publishing waits for the broker",
         "the broker is back",
     ] * 3
-    assert re.search(r"which has [\d,]+ messages safe: RabbitMQ at amqp://warren:\*\*\*@127.0.0.1:\d+", lines[0])
+    assert re.search(r"which has confirmed [\d,]+ messages: RabbitMQ at amqp://warren:\*\*\*@127.0.0.1:\d+", lines[0])
     assert connections(servers) == 0
 
 
@@ -260,7 +260,7 @@ def test_a_cut_in_the_network_that_lasts_is_an_error_in_time(servers: Settings) 
     with Proxy.to(servers.amqp_url) as proxy:
         elsewhere = to(servers, port=proxy.port, WARREN_PATIENCE_SECONDS=1)
         began = time.monotonic()
-        with pytest.raises(BrokerError, match=r"confirms no message .*\. Gave up after 1 s in which it had no other"):
+        with pytest.raises(BrokerError, match=r"confirms no message .*\. Gave up after 1 s without a confirm"):
             publish(elsewhere, CHUNKS_QUEUE, at(1500, proxy.cut, 3000))
         assert time.monotonic() - began < 10
         assert not [
@@ -274,7 +274,7 @@ def test_a_broker_that_stays_away_is_an_error_that_counts_what_is_safe(servers: 
         elsewhere = to(servers, port=proxy.port, WARREN_PATIENCE_SECONDS=1)
         with pytest.raises(
             BrokerError,
-            match=r"can't be reached .*\. Gave up after 1 s in which it had no other message safe "
+            match=r"can't be reached .*\. Gave up after 1 s without a confirm "
             r"\(WARREN_PATIENCE_SECONDS\)$",
         ) as caught:
             publish(

@@ -168,7 +168,7 @@ def test_a_submission_returns_before_there_is_any_result(servers: Settings) -> N
     for name in ("best_params_", "best_score_", "best_index_", "cv_results_"):
         with pytest.raises(NoResultError):
             getattr(study, name)
-    with pytest.raises(TimeoutError, match="0 trials had ended when the time was over; it goes on"):
+    with pytest.raises(TimeoutError, match="0 trials have ended within the timeout; the study goes on"):
         study.wait(timeout=0.01, progress=False)
 
 
@@ -230,7 +230,7 @@ BAD: dict[str, tuple[str, dict[str, Any]]] = {
     "array": (r"pass value.tolist\(\)", {"param_grid": {"class_weight": [np.ones((2, 2, 2))]}}),
     "estimator off the list": ("not on the allow-list", {"estimator": Sleeps(), "param_grid": {"number": [1]}}),
     "no estimator": ("is no estimator", {"estimator": "tree"}),
-    "unknown scorer": ("is no scorer", {"scoring": "acuracy"}),
+    "unknown scorer": ("is not a scorer", {"scoring": "acuracy"}),
     "refit of no metric": ("not among the metrics", {"scoring": ["accuracy"], "refit": "f1"}),
     "one class": ("one class only", {"y": np.zeros(20, dtype=int)}),
     "gaps in y": ("missing value", {"y": np.where(Y == 0, np.nan, 1.0)}),

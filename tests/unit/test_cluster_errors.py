@@ -151,8 +151,8 @@ def test_a_missing_permission_names_who_verb_resource_and_namespace(
     said = error_of(lambda: CALLS[call](Cluster()))
     assert said == (
         f"no permission: alice may not {verb} {resource} in namespace tuning of cluster 'here' (403 Forbidden). "
-        f'An administrator of the cluster can grant it by a Role with apiGroups: ["{group}"], resources: ["{resource}"], '
-        f'verbs: ["{verb}"]'
+        f'An administrator of the cluster can grant it by a Role with apiGroups: ["{group}"], '
+        f'resources: ["{resource}"], verbs: ["{verb}"]'
     )
 
 

@@ -79,7 +79,7 @@ def test_a_setting_of_a_later_version_is_refused_unless_it_is_the_default(monkey
     monkeypatch.setattr(sklearn, "get_config", lambda: found)
     assert configuration_here() == Configuration()
     monkeypatch.setitem(sklearn._config._global_config, "rounding", "up")
-    with pytest.raises(InputError, match=r"set_config\(rounding='down'\): the workers can't be told"):
+    with pytest.raises(InputError, match=r"set_config\(rounding='down'\): this setting can't be sent"):
         configuration_here()
 
 

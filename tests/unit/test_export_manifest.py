@@ -235,9 +235,9 @@ def test_nothing_but_an_export_is_ever_replaced(
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "thesis.tex").write_text("years of work")
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="home: this is a folder with other files, and no export"):
+    with pytest.raises(InputError, match="home: this is a folder with other files, not an export"):
         export(trees, tmp_path / "home", overwrite=overwrite)
-    with pytest.raises(InputError, match="file: this is a file, and no export"):
+    with pytest.raises(InputError, match="file: this is a file, not an export"):
         export(trees, tmp_path / "file", overwrite=overwrite)
     assert export.trainings == 0
     assert left_in(tmp_path / "home") == ["thesis.tex"]
@@ -326,7 +326,7 @@ def test_a_file_that_was_changed_lost_or_added_is_found(export: Exporter, trees:
     model = folder / "model.ubj"
     content = model.read_bytes()
     model.write_bytes(content[:-1] + b"!")
-    with pytest.raises(InputError, match=r"m: not what was exported: model.ubj has another digest"):
+    with pytest.raises(InputError, match=r"m: differs from the export: model.ubj has another digest"):
         verify(folder)
     model.unlink()
     (folder / "other.txt").write_text("")
@@ -346,8 +346,8 @@ def test_a_file_that_was_changed_lost_or_added_is_found(export: Exporter, trees:
         ("", "no JSON"),
         ("[]", "manifest_version is None"),
         ('{"manifest_version": 2}', "manifest_version is 2, and this version of Warren reads 1"),
-        ('{"manifest_version": 1, "files": {"a": 3}}', "does not give each file's sha256"),
-        ('{"manifest_version": 1, "files": {"../a": {"sha256": ""}}}', "names the file '../a', which lies outside"),
+        ('{"manifest_version": 1, "files": {"a": 3}}', "lacks a file's sha256"),
+        ('{"manifest_version": 1, "files": {"../a": {"sha256": ""}}}', "names the file '../a', which is outside"),
         ('{"manifest_version": 1, "files": {"/etc/passwd": {"sha256": ""}}}', "which lies outside"),
     ],
 )

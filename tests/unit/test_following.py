@@ -84,14 +84,14 @@ def test_an_outage_is_one_line_when_it_begins_and_one_when_it_ends(
     assert [status.done for status in follow(looks)] == [1, 2, 10]
     said = [record.getMessage() for record in caplog.records]
     assert [line.partition(" after")[0] for line in said] == [
-        "can't see study trees for now, it goes on: MongoDB is away",
+        "can't read study trees for now; the study goes on: MongoDB is away",
         "the database is back",
     ] * 2
 
 
 def test_a_database_that_is_away_is_asked_with_pauses_that_grow() -> None:
     looks = Looks(document(1), AWAY)
-    with pytest.raises(TimeoutError, match="study trees: 1 trials had ended when the time was over; it goes on"):
+    with pytest.raises(TimeoutError, match="study trees: 1 trials have ended within the timeout; the study goes on"):
         follow(looks, seconds=2.0)
     assert len(looks.asked_at) < 20, "it spins"
 
@@ -169,7 +169,9 @@ def test_a_submission_that_was_cut_short_is_said_once_nothing_moves(
     with pytest.raises(TimeoutError):
         follow(looks, seconds=1.5)
     [said] = [record.getMessage() for record in caplog.records]
-    assert said.startswith("study trees: its submission has not ended. If nobody is at it any more, study.resume()")
+    assert said.startswith(
+        "study trees: its submission has not ended. If no process submits it any more, study.resume()"
+    )
     assert looks.recounted > 1
 
 
@@ -185,7 +187,7 @@ def test_trials_that_wait_for_a_gpu_are_told_once_nothing_moves(
     monkeypatch.setattr(follower, "_STALL_SECONDS", 0.1)
     monkeypatch.setattr(follower, "_UNHEARD_SECONDS", 0.3)
     waiting = iter([0, 12])
-    monkeypatch.setattr(follower, "unheard_gpu_chunks", lambda _: next(waiting))
+    monkeypatch.setattr(follower, "unclaimed_gpu_chunks", lambda _: next(waiting))
     for wanted in (0, 40):
         looks = Looks(document(1, gpu_trials=wanted))
         with pytest.raises(TimeoutError):

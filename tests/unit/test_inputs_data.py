@@ -172,7 +172,10 @@ class Colour(IntEnum):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (pd.Series([[1]] * 6), "column 'when' of X holds objects of type list, which can't travel: text, bytes, num"),
+        (
+            pd.Series([[1]] * 6),
+            "column 'when' of X holds objects of type list, which can't be sent: use text, bytes, num",
+        ),
         (pd.Series([{}] * 6), "type dict"),
         (pd.Series(["a", 1, np.arange(2)] * 2, dtype=object), r"type ndarray.*X\['when'\].astype\(str\) for one"),
         (pd.Series([Colour.RED] * 6, dtype=object), "type Colour"),
@@ -215,7 +218,7 @@ def test_row_labels_travel(index: pd.Index):
 
 
 def test_row_labels_that_are_not_plain_are_refused():
-    refuses(r"X has row labels, .* type object, which can't travel: X.reset", X=pd.DataFrame(X, index=[object()] * 6))
+    refuses(r"X has row labels, .* type object, which can't be sent: X.reset", X=pd.DataFrame(X, index=[object()] * 6))
     refuses(r"y has row labels", y=pd.Series(Y, index=pd.Index(range(6), name=frozenset())))
     refuses(r"y has a name of type frozenset, .*: y.rename", y=pd.Series(Y, name=frozenset()))
 
@@ -250,7 +253,7 @@ def test_a_type_that_would_arrive_as_another_is_refused(monkeypatch):
         ([("a", 1), ("a", 2)], r"columns named \('a', 1\)"),
         ([1.5, "a"], "columns named 1.5"),
         ([True, False], "columns named True, False"),
-        ([1, "a"], "text and others that are integers"),
+        ([1, "a"], "mixes text and integers"),
     ],
 )
 def test_names_of_columns_are_text_or_integers_each_its_own(columns, message: str):

@@ -139,13 +139,13 @@ def test_several_outputs_travel():
         (5, "y=5: pass a list"),
         ("abcdef", "y='abcdef': pass a list"),
         (scipy.sparse.csr_matrix(Y), "y is sparse"),
-        (Y[:5], "lengths differ: X 6, y 5; each needs one entry a row of X"),
-        ([1] * 6, "y has one class only, 1: a classifier needs at least two"),
-        (["no"] * 6, "y has one class only, 'no'"),
-        (np.linspace(0, 1, 6) + 0.1, "y holds fractions, 0.1 for one: LogisticRegression is a classifier"),
+        (Y[:5], "lengths differ: X 6, y 5; each needs one entry per row of X"),
+        ([1] * 6, "y has only one class, 1: a classifier needs at least two"),
+        (["no"] * 6, "y has only one class, 'no'"),
+        (np.linspace(0, 1, 6) + 0.1, "y holds fractions, such as 0.1: LogisticRegression is a classifier"),
         (np.arange(6) + 1.7e9 + 0.5, "y holds fractions, 1700000000.5 for one"),
-        (Y.astype(object), r"y has dtype object and holds numbers, 0 for one: LogisticRegression.*y.astype\(int64\)"),
-        (pd.Series(Y.astype(bool), dtype=object), r"holds numbers, False for one: .*y.astype\(bool\)"),
+        (Y.astype(object), r"y has dtype object and holds numbers, such as 0: LogisticRegression.*y.astype\(int64\)"),
+        (pd.Series(Y.astype(bool), dtype=object), r"holds numbers, such as False: .*y.astype\(bool\)"),
         (None, "y=None: LogisticRegression can't be fitted without y"),
     ],
 )
@@ -157,11 +157,11 @@ def test_numbers_as_objects_are_labels_to_those_who_take_them():
     labels = Y.astype(object)
     for model in (ANY_LABELS, RFE(ANY_LABELS), make_pipeline(StandardScaler(), ANY_LABELS), Ridge()):
         assert ready(y=labels, model=model).dataset.y.dtype == object
-    refuses("RFE does not take these for labels", y=labels, model=RFE(LogisticRegression()))
+    refuses("RFE does not accept these as labels", y=labels, model=RFE(LogisticRegression()))
 
 
 def test_a_regressor_needs_numbers():
-    refuses("y holds text, 'a' for one: Ridge is a regressor", y=["a", "b"] * 3, model=Ridge())
+    refuses("y holds text, such as 'a': Ridge is a regressor", y=["a", "b"] * 3, model=Ridge())
     assert ready(y=[1.5] * 6, model=Ridge())[0].y == [1.5] * 6
 
 

@@ -34,7 +34,7 @@ X = RNG.random((60, 4))
 Y = (X[:, 0] + X[:, 1] > 1).astype(int)
 TARGET = X @ [1.0, 2.0, 3.0, 4.0]
 TEXTS = np.array(["red sky", "blue sea", "green sky"] * 20, dtype=object)
-NOWHERE = "lead out of it|holds what no fit leaves there|can't be read"
+NOWHERE = "are out of bounds|holds values that no fit produces|can't be read"
 
 
 def tree_state(tree: Any, **changes: Any) -> Any:
@@ -201,7 +201,7 @@ def test_a_number_stands_for_no_terabyte_of_them(monkeypatch: pytest.MonkeyPatch
     fitted.held_ = np.lib.stride_tricks.as_strided(np.ones(4), (2, 2000), (16, 0))
     assert np.array_equal(brought_back(fitted, Ridge()).held_, fitted.held_)
     monkeypatch.setattr("producer.models.trusted_types._MOST_REPEATED", 10_000)
-    with pytest.raises(InputError, match=r"numpy\.ndarray, which nobody vouches for"):
+    with pytest.raises(InputError, match=r"numpy\.ndarray, which is not trusted"):
         brought_back(fitted, Ridge())
 
 

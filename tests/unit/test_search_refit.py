@@ -73,7 +73,7 @@ def assert_has_results(made: GridSearchCV) -> None:
 @pytest.mark.parametrize(
     "exc",
     [
-        InputError("the model holds x.Y, which nobody vouches for"),
+        InputError("the model holds x.Y, which is not trusted"),
         TrialError("training trial 1 on all data failed: ValueError: no."),
         StudyError("model 'x' is damaged"),
         BrokerError("amqp://localhost is away"),

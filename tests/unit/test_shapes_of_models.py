@@ -48,7 +48,7 @@ RNG = np.random.default_rng(0)
 X = RNG.random((60, 4))
 Y = (X[:, 0] + X[:, 1] > 1).astype(int)
 TARGET = X @ [1.0, 2.0, 3.0, 4.0]
-OTHER = "which nobody vouches for|not the study's"
+OTHER = "which is not trusted|not the study's"
 
 
 def lightgbm() -> Any:
@@ -120,7 +120,7 @@ def test_a_booster_of_xgboost_lies_in_its_own_class_alone() -> None:
 
 def test_a_model_of_a_study_without_boosters_holds_none() -> None:
     changed = deepcopy(fitted_stack(LGBMRegressor))
-    with pytest.raises(InputError, match=r"lightgbm\.\w+\.\w+.*which nobody vouches for"):
+    with pytest.raises(InputError, match=r"lightgbm\.\w+\.\w+.*which is not trusted"):
         brought_back(changed, stack(Ridge()))
 
 
@@ -283,7 +283,7 @@ def test_an_export_is_read_as_the_estimator_that_one_names(tmp_path: Path) -> No
     put_booster_among_members(changed)
     with pytest.raises(StudyError, match="StackingRegressor.estimators_ holds a Booster"):
         read_export(export_of(changed, tmp_path / "bad"), stack(lightgbm()))
-    with pytest.raises(InputError, match="which nobody vouches for"):
+    with pytest.raises(InputError, match="which is not trusted"):
         read_export(there, Ridge())
 
 

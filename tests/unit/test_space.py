@@ -194,7 +194,7 @@ def test_a_value_that_can_not_travel_is_named_at_the_call(grids, where: str):
         ({"a": {1, 2}}, r"param_grid\['a'\] is a set, which has no order"),
         ({"a": {1: 2}}, r"param_grid\['a'\] is a dict"),
         ({"a": (i for i in [1])}, r"param_grid\['a'\] is a generator, which can be read only once"),
-        ({1: [1]}, r"param_grid\[1\]: a parameter's name is text, not int"),
+        ({1: [1]}, r"param_grid\[1\]: a parameter's name must be text, not int"),
         ([[1]], r"param_grid\[0\] = \[1\]: pass a dict"),
         ("abc", "param_grid='abc': pass a dict"),
         (None, "param_grid=None: pass a dict"),

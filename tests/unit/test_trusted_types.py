@@ -183,13 +183,13 @@ ATTACKS: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_what_no_model_consists_of_is_refused(attack: str) -> None:
-    with pytest.raises(InputError, match="which nobody vouches for"):
+    with pytest.raises(InputError, match="which is not trusted"):
         read(archive(holding(ATTACKS[attack])))
 
 
 def test_a_class_of_ones_own_is_taken_where_it_is_named() -> None:
     content = archive(holding(made("fractions.Fraction", "ObjectNode")))
-    with pytest.raises(InputError, match=r"fractions\.Fraction, which nobody vouches for"):
+    with pytest.raises(InputError, match=r"fractions\.Fraction, which is not trusted"):
         read(content)
     assert "fractions.Fraction" in trusted_types(content, Own(Ridge()).classes, ("fractions.Fraction",))
 
@@ -199,7 +199,7 @@ def test_a_node_that_stands_in_for_another_is_looked_at() -> None:
     function = made("sklearn.utils.validation.check_array", "FunctionNode") | {"__id__": 7}
     types = listed(made("builtins.str", "TypeNode") | {"__id__": 7})
     hidden = made("builtins.dict", "DictNode", key_types=types, content={"x": text(1)})
-    with pytest.raises(InputError, match="which nobody vouches for"):
+    with pytest.raises(InputError, match="which is not trusted"):
         read(archive(holding(listed(function, hidden))))
 
 
@@ -218,7 +218,7 @@ def test_an_archive_that_unpacks_to_much_more_is_refused() -> None:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as made_of:
         made_of.writestr("schema.json", json.dumps(holding(text("0" * 10**6)) | {"protocol": 2}))
-    with pytest.raises(StudyError, match="packed more densely"):
+    with pytest.raises(StudyError, match="is compressed"):
         read(content.getvalue())
 
 
@@ -241,7 +241,7 @@ def test_an_archive_of_another_protocol_is_not_read() -> None:
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as made_of:
         made_of.writestr("schema.json", json.dumps(holding(text(1)) | {"protocol": 0}))
-    with pytest.raises(InputError, match="protocol 0, and this version reads 2"):
+    with pytest.raises(InputError, match="protocol 0, but this version reads 2"):
         read(content.getvalue())
 
 
@@ -249,7 +249,7 @@ def test_objects_that_refer_to_each_other_are_those_of_scikit_learn() -> None:
     birch = Birch(n_clusters=2).fit(X)
     vars(birch).update({LINKED: {"roots": {}, "rows": [{"class": "Popen", "values": {}, "links": {}}]}})
     content = skops.io.dumps(holding_as(birch))
-    with pytest.raises(StudyError, match="can't be put together: KeyError"):
+    with pytest.raises(StudyError, match="can't be rebuilt: KeyError"):
         load(content, about(content), Ridge())
 
 
@@ -264,13 +264,13 @@ def test_an_archive_opens_no_socket() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     content = calls("sklearn.callback._transport", "Listener", ["127.0.0.1", port])
-    with pytest.raises(InputError, match="nobody vouches for"):
+    with pytest.raises(InputError, match="is not trusted"):
         load(content, about(content), LogisticRegression())
 
 
 def test_an_archive_calls_no_class_of_an_allowed_package() -> None:
     content = calls("lightgbm.sklearn", "LGBMClassifier", "gbdt", 31)
-    with pytest.raises(InputError, match="lightgbm.sklearn.LGBMClassifier, which nobody vouches for"):
+    with pytest.raises(InputError, match="lightgbm.sklearn.LGBMClassifier, which is not trusted"):
         load(content, about(content), LogisticRegression())
 
 
@@ -289,11 +289,11 @@ def test_a_tree_that_leads_out_of_itself_is_refused() -> None:
         changed = deepcopy(estimator)
         change(changed)
         packed = pack(changed)
-        with pytest.raises(StudyError, match="lead out of it|holds what no fit leaves there"):
+        with pytest.raises(StudyError, match="are out of bounds|holds values that no fit produces"):
             load(packed.content, about(packed.content), clone(estimator))
 
 
 def test_a_model_of_another_class_is_not_taken() -> None:
     packed = pack(Ridge().fit(X, Y))
-    with pytest.raises(InputError, match=r"sklearn\.linear_model\._ridge\.Ridge, which nobody vouches for"):
+    with pytest.raises(InputError, match=r"sklearn\.linear_model\._ridge\.Ridge, which is not trusted"):
         load(packed.content, about(packed.content), LogisticRegression())

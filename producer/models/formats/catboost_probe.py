@@ -1,6 +1,7 @@
-"""A file of CatBoost, tried in a process of its own: CatBoost follows what a file says without a look.
+"""Tries a CatBoost file in a separate process, because CatBoost follows its numbers unchecked.
 
-Run as a script, it reads a file from its input and asks the model for a few rows. Only how it ends counts.
+Run as a script, it reads a file from standard input and predicts a few rows. Only its exit code
+matters.
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ import os
 import subprocess
 import sys
 
-# Starting Python and CatBoost takes seconds; asking takes none.
+# Starting Python and CatBoost takes seconds; the predictions take no time.
 _SECONDS = 120.0
-# Rows of one number each, which lead to different leaves.
+# Each number fills a row; they reach different leaves.
 _NUMBERS = (0.0, 1e30, -1e30, float("nan"))
 
 
 def ends_the_process(content: bytes) -> bool:
-    """Say whether CatBoost crashes or hangs with a file; an error that it raises is no crash."""
+    """Return whether CatBoost crashes or hangs with a file; a Python exception is not a crash."""
     with contextlib.suppress(subprocess.TimeoutExpired):
         child = subprocess.run(
             [sys.executable, "-P", __file__],

@@ -1,6 +1,6 @@
-"""Universal binary JSON as XGBoost writes it (https://ubjson.org), read by somebody who does not trust it.
+"""Reads XGBoost's Universal Binary JSON (https://ubjson.org) from untrusted files.
 
-XGBoost ends the process where a file of its own stops short, or says that more follows than does.
+XGBoost's own reader ends the process if a file is truncated or states a wrong length.
 """
 
 from __future__ import annotations
@@ -10,32 +10,32 @@ from typing import Any
 
 import numpy as np
 
-# Marks of numbers, and what they are: of one of them, and of an array, which is big-endian too.
+# Type markers of numbers and their formats, for single numbers and arrays; all are big-endian.
 _NUMBERS = {b"i": ">b", b"U": ">B", b"I": ">h", b"l": ">i", b"L": ">q", b"d": ">f", b"D": ">d"}
 _CONSTANTS = {b"T": True, b"F": False, b"Z": None}
 _DEEPEST = 32
 
 
 def read_ubjson(content: bytes) -> Any:
-    """Return what a document holds: dicts, lists, text and numbers; arrays of numbers of one kind are NumPy's.
+    """Return a document as dicts, lists, text and numbers; typed arrays become NumPy arrays.
 
     Raises
     ------
     ValueError
-        It is no such document, or not whole.
+        The content is malformed or incomplete.
     """
     reader = _Reader(content)
     try:
         found = reader.value(reader.take(1), 0)
     except (struct.error, UnicodeDecodeError) as exc:
-        raise ValueError(f"no universal binary JSON: {exc}") from exc
+        raise ValueError(f"not Universal Binary JSON: {exc}") from exc
     if reader.place != len(content):
-        raise ValueError(f"{len(content) - reader.place:,} bytes behind the end of a document")
+        raise ValueError(f"{len(content) - reader.place:,} bytes after the end of the document")
     return found
 
 
 class _Reader:
-    """Reads on from a place.
+    """Reads values one after the other.
 
     Parameters
     ----------
@@ -50,7 +50,9 @@ class _Reader:
         """Return the next bytes."""
         found = self._content[self.place : self.place + size]
         if size < 0 or len(found) != size:
-            raise ValueError(f"{size:,} bytes from byte {self.place:,} on, and there are {len(self._content):,}")
+            raise ValueError(
+                f"needs {size:,} bytes from byte {self.place:,} on, but the document ends at {len(self._content):,}"
+            )
         self.place += size
         return found
 
@@ -60,9 +62,9 @@ class _Reader:
         return there
 
     def value(self, mark: bytes, depth: int) -> Any:
-        """Return the value that a mark begins."""
+        """Return the value after a type marker."""
         if depth > _DEEPEST:
-            raise ValueError(f"deeper than {_DEEPEST}")
+            raise ValueError(f"nested deeper than {_DEEPEST}")
         if mark in _NUMBERS:
             form = _NUMBERS[mark]
             return struct.unpack(form, self.take(struct.calcsize(form)))[0]
@@ -75,12 +77,12 @@ class _Reader:
                 return self._object(depth)
             case b"[":
                 return self._array(depth)
-        raise ValueError(f"mark {mark!r} at byte {self.place:,}")
+        raise ValueError(f"unknown type marker {mark!r} at byte {self.place:,}")
 
     def _count(self) -> int:
         mark = self.take(1)
         if mark not in (b"i", b"U", b"I", b"l", b"L"):
-            raise ValueError(f"mark {mark!r} of a length at byte {self.place:,}")
+            raise ValueError(f"type marker {mark!r} instead of a length at byte {self.place:,}")
         return int(self.value(mark, 0))
 
     def _text(self) -> str:
@@ -91,7 +93,7 @@ class _Reader:
         while not self._next_is(b"}"):
             name = self._text()
             if name in found:
-                raise ValueError(f"{name!r} twice: two readers would take another one each")
+                raise ValueError(f"repeated key {name!r}: readers could use different values")
             found[name] = self.value(self.take(1), depth + 1)
         return found
 
