@@ -120,7 +120,7 @@ class Clock:
 
 
 def seconds_away(caplog: pytest.LogCaptureFixture) -> list[float]:
-    return [record.__dict__["seconds"] for record in caplog.records if "is away" in record.getMessage()]
+    return [record.__dict__["seconds"] for record in caplog.records if "is unreachable" in record.getMessage()]
 
 
 @pytest.mark.parametrize("step", ["found", "load", "save", "open"])

@@ -207,7 +207,7 @@ def test_images_are_taken_as_they_are_or_flat() -> None:
     assert np.allclose(images.predict_proba(IMAGES), flat.predict_proba(IMAGES.reshape(300, 64)), atol=1e-5)
     with pytest.raises(InputError, match=r"rows of shape \(8, 8, 1\), but the network was trained on rows of \(8, 8\)"):
         images.predict(IMAGES[..., None])
-    with pytest.raises(InputError, match=r"needs images, .* and a row has shape \(64,\)"):
+    with pytest.raises(InputError, match=r"needs images, .* but a row has shape \(64,\)"):
         clone(cnn).fit(IMAGES.reshape(300, 64), DIGITS)
     with pytest.raises(InputError, match=r"\[9, 9\]: 81 pixels, but a row of X has 64 values"):
         small(builder="cnn", builder_params={"image_shape": [9, 9]}).fit(IMAGES.reshape(300, 64), DIGITS)
