@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import settings as hypothesis_settings
 from servers import Urls, bring_back, empty_queues, keep_queues, private_stack, settings_of, with_option
-from shared_servers import SharedServers, shared_with
+from shared_servers import SharedServers, shared_servers, shared_workers
 from xdist.scheduler import LoadFileScheduling
 
 from producer.stack import LocalStack
@@ -70,8 +70,8 @@ def _no_key_was_told() -> None:
 
 @pytest.fixture(scope="session")
 def private_servers(request: pytest.FixtureRequest) -> Iterator[Urls]:
-    if found := shared_with(request.config):
-        yield found[0]
+    if found := shared_servers(request.config):
+        yield found
         return
     with private_stack(workers=0) as stack:
         yield Urls(stack.amqp_url, stack.mongo_url)
@@ -79,8 +79,10 @@ def private_servers(request: pytest.FixtureRequest) -> Iterator[Urls]:
 
 @pytest.fixture(scope="session")
 def private_workers(request: pytest.FixtureRequest) -> Iterator[Urls]:
-    found = shared_with(request.config)
-    with private_stack(workers=2, at=found[1] if found else None) as stack:
+    if found := shared_workers(request.config):
+        yield found
+        return
+    with private_stack(workers=2) as stack:
         yield Urls(stack.amqp_url, stack.mongo_url)
 
 
@@ -94,7 +96,7 @@ def fragile_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalS
 
 @pytest.fixture
 def servers(private_servers: Urls, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
-    """A broker with empty queues and a database of the test's own; nobody works."""
+    """A broker with empty queues and a database of the test's own; no worker listens."""
     settings = settings_of(private_servers, monkeypatch)
     yield settings
     empty_queues(settings)
@@ -111,9 +113,12 @@ def fragile(fragile_servers: LocalStack, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 @pytest.fixture
 def stack(private_workers: Urls, monkeypatch: pytest.MonkeyPatch) -> Urls:
-    """A broker, a database and two workers of one thread, shared by the tests: name your studies apart."""
+    """A broker, a database and two workers of one thread, which tests of other processes use at the same time.
+
+    Name your studies apart, and don't count on idle workers or on a database without other studies.
+    """
     monkeypatch.setenv("AMQP_URL", private_workers.amqp_url)
-    # As somebody's who knows them; under its own name a stack of this process would be nobody's to build on.
+    # Another URL than the stack's own: on its own one, `local_stack` would take these servers for another stack's.
     monkeypatch.setenv("MONGO_URL", with_option(private_workers.mongo_url, "appName=tests"))
     return private_workers
 
