@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from typing import Any, cast
 
+from threadpoolctl import threadpool_limits
+
 from warren.messages import Chunk
 from warren.settings import Settings, load_settings, named_servers
 from warren.storage.store import Store
@@ -62,7 +64,13 @@ class _TrainingThread:
 
     def _serve(self, connection: Connection, questions: Connection) -> None:
         # Fits warn in a worker's log, where nobody's filters make errors of it.
-        with connection, questions, warnings.catch_warnings(), suppress(EOFError, ConnectionError):
+        with (
+            connection,
+            questions,
+            warnings.catch_warnings(),
+            threadpool_limits(self._settings.threads),  # a training process has it in its environment
+            suppress(EOFError, ConnectionError),
+        ):
             warnings.simplefilter("ignore")
             serve(connection, RemoteDatabaseAccess(questions), self._settings, _Unprinted())
 

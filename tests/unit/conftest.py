@@ -19,6 +19,7 @@ from producer import Cluster
 from producer.cli import studies
 from producer.study import Study
 from warren.errors import StudyError
+from warren.testing import in_process_worker
 from worker.training.guards import uninstall
 
 
@@ -27,6 +28,13 @@ def _unguarded() -> Iterator[None]:
     """Take off, behind each test, the guards that a worker's code puts on the libraries for good."""
     yield
     uninstall()
+
+
+@pytest.fixture
+def in_process() -> Iterator[None]:
+    """Let this process be broker, database and worker."""
+    with in_process_worker():
+        yield
 
 
 @pytest.fixture
