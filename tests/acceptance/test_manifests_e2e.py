@@ -103,7 +103,7 @@ def stage(tmp_path: Path) -> Stage:
 
 def place(calls: list[str], words: str) -> int:
     found = [number for number, call in enumerate(calls) if words in call]
-    assert found, f"nobody asked for {words!r}: {calls}"
+    assert found, f"no call asked for {words!r}: {calls}"
     return found[0]
 
 
@@ -120,6 +120,7 @@ def test_it_applies_waits_runs_the_study_and_takes_down(stage: Stage) -> None:
     assert not stage.left(), "its passwords are gone"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(REAL_KUBECTL is None, reason="no kubectl here to render with")
 def test_a_volume_that_only_root_may_write_to_is_handed_over(stage: Stage) -> None:
     status, said = stage.run("warren-worker:dev", FAKE_DENIED="yes", LOOK_SECONDS="2")
@@ -143,7 +144,8 @@ def test_a_volume_that_only_root_may_write_to_is_handed_over(stage: Stage) -> No
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "baseline"
 
 
-def test_a_server_that_does_not_come_up_for_another_reason_is_waited_for_no_longer_than_asked(stage: Stage) -> None:
+@pytest.mark.slow
+def test_the_wait_for_a_server_that_does_not_start_has_a_limit(stage: Stage) -> None:
     began = time.monotonic()
     status, said = stage.run(
         "warren-worker:dev", FAKE_SLOW="rollout status statefulset/mongodb", ROLLOUT_SECONDS="3", LOOK_SECONDS="2"
@@ -154,6 +156,7 @@ def test_a_server_that_does_not_come_up_for_another_reason_is_waited_for_no_long
     assert time.monotonic() - began < SECONDS
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(REAL_KUBECTL is None, reason="no kubectl here to render with")
 def test_image_class_and_namespace_come_from_outside(stage: Stage) -> None:
     digest = "sha256:" + "a" * 64
@@ -190,6 +193,7 @@ def test_image_class_and_namespace_come_from_outside(stage: Stage) -> None:
     assert worker["template"]["spec"]["containers"][0]["resources"]["limits"] == {"cpu": "1", "memory": "384Mi"}
 
 
+@pytest.mark.slow
 def test_without_a_class_the_clusters_default_is_taken(stage: Stage) -> None:
     assert stage.run("warren-worker:dev")[0] == 0
     assert "storageClassName" not in (stage.folder / "applied/e2e/kustomization.yaml").read_text()
@@ -203,13 +207,14 @@ def test_an_image_without_a_tag_is_refused(stage: Stage, image: str) -> None:
     assert not [call for call in stage.calls if "delete" in call or "apply" in call]
 
 
-def test_a_namespace_that_is_there_is_nobodys_to_delete(stage: Stage) -> None:
+def test_an_existing_namespace_is_not_deleted(stage: Stage) -> None:
     status, said = stage.run("warren-worker:dev", NAMESPACE="tuning", FAKE_THERE="namespace/tuning")
     assert status == 2
     assert "namespace tuning is there already" in said
     assert not [call for call in stage.calls if "delete" in call or "apply" in call]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", ["apply --kustomize", "rollout status statefulset/mongodb"])
 def test_a_failure_is_shown_and_then_taken_down(stage: Stage, words: str) -> None:
     status, said = stage.run("warren-worker:dev", FAKE_FAILS=words)
@@ -228,12 +233,14 @@ def test_a_study_that_is_wrong_ends_in_its_exit_status(stage: Stage) -> None:
     place(stage.calls, "delete namespace")
 
 
+@pytest.mark.slow
 def test_a_namespace_that_does_not_go_away_is_a_failure(stage: Stage) -> None:
     status, said = stage.run("warren-worker:dev", FAKE_FAILS="delete namespace")
     assert status == 1
     assert "is not gone" in said
 
 
+@pytest.mark.slow
 def test_what_failed_can_be_kept(stage: Stage) -> None:
     status, said = stage.run("warren-worker:dev", STUDY_STATUS="1", KEEP="1")
     assert status == 1
@@ -241,6 +248,7 @@ def test_what_failed_can_be_kept(stage: Stage) -> None:
     assert not [call for call in stage.calls if call.startswith("delete")]
 
 
+@pytest.mark.slow
 def test_ctrl_c_takes_down(stage: Stage) -> None:
     process = stage.start("warren-worker:dev", FAKE_HANGS="rollout status statefulset/rabbitmq")
     until(lambda: any("rollout status" in call for call in stage.calls), SECONDS, "it waits for the broker")

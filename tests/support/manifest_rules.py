@@ -51,7 +51,7 @@ def probes(objects: list[Object]) -> Complaints:
             continue
         for container in thing["spec"]["template"]["spec"]["containers"]:
             where = f"{title(thing)}, container {container['name']}"
-            # A loop that serves nobody has nobody to be ready for.
+            # A loop that serves no requests needs no readiness.
             wanted = ["livenessProbe"]
             if container["name"] != HAS_TOKEN:
                 wanted += ["startupProbe", "readinessProbe"]
@@ -145,7 +145,7 @@ def secrets(objects: list[Object]) -> Complaints:
 
 
 def users(objects: list[Object]) -> Complaints:
-    """Nobody but the servers and who makes their users has an administrator's password."""
+    """Only the servers and the job that makes their users have an administrator's password."""
     for where, container in containers(objects):
         if container["name"] in {*SERVERS, "users"}:
             continue
