@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from warren.safety.signing import tell_unsigned
 from warren.settings import Settings
 from warren.storage.store import Store
 
+_UNIT = Path(__file__).parent / "unit"
 _SERVERS = pytest.StashKey[SharedServers]()
 # Tests that import TensorFlow, which takes six seconds.
 _NETWORKS = re.compile(r"/test_(networks\w*|export|export_networks|keras_trials)\.py")
@@ -39,8 +41,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileSche
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Give the processes of ``pytest -n`` servers that they share."""
+    """Give the processes of ``pytest -n`` servers that they share, unless all their tests are unit tests."""
     config: pytest.Config = node.config
+    if all(Path(arg.partition("::")[0]).resolve().is_relative_to(_UNIT) for arg in config.args):
+        return
     if _SERVERS not in config.stash:
         config.stash[_SERVERS] = SharedServers(config.getoption("numprocesses") or len(config.getoption("tx")))
     config.stash[_SERVERS].tell(node.workerinput)
