@@ -120,7 +120,6 @@ def test_it_applies_waits_runs_the_study_and_takes_down(stage: Stage) -> None:
     assert not stage.left(), "its passwords are gone"
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(REAL_KUBECTL is None, reason="no kubectl here to render with")
 def test_a_volume_that_only_root_may_write_to_is_handed_over(stage: Stage) -> None:
     status, said = stage.run("warren-worker:dev", FAKE_DENIED="yes", LOOK_SECONDS="2")
@@ -144,7 +143,6 @@ def test_a_volume_that_only_root_may_write_to_is_handed_over(stage: Stage) -> No
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "baseline"
 
 
-@pytest.mark.slow
 def test_the_wait_for_a_server_that_does_not_start_has_a_limit(stage: Stage) -> None:
     began = time.monotonic()
     status, said = stage.run(
@@ -156,7 +154,6 @@ def test_the_wait_for_a_server_that_does_not_start_has_a_limit(stage: Stage) -> 
     assert time.monotonic() - began < SECONDS
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(REAL_KUBECTL is None, reason="no kubectl here to render with")
 def test_image_class_and_namespace_come_from_outside(stage: Stage) -> None:
     digest = "sha256:" + "a" * 64
@@ -193,7 +190,6 @@ def test_image_class_and_namespace_come_from_outside(stage: Stage) -> None:
     assert worker["template"]["spec"]["containers"][0]["resources"]["limits"] == {"cpu": "1", "memory": "384Mi"}
 
 
-@pytest.mark.slow
 def test_without_a_class_the_clusters_default_is_taken(stage: Stage) -> None:
     assert stage.run("warren-worker:dev")[0] == 0
     assert "storageClassName" not in (stage.folder / "applied/e2e/kustomization.yaml").read_text()
@@ -214,7 +210,6 @@ def test_an_existing_namespace_is_not_deleted(stage: Stage) -> None:
     assert not [call for call in stage.calls if "delete" in call or "apply" in call]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("words", ["apply --kustomize", "rollout status statefulset/mongodb"])
 def test_a_failure_is_shown_and_then_taken_down(stage: Stage, words: str) -> None:
     status, said = stage.run("warren-worker:dev", FAKE_FAILS=words)
@@ -233,14 +228,12 @@ def test_a_study_that_is_wrong_ends_in_its_exit_status(stage: Stage) -> None:
     place(stage.calls, "delete namespace")
 
 
-@pytest.mark.slow
 def test_a_namespace_that_does_not_go_away_is_a_failure(stage: Stage) -> None:
     status, said = stage.run("warren-worker:dev", FAKE_FAILS="delete namespace")
     assert status == 1
     assert "is not gone" in said
 
 
-@pytest.mark.slow
 def test_what_failed_can_be_kept(stage: Stage) -> None:
     status, said = stage.run("warren-worker:dev", STUDY_STATUS="1", KEEP="1")
     assert status == 1
@@ -248,7 +241,6 @@ def test_what_failed_can_be_kept(stage: Stage) -> None:
     assert not [call for call in stage.calls if call.startswith("delete")]
 
 
-@pytest.mark.slow
 def test_ctrl_c_takes_down(stage: Stage) -> None:
     process = stage.start("warren-worker:dev", FAKE_HANGS="rollout status statefulset/rabbitmq")
     until(lambda: any("rollout status" in call for call in stage.calls), SECONDS, "it waits for the broker")
@@ -318,11 +310,13 @@ def fleet(start_worker: StartWorker) -> Processes:
     return Processes(start_worker)
 
 
+@pytest.mark.slow
 def test_a_study_under_fire_holds(fleet: Processes, search: Search) -> None:
     assert cluster_e2e.run(fleet, search, workers=2, deletions=2, seconds=SECONDS, seed=1) == []
     assert len(fleet.gone) == 4, "two deleted, and two rolled"
 
 
+@pytest.mark.slow
 def test_what_went_wrong_is_said(
     fleet: Processes, search: Search, servers: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -358,6 +352,7 @@ def test_there_are_two_hundred_trials() -> None:
     assert len(ParameterGrid(cluster_e2e.search_of(140).grid)) == 200
 
 
+@pytest.mark.slow
 def test_the_search_of_the_cluster_is_one_that_both_sides_can_run(fleet: Processes) -> None:
     whole = cluster_e2e.search_of(22)
     forests, boosters = whole.grid

@@ -155,6 +155,7 @@ def test_a_broker_that_is_away_is_no_evidence(servers: Settings, store: Store) -
     assert "missing" not in (store.study(study.id) or {})
 
 
+@pytest.mark.slow
 def test_chunks_that_the_broker_sets_aside_are_reported_and_resumed(
     fragile: LocalStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:

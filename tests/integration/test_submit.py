@@ -311,6 +311,7 @@ def test_a_grid_of_a_billion_points_costs_no_memory(
     assert len(json.dumps(found["space"])) < 200
 
 
+@pytest.mark.slow
 def test_a_space_beyond_a_database_is_refused(servers: Settings, store: Store) -> None:
     with pytest.raises(InputError, match="at most 9,223,372,036,854,775,807 can be numbered"):
         submit_trees(grid={"max_depth": range(1, 10**10), "min_samples_leaf": range(1, 10**10)})
