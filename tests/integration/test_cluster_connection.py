@@ -105,6 +105,7 @@ def waiting_chunks() -> int:
         return int(opened.queue_declare(CHUNKS_QUEUE, passive=True).method.message_count)
 
 
+@pytest.mark.slow
 def test_a_study_is_followed_through_dropped_connections_to_a_cluster(
     fake: FakeCluster, servers: Settings, start_worker: Any
 ) -> None:
