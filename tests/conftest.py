@@ -6,12 +6,13 @@ import re
 import signal
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings as hypothesis_settings
 from servers import Urls, bring_back, empty_queues, keep_queues, private_stack, settings_of, with_option
-from shared_servers import SharedServers, shared_with
+from shared_servers import SharedServers, shared_servers, shared_workers
 from xdist.scheduler import LoadFileScheduling
 
 from producer.stack import LocalStack
@@ -22,6 +23,7 @@ from warren.storage.store import Store
 # The Kubernetes client leads to it by way of jsonschema. It builds a grammar for three seconds, which no test needs.
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
+_UNIT = Path(__file__).parent / "unit"
 _SERVERS = pytest.StashKey[SharedServers]()
 # Tests that import TensorFlow, which takes six seconds.
 _NETWORKS = re.compile(r"/test_(networks\w*|shared_epochs|export|export_networks|keras_trials)\.py")
@@ -43,8 +45,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileSche
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Give the processes of ``pytest -n`` servers that they share."""
+    """Give the processes of ``pytest -n`` servers that they share, unless all their tests are unit tests."""
     config: pytest.Config = node.config
+    if all(Path(arg.partition("::")[0]).resolve().is_relative_to(_UNIT) for arg in config.args):
+        return
     if _SERVERS not in config.stash:
         config.stash[_SERVERS] = SharedServers(config.getoption("numprocesses") or len(config.getoption("tx")))
     config.stash[_SERVERS].tell(node.workerinput)
@@ -74,8 +78,8 @@ def _no_key_was_told() -> None:
 
 @pytest.fixture(scope="session")
 def private_servers(request: pytest.FixtureRequest) -> Iterator[Urls]:
-    if found := shared_with(request.config):
-        yield found[0]
+    if found := shared_servers(request.config):
+        yield found
         return
     with private_stack(workers=0) as stack:
         yield Urls(stack.amqp_url, stack.mongo_url)
@@ -83,8 +87,10 @@ def private_servers(request: pytest.FixtureRequest) -> Iterator[Urls]:
 
 @pytest.fixture(scope="session")
 def private_workers(request: pytest.FixtureRequest) -> Iterator[Urls]:
-    found = shared_with(request.config)
-    with private_stack(workers=2, at=found[1] if found else None) as stack:
+    if found := shared_workers(request.config):
+        yield found
+        return
+    with private_stack(workers=2) as stack:
         yield Urls(stack.amqp_url, stack.mongo_url)
 
 
@@ -98,7 +104,7 @@ def fragile_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalS
 
 @pytest.fixture
 def servers(private_servers: Urls, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
-    """A broker with empty queues and a database of the test's own; nobody works."""
+    """A broker with empty queues and a database of the test's own; no worker listens."""
     settings = settings_of(private_servers, monkeypatch)
     yield settings
     empty_queues(settings)
@@ -115,9 +121,12 @@ def fragile(fragile_servers: LocalStack, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 @pytest.fixture
 def stack(private_workers: Urls, monkeypatch: pytest.MonkeyPatch) -> Urls:
-    """A broker, a database and two workers of one thread, shared by the tests: name your studies apart."""
+    """A broker, a database and two workers of one thread, which tests of other processes use at the same time.
+
+    Name your studies apart, and don't count on idle workers or on a database without other studies.
+    """
     monkeypatch.setenv("AMQP_URL", private_workers.amqp_url)
-    # As somebody's who knows them; under its own name a stack of this process would be nobody's to build on.
+    # Another URL than the stack's own: on its own one, `local_stack` would take these servers for another stack's.
     monkeypatch.setenv("MONGO_URL", with_option(private_workers.mongo_url, "appName=tests"))
     return private_workers
 

@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from typing import Any, cast
 
+from threadpoolctl import threadpool_limits
+
 from warren.messages import Chunk
 from warren.settings import Settings, load_settings, named_servers
 from warren.storage.store import Store
@@ -63,7 +65,13 @@ class _TrainingThread:
     def _serve(self, connection: Connection, questions: Connection) -> None:
         # A worker logs the warnings of fits. Here, filters of the tests must not turn them into
         # errors.
-        with connection, questions, warnings.catch_warnings(), suppress(EOFError, ConnectionError):
+        with (
+            connection,
+            questions,
+            warnings.catch_warnings(),
+            threadpool_limits(self._settings.threads),  # a training process has it in its environment
+            suppress(EOFError, ConnectionError),
+        ):
             warnings.simplefilter("ignore")
             serve(connection, RemoteDatabaseAccess(questions), self._settings, _UncapturedOutput())
 

@@ -63,7 +63,7 @@ def trainer_of(worker: subprocess.Popen[bytes]) -> psutil.Process | None:
 
 
 def waiting(settings: Settings, queue: str) -> int:
-    """Return how many messages of a queue nobody has in hand."""
+    """Return how many messages of a queue no worker has."""
     with channel(settings) as open_channel:
         return int(open_channel.queue_declare(queue, passive=True).method.message_count)
 

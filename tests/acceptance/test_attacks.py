@@ -130,16 +130,14 @@ def test_messages_of_an_attacker_read_and_write_nothing(
     assert sent > 40
     assert all(reasons)
     assert [one.name for one in place.iterdir()] == ["secret"]
-    assert (place / "secret").stat().st_atime_ns == opened, "nobody has read it"
+    assert (place / "secret").stat().st_atime_ns == opened, "no process has read it"
     assert not list(Path(NOWHERE).parent.glob(f"{Path(NOWHERE).name}*"))
     assert worker.poll() is None
     after = submit(DecisionTreeClassifier(), {"max_depth": [1, 2]}, X, Y, cv=2, name="after")
     assert after.wait(timeout=60, progress=False).status().complete == 2
 
 
-def test_a_function_that_makes_no_table_fails_its_trial_before_a_library_sees_it(
-    servers: Settings, start_worker: StartWorker
-) -> None:
+def test_a_function_that_returns_no_table_fails_before_the_fit(servers: Settings, start_worker: StartWorker) -> None:
     start_worker()
     steps = Pipeline([("some", FunctionTransformer(np.max)), ("clf", XGBClassifier(n_estimators=2))])
     study = submit(steps, {"some__func": [np.max, np.log1p]}, X, Y, cv=2, name="tables").wait(

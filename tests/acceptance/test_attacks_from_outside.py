@@ -33,7 +33,7 @@ ROOT = Path(producer.__file__).parents[1]
 STUCK_SECONDS = 60.0
 X = [[float(number), float(number % 3)] for number in range(20)]
 Y = [number % 2 for number in range(20)]
-# Nobody: who owns nothing, and may read what all may.
+# The user `nobody`: owns nothing, and may read what all may.
 NOBODY = 65534
 # A title, the clipboard, a cleared screen by 8 bits, a line written over, text turned round, and a line of its own.
 EVIL = "\x1b]0;owned\x07\x1b]52;c;b3duZWQ=\x07\x9b2J\r\x08\u202e\u2028end\nwarren: all is well"
@@ -80,7 +80,14 @@ def jupyter() -> list[str]:
     return ["jupyterlab", *ours, "--ip=0.0.0.0", "--allow-root", "--ServerApp.token=t"]
 
 
-@pytest.mark.parametrize("name", ["dashboard", "dashboard for others", "tensorboard", "jupyterlab", "worker"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "dashboard",
+        "worker",
+        *(pytest.param(one, marks=pytest.mark.slow) for one in ("dashboard for others", "tensorboard", "jupyterlab")),
+    ],
+)
 def test_a_page_that_lets_its_name_lead_here_reads_nothing(servers: Settings, tmp_path: Path, name: str) -> None:
     (port,) = free_ports(1)
     os.environ.pop("WARREN_HTTP_PORT", None)
@@ -142,6 +149,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
         yield up
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
 def test_another_user_of_the_machine_reads_neither_folder_nor_passwords(stack: LocalStack) -> None:
     done = subprocess.run(
@@ -158,6 +166,7 @@ def test_another_user_of_the_machine_reads_neither_folder_nor_passwords(stack: L
     assert not [secret for secret in secrets if secret in found["said"]]
 
 
+@pytest.mark.slow
 def test_a_stranger_gets_nothing_of_broker_and_database(stack: LocalStack) -> None:
     for url in (stack.amqp_url, stack.mongo_url):
         parts = urlsplit(url)
@@ -193,6 +202,7 @@ def steers(text: str) -> str:
     return "".join(sorted({one for one in text if not plain(one)}))
 
 
+@pytest.mark.slow
 def test_a_document_full_of_escape_sequences_is_text(
     servers: Settings, start_worker: StartWorker, capfd: pytest.CaptureFixture[str]
 ) -> None:

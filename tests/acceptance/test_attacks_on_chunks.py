@@ -114,7 +114,7 @@ def test_chunks_of_an_earlier_publication_are_dropped(worker: OneWorker) -> None
     assert is_what_scikit_learn_finds(study)
 
 
-def test_a_study_that_an_earlier_version_published_goes_on_and_takes_no_forged_objective(worker: OneWorker) -> None:
+def test_a_study_of_an_earlier_version_goes_on_and_refuses_a_forgery(worker: OneWorker) -> None:
     with held_up(worker), overheard() as bodies:
         study = submit_trees()
         # As a version leaves it that notes nothing.

@@ -133,6 +133,7 @@ def test_a_model_with_other_numbers_ends_no_process(changed: Store, tmp_path: Pa
     )
 
 
+@pytest.mark.slow
 def test_a_study_that_was_changed_makes_no_estimator_that_writes(changed: Store, tmp_path: Path) -> None:
     estimator = make_pipeline(FunctionTransformer(), Ridge())
     study = submit(estimator, {"ridge__alpha": [1.0]}, X, Y, cv=2, name="attacked space").wait(60, progress=False)
@@ -200,6 +201,7 @@ BLOBS: dict[str, bytes] = {
 }
 
 
+@pytest.mark.slow
 def test_a_blob_that_was_changed_costs_no_training_process(
     servers: Settings, store: Store, start_worker: StartWorker
 ) -> None:

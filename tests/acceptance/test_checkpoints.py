@@ -97,11 +97,12 @@ def look_pause_and_delete(store: Store, folder: Path, log: Path) -> None:
     until(lambda: kept_of(store, study) > kept, PATIENCE, "it goes on")
     assert list(folder.glob("*.checkpoint"))
     study.delete()
-    until(lambda: list(folder.iterdir()) == [], what="nobody waits for what is left")
+    until(lambda: list(folder.iterdir()) == [], what="no trial waits for what is left")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(800)  # TensorFlow starts five times
-def test_a_network_that_is_cut_short_in_every_way_goes_on_at_its_epoch_and_ends_as_an_undisturbed_one(
+def test_an_interrupted_network_goes_on_at_its_epoch_to_equal_scores(
     store: Store, start_worker: StartWorker, folder: Path, gate: Path, tmp_path: Path
 ) -> None:
     worker = start_worker()
@@ -147,7 +148,7 @@ def test_a_network_that_is_cut_short_in_every_way_goes_on_at_its_epoch_and_ends_
     assert list(folder.glob("*.checkpoint"))
     assert not third.exists()
 
-    # From here on nobody is cut short, and a checkpoint an epoch is a good part of what an epoch costs.
+    # From here on no process is interrupted, and a checkpoint an epoch is a good part of what an epoch costs.
     gate.unlink()
     start_worker(WARREN_CHECKPOINT_SECONDS="30")
     study.wait(timeout=PATIENCE, progress=False)

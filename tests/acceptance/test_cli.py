@@ -47,7 +47,7 @@ def warren(*arguments: str, status: int = 0) -> Ran:
 
 @contextmanager
 def running(*arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Run a command beside the test; whatever it does, it is gone afterwards."""
+    """Run a command next to the test; it has ended afterwards."""
     process = subprocess.Popen(
         [sys.executable, "-m", "producer", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -156,6 +156,7 @@ def test_a_study_is_paused_resumed_and_cancelled_and_workers_run_it(tmp_path: Pa
     assert "no study" in warren("results", study, status=1).stderr
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("servers")
 def test_one_worker_takes_the_place_of_its_command(tmp_path: Path) -> None:
     study = json.loads(warren("submit", write_study(tmp_path, "alone"), "--json").stdout)["id"]
@@ -167,6 +168,7 @@ def test_one_worker_takes_the_place_of_its_command(tmp_path: Path) -> None:
     assert worker.returncode == 0, err
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("stack")
 def test_a_reader_that_goes_away_makes_no_traceback(tmp_path: Path) -> None:
     study = json.loads(warren("submit", write_study(tmp_path, "long"), "--json", "--wait").stdout)["id"]
@@ -195,6 +197,7 @@ def test_servers_that_are_away_are_named_without_their_password(
     assert "secret" not in said + listed
 
 
+@pytest.mark.slow
 def test_up_brings_servers_and_workers_and_takes_them_away_again(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

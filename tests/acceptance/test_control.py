@@ -17,7 +17,7 @@ from warren.settings import Settings
 ONE_SPLIT = [(range(10), range(10, 20))]
 
 
-def test_pause_takes_effect_within_one_trial_on_every_worker_and_the_study_goes_on_with_the_next(
+def test_pause_stops_every_worker_within_one_trial_and_resume_goes_on(
     servers: Settings, start_worker: StartWorker, tmp_path: Path
 ) -> None:
     diary = tmp_path / "diary"
@@ -27,13 +27,13 @@ def test_pause_takes_effect_within_one_trial_on_every_worker_and_the_study_goes_
     until(lambda: len(set(diary_of(diary))) >= 4, what="both train")
     study.pause()
     begun = len(diary_of(diary))
-    # A look a second, and the trial in hand: five more would be a worker that does not look.
+    # A look a second, and the current trial: five more would be a worker that does not look.
     quiet = threading.Event()
     quiet.wait(2.0)
     stopped = len(diary_of(diary))
     assert stopped <= begun + 6
     quiet.wait(1.5)
-    assert len(diary_of(diary)) == stopped, "nobody trains any more"
+    assert len(diary_of(diary)) == stopped, "no worker trains any more"
 
     for worker in workers:
         worker.send_signal(signal.SIGTERM)

@@ -42,7 +42,7 @@ class Served:
     errors: Path
 
     def end(self, with_signal: int = signal.SIGINT) -> str:
-        """Let it end; return what it wrote beside its address."""
+        """Let it end; return what it wrote besides its address."""
         self.process.send_signal(with_signal)
         assert self.process.wait(STUCK_SECONDS) == 0
         return self.errors.read_text()
@@ -116,7 +116,7 @@ def test_a_page_of_a_running_study_changes_when_trials_end(
         assert study.status().state == "RUNNING"
         assert "RUNNING" in page.inner_text("body")
 
-        # The same page, which nobody loads again.
+        # The same page, which is not loaded again.
         start_worker()
         until_points(page, "#plot-history", 12)
         until_points(page, "#graph-hyperparameter-importances", 2)

@@ -22,6 +22,7 @@ def few_points(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "grids", lambda: few)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few_points")
 def test_the_demo_searches_and_a_second_run_repeats_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
@@ -57,7 +58,7 @@ def test_the_demo_searches_and_a_second_run_repeats_nothing(
 
 
 @pytest.mark.usefixtures("stack", "few_points")
-def test_the_demo_uses_servers_that_are_there_and_says_what_begins_anew(
+def test_the_demo_uses_existing_servers_and_says_how_to_start_again(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert main(["demo", "--data-dir", str(tmp_path), "--workers", "0"]) == 0

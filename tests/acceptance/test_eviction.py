@@ -1,4 +1,4 @@
-"""What becomes of the work in hand when a worker is told to go, or is gone."""
+"""What happens to the current work when a worker is told to stop, or has died."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from warren.storage.documents import Document
 from warren.storage.store import Store
 
 
-def test_sigterm_finishes_a_trial_that_fits_into_the_grace_and_gives_the_rest_back(
+def test_sigterm_finishes_a_short_trial_and_gives_the_rest_back(
     store: Store, servers: Settings, start_worker: StartWorker, tmp_path: Path
 ) -> None:
     diary = tmp_path / "diary"
@@ -36,7 +36,7 @@ def test_sigterm_finishes_a_trial_that_fits_into_the_grace_and_gives_the_rest_ba
     study.wait(timeout=60, progress=False)
     assert sorted(diary_of(diary)) == sorted([*range(8)] * 2), "no fold was trained twice"
     trials = store.trials.of(study.id)
-    assert all("interrupted" not in trial for trial in trials), "a trial that nobody interrupted does not mention it"
+    assert all("interrupted" not in trial for trial in trials), "a trial that was not interrupted does not mention it"
 
 
 def test_sigterm_abandons_at_once_a_trial_that_does_not_fit_into_the_grace(
@@ -54,7 +54,8 @@ def test_sigterm_abandons_at_once_a_trial_that_does_not_fit_into_the_grace(
     assert worker.wait(5) == 0
 
 
-def test_the_next_worker_starts_at_the_first_missing_fold_and_the_timeline_shows_where_it_was_interrupted(
+@pytest.mark.slow
+def test_the_next_worker_starts_at_the_missing_fold_and_shows_it(
     store: Store, start_worker: StartWorker, tmp_path: Path
 ) -> None:
     diary = tmp_path / "diary"
@@ -66,15 +67,15 @@ def test_the_next_worker_starts_at_the_first_missing_fold_and_the_timeline_shows
     assert len(diary_of(diary)) == 3
     start_worker()
     study.wait(timeout=30, progress=False)
-    assert diary_of(diary) == [7] * 5, "only the fold in hand was fitted again"
+    assert diary_of(diary) == [7] * 5, "only the current fold was fitted again"
     [result] = store.trials.of(study.id)
-    assert (result["state"], result["attempts"]) == ("COMPLETE", 1), "an eviction is nobody's fault"
+    assert (result["state"], result["attempts"]) == ("COMPLETE", 1), "an eviction is not the trial's fault"
     assert result["fit_seconds"] == pytest.approx(4.0, abs=0.5)
     assert list(store.unfinished.of(study.id, [0])) == []
     interrupted_at(result, study, "worker-0")
 
 
-def test_sudden_death_costs_the_fold_in_hand_at_most(store: Store, start_worker: StartWorker, tmp_path: Path) -> None:
+def test_sudden_death_costs_the_current_fold_at_most(store: Store, start_worker: StartWorker, tmp_path: Path) -> None:
     diary = tmp_path / "diary"
     worker = start_worker()
     study = submit(Sleeps(seconds=1.0, diary=str(diary)), {"number": [7]}, X, Y, cv=10)
@@ -92,7 +93,7 @@ def test_sudden_death_costs_the_fold_in_hand_at_most(store: Store, start_worker:
         if victims != "training process":
             worker = start_worker()
     study.wait(timeout=60, progress=False)
-    # Of each death the fold in hand, and one that had just ended.
+    # Of each death the current fold, and one that had just ended.
     assert Counter(diary_of(diary)) <= Counter({7: 10 + 3 * 2})
     [result] = store.trials.of(study.id)
     assert result["state"] == "COMPLETE"
@@ -113,6 +114,7 @@ def folds_kept(store: Store, study_id: str, number: int) -> dict[str, object]:
     return dict(store.unfinished.of(study_id, [number]).get(number, {}).get("folds", {}))
 
 
+@pytest.mark.slow
 def test_a_second_sigterm_ends_a_worker_at_once(servers: Settings, start_worker: StartWorker, tmp_path: Path) -> None:
     diary = tmp_path / "diary"
     worker = start_worker(WARREN_GRACE_SECONDS="60")

@@ -35,6 +35,7 @@ def study_of(estimator: Any, grid: dict[str, list[Any]], y: Any = CODES) -> Stud
     return study.wait(PATIENCE, progress=False)
 
 
+@pytest.mark.slow
 def test_exported_boosters_and_pipelines_predict_in_their_own_libraries(stack: Urls, tmp_path: Path) -> None:
     trees = {"n_estimators": 5, "n_jobs": 1}
     catboost = CatBoostClassifier(
@@ -67,8 +68,9 @@ def test_exported_boosters_and_pipelines_predict_in_their_own_libraries(stack: U
         assert manifest["versions"]["trained"].keys() >= {"python", "numpy", "scikit-learn", "warren"}
 
 
+@pytest.mark.slow
 @needs_tensorflow
-def test_an_exported_network_is_served_by_tensorflow_alone_in_versions_that_count_on(
+def test_an_exported_network_is_served_by_tensorflow_in_counted_versions(
     servers: Settings, start_worker: StartWorker, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     start_worker()  # one, for each would import TensorFlow

@@ -90,8 +90,9 @@ def assert_same_scores(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
         assert np.array_equal(ours[name], theirs[name]), name
 
 
+@pytest.mark.slow
 @needs_tensorflow
-def test_a_mixed_study_waits_in_two_queues_scores_as_on_a_cpu_and_a_network_beyond_all_memory_fails_alone(
+def test_a_mixed_study_uses_two_queues_and_scores_as_on_a_cpu(
     servers: Settings, start_worker: StartWorker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = networks_and_trees(on_gpu=False)
@@ -133,7 +134,8 @@ def test_a_mixed_study_waits_in_two_queues_scores_as_on_a_cpu_and_a_network_beyo
     assert "OOM when allocating" in rows["error"][0]
 
 
-def test_one_word_sends_a_study_its_model_and_a_search_to_a_gpu_where_they_go_before_the_rest(
+@pytest.mark.slow
+def test_device_sends_a_study_its_model_and_a_search_to_a_gpu_first(
     servers: Settings, start_worker: StartWorker
 ) -> None:
     trees = Pipeline([("clf", XGBClassifier(n_estimators=3, n_jobs=1))])

@@ -17,7 +17,8 @@ from warren.settings import Settings
 from warren.storage.store import Store
 
 
-def test_a_trial_that_takes_its_process_down_or_too_much_memory_fails_with_its_reason_and_its_neighbours_go_on(
+@pytest.mark.slow
+def test_a_trial_that_ends_its_process_fails_alone_with_its_reason(
     start_worker: StartWorker,
 ) -> None:
     worker = start_worker(WARREN_MAX_ATTEMPTS="1", WARREN_TRIAL_MEMORY_BYTES=str(600 * 10**6))
@@ -61,6 +62,7 @@ def test_tries_are_counted_across_workers(store: Store, start_worker: StartWorke
     assert tries() == 0, "what is noted of a trial goes with its result"
 
 
+@pytest.mark.slow
 def test_a_chunk_that_kills_its_workers_is_set_aside_and_can_be_put_back(
     servers: Settings, start_worker: StartWorker
 ) -> None:

@@ -1,4 +1,4 @@
-"""Messages that nobody should send, to a real worker: set aside with the reason, nothing trained, the worker alive."""
+"""Messages that no producer sends, to a real worker: set aside with the reason, nothing trained, the worker alive."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def test_a_study_is_told_what_was_set_aside_of_it_also_in_another_version(site: 
     )
 
 
-def test_a_message_of_no_study_is_given_back_and_set_aside_where_it_names_this_database(site: Site) -> None:
+def test_a_message_of_an_unknown_study_is_returned_or_set_aside(site: Site) -> None:
     body = json.dumps(good(study_id="study-of-nobody-here")).encode()
     named = pika.BasicProperties(headers={DATABASE_HEADER: site.store.identity()})
     site.channel.basic_publish("", CHUNKS_QUEUE, body, named)

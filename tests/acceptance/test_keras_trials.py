@@ -1,4 +1,4 @@
-"""Networks through real workers: beside trees in one study, with images, and where a trial goes wrong."""
+"""Networks through real workers: next to trees in one study, with images, and where a trial goes wrong."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from xgboost import XGBClassifier
 from producer import GridSearchCV, KerasModel, submit
 from warren.errors import InputError
 
-pytestmark = needs_tensorflow
+pytestmark = [needs_tensorflow, pytest.mark.slow]
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "mnist.py"
 # Seconds that a worker may take to import TensorFlow, on a machine that others use too.
@@ -42,7 +42,7 @@ def net(**params: Any) -> KerasModel:
 
 
 @pytest.mark.usefixtures("worker")
-def test_networks_trees_and_pipelines_make_one_study_with_the_scores_of_scikit_learn() -> None:
+def test_networks_trees_and_pipelines_make_one_study_with_equal_scores() -> None:
     def grids(prefix: str) -> list[dict[str, list[Any]]]:
         scaled = Pipeline([("scale", StandardScaler()), ("net", net(dropout=0.2))])
         return [
@@ -74,7 +74,7 @@ def test_weights_and_labels_of_text_count_as_in_scikit_learn() -> None:
 
 
 @pytest.mark.usefixtures("worker")
-def test_a_study_of_digits_searches_learning_rates_and_layers_and_brings_the_best_network_home() -> None:
+def test_a_study_of_digits_returns_its_best_network() -> None:
     network = KerasModel(scale=16.0, epochs=12, random_state=0, deterministic=True)
     grid = {"learning_rate": [3e-3, 1e-6], "hidden_layers": [(32,), (16, 16)]}
     cv = ShuffleSplit(1, random_state=0)
@@ -114,7 +114,7 @@ def test_images_with_channels_are_convolved_as_in_scikit_learn() -> None:
 
 
 @pytest.mark.usefixtures("worker")
-def test_a_network_that_diverges_is_a_result_and_one_that_can_not_be_built_is_a_failure(
+def test_a_diverging_network_is_a_result_and_an_unbuildable_one_fails(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(InputError, match="param_grid.* = 'wide': no such builder here, there are cnn, mlp"):

@@ -131,9 +131,10 @@ def test_a_kernel_with_a_live_card_ends_at_once(kernel: Kernel) -> None:
     until(lambda: not kernel._manager.is_alive(), 5, "the kernel has ended")
 
 
+@pytest.mark.slow
 def test_an_interrupt_ends_the_waiting_and_says_how_to_come_back(kernel: Kernel, start_worker: StartWorker) -> None:
     start_worker()
-    # Beside it a warning, before or behind.
+    # Next to it a warning, before or behind.
     [study_id] = re.findall(r"^sleeps-\w+$", kernel.run(BEGIN.format(seconds=0.5, trials=6)), re.MULTILINE)
     kernel.send("study.wait()")
     kernel.hear_until(lambda: kernel.widgets, 30)
@@ -147,6 +148,7 @@ def test_an_interrupt_ends_the_waiting_and_says_how_to_come_back(kernel: Kernel,
     assert kernel.run("print(study.status().state, study.status().complete)") == "COMPLETE 6\n"
 
 
+@pytest.mark.slow
 def test_a_notebook_without_widgets_has_a_bar_of_text_and_no_warning(kernel: Kernel, start_worker: StartWorker) -> None:
     start_worker()
     kernel.run("import sys; sys.modules['ipywidgets'] = None")

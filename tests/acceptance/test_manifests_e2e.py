@@ -103,7 +103,7 @@ def stage(tmp_path: Path) -> Stage:
 
 def place(calls: list[str], words: str) -> int:
     found = [number for number, call in enumerate(calls) if words in call]
-    assert found, f"nobody asked for {words!r}: {calls}"
+    assert found, f"no call asked for {words!r}: {calls}"
     return found[0]
 
 
@@ -143,7 +143,7 @@ def test_a_volume_that_only_root_may_write_to_is_handed_over(stage: Stage) -> No
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "baseline"
 
 
-def test_a_server_that_does_not_come_up_for_another_reason_is_waited_for_no_longer_than_asked(stage: Stage) -> None:
+def test_the_wait_for_a_server_that_does_not_start_has_a_limit(stage: Stage) -> None:
     began = time.monotonic()
     status, said = stage.run(
         "warren-worker:dev", FAKE_SLOW="rollout status statefulset/mongodb", ROLLOUT_SECONDS="3", LOOK_SECONDS="2"
@@ -203,7 +203,7 @@ def test_an_image_without_a_tag_is_refused(stage: Stage, image: str) -> None:
     assert not [call for call in stage.calls if "delete" in call or "apply" in call]
 
 
-def test_a_namespace_that_is_there_is_nobodys_to_delete(stage: Stage) -> None:
+def test_an_existing_namespace_is_not_deleted(stage: Stage) -> None:
     status, said = stage.run("warren-worker:dev", NAMESPACE="tuning", FAKE_THERE="namespace/tuning")
     assert status == 2
     assert "namespace tuning is there already" in said
@@ -310,11 +310,13 @@ def fleet(start_worker: StartWorker) -> Processes:
     return Processes(start_worker)
 
 
+@pytest.mark.slow
 def test_a_study_under_fire_holds(fleet: Processes, search: Search) -> None:
     assert cluster_e2e.run(fleet, search, workers=2, deletions=2, seconds=SECONDS, seed=1) == []
     assert len(fleet.gone) == 4, "two deleted, and two rolled"
 
 
+@pytest.mark.slow
 def test_what_went_wrong_is_said(
     fleet: Processes, search: Search, servers: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -350,6 +352,7 @@ def test_there_are_two_hundred_trials() -> None:
     assert len(ParameterGrid(cluster_e2e.search_of(140).grid)) == 200
 
 
+@pytest.mark.slow
 def test_the_search_of_the_cluster_is_one_that_both_sides_can_run(fleet: Processes) -> None:
     whole = cluster_e2e.search_of(22)
     forests, boosters = whole.grid

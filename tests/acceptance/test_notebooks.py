@@ -108,6 +108,7 @@ def test_a_notebook_tells_a_story_in_short_cells(path: Path) -> None:
     assert max(len(cell.source.splitlines()) for cell in cells if cell.cell_type == "code") <= 30
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(800)
 @EVERY
 def test_a_notebook_runs_from_top_to_bottom(

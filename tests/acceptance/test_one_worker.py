@@ -132,7 +132,7 @@ def test_a_cancelled_study_is_drained_without_training(worker: OneWorker, tmp_pa
     begun = len(set(diary_of(diary)))
     assert begun < 10
     # The last are counted a moment after the chunk is acknowledged.
-    until(lambda: study.status().done >= begun - 1, what="the fold in hand was the last")
+    until(lambda: study.status().done >= begun - 1, what="the current fold was the last")
     assert study.status().done <= begun
     assert study.status().state == "CANCELLED"
 
@@ -147,7 +147,7 @@ def test_a_paused_study_goes_on_where_it_was(worker: OneWorker, tmp_path: Path) 
     assert 0 < published <= 18
     study.wait(timeout=60, progress=False)
     assert study.status().complete == 20
-    # At most the trial in hand was begun by both publications.
+    # At most the current trial was begun by both publications.
     assert len(diary_of(diary)) <= 42
 
 

@@ -34,7 +34,14 @@ def _family(file: Path) -> list[int]:
     return [int(pid) for pid in file.read_text().split()]
 
 
-@pytest.mark.parametrize("how", ["exit", "time-out", "worker killed", "process killed", "keeper killed"])
+@pytest.mark.parametrize(
+    "how",
+    [
+        "process killed",
+        "worker killed",
+        *(pytest.param(one, marks=pytest.mark.slow) for one in ("exit", "time-out", "keeper killed")),
+    ],
+)
 def test_whatever_a_training_process_started_ends_with_it(how: str, start_worker: StartWorker, tmp_path: Path) -> None:
     family = tmp_path / "family"
     worker = start_worker(WARREN_MAX_ATTEMPTS="1")
@@ -56,7 +63,7 @@ def test_whatever_a_training_process_started_ends_with_it(how: str, start_worker
         os.kill(min(started), signal.SIGKILL)
     elif how == "keeper killed":
         [keeper] = psutil.Process(worker.pid).children()
-        # Nobody is left to find those that chose a session of their own.
+        # No process is left to find those that chose a session of their own.
         alone = [pid for pid in started if _lives(pid) and os.getsid(pid) != keeper.pid]
         started = [pid for pid in started if pid not in alone]
         keeper.send_signal(signal.SIGKILL)
@@ -94,8 +101,14 @@ def test_a_failed_trial_keeps_the_end_of_what_its_fit_printed(start_worker: Star
     assert list(frame["output"].isna()) == [True, False, False, False]
 
 
-@pytest.mark.parametrize("lost", ["closed pipe", "full disk", "stuck pipe", "nothing open"])
-def test_fits_that_print_complete_whoever_reads_it(
+@pytest.mark.parametrize(
+    "lost",
+    [
+        "closed pipe",
+        *(pytest.param(one, marks=pytest.mark.slow) for one in ("full disk", "stuck pipe", "nothing open")),
+    ],
+)
+def test_fits_that_print_complete_whether_it_is_read_or_not(
     lost: str, start_worker: StartWorker, servers: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = [sys.executable, "-m", "worker"]
@@ -106,7 +119,7 @@ def test_fits_that_print_complete_whoever_reads_it(
         command = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *command]
     if lost == "full disk":
         os.dup2(os.open("/dev/full", os.O_WRONLY), writer)
-    # A log that nobody reads holds up any program, so that this one has room.
+    # A log that is not read holds up any program, so that this one has room.
     errors = os.open(tmp_path / "log", os.O_WRONLY | os.O_CREAT) if lost == "stuck pipe" else os.dup(writer)
     worker = subprocess.Popen(command, stdout=writer, stderr=errors, cwd=tmp_path)
     try:
@@ -168,6 +181,7 @@ class Mine(DummyClassifier):
 """
 
 
+@pytest.mark.slow
 def test_a_worker_imports_from_its_folder_only_what_it_is_told_to(
     servers: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

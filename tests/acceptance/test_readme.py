@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from warren.settings import Settings
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
@@ -20,6 +22,7 @@ def _block(language: str) -> str:
     return found[1]
 
 
+@pytest.mark.slow
 def test_the_first_snippet_prints_what_stands_below_it(tmp_path: Path) -> None:
     (tmp_path / "snippet.py").write_text(_block("python"))
     own = {name: value for name, value in os.environ.items() if name not in {"AMQP_URL", "MONGO_URL"}}

@@ -19,6 +19,7 @@ from warren.storage.results_table import as_table, schema
 GRID = {"strategy": ["uniform", "stratified"], "random_state": range(1000)}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("stack")
 def test_results_of_thousands_of_trials_come_from_one_file(monkeypatch: pytest.MonkeyPatch) -> None:
     X, y = load_iris(return_X_y=True)

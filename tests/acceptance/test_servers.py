@@ -54,9 +54,8 @@ def both_have(study: Study, trials: int) -> bool:
     return len(counts) == 2 and counts.min() >= trials
 
 
-def test_restarts_lose_nothing_nobody_spins_meanwhile_and_the_follower_rides_over_them(
-    fragile: LocalStack, start_worker: StartWorker
-) -> None:
+@pytest.mark.slow
+def test_restarts_of_servers_lose_nothing_and_no_process_spins(fragile: LocalStack, start_worker: StartWorker) -> None:
     workers = [psutil.Process(start_worker().pid) for _ in range(2)]
     trials = 160
     study = sleeping("restarts", trials)
@@ -88,6 +87,7 @@ def test_restarts_lose_nothing_nobody_spins_meanwhile_and_the_follower_rides_ove
     every_trial_once(study, trials)
 
 
+@pytest.mark.slow
 def test_a_network_that_is_torn_cut_and_mended_loses_nothing(servers: Settings, start_worker: StartWorker) -> None:
     with (
         Proxy.to(servers.amqp_url) as queue,
@@ -116,7 +116,7 @@ def test_a_network_that_is_torn_cut_and_mended_loses_nothing(servers: Settings, 
         # Two missed heartbeats are ten seconds.
         began = time.monotonic()
         until(lambda: time.monotonic() - began > 13.0, 20, "thirteen seconds have gone by")
-        assert study.status().done <= 40, "nobody goes on without what is away"
+        assert study.status().done <= 40, "no worker goes on without what is away"
         queue.mend()
         database.mend()
         study.wait(timeout=60, progress=False)
@@ -129,9 +129,7 @@ def test_a_network_that_is_torn_cut_and_mended_loses_nothing(servers: Settings, 
     assert both_have(again, 4), "both work again"
 
 
-def test_a_broker_that_blocks_publishers_does_not_keep_workers_from_working(
-    fragile: LocalStack, start_worker: StartWorker
-) -> None:
+def test_workers_go_on_while_the_broker_blocks_publishers(fragile: LocalStack, start_worker: StartWorker) -> None:
     """That of the memory blocks as that of the disk does: a submission is tried with it, in `test_faults.py`."""
     study = sleeping("alarm of disk", 12)
     with alarm(fragile, "disk"):
@@ -140,7 +138,7 @@ def test_a_broker_that_blocks_publishers_does_not_keep_workers_from_working(
     every_trial_once(study, 12)
 
 
-def test_a_queue_that_is_declared_otherwise_or_deleted_is_a_fault_that_heals(
+def test_a_worker_recovers_from_a_deleted_or_differently_declared_queue(
     servers: Settings, start_worker: StartWorker
 ) -> None:
     with pika.BlockingConnection(parameters(servers, "test")) as connection:

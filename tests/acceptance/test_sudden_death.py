@@ -37,9 +37,10 @@ def _listeners(settings: Settings) -> int:
         return int(open_channel.queue_declare(CHUNKS_QUEUE, passive=True).method.consumer_count)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("point", POINTS)
-def test_a_worker_that_dies_between_two_writes_loses_nothing_and_doubles_nothing(
+def test_a_worker_that_dies_between_two_writes_loses_and_repeats_nothing(
     point: str, when: str, servers: Settings, heir: OneWorker, start_worker: StartWorker
 ) -> None:
     until(lambda: _listeners(servers) == 1, what="only the heir listens")
@@ -49,7 +50,7 @@ def test_a_worker_that_dies_between_two_writes_loses_nothing_and_doubles_nothing
     study = submit(Sleeps(seconds=0.3), {"number": range(3)}, X, Y, cv=3, n_chunks=2, name=f"{point}-{when}")
     assert victim.wait(60) == -signal.SIGKILL
     if point == "count":
-        # Nobody follows it: one read after the other says in the end that it is complete.
+        # No process follows it: one read after the other says in the end that it is complete.
         until(lambda: study.status().state == "COMPLETE", what="it is complete")
     else:
         study.wait(timeout=60, progress=False)

@@ -94,6 +94,7 @@ def assert_ends(process: subprocess.Popen[str], ending: int, folder: Path) -> No
     assert "Traceback" not in (folder / "tensorboard.log").read_text()
 
 
+@pytest.mark.slow
 def test_a_trial_that_ends_comes_to_the_page_and_ctrl_c_ends_it(study: Study, store: Store, tmp_path: Path) -> None:
     finish(store, study, range(3))
     with tensorboard(tmp_path) as (url, process):
@@ -106,11 +107,13 @@ def test_a_trial_that_ends_comes_to_the_page_and_ctrl_c_ends_it(study: Study, st
         assert_ends(process, signal.SIGINT, tmp_path)
 
 
+@pytest.mark.slow
 def test_sigterm_ends_it_and_tensorboard_with_it(study: Study, tmp_path: Path) -> None:
     with tensorboard(tmp_path) as (_, process):
         assert_ends(process, signal.SIGTERM, tmp_path)
 
 
+@pytest.mark.slow
 def test_tensorboard_does_not_outlive_a_command_that_was_killed(study: Study, tmp_path: Path) -> None:
     with tensorboard(tmp_path) as (_, process):
         children = psutil.Process(process.pid).children(recursive=True)

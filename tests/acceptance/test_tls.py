@@ -225,6 +225,7 @@ def test_tls_at_a_database_that_speaks_none_is_said(servers: Settings, authority
 # ------------------------------------------------------------------------------ both
 
 
+@pytest.mark.slow
 def test_a_study_is_run_over_tls_alone(
     start_worker: StartWorker, amqps: str, mongodb_tls: str, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -237,7 +238,8 @@ def test_a_study_is_run_over_tls_alone(
     assert study.status().complete == 4
 
 
-def test_a_worker_that_can_not_verify_its_broker_takes_nothing_and_says_why(
+@pytest.mark.slow
+def test_a_worker_that_can_not_verify_its_broker_takes_no_chunk(
     start_worker: StartWorker, amqps: str, authority: Authority, tmp_path: Path
 ) -> None:
     worker = start_worker(AMQP_URL=amqps, WARREN_CA_FILE=authority.wrong)

@@ -99,7 +99,7 @@ def network(servers: Settings) -> Iterator[Proxy]:
 # ----------------------------------------------------------------- metrics
 
 
-def test_the_counters_of_a_worker_are_those_of_its_study_and_a_chunk_that_comes_again_counts_where_it_arrives(
+def test_the_counters_of_a_worker_match_its_study_and_count_redeliveries(
     watch_worker: WatchWorker, tmp_path: Path
 ) -> None:
     grid = [
@@ -143,7 +143,8 @@ def test_the_counters_of_a_worker_are_those_of_its_study_and_a_chunk_that_comes_
     assert heir.total("warren_queue_wait_seconds_count") == 0
 
 
-def test_what_crashes_and_time_outs_cost_is_counted_apart_and_every_log_line_of_them_is_json(
+@pytest.mark.slow
+def test_crashes_and_time_outs_are_counted_apart_and_logged_as_json(
     servers: Settings, watch_worker: WatchWorker
 ) -> None:
     worker = watch_worker(WARREN_MAX_ATTEMPTS="1", WARREN_LOG_LEVEL="DEBUG")
@@ -182,9 +183,7 @@ def test_what_crashes_and_time_outs_cost_is_counted_apart_and_every_log_line_of_
 # ----------------------------------------------------------------- health
 
 
-def test_a_worker_is_ready_while_it_listens_and_trains_until_it_is_told_to_stop(
-    servers: Settings, watch_worker: WatchWorker
-) -> None:
+def test_a_worker_is_ready_until_it_is_told_to_stop(servers: Settings, watch_worker: WatchWorker) -> None:
     worker = watch_worker(WARREN_GRACE_SECONDS="60")
     until(worker.ready, what="the worker listens")
     with channel(servers) as open_channel:
@@ -202,6 +201,7 @@ def test_a_worker_is_ready_while_it_listens_and_trains_until_it_is_told_to_stop(
     assert worker.process.wait(20) == 0
 
 
+@pytest.mark.slow
 def test_a_worker_whose_connection_is_cut_is_not_ready_until_it_is_back(
     servers: Settings, watch_worker: WatchWorker, network: Proxy
 ) -> None:
@@ -219,10 +219,11 @@ def test_a_worker_whose_connection_is_cut_is_not_ready_until_it_is_back(
     assert worker.events().count("the broker is back") == 1
 
 
+@pytest.mark.slow
 def test_a_worker_whose_connection_went_dead_without_a_word_is_not_ready(
     servers: Settings, watch_worker: WatchWorker, network: Proxy
 ) -> None:
-    """Nobody is told: the heartbeats that don't come are all there is to see."""
+    """No message says so: missing heartbeats are the only sign."""
     url = network.url(servers.amqp_url)
     worker = watch_worker(AMQP_URL=url, WARREN_HEARTBEAT_SECONDS="5", WARREN_CONNECT_SECONDS="2")
     until(worker.ready, what="the worker listens")
@@ -233,7 +234,8 @@ def test_a_worker_whose_connection_went_dead_without_a_word_is_not_ready(
     until(worker.ready, 40, what="the worker listens again")
 
 
-def test_a_worker_that_the_broker_forgot_is_not_ready_until_it_listens_again(watch_worker: WatchWorker) -> None:
+@pytest.mark.slow
+def test_a_worker_that_the_broker_forgot_is_ready_once_it_listens_again(watch_worker: WatchWorker) -> None:
     """Connected, consumers in the driver's books, and not one at the broker; others listen, and nothing waits."""
     other = watch_worker()
     until(other.ready, what="another worker listens")
@@ -272,7 +274,7 @@ def test_a_worker_that_was_not_asked_to_opens_no_port(start_worker: StartWorker,
     until(lambda: "waiting for chunks" in (tmp_path / "worker-0.log").read_text(), what="the worker listens")
     log = (tmp_path / "worker-0.log").read_text()
     assert "serving" not in log
-    if os.geteuid() == 0:  # it shows its connections to nobody else
+    if os.geteuid() == 0:  # it shows its connections to no other user
         connections = psutil.Process(worker.pid).net_connections("tcp")
         assert connections
         assert [one for one in connections if one.status == psutil.CONN_LISTEN] == []

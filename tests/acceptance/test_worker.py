@@ -69,7 +69,7 @@ def test_a_killed_worker_loses_no_trial(start_worker: StartWorker, tmp_path: Pat
     assert set(frame["attempts"]) == {1}, "a worker that vanishes is no trial's fault"
 
 
-def test_a_training_process_dies_first_when_memory_runs_out_and_with_its_worker(start_worker: StartWorker) -> None:
+def test_a_training_process_dies_first_without_memory_and_with_its_worker(start_worker: StartWorker) -> None:
     worker = start_worker()
     submit(Sleeps(seconds=60.0), {"number": [1]}, X, Y, cv=2)
     until(lambda: trainer_of(worker), what="the worker trains")
@@ -89,7 +89,7 @@ def test_a_long_trial_keeps_its_connection(servers: Settings, start_worker: Star
     until(lambda: waiting(servers, CHUNKS_QUEUE) == 0 and _consumers(servers) == 1, what="acknowledged")
 
 
-def test_a_training_process_lost_while_it_takes_its_order_is_told_from_a_bug(store: Store) -> None:
+def test_a_training_process_lost_with_its_order_is_not_taken_for_a_bug(store: Store) -> None:
     trainer, chunk = TrainingProcess("worker-0", store, Metrics()), Worker().chunk(SMALL, {"max_depth": 1})
     # It reads nothing before its libraries are loaded, so that this order is still on its way when it dies.
     killer = threading.Thread(target=lambda: (until(lambda: trainer.pid), os.kill(trainer.pid or 0, signal.SIGKILL)))

@@ -36,7 +36,7 @@ from warren.storage.store import Store
 WORKERS, FOLDS = 6, 5
 # Seconds between two blows: a trial takes about as long on a machine that six workers share.
 BETWEEN = (2.0, 5.0)
-# A process that somebody kills looks like one that its trial took down; here nobody is to blame.
+# A process that is killed looks like one that its trial took down; here no trial is at fault.
 MANY_ATTEMPTS = "50"
 STROKES = ("worker killed", "training process killed", "worker evicted")
 SUPPORT = Path(counted.__file__).parent
@@ -149,7 +149,7 @@ def report(
     begun = Counter(diary.read_text().split())
     forests = sum(document["estimator"] == "CountedForest" for document in documents)
     again = begun["begun"] - forests * FOLDS
-    # A stroke costs the fold in hand; a broker's restart that of every worker, for its chunk goes to another.
+    # A stroke costs the current fold; a broker's restart that of every worker, for its chunk goes to another.
     allowed = sum(blows[what] for what in STROKES) + WORKERS * blows["broker restarted"]
     print(f"{total} trials, {FOLDS} folds, {seconds:.0f} s with {WORKERS} workers; struck: {dict(blows)}")
     print(f"lost {lost}, doubled {doubled}, failed {unwell}, scores that differ {different}")

@@ -45,11 +45,11 @@ class Fleet:
         victim = chance.choice(self.workers)
         what = chance.choice(strokes)
         if what == "training process killed":
-            with suppress(psutil.NoSuchProcess, ValueError):  # nobody trains, or has just ended
+            with suppress(psutil.NoSuchProcess, ValueError):  # no process trains, or it has just ended
                 [keeper] = psutil.Process(victim.pid).children()
                 min(keeper.children(), key=psutil.Process.create_time).kill()
                 return what
-            return "nobody trained"
+            return "no process trained"
         victim.send_signal(signal.SIGKILL if what == "worker killed" else signal.SIGTERM)
         return what
 

@@ -145,7 +145,7 @@ def check(estimator: Any) -> None:
 def _prepare() -> None:
     """Load what an honest building would load, once."""
     all_estimators()
-    # scikit-learn reads signatures anew each time, which takes most of the time here.
+    # scikit-learn reads signatures again each time, which takes most of the time here.
     names = BaseEstimator._get_param_names.__func__
     BaseEstimator._get_param_names = classmethod(functools.cache(names))
     values = (

@@ -112,7 +112,7 @@ def corpus_of(message: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def bodies(corpus: list[dict[str, Any]], seeds: Iterable[int]) -> Iterator[bytes]:
-    """Yield mutated messages, each about one trial or several that are drawn anew."""
+    """Yield mutated messages, each about one trial or several that are drawn again."""
     for seed in seeds:
         random = Random(seed)
         for message in corpus:
@@ -136,7 +136,7 @@ def template(open_channel: BlockingChannel) -> dict[str, Any]:
 
 @contextmanager
 def _stack(log: Callable[[str], None]) -> Iterator[LocalStack]:
-    """Bring up servers that are nobody else's, without a key: with one, no mutated message comes past its signature."""
+    """Bring up servers of this run alone, without a key: with one, no mutated message comes past its signature."""
     for name in list(os.environ):
         if name in ("AMQP_URL", "MONGO_URL") or name.startswith("WARREN_"):
             del os.environ[name]

@@ -85,7 +85,7 @@ class Draws(Random):
 
 
 def message(random: Draws) -> bytes:
-    """Return the body of a message that nobody should send, or could have sent."""
+    """Return the body of a message that no producer sends, or that one could have sent."""
     random.bad = random.choice((0.0, 0.03, 0.1, 0.5, 1.0))
     estimator = _tree(random, 0)
     made = good()

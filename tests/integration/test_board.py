@@ -176,7 +176,7 @@ def test_a_trial_that_was_retried_gets_another_run(store: Store, board: Board) -
     assert plugin_data(run, "session_end_info").session_end_info.status == api_pb2.STATUS_SUCCESS
 
 
-def test_a_result_that_was_replaced_between_two_looks_is_first_removed_then_written(store: Store, board: Board) -> None:
+def test_a_replaced_result_is_first_removed_and_then_written(store: Store, board: Board) -> None:
     study = submit_trees()
     write(store, result(study, 3, state="FAILED", error="no", mean_test_score=float("nan")))
     board.refresh()

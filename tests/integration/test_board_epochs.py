@@ -83,7 +83,7 @@ def test_a_trial_that_has_ended_shows_the_epochs_of_each_fold(store: Store, boar
     assert "val_loss/fold 0" not in accumulated(run).Tags()["scalars"], "NaN is left out"
 
 
-def test_a_run_grows_while_its_network_is_trained_and_gives_way_to_the_trial(store: Store, board: Board) -> None:
+def test_a_run_grows_in_training_and_is_replaced_by_the_trial(store: Store, board: Board) -> None:
     study = submit_trees()
     train(store, study, 4, 0, 2)
     assert board.refresh().written == 0

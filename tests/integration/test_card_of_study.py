@@ -19,7 +19,7 @@ from warren.storage.documents import now
 from warren.storage.store import Store
 
 
-def test_the_pace_is_that_of_the_last_results_also_of_a_study_that_nobody_followed(store: Store) -> None:
+def test_the_pace_comes_from_the_last_results_of_a_study_not_followed(store: Store) -> None:
     study = submit_trees()
     write_some(store, study, range(5), every=2.0, seconds=4.0)
     store.update_study(study.id, {"$set": {"submitted_at": now() - timedelta(hours=1)}})

@@ -105,7 +105,8 @@ def waiting_chunks() -> int:
         return int(opened.queue_declare(CHUNKS_QUEUE, passive=True).method.message_count)
 
 
-def test_a_study_is_followed_through_forwarded_ports_and_dropped_connections_cost_no_trial(
+@pytest.mark.slow
+def test_a_study_is_followed_through_dropped_connections_to_a_cluster(
     fake: FakeCluster, servers: Settings, start_worker: Any
 ) -> None:
     before = {name: os.environ[name] for name in ("AMQP_URL", "MONGO_URL")}

@@ -111,7 +111,7 @@ def test_a_chunk_that_came_back_says_so(servers: Settings) -> None:
 
 
 def test_evictions_alone_never_bring_a_chunk_among_the_dead(servers: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The broker counts what is given back, and sets aside what came back too often: a fresh copy starts anew."""
+    """The broker counts what is given back, and sets aside what came back too often: a fresh copy starts from zero."""
     monkeypatch.setattr(consumer_module, "_SPARE_RETURNS", DELIVERY_LIMIT - 5)
     publish(servers, b"chunk")
     answers = Answers(lambda *_: Verdict.REQUEUE)
@@ -123,7 +123,7 @@ def test_evictions_alone_never_bring_a_chunk_among_the_dead(servers: Settings, m
         _, properties, body = opened.basic_get(CHUNKS_QUEUE, auto_ack=True)
         assert body == b"chunk"
         assert properties.headers["x-warren-again"] is True
-        assert properties.headers.get("x-delivery-count", 0) <= 6, "the broker counts anew"
+        assert properties.headers.get("x-delivery-count", 0) <= 6, "the broker counts from zero again"
         assert opened.basic_get(CHUNKS_QUEUE, auto_ack=True)[0] is None, "one copy, not two"
 
 
@@ -151,7 +151,7 @@ class Reads(Answers):
         return Outcome(verdict=Verdict.ACKNOWLEDGE)
 
 
-def test_messages_of_another_database_are_given_back_and_do_not_hold_up_what_lies_behind_them(
+def test_messages_of_another_database_are_returned_and_block_no_others(
     servers: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     theirs = [f"theirs {number}".encode() for number in range(30)]
@@ -202,7 +202,7 @@ def test_dead_letters_that_somebody_looks_at_stay(servers: Settings) -> None:
             assert opened.basic_get(DEAD_QUEUE)[2] == b"dead"
 
 
-def test_a_queue_of_dead_letters_that_an_older_version_has_declared_is_used_as_it_is(servers: Settings) -> None:
+def test_a_dead_letter_queue_of_an_older_version_is_used_as_it_is(servers: Settings) -> None:
     with channel(servers) as opened:
         opened.queue_delete(DEAD_QUEUE)
         opened.queue_declare(DEAD_QUEUE, durable=True, arguments={"x-queue-type": "quorum"})

@@ -123,7 +123,7 @@ def test_a_notebook_that_ends_in_any_way_leaves_no_container_and_no_volume(
     await_end(up.containers, up.volumes)
 
 
-def test_a_named_folder_s_volumes_keep_queue_and_results_of_a_notebook_that_is_killed(
+def test_volumes_keep_queue_and_results_of_a_notebook_that_is_killed(
     notebook: Callable[..., Notebook], tmp_path: Path
 ) -> None:
     first = notebook(str(tmp_path))

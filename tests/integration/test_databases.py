@@ -68,7 +68,7 @@ def test_a_deleted_study_is_surely_unwanted_and_one_that_is_lost_is_not(store: S
     store.delete_study("study")
     assert store.surely_unwanted("study", 1)
     store.create_study(study)
-    assert not store.surely_unwanted("study", 1), "submitted anew"
+    assert not store.surely_unwanted("study", 1), "submitted again"
 
 
 def test_every_message_names_its_database(servers: Settings, store: Store) -> None:

@@ -61,7 +61,7 @@ def test_what_another_study_needs_stays(servers: Settings, store: Store) -> None
     assert (files(store), pieces(store)) == ([], 0)
 
 
-def test_a_model_that_was_stored_after_its_study_was_deleted_goes_with_what_was_written(store: Store) -> None:
+def test_a_model_stored_after_its_study_was_deleted_is_deleted_too(store: Store) -> None:
     """A worker that was at it clears up what it wrote of a study that is gone."""
     store.models.put("gone:0:digest", lambda stream: stream.write(b"model") and None, {"study": "gone"})
     store.models.put("other:0:digest", lambda stream: stream.write(b"model") and None, {"study": "other"})
@@ -85,7 +85,7 @@ def test_a_deleted_study_is_said_to_be_gone(servers: Settings, store: Store) -> 
     assert store.studies() == []
 
 
-def test_a_deleted_study_may_be_submitted_anew(servers: Settings, store: Store) -> None:
+def test_a_deleted_study_may_be_submitted_again(servers: Settings, store: Store) -> None:
     study = submit_trees()
     finish(store, study, range(5))
     study.delete()
@@ -116,7 +116,7 @@ def test_a_deletion_that_was_cut_short_is_completed_by_the_same_call(
     assert (files(store), pieces(store)) == ([], 0)
 
 
-# ----------------------------------------------------------- beside a submission
+# -------------------------------------------------------- next to a submission
 
 
 def during(
@@ -139,7 +139,7 @@ def during(
     return calls
 
 
-def test_a_submission_that_found_data_stores_it_again_where_it_was_deleted_since(
+def test_a_submission_stores_data_again_that_were_deleted_meanwhile(
     servers: Settings, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = submit_trees(name="first")
@@ -171,7 +171,7 @@ def test_a_study_that_is_submitted_while_another_is_deleted_finds_its_data(
     assert (files(store), pieces(store)) == ([], 0)
 
 
-def test_two_studies_with_one_dataset_that_are_deleted_at_once_leave_nothing(
+def test_two_studies_of_one_dataset_deleted_at_once_leave_nothing(
     servers: Settings, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = submit_trees(name="first"), submit_trees(name="second")

@@ -131,7 +131,7 @@ def away_and_back(lines: list[str], away: str, server: str) -> bool:
 # ------------------------------------------------------------------------------ broker
 
 
-def test_a_submission_is_completed_though_the_broker_is_killed_and_started_in_its_middle(
+def test_a_submission_survives_a_broker_that_is_killed_and_started(
     fragile: LocalStack, middle: InTheMiddle, caplog: pytest.LogCaptureFixture
 ) -> None:
     middle.do(lambda: stop_broker(fragile, kill=True), then=lambda: bring_back(fragile))
@@ -145,15 +145,15 @@ def test_a_submission_is_completed_though_the_broker_is_killed_and_started_in_it
     assert (status.state, status.submitted_at is not None) == ("RUNNING", True)
 
 
-def test_a_submission_is_completed_though_the_broker_is_restarted_in_good_order(
-    fragile: LocalStack, middle: InTheMiddle
-) -> None:
+@pytest.mark.slow
+def test_a_submission_survives_a_restart_of_the_broker(fragile: LocalStack, middle: InTheMiddle) -> None:
     middle.do(lambda: stop_broker(fragile), then=lambda: bring_back(fragile))
     submit_many()
     middle.end()
     assert set(deliveries(drain(load_settings(), MANY))) == set(range(MANY))
 
 
+@pytest.mark.slow
 def test_a_submission_waits_while_the_broker_takes_no_messages(
     fragile: LocalStack, middle: InTheMiddle, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -207,7 +207,7 @@ def test_a_submission_whose_broker_stays_away_says_exactly_what_is_left(
 # ---------------------------------------------------------------------------- database
 
 
-def test_a_submission_is_completed_though_the_database_is_restarted_in_its_middle(
+def test_a_submission_survives_a_restart_of_the_database(
     fragile: LocalStack, middle: InTheMiddle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("WARREN_CONNECT_SECONDS", "0.5")
@@ -224,7 +224,8 @@ def test_a_submission_is_completed_though_the_database_is_restarted_in_its_middl
     assert away_and_back(told(caplog), f"publishing study {study.id} waits for the database: ", "the database")
 
 
-def test_a_submission_whose_database_stays_away_says_that_everything_is_in_the_queue(
+@pytest.mark.slow
+def test_a_submission_that_lost_its_database_says_that_all_is_queued(
     fragile: LocalStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WARREN_CONNECT_SECONDS", "0.5")
@@ -248,7 +249,8 @@ def test_a_submission_whose_database_stays_away_says_that_everything_is_in_the_q
     assert study.resume() == MANY
 
 
-def test_a_submission_whose_database_stays_away_in_its_middle_says_what_is_left(
+@pytest.mark.slow
+def test_a_submission_that_lost_its_database_midway_says_what_is_left(
     fragile: LocalStack, middle: InTheMiddle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WARREN_CONNECT_SECONDS", "0.5")
@@ -340,6 +342,7 @@ def test_the_time_of_a_wait_is_over_on_time_while_the_database_is_away(fragile: 
     wait_in_vain(submit_few(), lambda: stop_database(fragile, kill=True))
 
 
+@pytest.mark.slow
 def test_a_study_is_followed_over_a_restart_in_good_order(fragile: LocalStack) -> None:
     study = submit_few()
     with ThreadPoolExecutor(1) as pool:
@@ -351,6 +354,7 @@ def test_a_study_is_followed_over_a_restart_in_good_order(fragile: LocalStack) -
         assert ended.result(DEADLINE_SECONDS) is study
 
 
+@pytest.mark.slow
 def test_the_time_of_a_wait_is_over_on_time_though_the_network_is_cut(
     fragile: LocalStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -64,7 +64,7 @@ def test_a_study_leaves_a_lane_that_another_runs_in_by_now(servers: Settings, st
 
 
 @pytest.mark.parametrize("priority", [1, 9])
-def test_the_priority_travels_with_every_message(servers: Settings, store: Store, priority: int) -> None:
+def test_every_message_has_the_priority(servers: Settings, store: Store, priority: int) -> None:
     study = submit_trees(priority=priority, n_chunks=3)
     assert stored(store, study)["priority"] == priority
     with channel(servers) as open_channel:

@@ -99,7 +99,7 @@ def test_a_user_who_may_not_take_chunks_is_told_that(fragile: LocalStack) -> Non
         rabbitmqctl(fragile, "delete_user", "writer")
 
 
-def test_a_virtual_host_that_is_not_there_and_one_that_is_not_the_user_s_are_told_apart(fragile: LocalStack) -> None:
+def test_a_missing_and_a_forbidden_virtual_host_have_different_errors(fragile: LocalStack) -> None:
     rabbitmqctl(fragile, "add_user", "outsider", PASSWORD)
     try:
         assert "refused the virtual host to this user: " in said(as_user(fragile, "outsider"))

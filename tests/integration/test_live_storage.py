@@ -144,9 +144,7 @@ def test_a_result_that_comes_hours_late_is_found(store: Store, live: LiveStorage
     assert own_numbers(live.get_all_trials(found)) == [1, 2]
 
 
-def test_a_failed_trial_that_is_tried_again_keeps_its_row_until_there_is_another_result(
-    store: Store, live: LiveStorage
-) -> None:
+def test_a_retried_trial_keeps_its_row_until_its_next_result(store: Store, live: LiveStorage) -> None:
     study = submit_trees()
     write(store, result(study, 4, state="FAILED", error="fold 0: no"), result(study, 6))
     found = id_in(live, study)
@@ -178,7 +176,7 @@ def test_what_a_page_shows_besides_is_summed_up(store: Store, live: LiveStorage)
     assert view.best.value == 0.02
 
 
-def test_studies_beyond_the_room_are_read_anew(store: Store, live: LiveStorage) -> None:
+def test_studies_beyond_the_room_are_read_again(store: Store, live: LiveStorage) -> None:
     live._most_trials = 10
     first, second = submit_trees(name="first"), submit_trees(name="second")
     for study in (first, second):

@@ -95,7 +95,7 @@ def consumers(stack: LocalStack) -> int:
         connection.close()
 
 
-def test_servers_come_up_for_this_machine_only_beside_others_and_leave_nothing(private_servers: Urls) -> None:
+def test_private_servers_listen_locally_next_to_others_and_leave_nothing(private_servers: Urls) -> None:
     before = {process.pid for process in below(os.getpid())}
     with local_stack(workers=0) as stack:
         urls = stack.amqp_url, stack.mongo_url
@@ -143,7 +143,10 @@ def script() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
 
 
 # SIGHUP takes the way of SIGTERM, for a stack handles neither.
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGKILL, *(pytest.param(one, marks=pytest.mark.slow) for one in (signal.SIGINT, signal.SIGTERM))],
+)
 def test_a_notebook_that_is_interrupted_or_killed_leaves_nothing(
     script: Callable[..., subprocess.Popen[bytes]], number: signal.Signals
 ) -> None:
@@ -163,6 +166,7 @@ def test_a_notebook_that_is_interrupted_or_killed_leaves_nothing(
     assert not is_open(mongo_url)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_a_notebook_that_ends_while_starting_leaves_nothing(
     script: Callable[..., subprocess.Popen[bytes]], number: signal.Signals
@@ -176,7 +180,8 @@ def test_a_notebook_that_ends_while_starting_leaves_nothing(
     until(lambda: not still_there(started), DEADLINE_SECONDS, "no process is left")
 
 
-def test_a_named_folder_keeps_queue_and_results_over_ends_and_kills_and_serves_one_stack(
+@pytest.mark.slow
+def test_a_named_folder_keeps_queue_and_results_and_serves_one_stack(
     script: Callable[..., subprocess.Popen[bytes]], tmp_path: Path
 ) -> None:
     # A shell, a pattern of files and a JSON would each read some of this.
@@ -217,7 +222,7 @@ def test_a_named_folder_keeps_queue_and_results_over_ends_and_kills_and_serves_o
     assert oct((folder / "broker" / "rabbitmq-server" / "password").stat().st_mode)[-3:] == "600"
 
 
-def test_a_database_from_before_it_had_a_password_keeps_its_results_and_gets_one(
+def test_an_old_database_without_a_password_keeps_its_results_and_gets_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def nowhere(site: Site) -> NoReturn:
@@ -264,6 +269,7 @@ def test_a_stack_uses_servers_that_the_environment_names(
     assert all(map(is_open, private_servers)), "they are left alone"
 
 
+@pytest.mark.slow
 def test_workers_wait_for_chunks_and_come_and_go() -> None:
     lines: list[str] = []
     with local_stack(workers=2, log=lines.append) as stack:
@@ -289,7 +295,8 @@ def test_workers_wait_for_chunks_and_come_and_go() -> None:
     assert not any(map(psutil.pid_exists, pids))
 
 
-def test_a_broker_s_folder_that_was_moved_away_costs_a_resume_and_no_result(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_broker_s_folder_that_was_moved_costs_a_resume_and_no_result(tmp_path: Path) -> None:
     """What a user is told to do with data that another version of RabbitMQ wrote."""
     X, y = [[float(number)] for number in range(20)], [0, 1] * 10
     with local_stack(workers=0, data_dir=tmp_path / "kept"):

@@ -1,4 +1,4 @@
-"""What a broker removes by itself: whoever follows a study learns it, and nobody is alarmed without need."""
+"""What a broker removes by itself: the process that follows a study reports it, and reports nothing without need."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def deleted(servers: Settings) -> None:
 
 
 @pytest.mark.parametrize("remove", [purged, deleted])
-def test_trials_that_the_broker_has_removed_are_told_and_come_back_by_resume(
+def test_trials_that_the_broker_removed_are_reported_and_resumed(
     servers: Settings, store: Store, remove: Callable[[Settings], None]
 ) -> None:
     study = submitted()
@@ -75,7 +75,7 @@ def test_trials_that_the_broker_has_removed_are_told_and_come_back_by_resume(
     assert study.status().lost == 0
 
 
-def test_whoever_only_asks_for_the_status_learns_it_too(servers: Settings, store: Store) -> None:
+def test_the_status_alone_shows_lost_trials_too(servers: Settings, store: Store) -> None:
     study = submitted()
     purged(servers)
     until(lambda: study.status().lost == 6, what="the status says it")
@@ -84,7 +84,7 @@ def test_whoever_only_asks_for_the_status_learns_it_too(servers: Settings, store
     until(lambda: study.status().lost == 0, what="nothing can be said any more")
 
 
-def test_trials_that_are_lost_beside_others_in_hand_are_told_and_the_others_waited_for(
+def test_lost_trials_are_reported_after_the_current_ones_have_ended(
     servers: Settings, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     study = submitted()
@@ -101,7 +101,7 @@ def test_trials_that_are_lost_beside_others_in_hand_are_told_and_the_others_wait
         study.wait(timeout=20, progress=False)
 
 
-def test_trials_in_hand_are_not_lost_however_long_they_take(servers: Settings, store: Store) -> None:
+def test_current_trials_are_not_lost_however_long_they_take(servers: Settings, store: Store) -> None:
     study = submitted(1)
     with channel(servers) as opened:
         body = opened.basic_get(CHUNKS_QUEUE)[2]  # and not acknowledged: in a worker's hand
@@ -131,7 +131,7 @@ def test_what_a_worker_got_that_has_just_vanished_is_told_and_waited_for(
     until(lambda: study.status().lost == 0, what="the broker has taken it back")
 
 
-def test_what_nobody_can_have_is_certainly_lost_although_somebody_listens(servers: Settings, store: Store) -> None:
+def test_trials_that_no_worker_can_have_are_lost_though_workers_listen(servers: Settings, store: Store) -> None:
     quick = servers.model_copy(update={"heartbeat_seconds": 1})
     with channel(servers) as idle:
         study = submitted(1)
@@ -155,7 +155,8 @@ def test_a_broker_that_is_away_is_no_evidence(servers: Settings, store: Store) -
     assert "missing" not in (store.study(study.id) or {})
 
 
-def test_chunks_that_the_broker_sets_aside_are_told_with_its_reason_and_come_back(
+@pytest.mark.slow
+def test_chunks_that_the_broker_sets_aside_are_reported_and_resumed(
     fragile: LocalStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with policy(fragile, {"max-length": 4}):
@@ -212,7 +213,7 @@ def test_dead_letters_are_read_as_often_as_one_likes(servers: Settings, monkeypa
         # RabbitMQ 4 leaves the header out of what was never given back.
         headers = [opened.basic_get(DEAD_QUEUE)[1].headers or {} for _ in range(3)]
         returns = [one.get("x-delivery-count", 0) for one in headers]
-    assert max(returns) <= 3, "a fresh copy begins anew"
+    assert max(returns) <= 3, "a fresh copy begins from zero"
 
 
 def test_dead_letters_of_another_database_are_none_of_ours(

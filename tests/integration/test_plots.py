@@ -132,7 +132,7 @@ def test_scores_shows_the_folds_of_the_best_first(store: Store) -> None:
         study.plot.scores(0)
 
 
-def test_a_parameter_or_an_estimator_that_is_not_there_is_refused_with_the_nearest(store: Store) -> None:
+def test_an_unknown_parameter_or_estimator_is_refused_with_the_nearest(store: Store) -> None:
     study = submit_two()
     write_two(store, study)
     with pytest.raises(InputError, match="no trial with a score has 'max_dept'; the closest name is 'max_depth'"):

@@ -124,7 +124,7 @@ def test_a_queue_that_a_message_names_and_the_broker_has_not_is_said(servers: Se
         publish(servers, CHUNKS_QUEUE, [Message(body=b"1", queue="chunks.tpu")])
 
 
-def test_who_asks_learns_how_much_waits_for_a_gpu_while_nobody_listens(servers: Settings) -> None:
+def test_chunks_that_wait_for_a_gpu_without_a_worker_are_counted(servers: Settings) -> None:
     publish(servers, GPU_QUEUE, numbered(3))
     assert unclaimed_gpu_chunks(servers) == 3
     with channel(servers) as opened:

@@ -16,7 +16,7 @@ from warren.storage.store import Store
 # ------------------------------------------------------------------------------- planning
 
 
-def test_trials_that_may_share_a_fit_travel_together_and_the_longest_first(servers: Settings) -> None:
+def test_trials_that_may_share_a_fit_are_sent_together_longest_first(servers: Settings) -> None:
     grid = {"max_depth": [3, 6], "eta": [0.1, 0.3], "n_estimators": [10, 40, 20]}
     submit(XGBClassifier(), grid, np.tile(X, (20, 1)), np.tile(Y, 20), cv=3)
     chunks = drain(servers)
@@ -85,7 +85,7 @@ def test_a_study_that_has_ended_publishes_nothing(servers: Settings, store: Stor
     assert again.wait(timeout=5, progress=False) is again
 
 
-def test_results_that_nobody_counted_are_not_repeated(servers: Settings, store: Store) -> None:
+def test_results_that_were_not_counted_are_not_repeated(servers: Settings, store: Store) -> None:
     study = submit_trees()
     finish(store, study, range(12))
     store.update_study(study.id, {"$set": {"progress.complete": 3, "state": "RUNNING"}})
@@ -115,9 +115,7 @@ def test_failed_trials_are_published_again_on_demand(servers: Settings, store: S
     assert (study.status().state, study.status().complete, study.status().failed) == ("RUNNING", 10, 0)
 
 
-def test_the_same_labels_in_another_container_resume_the_study_on_the_data_that_are_there(
-    servers: Settings, store: Store
-) -> None:
+def test_the_same_labels_in_another_container_resume_the_study(servers: Settings, store: Store) -> None:
     study = submit_trees(name="labels")
     sent = {chunk.objective.dataset for chunk in drain(servers)}
     again = submit(DecisionTreeClassifier(random_state=0), GRID, X, pd.Series(Y, name="y"), cv=3, name="labels")

@@ -124,7 +124,7 @@ def test_studies_of_a_list_share_a_connection_until_the_last_is_gone(servers: Se
         shared.ping()
 
 
-def test_data_and_splits_are_stored_once_whoever_submits_them(servers: Settings, store: Store) -> None:
+def test_data_and_splits_are_stored_once_for_all_submissions(servers: Settings, store: Store) -> None:
     first = submit_trees()
     submit_trees(grid={"max_depth": [7]})
     submit(LogisticRegression(), {"C": [1.0, 2.0]}, X.copy(), Y.copy(), cv=3)
@@ -186,7 +186,7 @@ def test_a_broker_that_is_away_leaves_nothing_behind(
     assert files(store) == []
 
 
-def test_a_broker_that_goes_away_in_the_middle_leaves_a_study_that_the_same_call_completes(
+def test_the_same_call_completes_a_submission_that_lost_its_broker(
     servers: Settings, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def lost(*_: object, **__: object) -> int:
@@ -311,6 +311,7 @@ def test_a_grid_of_a_billion_points_costs_no_memory(
     assert len(json.dumps(found["space"])) < 200
 
 
+@pytest.mark.slow
 def test_a_space_beyond_a_database_is_refused(servers: Settings, store: Store) -> None:
     with pytest.raises(InputError, match="at most 9,223,372,036,854,775,807 can be numbered"):
         submit_trees(grid={"max_depth": range(1, 10**10), "min_samples_leaf": range(1, 10**10)})

@@ -132,7 +132,7 @@ def metric_of(study: Study, metric: str) -> optuna.study.Study:
     return to_optuna(study, metric)
 
 
-def test_what_optuna_is_given_can_be_copied_and_gone_on_with_but_not_changed(store: Store) -> None:
+def test_an_optuna_study_of_ours_can_be_copied_but_not_changed(store: Store) -> None:
     study = submit_trees()
     finish(store, study, range(12))
     found = study.to_optuna()

@@ -60,7 +60,7 @@ def submit_trees(name: str = "", **options: Any) -> Study:
 
 
 Sent: TypeAlias = tuple[bytes, dict[str, Any]]
-"""A body, and headers besides the one that names the database."""
+"""A body, and headers next to the one that names the database."""
 
 
 def send(worker: OneWorker, study: Study, *messages: Sent) -> None:

@@ -1,4 +1,4 @@
-"""A grid on a worker's evaluator in this process, and in scikit-learn's search: the same scores, bit for bit."""
+"""A grid on a worker's evaluator in this process, next to scikit-learn's search: the same scores, bit for bit."""
 
 from __future__ import annotations
 

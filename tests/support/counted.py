@@ -25,7 +25,7 @@ class CountedForest(RandomForestClassifier):
         return self
 
     def _note(self, what: str) -> None:
-        # One write of few bytes to a file opened for appending is whole, even if others write too.
+        # One write of few bytes to a file opened for appending: whole, also while other processes write.
         with Path(self.diary).open("a") as diary:
             diary.write(f"{what}\n")
 

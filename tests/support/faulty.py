@@ -84,7 +84,7 @@ class Grows(_Constant):
         held = []
         for _ in range(0, self.megabytes, 10):
             held.append(np.ones(10 * 2**20, dtype=np.uint8))
-            time.sleep(0.01)  # so that the one that watches the memory sees it grow
+            time.sleep(0.01)  # so that a process that watches the memory sees it grow
         return super().fit(X, y)
 
 
@@ -236,7 +236,7 @@ class _UnspeakableError(Exception):
 
 
 class Odd(_Constant):
-    """Raises or scores what is not expected; `what` says which."""
+    """Raises or scores what no caller expects; `what` says which."""
 
     def __init__(self, what: str = "") -> None:
         self.what = what

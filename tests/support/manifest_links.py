@@ -98,7 +98,7 @@ def network(objects: list[Object]) -> Complaints:
                     wrong = {f"{one}:{port}" for one in to for port in ports if (one, port) not in ways}
                 if wrong:
                     yield f"{title(policy)}: lets {where} reach {sorted(wrong)}"
-        # The API server has its address in the environment, and servers look for nobody.
+        # The API server has its address in the environment, and servers look for no other.
         seeks = any(way[0] in SERVERS for way in _WAYS[component])
         chosen = [one for one in policies if _chosen(one, template)]
         asked = {peer for one in chosen for rule in one["spec"].get("egress", []) for peer in _dns(rule)}

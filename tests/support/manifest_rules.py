@@ -51,7 +51,7 @@ def probes(objects: list[Object]) -> Complaints:
             continue
         for container in thing["spec"]["template"]["spec"]["containers"]:
             where = f"{title(thing)}, container {container['name']}"
-            # A loop that serves no one need not be ready.
+            # A loop that serves no requests needs no readiness.
             wanted = ["livenessProbe"]
             if container["name"] != HAS_TOKEN:
                 wanted += ["startupProbe", "readinessProbe"]

@@ -26,7 +26,7 @@ class Proxy:
             proxy.cut()     # both sides hear nothing more of each other, and don't know why
             proxy.mend()    # what was sent meanwhile arrives
             proxy.drop()    # every connection ends
-            proxy.leave()   # and no one listens any more, as if the server had ended
+            proxy.leave()   # and nothing listens any more, as if the server had ended
             proxy.come_back()
 
     Parameters

@@ -119,7 +119,7 @@ def _again(stack: LocalStack, server: Server, kind: str, start) -> None:
     assert server.guarded is not None
     assert not server.guarded.running, f"{server.how} runs"
     site = stack._require_up().site
-    # A port may be held for a moment: by a connection that chose it, while no process listened there.
+    # A port may be held for a moment: by a connection that chose it, while no server listened there.
     wanted = tuple(int(port) for port in (site.folder / f"{kind}.ports").read_text().split())
     until(lambda: free_ports(len(wanted), wanted) == wanted, _PORT_SECONDS, f"the ports {wanted} are free")
     started = start(site, {})
@@ -195,7 +195,7 @@ def keep_queues(stack: LocalStack) -> None:
     """Declare every queue, and let the broker write down which there are.
 
     It does so half a second later by itself (Ra's directory, a DETS table). Killed before, it would know the queue but
-    not its log, and whoever uses the queue then is hung up on.
+    not its log, and close the connection of a client that uses the queue.
     """
     with channel(Settings(AMQP_URL=stack.amqp_url)):
         rabbitmqctl(stack, "eval", "[ok = dets:sync(Table) || Table <- dets:all()].")

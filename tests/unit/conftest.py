@@ -20,6 +20,7 @@ from producer import Cluster
 from producer.cli import studies
 from producer.study import Study
 from warren.errors import StudyError
+from warren.testing import in_process_worker
 from worker.training.guards import uninstall
 
 
@@ -35,6 +36,13 @@ def _unguarded() -> Iterator[None]:
     """Remove, after each test, the guards that a worker's code puts on the libraries for good."""
     yield
     uninstall()
+
+
+@pytest.fixture
+def in_process() -> Iterator[None]:
+    """Let this process be broker, database and worker."""
+    with in_process_worker():
+        yield
 
 
 @pytest.fixture

@@ -1,16 +1,15 @@
-"""The same numbers: what workers computed against scikit-learn's ``GridSearchCV``, bit for bit."""
+"""The same numbers: what a worker computes against scikit-learn's ``GridSearchCV``, bit for bit."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.sparse
 from catboost import CatBoostClassifier, CatBoostRegressor
+from in_process import IN_PROCESS
 from lightgbm import LGBMClassifier, LGBMRegressor
-from searches import Search, assert_same_numbers, assert_same_results
+from searches import Search, assert_same_numbers
 from sklearn.datasets import make_classification, make_regression
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.linear_model import LogisticRegression
@@ -21,27 +20,21 @@ from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 from xgboost import XGBClassifier, XGBRegressor
 
-from warren.errors import NoResultError, TrialError
+from warren.errors import NoResultError
 
-pytestmark = pytest.mark.usefixtures("stack")
-
+pytestmark = IN_PROCESS
 ROWS = 160
-
 BINARY_X, BINARY_Y = make_classification(ROWS, 8, n_informative=5, flip_y=0.2, random_state=1)
 MANY_X, _codes = make_classification(ROWS, 8, n_informative=6, n_classes=3, flip_y=0.2, random_state=2)
-MANY_CODES = _codes
 MANY_Y = np.array(["elm", "ash", "oak"])[_codes]
 LINE_X, LINE_Y = make_regression(ROWS, 8, noise=20.0, random_state=3)
 WEIGHTS = np.random.default_rng(4).uniform(0.1, 3.0, ROWS)
 GROUPS = np.random.default_rng(5).integers(0, 9, ROWS)
-
 _CATBOOST = {"thread_count": 1, "verbose": False, "allow_writing_files": False, "random_seed": 7}
 _LIGHTGBM = {"n_jobs": 1, "verbosity": -1, "random_state": 7, "subsample": 0.8, "subsample_freq": 1}
 _XGBOOST = {"n_jobs": 1, "random_state": 7, "subsample": 0.8, "colsample_bytree": 0.7}
-
 BOOSTED_GRID = {"learning_rate": [0.1, 0.4], "n_estimators": [5, 9]}
 FOREST_GRID = {"max_depth": [2, 5], "n_estimators": [5, 9]}
-
 CLASSIFIERS = {
     "xgboost": (XGBClassifier(**_XGBOOST), BOOSTED_GRID),
     "lightgbm": (LGBMClassifier(**_LIGHTGBM), BOOSTED_GRID),
@@ -61,17 +54,6 @@ REGRESSORS = {
 
 def test_binary_classifiers_score_as_in_scikit_learn() -> None:
     assert_same_numbers(*(Search(*of_library, BINARY_X, BINARY_Y) for of_library in CLASSIFIERS.values()))
-
-
-def test_several_metrics_and_train_scores_of_many_classes_are_those_of_scikit_learn() -> None:
-    options = {"cv": 3, "scoring": ["neg_log_loss", "accuracy", "f1_macro"], "return_train_score": True}
-    assert_same_numbers(
-        *(
-            # XGBoost takes numbers only.
-            Search(*of_library, MANY_X, MANY_CODES if library == "xgboost" else MANY_Y, options=options)
-            for library, of_library in CLASSIFIERS.items()
-        )
-    )
 
 
 def test_regressors_score_as_in_scikit_learn() -> None:
@@ -117,16 +99,6 @@ def frame_with_categories(*, text: bool) -> pd.DataFrame:
     )
 
 
-def test_categories_with_missing_values_are_learned_as_in_scikit_learn() -> None:
-    X = frame_with_categories(text=False)
-    assert X["color"].isna().any()
-    estimators = [
-        XGBClassifier(enable_categorical=True, max_cat_to_onehot=2, **_XGBOOST),
-        LGBMClassifier(min_data_per_group=5, cat_smooth=1.0, **_LIGHTGBM),
-    ]
-    assert_same_numbers(*(Search(estimator, BOOSTED_GRID, X, BINARY_Y) for estimator in estimators))
-
-
 def test_columns_of_text_are_learned_by_catboost_as_in_scikit_learn() -> None:
     # In the grid, for scikit-learn can't clone a CatBoost estimator that has them.
     grid = {**BOOSTED_GRID, "cat_features": [["color", "size"]]}
@@ -136,10 +108,6 @@ def test_columns_of_text_are_learned_by_catboost_as_in_scikit_learn() -> None:
 def test_sparse_matrices_score_as_in_scikit_learn() -> None:
     X = scipy.sparse.csr_matrix(np.where(np.abs(BINARY_X) < 0.8, 0.0, BINARY_X))
     assert_same_numbers(*(Search(*of_library, X, BINARY_Y) for of_library in CLASSIFIERS.values()))
-
-
-def test_a_kernel_matrix_is_cut_on_both_sides() -> None:
-    assert_same_numbers(Search(SVC(kernel="precomputed"), {"C": [0.1, 1.0, 10.0]}, BINARY_X @ BINARY_X.T, BINARY_Y))
 
 
 # ---------------------------------------------------------------------------- grids
@@ -174,31 +142,6 @@ def test_steps_of_a_pipeline_may_change_from_point_to_point() -> None:
     assert_same_numbers(Search(pipeline, grids, BINARY_X, BINARY_Y))
 
 
-def test_grids_of_different_estimators_make_one_search() -> None:
-    def grids(prefix: str) -> list[dict[str, list[Any]]]:
-        return [
-            {
-                "estimator": [XGBClassifier(**_XGBOOST), LGBMClassifier(**_LIGHTGBM)],
-                f"{prefix}max_depth": [2, 3],
-                f"{prefix}n_estimators": [6],
-            },
-            {"estimator": [LogisticRegression()], f"{prefix}C": [0.1, 1.0]},
-            {"estimator": [CatBoostClassifier(iterations=4, depth=2, **_CATBOOST)]},
-        ]
-
-    study = Search(None, grids(""), BINARY_X, BINARY_Y).there()
-    # A pipeline of one step is how scikit-learn says it.
-    search = Search(Pipeline([("estimator", LogisticRegression())]), grids("estimator__"), BINARY_X, BINARY_Y).here()
-    study.wait(timeout=60, progress=False)
-    theirs = {name.replace("estimator__", ""): values for name, values in search.cv_results_.items()}
-    theirs["params"] = [
-        {name.replace("estimator__", ""): value for name, value in params.items()} for params in theirs["params"]
-    ]
-    assert_same_results(study.cv_results_, theirs)
-    assert study.best_index_ == search.best_index_
-    assert study.best_score_ == search.best_score_
-
-
 # --------------------------------------------------------------------------- splits
 
 
@@ -217,22 +160,11 @@ def test_splits_are_those_of_scikit_learn() -> None:
     assert_same_numbers(*(Search(*tree, BINARY_X, BINARY_Y, options={"cv": cv}) for cv in splits))
 
 
-# ------------------------------------------------------------------------- failures
-
-# A tree of negative depth raises at its fit.
-FAILING = DecisionTreeClassifier(random_state=7), {"max_depth": [2, -1, 3, -2]}, BINARY_X, BINARY_Y
 WITHOUT_A_FIT = DecisionTreeClassifier(random_state=7), {"max_depth": [-1, -2]}, BINARY_X, BINARY_Y
 ONE_CLASS_FIRST = [
     (np.flatnonzero(BINARY_Y == 0)[:50], np.arange(ROWS)),
     *((np.arange(start, ROWS, 2), np.arange(1 - start, ROWS, 2)) for start in (0, 1)),
 ]
-
-
-@pytest.mark.parametrize("scoring", [None, ["accuracy", "roc_auc"]], ids=["one metric", "two metrics"])
-def test_failed_fits_score_what_was_asked_for(scoring: list[str] | None) -> None:
-    options = {"cv": 3, "scoring": scoring, "return_train_score": True}
-    scores = (np.nan, 0.0, -3)
-    assert_same_numbers(*(Search(*FAILING, options=options | {"error_score": one}) for one in scores), warns=True)
 
 
 def test_one_failed_fold_scores_what_was_asked_for() -> None:
@@ -244,15 +176,6 @@ def test_one_failed_fold_scores_what_was_asked_for() -> None:
 def test_one_metric_that_can_not_be_computed_leaves_the_others() -> None:
     options = {"cv": 3, "scoring": ["accuracy", "roc_auc"]}  # the area is of two classes only
     assert_same_numbers(Search(*CLASSIFIERS["forest"], MANY_X, MANY_Y, options=options), warns=True)
-
-
-def test_a_failure_raises_where_that_was_asked_for() -> None:
-    search = Search(*FAILING, options={"cv": 3, "error_score": "raise"})
-    study = search.there().wait(timeout=60, progress=False)
-    with pytest.raises(TrialError, match='2 of 4 trials failed and error_score="raise"; the first is trial 1'):
-        _ = study.cv_results_
-    with pytest.raises(ValueError, match="max_depth"):
-        search.here()
 
 
 def test_a_search_without_one_fit_is_an_error() -> None:

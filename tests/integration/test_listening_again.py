@@ -28,7 +28,7 @@ def connection(servers: Settings) -> Iterator[pika.BlockingConnection]:
 
 
 @pytest.mark.parametrize("before", range(3))
-def test_no_chunk_stays_with_a_listener_that_the_broker_brought_along_from_a_deleted_queue(
+def test_no_chunk_stays_with_a_listener_of_a_deleted_queue(
     servers: Settings, connection: pika.BlockingConnection, before: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """RabbitMQ gives the new queue the consumers of the old one, if their channel speaks of it at the right moment."""

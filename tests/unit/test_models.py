@@ -1,20 +1,16 @@
-"""The best trial's model: trained by a worker on all data, brought back without pickle, and what fit() would make."""
+"""The best trial's model: trained by a worker on all data, read back without pickle, and what fit() would make."""
 
 from __future__ import annotations
 
-import json
 import re
-from datetime import timedelta
 from typing import IO, Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from acceptance.conftest import StartWorker
 from catboost import CatBoostClassifier, CatBoostRegressor
-from faulty import Exits
+from in_process import IN_PROCESS
 from lightgbm import LGBMClassifier, LGBMRegressor
-from servers import Urls
 from sklearn.base import clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.datasets import load_diabetes, load_iris
@@ -24,20 +20,20 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from submitting import own_fields
 from xgboost import XGBClassifier, XGBRegressor
 
-from producer import Study, submit
-from warren.errors import NoResultError, StudyError, TrialError
-from warren.settings import Settings, load_settings
-from warren.storage.documents import now, pack, trial_id
+from producer import submit
+from warren.errors import StudyError
+from warren.settings import load_settings
+from warren.storage.documents import trial_id
 from warren.storage.store import Store
+
+pytestmark = IN_PROCESS
 
 IRIS = load_iris(as_frame=True)
 FRAME, NUMBERS = IRIS.data, IRIS.target
 NAMES = pd.Series(IRIS.target_names[NUMBERS])
 DIABETES_X, DIABETES_Y = load_diabetes(return_X_y=True)
-
 CLASSIFIERS: list[tuple[Any, dict[str, list[Any]], Any]] = [
     (XGBClassifier(n_estimators=5, n_jobs=1), {"max_depth": [2, 3]}, NUMBERS),
     (LGBMClassifier(n_estimators=5, n_jobs=1, verbosity=-1), {"num_leaves": [3, 7]}, NAMES),
@@ -85,7 +81,7 @@ def kind(case: Any) -> str:
 
 @pytest.mark.parametrize(("estimator", "grid", "y"), CLASSIFIERS, ids=[kind(case[0]) for case in CLASSIFIERS])
 def test_the_best_classifier_predicts_as_the_one_that_scikit_learn_refits(
-    stack: Urls, estimator: Any, grid: dict[str, list[Any]], y: Any
+    estimator: Any, grid: dict[str, list[Any]], y: Any
 ) -> None:
     theirs = GridSearchCV(clone(estimator), grid, cv=3).fit(FRAME, y).best_estimator_
     ours = submit(estimator, grid, FRAME, y, cv=3).wait(60, progress=False).best_model(timeout=60)
@@ -100,7 +96,7 @@ def test_the_best_classifier_predicts_as_the_one_that_scikit_learn_refits(
 
 @pytest.mark.parametrize(("estimator", "grid"), REGRESSORS, ids=[kind(case[0]) for case in REGRESSORS])
 def test_the_best_regressor_predicts_as_the_one_that_scikit_learn_refits(
-    stack: Urls, estimator: Any, grid: dict[str, list[Any]]
+    estimator: Any, grid: dict[str, list[Any]]
 ) -> None:
     theirs = GridSearchCV(clone(estimator), grid, cv=3).fit(DIABETES_X, DIABETES_Y).best_estimator_
     ours = submit(estimator, grid, DIABETES_X, DIABETES_Y, cv=3).wait(60, progress=False).best_model(timeout=60)
@@ -108,51 +104,7 @@ def test_the_best_regressor_predicts_as_the_one_that_scikit_learn_refits(
     assert repr(clone(ours).get_params()) == repr(clone(theirs).get_params())
 
 
-def test_weights_count_for_the_model_too(stack: Urls) -> None:
-    weights = np.linspace(0.1, 2.0, len(FRAME))
-    study = submit(LogisticRegression(max_iter=500), {"C": [0.1, 1.0]}, FRAME, NUMBERS, cv=3, sample_weight=weights)
-    ours = study.wait(60, progress=False).best_model(timeout=60)
-    theirs = LogisticRegression(max_iter=500, **study.best_params_).fit(FRAME, NUMBERS, sample_weight=weights)
-    assert np.array_equal(ours.coef_, theirs.coef_)
-
-
-def test_a_model_is_trained_once_and_stored_in_its_librarys_format(stack: Urls) -> None:
-    study = submit(XGBClassifier(n_estimators=3), {"max_depth": [1, 2]}, FRAME, NUMBERS, cv=2, name="once")
-    study.wait(60, progress=False).best_model(timeout=60)
-    store = Store(load_settings())
-    (model,) = store.models_of(study.id)
-    first = store.trials.one(model, 0)
-    study.best_model(timeout=60)
-    again = store.trials.one(model, 0)
-    assert first is not None
-    assert again is not None
-    assert first["finished_at"] == again["finished_at"]
-    assert first["model"]["format"] == "xgboost-ubj"
-    assert first["model"]["class"] == "xgboost.XGBClassifier"
-    assert store.models.get(first["model"]["file"])[:1] == b"{"
-    assert model not in [one.id for one in Study.list()]
-    other = study.best_model(1 - study.best_index_, timeout=60)
-    assert other.get_params()["max_depth"] == 3 - study.best_params_["max_depth"]
-    assert len(store.models_of(study.id)) == 2
-    study.delete()
-    assert store.models_of(study.id) == []
-    assert not store.models.has(first["model"]["file"])
-    store.close()
-
-
-def test_a_model_that_cannot_be_fitted_says_why_and_is_tried_again(
-    servers: Settings, start_worker: StartWorker
-) -> None:
-    start_worker(WARREN_MAX_ATTEMPTS="1")
-    # Two folds of ten rows go well, all twenty don't.
-    study = submit(Exits(rows=20), {"number": [1]}, np.zeros((20, 1)), np.arange(20) % 2, cv=2)
-    study.wait(60, progress=False)
-    for _ in range(2):
-        with pytest.raises(TrialError, match="training trial 0 on all data failed: .*exit"):
-            study.best_model(0, timeout=60)
-
-
-def test_a_model_that_was_changed_is_refused(stack: Urls) -> None:
+def test_a_model_that_was_changed_is_refused() -> None:
     study = submit(LogisticRegression(max_iter=500), {"C": [0.5]}, FRAME, NUMBERS, cv=2, name="changed")
     study.wait(60, progress=False).best_model(timeout=60)
     store = Store(load_settings())
@@ -165,7 +117,7 @@ def test_a_model_that_was_changed_is_refused(stack: Urls) -> None:
     store.close()
 
 
-def test_a_model_that_a_backup_has_missed_is_trained_again(stack: Urls) -> None:
+def test_a_model_that_a_backup_has_missed_is_trained_again() -> None:
     study = submit(LogisticRegression(max_iter=500), {"C": [0.25]}, FRAME, NUMBERS, cv=2, name="missed")
     first = study.wait(60, progress=False).best_model(timeout=60)
     store = Store(load_settings())
@@ -177,48 +129,8 @@ def test_a_model_that_a_backup_has_missed_is_trained_again(stack: Urls) -> None:
     store.close()
 
 
-def test_a_study_without_a_result_has_no_model(servers: Settings) -> None:
-    study = submit(LogisticRegression(), {"C": [0.5, 1.0]}, FRAME, NUMBERS, cv=2)
-    with pytest.raises(NoResultError, match="no trial with a score yet"):
-        study.best_model()
-    with pytest.raises(NoResultError, match="no result of trial 1 yet"):
-        study.best_model(1)
-
-
-def test_the_time_to_wait_for_a_model_is_bounded(servers: Settings, start_worker: StartWorker) -> None:
-    worker = start_worker()
-    study = submit(LogisticRegression(), {"C": [0.5]}, FRAME, NUMBERS, cv=2).wait(60, progress=False)
-    worker.terminate()
-    worker.wait(20)
-    for _ in range(2):
-        with pytest.raises(TimeoutError):
-            study.best_model(timeout=0.5)
-    store = Store(load_settings())
-    (model,) = store.models_of(study.id)
-    assert (store.study(model) or {})["publications"] == 1, "asked again, it only waits: another worker would train too"
-    start_worker()
-    assert json.dumps(study.best_model(timeout=60).get_params()["C"]) == "0.5"
-    store.close()
-
-
-def test_a_model_whose_message_got_lost_or_that_was_cancelled_is_published_again(servers: Settings) -> None:
-    study = submit(LogisticRegression(), {"C": [0.5]}, FRAME, NUMBERS, cv=2)
-    store = Store(load_settings())
-    ended = {"_id": trial_id(study.id, 0), "study_id": study.id, "number": 0, "state": "COMPLETE", "finished_at": now()}
-    store.trials.insert([pack(ended | own_fields(study, 0))])
-    changes = ({}, {"submitted_at": None}, {"submitted_at": now() - timedelta(days=1)}, {"state": "CANCELLED"})
-    for publications, change in enumerate(changes, start=1):
-        for model in store.models_of(study.id):
-            store.update_study(model, {"$set": change})
-        with pytest.raises(TimeoutError):
-            study.best_model(0, timeout=0.1)
-        (model,) = store.models_of(study.id)
-        assert (store.study(model) or {})["publications"] == publications
-    store.close()
-
-
 def test_a_model_of_other_versions_is_read_with_one_word_of_ours(
-    stack: Urls, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     study = submit(LogisticRegression(), {"C": [0.5, 1.0]}, FRAME, NUMBERS, name="read by other versions", cv=3)
     model = study.wait(timeout=120, progress=False).best_model(timeout=120)

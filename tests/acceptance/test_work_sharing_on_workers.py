@@ -62,44 +62,11 @@ def test_what_may_share_a_fit_does_and_scores_as_in_scikit_learn() -> None:
         start = stop
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("stack")
-def test_sharing_can_be_switched_off_and_changes_no_score() -> None:
-    grids = [{"estimator": [LGBMClassifier(verbosity=-1)], "n_estimators": ROUNDS, "num_leaves": [7, 15]}]
-    shared, apart = run(grids), run(grids, share_fits=False)
-    assert (shared[1]["shared_by"] == 4).all()
-    assert (apart[1]["shared_by"] == 1).all()
-    pd.testing.assert_series_equal(shared[1]["mean_test_score"], apart[1]["mean_test_score"])
-
-
-@pytest.mark.usefixtures("stack")
-@pytest.mark.parametrize(("n_chunks", "expected"), [(1, 4), (2, 2), (4, 1)])
-def test_the_number_of_chunks_that_a_user_gives_goes_before_sharing(n_chunks: int, expected: int) -> None:
-    grids = [{"estimator": [XGBClassifier()], "n_estimators": ROUNDS}]
-    _, frame = run(grids, n_chunks=n_chunks)
-    assert (frame["shared_by"] == expected).all()
-
-
-@pytest.mark.usefixtures("stack")
-def test_of_a_shared_fit_that_takes_too_long_only_the_trial_that_takes_too_long_alone_fails() -> None:
+def test_a_slow_shared_fit_fails_only_the_trial_that_is_slow_alone() -> None:
     grids = [{"estimator": [XGBClassifier(max_depth=2)], "n_estimators": [5, 10_000_000, 10]}]
     _, frame = run(grids, trial_timeout=2)
     assert frame["state"].tolist() == ["COMPLETE", "FAILED", "COMPLETE"]
     assert frame["error"][1].startswith("timed out after 2 seconds")
     assert frame["shared_by"].tolist() == [1, 1, 1]
-
-
-@pytest.mark.usefixtures("stack")
-@pytest.mark.parametrize("validation_fraction", [None, 0.2])
-def test_trials_of_every_library_stop_early_and_are_refitted_with_the_mean(validation_fraction: float | None) -> None:
-    grids = [
-        {"estimator": [XGBClassifier(n_estimators=300)], "early_stopping_rounds": [4], "learning_rate": [0.3]},
-        {"estimator": [LGBMClassifier(n_estimators=300, verbosity=-1)], "early_stopping_round": [4]},
-        {"estimator": [CatBoostClassifier(iterations=300, od_wait=4, **QUIET)], "learning_rate": [0.5]},
-    ]
-    study, frame = run(grids, validation_fraction=validation_fraction, scoring="roc_auc")
-    assert frame["error"].isna().all()
-    assert frame["mean_best_iteration"].between(1, 299).all()
-    model = study.refit_estimator()
-    rounds = model.get_params()["iterations" if isinstance(model, CatBoostClassifier) else "n_estimators"]
-    assert rounds == round(frame["mean_best_iteration"][study.best_index_])
-    model.fit(X, Y)

@@ -1,16 +1,13 @@
-"""Pipelines on real workers: bit for bit what scikit-learn's ``GridSearchCV`` makes of them, with less work."""
+"""Pipelines: bit for bit what scikit-learn's ``GridSearchCV`` makes of them, with less work."""
 
 from __future__ import annotations
 
-from collections import Counter
-from pathlib import Path
 from typing import Any
 
-import counted
 import numpy as np
 import pandas as pd
 import pytest
-from acceptance.conftest import StartWorker
+from in_process import IN_PROCESS
 from lightgbm import LGBMClassifier, LGBMRegressor
 from searches import Search, assert_same_numbers
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor, make_column_selector
@@ -35,6 +32,8 @@ from sklearn.preprocessing import (
 from xgboost import XGBClassifier, XGBRegressor
 
 from producer import submit
+
+pytestmark = IN_PROCESS
 
 ROWS = 160
 X, Y = make_classification(ROWS, 8, n_informative=5, flip_y=0.2, random_state=1)
@@ -70,17 +69,6 @@ def prepared() -> ColumnTransformer:
     )
 
 
-@pytest.mark.usefixtures("stack")
-def test_a_scaled_booster_shares_its_fits_and_scores_as_in_scikit_learn() -> None:
-    pipeline = Pipeline([("scale", StandardScaler()), ("clf", XGBClassifier(**XGB))])
-    grid = {"clf__n_estimators": ROUNDS, "clf__learning_rate": [0.1, 0.4], "scale__with_mean": [True, False]}
-    [study] = assert_same_numbers(Search(pipeline, grid, X, Y, options=BOTH_SCORES))
-    frame = study.results()
-    assert (frame["shared_by"] == 3).all()
-    assert frame["saved_seconds"].sum() > 0
-
-
-@pytest.mark.usefixtures("stack")
 def test_columns_of_every_kind_are_prepared_as_in_scikit_learn() -> None:
     frame = mixed()
     lightgbm = Pipeline([("prepare", prepared()), ("clf", LGBMClassifier(**LGB))])
@@ -105,7 +93,6 @@ def test_columns_of_every_kind_are_prepared_as_in_scikit_learn() -> None:
         assert (study.results()["shared_by"] == 3).all()
 
 
-@pytest.mark.usefixtures("stack")
 def test_steps_as_values_are_those_of_scikit_learn() -> None:
     pipeline = Pipeline([("scale", StandardScaler()), ("reduce", "passthrough"), ("clf", "passthrough")])
     clf = [XGBClassifier(**XGB), LGBMClassifier(**LGB), LogisticRegression()]
@@ -117,8 +104,7 @@ def test_steps_as_values_are_those_of_scikit_learn() -> None:
     assert study.results()["shared_by"].tolist() == [3] * 18 + [1] * 4
 
 
-@pytest.mark.usefixtures("stack")
-def test_unions_targets_and_pipelines_in_pipelines_are_those_of_scikit_learn() -> None:
+def test_unions_targets_and_nested_pipelines_are_those_of_scikit_learn() -> None:
     union = FeatureUnion([("pca", PCA(n_components=2, random_state=0)), ("best", SelectKBest(k=3))])
     target = TransformedTargetRegressor(
         regressor=Pipeline([("scale", StandardScaler()), ("reg", LGBMRegressor(**LGB))]),
@@ -154,7 +140,6 @@ def test_unions_targets_and_pipelines_in_pipelines_are_those_of_scikit_learn() -
     assert [set(study.results()["shared_by"]) for study in studies] == [{3}, {1}, {3}]
 
 
-@pytest.mark.usefixtures("stack")
 def test_functions_selections_and_kernels_are_those_of_scikit_learn() -> None:
     positive = MinMaxScaler(clip=True)
     selected = Pipeline(
@@ -184,7 +169,6 @@ def test_functions_selections_and_kernels_are_those_of_scikit_learn() -> None:
     )
 
 
-@pytest.mark.usefixtures("stack")
 def test_texts_are_those_of_scikit_learn() -> None:
     texts = mixed()["remark"] + " " + mixed()["city"]
     pipeline = Pipeline([("words", TfidfVectorizer()), ("clf", LogisticRegression())])
@@ -199,7 +183,6 @@ def test_texts_are_those_of_scikit_learn() -> None:
     assert_same_numbers(Search(pipeline, {"clf__C": [0.1]}, holes, Y), warns=True)
 
 
-@pytest.mark.usefixtures("stack")
 def test_weights_of_a_pipeline_are_its_last_step_s() -> None:
     pipeline = Pipeline([("scale", StandardScaler()), ("reg", XGBRegressor(**XGB))])
     nested = Pipeline([("first", MinMaxScaler()), ("rest", pipeline)])
@@ -243,7 +226,6 @@ def test_weights_of_a_pipeline_are_its_last_step_s() -> None:
             )
 
 
-@pytest.mark.usefixtures("stack")
 def test_what_can_not_be_prepared_fails_as_in_scikit_learn() -> None:
     frame = mixed()
     frame.loc[5, "city"] = "Trier"  # in one fold only: unknown where it is held out
@@ -267,7 +249,6 @@ def test_what_can_not_be_prepared_fails_as_in_scikit_learn() -> None:
     assert "InvalidParameterError" in second.results()["error"][2]
 
 
-@pytest.mark.usefixtures("stack")
 @pytest.mark.parametrize("validation_fraction", [None, 0.2])
 def test_a_booster_at_the_end_of_a_pipeline_stops_early(validation_fraction: float | None) -> None:
     pipeline = Pipeline([("scale", StandardScaler()), ("clf", XGBClassifier(n_estimators=300, **XGB))])
@@ -284,7 +265,6 @@ def test_a_booster_at_the_end_of_a_pipeline_stops_early(validation_fraction: flo
     model.fit(X, Y)
 
 
-@pytest.mark.usefixtures("stack")
 def test_steps_that_draw_random_numbers_score_as_if_nothing_was_shared() -> None:
     pipeline = Pipeline(
         [("scale", StandardScaler()), ("draw", RBFSampler(n_components=5)), ("clf", XGBClassifier(**XGB))]
@@ -299,29 +279,3 @@ def test_steps_that_draw_random_numbers_score_as_if_nothing_was_shared() -> None
             for share in (True, False)
         )
         pd.testing.assert_frame_equal(shared.filter(like="split"), apart.filter(like="split"))
-
-
-def test_what_prepares_a_fold_is_fitted_once_for_all_trials_that_share_it(
-    start_worker: StartWorker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("WARREN_ALLOW", counted.ALLOW)
-    diary = tmp_path / "diary"
-    pipeline = Pipeline(
-        [
-            ("scale", counted.CountedScaler(mark="first", diary=str(diary))),
-            ("again", counted.CountedScaler(mark="second", diary=str(diary))),
-            ("clf", XGBClassifier(**XGB)),
-        ]
-    )
-    grid = {
-        "clf__n_estimators": ROUNDS,
-        "clf__learning_rate": [0.1, 0.4],
-        "clf__max_depth": [2, 3],
-        "again__with_mean": [True, False],
-    }
-    start_worker()
-    study = submit(pipeline, grid, X, Y, cv=3, return_train_score=True).wait(timeout=60, progress=False)
-    assert (study.results()["state"] == "COMPLETE").all()
-    fits = Counter(line.split()[1] for line in diary.read_text().splitlines())
-    assert fits == {"first": 3, "second": 6}  # 24 trials on 3 folds
-    assert study.results()["saved_seconds"].sum() > 0
