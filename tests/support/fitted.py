@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""Our searches and scikit-learn's: fitted on the same data, and compared attribute by attribute."""
-=======
 """Our searches next to scikit-learn's: fitted on the same data, and compared attribute by attribute."""
->>>>>>> h-slow
 
 from __future__ import annotations
 
