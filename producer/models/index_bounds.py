@@ -50,7 +50,7 @@ def check_numbers(fitted: Any) -> None:
         for holder, name, part in reversed([*held(fitted)]):  # parts first: some checks of estimators use them
             if not _is_sound(holder, name, part):
                 whose = type(part if is_estimator(part) else holder).__name__
-                raise forged("holds numbers that lead out of it", whose)
+                raise forged("holds numbers that are out of bounds", whose)
 
 
 def _is_sound(holder: Any, name: str, part: Any) -> bool:

@@ -1,4 +1,4 @@
-"""scikit-learn's two searches, fitted by the workers."""
+"""scikit-learn's `GridSearchCV` and `RandomizedSearchCV`, fitted by workers."""
 
 from producer.search.grid import GridSearchCV
 from producer.search.randomized import RandomizedSearchCV

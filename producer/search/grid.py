@@ -12,22 +12,23 @@ from producer.search.base import Grids, SearchOnWorkers
 
 
 class GridSearchCV(SearchOnWorkers, model_selection.GridSearchCV):  # type: ignore[misc]  # no types
-    """scikit-learn's ``GridSearchCV``, evaluated by the workers.
+    """scikit-learn's ``GridSearchCV``, evaluated by workers.
 
-    A subclass: whatever takes one takes the other, with the same candidates, folds, scores and attributes, bit for
-    bit. ``fit`` submits a study to the servers that ``AMQP_URL`` and ``MONGO_URL`` name, and waits for it.
+    It is a subclass and works wherever scikit-learn's does, with exactly the same candidates,
+    folds, scores and attributes. ``fit`` submits a study to the servers at ``AMQP_URL`` and
+    ``MONGO_URL``, and waits for it.
 
     Parameters
     ----------
     estimator, param_grid, scoring, refit, cv, error_score, return_train_score
-        As for `sklearn.model_selection.GridSearchCV`. `scoring` takes scikit-learn's scorers by name, and
-        ``make_scorer(...)`` of its metric functions; other callables can't travel.
+        As for `sklearn.model_selection.GridSearchCV`. `scoring` accepts scikit-learn's scorers by
+        name, and ``make_scorer(...)`` of its metric functions; other callables can't be sent.
     n_jobs, pre_dispatch
-        Taken and left alone: the workers are as many as there are.
+        Accepted but not used: all workers take part.
     verbose : int, default=0
-        Above 0, a line with the number of fits, and a bar.
+        Above 0, print the number of fits and a progress bar.
     name : str, default=None
-        What you call the study. None is the estimator's class.
+        The study's name. None is the estimator's class.
     n_chunks : int, default=None
     share_fits : bool, default=True
     trial_timeout : float, default=None
@@ -35,21 +36,25 @@ class GridSearchCV(SearchOnWorkers, model_selection.GridSearchCV):  # type: igno
     validation_fraction : float, default=None
     priority : int, default=1
     device : {"cpu", "gpu"}, default=None
-        These as for `producer.submit`. Trained here (`refit_on`), the best candidate is fitted where it says itself.
+        All as for `producer.submit`. With ``refit_on="here"``, the best candidate uses its own
+        device parameters.
     refit_on : {"workers", "here"}, default="workers"
-        Where the best candidate is trained on all rows: by a worker, which sends the model back in its library's own
-        format, or in this process.
+        Where the best candidate is trained on all rows: by a worker, which stores the model in its
+        library's own format, or in this process.
 
     Attributes
     ----------
     study_ : Study
-        The search as a study: attach to it, pause it, see its trials and pictures. There from the submission on.
-    cv_results_, best_estimator_, best_score_, best_params_, best_index_, scorer_, n_splits_, refit_time_, multimetric_
+        The search as a study: attach to it, pause it, see its trials and plots. Set at the
+        submission.
+    cv_results_, best_estimator_, best_score_, best_params_, best_index_, scorer_, n_splits_,
+    refit_time_, multimetric_
         As scikit-learn's; and ``classes_``, ``n_features_in_`` and ``feature_names_in_``.
 
     Examples
     --------
-    >>> search = GridSearchCV(XGBClassifier(), {"max_depth": [3, 5], "n_estimators": [50, 100]})  # doctest: +SKIP
+    >>> grid = {"max_depth": [3, 5], "n_estimators": [50, 100]}  # doctest: +SKIP
+    >>> search = GridSearchCV(XGBClassifier(), grid)  # doctest: +SKIP
     >>> search.fit(X, y).best_params_  # doctest: +SKIP
     {'max_depth': 3, 'n_estimators': 100}
     >>> search.predict(X_new)  # doctest: +SKIP
@@ -104,5 +109,5 @@ class GridSearchCV(SearchOnWorkers, model_selection.GridSearchCV):  # type: igno
         self.refit_on = refit_on
 
     def _search_space(self) -> tuple[Grids, None]:
-        # A grid stays one, however many points it has; what is wrong with it, scikit-learn says.
+        # Grids are not expanded to points; scikit-learn raises errors about them.
         return list(ParameterGrid(self.param_grid).param_grid), None

@@ -13,14 +13,16 @@ from producer.search.base import Grids, SearchOnWorkers
 
 
 class RandomizedSearchCV(SearchOnWorkers, model_selection.RandomizedSearchCV):  # type: ignore[misc]  # no types
-    """scikit-learn's ``RandomizedSearchCV``, evaluated by the workers.
+    """scikit-learn's ``RandomizedSearchCV``, evaluated by workers.
 
-    The same draws in the same order for the same `random_state`. All else is as for `producer.GridSearchCV`.
+    For the same `random_state` it draws the same candidates in the same order. Everything else is
+    as for `producer.GridSearchCV`.
 
     Parameters
     ----------
     estimator, param_distributions, n_iter, random_state
-        As for `sklearn.model_selection.RandomizedSearchCV`: distributions of ``scipy.stats``, or lists.
+        As for `sklearn.model_selection.RandomizedSearchCV`: distributions of ``scipy.stats``, or
+        lists.
     scoring, n_jobs, refit, cv, verbose, pre_dispatch, error_score, return_train_score
         As for `producer.GridSearchCV`.
     name, n_chunks, share_fits, trial_timeout, validation_fraction, priority, device, refit_on
@@ -30,13 +32,16 @@ class RandomizedSearchCV(SearchOnWorkers, model_selection.RandomizedSearchCV):  
     ----------
     study_ : Study
         The search as a study.
-    cv_results_, best_estimator_, best_score_, best_params_, best_index_, scorer_, n_splits_, refit_time_, multimetric_
+    cv_results_, best_estimator_, best_score_, best_params_, best_index_, scorer_, n_splits_,
+    refit_time_, multimetric_
         As scikit-learn's; and ``classes_``, ``n_features_in_`` and ``feature_names_in_``.
 
     Examples
     --------
     >>> search = RandomizedSearchCV(  # doctest: +SKIP
-    ...     LGBMClassifier(), {"learning_rate": loguniform(0.01, 0.3), "num_leaves": randint(7, 127)}, n_iter=60
+    ...     LGBMClassifier(),
+    ...     {"learning_rate": loguniform(0.01, 0.3), "num_leaves": randint(7, 127)},
+    ...     n_iter=60,
     ... )
     >>> search.fit(X, y).best_score_  # doctest: +SKIP
     0.9725

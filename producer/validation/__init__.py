@@ -1,7 +1,4 @@
-"""What is checked before anything is published: estimators, data, splits, scorers.
-
-Every refusal is an `warren.errors.InputError` that names the offence, its value and the way out.
-"""
+"""Checks of a submission: estimators, parameters, data, splits and scorers."""
 
 from producer.validation.data import prepare
 from producer.validation.deprecations import tell_deprecated

@@ -1,7 +1,7 @@
-"""X, y, sample weights and groups: turned into what travels exactly, or refused.
+"""Converts X, y, sample weights and groups to a form that can be sent exactly, or refuses them.
 
-Nothing is changed that an estimator could tell apart: types, dtypes, memory order, categories, missing values and row
-labels stay. What an estimator can't use is for the estimator to say.
+Everything that an estimator could notice stays: types, dtypes, memory order, categories, missing
+values and row labels. Data that only a certain estimator can't use is left to the estimator.
 """
 
 from __future__ import annotations
@@ -31,24 +31,27 @@ from warren.errors import InputError
 from warren.libraries.registry import BOOSTING
 from warren.storage.dataset import Dataset, Matrix, Target, digest
 
-# NumPy's letters for bool, int, unsigned int, float, and for moments, spans of time, complex numbers and bytes.
+# NumPy's dtype kinds for bool, int, unsigned int and float; and for times, durations, complex
+# numbers and bytes.
 _NUMBERS, _OTHERS = "biuf", "mMcS"
-# Rows of images, their height, width and channels.
+# Images: rows, height, width and channels.
 _MOST_DIMENSIONS = 4
-# Letters that an array of texts may have more than the texts themselves, by a factor, and letters that are few anyway.
+# An array of texts may be larger than the texts by this factor, or have up to this number of
+# characters.
 _WASTED, _SMALL_TEXTS = 4, 2**20
 
 
 class Prepared(NamedTuple):
-    """Data that were checked.
+    """Checked data.
 
     Attributes
     ----------
     dataset : Dataset
-        What travels.
+        The data to send.
     y : ndarray of shape (n_samples,) or (n_samples, n_outputs), or None
-        The labels as an array that is not of dtype object, for splits and counts.
+        The labels as an array without dtype object, for splits and counts.
     groups : ndarray of shape (n_samples,) or None
+        Group labels, for the splits.
     """
 
     dataset: Dataset
@@ -56,14 +59,19 @@ class Prepared(NamedTuple):
     groups: NDArray[Any] | None
 
     def values_digest(self, parts: Mapping[str, NDArray[Any]]) -> str | None:
-        """Return the digest of the data without what says nothing, or None where there is nothing such.
+        """Return the digest of the data without irrelevant parts, or None if there are none.
 
-        Rows that are numbered somehow, and labels in a Series or list instead of an array, make no study another one.
+        Row numbers, and labels in a Series or list instead of an array, do not change a study's
+        identity.
 
         Parameters
         ----------
         parts : mapping of str to ndarray
-            What `warren.storage.dataset.dataset_parts` made of the dataset.
+            The result of `warren.storage.dataset.dataset_parts` for the dataset.
+
+        Returns
+        -------
+        str or None
         """
         rows = self.dataset.X.index if isinstance(self.dataset.X, pd.DataFrame) else None
         nothing = {"X_columns"} | ({"X_index"} if _is_count(rows) else set())
@@ -74,12 +82,12 @@ class Prepared(NamedTuple):
 
 
 def _is_count(index: pd.Index[Any] | None) -> bool:
-    """Say whether row labels are mere numbers, as ``train_test_split`` leaves them behind."""
+    """Return whether row labels are only numbers, as after ``train_test_split``."""
     return index is not None and index.nlevels == 1 and isinstance(index.dtype, np.dtype) and index.dtype.kind in "iu"
 
 
 def _is_flat(y: Any, target: NDArray[Any], rows: pd.Index[Any] | None) -> bool:
-    """Say whether labels hold what their array holds, and no more."""
+    """Return whether labels have the same content as their array."""
     if isinstance(y, pd.Series):
         plain = y.dtype == target.dtype or (target.dtype.kind == "U" and not isinstance(y.dtype, pd.CategoricalDtype))
         return plain and (_is_count(y.index) or (rows is not None and y.index.equals(rows)))
@@ -87,14 +95,15 @@ def _is_flat(y: Any, target: NDArray[Any], rows: pd.Index[Any] | None) -> bool:
 
 
 def prepare(X: Any, y: Any, *, sample_weight: Any = None, groups: Any = None, candidates: Candidates) -> Prepared:
-    """Check data and turn it into what travels.
+    """Check data and convert it to the form that is sent.
 
     Parameters
     ----------
-    X : array-like, DataFrame or sparse matrix of shape (n_samples, n_features), documents of shape (n_samples,), or \
-            images of shape (n_samples, height, width) or (n_samples, height, width, channels)
-        Documents are a list, Series or array of text, with None or NaN where one is missing. Columns of a frame may
-        hold whatever pandas has a dtype for, and plain objects; sparse formats become CSR.
+    X : array-like, DataFrame or sparse matrix of shape (n_samples, n_features)
+        Or documents of shape (n_samples,), or images of shape (n_samples, height, width) or
+        (n_samples, height, width, channels). Documents are a list, Series or array of text, with
+        None or NaN for missing ones. Columns of a frame may have any dtype of pandas, and plain
+        objects; sparse formats become CSR.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs), or None
         Numbers or labels.
     sample_weight : array-like of shape (n_samples,), default=None
@@ -102,7 +111,7 @@ def prepare(X: Any, y: Any, *, sample_weight: Any = None, groups: Any = None, ca
     groups : array-like of shape (n_samples,), default=None
         For splitters that keep groups together.
     candidates : Candidates
-        The estimators that shall be fitted.
+        The estimators to fit.
 
     Returns
     -------
@@ -111,7 +120,7 @@ def prepare(X: Any, y: Any, *, sample_weight: Any = None, groups: Any = None, ca
     Raises
     ------
     InputError
-        What can't travel or can't be trained on, by its name.
+        Data can't be sent or trained on; the message names it.
     """
     matrix = _matrix(X)
     target = None if y is None else _labels(y, "y", most_dimensions=2)
@@ -124,7 +133,7 @@ def prepare(X: Any, y: Any, *, sample_weight: Any = None, groups: Any = None, ca
     }
     if len(set(lengths.values())) > 1:
         listed = ", ".join(f"{name} {length}" for name, length in lengths.items())
-        raise InputError(f"lengths differ: {listed}; each needs one entry a row of X")
+        raise InputError(f"lengths differ: {listed}; each needs one entry per row of X")
     _check_images(matrix, candidates)
     _check_target(target, candidates)
     if target is not None and candidates.kind == "classifier" and np.asarray(y).dtype == object:
@@ -132,7 +141,7 @@ def prepare(X: Any, y: Any, *, sample_weight: Any = None, groups: Any = None, ca
     if weights is not None:
         for estimator in candidates.ends:
             if not takes_weights(estimator):
-                raise InputError(f"sample_weight: {type(estimator).__name__}.fit takes none; leave them out")
+                raise InputError(f"sample_weight: {type(estimator).__name__}.fit accepts none; leave them out")
     dataset = Dataset(X=matrix, y=None if target is None else _as_sent(y, target), sample_weight=weights)
     check_carried(dataset)
     return Prepared(dataset, target, kept)
@@ -168,8 +177,8 @@ def _array(X: Any) -> NDArray[Any]:
             check_column(pd.Series(array[:, position], dtype=object), f"column {position} of X", "X.astype(float)")
         return array
     if array.dtype.kind not in _NUMBERS + _OTHERS + "U" or is_long(array.dtype):
-        raise InputError(f"X is an array of dtype {array.dtype}: pass numbers, X.astype(float) for one")
-    if array.ndim == 1 and array.dtype.kind == "U":  # documents, for a pipeline that begins with a vectoriser
+        raise InputError(f"X is an array of dtype {array.dtype}: pass numbers, such as X.astype(float)")
+    if array.ndim == 1 and array.dtype.kind == "U":  # documents, for a vectoriser
         return array
     if not 2 <= array.ndim <= _MOST_DIMENSIONS:
         raise InputError(
@@ -180,24 +189,25 @@ def _array(X: Any) -> NDArray[Any]:
 
 
 def _texts(X: Any) -> NDArray[Any] | None:
-    """Return documents as an array, for a pipeline that begins with a vectoriser; None of anything else."""
+    """Return documents as an array, for a vectoriser; None if X is anything else."""
     if not (isinstance(X, (list, tuple, pd.Series)) or (isinstance(X, np.ndarray) and X.dtype.kind in "OT")):
         return None
     if isinstance(X, np.ma.MaskedArray):
         return None
     if isinstance(X, (list, tuple)) and not all(map(_is_text_or_missing, X)):
-        return None  # before an array is made of it: NumPy would make text of numbers beside text
+        return None  # check before making an array: NumPy converts numbers next to text to text
     array = np.asarray(X, dtype=object)
-    if array.ndim != 1 or not all(map(_is_text_or_missing, array)) or not any(isinstance(one, str) for one in array):
+    if array.ndim != 1 or not all(map(_is_text_or_missing, array)) or not any(isinstance(text, str) for text in array):
         return None
-    lengths = [len(one) if isinstance(one, str) else 0 for one in array]
-    whole = all(isinstance(one, str) and not one.endswith("\x00") for one in array)
-    # An array gives each text the room of the longest, drops a NUL at its end, and has nothing for one that is missing.
+    lengths = [len(text) if isinstance(text, str) else 0 for text in array]
+    whole = all(isinstance(text, str) and not text.endswith("\x00") for text in array)
+    # A NumPy text array gives each text the size of the longest, drops final NULs, and has no
+    # missing values.
     small = max(lengths) * len(array) <= max(_WASTED * sum(lengths), _SMALL_TEXTS)
     if whole and small:
         return array.astype(str)
     found = np.empty(len(array), dtype=object)
-    found[:] = [str(one) if isinstance(one, str) else one for one in array]
+    found[:] = [str(text) if isinstance(text, str) else text for text in array]
     return found
 
 
@@ -209,24 +219,24 @@ def _sparse(X: Any) -> Matrix:
     if len(X.shape) != 2:
         raise InputError(f"X is sparse with {len(X.shape)} dimension(s): it needs 2, rows and features")
     if X.dtype.kind not in _NUMBERS + "c" or is_long(X.dtype):
-        raise InputError(f"X is sparse with dtype {X.dtype}: pass real numbers, X.astype(float) for one")
+        raise InputError(f"X is sparse with dtype {X.dtype}: pass real numbers, such as X.astype(float)")
     return X.tocsr()
 
 
 def _to_array(values: Any, name: str) -> NDArray[Any]:
-    """Return an ndarray that has swallowed nothing: no mask, no number turned to text."""
+    """Return an ndarray without losing information, such as a mask or the type of a number."""
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
-        raise InputError(f"{name} is a masked array: pass {name}.filled(...) with a value for what is masked")
+        raise InputError(f"{name} is a masked array: pass {name}.filled(...) with a value for masked entries")
     try:
         array = np.asarray(values)
     except ValueError as exc:  # rows of different lengths
-        raise InputError(f"{name} is no array: {exc}") from exc
+        raise InputError(f"{name} is not an array: {exc}") from exc
     if array.dtype.kind in "US" and isinstance(values, (list, tuple)):
         as_they_are = np.array(values, dtype=object).ravel()
         if not all(isinstance(value, str) for value in as_they_are):
             kinds = sorted({type(value).__name__ for value in as_they_are})
-            raise InputError(f"{name} mixes {listing(kinds)}: NumPy would make text of all; pass values of one kind")
-    if array.dtype.kind == "T":  # NumPy's own strings of variable width, which .npz can't hold
+            raise InputError(f"{name} mixes {listing(kinds)}: NumPy would convert all to text; pass values of one type")
+    if array.dtype.kind == "T":  # NumPy's variable-width strings, which .npz can't store
         array = array.astype(object)
     return array
 
@@ -238,18 +248,18 @@ def _frame(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _check_images(matrix: Matrix, candidates: Candidates) -> None:
-    """Refuse images where an estimator takes rows of columns."""
+    """Refuse images if an estimator accepts only two dimensions."""
     for estimator in candidates.estimators if len(matrix.shape) > 2 else ():
         if not _may_take_images(estimator):
             raise InputError(
-                f"X has {len(matrix.shape)} dimension(s): {type(estimator).__name__} takes 2, rows and features, "
-                "X.reshape(len(X), -1) for one; beside it a KerasModel takes these too, with builder='cnn' and "
+                f"X has {len(matrix.shape)} dimension(s): {type(estimator).__name__} accepts 2, rows and features: "
+                "pass X.reshape(len(X), -1); a KerasModel can use that, too, with builder='cnn' and "
                 f"builder_params={{'image_shape': {[*matrix.shape[1:]]}}}"
             )
 
 
 def _may_take_images(estimator: Any) -> bool:
-    """Say whether an estimator might take an X of three dimensions: one with others inside may hand it on."""
+    """Return whether an estimator, or one inside it, might accept more than two dimensions."""
     package = library(estimator)
     if package != "sklearn":
         return package not in BOOSTING
@@ -261,14 +271,14 @@ def _may_take_images(estimator: Any) -> bool:
 
 
 def _labels(values: Any, name: str, *, most_dimensions: int) -> NDArray[Any]:
-    """Return numbers or text as an ndarray that is not of dtype object."""
+    """Return numbers or text as an ndarray without dtype object."""
     if scipy.sparse.issparse(values):
         raise InputError(f"{name} is sparse: pass {name}.toarray()")
     if isinstance(values, str) or not (hasattr(values, "__len__") or hasattr(values, "__array__")):
-        raise InputError(f"{name}={short(values)}: pass a list or array, one entry a row of X")
+        raise InputError(f"{name}={short(values)}: pass a list or array with one entry per row of X")
     array = _to_array(values, name)
     if not 1 <= array.ndim <= most_dimensions or 0 in array.shape[1:]:
-        raise InputError(f"{name} has shape {array.shape}: it needs one entry a row of X")
+        raise InputError(f"{name} has shape {array.shape}: it needs one entry per row of X")
     if array.dtype == object or array.dtype.kind in "fc":
         _check_whole(array, name)
     if array.dtype == object:
@@ -279,7 +289,7 @@ def _labels(values: Any, name: str, *, most_dimensions: int) -> NDArray[Any]:
 
 
 def _as_sent(y: Any, target: NDArray[Any]) -> Target:
-    """Return labels in what the user passed them in: learners tell a frame from an array, and text from objects."""
+    """Return labels in the user's container and dtype, which an estimator may notice."""
     if isinstance(y, pd.DataFrame):
         return checked_frame(y, "y")
     if isinstance(y, pd.Series):
@@ -319,14 +329,14 @@ def _typed(array: NDArray[Any], name: str) -> NDArray[Any]:
 
 
 def _check_objects(y: Any, target: NDArray[Any], candidates: Candidates) -> None:
-    """Refuse numbers as objects where scikit-learn's own check of labels would, at every fit."""
+    """Refuse numbers with dtype object if scikit-learn would refuse them at every fit."""
     for estimator in candidates.ends if type_of_target(y).startswith("unknown") else ():
         parts = [estimator, *estimator.get_params(deep=True).values()]
-        # CatBoost takes them, and what a class of one's own takes nobody knows.
+        # CatBoost accepts them, and a user's own class may.
         if {library(part) for part in parts if hasattr(part, "fit")} <= {"sklearn", "xgboost", "lightgbm"}:
             raise InputError(
-                f"y has dtype object and holds numbers, {short(target.flat[0].item())} for one: "
-                f"{type(estimator).__name__} does not take these for labels; pass y.astype({target.dtype})"
+                f"y has dtype object and holds numbers, such as {short(target.flat[0].item())}: "
+                f"{type(estimator).__name__} does not accept these as labels; pass y.astype({target.dtype})"
             )
 
 
@@ -337,9 +347,9 @@ def _weights(values: Any) -> NDArray[Any]:
     if array.dtype.kind != "f":
         array = array.astype(np.float64)
     if negative := int(np.count_nonzero(array < 0)):
-        raise InputError(f"sample_weight has {negative} negative value(s), {short(array.min().item())} the least")
+        raise InputError(f"sample_weight has {negative} negative value(s), the least is {short(array.min().item())}")
     if not array.any():
-        raise InputError("sample_weight is 0 in every row: nothing is left to train on")
+        raise InputError("sample_weight is 0 in every row: no row is left to train on")
     return array
 
 
@@ -351,31 +361,31 @@ def _check_target(y: NDArray[Any] | None, candidates: Candidates) -> None:
         return
     if candidates.kind == "regressor" and y.dtype.kind == "U":
         name = type(candidates.estimators[0]).__name__
-        raise InputError(f"y holds text, {short(str(y.flat[0]))} for one: {name} is a regressor and needs numbers")
+        raise InputError(f"y holds text, such as {short(str(y.flat[0]))}: {name} is a regressor and needs numbers")
     if candidates.kind == "classifier":
         _check_classes(y, candidates)
 
 
 def _check_classes(y: NDArray[Any], candidates: Candidates) -> None:
-    # CatBoost's classifiers take probabilities as y where the loss is cross entropy.
-    strict = [one for one in candidates.ends if library(one) != "catboost"]
+    # CatBoost's classifiers accept probabilities as y for the loss CrossEntropy.
+    strict = [estimator for estimator in candidates.ends if library(estimator) != "catboost"]
     if strict and y.dtype.kind == "f" and type_of_target(y).startswith("continuous"):
         odd = next(value for value in y.ravel().tolist() if value != round(value))
         raise InputError(
-            f"y holds fractions, {odd!r} for one: {type(strict[0]).__name__} is a classifier and needs labels; "
+            f"y holds fractions, such as {odd!r}: {type(strict[0]).__name__} is a classifier and needs labels; "
             "use a regressor, or whole numbers or text"
         )
     if y.ndim > 1 and y.shape[1] > 1:
         return
     classes = np.unique(y)
     if len(classes) < 2:
-        raise InputError(f"y has one class only, {classes[0].item()!r}: a classifier needs at least two")
+        raise InputError(f"y has only one class, {classes[0].item()!r}: a classifier needs at least two")
     for estimator in candidates.ends:
-        # XGBoost's classifiers refuse other labels at every fit.
+        # XGBoost's classifiers would refuse other labels at every fit.
         if library(estimator) == "xgboost" and (
             y.dtype.kind == "U" or not np.array_equal(classes, np.arange(len(classes)))
         ):
             raise InputError(
-                f"y has the classes {listing(map(repr, classes.tolist()))}: {type(estimator).__name__} takes only "
+                f"y has the classes {listing(map(repr, classes.tolist()))}: {type(estimator).__name__} accepts only "
                 f"0 to {len(classes) - 1}; pass sklearn.preprocessing.LabelEncoder().fit_transform(y)"
             )

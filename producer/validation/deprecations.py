@@ -1,4 +1,4 @@
-"""What a library still trains and will drop: told once, in our words, for the fits that would warn run elsewhere."""
+"""Warns of deprecated parts of XGBoost in a study: the fits that would warn run on workers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from warren.versions import versions
 
 logger = logging.getLogger(__name__)
 
-# What XGBoost deprecates, since when, and what to write instead.
+# What XGBoost deprecates, since which release, and the replacement.
 # https://github.com/dmlc/xgboost/releases: 3.3 (gblinear), 3.4 (dart, XGBRF*)
 _BOOSTERS = {
     "dart": ((3, 4), "the tree booster with rate_drop, skip_drop or one_drop"),
@@ -21,7 +21,7 @@ _FOREST = ((3, 4), "XGBClassifier or XGBRegressor with num_parallel_tree and n_e
 
 
 def tell_deprecated(encoded: Any) -> None:
-    """Say once in a process what of a study its library deprecates.
+    """Warn once per process of deprecated parts of a study.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def tell_deprecated(encoded: Any) -> None:
 @functools.cache
 def _tell(what: str, installed: str, instead: str) -> None:
     logger.warning(
-        "XGBoost %s deprecates %s and a later release will drop it: use %s. Workers still train it, without a word",
+        "XGBoost %s deprecates %s and a later release will drop it: use %s. Workers still train it, without a warning",
         installed,
         what,
         instead,
@@ -48,7 +48,7 @@ def _tell(what: str, installed: str, instead: str) -> None:
 
 
 def _found(encoded: Any) -> Iterator[tuple[str, tuple[tuple[int, int], str]]]:
-    """Yield what is deprecated in an encoded value, with since when and what instead."""
+    """Yield the deprecated parts of an encoded value, each with its release and replacement."""
     if isinstance(encoded, Mapping):
         package, _, name = str(encoded.get("__estimator__", "")).rpartition(".")
         if package.startswith("xgboost") and name.startswith("XGBRF"):

@@ -1,4 +1,4 @@
-"""``submit(device=...)``: one word for what each library calls by its own."""
+"""``submit(device=...)``: sets the device parameters of all libraries."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ DEVICES = ("cpu", "gpu")
 
 
 def choose_device(device: Any, estimator: Any, space: Space, allow: Iterable[str] = ()) -> tuple[Any, Space]:
-    """Return a study's estimator and space with their fits on a device.
+    """Return a study's estimator and space with their device set.
 
     Parameters
     ----------
     device : {"cpu", "gpu"} or None
-        None leaves them as they are.
+        None changes nothing.
     estimator : estimator instance or None
-        Left alone: what has to change is a copy.
+        Not changed: the result is a copy if needed.
     space : Space
-        Estimators may be values in it.
+        May have estimators as values.
     allow : iterable of str, default=()
-        Further estimator names.
+        Further allowed estimator names.
 
     Returns
     -------
@@ -39,17 +39,18 @@ def choose_device(device: Any, estimator: Any, space: Space, allow: Iterable[str
     Raises
     ------
     InputError
-        No such device; the grid says by a parameter of its own where fits run; or nothing here can use a GPU.
+        The device is unknown, a parameter of the grid sets a device, too, or no estimator can use a
+        GPU.
     """
     if device is None:
         return estimator, space
     if not isinstance(device, str) or device not in DEVICES:
-        raise InputError(f"device={short(device)}: pass 'gpu', 'cpu', or None for what the estimators say themselves")
+        raise InputError(f"device={short(device)}: pass 'gpu', 'cpu', or None to keep the estimators' own devices")
     for number, grid in enumerate(space.grids):
         for name, column in grid.items():
             if any(names_device(name, value) for value in ([None] if isinstance(column, range) else column)):
                 raise InputError(
-                    f"device={device!r}: {space.where(number, name)} says too where fits run; leave one of them out"
+                    f"device={device!r}: {space.where(number, name)} also sets the device; leave one of them out"
                 )
     allowed = tuple(allow)
     able = 0
@@ -59,9 +60,9 @@ def choose_device(device: Any, estimator: Any, space: Space, allow: Iterable[str
         found = package_of(encoded)
         if found or encoded["__estimator__"] not in allowed:
             return found
-        # A class of one's own may inherit from a library's.
+        # A user's own class may inherit from a library's.
         bases = resolve(encoded["__estimator__"], allowed).__mro__
-        return next((one for base in bases if (one := package_of_type(base)) in BOOSTING), "")
+        return next((name for base in bases if (name := package_of_type(base)) in BOOSTING), "")
 
     def change(where: str, value: Any) -> Any:
         nonlocal able
@@ -71,15 +72,17 @@ def choose_device(device: Any, estimator: Any, space: Space, allow: Iterable[str
             encoded = encode(value, where, allowed)
             made, count = with_device(encoded, "gpu" if device == "gpu" else "cpu", package)
             able += count
-            # With the value itself, for its id is another's once it is gone.
+            # Keep the value itself: after its deletion, another object could get its id.
             changed[id(value)] = value, value if made == encoded else decode(made, allowed)
         return changed[id(value)][1]
 
     made_estimator, made_space = change("estimator", estimator), space.replaced(change)
     if device == "gpu" and not able:
-        names = ", ".join(sorted({type(one).__name__ for one, _ in changed.values() if hasattr(one, "get_params")}))
+        names = ", ".join(
+            sorted({type(value).__name__ for value, _ in changed.values() if hasattr(value, "get_params")})
+        )
         raise InputError(
-            f"device='gpu': nothing in this study can use a GPU ({names or 'no estimator'}); {CAN_USE_A_GPU} can. "
+            f"device='gpu': no estimator of this study can use a GPU ({names or 'no estimator'}); {CAN_USE_A_GPU} can. "
             "Leave device out"
         )
     return made_estimator, made_space

@@ -1,4 +1,4 @@
-"""Early stopping: which trials ask for it, and whether their studies can give it."""
+"""Checks that a validation fraction has a use: some trial must stop early."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from warren.safety.allowlist import dotted_name
 
 
 def _asks(estimator: Any, space: Space, own: bool, allow: tuple[str, ...]) -> bool:
-    """Say whether some trial of an estimator stops early."""
+    """Return whether some trial of an estimator stops early."""
     for grid in space.grids:
-        if own and not any(one is estimator for one in grid.get("estimator", (estimator,))):
+        if own and not any(value is estimator for value in grid.get("estimator", (estimator,))):
             continue
         given = without_own(grid, own)
         for end, prefix in ends_of(estimator, given):
@@ -31,7 +31,7 @@ def _asks(estimator: Any, space: Space, own: bool, allow: tuple[str, ...]) -> bo
 def check_early_stopping(
     validation_fraction: Any, candidates: Candidates, space: Space, allow: tuple[str, ...] = ()
 ) -> None:
-    """Refuse a share set apart for early stopping where no trial stops early: it would change nothing.
+    """Refuse a validation fraction if no trial stops early: it would only lose training rows.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def check_early_stopping(
     candidates : Candidates
     space : Space
     allow : tuple of str, default=()
-        Further estimator names.
+        Further allowed estimator names.
 
     Raises
     ------
@@ -49,8 +49,8 @@ def check_early_stopping(
     """
     if validation_fraction is None:
         return
-    if not any(_asks(one, space, candidates.own, allow) for one in candidates.estimators):
+    if not any(_asks(estimator, space, candidates.own, allow) for estimator in candidates.estimators):
         raise InputError(
-            f"validation_fraction={validation_fraction}: no trial stops early, so nothing would watch it; set "
-            "early_stopping_rounds in the estimator or the grid, or leave it out"
+            f"validation_fraction={validation_fraction}: no trial stops early, so no fit would use it; set "
+            "early_stopping_rounds in the estimator or the grid, or leave validation_fraction out"
         )

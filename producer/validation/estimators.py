@@ -1,4 +1,4 @@
-"""Estimators and the parameters that a grid gives them."""
+"""Checks a study's estimators and the parameters that its grids set."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ from warren.safety.parameter_checks import DEEPEST, LARGEST_PARAMS, Start, check
 Kind: TypeAlias = Literal["classifier", "regressor", "other"]
 
 _METHODS = ("fit", "get_params", "set_params")
-# Parameters that list steps or members by names that users give.
-_MEMBERS = frozenset(one.members for one in COMPOSITIONS.values())
+# Parameters that list steps or members by names of the user.
+_MEMBERS = frozenset(composition.members for composition in COMPOSITIONS.values())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,18 +48,19 @@ class Candidates:
     Attributes
     ----------
     encoded : dict or None
-        The study's estimator (`warren.encoding.codec`); None where every trial brings its own.
+        The study's estimator (`warren.encoding.codec`); None if every trial has its own.
     own : bool
-        Whether ``"estimator"`` in a grid is the trial's own estimator. It is not where the study's estimator has a
-        parameter (``BaggingClassifier``), step or member of that name, nor where no grid has it.
+        Whether ``"estimator"`` in a grid is the trial's own estimator. It is not if the study's
+        estimator has a parameter (``BaggingClassifier``), step or member of that name, or no grid
+        has it.
     estimator_is_member : bool
-        Whether it is a step or member.
+        Whether ``"estimator"`` in a grid is a step or member.
     estimators : tuple of estimator instances
-        Every one that a trial may start from.
+        The estimators that trials start from.
     ends : tuple of estimator instances
-        Every one that a trial trains in the end: the same, or the last step of a pipeline.
+        The final estimators that a grid can reach: the same, or the last step of a pipeline.
     kind : {"classifier", "regressor", "other"}
-        What they all are: splits and scorers follow from it.
+        The kind of all estimators; it determines splits and scorers.
     """
 
     encoded: Json | None
@@ -71,12 +72,12 @@ class Candidates:
 
     @property
     def classifier(self) -> bool:
-        """Whether splits are stratified where ``cv`` is a number."""
+        """Whether splits are stratified if ``cv`` is a number."""
         return self.kind == "classifier"
 
 
 def check_estimators(estimator: Any, space: Space, allow: Iterable[str] = ()) -> Candidates:
-    """Check a study's estimators, and that each has every parameter that its grids give it.
+    """Check a study's estimators, and that each has every parameter that its grids set.
 
     Parameters
     ----------
@@ -85,7 +86,7 @@ def check_estimators(estimator: Any, space: Space, allow: Iterable[str] = ()) ->
     space : Space
         The grids.
     allow : iterable of str, default=()
-        Further estimator names.
+        Further allowed estimator names.
 
     Returns
     -------
@@ -94,8 +95,8 @@ def check_estimators(estimator: Any, space: Space, allow: Iterable[str] = ()) ->
     Raises
     ------
     InputError
-        No estimator, one that is none or not allowed, classifiers beside regressors, or a parameter that an
-        estimator does not have, has twice, that would change nothing, or that reaches a file or code.
+        An estimator is missing, invalid or not allowed; classifiers and regressors are mixed; or a
+        parameter is unknown, set twice, without effect, or could access files or code.
     """
     allowed = tuple(allow)
     if estimator is not None:
@@ -103,7 +104,7 @@ def check_estimators(estimator: Any, space: Space, allow: Iterable[str] = ()) ->
     asked = any("estimator" in grid for grid in space.grids)
     own = asked and not takes_estimator(estimator, space.grids)
     inner = asked and not own
-    seen: dict[int, Any] = {}
+    checked: dict[int, Any] = {}
     ends: dict[int, Any] = {}
     cache: dict[int, frozenset[str] | None] = {}
     passed: set[tuple[Any, ...]] = set()
@@ -111,15 +112,15 @@ def check_estimators(estimator: Any, space: Space, allow: Iterable[str] = ()) ->
         bases = _bases(estimator, space, number, grid, own)
         given = without_own(grid, own)
         for position, base in enumerate(bases):
-            if id(base) not in seen:
+            if id(base) not in checked:
                 if own and "estimator" in grid:
                     _check_instance(base, space.where(number, "estimator", position), allowed)
-                seen[id(base)] = base
+                checked[id(base)] = base
                 cache[id(base)] = known_names(base)
             ends |= {id(end): end for end, _ in ends_of(base, given)}
             names = tuple(given)
-            # A random search has a grid a point: names that were checked on this estimator need no second look,
-            # unless the grid swaps an inner estimator that it sets parameters of too.
+            # A random search has one grid per point: don't check the same names again for this
+            # estimator, unless the grid replaces an inner estimator and sets its parameters.
             swaps = not _MEMBERS.isdisjoint(name.rpartition("__")[2] for name in names) or any(
                 other.startswith(f"{name}__") for name in names for other in names
             )
@@ -129,9 +130,9 @@ def check_estimators(estimator: Any, space: Space, allow: Iterable[str] = ()) ->
                     _check_name(base, name, given, space.where(number, name), known=cache[id(base)])
                 _check_synonyms(base, names, space, number)
                 passed.add(key)
-    if estimator is not None and id(estimator) not in seen and not own:
+    if estimator is not None and id(estimator) not in checked and not own:
         ends |= {id(end): end for end, _ in ends_of(estimator, {})}
-        seen[id(estimator)] = estimator
+        checked[id(estimator)] = estimator
     encoded = None if estimator is None else encode_estimator(estimator, "estimator", allowed)
     if encoded is not None:
         check_estimator(encoded, "estimator")
@@ -144,17 +145,17 @@ def check_estimators(estimator: Any, space: Space, allow: Iterable[str] = ()) ->
         encoded=encoded,
         own=own,
         estimator_is_member=inner and "estimator" not in estimator.get_params(deep=False),
-        estimators=tuple(seen.values()),
+        estimators=tuple(checked.values()),
         ends=tuple(ends.values()),
-        kind=_one_kind(list(seen.values())),
+        kind=_one_kind(list(checked.values())),
     )
 
 
 def settled(estimator: Any) -> Any:
-    """Return an estimator that has the same parameters whenever it is asked: what scikit-learn's searches work with.
+    """Return an estimator whose ``get_params`` always returns the same parameters.
 
-    XGBoost's classes draw a number each time from a generator that is their ``random_state``; scikit-learn asks once,
-    for a clone.
+    If ``random_state`` is a generator, XGBoost's ``get_params`` draws a new number each time.
+    scikit-learn's searches read it once, for a clone; so this returns a clone.
     """
     return clone(estimator) if _draws(estimator) else estimator
 
@@ -173,24 +174,28 @@ def _draws(value: Any, depth: int = 0) -> bool:
 
 
 def takes_estimator(estimator: Any, grids: Iterable[Mapping[str, Sequence[Any]]]) -> bool:
-    """Say whether ``"estimator"`` in a grid is a parameter, step or member of a search's estimator.
+    """Return whether ``"estimator"`` in a grid is a parameter, step or member of an estimator.
 
     Parameters
     ----------
     estimator : estimator instance or None
     grids : iterable of mapping of str to sequence
-        They may replace all steps at once.
+        The grids; they may replace all steps at once.
+
+    Returns
+    -------
+    bool
     """
     if estimator is None:
         return False
     if "estimator" in estimator.get_params(deep=True):
         return True
-    members = (one for grid in grids if "estimator" in grid for one in _with_members(estimator, grid, ""))
-    return any(one is not estimator and "estimator" in one.get_params(deep=True) for one in members)
+    variants = (found for grid in grids if "estimator" in grid for found in _with_members(estimator, grid, ""))
+    return any(found is not estimator and "estimator" in found.get_params(deep=True) for found in variants)
 
 
 def _with_members(estimator: Any, grid: Mapping[str, Sequence[Any]], prefix: str) -> list[Any]:
-    """Return what an estimator is once a grid has replaced all its steps or members: one a value, itself without."""
+    """Return an estimator with each of a grid's lists of steps or members, if it has some."""
     for name in _MEMBERS:
         if prefix + name in grid and name in estimator.get_params(deep=False):
             return [copy.copy(estimator).set_params(**{name: value}) for value in grid[prefix + name]]
@@ -198,7 +203,7 @@ def _with_members(estimator: Any, grid: Mapping[str, Sequence[Any]], prefix: str
 
 
 def _check_values(encoded: Json | None, own: bool, space: Space, allow: tuple[str, ...]) -> None:
-    """Refuse values that reach a file or code, or are too large for a trial's document."""
+    """Refuse values that could access files or code, or are too large for a trial's document."""
     common = Start([encoded])
     for number, grid in enumerate(space.encoded_grids(allow)):
         columns = dict(zip(grid.names, grid.columns, strict=True))
@@ -217,13 +222,13 @@ def _check_values(encoded: Json | None, own: bool, space: Space, allow: tuple[st
             largest += max(map(_size, column[:1] if isinstance(column, range) else column))
         if largest > LARGEST_PARAMS:
             raise InputError(
-                f"param_grid: a trial's parameters take up to {largest:,} bytes, and its document holds "
-                f"{LARGEST_PARAMS:,}; large values belong into X or into the estimator's class"
+                f"param_grid: a trial's parameters need up to {largest:,} bytes, but its document can hold "
+                f"{LARGEST_PARAMS:,}; move large values to X or to the estimator's class"
             )
 
 
 def _size(value: Json) -> int:
-    """Bytes of an encoded value as JSON, about."""
+    """Return the approximate size of an encoded value as JSON in bytes."""
     if isinstance(value, str):
         return len(value)
     return len(json.dumps(value)) if isinstance(value, (list, dict)) else 20
@@ -245,8 +250,8 @@ def _check_instance(value: Any, where: str, allow: tuple[str, ...]) -> None:
         raise InputError(f"{where} is the class {value.__name__}: pass an instance: {value.__name__}()")
     if not all(callable(getattr(value, method, None)) for method in _METHODS):
         raise InputError(
-            f"{where} = {short(value)} is no estimator: pass an instance with {', '.join(_METHODS)}, "
-            "XGBClassifier() for one"
+            f"{where} = {short(value)} is not an estimator: pass an instance with {', '.join(_METHODS)}, "
+            "such as XGBClassifier()"
         )
     dotted_name(type(value), allow)
 
@@ -260,7 +265,7 @@ def _check_name(
     known: frozenset[str] | None,
     prefix: str = "",
 ) -> None:
-    """Check that an estimator has a parameter, into nested ones as ``set_params`` would go."""
+    """Check that an estimator has a parameter, also in nested estimators like ``set_params``."""
     kind = type(estimator).__name__
     key, nested, rest = name.partition("__")
     for whole in _with_members(estimator, grid, prefix):
@@ -268,8 +273,8 @@ def _check_name(
             known = known_names(whole)
         if name in THREADS and not _is_member(whole, name):
             raise InputError(
-                f"{where}: the number of threads is each worker's own setting (WARREN_THREADS), so a grid over "
-                f"{name!r} would repeat one and the same fit; leave it out"
+                f"{where}: each worker sets the number of threads itself (WARREN_THREADS), so a grid over {name!r} "
+                "would repeat the same fit; leave it out"
             )
         if known is not None and key not in known:
             raise InputError(
@@ -278,11 +283,10 @@ def _check_name(
         if not nested:
             if winner := overruled_by(whole, name):
                 raise InputError(
-                    f"{where}: {kind} ignores {name!r} in favour of {winner!r}, which it always passes; "
-                    f"use {prefix + winner!r}"
+                    f"{where}: {kind} ignores {name!r}, because it always passes {winner!r}; use {prefix + winner!r}"
                 )
             continue
-        # The grid may replace the inner estimator before it sets a parameter of it.
+        # The grid may replace the inner estimator before it sets its parameter.
         inner = grid.get(prefix + key) or [whole.get_params(deep=True).get(key)]
         for value in inner:
             if isinstance(value, type) or not callable(getattr(value, "get_params", None)):
@@ -291,7 +295,7 @@ def _check_name(
 
 
 def _is_member(estimator: Any, name: str) -> bool:
-    """Say whether a name is what a user calls a step or member of an estimator."""
+    """Return whether a name is the user's name of a step or member of an estimator."""
     return name in estimator.get_params(deep=True) and name not in estimator.get_params(deep=False)
 
 
@@ -303,14 +307,14 @@ def _check_synonyms(estimator: Any, names: Sequence[str], space: Space, number: 
             continue
         if twice := others.intersection(names[position + 1 :]):
             raise InputError(
-                f"{space.where(number, name)} and {space.where(number, min(twice))} are one parameter of {kind}: "
+                f"{space.where(number, name)} and {space.where(number, min(twice))} are the same parameter of {kind}: "
                 "keep one"
             )
         if name not in there and (set_already := others & there):
             first = min(set_already)
             raise InputError(
-                f"{space.where(number, name)} and {kind}({first}=...) are one parameter: call it {first!r} in the "
-                "grid, or leave it out of the estimator"
+                f"{space.where(number, name)} and {kind}({first}=...) are the same parameter: use the name {first!r} "
+                "in the grid, or leave it out of the estimator"
             )
 
 
@@ -318,8 +322,8 @@ def _kind(estimator: Any) -> Kind:
     try:
         classifier, regressor = is_classifier(estimator), is_regressor(estimator)
     except (AttributeError, TypeError):  # a class of WARREN_ALLOW without scikit-learn's tags
-        said = getattr(estimator, "_estimator_type", None)
-        classifier, regressor = said == "classifier", said == "regressor"
+        declared = getattr(estimator, "_estimator_type", None)
+        classifier, regressor = declared == "classifier", declared == "regressor"
     return "classifier" if classifier else "regressor" if regressor else "other"
 
 
@@ -330,14 +334,14 @@ def _one_kind(estimators: list[Any]) -> Kind:
     if len(kinds) > 1:
         listed = ", ".join(f"{name} is {kind if kind != 'other' else 'neither'}" for kind, name in kinds.items())
         raise InputError(
-            f"one study can't mix classifiers and regressors ({listed}), for their splits and scores differ: "
+            f"a study can't mix classifiers and regressors ({listed}), because their splits and scores differ: "
             "submit a study for each"
         )
     return next(iter(kinds))
 
 
 def needs_y(estimator: Any) -> bool:
-    """Say whether an estimator can't be fitted without y; False where it does not say."""
+    """Return whether an estimator needs y; False if it has no such tag."""
     try:
         return bool(get_tags(estimator).target_tags.required)
     except (AttributeError, TypeError):
@@ -345,6 +349,6 @@ def needs_y(estimator: Any) -> bool:
 
 
 def takes_weights(estimator: Any) -> bool:
-    """Say whether an estimator's ``fit`` takes sample weights, or keywords that may be."""
-    taken = inspect.signature(estimator.fit).parameters
-    return "sample_weight" in taken or any(one.kind is one.VAR_KEYWORD for one in taken.values())
+    """Return whether an estimator's ``fit`` accepts sample weights, or any keywords."""
+    accepted = inspect.signature(estimator.fit).parameters
+    return "sample_weight" in accepted or any(param.kind is param.VAR_KEYWORD for param in accepted.values())

@@ -1,4 +1,4 @@
-"""What trials train in the end: estimators, and the last steps of pipelines, also those that a grid puts there."""
+"""Finds the final estimators that a grid can reach, through pipelines and replaced steps."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from sklearn.pipeline import Pipeline
 
 
 def without_own(grid: Mapping[str, Sequence[Any]], own: bool) -> Mapping[str, Sequence[Any]]:
-    """Return what a grid sets on estimators, also where it brings them itself."""
+    """Return a grid without the key ``"estimator"`` if that is the trial's own estimator."""
     return {name: values for name, values in grid.items() if name != "estimator"} if own else grid
 
 
 def ends_of(estimator: Any, grid: Mapping[str, Sequence[Any]], prefix: str = "") -> Iterator[tuple[Any, str]]:
-    """Yield what the trials of a grid end with.
+    """Yield the final estimators that the trials of a grid can reach.
 
     Parameters
     ----------
     estimator : estimator instance
-        What they start from.
+        The estimator that trials start from.
     grid : mapping of str to sequence
         Values by parameter name.
     prefix : str, default=""
-        What stands before the names of the estimator's parameters in the grid.
+        Prefix of the estimator's parameter names in the grid.
 
     Yields
     ------
     estimator instance
-        No pipeline. A pipeline that ends with ``"passthrough"`` trains nothing in the end and yields nothing.
+        Never a pipeline. A pipeline whose last step is ``"passthrough"`` yields nothing.
     prefix : str
-        What stands before the names of its parameters in the grid: ``"clf__"`` for the last step ``clf``.
+        Prefix of its parameter names in the grid, such as ``"clf__"`` for the last step ``clf``.
     """
     if not isinstance(estimator, Pipeline):
         if hasattr(estimator, "get_params"):

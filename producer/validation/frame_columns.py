@@ -1,4 +1,4 @@
-"""Columns and row labels of pandas' objects: checked before they travel, and named where they can't."""
+"""Checks that columns and row labels of pandas objects can be sent unchanged."""
 
 from __future__ import annotations
 
@@ -15,26 +15,22 @@ from warren.encoding.cells import UnfitObjectError, to_text
 from warren.errors import InputError
 from warren.storage.dataset import Dataset, dataset_parts, read_dataset, write_parts
 
-# Bytes of a number, by NumPy's letter of its kind: longer ones differ between machines.
+# Most bytes of a number by NumPy's dtype kind: longer ones differ between machines.
 _LARGEST_ITEM = {"f": 8, "c": 16}
 
 
 def is_long(dtype: np.dtype[Any]) -> bool:
-    """Say whether numbers of a dtype are others on other machines."""
+    """Return whether a dtype's numbers differ between machines."""
     return dtype.itemsize > _LARGEST_ITEM.get(dtype.kind, dtype.itemsize)
 
 
 def checked_frame(frame: pd.DataFrame, where: str) -> pd.DataFrame:
-    """Return a frame that travels: with its row labels, without notes, which say nothing to an estimator."""
+    """Check a frame, and return it without its ``attrs``, which estimators don't use."""
     names = list(frame.columns)
     if unfit := [name for name in names if isinstance(name, bool) or not isinstance(name, (str, numbers.Integral))]:
-        raise InputError(
-            f"{where} has columns named {listing(map(repr, unfit))}: a column's name is text or an integer"
-        )
+        raise InputError(f"{where} has columns named {listing(map(repr, unfit))}: use text or integers as names")
     if len({isinstance(name, str) for name in names}) > 1:
-        raise InputError(
-            f"{where} has names of columns that are text and others that are integers: {where}.columns.astype(str)"
-        )
+        raise InputError(f"{where} mixes text and integers as column names: use {where}.columns.astype(str)")
     if twice := sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []:
         raise InputError(f"{where} has several columns named {listing(map(repr, twice))}: give each its own name")
     for position, name in enumerate(names):
@@ -49,40 +45,40 @@ def checked_frame(frame: pd.DataFrame, where: str) -> pd.DataFrame:
 
 
 def check_name(name: Any, where: str, way_out: str) -> None:
-    """Refuse what a Series or an index is called, if that is not plain."""
+    """Refuse a name of a Series or an index that can't be sent."""
     try:
         to_text(name)
     except UnfitObjectError as exc:
-        raise InputError(f"{where} has a name of type {exc}, which can't travel: {way_out} has none") from None
+        raise InputError(f"{where} has a name of type {exc}, which can't be sent: {way_out} removes it") from None
 
 
 def check_column(column: pd.Series[Any], where: str, way_out: str) -> None:
-    """Refuse a column of objects that are not plain, and of numbers that are others elsewhere."""
+    """Refuse a column with objects that can't be sent, or machine-dependent numbers."""
     try:
         frames.carried(column)
     except (UnfitObjectError, frames.UnfitColumnError) as exc:
         holds = exc.holds if isinstance(exc, frames.UnfitColumnError) else str(exc)
         raise InputError(
-            f"{where} holds objects of type {holds}, which can't travel: text, bytes, numbers, dates and times, None "
-            f"and tuples of these can; {way_out} for one makes such"
+            f"{where} holds objects of type {holds}, which can't be sent: use text, bytes, numbers, dates, times, None "
+            f"or tuples of these, for example by {way_out}"
         ) from None
     if isinstance(column.dtype, np.dtype) and is_long(column.dtype):
-        raise InputError(f"{where} has dtype {column.dtype}, which differs between machines: make it float64")
+        raise InputError(f"{where} has dtype {column.dtype}, which differs between machines: convert it to float64")
 
 
 def check_labels(index: pd.Index[Any], where: str) -> None:
-    """Refuse row labels that are not plain."""
+    """Refuse row labels that can't be sent."""
     try:
         frames.index_parts("index", index)
     except frames.UnfitColumnError as exc:
         raise InputError(
-            f"{where} has row labels, or a name of these, of type {exc.holds}, which can't travel: "
-            f"{where}.reset_index(drop=True) has none"
+            f"{where} has row labels, or a name of these, of type {exc.holds}, which can't be sent: "
+            f"{where}.reset_index(drop=True) removes them"
         ) from None
 
 
 def check_carried(dataset: Dataset) -> None:
-    """Send the first row there and back: a type that does not return as it left would train another model."""
+    """Encode and decode the first row, and refuse types that change on the way."""
     there, X, y = io.BytesIO(), dataset.X, dataset.y
     head = Dataset(
         X=X.iloc[:1] if isinstance(X, pd.DataFrame) else np.zeros((1, 1)),
@@ -92,12 +88,13 @@ def check_carried(dataset: Dataset) -> None:
         write_parts(dataset_parts(head), there)
         back = read_dataset(there.getvalue())
     except (ValueError, TypeError, NotImplementedError) as exc:  # pyarrow's errors are of these
-        raise InputError(f"X or y can't travel: {exc}") from exc
+        raise InputError(f"X or y can't be sent: {exc}") from exc
     for where, left, returned in (("X", head.X, back.X), ("y", head.y, back.y)):
-        for name, one, other in zip(_names(left), _dtypes(left), _dtypes(returned), strict=True):
-            if not _same_type(one, other):
+        for name, sent, received in zip(_names(left), _dtypes(left), _dtypes(returned), strict=True):
+            if not _same_type(sent, received):
                 raise InputError(
-                    f"column {name!r} of {where} has dtype {one!r}, which would arrive as {other!r}: pass it as that"
+                    f"column {name!r} of {where} has dtype {sent!r}, which would arrive as {received!r}: pass it as "
+                    f"{received!r}"
                 )
 
 
@@ -111,9 +108,11 @@ def _dtypes(data: Any) -> list[Any]:
 
 def _same_type(left: Any, returned: Any) -> bool:
     if isinstance(left, pd.StringDtype) and isinstance(returned, pd.StringDtype):
-        # Where the text is kept is no matter; which missing value it has is.
+        # The storage of the text may differ, but not the missing value.
         return (left.na_value is pd.NA) == (returned.na_value is pd.NA)
     if isinstance(left, pd.CategoricalDtype) and isinstance(returned, pd.CategoricalDtype):
-        mine, theirs = left.categories, returned.categories
-        return left.ordered == returned.ordered and list(mine) == list(theirs) and _same_type(mine.dtype, theirs.dtype)
+        sent, received = left.categories, returned.categories
+        return (
+            left.ordered == returned.ordered and list(sent) == list(received) and _same_type(sent.dtype, received.dtype)
+        )
     return bool(left == returned)

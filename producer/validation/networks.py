@@ -1,4 +1,4 @@
-"""Networks among a study's estimators: builders exist, optimizers take their parameters, or nothing is published."""
+"""Checks a study's networks: builders must exist, and optimizers accept their parameters."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from warren.networks.builders import check_builder
 
 
 def check_builders(value: Json, where: str, *, builder: bool = False) -> None:
-    """Refuse a builder that does not exist here, wherever in a parameter's value it is named.
+    """Refuse an unknown builder anywhere in a parameter's value.
 
     Parameters
     ----------
     value : Json
         Encoded, and checked by `warren.safety.parameter_checks`.
     where : str
-        What it is, for the error.
+        The place of the value, for the error.
     builder : bool, default=False
-        The value is a network's ``builder`` itself.
+        Whether the value itself is a network's ``builder``.
 
     Raises
     ------
     InputError
-        Lists the builders that exist.
+        A builder is unknown; the message lists the known ones.
     """
     if builder:
         check_builder(value, where)
@@ -38,21 +38,22 @@ def check_builders(value: Json, where: str, *, builder: bool = False) -> None:
 
 
 def check_optimizers(base: Any, grid: Mapping[str, Sequence[Any]], where: Callable[[str, int], str]) -> None:
-    """Refuse a grid of networks that brings an optimizer together with parameters which it does not take.
+    """Refuse a grid of networks that combines an optimizer with parameters that it does not accept.
 
     Parameters
     ----------
     base : estimator instance
-        What the grid's trials start from. A network that it neither is nor ends with fails its trial instead.
+        The estimator that the grid's trials start from. Networks elsewhere than at its end are not
+        checked: their trials fail.
     grid : mapping of str to sequence
         Values by parameter name.
     where : callable
-        Says of a name and a position where the value stands, for the error.
+        Returns the place of a value by parameter name and position, for the error.
 
     Raises
     ------
     InputError
-        Names the optimizer, and what it takes.
+        An optimizer does not accept a parameter; the message lists what it accepts.
     """
     for end, prefix in ends_of(base, grid):
         if type(end) is not KerasModel:
@@ -68,7 +69,7 @@ def check_optimizers(base: Any, grid: Mapping[str, Sequence[Any]], where: Callab
             try:
                 check_optimizer(optimizer, params, place)
             except InputError as exc:
-                several = "; in a list of grids each optimizer has its own" if len(columns[0]) > 1 else ""
+                several = "; use a list of grids, one for each optimizer" if len(columns[0]) > 1 else ""
                 raise InputError(f"{exc}{several}") from None
 
 

@@ -1,8 +1,8 @@
-"""Which parameters an estimator has, in the words of its library.
+"""The parameter names of an estimator, including the aliases of its library.
 
-The boosting libraries take more names than their constructors show: native names and aliases, through
-``**kwargs`` that no one checks. A misspelt one trains the same model over and over, in silence. No library
-is imported here: who holds an instance has it loaded already.
+The boosting libraries accept more names than their constructors show: native names and aliases,
+through unchecked ``**kwargs``. A misspelt name would train the same model again and again without
+an error. This module imports no library: the caller has an instance, so its library is loaded.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
 
 
-# One thing, many libraries: what to offer to a user who knows it by another library's name.
+# Names of one parameter in several libraries, to suggest the right one for another library's name.
 _SAME_ELSEWHERE = (
     _words("n_estimators iterations num_iterations num_boost_round num_round num_rounds num_trees nrounds max_iter"),
     _words("learning_rate eta shrinkage_rate"),
@@ -41,13 +41,13 @@ _SAME_ELSEWHERE = (
 
 
 def library(estimator: Any) -> str:
-    """Return the package of an estimator's class, or the boosting library that the class inherits from."""
+    """Return the package of an estimator's class, or the boosting library that it inherits from."""
     packages = [package_of_type(cls) for cls in type(estimator).__mro__]
     return next((package for package in packages if package in BOOSTING), packages[0])
 
 
 def known_names(estimator: Any) -> frozenset[str] | None:
-    """Return the parameters that an estimator has, every alias included.
+    """Return the parameter names of an estimator, including all aliases.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def known_names(estimator: Any) -> frozenset[str] | None:
     Returns
     -------
     frozenset of str or None
-        None where the library takes any name and its table of names is not to be had.
+        None if the library accepts any name and has no readable table of names.
     """
     boosting = BOOSTING.get(library(estimator))
     return boosting.known_names(estimator) if boosting else frozenset(estimator.get_params(deep=True))
@@ -70,19 +70,19 @@ def synonyms(estimator: Any, name: str) -> frozenset[str]:
 
 
 def set_by_user(estimator: Any) -> frozenset[str]:
-    """Return the names of an instance's parameters that its library would see beside a grid's."""
+    """Return an instance's parameters that its library would get in addition to a grid's."""
     boosting = BOOSTING.get(library(estimator))
     return boosting.set_by_user(estimator) if boosting else frozenset()
 
 
 def overruled_by(estimator: Any, name: str) -> str | None:
-    """Return the parameter to use instead of one that an estimator ignores; None if `name` has an effect."""
+    """Return the parameter to use instead of an ignored one; None if `name` has an effect."""
     boosting = BOOSTING.get(library(estimator))
     return boosting.overruled_by(estimator, name) if boosting else None
 
 
 def closest(name: str, known: Iterable[str]) -> str:
-    """Return what a user most likely meant: the same thing in this library's word, or the nearest spelling."""
+    """Return the likely name: this library's name of the parameter, or the closest spelling."""
     found = frozenset(known)
     for group in _SAME_ELSEWHERE:
         if name in group and (same := [other for other in group if other in found]):

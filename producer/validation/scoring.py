@@ -1,4 +1,4 @@
-"""Scorers, by name or made of scikit-learn's metric functions, and the metric that makes the best trial."""
+"""Checks the scorers and the metric that ranks the trials."""
 
 from __future__ import annotations
 
@@ -15,43 +15,43 @@ from warren.errors import InputError
 from warren.messages import MetricScorer, Scoring
 from warren.safety.scorers import check_keywords, is_scorer, scorer_parts
 
-# A metric becomes a field of a trial document and a column, mean_test_<metric>.
+# A metric becomes a field of a trial document and the column mean_test_<metric>.
 _METRIC = re.compile(r"(?!__)[A-Za-z0-9_-]{1,100}", re.ASCII)
 _WAY_OUT = (
-    "pass a scorer's name, 'roc_auc' for one, or make_scorer(...) of a function of sklearn.metrics, "
-    "make_scorer(fbeta_score, beta=2) for one"
+    "pass a scorer's name, such as 'roc_auc', or make_scorer(...) of a function of sklearn.metrics, "
+    "such as make_scorer(fbeta_score, beta=2)"
 )
 
 
 def check_scoring(
     scoring: Any, refit: Any, estimators: Iterable[Any], allow: Iterable[str] = ()
 ) -> tuple[dict[str, Scoring], str]:
-    """Check the scorers and say which one makes the best trial.
+    """Check the scorers, and return them and the metric that ranks the trials.
 
     Parameters
     ----------
     scoring : None, str, scorer, list of str, or dict of str to (str, scorer or None)
-        scikit-learn scorer names, or what `sklearn.metrics.make_scorer` makes of its functions. None is the
-        estimator's own ``score``.
+        scikit-learn scorer names, or results of `sklearn.metrics.make_scorer` for its functions.
+        None is the estimator's own ``score``.
     refit : None, bool or str
-        The metric that makes the best; None is the first.
+        The metric that ranks the trials; None is the first.
     estimators : iterable of estimator instances
-        Those that are scored.
+        The estimators to score.
     allow : iterable of str, default=()
-        Further metric functions.
+        Further allowed metric functions.
 
     Returns
     -------
     scorers : dict of str to (str, MetricScorer or None)
-        Scorer by metric. A single metric given alone is called ``score``, as in scikit-learn.
+        Scorer by metric. A single metric is called ``score``, as in scikit-learn.
     refit : str
         One of the metrics.
 
     Raises
     ------
     InputError
-        An unknown scorer, a callable that can't travel, a metric named twice or unfit for a column, or a `refit` that
-        is no metric.
+        A scorer is unknown or a callable that can't be sent, a metric is repeated or can't be a
+        column name, or `refit` is not a metric.
     """
     scorers = _scorers(scoring, tuple(estimators), tuple(allow))
     return scorers, _refit(refit, scorers, scoring)
@@ -90,19 +90,19 @@ def _check_own_score(where: str, estimators: tuple[Any, ...]) -> None:
     for estimator in estimators:
         if not callable(getattr(estimator, "score", None)):
             raise InputError(
-                f"{where}=None: {type(estimator).__name__} has no score method of its own; pass a scorer's name, "
-                "'accuracy' for one"
+                f"{where}=None: {type(estimator).__name__} has no score method; pass a scorer's name, "
+                "such as 'accuracy'"
             )
 
 
 def _named(name: Any, where: str) -> str:
     if not isinstance(name, str):
-        what = "a metric without a name" if callable(name) else f"{type(name).__name__} is no scorer"
-        raise InputError(f"{where}={short(name)}: {what}; pass its scorer's name, or a dict of metric to scorer")
+        what = "a metric without a name" if callable(name) else f"{type(name).__name__} is not a scorer"
+        raise InputError(f"{where}={short(name)}: {what}; pass the scorer's name, or a dict of metric to scorer")
     known = get_scorer_names()
     if name not in known:
         raise InputError(
-            f"{where}={name!r} is no scorer; the closest name is {nearest(name, known)!r}. "
+            f"{where}={name!r} is not a scorer; the closest name is {nearest(name, known)!r}. "
             "sklearn.metrics.get_scorer_names() lists them"
         )
     return str(name)
@@ -112,16 +112,16 @@ def _known(scorer: Any, where: str, allow: tuple[str, ...]) -> Scoring:
     if isinstance(scorer, str):
         return _named(scorer, where)
     if not callable(scorer):
-        raise InputError(f"{where}={short(scorer)}: {type(scorer).__name__} is no scorer; {_WAY_OUT}")
+        raise InputError(f"{where}={short(scorer)}: {type(scorer).__name__} is not a scorer; {_WAY_OUT}")
     if not is_scorer(scorer):
         raise InputError(
-            f"{where}={short(scorer)}: a callable can't travel, for a message must not run code; {_WAY_OUT}"
+            f"{where}={short(scorer)}: a callable can't be sent, because a message must not run code; {_WAY_OUT}"
         )
     return _of_parts(scorer, where, allow)
 
 
 def _of_parts(scorer: Any, where: str, allow: tuple[str, ...]) -> Scoring:
-    """Say what `make_scorer` was given; the name where scikit-learn has this very scorer under one."""
+    """Return the arguments of `make_scorer`, or the name of one of scikit-learn's scorers."""
     try:
         parts = scorer_parts(scorer, allow)
     except InputError as exc:
@@ -136,8 +136,8 @@ def _of_parts(scorer: Any, where: str, allow: tuple[str, ...]) -> Scoring:
 def _metric(name: Any) -> str:
     if not isinstance(name, str) or not _METRIC.fullmatch(name):
         raise InputError(
-            f"scoring: a metric can't be called {name!r}, for it becomes the column mean_test_<metric>; "
-            "use letters, digits, '_' and '-', and no '__' in front"
+            f"scoring: {name!r} can't be a metric's name, because that becomes the column mean_test_<metric>; "
+            "use letters, digits, '_' and '-', and no '__' at the start"
         )
     return str(name)
 
@@ -146,20 +146,20 @@ def _refit(refit: Any, scorers: dict[str, Scoring], scoring: Any) -> str:
     first = next(iter(scorers))
     choices = ", ".join(map(repr, scorers))
     if callable(refit):
-        raise InputError(f"refit={short(refit)}: a callable can't travel; pass one of {choices}")
+        raise InputError(f"refit={short(refit)}: a callable can't be sent; pass one of {choices}")
     if refit is None or refit is False or (refit is True and len(scorers) == 1):
         best = first
     elif refit is True:
-        raise InputError(f"refit=True: with several metrics it must say which one makes the best: {choices}")
+        raise InputError(f"refit=True: with several metrics, pass the one that ranks the trials: {choices}")
     elif isinstance(refit, str) and refit in scorers:
         best = str(refit)
     elif isinstance(refit, str) and isinstance(scoring, str) and refit == scoring:
         best = first
     else:
-        raise InputError(f"refit={short(refit)} is not among the metrics: pass one of {choices}")
+        raise InputError(f"refit={short(refit)} is not a metric: pass one of {choices}")
     if "score" in scorers and best != "score":
         raise InputError(
-            f"scoring: the metric 'score' would share its column mean_test_score with {best!r}, which makes the best; "
-            "call it something else"
+            f"scoring: the metric 'score' would share its column mean_test_score with {best!r}, which ranks the "
+            "trials; give it another name"
         )
     return best

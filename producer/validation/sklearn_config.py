@@ -1,4 +1,4 @@
-"""scikit-learn's configuration as it is here, for the workers."""
+"""Reads the local scikit-learn configuration for the workers."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from warren.sklearn_config import NO_RESULT, Configuration
 
 
 def configuration_here() -> Configuration:
-    """Return what of scikit-learn's configuration changes results.
+    """Return the settings of scikit-learn's configuration that change results.
 
     Raises
     ------
     InputError
-        A setting has a value that scikit-learn does not know, or is of a version that came later and is not the
+        A setting has an invalid value, or is a later version's setting with another value than the
         default.
     """
     found = sklearn.get_config()
@@ -29,8 +29,8 @@ def configuration_here() -> Configuration:
         if name not in given and name not in NO_RESULT and value != defaults.get(name, value)
     ):
         raise InputError(
-            f"sklearn.set_config({listing(f'{name}={found[name]!r}' for name in later)}): the workers can't be told of "
-            "this setting; take it back around the call, with sklearn.config_context"
+            f"sklearn.set_config({listing(f'{name}={found[name]!r}' for name in later)}): this setting can't be sent "
+            "to workers; reset it around the call with sklearn.config_context"
         )
     try:
         return Configuration(**given)
@@ -38,5 +38,5 @@ def configuration_here() -> Configuration:
         first = exc.errors(include_url=False)[0]
         name = first["loc"][0]
         raise InputError(
-            f"sklearn.set_config({name}={given[str(name)]!r}): no setting that travels ({first['msg']})"
+            f"sklearn.set_config({name}={given[str(name)]!r}): this value can't be sent to workers ({first['msg']})"
         ) from None

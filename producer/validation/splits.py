@@ -1,4 +1,4 @@
-"""Train and test indices, made once, exactly as scikit-learn's ``GridSearchCV`` makes them."""
+"""Makes the train and test indices of a study once, exactly as scikit-learn's ``GridSearchCV``."""
 
 from __future__ import annotations
 
@@ -36,11 +36,12 @@ def make_splits(
     Parameters
     ----------
     cv : None, int, splitter, or iterable of (train, test)
-        As `sklearn.model_selection.GridSearchCV` takes it; None is 5. Pairs hold indices, or masks of bools.
+        As for `sklearn.model_selection.GridSearchCV`; None is 5. Pairs hold indices or boolean
+        masks.
     X, y, groups
-        What `producer.validation.prepare` returned.
+        As `producer.validation.prepare` returned them.
     classifier : bool
-        Whether an integer means stratified folds.
+        Whether an integer `cv` means stratified folds.
 
     Returns
     -------
@@ -50,16 +51,17 @@ def make_splits(
     Raises
     ------
     InputError
-        Fewer than two splits or members of a class, a splitter without its groups, or an index that is none.
+        There are fewer than two splits or members of a class, a splitter lacks its groups, or an
+        index is invalid.
     """
     shown = f"cv={short(cv)}"
     splitter = _splitter(cv, y, shown, classifier=classifier)
     if groups is None and isinstance(splitter, _GROUPED):
-        raise InputError(f"{shown} needs groups: pass groups=..., one label a row of X")
+        raise InputError(f"{shown} needs groups: pass groups=..., one label per row of X")
     _check_smallest_class(splitter, y, shown)
     if getattr(splitter, "random_state", 0) is None and getattr(splitter, "shuffle", True):
         warnings.warn(
-            f"{shown} draws other splits each time, so submitting again is another study and resumes nothing: "
+            f"{shown} draws different splits each time, so submitting again makes a new study and resumes nothing: "
             "set random_state",
             stacklevel=3,
         )
@@ -85,31 +87,31 @@ def make_validation(
     *,
     classifier: bool,
 ) -> list[Split]:
-    """Set a share of each fold's training part apart, for early stopping to watch.
+    """Split off a share of each fold's training part as validation data for early stopping.
 
     Parameters
     ----------
     fraction : float
         The share, between 0 and 1.
     splits : list of (train, test)
-        What `make_splits` returned for `cv`.
+        The result of `make_splits` for `cv`.
     cv, y, groups, classifier
-        As for `make_splits`. Classes keep their shares, groups stay together, and of a `TimeSeriesSplit` the last
-        rows are set apart; otherwise rows are drawn, always the same.
+        As for `make_splits`. Classes keep their shares, groups stay together, and a
+        `TimeSeriesSplit` splits off the last rows; otherwise rows are drawn with a fixed seed.
 
     Returns
     -------
     list of (train, validation)
-        Indices, ndarrays of int64, that together are the training part of their fold.
+        Indices, ndarrays of int64; together they are the training part of their fold.
 
     Raises
     ------
     InputError
-        It is no share, or leaves a side without rows or a class without members.
+        `fraction` is not between 0 and 1, or leaves a part without rows or a class without members.
     """
     shown = f"validation_fraction={short(fraction)}"
     if isinstance(fraction, bool) or not isinstance(fraction, (float, np.floating)) or not 0 < fraction < 1:
-        raise InputError(f"{shown}: pass a share between 0 and 1, 0.1 for one, or None for the held-out part")
+        raise InputError(f"{shown}: pass a share between 0 and 1, such as 0.1, or None to watch the test part")
     found = []
     for number, (train, _) in enumerate(splits):
         where = f"{shown}: fold {number}"
@@ -143,7 +145,7 @@ def _splitter(cv: Any, y: NDArray[Any] | None, shown: str, *, classifier: bool) 
 
 
 def _check_smallest_class(splitter: Any, y: NDArray[Any] | None, shown: str) -> None:
-    """Refuse more stratified folds than a class has members: scikit-learn warns, and scores folds without the class."""
+    """Refuse more stratified folds than a class has members; scikit-learn would only warn."""
     if isinstance(splitter, (StratifiedKFold, StratifiedGroupKFold)):
         n_splits = splitter.n_splits
     elif isinstance(splitter, RepeatedStratifiedKFold):
@@ -151,9 +153,9 @@ def _check_smallest_class(splitter: Any, y: NDArray[Any] | None, shown: str) -> 
     else:
         return
     if y is None:
-        raise InputError(f"{shown} keeps the shares of the classes and needs y")
+        raise InputError(f"{shown} is stratified by class and needs y")
     if (y.ndim > 1 and y.shape[1] > 1) or (y.dtype.kind == "f" and (y % 1).any()):
-        return  # no classes: the splitter says so itself
+        return  # no classes: the splitter raises the error itself
     classes, counts = np.unique(y, return_counts=True)
     if n_splits > counts.min():
         raise InputError(
@@ -169,7 +171,7 @@ def _side(indices: Any, where: str, rows: int) -> Indices:
         raise InputError(f"{where}: indices of shape {array.shape}; pass a flat list")
     if array.dtype.kind == "b":
         if len(array) != rows:
-            raise InputError(f"{where}: a mask of {len(array)} entries for {rows} rows")
+            raise InputError(f"{where}: a mask of {len(array)} entries for {rows} rows; pass one entry per row")
         array = np.flatnonzero(array)
     if not len(array):
         raise InputError(f"{where} is empty: each fold needs rows to train on and rows to test on")

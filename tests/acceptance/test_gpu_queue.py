@@ -179,5 +179,5 @@ def test_one_word_sends_a_study_its_model_and_a_search_to_a_gpu_where_they_go_be
 
 
 def test_a_search_of_which_nothing_can_use_a_gpu_says_so(servers: Settings) -> None:
-    with pytest.raises(InputError, match="nothing in this study can use a GPU"):
+    with pytest.raises(InputError, match="no estimator of this study can use a GPU"):
         producer.GridSearchCV(LogisticRegression(), {"C": [1.0]}, device="gpu").fit(X, CODES)

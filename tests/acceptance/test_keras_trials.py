@@ -109,7 +109,7 @@ def test_images_with_channels_are_convolved_as_in_scikit_learn() -> None:
     assert colour.shape == (100, 8, 8, 3)
     study = assert_same_numbers(Search(cnn, grid, colour, DIGITS[:100], options={"cv": 2}))[0]
     assert study.objective.n_splits == 2
-    with pytest.raises(InputError, match=r"X has 4 dimension\(s\): XGBClassifier takes 2, rows and features"):
+    with pytest.raises(InputError, match=r"X has 4 dimension\(s\): XGBClassifier accepts 2, rows and features"):
         submit(XGBClassifier(), {"max_depth": [2]}, colour, DIGITS[:100])
 
 

@@ -281,7 +281,7 @@ def test_servers_that_are_away_are_named(stack: Urls, monkeypatch: pytest.Monkey
 @pytest.mark.usefixtures("stack")
 def test_what_a_worker_can_not_be_told_is_refused_before_anything_is_published() -> None:
     before = len(Study.list())
-    with pytest.raises(InputError, match="a callable can't travel"):
+    with pytest.raises(InputError, match="a callable can't be sent"):
         search(scoring=lambda estimator, X, y: 1.0).fit(X, Y)
     assert len(Study.list()) == before
 

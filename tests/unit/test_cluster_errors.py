@@ -151,8 +151,8 @@ def test_a_missing_permission_names_who_verb_resource_and_namespace(
     said = error_of(lambda: CALLS[call](Cluster()))
     assert said == (
         f"no permission: alice may not {verb} {resource} in namespace tuning of cluster 'here' (403 Forbidden). "
-        f'An administrator of the cluster can grant it by a Role with apiGroups: ["{group}"], resources: ["{resource}"], '
-        f'verbs: ["{verb}"]'
+        f'An administrator of the cluster can grant it by a Role with apiGroups: ["{group}"], '
+        f'resources: ["{resource}"], verbs: ["{verb}"]'
     )
 
 
@@ -234,5 +234,7 @@ def test_a_node_that_is_gone_with_its_pods_is_named(fake: FakeCluster) -> None:
 
 def test_an_environment_without_the_client_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("producer.cluster.find_spec", lambda name: None if name == "kubernetes" else object())
-    with pytest.raises(ClusterError, match="^kubernetes is not installed in this environment: pip install kubernetes, or"):
+    with pytest.raises(
+        ClusterError, match="^kubernetes is not installed in this environment: pip install kubernetes, or"
+    ):
         from producer.cluster import Cluster as _  # noqa: F401 - it is the import that fails

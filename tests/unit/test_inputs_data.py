@@ -207,9 +207,12 @@ class Colour(IntEnum):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (pd.Series([[1]] * 6), "column 'when' of X holds objects of type list, which can't travel: text, bytes, num"),
+        (
+            pd.Series([[1]] * 6),
+            "column 'when' of X holds objects of type list, which can't be sent: use text, bytes, num",
+        ),
         (pd.Series([{}] * 6), "type dict"),
-        (pd.Series(["a", 1, np.arange(2)] * 2, dtype=object), r"type ndarray.*X\['when'\].astype\(str\) for one"),
+        (pd.Series(["a", 1, np.arange(2)] * 2, dtype=object), r"type ndarray.*X\['when'\].astype\(str\)"),
         (pd.Series([Colour.RED] * 6, dtype=object), "type Colour"),
         (pd.Series([lambda: 0] * 6), "type function"),
         (pd.Series([(1, [])] * 6), "type list"),
@@ -250,7 +253,7 @@ def test_row_labels_travel(index: pd.Index):
 
 
 def test_row_labels_that_are_not_plain_are_refused():
-    refuses(r"X has row labels, .* type object, which can't travel: X.reset", X=pd.DataFrame(X, index=[object()] * 6))
+    refuses(r"X has row labels, .* type object, which can't be sent: X.reset", X=pd.DataFrame(X, index=[object()] * 6))
     refuses(r"y has row labels", y=pd.Series(Y, index=pd.Index(range(6), name=frozenset())))
     refuses(r"y has a name of type frozenset, .*: y.rename", y=pd.Series(Y, name=frozenset()))
 
@@ -285,7 +288,7 @@ def test_a_type_that_would_arrive_as_another_is_refused(monkeypatch):
         ([("a", 1), ("a", 2)], r"columns named \('a', 1\)"),
         ([1.5, "a"], "columns named 1.5"),
         ([True, False], "columns named True, False"),
-        ([1, "a"], "text and others that are integers"),
+        ([1, "a"], "mixes text and integers"),
     ],
 )
 def test_names_of_columns_are_text_or_integers_each_its_own(columns, message: str):
@@ -301,7 +304,7 @@ def test_names_of_columns_are_text_or_integers_each_its_own(columns, message: st
         (np.array([["a", []]] * 6, dtype=object), "column 1 of X holds objects of type list"),
         (np.array([[["a", 1]]] * 6, dtype=object), "X is an array of dtype object: pass numbers"),
         ([["a", 1]] * 6, "X mixes int, str"),
-        ([[1], [1, 2]], "X is no array"),
+        ([[1], [1, 2]], "X is not an array"),
         (np.arange(6.0), r"X has 1 dimension\(s\)"),
         (pd.Series(range(6)), r"X has 1 dimension\(s\)"),
         (np.zeros((6, 2, 2)), r"X has 3 dimension\(s\)"),
@@ -450,13 +453,13 @@ def test_several_outputs_travel():
         (5, "y=5: pass a list"),
         ("abcdef", "y='abcdef': pass a list"),
         (scipy.sparse.csr_matrix(Y), "y is sparse"),
-        (Y[:5], "lengths differ: X 6, y 5; each needs one entry a row of X"),
-        ([1] * 6, "y has one class only, 1: a classifier needs at least two"),
-        (["no"] * 6, "y has one class only, 'no'"),
-        (np.linspace(0, 1, 6) + 0.1, "y holds fractions, 0.1 for one: LogisticRegression is a classifier"),
-        (np.arange(6) + 1.7e9 + 0.5, "y holds fractions, 1700000000.5 for one"),
-        (Y.astype(object), r"y has dtype object and holds numbers, 0 for one: LogisticRegression.*y.astype\(int64\)"),
-        (pd.Series(Y.astype(bool), dtype=object), r"holds numbers, False for one: .*y.astype\(bool\)"),
+        (Y[:5], "lengths differ: X 6, y 5; each needs one entry per row of X"),
+        ([1] * 6, "y has only one class, 1: a classifier needs at least two"),
+        (["no"] * 6, "y has only one class, 'no'"),
+        (np.linspace(0, 1, 6) + 0.1, "y holds fractions, such as 0.1: LogisticRegression is a classifier"),
+        (np.arange(6) + 1.7e9 + 0.5, "y holds fractions, such as 1700000000.5"),
+        (Y.astype(object), r"y has dtype object and holds numbers, such as 0: LogisticRegression.*y.astype\(int64\)"),
+        (pd.Series(Y.astype(bool), dtype=object), r"holds numbers, such as False: .*y.astype\(bool\)"),
         (None, "y=None: LogisticRegression can't be fitted without y"),
     ],
 )
@@ -468,11 +471,11 @@ def test_numbers_as_objects_are_labels_to_those_who_take_them():
     labels = Y.astype(object)
     for model in (ANY_LABELS, RFE(ANY_LABELS), make_pipeline(StandardScaler(), ANY_LABELS), Ridge()):
         assert ready(y=labels, model=model).dataset.y.dtype == object
-    refuses("RFE does not take these for labels", y=labels, model=RFE(LogisticRegression()))
+    refuses("RFE does not accept these as labels", y=labels, model=RFE(LogisticRegression()))
 
 
 def test_a_regressor_needs_numbers():
-    refuses("y holds text, 'a' for one: Ridge is a regressor", y=["a", "b"] * 3, model=Ridge())
+    refuses("y holds text, such as 'a': Ridge is a regressor", y=["a", "b"] * 3, model=Ridge())
     assert ready(y=[1.5] * 6, model=Ridge())[0].y == [1.5] * 6
 
 
@@ -483,11 +486,11 @@ def test_y_may_be_left_out_where_none_is_needed(model):
 
 def test_xgboost_takes_only_classes_that_count_from_zero():
     refuses(
-        "y has the classes 'a', 'b': XGBClassifier takes only 0 to 1.*LabelEncoder",
+        "y has the classes 'a', 'b': XGBClassifier accepts only 0 to 1.*LabelEncoder",
         y=["a", "b"] * 3,
         model=XGBClassifier(),
     )
-    refuses("y has the classes 1, 2: XGBClassifier takes only 0 to 1", y=Y + 1, model=XGBClassifier())
+    refuses("y has the classes 1, 2: XGBClassifier accepts only 0 to 1", y=Y + 1, model=XGBClassifier())
     for y in (Y, Y.astype(bool), Y.astype(float)):
         ready(y=y, model=XGBClassifier())
 
@@ -514,7 +517,7 @@ def test_weights_are_floats(weights, dtype: str):
     ("weights", "message"),
     [
         ([1] * 5, "lengths differ: X 6, y 6, sample_weight 5"),
-        ([1, 1, 1, 1, 1, -2], r"sample_weight has 1 negative value\(s\), -2.0 the least"),
+        ([1, 1, 1, 1, 1, -2], r"sample_weight has 1 negative value\(s\), the least is -2.0"),
         ([1, 1, 1, 1, 1, np.nan], "sample_weight has 1 missing"),
         ([1, 1, 1, 1, 1, np.inf], "sample_weight has 1 infinite"),
         ([0] * 6, "sample_weight is 0 in every row"),
@@ -528,7 +531,7 @@ def test_weights_that_can_not_weigh_are_refused(weights, message: str):
 
 
 def test_weights_for_an_estimator_that_takes_none_are_refused():
-    refuses("KNeighborsClassifier.fit takes none", sample_weight=np.ones(6), model=KNeighborsClassifier())
+    refuses("KNeighborsClassifier.fit accepts none", sample_weight=np.ones(6), model=KNeighborsClassifier())
 
 
 @pytest.mark.parametrize("groups", [[1, 1, 2, 2, 3, 3], ["a", "b", "c"] * 2, pd.Series(["a", "b", "c"] * 2)])

@@ -82,7 +82,7 @@ def test_a_lightgbm_alias_that_has_no_effect_is_refused(name: str):
         LGBMRegressor(n_estimators=5, n_jobs=1, verbose=-1, **{name: value}).fit(X, y).predict(X) for value in (2, 30)
     )
     assert np.array_equal(one, other), "LightGBM has changed: it no longer ignores this alias"
-    refuses(LGBMRegressor(), {name: [2, 30]}, f"LGBMRegressor ignores '{name}' in favour of '.*', which it always")
+    refuses(LGBMRegressor(), {name: [2, 30]}, f"LGBMRegressor ignores '{name}', because it always passes '.*'")
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_a_lightgbm_alias_that_has_an_effect_is_taken(name: str, values: tuple[f
 @pytest.mark.parametrize("name", sorted(THREADS))
 @pytest.mark.parametrize("estimator", [XGBClassifier(), LGBMClassifier(), CatBoostClassifier()])
 def test_a_grid_over_threads_is_refused(estimator, name: str):
-    refuses(estimator, {name: [1, 2]}, rf"param_grid\['{name}'\]: the number of threads is each worker's own setting")
+    refuses(estimator, {name: [1, 2]}, rf"param_grid\['{name}'\]: each worker sets the number of threads itself")
 
 
 def test_a_grid_over_threads_of_an_inner_estimator_is_refused():
@@ -122,7 +122,7 @@ def test_a_grid_over_threads_of_an_inner_estimator_is_refused():
     ],
 )
 def test_two_names_of_one_parameter_are_refused(estimator, pair: tuple[str, str]):
-    refuses(estimator, {name: [1] for name in pair}, f"'{pair[0]}'.* and .*'{pair[1]}'.* are one parameter")
+    refuses(estimator, {name: [1] for name in pair}, f"'{pair[0]}'.* and .*'{pair[1]}'.* are the same parameter")
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,11 @@ def test_two_names_of_one_parameter_are_refused(estimator, pair: tuple[str, str]
     ],
 )
 def test_a_grid_over_a_second_name_of_what_the_estimator_sets_is_refused(estimator, name: str):
-    refuses(estimator, {name: [1]}, "are one parameter: call it '.*' in the grid, or leave it out of the estimator")
+    refuses(
+        estimator,
+        {name: [1]},
+        "are the same parameter: use the name '.*' in the grid, or leave it out of the estimator",
+    )
 
 
 def test_a_grid_may_replace_what_the_estimator_sets():
@@ -208,8 +212,8 @@ def test_without_a_first_argument_every_grid_needs_estimators():
     ("value", "message"),
     [
         (XGBClassifier, "estimator is the class XGBClassifier: pass an instance: XGBClassifier()"),
-        ("xgboost", "estimator = 'xgboost' is no estimator: pass an instance"),
-        (StandardScaler.fit, "is no estimator"),
+        ("xgboost", "estimator = 'xgboost' is not an estimator: pass an instance"),
+        (StandardScaler.fit, "is not an estimator"),
     ],
 )
 def test_what_is_no_estimator_instance_is_refused(value, message: str):

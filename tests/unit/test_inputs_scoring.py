@@ -62,14 +62,14 @@ def test_refit_says_which_metric_makes_the_best(scoring, refit, best: str):
 @pytest.mark.parametrize(
     ("scoring", "message"),
     [
-        ("accurracy", r"scoring='accurracy' is no scorer; the closest name is 'accuracy'"),
-        (["f1", "roc"], r"scoring\[1\]='roc' is no scorer; the closest name is 'roc_auc"),
-        ({"a": "rmse"}, r"scoring\['a'\]='rmse' is no scorer"),
-        ({"a": 3}, r"scoring\['a'\]=3: int is no scorer; pass a scorer's name.*make_scorer\(fbeta_score, beta=2\)"),
-        (lambda estimator, X, y: 0.0, "a callable can't travel.*pass a scorer's name"),
-        (accuracy_score, "a callable can't travel.*make_scorer"),
-        ({"a": len}, r"scoring\['a'\]=<built-in function len>: a callable can't travel, for a message"),
-        ([len], r"scoring\[0\]=.*a metric without a name; pass its scorer's name, or a dict of metric to scorer"),
+        ("accurracy", r"scoring='accurracy' is not a scorer; the closest name is 'accuracy'"),
+        (["f1", "roc"], r"scoring\[1\]='roc' is not a scorer; the closest name is 'roc_auc"),
+        ({"a": "rmse"}, r"scoring\['a'\]='rmse' is not a scorer"),
+        ({"a": 3}, r"scoring\['a'\]=3: int is not a scorer; pass a scorer's name.*make_scorer\(fbeta_score, beta=2\)"),
+        (lambda estimator, X, y: 0.0, "a callable can't be sent.*pass a scorer's name"),
+        (accuracy_score, "a callable can't be sent.*make_scorer"),
+        ({"a": len}, r"scoring\['a'\]=<built-in function len>: a callable can't be sent, because a message"),
+        ([len], r"scoring\[0\]=.*a metric without a name; pass the scorer's name, or a dict of metric to scorer"),
         (make_scorer(lambda y, z: 0.0), "<lambda> can't travel.*use a function of sklearn.metrics, or .* WARREN_ALLOW"),
         (make_scorer(pairwise_distances), "compares no true with predicted values"),
         (make_scorer(fbeta_score, gamma=1), "'sklearn.metrics.fbeta_score' takes no keyword 'gamma'; it takes beta, "),
@@ -80,12 +80,12 @@ def test_refit_says_which_metric_makes_the_best(scoring, refit, best: str):
         ([], r"scoring=\[\] is empty"),
         ({}, r"scoring=\{\} is empty"),
         (3, "scoring=3: pass a scorer's name"),
-        ({"a.b": "f1"}, "a metric can't be called 'a.b'"),
-        ({"$a": "f1"}, "a metric can't be called"),
-        ({"__a": "f1"}, "a metric can't be called '__a'"),
-        ({"a b": "f1"}, "a metric can't be called"),
-        ({"": "f1"}, "a metric can't be called ''"),
-        ({1: "f1"}, "a metric can't be called 1"),
+        ({"a.b": "f1"}, "'a.b' can't be a metric's name"),
+        ({"$a": "f1"}, "can't be a metric's name"),
+        ({"__a": "f1"}, "'__a' can't be a metric's name"),
+        ({"a b": "f1"}, "can't be a metric's name"),
+        ({"": "f1"}, "'' can't be a metric's name"),
+        ({1: "f1"}, "1 can't be a metric's name"),
         ({"auc": "roc_auc", "score": "f1"}, "metric 'score' would share its column mean_test_score with 'auc'"),
     ],
 )
@@ -97,11 +97,11 @@ def test_what_can_not_score_is_refused_before_anything_is_published(scoring, mes
 @pytest.mark.parametrize(
     ("scoring", "refit", "message"),
     [
-        (["f1", "roc_auc"], "auc", "refit='auc' is not among the metrics: pass one of 'f1', 'roc_auc'"),
-        (["f1", "roc_auc"], True, "refit=True: with several metrics it must say"),
-        ("f1", "roc_auc", "refit='roc_auc' is not among the metrics"),
-        ("f1", max, "a callable can't travel"),
-        ("f1", 3, "refit=3 is not among"),
+        (["f1", "roc_auc"], "auc", "refit='auc' is not a metric: pass one of 'f1', 'roc_auc'"),
+        (["f1", "roc_auc"], True, "refit=True: with several metrics, pass the one"),
+        ("f1", "roc_auc", "refit='roc_auc' is not a metric"),
+        ("f1", max, "a callable can't be sent"),
+        ("f1", 3, "refit=3 is not a metric"),
     ],
 )
 def test_a_refit_that_is_no_metric_is_refused(scoring, refit, message: str):
@@ -110,7 +110,7 @@ def test_a_refit_that_is_no_metric_is_refused(scoring, refit, message: str):
 
 
 def test_an_estimator_without_a_score_needs_a_scorer():
-    with pytest.raises(InputError, match="LGBMRanker has no score method of its own"):
+    with pytest.raises(InputError, match="LGBMRanker has no score method"):
         check_scoring(None, None, [*MODELS, LGBMRanker()])
 
 

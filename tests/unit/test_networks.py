@@ -64,7 +64,7 @@ def test_a_description_is_an_estimator_like_any_other() -> None:
         (SMALL, np.where(X > 2, np.nan, X), CODES, "X contains NaN"),
         (SMALL, X, None, "requires y to be passed"),
         (SMALL, X, CODES[:5], "inconsistent numbers of samples"),
-        (SMALL, X, np.zeros(ROWS), "y has one class only, 0.0"),
+        (SMALL, X, np.zeros(ROWS), "y has only one class, 0.0"),
         (SMALL, X, NUMBERS, "Unknown label type"),
         (SMALL, X, np.c_[CODES, CODES], "takes one label a row; several labels a row are sklearn.multioutput"),
         (small(task="regression"), X, np.where(NUMBERS > 1, np.nan, NUMBERS), "y contains NaN"),

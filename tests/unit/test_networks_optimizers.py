@@ -89,7 +89,11 @@ def test_what_a_grid_brings_together_fits_or_is_refused() -> None:
     for estimator, grid, where in (
         (net(), {"optimizer_params": [None, NESTEROV]}, r"^param_grid\['optimizer_params'\]\[1\] = .* 'adam' has no"),
         (net(optimizer_params=NESTEROV), {"epochs": [1]}, r"^KerasModel\(optimizer_params=...\) = "),
-        (net(), {"optimizer": ["sgd", "adam"], "optimizer_params": [NESTEROV]}, "; in a list of grids each optimizer"),
+        (
+            net(),
+            {"optimizer": ["sgd", "adam"], "optimizer_params": [NESTEROV]},
+            "; use a list of grids, one for each optimizer",
+        ),
         (pipeline, {"net__optimizer_params": [NESTEROV]}, r"\['net__optimizer_params'\]\[0\] = "),
         (pipeline, {"net": [net(optimizer_params=NESTEROV)]}, "optimizer 'adam' has no 'momentum'"),
         (None, {"estimator": [net(optimizer_params=NESTEROV)]}, "optimizer 'adam' has no 'momentum'"),

@@ -113,7 +113,7 @@ def test_an_estimator_that_reaches_a_file_or_code_is_refused_at_submission(estim
         (
             DecisionTreeClassifier(),
             {"class_weight": [{0: 1.0}, {0: "x" * 2**20}]},
-            "parameters take up to 1,04.,... bytes",
+            "parameters need up to 1,04.,... bytes",
         ),
     ],
 )
