@@ -1,6 +1,6 @@
-"""Grid to chunks to queue, and results back to the notebook.
+"""The producer: submits studies as chunks to the queue, and reads their results.
 
-Names are imported when they are first used: ``warren --help`` needs no scikit-learn.
+Names are imported at first use, so that ``warren --help`` does not import scikit-learn.
 """
 
 from __future__ import annotations

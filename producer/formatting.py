@@ -1,4 +1,4 @@
-"""How errors, tables, cards and pictures show values, names, counts and durations."""
+"""Formats values, names, counts and durations for errors, tables, cards and plots."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 from warren.safety.printable import one_line
 
-# Characters of a value that an error repeats: enough to find it, short enough for a line.
+# Most characters of a value in an error: enough to find it, short enough for a line.
 _LONGEST = 60
-# Names that a hint lists before it says that there are more.
+# Most names in a hint.
 _CHOICES = 20
-# Characters of a value in a card, and of a reason: a callable's or a list's text may be a page.
+# Most characters of a value and a reason in a card: the text of a list may be very long.
 _LONGEST_VALUE = 60
 _LONGEST_REASON = 240
 
@@ -25,17 +25,17 @@ def short(value: Any) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return the known name that looks most like `name`; text unless `known` is empty."""
+    """Return the known name that is most similar to `name`; empty if `known` is empty."""
     return next(iter(difflib.get_close_matches(name, sorted(known), n=1, cutoff=0.0)), "")
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return the hint that names what was meant, or what there is."""
+    """Return a hint with the most similar name, or with the possible names."""
     choices = list(known)
     if not choices:
         return "it has none"
     close = difflib.get_close_matches(name, choices, 1)
-    return f"did you mean {close[0]!r}?" if close else f"it may be {listing(choices, _CHOICES)}"
+    return f"did you mean {close[0]!r}?" if close else f"choose from {listing(choices, _CHOICES)}"
 
 
 def plural(count: int, noun: str) -> str:
@@ -45,13 +45,13 @@ def plural(count: int, noun: str) -> str:
 
 
 def listing(words: Iterable[object], most: int = 5) -> str:
-    """Return words with commas between, and how many more there are after the first few."""
+    """Return the first words, separated by commas, and the number of further ones."""
     found = [str(word) for word in words]
     return ", ".join(found[:most]) + (f" and {len(found) - most} more" if len(found) > most else "")
 
 
 def show_span(seconds: float) -> str:
-    """Return a duration as a person says it: ``0.4 s``, ``48 s``, ``12 min``, ``3 h 20 min``, ``4 d 6 h``."""
+    """Return a duration in words: ``0.4 s``, ``48 s``, ``12 min``, ``3 h 20 min``, ``4 d 6 h``."""
     if seconds < 9.95:
         return f"{seconds:.1f} s"
     if seconds < 99.5:
@@ -67,7 +67,7 @@ def show_span(seconds: float) -> str:
 
 
 def show_seconds(seconds: float) -> str:
-    """Return a duration as people read it: ``0:07``, ``12:30``, ``3:05:00``, ``2 d 4 h``."""
+    """Return a duration in clock form: ``0:07``, ``12:30``, ``3:05:00``, ``2 d 4 h``."""
     whole = round(seconds)
     if whole >= 2 * 24 * 3600:
         return f"{whole // (24 * 3600)} d {whole // 3600 % 24} h"
@@ -76,7 +76,7 @@ def show_seconds(seconds: float) -> str:
 
 
 def show_age(seconds: float) -> str:
-    """Return how long ago something was, in one unit: ``40 s``, ``12 min``, ``3 h``, ``9 d``."""
+    """Return an age in one unit: ``40 s``, ``12 min``, ``3 h``, ``9 d``."""
     whole = max(0, int(seconds))
     for size, unit in ((24 * 3600, "d"), (3600, "h"), (60, "min")):
         if whole >= 2 * size:
@@ -85,7 +85,7 @@ def show_age(seconds: float) -> str:
 
 
 def show_rate(rate: float) -> str:
-    """Return trials a second in the unit that gives a number one can read."""
+    """Return a rate in trials per second, minute or hour, whichever is readable."""
     for seconds, unit in ((1, "s"), (60, "min")):
         if rate * seconds >= 1:
             return f"{rate * seconds:.1f} trials/{unit}"
@@ -93,7 +93,7 @@ def show_rate(rate: float) -> str:
 
 
 def show_score(score: float | None, std: float | None = None, *, none: str = "–") -> str:
-    """Return a score with the digits that tell trials apart: ``0.9953``, ``0.9953 ± 0.0042``.
+    """Return a score with enough digits to compare trials: ``0.9953``, ``0.9953 ± 0.0042``.
 
     Parameters
     ----------
@@ -101,7 +101,11 @@ def show_score(score: float | None, std: float | None = None, *, none: str = "�
     std : float, default=None
         Its standard deviation.
     none : str, default="–"
-        What stands where there is no score.
+        The text for a missing score.
+
+    Returns
+    -------
+    str
     """
     if score is None or math.isnan(score):
         return none
@@ -132,6 +136,6 @@ def show_reason(text: str) -> str:
 
 
 def shorten(text: str, most: int) -> str:
-    """Return a text on one line, cut off after so many characters."""
+    """Return a text on one line with at most `most` characters."""
     line = one_line(text)
     return line if len(line) <= most else f"{line[: most - 1]}…"

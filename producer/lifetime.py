@@ -1,4 +1,4 @@
-"""What lasts until it is told to end, or until nobody can tell it any more."""
+"""Resources that end explicitly, or when their owner object is deleted."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from collections.abc import Callable
 
 
 class Lasting:
-    """Something that is up for as long as the object that stands for it.
+    """A resource that exists at most as long as its owner object.
 
     Parameters
     ----------
     owner : object
-        Stands for it. Nothing in `undo` may refer to it, or it would never be collected.
+        The owner. `undo` must not refer to it, or it would never be garbage-collected.
     undo : contextlib.ExitStack
-        Ends it; may take its time.
+        Ends the resource; may take long.
     say : callable
-        Takes a line of text when it ends for want of an owner.
+        Called with `line` when the resource ends because its owner was deleted.
     line : str
-        That line.
+        A line of text.
     """
 
     def __init__(self, owner: object, undo: contextlib.ExitStack, say: Callable[[str], None], line: str) -> None:
@@ -32,25 +32,26 @@ class Lasting:
         self._ending = threading.Lock()
         self.over = False
         self._finalizer = weakref.finalize(owner, self._lose_owner)
-        # With the process it ends without our help.
+        # At the end of the process the resource ends by itself.
         self._finalizer.atexit = False
 
     @property
     def has_owner(self) -> bool:
-        """Whether somebody may still use it."""
+        """Whether the owner object still exists."""
         return self._finalizer.alive
 
     def end(self) -> None:
-        """End it, or wait until whoever is ending it is done. Harmless when it is over."""
+        """End the resource, or wait while another thread ends it. Does nothing if it has ended."""
         self._finalizer.detach()
         self.over = True
         with self._ending:
             self._undo.close()
 
     def _lose_owner(self) -> None:
-        if os.getpid() != self._process:  # a copy that was forked off: the servers are its parent's
+        if os.getpid() != self._process:  # a forked copy: the servers belong to its parent
             return
-        # Collection happens anywhere, in the middle of anything: on any thread, and under any lock.
+        # Garbage collection may happen on any thread and under any lock, so end the resource on a
+        # new thread.
         threading.Thread(target=self._end_alone, name="warren-end").start()
 
     def _end_alone(self) -> None:

@@ -1,7 +1,7 @@
-"""HTML and SVG, by jinja2 from the files in `templates`: every value is escaped.
+"""Renders HTML and SVG from the files in `templates` with jinja2, and escapes every value.
 
-Colours are laid over whatever the page has, and text takes the page's own colour, so that a card is readable on light
-and dark without asking which it is: every notebook says so in another way.
+Backgrounds are transparent and text has the page's own colour, so that a card is readable in light
+and dark themes. Detecting the theme would need different code for every notebook program.
 """
 
 from __future__ import annotations
@@ -21,30 +21,34 @@ def _environment() -> Environment:
     from jinja2.ext import Extension
 
     class Joined(Extension):
-        """Joins a template's lines, whose ends and beginnings would be spaces in a page."""
+        """Joins a template's lines: line breaks and indents would become spaces in a page."""
 
         def preprocess(self, source: str, name: str | None, filename: str | None = None) -> str:  # noqa: ARG002
             return "".join(line.strip() for line in source.splitlines())
 
-    # Styles and pictures are escaped too: a file's ending says nothing of where its values come from.
+    # Escape in every template, not only in .html: all values may come from users.
     return Environment(
         loader=PackageLoader("producer"), autoescape=True, undefined=StrictUndefined, extensions=[Joined]
     )
 
 
 def page(template: str, **values: Any) -> str:
-    """Return what `render` makes as plain text, which others may put among theirs."""
+    """Return a rendered template as a plain string."""
     return str(render(template, **values))
 
 
 def render(template: str, **values: Any) -> Markup:
-    """Return a template with its values, to be a value of another template.
+    """Render a template, as a value for another template.
 
     Parameters
     ----------
     template : str
-        ``card.html``, for one.
+        Its file name, such as ``card.html``.
     **values : object
-        What it names. Text is escaped, unless `render` made it.
+        The values of its names. Text is escaped unless it is a result of `render`.
+
+    Returns
+    -------
+    markupsafe.Markup
     """
     return Markup(_environment().get_template(template).render(values))  # noqa: S704 - the template escapes

@@ -1,17 +1,20 @@
-"""``python -m producer.users``: makes the users of a broker and a database that may do what they need, and no more.
+"""Creates the users of the broker and the database with minimal permissions.
 
-Run by Compose and Kubernetes once both servers are there, and again whenever somebody likes: users that are there get
-the passwords and permissions that they should have. ``AMQP_URL`` and ``MONGO_URL`` name administrators of both, whom
-nobody else uses. A user whose password is in no variable is left alone.
+Run it by ``python -m producer.users``.
+
+
+Compose and Kubernetes run it once both servers run. It may run again: existing users get the right
+passwords and permissions. ``AMQP_URL`` and ``MONGO_URL`` must have administrators, which nothing
+else uses. A user without a password variable is not changed.
 
 ======== ================================================== =====================
 user     RabbitMQ                                           MongoDB
 ======== ================================================== =====================
-worker   takes chunks, puts back copies and dead letters,   reads and writes
-         declares queues that are missing
+worker   consumes chunks, publishes copies and dead         reads and writes
+         letters, declares missing queues
 producer publishes chunks, reads dead letters               reads and writes
 viewer   nothing                                            reads
-watcher  sees how long the queues are                       nothing
+watcher  reads the lengths of queues                        nothing
 backup   nothing                                            reads
 ======== ================================================== =====================
 
@@ -41,15 +44,15 @@ from warren.storage.store import Store
 
 logger = logging.getLogger("producer.users")
 
-# Seconds to wait for servers that are starting, and between two tries.
+# Seconds to wait for starting servers, and between two attempts.
 PATIENCE_SECONDS = 300.0
 _PAUSE_SECONDS = 3.0
-# Seconds for an answer of the broker's management.
+# Seconds for a response of RabbitMQ's management API.
 _API_SECONDS = 10.0
-# Where the broker's management listens, on the broker's host: RabbitMQ's own default, in clear and with TLS.
+# RabbitMQ's default ports of the management API, without and with TLS.
 _API_PORT, _API_TLS_PORT = 15672, 15671
-# Publishing to a queue by its name goes through this exchange, which RabbitMQ lets nobody be kept from one queue of:
-# who may publish a copy of a chunk may publish any.
+# Publishing to a queue by name uses this exchange, for which RabbitMQ has no permissions per queue:
+# a user that may publish a copy of a chunk may publish any chunk.
 _PUBLISH = r"^amq\.default$"
 _QUEUES = r"^chunks(\..+)?$"
 _DEAD = r"^chunks\.dead$"
@@ -58,7 +61,7 @@ _NONE = "^$"
 
 @dataclass(frozen=True, kw_only=True)
 class Permissions:
-    """What a user may do in the broker: regular expressions of names, as ``rabbitmqctl set_permissions`` takes them."""
+    """A broker user's permissions: regular expressions as for ``rabbitmqctl set_permissions``."""
 
     configure: str = _NONE
     write: str = _NONE
@@ -68,14 +71,15 @@ class Permissions:
 
 @dataclass(frozen=True, kw_only=True)
 class Role:
-    """A user of both servers; None is no user there."""
+    """A user's rights on both servers; None creates no user there."""
 
     broker: Permissions | None = None
     database: str | None = None
 
 
 ROLES: Mapping[str, Role] = {
-    # Declaring a queue with a target for dead letters asks for reading it, and for writing to the target's exchange.
+    # Declaring a queue with a dead-letter target needs the right to read it, and to write to the
+    # target's exchange.
     "worker": Role(broker=Permissions(configure=_QUEUES, write=_PUBLISH, read=_QUEUES), database="readWrite"),
     "producer": Role(broker=Permissions(write=_PUBLISH, read=_DEAD), database="readWrite"),
     "viewer": Role(database="read"),
@@ -85,19 +89,19 @@ ROLES: Mapping[str, Role] = {
 
 
 def make_users(settings: Settings, environ: Mapping[str, str]) -> list[str]:
-    """Make users, or set right those that are there.
+    """Create users, or update existing ones.
 
     Parameters
     ----------
     settings : Settings
-        Name both servers, each with an administrator.
+        The addresses of both servers, with administrators.
     environ : mapping of str to str
         Has the passwords.
 
     Returns
     -------
     list of str
-        What was made: ``worker in RabbitMQ``.
+        The users, such as ``worker in RabbitMQ``.
 
     Raises
     ------
@@ -115,8 +119,8 @@ def make_users(settings: Settings, environ: Mapping[str, str]) -> list[str]:
             database = _database(settings)
             database_users.set_user(settings, name, password, [{"role": role.database, "db": database}])
             made.append(f"{name} in MongoDB")
-    if any(one.endswith("RabbitMQ") for one in made):
-        broker.check(settings)  # declares every queue: users need not, and one of them may not
+    if any(user.endswith("RabbitMQ") for user in made):
+        broker.check(settings)  # declares every queue, which not every user may do
     return made
 
 
@@ -129,12 +133,12 @@ def _database(settings: Settings) -> str:
 
 
 def set_broker_user(settings: Settings, name: str, password: str, permissions: Permissions) -> None:
-    """Make a user of the broker, or give the one that is there this password and these permissions, and no others.
+    """Create a user of the broker, or replace the password and permissions of an existing one.
 
     Raises
     ------
     BrokerError
-        The broker's management is unreachable or refuses.
+        The management API is unreachable or refuses.
     """
     host = quote(unquote(urlsplit(settings.amqp_url).path[1:]) or "/", safe="")
     _put(settings, f"/api/users/{name}", {"password": password, "tags": permissions.tags})
@@ -144,7 +148,7 @@ def set_broker_user(settings: Settings, name: str, password: str, permissions: P
 
 def _put(settings: Settings, path: str, content: Mapping[str, str]) -> None:
     url = urlsplit(settings.amqp_url)
-    encrypted = url.scheme == "amqps"  # a password is never sent in clear where the broker's own URL asks for TLS
+    encrypted = url.scheme == "amqps"  # if the broker's URL uses TLS, never send a password without it
     port = _API_TLS_PORT if encrypted else _API_PORT
     where = f"the management of RabbitMQ at {redact(settings.amqp_url)}, port {port},"
     user = f"{unquote(url.username or 'guest')}:{unquote(url.password or 'guest')}"
@@ -172,7 +176,7 @@ def _put(settings: Settings, path: str, content: Mapping[str, str]) -> None:
 
 
 def main() -> int:
-    """Make the users, waiting for servers that are starting; return the exit code."""
+    """Create the users, waiting for starting servers; return the exit code."""
     try:
         settings = load_settings()
     except WarrenError as exc:
@@ -187,14 +191,14 @@ def main() -> int:
             again = time.monotonic() + _PAUSE_SECONDS < deadline
             logger.log(
                 logging.WARNING if again else logging.CRITICAL,
-                "the users are not made yet" if again else "the users could not be made",
+                "can't create the users yet" if again else "can't create the users",
                 extra={"reason": str(exc)},
             )
             if not again:
                 return 1
             time.sleep(_PAUSE_SECONDS)
         else:
-            logger.info("users are as they should be", extra={"users": made})
+            logger.info("users are created or updated", extra={"users": made})
             return 0
 
 

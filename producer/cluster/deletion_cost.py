@@ -137,13 +137,17 @@ class PodApi:
 
     def workers(self) -> Iterator[Mapping[str, Any]]:
         """Yield the workers' pods."""
-        more = ""
+        continuation = ""
         while True:
-            query = {"labelSelector": self._settings.selector, "limit": _PAGE, **({"continue": more} if more else {})}
+            query = {
+                "labelSelector": self._settings.selector,
+                "limit": _PAGE,
+                **({"continue": continuation} if continuation else {}),
+            }
             page = self._ask("GET", f"?{urlencode(query)}", "list pods")
             yield from page["items"]
-            more = page["metadata"].get("continue", "")
-            if not more:
+            continuation = page["metadata"].get("continue", "")
+            if not continuation:
                 return
 
     def set_cost(self, name: str, cost: int) -> None:

@@ -135,9 +135,7 @@ def test_scores_shows_the_folds_of_the_best_first(store: Store) -> None:
 def test_a_parameter_or_an_estimator_that_is_not_there_is_refused_with_the_nearest(store: Store) -> None:
     study = submit_two()
     write_two(store, study)
-    with pytest.raises(
-        InputError, match="no trial with a score has 'max_dept'; the closest name is 'max_depth'"
-    ):
+    with pytest.raises(InputError, match="no trial with a score has 'max_dept'; the closest name is 'max_depth'"):
         study.plot.slice(params=["max_dept"])
     with pytest.raises(InputError, match=r"params=\['C', 'max_depth'\]: no trial has all of them"):
         study.plot.contour(params=["C", "max_depth"])

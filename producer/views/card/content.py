@@ -110,8 +110,8 @@ def failures(facts: Facts) -> tuple[str, Sequence[tuple[str, str, str]], str]:
     title = f"{plural(status.failed, 'trial')} failed"
     if facts.failures_read < status.failed and shown:
         title += f"; of the first {facts.failures_read:,}:"
-    more = len(facts.reasons) - len(shown)
-    return title, shown, f"and {plural(more, 'other reason')}: study.results()" if more > 0 else ""
+    hidden = len(facts.reasons) - len(shown)
+    return title, shown, f"and {plural(hidden, 'other reason')}: study.results()" if hidden > 0 else ""
 
 
 def why_without(error: StoreError | StudyError) -> str:

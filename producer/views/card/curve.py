@@ -59,7 +59,7 @@ class Curve:
         self._forget()
 
     def _forget(self) -> None:
-        self._seen: set[int] = set()
+        self._known: set[int] = set()
         self._newest: datetime | None = None
         self._may_compare_at = 0.0
         self.points: list[Point] = []
@@ -72,7 +72,7 @@ class Curve:
         StoreError
             The database is unreachable.
         """
-        if len(self._seen) > status.done:  # failed trials were reset to be tried again
+        if len(self._known) > status.done:  # failed trials were reset to be tried again
             self._forget()
         if self._newest is None:
             self._add(self._trials().ended_since(_EVER, 0, _FIELDS))
@@ -80,9 +80,9 @@ class Curve:
         since = self._newest - timedelta(seconds=_OVERLAP_SECONDS)
         found = self._trials().ended_since(since, _PAGE, _FIELDS)
         self._add(found)
-        if len(found) < _PAGE and len(self._seen) < status.done and time.monotonic() >= self._may_compare_at:
+        if len(found) < _PAGE and len(self._known) < status.done and time.monotonic() >= self._may_compare_at:
             self._compare()
-        if status.state == "COMPLETE" and len(self._seen) != status.done:
+        if status.state == "COMPLETE" and len(self._known) != status.done:
             # Read all again, to sort them by end time.
             self._forget()
             self._add(self._trials().ended_since(_EVER, 0, _FIELDS))
@@ -90,24 +90,24 @@ class Curve:
     def _compare(self) -> None:
         """Read results that were written late, or by a worker whose clock is behind."""
         began = time.monotonic()
-        missing = self._trials().finished_numbers() - self._seen
+        missing = self._trials().finished_numbers() - self._known
         self._add(self._trials().at(missing, _FIELDS))
         ended = time.monotonic()
         self._may_compare_at = ended + (ended - began) / _COMPARE_SHARE
 
     def _add(self, documents: Iterable[Document]) -> None:
-        new = [document for document in documents if document["number"] not in self._seen]
+        new = [document for document in documents if document["number"] not in self._known]
         for document in sorted(new, key=lambda document: (document["finished_at"], document["number"])):
-            self._seen.add(document["number"])
+            self._known.add(document["number"])
             score = document.get("mean_test_score")
             if score is not None and math.isfinite(score) and not document.get("failed_fits"):
-                self.points.append(Point(len(self._seen), score))
+                self.points.append(Point(len(self._known), score))
             self._newest = max(self._newest or document["finished_at"], document["finished_at"])
 
     def svg(self, metric: str) -> str:
         """Return the curve as SVG; empty with fewer than two points."""
         points = self.points  # another thread may replace the list
-        return draw(points, max(len(self._seen), 1), metric) if len(points) > 1 else ""
+        return draw(points, max(len(self._known), 1), metric) if len(points) > 1 else ""
 
 
 def draw(points: Sequence[Point], ended: int, metric: str) -> str:

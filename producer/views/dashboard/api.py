@@ -120,5 +120,5 @@ class Pages:
 
 def _text(view: View, trials: Sequence[FrozenTrial]) -> bytes:
     """Return trials as a JSON list, without its brackets."""
-    study_id, noted = view.study._study_id, view.study.system_attrs
-    return json.dumps([serialize_frozen_trial(study_id, trial, noted) for trial in trials]).encode()[1:-1]
+    study_id, system_attributes = view.study._study_id, view.study.system_attrs
+    return json.dumps([serialize_frozen_trial(study_id, trial, system_attributes) for trial in trials]).encode()[1:-1]

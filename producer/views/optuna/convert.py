@@ -19,9 +19,9 @@ from warren.storage.documents import Document
 
 # Fields of a trial document: those that the trial itself needs, and those that become user
 # attributes.
-_MADE_OF = ("number", "state", "started_at", "finished_at")
-_NOTED = ("estimator", "fit_seconds", "error", "worker", "attempts")
-_NOTED_IN_FULL = ("score_seconds", "saved_seconds", "shared_by", "mean_best_iteration")
+_CORE_FIELDS = ("number", "state", "started_at", "finished_at")
+_ATTRIBUTES = ("estimator", "fit_seconds", "error", "worker", "attempts")
+_FURTHER_ATTRIBUTES = ("score_seconds", "saved_seconds", "shared_by", "mean_best_iteration")
 # The key that `optuna.study.Study.set_metric_names` sets.
 _METRIC_NAMES = "study:metric_names"
 
@@ -70,25 +70,25 @@ class Translator:
         short = "score" if self.metric == objective.refit else self.metric
         self._score = f"mean_test_{short}"
         others = [metric for metric in metrics if metric != self.metric]
-        noted = [f"std_test_{short}", *(f"mean_test_{other}" for other in others), *_NOTED]
+        attributes = [f"std_test_{short}", *(f"mean_test_{other}" for other in others), *_ATTRIBUTES]
         if brief:
-            noted.insert(0, "number")  # the dashboard renumbers the trials
+            attributes.insert(0, "number")  # the dashboard renumbers the trials
         else:
-            noted += [f"std_test_{other}" for other in others]
-            noted += [f"split_test_{metric}" for metric in metrics]
+            attributes += [f"std_test_{other}" for other in others]
+            attributes += [f"split_test_{metric}" for metric in metrics]
             if objective.return_train_score:
-                noted += [f"{what}_train_{metric}" for metric in metrics for what in ("mean", "std", "split")]
-            noted += _NOTED_IN_FULL
+                attributes += [f"{what}_train_{metric}" for metric in metrics for what in ("mean", "std", "split")]
+            attributes += _FURTHER_ATTRIBUTES
         if study["estimator_in_grid"]:
-            noted.remove("estimator")  # it is already a parameter
-        self._noted = noted
+            attributes.remove("estimator")  # it is already a parameter
+        self._attributes = attributes
 
     @property
     def fields(self) -> list[str]:
         """Fields of a trial document that `trials` reads."""
-        return list(dict.fromkeys([*_MADE_OF, self._score, *self._noted]))
+        return list(dict.fromkeys([*_CORE_FIELDS, self._score, *self._attributes]))
 
-    def study(self, name: str, study_id: int, **noted: Any) -> FrozenStudy:
+    def study(self, name: str, study_id: int, **attributes: Any) -> FrozenStudy:
         """Return Optuna's study, without trials.
 
         Parameters
@@ -97,11 +97,11 @@ class Translator:
             Its name in Optuna.
         study_id : int
             Its id in Optuna.
-        **noted
+        **attributes
             Further user attributes.
         """
         system = {_METRIC_NAMES: [self.metric]}
-        return FrozenStudy(name, StudyDirection.MAXIMIZE, {"name": self._name, **noted}, system, study_id)
+        return FrozenStudy(name, StudyDirection.MAXIMIZE, {"name": self._name, **attributes}, system, study_id)
 
     def trials(
         self, documents: Sequence[Document], places: Sequence[tuple[int, int]] | None = None
@@ -144,7 +144,7 @@ class Translator:
             )
 
     def _notes(self, document: Document) -> dict[str, Any]:
-        pairs = ((name, document.get(name)) for name in self._noted)
+        pairs = ((name, document.get(name)) for name in self._attributes)
         return {name: value for name, value in pairs if value is not None}
 
 

@@ -138,7 +138,7 @@ class LiveStorage(ReadOnlyStorage):
 
     def _frozen(self, cached: CachedStudy) -> FrozenStudy:
         document, progress = cached.document, cached.document["progress"]
-        noted = {
+        attributes = {
             "name": document["name"],
             "state": document["state"],
             "trials": document["n_trials"],
@@ -151,7 +151,7 @@ class LiveStorage(ReadOnlyStorage):
             "dashboard:note_ver": 1,
             "dashboard:note_str:0": _NOTE,
         }
-        return FrozenStudy(document["_id"], StudyDirection.MAXIMIZE, noted, system, cached.study_id)
+        return FrozenStudy(document["_id"], StudyDirection.MAXIMIZE, attributes, system, cached.study_id)
 
     # -------------------------------------------------------------------- trials
 

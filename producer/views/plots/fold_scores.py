@@ -61,34 +61,36 @@ def spread(trials: Sequence[Mapping[str, Any]], metric: str, title: str) -> go.F
 
     figure = go.Figure()
     classes = list(dict.fromkeys(trial["estimator"] for trial in trials))
-    seen: set[str] = set()
+    in_legend: set[str] = set()
     labels = []
     for trial in trials:
-        own = trial["estimator"]
+        class_name = trial["estimator"]
         folds = trial[f"split_test_{metric}"]
-        labels.append(safe(f"trial {trial['number']} · {own}" if len(classes) == 1 else f"trial {trial['number']}"))
-        about = "<br>".join(safe(f"{name} = {value}") for name, value in show_values(trial["params"]))
+        labels.append(
+            safe(f"trial {trial['number']} · {class_name}" if len(classes) == 1 else f"trial {trial['number']}")
+        )
+        parameters = "<br>".join(safe(f"{name} = {value}") for name, value in show_values(trial["params"]))
         figure.add_trace(
             go.Box(
                 x=folds,
                 y=[labels[-1]] * len(folds),
-                name=safe(own),
-                legendgroup=own,
-                showlegend=len(classes) > 1 and own not in seen,
+                name=safe(class_name),
+                legendgroup=class_name,
+                showlegend=len(classes) > 1 and class_name not in in_legend,
                 orientation="h",
                 boxpoints="all",
                 pointpos=0,
                 jitter=0.35,
                 boxmean=True,
-                marker={"color": PALETTE[classes.index(own) % len(PALETTE)], "size": 6, "opacity": 0.75},
+                marker={"color": PALETTE[classes.index(class_name) % len(PALETTE)], "size": 6, "opacity": 0.75},
                 line={"width": 1.2},
                 width=0.6,
-                text=[f"fold {number}: {show_score(score)}<br>{about}" for number, score in enumerate(folds)],
+                text=[f"fold {number}: {show_score(score)}<br>{parameters}" for number, score in enumerate(folds)],
                 hovertemplate="%{text}<extra></extra>",
                 hoveron="points",
             )
         )
-        seen.add(own)
+        in_legend.add(class_name)
     figure.update_yaxes(categoryorder="array", categoryarray=labels[::-1], automargin=True)
     figure.update_xaxes(title=safe(metric))
     figure.update_layout(hoverlabel={"align": "left"})
