@@ -70,7 +70,10 @@ def test_what_is_set_here_is_read() -> None:
 
 
 def test_a_value_that_scikit_learn_does_not_know_is_refused() -> None:
-    with config_context(transform_output="arrow"), pytest.raises(InputError, match=r"transform_output='arrow'\): no"):
+    with (
+        config_context(transform_output="arrow"),
+        pytest.raises(InputError, match=r"transform_output='arrow'\): this value can't be sent"),
+    ):
         configuration_here()
 
 

@@ -215,7 +215,7 @@ def test_without_a_device_everything_is_as_it_was() -> None:
         ("cuda", TREES, {}, "device='cuda': pass 'gpu', 'cpu', or None"),
         (0, TREES, {}, "device=0: pass 'gpu', 'cpu', or None"),
         ("gpu", TREES, {"device": ["cpu"]}, r"device='gpu': param_grid\['device'\] also sets the device"),
-        ("gpu", pipeline(TREES), {"clf__device": ["cuda"]}, r"param_grid\['clf__device'\] says too where"),
+        ("gpu", pipeline(TREES), {"clf__device": ["cuda"]}, r"param_grid\['clf__device'\] also sets the device"),
         ("cpu", CatBoostClassifier(), {"task_type": ["GPU"]}, r"param_grid\['task_type'\] also sets the device"),
         ("cpu", TREES, {"tree_method": ["gpu_hist"]}, r"param_grid\['tree_method'\] also sets the device"),
         (

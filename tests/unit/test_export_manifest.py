@@ -343,12 +343,12 @@ def test_a_file_that_was_changed_lost_or_added_is_found(export: Exporter, trees:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "no JSON"),
+        ("", "invalid JSON"),
         ("[]", "manifest_version is None"),
         ('{"manifest_version": 2}', "manifest_version is 2, and this version of Warren reads 1"),
         ('{"manifest_version": 1, "files": {"a": 3}}', "lacks a file's sha256"),
         ('{"manifest_version": 1, "files": {"../a": {"sha256": ""}}}', "names the file '../a', which is outside"),
-        ('{"manifest_version": 1, "files": {"/etc/passwd": {"sha256": ""}}}', "which lies outside"),
+        ('{"manifest_version": 1, "files": {"/etc/passwd": {"sha256": ""}}}', "which is outside"),
     ],
 )
 def test_what_is_no_manifest_is_refused(tmp_path: Path, text: str, message: str) -> None:

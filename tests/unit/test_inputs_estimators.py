@@ -120,7 +120,7 @@ def test_a_grid_over_threads_of_an_inner_estimator_is_refused():
     ],
 )
 def test_two_names_of_one_parameter_are_refused(estimator, pair: tuple[str, str]):
-    refuses(estimator, {name: [1] for name in pair}, f"'{pair[0]}'.* and .*'{pair[1]}'.* are one parameter")
+    refuses(estimator, {name: [1] for name in pair}, f"'{pair[0]}'.* and .*'{pair[1]}'.* are the same parameter")
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_without_a_first_argument_every_grid_needs_estimators():
     [
         (XGBClassifier, "estimator is the class XGBClassifier: pass an instance: XGBClassifier()"),
         ("xgboost", "estimator = 'xgboost' is not an estimator: pass an instance"),
-        (StandardScaler.fit, "is no estimator"),
+        (StandardScaler.fit, "is not an estimator"),
     ],
 )
 def test_what_is_no_estimator_instance_is_refused(value, message: str):

@@ -143,7 +143,7 @@ def test_several_outputs_travel():
         ([1] * 6, "y has only one class, 1: a classifier needs at least two"),
         (["no"] * 6, "y has only one class, 'no'"),
         (np.linspace(0, 1, 6) + 0.1, "y holds fractions, such as 0.1: LogisticRegression is a classifier"),
-        (np.arange(6) + 1.7e9 + 0.5, "y holds fractions, 1700000000.5 for one"),
+        (np.arange(6) + 1.7e9 + 0.5, "y holds fractions, such as 1700000000.5"),
         (Y.astype(object), r"y has dtype object and holds numbers, such as 0: LogisticRegression.*y.astype\(int64\)"),
         (pd.Series(Y.astype(bool), dtype=object), r"holds numbers, such as False: .*y.astype\(bool\)"),
         (None, "y=None: LogisticRegression can't be fitted without y"),
@@ -172,11 +172,11 @@ def test_y_may_be_left_out_where_none_is_needed(model):
 
 def test_xgboost_takes_only_classes_that_count_from_zero():
     refuses(
-        "y has the classes 'a', 'b': XGBClassifier takes only 0 to 1.*LabelEncoder",
+        "y has the classes 'a', 'b': XGBClassifier accepts only 0 to 1.*LabelEncoder",
         y=["a", "b"] * 3,
         model=XGBClassifier(),
     )
-    refuses("y has the classes 1, 2: XGBClassifier takes only 0 to 1", y=Y + 1, model=XGBClassifier())
+    refuses("y has the classes 1, 2: XGBClassifier accepts only 0 to 1", y=Y + 1, model=XGBClassifier())
     for y in (Y, Y.astype(bool), Y.astype(float)):
         ready(y=y, model=XGBClassifier())
 
@@ -203,7 +203,7 @@ def test_weights_are_floats(weights, dtype: str):
     ("weights", "message"),
     [
         ([1] * 5, "lengths differ: X 6, y 6, sample_weight 5"),
-        ([1, 1, 1, 1, 1, -2], r"sample_weight has 1 negative value\(s\), -2.0 the least"),
+        ([1, 1, 1, 1, 1, -2], r"sample_weight has 1 negative value\(s\), the least is -2.0"),
         ([1, 1, 1, 1, 1, np.nan], "sample_weight has 1 missing"),
         ([1, 1, 1, 1, 1, np.inf], "sample_weight has 1 infinite"),
         ([0] * 6, "sample_weight is 0 in every row"),
@@ -217,7 +217,7 @@ def test_weights_that_can_not_weigh_are_refused(weights, message: str):
 
 
 def test_weights_for_an_estimator_that_takes_none_are_refused():
-    refuses("KNeighborsClassifier.fit takes none", sample_weight=np.ones(6), model=KNeighborsClassifier())
+    refuses("KNeighborsClassifier.fit accepts none", sample_weight=np.ones(6), model=KNeighborsClassifier())
 
 
 @pytest.mark.parametrize("groups", [[1, 1, 2, 2, 3, 3], ["a", "b", "c"] * 2, pd.Series(["a", "b", "c"] * 2)])

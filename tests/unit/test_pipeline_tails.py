@@ -301,9 +301,9 @@ def test_the_last_step_has_its_library_s_cost() -> None:
 def test_labels_and_weights_are_checked_for_what_is_trained_in_the_end() -> None:
     X, words = np.arange(20.0).reshape(10, 2), np.array(["a", "b"] * 5)
     for estimator, grid in ((piped(XGBClassifier()), [{}]), (piped(LogisticRegression()), {"clf": [XGBClassifier()]})):
-        with pytest.raises(InputError, match="XGBClassifier takes only 0 to 1"):
+        with pytest.raises(InputError, match="XGBClassifier accepts only 0 to 1"):
             prepare(X, words, candidates=check_estimators(estimator, Space(grid)))
     swapped = check_estimators(piped(XGBClassifier()), Space({"clf": [LogisticRegression()]}))
     prepare(X, words, sample_weight=np.ones(10), candidates=swapped)
-    with pytest.raises(InputError, match=r"sample_weight: PCA.fit takes none"):
+    with pytest.raises(InputError, match=r"sample_weight: PCA.fit accepts none"):
         prepare(X, words, sample_weight=np.ones(10), candidates=check_estimators(piped(PCA()), Space([{}])))

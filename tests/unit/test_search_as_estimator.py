@@ -161,7 +161,7 @@ def test_the_same_fit_again_reads_what_is_there() -> None:
 
 def test_a_callable_as_scoring_is_refused_before_anything_is_published() -> None:
     before = len(Study.list())
-    with pytest.raises(InputError, match="a callable can't travel"):
+    with pytest.raises(InputError, match="a callable can't be sent"):
         search(scoring=lambda estimator, X, y: 1.0).fit(X, Y)
     assert len(Study.list()) == before
 

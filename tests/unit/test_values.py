@@ -231,7 +231,7 @@ def test_a_kernel_comes_back_as_it_was(kernel: Any) -> None:
 
 
 def test_a_kernel_is_no_estimator_of_a_study() -> None:
-    with pytest.raises(InputError, match="is no estimator"):
+    with pytest.raises(InputError, match="is not an estimator"):
         check_estimators(RBF(), Space([{}]))
     for cls in (RBF, Sum, Product):
         name = f"sklearn.gaussian_process.kernels.{cls.__name__}"
