@@ -33,7 +33,9 @@ def loaded_by(*steps: str) -> list[set[str]]:
     """Return the top-level packages that a fresh interpreter has loaded after each of some steps."""
     look = "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
     code = "\n".join(["import json, sys", *(f"{step}\n{look}" for step in steps)])
-    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=300)
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=300
+    )
     return [set(json.loads(line)) for line in ran.stdout.splitlines()]
 
 
