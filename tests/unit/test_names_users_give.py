@@ -107,6 +107,7 @@ def test_a_member_may_have_the_name_of_another_composition_s_parameter() -> None
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["log"])
 def test_a_search_inside_swaps_members_of_any_name(name: str) -> None:
     steps = Pipeline([(name, StandardScaler()), ("clf", SVC())])

@@ -121,7 +121,10 @@ SEARCHES: dict[str, tuple[Any, Any]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", SEARCHES)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(one, marks=pytest.mark.slow) if one == "an elimination's scorer" else one for one in SEARCHES],
+)
 def test_what_is_inside_an_estimator_gives_the_numbers_of_scikit_learn(name: str) -> None:
     estimator, grid = SEARCHES[name]
     assert_as_scikit_learn(estimator, grid)

@@ -230,11 +230,11 @@ def test_looking_up_names_takes_as_long_as_reading_them() -> None:
     steps = [["own", own], *[[f"step {number}", 0] for number in range(20_000)]]
     many = {"__estimator__": "sklearn.pipeline.Pipeline", "params": {"steps": steps}}
     check = TrialCheck(many)
-    began = time.monotonic()
+    began = time.process_time()
     check({f"own__{number}x{number}": 1 for number in range(20_000)} | {"own__data": "x"}, "params")
     swapped = {"steps": steps} | {f"step {number}": own for number in range(10_000)}
     check(swapped | {f"step {number}__data": "x" for number in range(10_000)}, "params")
-    assert time.monotonic() - began < 20
+    assert time.process_time() - began < 20
     with pytest.raises(InputError, match="'data' names a file"):
         check({"other__data": "x"}, "params")
 

@@ -133,12 +133,14 @@ def growth(pattern: str, length: int) -> float:
     return max(found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pattern", [*GOOD, *OF_NAMES])
 def test_the_time_of_names_grows_at_most_with_their_cube(pattern: str) -> None:
     assert problem_of_pattern(pattern) is None
     assert growth(pattern, 160) < 13  # between 2**3 and 2**4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pattern", GOOD)
 def test_the_time_of_documents_grows_at_most_with_their_square(pattern: str) -> None:
     many = pattern.count("|.*") > 32  # of which each goes through all of a text
