@@ -7,18 +7,19 @@ import json
 import logging
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import IO, Any, Literal, TypeAlias
 
 import numpy as np
 
+from producer.options import LONGEST_NAME, StudyOptions
 from producer.publishing.publication import publish_missing
 from producer.publishing.study_signature import IMMUTABLE, SIGNED_FIELDS, signed_study, study_problem
 from producer.results.study_reader import SharedStore
 from producer.space.columns import packed
 from producer.space.grid import ParamGrid
-from producer.space.space import Space, split_sizes
+from producer.space.space import Space
 from producer.study import Study
 from producer.validation import (
     check_early_stopping,
@@ -32,7 +33,6 @@ from producer.validation import (
     tell_deprecated,
 )
 from producer.validation.estimators import settled
-from producer.validation.options import LONGEST_NAME, check_error_score, check_name, check_priority, check_timeout
 from warren import broker
 from warren.encoding.codec import Json
 from warren.errors import InputError, StoreError
@@ -162,26 +162,9 @@ def submit(
     >>> study.wait().best_params_  # doctest: +SKIP
     {'max_depth': 3, 'n_estimators': 100}
     """
-    return submit_space(
-        estimator,
-        Space(param_grid),
-        X,
-        y,
-        scoring=scoring,
-        cv=cv,
-        groups=groups,
-        sample_weight=sample_weight,
-        refit=refit,
-        n_chunks=n_chunks,
-        share_fits=share_fits,
-        name=name,
-        error_score=error_score,
-        return_train_score=return_train_score,
-        trial_timeout=trial_timeout,
-        validation_fraction=validation_fraction,
-        priority=priority,
-        device=device,
-    )
+    # The first statement: all that is there by now are the arguments, and the options are among them.
+    options = StudyOptions.of(locals())
+    return submit_space(estimator, Space(param_grid), X, y, options, groups=groups, sample_weight=sample_weight)
 
 
 def submit_space(
@@ -189,21 +172,10 @@ def submit_space(
     space: Space,
     X: Any,
     y: Any,
+    options: StudyOptions,
     *,
-    scoring: Any,
-    cv: Any,
-    groups: Any,
-    sample_weight: Any,
-    refit: Any,
-    n_chunks: int | None,
-    share_fits: bool,
-    name: str | None,
-    error_score: Any,
-    return_train_score: bool,
-    trial_timeout: float | None,
-    validation_fraction: float | None,
-    priority: int,
-    device: str | None = None,
+    groups: Any = None,
+    sample_weight: Any = None,
     folds: Sequence[tuple[Any, Any]] | None = None,
     weigh_scores: bool = True,
 ) -> Study:
@@ -211,14 +183,14 @@ def submit_space(
 
     Parameters
     ----------
-    estimator, X, y, scoring, cv, groups, sample_weight, refit, n_chunks, share_fits, name, error_score
-        As for `submit`.
-    return_train_score, trial_timeout, validation_fraction, priority, device
+    estimator, X, y, groups, sample_weight
         As for `submit`.
     space : Space
         The points.
+    options : StudyOptions
+        As for `submit`.
     folds : sequence of (train, test), default=None
-        What `cv` has drawn, where that may not be asked twice; None draws them.
+        What ``options.cv`` has drawn, where that may not be asked twice; None draws them.
     weigh_scores : bool, default=True
         Whether the scorers get the sample weights too.
 
@@ -236,21 +208,19 @@ def submit_space(
         raise InputError(
             f"param_grid has {space.size:,} points: at most {_MOST_TRIALS:,} can be numbered in a database"
         )
-    if n_chunks is not None:
-        split_sizes(space.size, n_chunks)
-    estimator, space = choose_device(device, settled(estimator), space, settings.allow)
+    estimator, space = choose_device(options.device, settled(estimator), space, settings.allow)
     candidates = check_estimators(estimator, space, settings.allow)
     prepared = prepare(X, y, sample_weight=sample_weight, groups=groups, candidates=candidates)
     dataset, target = prepared.dataset, prepared.y
-    scorers, best_by = check_scoring(scoring, refit, candidates.estimators, settings.allow)
-    drawn = cv if folds is None else folds
+    scorers, best_by = check_scoring(options.scoring, options.refit, candidates.estimators, settings.allow)
+    drawn = options.cv if folds is None else folds
     splits = make_splits(drawn, dataset.X, target, prepared.groups, classifier=candidates.classifier)
-    check_early_stopping(validation_fraction, candidates, space, settings.allow)
+    check_early_stopping(options.validation_fraction, candidates, space, settings.allow)
     data_parts, index_parts = dataset_parts(dataset), splits_parts(splits)
     validation_parts = None
-    if validation_fraction is not None:
+    if (fraction := options.validation_fraction) is not None:
         validation_parts = splits_parts(
-            make_validation(validation_fraction, splits, cv, target, prepared.groups, classifier=candidates.classifier)
+            make_validation(fraction, splits, options.cv, target, prepared.groups, classifier=candidates.classifier)
         )
     objective = Objective(
         estimator=candidates.encoded,
@@ -261,15 +231,15 @@ def submit_space(
         n_splits=len(splits),
         scorers=scorers,
         refit=best_by,
-        error_score=check_error_score(error_score),
-        return_train_score=bool(return_train_score),
+        error_score=options.error_score,
+        return_train_score=options.return_train_score,
         weigh_scores=weigh_scores,
         configuration=configuration_here(),
     )
     check_objective(objective)
     encoded_space = space.encode(settings.allow)
     tell_deprecated([candidates.encoded, encoded_space])
-    study_name = check_name(name, candidates.estimators)
+    study_name = options.name or _usual_name(candidates.estimators)
     study_id = _study_id(study_name, objective, encoded_space, member=candidates.estimator_is_member)
     about = _about(dataset)
     definition: Document = {
@@ -295,10 +265,10 @@ def submit_space(
     }
     # How a study is run is not what it is: these may change from one submission to the next.
     running = {
-        "n_chunks": n_chunks,
-        "share_fits": bool(share_fits),
-        "trial_timeout": check_timeout(trial_timeout),
-        "priority": check_priority(priority),
+        "n_chunks": options.n_chunks,
+        "share_fits": options.share_fits,
+        "trial_timeout": options.trial_timeout,
+        "priority": options.priority,
         "versions": relevant([candidates.encoded, encoded_space], about["X"]),
     }
     about_splits = {"kind": "splits", "n_splits": len(splits), "n_samples": about["n_samples"]}
@@ -354,6 +324,10 @@ def _keep(store: Store, keys: Keys, blobs: Sequence[_Blob], definition: Document
     for blob in blobs:
         store.datasets.put(*blob)
     return study
+
+
+def _usual_name(estimators: Iterable[Any]) -> str:
+    return "+".join(dict.fromkeys(type(one).__name__ for one in estimators))[:LONGEST_NAME]
 
 
 def _study_id(name: str, objective: Objective, encoded_space: Json, *, member: bool = False) -> str:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Literal
 
-from producer.formatting import short
 from producer.space.space import Space
 from warren.encoding.codec import Json, decode, encode
 from warren.encoding.encoded import package_of
@@ -14,10 +13,10 @@ from warren.libraries.devices import CAN_USE_A_GPU, names_device, with_device
 from warren.libraries.registry import BOOSTING
 from warren.safety.allowlist import package_of_type, resolve
 
-DEVICES = ("cpu", "gpu")
 
-
-def choose_device(device: Any, estimator: Any, space: Space, allow: Iterable[str] = ()) -> tuple[Any, Space]:
+def choose_device(
+    device: Literal["cpu", "gpu"] | None, estimator: Any, space: Space, allow: Iterable[str] = ()
+) -> tuple[Any, Space]:
     """Return a study's estimator and space with their fits on a device.
 
     Parameters
@@ -39,12 +38,10 @@ def choose_device(device: Any, estimator: Any, space: Space, allow: Iterable[str
     Raises
     ------
     InputError
-        No such device; the grid says by a parameter of its own where fits run; or nothing here can use a GPU.
+        The grid says by a parameter of its own where fits run; or nothing here can use a GPU.
     """
     if device is None:
         return estimator, space
-    if not isinstance(device, str) or device not in DEVICES:
-        raise InputError(f"device={short(device)}: pass 'gpu', 'cpu', or None for what the estimators say themselves")
     for number, grid in enumerate(space.grids):
         for name, column in grid.items():
             if any(names_device(name, value) for value in ([None] if isinstance(column, range) else column)):
@@ -69,7 +66,7 @@ def choose_device(device: Any, estimator: Any, space: Space, allow: Iterable[str
             return value
         if id(value) not in changed:
             encoded = encode(value, where, allowed)
-            made, count = with_device(encoded, "gpu" if device == "gpu" else "cpu", package)
+            made, count = with_device(encoded, device, package)
             able += count
             # With the value itself, for its id is another's once it is gone.
             changed[id(value)] = value, value if made == encoded else decode(made, allowed)
