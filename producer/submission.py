@@ -15,7 +15,7 @@ import numpy as np
 
 from producer.options import LONGEST_NAME, StudyOptions
 from producer.publishing.publication import publish_missing
-from producer.publishing.study_signature import IMMUTABLE, SIGNED_FIELDS, signed_study, study_problem
+from producer.publishing.study_signature import IMMUTABLE, signed_study, study_problem
 from producer.results.study_reader import SharedStore
 from producer.space.columns import packed
 from producer.space.grid import ParamGrid
@@ -39,12 +39,11 @@ from warren.errors import InputError, StoreError
 from warren.messages import Objective, check_objective
 from warren.retry import wait_for_store
 from warren.safety.signing import Keys, tell_unsigned
-from warren.seeds import seed_of
 from warren.settings import load_settings
 from warren.storage.dataset import Dataset, dataset_parts, digest, splits_parts, write_parts
-from warren.storage.documents import Document, now
-from warren.storage.progress_counts import no_counts
+from warren.storage.documents import Document
 from warren.storage.store import Store
+from warren.storage.study_document import Data, StudyDefinition, StudyDocument, StudyPlan
 from warren.versions import relevant
 
 logger = logging.getLogger(__name__)
@@ -56,6 +55,8 @@ _Blob: TypeAlias = tuple[str, Callable[[IO[bytes]], None], Document]
 _MOST_TRIALS = 2**63 - 1
 # Bytes of the space as JSON: MongoDB's documents hold 16 MiB, and BSON may take more than JSON.
 _LARGEST_SPACE = 8 * 2**20
+# How a study is run is not what it is: these fields may change from one submission to the next.
+_RUNNING = ("n_chunks", "share_fits", "trial_timeout", "priority", "versions")
 # Hexadecimal digits of the digest in an id: 48 bits tell a database's studies apart.
 _ID_DIGITS = 12
 
@@ -242,38 +243,26 @@ def submit_space(
     study_name = options.name or _usual_name(candidates.estimators)
     study_id = _study_id(study_name, objective, encoded_space, member=candidates.estimator_is_member)
     about = _about(dataset)
-    definition: Document = {
-        "_id": study_id,
-        "name": study_name,
-        "state": "RUNNING",
-        "generation": 0,
-        "publications": 0,
-        "n_trials": space.size,
-        "n_splits": len(splits),
-        "train_rows": round(sum(len(train) for train, _ in splits) / len(splits)),
-        "n_classes": len(np.unique(target)) if candidates.classifier and target is not None else 0,
-        "objective": objective.model_dump(),
-        "space": packed(encoded_space),
-        "estimator_in_grid": candidates.own,
-        "data": about,
-        "seed": seed_of(study_id),
-        "created_at": now(),
-        "submitted_at": None,
-        "finished_at": None,
-        "progress": no_counts(),
-        "dead_letters": [],
-    }
-    # How a study is run is not what it is: these may change from one submission to the next.
-    running = {
-        "n_chunks": options.n_chunks,
-        "share_fits": options.share_fits,
-        "trial_timeout": options.trial_timeout,
-        "priority": options.priority,
-        "versions": relevant([candidates.encoded, encoded_space], about["X"]),
-    }
-    about_splits = {"kind": "splits", "n_splits": len(splits), "n_samples": about["n_samples"]}
+    study = StudyDocument.new(
+        study_id,
+        name=study_name,
+        n_trials=space.size,
+        n_splits=len(splits),
+        train_rows=round(sum(len(train) for train, _ in splits) / len(splits)),
+        n_classes=len(np.unique(target)) if candidates.classifier and target is not None else 0,
+        objective=objective.model_dump(),
+        space=packed(encoded_space),
+        estimator_in_grid=candidates.own,
+        data=about,
+        n_chunks=options.n_chunks,
+        share_fits=options.share_fits,
+        trial_timeout=options.trial_timeout,
+        priority=options.priority,
+        versions=relevant([candidates.encoded, encoded_space], about.X),
+    )
+    about_splits = {"kind": "splits", "n_splits": len(splits), "n_samples": about.n_samples}
     blobs: list[_Blob] = [
-        (objective.dataset, partial(write_parts, data_parts), {"kind": "dataset", **about}),
+        (objective.dataset, partial(write_parts, data_parts), {"kind": "dataset"} | about.model_dump()),
         (objective.splits, partial(write_parts, index_parts, compress=True), about_splits),
     ]
     if objective.validation and validation_parts:
@@ -289,41 +278,42 @@ def submit_space(
         store.ping()
         broker.check(settings)
         try:
-            study = ride(_keep, store, keys, blobs, definition | running, running)
+            kept = ride(_keep, store, keys, blobs, study)
         except StoreError as exc:
             raise StoreError(f"{exc}. Nothing was published: the same submit() goes on from here") from exc
-        if study["state"] != "COMPLETE":
-            publish_missing(store, settings, study_id, Objective.model_validate(study["objective"]), space)
+        if kept.state != "COMPLETE":
+            publish_missing(store, settings, study_id, Objective.model_validate(kept.objective), space)
     except BaseException:  # Ctrl-C too: nobody else closes the store
         store.close()
         raise
-    return Study(study, settings, SharedStore(store))
+    return Study(kept, settings, SharedStore(store))
 
 
-def _keep(store: Store, keys: Keys, blobs: Sequence[_Blob], definition: Document, running: Document) -> Document:
-    """Store a study and its data, as far as they are not there; return the study's document."""
+def _keep(store: Store, keys: Keys, blobs: Sequence[_Blob], study: StudyDocument) -> StudyPlan:
+    """Store a study and its data, as far as they are not there; return the study as it is there."""
     store.prepare()
-    if (earlier := store.study(definition["_id"], SIGNED_FIELDS)) is not None:
+    changing: tuple[str, ...] = _RUNNING
+    if (earlier := store.study(study.id, StudyDefinition)) is not None:
         # The same data may have come in another container, or with other numbers of rows: those that are there count.
-        kept, sent = earlier["objective"]["dataset"], definition["objective"]["dataset"]
+        kept, sent = earlier.objective["dataset"], study.objective["dataset"]
         if kept != sent and store.datasets.has(kept) and study_problem(keys, earlier) is None:
             blobs = [blob for blob in blobs if blob[0] != sent]
-            definition = definition | {"objective": earlier["objective"]}
+            study = study.model_copy(update={"objective": earlier.objective})
         else:
-            running = running | {"objective": definition["objective"]}
-    if signed := signed_study(keys, definition):
+            changing = (*changing, "objective")
+    if signed := signed_study(keys, study):
+        study = study.model_copy(update=signed)
         # Not what is there, which anybody may have written: what this submission is made of.
-        signed |= {name: definition[name] for name in (*IMMUTABLE, "space") if name in definition}
-        definition, running = definition | signed, running | signed
+        changing = (*changing, *IMMUTABLE, "signature", "space")
     # Data before the study that points to it, the study before the messages that name it.
     for blob in blobs:
         store.datasets.put(*blob)
-    store.create_study(definition)
-    study = store.update_study(definition["_id"], {"$set": running}) or definition
+    store.create_study(study)
+    stored = store.update_study(study.id, {"$set": study.to_document(changing)}) or study
     # Once more: who deleted another study with the same data may not have known that this one needs it too.
     for blob in blobs:
         store.datasets.put(*blob)
-    return study
+    return stored
 
 
 def _usual_name(estimators: Iterable[Any]) -> str:
@@ -347,8 +337,8 @@ def _study_id(name: str, objective: Objective, encoded_space: Json, *, member: b
     return f"{slug or 'study'}-{hashlib.sha256(content.encode()).hexdigest()[:_ID_DIGITS]}"
 
 
-def _about(dataset: Dataset) -> Document:
+def _about(dataset: Dataset) -> Data:
     """Return what a person wants to know of the data in Compass."""
     kind = type(dataset.X).__name__
     shape = [int(side) for side in dataset.X.shape]
-    return {"X": kind, "shape": shape, "n_samples": shape[0], "bytes": dataset.nbytes}
+    return Data(X=kind, shape=shape, n_samples=shape[0], bytes=dataset.nbytes)

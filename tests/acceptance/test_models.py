@@ -24,7 +24,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from submitting import own_fields
+from submitting import own_fields, stored
 from xgboost import XGBClassifier, XGBRegressor
 
 from producer import Study, submit
@@ -195,7 +195,7 @@ def test_the_time_to_wait_for_a_model_is_bounded(servers: Settings, start_worker
             study.best_model(timeout=0.5)
     store = Store(load_settings())
     (model,) = store.models_of(study.id)
-    assert (store.study(model) or {})["publications"] == 1, "asked again, it only waits: another worker would train too"
+    assert stored(store, model)["publications"] == 1, "asked again, it only waits: another worker would train too"
     start_worker()
     assert json.dumps(study.best_model(timeout=60).get_params()["C"]) == "0.5"
     store.close()
@@ -213,7 +213,7 @@ def test_a_model_whose_message_got_lost_or_that_was_cancelled_is_published_again
         with pytest.raises(TimeoutError):
             study.best_model(0, timeout=0.1)
         (model,) = store.models_of(study.id)
-        assert (store.study(model) or {})["publications"] == publications
+        assert stored(store, model)["publications"] == publications
     store.close()
 
 

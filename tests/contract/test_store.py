@@ -10,11 +10,22 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
-from contract.documents import STUDY, add, progress, study, trial
+from contract.documents import STUDY, add, progress, read, study, trial
+from study_documents import document
 
+from warren.errors import StudyError
 from warren.settings import Settings
 from warren.storage.documents import Document, now, pack, trial_id, unpack
 from warren.storage.store import Store
+from warren.storage.study_document import (
+    Best,
+    Measured,
+    StudyDocument,
+    StudyKey,
+    StudyPlan,
+    StudyState,
+    StudyStatus,
+)
 
 # --------------------------------------------------------------------------- results
 
@@ -136,33 +147,32 @@ def test_failed_trials_are_taken_back(store: Store) -> None:
 def test_a_study_is_created_once(store: Store) -> None:
     assert store.create_study(study(name="first")) is True
     assert store.create_study(study(name="second")) is False
-    found = store.study(STUDY)
-    assert found is not None
-    assert found["name"] == "first"
+    found = read(store)
+    assert found.name == "first"
 
 
 def test_a_study_created_by_many_at_once_is_one(store: Store) -> None:
     with ThreadPoolExecutor(8) as pool:
         new = list(pool.map(lambda i: store.create_study(study(name=str(i))), range(8)))
     assert sum(new) == 1
-    assert len(store.studies()) == 1
+    assert len(store.studies(StudyKey)) == 1
 
 
 def test_a_study_that_is_not_there_is_none(store: Store) -> None:
-    assert store.study("nobody's") is None
+    assert store.study("nobody's", StudyKey) is None
     assert store.update_study("nobody's", {"$set": {"state": "PAUSED"}}) is None
     assert store.add_progress("nobody's", [trial(1)]) is None
     assert store.recount("nobody's") is None
-    assert store.studies() == []
+    assert store.studies(StudyKey) == []
 
 
 def test_an_update_returns_what_it_made_and_holds_only_where_it_may(store: Store) -> None:
     store.create_study(study())
     found = store.update_study(STUDY, {"$inc": {"generation": 1}, "$set": {"state": "PAUSED"}})
     assert found is not None
-    assert (found["generation"], found["state"]) == (2, "PAUSED")
+    assert (found.generation, found.state) == (2, "PAUSED")
     assert store.update_study(STUDY, {"$set": {"state": "COMPLETE"}}, {"state": "RUNNING"}) is None
-    assert store.study(STUDY, ["state"]) == {"_id": STUDY, "state": "PAUSED"}
+    assert store.study(STUDY, StudyState) == StudyState(_id=STUDY, state="PAUSED", generation=2, publications=0)
 
 
 def test_a_generation_is_given_to_one_publisher_only(store: Store) -> None:
@@ -171,7 +181,7 @@ def test_a_generation_is_given_to_one_publisher_only(store: Store) -> None:
     def publish(_: int) -> int:
         found = store.update_study(STUDY, {"$inc": {"generation": 1}})
         assert found is not None
-        return int(found["generation"])
+        return int(found.generation)
 
     with ThreadPoolExecutor(8) as pool:
         assert sorted(pool.map(publish, range(40))) == list(range(1, 41))
@@ -181,10 +191,50 @@ def test_studies_are_listed_newest_first_without_their_spaces(store: Store) -> N
     began = now()
     for day, name in enumerate("abc"):
         store.create_study(study(study_id=name, created_at=began + timedelta(days=day)))
-    assert [one["_id"] for one in store.studies()] == ["c", "b", "a"]
-    assert [one["_id"] for one in store.studies(limit=2)] == ["c", "b"]
-    assert all("space" not in one and one["n_trials"] == 10 for one in store.studies())
-    assert store.studies(limit=1, fields=["_id"]) == [{"_id": "c"}]
+    assert [one.id for one in store.studies(StudyPlan)] == ["c", "b", "a"]
+    assert [one.id for one in store.studies(StudyPlan, 2)] == ["c", "b"]
+    assert all(one.n_trials == 10 for one in store.studies(StudyPlan))
+    assert store.studies(StudyKey, 1) == [StudyKey(_id="c")]
+
+
+def test_a_study_is_read_as_it_was_written(store: Store) -> None:
+    written = study(queue="chunks", versions={"numpy": "2.5.1"})
+    store.create_study(written)
+    assert store.study(STUDY, StudyDocument) == written
+    stored = store._studies.find_one({"_id": STUDY})
+    assert stored == written.to_document() == document(STUDY) | stored, "what is not set is not written"
+    assert not {"missing", "estimates", "model_of", "noted", "dead_chunks", "signature"} & stored.keys()
+
+
+def test_a_study_of_an_earlier_version_has_what_its_document_lacks(store: Store) -> None:
+    later = {"train_rows", "n_classes", "share_fits", "priority", "versions", "submitted_at", "publications", "seed"}
+    first = study()
+    store._studies.insert_one({name: value for name, value in first.to_document().items() if name not in later})
+    found = read(store)
+    assert (found.train_rows, found.n_classes, found.share_fits, found.priority) == (None, 0, True, 1)
+    assert (found.publications, found.submitted_at, found.versions, found.noted) == (None, None, {}, [])
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"state": "WAITING"}, "state: Input should be 'RUNNING', 'PAUSED', 'CANCELLED' or 'COMPLETE'"),
+        ({"n_trials": "10"}, "n_trials: Input should be a valid integer"),
+        ({"progress": {"complete": -1}}, "progress.complete: Input should be greater than or equal to 0"),
+        ({"dead_letters": [{"numbers": "all", "reason": "x"}]}, "dead_letters.0.numbers: Input should be a valid list"),
+        ({"name": None}, "name: Input should be a valid string"),
+    ],
+)
+def test_a_document_that_is_no_study_is_named_and_left_out_of_a_list(
+    store: Store, change: Document, problem: str
+) -> None:
+    store.create_study(study())
+    store.create_study(study(study_id="sound"))
+    store._studies.update_one({"_id": STUDY}, {"$set": change})
+    with pytest.raises(StudyError, match=f"^document '{STUDY}' of the studies is none .{problem}"):
+        store.study(STUDY, StudyDocument)
+    assert [one.id for one in store.studies(StudyStatus)] == ["sound"]
+    assert store.study(STUDY, StudyKey) is not None
 
 
 # -------------------------------------------------------------------------- progress
@@ -194,15 +244,15 @@ def test_results_are_counted_in_the_study(store: Store) -> None:
     store.create_study(study())
     found = add(store, trial(0, 0.5), trial(1, 0.75), trial(2, state="FAILED"))
     assert found is not None
-    assert found["progress"] == progress(store)
+    assert found.progress == progress(store)
     later = trial(3, 0.6)
     add(store, trial(1, 0.75), later)
     counted = progress(store)
-    assert (counted["complete"], counted["failed"], counted["dead"]) == (3, 1, 0)
-    assert (counted["fit_seconds"], counted["score_seconds"], counted["saved_seconds"]) == (1.0, 0.5, 2.0)
-    assert counted["estimators"] == {"XGBClassifier": {"trials": 4, "estimated_seconds": 4.0, "fit_seconds": 1.0}}
-    assert counted["best"] == {"score": 0.75, "minus_number": -1}
-    assert counted["last_result_at"] == later["finished_at"]
+    assert (counted.complete, counted.failed, counted.dead) == (3, 1, 0)
+    assert (counted.fit_seconds, counted.score_seconds, counted.saved_seconds) == (1.0, 0.5, 2.0)
+    assert counted.estimators == {"XGBClassifier": Measured(trials=4, estimated_seconds=4.0, fit_seconds=1.0)}
+    assert counted.best == Best(score=0.75, minus_number=-1)
+    assert counted.last_result_at == later["finished_at"]
 
 
 def _two_estimators(numbers: range) -> list[Document]:
@@ -230,16 +280,16 @@ def test_a_recount_gives_what_was_counted_one_by_one(store: Store) -> None:
         add(store, *documents[start:end])
     counted = progress(store)
     ridge = [one for one in documents if one["estimator"] == "Ridge"]
-    assert counted["estimators"]["Ridge"] == {
-        "trials": 14,
-        "estimated_seconds": sum(one["estimated_seconds"] for one in ridge),
-        "fit_seconds": sum(one["fit_seconds"] for one in ridge),
-    }
-    assert {name: own["trials"] for name, own in counted["estimators"].items()} == {"Ridge": 14, "XGBClassifier": 26}
-    assert (counted["complete"], counted["failed"], counted["saved_seconds"]) == (32, 8, sum(range(40)) / 8)
+    assert counted.estimators["Ridge"] == Measured(
+        trials=14,
+        estimated_seconds=sum(one["estimated_seconds"] for one in ridge),
+        fit_seconds=sum(one["fit_seconds"] for one in ridge),
+    )
+    assert {name: own.trials for name, own in counted.estimators.items()} == {"Ridge": 14, "XGBClassifier": 26}
+    assert (counted.complete, counted.failed, counted.saved_seconds) == (32, 8, sum(range(40)) / 8)
     recounted = store.recount(STUDY)
     assert recounted is not None
-    assert recounted["progress"] == counted
+    assert recounted.progress == counted
 
 
 def test_a_recount_puts_counts_right_that_are_wrong(store: Store) -> None:
@@ -258,11 +308,11 @@ def test_versions_that_workers_had_are_kept_while_a_study_runs_and_counted_again
     store.create_study(study(n_trials=100))
     for number, numpy in enumerate(["2.5.1", "2.4.6", "2.5.1"]):
         add(store, trial(number, versions={"python": "3.11.2", "numpy": numpy}))
-    seen = progress(store)["versions"]
+    seen = progress(store).versions
     assert {name: sorted(found) for name, found in seen.items()} == {"python": ["3.11.2"], "numpy": ["2.4.6", "2.5.1"]}
     add(store, trial(3))  # of a worker that told none
     store.recount(STUDY)
-    assert progress(store)["versions"] == {"numpy": ["2.4.6", "2.5.1"], "python": ["3.11.2"]}
+    assert progress(store).versions == {"numpy": ["2.4.6", "2.5.1"], "python": ["3.11.2"]}
 
 
 def test_no_new_result_counts_nothing_and_returns_the_study(store: Store) -> None:
@@ -270,7 +320,7 @@ def test_no_new_result_counts_nothing_and_returns_the_study(store: Store) -> Non
     before = progress(store)
     found = store.add_progress(STUDY, [])
     assert found is not None
-    assert found["state"] == "PAUSED"
+    assert found.state == "PAUSED"
     assert progress(store) == before
 
 
@@ -280,18 +330,18 @@ def test_of_equal_scores_the_lower_number_is_the_best(store: Store, order: list[
     store.create_study(study())
     scores = {1: 0.5, 2: 0.75, 5: 0.75}
     documents = [trial(number, scores[number]) for number in order]
-    for batch in [documents] if together else [[document] for document in documents]:
+    for batch in [documents] if together else [[one] for one in documents]:
         add(store, *batch)
-    assert progress(store)["best"] == {"score": 0.75, "minus_number": -2}
+    assert progress(store).best == Best(score=0.75, minus_number=-2)
 
 
 def test_what_failed_or_has_no_number_is_never_the_best(store: Store) -> None:
     store.create_study(study())
     add(store, trial(0, math.nan), trial(1, 9.0, "FAILED", failed_fits=1))
-    assert "best" not in progress(store)
+    assert progress(store).best is None
     add(store, trial(2, -5.0))
     add(store, trial(3, math.nan))
-    assert progress(store)["best"] == {"score": -5.0, "minus_number": -2}
+    assert progress(store).best == Best(score=-5.0, minus_number=-2)
 
 
 def test_writers_at_once_count_each_result_once(store: Store) -> None:
@@ -305,35 +355,33 @@ def test_writers_at_once_count_each_result_once(store: Store) -> None:
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(work, range(4)))
-    found = store.study(STUDY)
-    assert found is not None
-    assert (found["progress"]["complete"], found["progress"]["failed"]) == (160, 40)
-    assert found["progress"]["fit_seconds"] == 50.0
-    assert found["progress"]["saved_seconds"] == 100.0
-    assert found["progress"]["estimators"] == {
-        "XGBClassifier": {"trials": 200, "estimated_seconds": 200.0, "fit_seconds": 50.0}
+    found = read(store)
+    assert (found.progress.complete, found.progress.failed) == (160, 40)
+    assert found.progress.fit_seconds == 50.0
+    assert found.progress.saved_seconds == 100.0
+    assert found.progress.estimators == {
+        "XGBClassifier": Measured(trials=200, estimated_seconds=200.0, fit_seconds=50.0)
     }
-    assert found["progress"]["best"] == {"score": 36 / 37, "minus_number": -36}
-    assert found["state"] == "COMPLETE"
+    assert found.progress.best == Best(score=36 / 37, minus_number=-36)
+    assert found.state == "COMPLETE"
 
 
 def test_the_last_result_ends_the_study(store: Store) -> None:
     store.create_study(study(n_trials=3))
     add(store, trial(0), trial(1))
-    found = store.study(STUDY)
-    assert found is not None
-    assert (found["state"], found["finished_at"]) == ("RUNNING", None)
+    found = read(store)
+    assert (found.state, found.finished_at) == ("RUNNING", None)
     found = add(store, trial(2, state="FAILED"))
     assert found is not None
-    assert found["state"] == "COMPLETE"
-    assert abs(found["finished_at"] - now()) < timedelta(seconds=30)
-    assert store.study(STUDY) == found
+    assert found.state == "COMPLETE"
+    assert abs(found.finished_at - now()) < timedelta(seconds=30)
+    assert store.study(STUDY, StudyPlan) == found
 
 
 def test_the_end_of_a_study_is_written_once(store: Store) -> None:
     store.create_study(study(n_trials=1))
     ended = add(store, trial(0))
-    assert store.recount(STUDY) == ended == store.study(STUDY)
+    assert store.recount(STUDY) == ended == store.study(STUDY, StudyPlan)
 
 
 @pytest.mark.parametrize(("state", "after"), [("CANCELLED", "CANCELLED"), ("PAUSED", "COMPLETE")])
@@ -341,8 +389,8 @@ def test_the_last_result_ends_a_paused_study_but_not_a_cancelled_one(store: Stor
     store.create_study(study(n_trials=1, state=state))
     found = add(store, trial(0))
     assert found is not None
-    assert found["state"] == after
-    assert found["progress"]["complete"] == 1
+    assert found.state == after
+    assert found.progress.complete == 1
 
 
 def test_counts_that_are_too_high_do_not_end_a_study(store: Store) -> None:
@@ -351,8 +399,8 @@ def test_counts_that_are_too_high_do_not_end_a_study(store: Store) -> None:
     store.add_progress(STUDY, [trial(0)])
     found = store.add_progress(STUDY, [trial(0)])
     assert found is not None
-    assert found["state"] == "RUNNING"
-    assert found["progress"]["complete"] == 1
+    assert found.state == "RUNNING"
+    assert found.progress.complete == 1
 
 
 def test_a_recount_repairs_what_a_lost_worker_left_uncounted(store: Store) -> None:
@@ -361,16 +409,16 @@ def test_a_recount_repairs_what_a_lost_worker_left_uncounted(store: Store) -> No
     store.trials.insert([pack(trial(1)), pack(trial(2, state="FAILED"))])
     found = store.recount(STUDY)
     assert found is not None
-    assert found["state"] == "RUNNING"
+    assert found.state == "RUNNING"
     counted = progress(store)
-    assert (counted["complete"], counted["failed"], counted["dead"]) == (2, 1, 0)
-    assert (counted["fit_seconds"], counted["score_seconds"], counted["saved_seconds"]) == (0.75, 0.375, 1.5)
-    assert counted["estimators"] == {"XGBClassifier": {"trials": 3, "estimated_seconds": 3.0, "fit_seconds": 0.75}}
+    assert (counted.complete, counted.failed, counted.dead) == (2, 1, 0)
+    assert (counted.fit_seconds, counted.score_seconds, counted.saved_seconds) == (0.75, 0.375, 1.5)
+    assert counted.estimators == {"XGBClassifier": Measured(trials=3, estimated_seconds=3.0, fit_seconds=0.75)}
     store.trials.insert([pack(trial(3))])
     found = store.recount(STUDY)
     assert found is not None
-    assert found["state"] == "COMPLETE"
-    assert found["finished_at"] is not None
+    assert found.state == "COMPLETE"
+    assert found.finished_at is not None
 
 
 def test_a_recount_finds_the_best(store: Store) -> None:
@@ -378,7 +426,7 @@ def test_a_recount_finds_the_best(store: Store) -> None:
     add(store, trial(0, 0.5))
     store.trials.insert([pack(trial(1, 0.75)), pack(trial(2, 0.75)), pack(trial(3, math.nan))])
     store.recount(STUDY)
-    assert progress(store)["best"] == {"score": 0.75, "minus_number": -1}
+    assert progress(store).best == Best(score=0.75, minus_number=-1)
 
 
 def test_a_recount_makes_no_best_of_what_has_no_score(store: Store) -> None:
@@ -386,8 +434,8 @@ def test_a_recount_makes_no_best_of_what_has_no_score(store: Store) -> None:
     store.trials.insert([pack(trial(0, math.nan)), pack(trial(1, 0.9, "FAILED"))])
     found = store.recount(STUDY)
     assert found is not None
-    assert found["progress"]["complete"] == 1
-    assert "best" not in found["progress"]
+    assert found.progress.complete == 1
+    assert found.progress.best is None
 
 
 def test_a_recount_of_a_study_without_results_is_nought(store: Store) -> None:
@@ -396,9 +444,9 @@ def test_a_recount_of_a_study_without_results_is_nought(store: Store) -> None:
     store.trials._collection.delete_many({})
     found = store.recount(STUDY)
     assert found is not None
-    counted = found["progress"]
-    assert (counted["complete"], counted["failed"], counted["fit_seconds"]) == (0, 0, 0.0)
-    assert (counted["saved_seconds"], counted["estimators"]) == (0.0, {})
+    counted = found.progress
+    assert (counted.complete, counted.failed, counted.fit_seconds) == (0, 0, 0.0)
+    assert (counted.saved_seconds, counted.estimators) == (0.0, {})
 
 
 # --------------------------------------------------------------------------- indexes

@@ -14,6 +14,7 @@ from warren.messages import Address, address_of
 from warren.storage.documents import Document
 from warren.storage.published_check import why_not
 from warren.storage.store import Store
+from warren.storage.study_document import DeadChunks
 
 # Letters that a study keeps, and trial numbers that each names: two megabytes of a document that holds sixteen.
 _MOST_LETTERS = 200
@@ -35,15 +36,15 @@ def tell_studies(letters: Iterable[DeadLetter], store: Store) -> None:
     StoreError
     """
     own = store.identity()
-    studies: dict[str, Document] = {}
+    studies: dict[str, DeadChunks | None] = {}
     for letter in letters:
         if letter.told or letter.database not in {own, None} or (address := address_of(letter.body)) is None:
             continue
         if address.study_id not in studies:
-            studies[address.study_id] = store.study(address.study_id, ("publications", "dead_chunks")) or {}
+            studies[address.study_id] = store.study(address.study_id, DeadChunks)
         study = studies[address.study_id]
         # One that has been published again since is of no interest. Most were told when they were read before.
-        if study.get("publications") != address.generation or _name_of(address) in study.get("dead_chunks", ()):
+        if study is None or study.publications != address.generation or _name_of(address) in study.dead_chunks:
             continue
         if why_not(store, address, letter.body) is not None:  # anybody may have put it there
             continue

@@ -15,6 +15,7 @@ from warren.retry import patiently
 from warren.settings import Settings
 from warren.storage.documents import Document, now, unpack
 from warren.storage.store import Store
+from warren.storage.study_document import StudyState
 from warren.storage.unfinished import DoneFold, SeenEpochs, Try
 from worker.monitoring.liveness import Pulse
 from worker.monitoring.metrics import Metrics
@@ -181,12 +182,12 @@ class ResultWriter:
         """Return whether results wait to be counted, and the last count is long enough ago."""
         return self.uncounted and time.monotonic() - self._counted_at >= self._count_pause
 
-    def count(self) -> list[Document | None]:
+    def count(self) -> list[StudyState | None]:
         """Count what was written in its studies, and return those as they now are; None for a deleted one."""
         return self.retry(self._count) if self._uncounted else []
 
-    def _count(self) -> list[Document | None]:
-        studies = []
+    def _count(self) -> list[StudyState | None]:
+        studies: list[StudyState | None] = []
         began = time.monotonic()
         while self._uncounted:
             study_id = self._uncounted[0]["study_id"]

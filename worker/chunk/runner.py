@@ -20,6 +20,7 @@ from warren.settings import Settings
 from warren.storage.dead_letters import letter_of
 from warren.storage.documents import Document, now, pack, unpack
 from warren.storage.store import Store
+from warren.storage.study_document import StudyState
 from warren.storage.unfinished import DoneFold, SeenEpochs
 from worker.chunk.acceptance import Acceptance, Authenticity, needs
 from worker.chunk.claim import Claim
@@ -202,8 +203,8 @@ class ChunkRunner:
         """Count the documents of studies whose count may be wrong; once, when there is nothing else to do."""
         while self._to_recount:
             study_id = next(iter(self._to_recount))
-            study = self._writer.retry(self._store.study, study_id, ("state",))
-            if study is not None and study["state"] != "COMPLETE":
+            study = self._writer.retry(self._store.study, study_id, StudyState)
+            if study is not None and study.state != "COMPLETE":
                 self._writer.retry(self._store.recount, study_id)
             self._to_recount.discard(study_id)
 
@@ -248,7 +249,7 @@ class ChunkRunner:
         about = {"trials": len(chunk.trials), "left": left, "seconds": round(seconds, 1)}
         logger.info("chunk ended", extra=log_fields(chunk) | about)
         study = self._acceptance.study(chunk, fresh=bool(left))
-        given_up = bool(left) and (study is None or study["state"] == "COMPLETE")
+        given_up = bool(left) and (study is None or study.state == "COMPLETE")
         if progress.keeps_checkpoints:
             self._process.results_durable(given_up=given_up)
         if given_up:

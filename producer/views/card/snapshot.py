@@ -10,10 +10,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from producer.results.missing_trials import look_closely, stands_still
-from producer.results.status import STATUS_FIELDS, Status
+from producer.results.status import Status
 from producer.results.study_reader import StudyReader
 from warren.storage.documents import Document, now
 from warren.storage.own_trials import OwnTrials
+from warren.storage.study_document import StudyProgress, StudyStatus
 
 # Results that a pace is taken from, so far as the average foretells them: enough to be steady, few enough to be read at
 # once. And how many are read where there are more.
@@ -154,10 +155,10 @@ def read(study: StudyReader) -> Facts:
     StoreError
         The database is unreachable.
     """
-    document = study.document(STATUS_FIELDS)
-    if stands_still(document) and look_closely(study.store, study.settings, study.id):
-        document = study.document(STATUS_FIELDS)
-    status = Status.of(document)
+    found_study = study.read(StudyStatus)
+    if stands_still(found_study) and look_closely(study.store, study.settings, study.id):
+        found_study = study.read(StudyStatus)
+    status = Status.of(found_study)
     found: dict[str, Any] = {"best_params": {}}
     if status.best_number is not None:
         best = next(study.trials.at([status.best_number], ("estimator", "params")), {})
@@ -166,11 +167,11 @@ def read(study: StudyReader) -> Facts:
     if status.failed:
         failed = _failed(study.trials, status)
         found |= {"reasons": tuple(_reasons(failed)), "failures_read": len(failed)}
-    last: datetime | None = document["progress"].get("last_result_at")
+    last = found_study.progress.last_result_at
     since = status.submitted_at or status.created_at
     found["began_anew"] = last is not None and last >= since
     if status.state == "RUNNING" and last is not None and last >= since:
-        found["tempo"] = _tempo(study.trials, document, since, last)
+        found["tempo"] = _tempo(study.trials, found_study, since, last)
     return Facts(status=status, metric=study.refit, at=now(), last_result_at=last, **found)
 
 
@@ -197,10 +198,10 @@ def _reasons(failed: Sequence[Document]) -> list[Reason]:
     ]
 
 
-def _tempo(trials: OwnTrials, study: Document, since: datetime, last: datetime) -> Tempo | None:
+def _tempo(trials: OwnTrials, study: StudyProgress, since: datetime, last: datetime) -> Tempo | None:
     """Take the pace of the last results: workers that came late and pauses are none of theirs."""
-    before = sum(one["before"]["trials"] for one in (study.get("estimates") or {}).values())
-    ended = max(study["progress"]["complete"] + study["progress"]["failed"] - before, 1)
+    before = sum(one.before.trials for one in (study.estimates or {}).values())
+    ended = max(study.progress.done - before, 1)
     seconds = (last - since).total_seconds()
     # As far back as the average lets expect enough results: few documents match, whatever the size of the study.
     back = max(_PACE_SECONDS, _PACE_RESULTS * seconds / ended)

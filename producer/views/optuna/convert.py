@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ from producer.views.optuna.distributions import Parameters
 from warren.errors import InputError
 from warren.messages import Objective
 from warren.storage.documents import Document
+from warren.storage.study_document import StudySpace
 
 # What a trial is made of, by field of its document; and what is noted of it beside its scores.
 _MADE_OF = ("number", "state", "started_at", "finished_at")
@@ -24,17 +25,13 @@ _NOTED_IN_FULL = ("score_seconds", "saved_seconds", "shared_by", "mean_best_iter
 # Where a study has what `optuna.study.Study.set_metric_names` sets.
 _METRIC_NAMES = "study:metric_names"
 
-STUDY_FIELDS = ("name", "objective", "space", "estimator_in_grid")
-"""Fields of a study document that a `Translator` reads."""
-
 
 class Translator:
     """Makes Optuna's trials of a study's documents.
 
     Parameters
     ----------
-    study : dict
-        The study document: ``objective``, ``space`` and ``estimator_in_grid`` of it.
+    study : StudySpace
     metric : str, default=None
         The objective, one of the study's metrics; None is the one that says which trial is best.
     brief : bool, default=False
@@ -52,14 +49,14 @@ class Translator:
         The study has no such metric.
     """
 
-    def __init__(self, study: Mapping[str, Any], metric: str | None = None, *, brief: bool = False) -> None:
-        objective = Objective.model_validate(study["objective"])
+    def __init__(self, study: StudySpace, metric: str | None = None, *, brief: bool = False) -> None:
+        objective = Objective.model_validate(study.objective)
         metrics = list(objective.scorers)
         self.metric = objective.refit if metric is None else metric
         if self.metric not in metrics:
             raise InputError(f"metric={metric!r}: the study has {', '.join(map(repr, metrics))}")
-        self._name: str = study["name"]
-        parameters = Parameters.of(unpacked(study["space"]))
+        self._name = study.name
+        parameters = Parameters.of(unpacked(study.space))
         self.distributions = parameters.distributions
         self._space = parameters.space
         self._by_names: dict[tuple[str, ...], dict[str, Any]] = {}
@@ -76,7 +73,7 @@ class Translator:
             if objective.return_train_score:
                 noted += [f"{what}_train_{metric}" for metric in metrics for what in ("mean", "std", "split")]
             noted += _NOTED_IN_FULL
-        if study["estimator_in_grid"]:
+        if study.estimator_in_grid:
             noted.remove("estimator")  # it is a parameter
         self._noted = noted
 

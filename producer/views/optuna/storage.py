@@ -13,13 +13,14 @@ from optuna.study._frozen import FrozenStudy
 from optuna.trial import FrozenTrial, TrialState
 
 from producer.results.own_trials import own_trials
-from producer.views.optuna.convert import STUDY_FIELDS, Translator
+from producer.views.optuna.convert import Translator
 from producer.views.optuna.read_only import ReadOnlyStorage, select
-from producer.views.optuna.trial_cache import PLACE_BITS, Seen, View
-from warren.errors import InputError, StoreError, short
-from warren.storage.documents import Document, now
+from producer.views.optuna.trial_cache import PLACE_BITS, Listed, Seen, View
+from warren.errors import InputError, StoreError, StudyError, short
+from warren.storage.documents import now
 from warren.storage.own_trials import OwnTrials
 from warren.storage.store import Store
+from warren.storage.study_document import StudySpace
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -39,7 +40,6 @@ _MOST_TRIALS = 300_000
 # A study's id for Optuna is the second of its creation since then: the same from start to start, and higher if later.
 _FIRST_SECOND = datetime(2025, 1, 1, tzinfo=UTC)
 
-_LIST_FIELDS = ("name", "state", "n_trials", "created_at", "publications", "progress", "objective.refit")
 _NOTE = (
     "Trials are numbered in the order in which they ended. The attribute `number` is the trial's number in the study: "
     "a row of `study.results()`.\n\nThis page reads only. Pause, resume or cancel the study with `warren` or from a "
@@ -93,32 +93,32 @@ class LiveStorage(ReadOnlyStorage):
         asked_at = time.monotonic()
         with self._lock:
             if time.monotonic() - self._listed_at > _FRESH_SECONDS:
-                documents = self._ask(self._read_list, asked_at)
+                studies = self._ask(self._read_list, asked_at)
                 self._listed_at = time.monotonic()
                 before, self._seen = self._seen, {}
-                for document in reversed(documents):
-                    study_id = self._id_of(document)
-                    seen = before.get(study_id) or Seen(document, study_id, slot=len(self._ids) - 1)
-                    seen.document = document
+                for study in reversed(studies):
+                    study_id = self._id_of(study)
+                    seen = before.get(study_id) or Seen(study, study_id, slot=len(self._ids) - 1)
+                    seen.study = study
                     self._seen[study_id] = seen
             return list(self._seen.values())
 
-    def _id_of(self, document: Document) -> int:
-        key = (document["_id"], document["created_at"])
+    def _id_of(self, study: Listed) -> int:
+        key = (study.id, study.created_at)
         if key not in self._ids:
-            study_id = max(1, int((document["created_at"] - _FIRST_SECOND).total_seconds()))
+            study_id = max(1, int((study.created_at - _FIRST_SECOND).total_seconds()))
             while study_id in self._ids.values():
                 study_id += 1
             self._ids[key] = study_id
         return self._ids[key]
 
-    def _read_list(self, asked_at: float) -> list[Document]:
+    def _read_list(self, asked_at: float) -> list[Listed]:
         failed_at, why = self._away
         if failed_at > asked_at:  # while this thread waited for its turn; one wait after the other would never end
             raise StoreError(why)
         try:
             with self._store.within(_LIST_SECONDS):
-                return self._store.studies(fields=_LIST_FIELDS)
+                return self._store.studies(Listed)
         except StoreError as exc:
             self._away = time.monotonic(), str(exc)
             raise
@@ -134,21 +134,21 @@ class LiveStorage(ReadOnlyStorage):
         raise KeyError(f"no study with the id {study_id}")
 
     def _frozen(self, seen: Seen) -> FrozenStudy:
-        document, progress = seen.document, seen.document["progress"]
+        study = seen.study
         noted = {
-            "name": document["name"],
-            "state": document["state"],
-            "trials": document["n_trials"],
-            "complete": progress["complete"],
-            "failed": progress["failed"],
-            "created": document["created_at"].astimezone().isoformat(" ", "seconds"),
+            "name": study.name,
+            "state": study.state,
+            "trials": study.n_trials,
+            "complete": study.progress.complete,
+            "failed": study.progress.failed,
+            "created": study.created_at.astimezone().isoformat(" ", "seconds"),
         }
         system = {
-            "study:metric_names": [document["objective"]["refit"]],
+            "study:metric_names": [study.objective.refit],
             "dashboard:note_ver": 1,
             "dashboard:note_str:0": _NOTE,
         }
-        return FrozenStudy(document["_id"], StudyDirection.MAXIMIZE, noted, system, seen.study_id)
+        return FrozenStudy(study.id, StudyDirection.MAXIMIZE, noted, system, seen.study_id)
 
     # -------------------------------------------------------------------- trials
 
@@ -189,23 +189,22 @@ class LiveStorage(ReadOnlyStorage):
         return seen
 
     def _read_new(self, seen: Seen) -> None:
-        document = seen.document
-        key, progress = document["_id"], document["progress"]
-        counted = progress["complete"] + progress["failed"]
-        publications = document.get("publications")
+        key, counted, publications = seen.study.id, seen.study.progress.done, seen.study.publications
         looked = (publications, counted)
         if seen.looked == looked and seen.current >= counted:
             return
         moment = now()
         translator, own = seen.translator, seen.own
         if translator is None or own is None or seen.looked is None or seen.looked_at is None:
-            found = self._ask(self._store.study, key, STUDY_FIELDS)
-            if found is None:
-                raise KeyError(f"study {key!r} was deleted")
             try:
+                found = self._ask(self._store.study, key, StudySpace)
+                if found is None:
+                    raise KeyError(f"study {key!r} was deleted")
                 seen.translator = translator = Translator(found, brief=True)
-                seen.own = own = own_trials(self._store, found | {"n_trials": document["n_trials"]})
-            except (InputError, ValueError, LookupError, TypeError, AttributeError) as exc:
+                seen.own = own = own_trials(self._store, found)
+            except KeyError:
+                raise
+            except (InputError, StudyError, ValueError, LookupError, TypeError, AttributeError) as exc:
                 raise KeyError(f"study {key!r} is no study: {short(str(exc))}") from exc
             seen.add(translator, self._ask(list, own.of(translator.fields)))
         else:

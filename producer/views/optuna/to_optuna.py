@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from producer.results.study_reader import StudyReader
 from producer.views.optional_packages import require
+from warren.storage.study_document import StudySpace
 
 if TYPE_CHECKING:
     import optuna
@@ -38,10 +39,10 @@ def to_optuna(study: StudyReader, metric: str | None = None) -> optuna.study.Stu
     require("study.to_optuna()", "optuna")
     import optuna
 
-    from producer.views.optuna.convert import STUDY_FIELDS, Translator
+    from producer.views.optuna.convert import Translator
     from producer.views.optuna.read_only import Snapshot
 
-    translator = Translator(study.document(STUDY_FIELDS), metric)
+    translator = Translator(study.read(StudySpace), metric)
     documents = sorted(study.trials.of(translator.fields), key=lambda one: int(one["number"]))
     storage = Snapshot(translator.study(study.id, 0), [*translator.trials(documents)])
     return optuna.load_study(study_name=study.id, storage=storage)

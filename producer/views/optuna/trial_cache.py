@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from producer.views.optuna.convert import Translator
 from warren.storage.documents import Document
 from warren.storage.own_trials import OwnTrials
+from warren.storage.study_document import Record, StudyProgress
 
 PLACE_BITS = 36
 """Bits of a trial's id that are its place in its study."""
@@ -47,15 +48,32 @@ class View:
     attributes: Mapping[str, bool]
 
 
+class Metric(Record):
+    """Of an objective, the metric that says which trial is best."""
+
+    refit: str
+
+
+class Listed(StudyProgress):
+    """A study as the list shows it, which is read every second."""
+
+    objective: Metric
+
+    @classmethod
+    def projection(cls) -> dict[str, int]:
+        """Return what is read of it: of the objective nothing else."""
+        return StudyProgress.projection() | {"objective.refit": 1}
+
+
 class Seen:
     """A study, and what is known of its trials.
 
     Places are for ever: a page asks for the trials from a place on, and keeps those before it.
     """
 
-    def __init__(self, document: Document, study_id: int, slot: int) -> None:
+    def __init__(self, study: Listed, study_id: int, slot: int) -> None:
         self.lock = threading.Lock()
-        self.document = document
+        self.study = study
         self.study_id = study_id
         self.asked_at = 0.0
         self._first_id = slot << PLACE_BITS

@@ -33,11 +33,12 @@ from producer.views.tensorboard.events import (
 from producer.views.tensorboard.hparams import Columns
 from producer.views.tensorboard.live_runs import TRAINING, Growing
 from producer.views.tensorboard.runs import STUDY, StudyRuns
-from warren.errors import InputError, StoreError, short
+from warren.errors import InputError, StoreError, StudyError, short
 from warren.storage.documents import Document, now
 from warren.storage.own_trials import OwnTrials
 from warren.storage.readable_studies import skip
 from warren.storage.store import Store
+from warren.storage.study_document import StudyProgress, StudySpace
 
 # Runs of a study by default: TensorBoard reads them all into memory, and its table takes a second a thousand.
 MOST_RUNS = 1000
@@ -50,8 +51,6 @@ _MOST_NEW = 20_000
 # Share of a study's trials from which on all are read: to look for each of them is dearer.
 _MOST_SHARE = 0.1
 
-_LISTED = ("name", "created_at", "publications", "progress", "n_trials", "state")
-_DEFINED = ("objective", "space", "estimator_in_grid")
 _RANKED = ("number", "state", "mean_test_score", "failed_fits", "finished_at")
 
 
@@ -163,33 +162,32 @@ class Board:
 
     def _look(self) -> None:
         """Read what is new."""
-        listed = [one for one in self._store.studies(fields=_LISTED) if not self._wanted or one["_id"] in self._wanted]
+        listed = [one for one in self._store.studies(StudyProgress) if not self._wanted or one.id in self._wanted]
         before, self._seen = self._seen, {}
-        for document in reversed(listed):
-            study = before.get(document["_id"])
-            if study is None or study.created_at != document["created_at"]:
-                definition = self._store.study(document["_id"], _DEFINED)
-                if definition is None:  # deleted since it was listed
-                    continue
+        for one in reversed(listed):
+            study = before.get(one.id)
+            if study is None or study.created_at != one.created_at:
                 try:
-                    study = StudyRuns(document, definition)
-                except (InputError, ValueError, LookupError, TypeError, AttributeError) as exc:
-                    skip(document["_id"], f"it is no study ({short(str(exc))})")
+                    definition = self._store.study(one.id, StudySpace)
+                    if definition is None:  # deleted since it was listed
+                        continue
+                    study = StudyRuns(definition, one.created_at)
+                except (InputError, StudyError, ValueError, LookupError, TypeError, AttributeError) as exc:
+                    skip(one.id, f"it is no study ({short(str(exc))})")
                     continue
             self._seen[study.id] = study
         if self._seen != before:
             self._columns = Columns.merged(study.columns for study in self._seen.values())
             self._stale = True
         self._running = []
-        for document in listed:
-            if document["_id"] in self._seen:
-                self._read_new(self._seen[document["_id"]], document)
-                if document["state"] == "RUNNING":
-                    self._running.append(self._seen[document["_id"]])
+        for one in listed:
+            if one.id in self._seen:
+                self._read_new(self._seen[one.id], one)
+                if one.state == "RUNNING":
+                    self._running.append(self._seen[one.id])
 
-    def _read_new(self, study: StudyRuns, document: Document) -> None:
-        progress, publications = document["progress"], document.get("publications")
-        counted = progress["complete"] + progress["failed"]
+    def _read_new(self, study: StudyRuns, now_there: StudyProgress) -> None:
+        counted, publications = now_there.progress.done, now_there.publications
         looked = (publications, counted)
         if study.looked == looked and len(study.ended) >= counted:
             return

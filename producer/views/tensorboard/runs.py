@@ -15,6 +15,7 @@ from producer.views.tensorboard.events import Metric, Moment, Point, Run, is_num
 from producer.views.tensorboard.hparams import Columns, Kind
 from warren.messages import Objective
 from warren.storage.documents import Document
+from warren.storage.study_document import StudySpace
 
 STUDY = "study"
 """The column that says which study a trial is of."""
@@ -25,16 +26,14 @@ Rank: TypeAlias = tuple[bool, float, int]
 class StudyRuns:
     """A study, what is known of its trials, and the runs that they make."""
 
-    def __init__(self, document: Document, definition: Document) -> None:
-        self.id: str = document["_id"]
-        self.created_at: datetime = document["created_at"]
-        objective = Objective.model_validate(definition["objective"])
+    def __init__(self, study: StudySpace, created_at: datetime) -> None:
+        self.id = study.id
+        self.created_at = created_at
+        objective = Objective.model_validate(study.objective)
         estimator = str((objective.estimator or {}).get("__estimator__", ""))
-        self.columns = Columns.of(
-            unpacked(definition["space"]), estimator, in_grid=bool(definition["estimator_in_grid"])
-        )
+        self.columns = Columns.of(unpacked(study.space), estimator, in_grid=study.estimator_in_grid)
         # The one that says which trial is best comes first.
-        self.expected = expected(definition | {"_id": self.id, "n_trials": document["n_trials"]})
+        self.expected = expected(study)
         self.scores = [objective.refit, *(metric for metric in objective.scorers if metric != objective.refit)]
         self.train = objective.return_train_score
         self.forget()
