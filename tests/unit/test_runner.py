@@ -190,6 +190,20 @@ def test_a_worker_that_stops_after_the_last_result_ends_in_good_order(chunk: Chu
     assert set(store.kept) == {0, 1}
 
 
+@pytest.mark.parametrize("change", [{"state": 1}, {"generation": None}, {"progress": "all"}])
+def test_a_study_whose_document_was_changed_by_hand_stops_no_worker(chunk: Chunk, change: dict[str, Any]) -> None:
+    store = Kept(**change)
+    one = runner(store, Scripted(ended(0), ended(1)))
+    outcome = one.run(encode_chunk(chunk))
+    if "progress" in change:  # which is read when results are counted
+        assert outcome.verdict == Verdict.ACKNOWLEDGE
+    else:
+        assert outcome.verdict == Verdict.DEAD_LETTER
+        assert outcome.reason.startswith("document 'study' of the studies is none (")
+    one.settle(idle=True)
+    assert not one.uncounted
+
+
 BEFORE = TrainingProcessLostError("exited with code 1")
 
 

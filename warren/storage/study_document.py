@@ -75,7 +75,7 @@ class Letter(Record):
 
     generation: int = 0
     index: int = 0
-    numbers: list[_Count]
+    numbers: list[int]
     reason: str
 
 
@@ -149,7 +149,7 @@ class StudyMeasures(StudyKey):
     data: Data | None = None
 
 
-class StudyProgress(StudyState, StudyMeasures):
+class StudyProgress(StudyMeasures, StudyState):
     """How far a study is."""
 
     name: str
@@ -197,7 +197,7 @@ class StudySpace(StudyDefinition):
     space: Any
 
 
-class StudyPlan(StudyProgress, StudyDefinition):
+class StudyPlan(StudyDefinition, StudyProgress):
     """What a study is and how it is run, all but its space: what a publication needs."""
 
     data: Data
@@ -212,7 +212,7 @@ class StudyPlan(StudyProgress, StudyDefinition):
     noted: list[int] = []
 
 
-class StudyDocument(StudyPlan, StudyStatus, DeadChunks, StudySpace):
+class StudyDocument(StudySpace, StudyPlan, StudyStatus, DeadChunks):
     """All of it. What is not set is not written."""
 
     seed: int | None = None

@@ -10,7 +10,7 @@ from datetime import datetime
 from tenacity import stop_never
 from tenacity.stop import stop_base
 
-from warren.errors import StoreError
+from warren.errors import StoreError, StudyError
 from warren.retry import patiently
 from warren.settings import Settings
 from warren.storage.documents import Document, now, unpack
@@ -192,10 +192,14 @@ class ResultWriter:
         while self._uncounted:
             study_id = self._uncounted[0]["study_id"]
             mine = [document for document in self._uncounted if document["study_id"] == study_id]
-            study = self._store.add_progress(study_id, mine)
-            if study is None:  # deleted meanwhile: what was written since goes too
-                self._store.delete_results(study_id)
-            studies.append(study)
+            try:
+                study = self._store.add_progress(study_id, mine)
+            except StudyError as exc:  # its document was changed by hand
+                logger.warning("counted results of a study that can't be read", extra={"reason": str(exc)})
+            else:
+                if study is None:  # deleted meanwhile: what was written since goes too
+                    self._store.delete_results(study_id)
+                studies.append(study)
             self._uncounted = [document for document in self._uncounted if document["study_id"] != study_id]
         self._counted_at = time.monotonic()
         pause = (self._counted_at - began) / _COUNT_SHARE

@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 
 from tenacity import RetryCallState
 from tenacity.stop import stop_base
 
-from warren.errors import MessageError, StoreError
+from warren.errors import MessageError, StoreError, StudyError
 from warren.messages import Address, Chunk, address_of, decode_chunk
 from warren.settings import Settings
 from warren.storage.dead_letters import letter_of
@@ -140,6 +140,10 @@ class ChunkRunner:
             self._process.kill()
             self._writer.forget()
             return Outcome(verdict=Verdict.REQUEUE)
+        except StudyError as exc:  # its document was changed by hand: no worker can tell what is wanted
+            self._process.kill()
+            self._writer.forget()
+            return Outcome(verdict=Verdict.DEAD_LETTER, reason=str(exc))
 
     def _run(self, body: bytes, *, again: bool, named: bool) -> Outcome:
         try:
@@ -203,9 +207,10 @@ class ChunkRunner:
         """Count the documents of studies whose count may be wrong; once, when there is nothing else to do."""
         while self._to_recount:
             study_id = next(iter(self._to_recount))
-            study = self._writer.retry(self._store.study, study_id, StudyState)
-            if study is not None and study.state != "COMPLETE":
-                self._writer.retry(self._store.recount, study_id)
+            with suppress(StudyError):  # its document was changed by hand
+                study = self._writer.retry(self._store.study, study_id, StudyState)
+                if study is not None and study.state != "COMPLETE":
+                    self._writer.retry(self._store.recount, study_id)
             self._to_recount.discard(study_id)
 
     def _train(self, body: bytes, progress: Progress) -> Outcome:

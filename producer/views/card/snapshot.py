@@ -155,10 +155,10 @@ def read(study: StudyReader) -> Facts:
     StoreError
         The database is unreachable.
     """
-    found_study = study.read(StudyStatus)
-    if stands_still(found_study) and look_closely(study.store, study.settings, study.id):
-        found_study = study.read(StudyStatus)
-    status = Status.of(found_study)
+    document = study.read(StudyStatus)
+    if stands_still(document) and look_closely(study.store, study.settings, study.id):
+        document = study.read(StudyStatus)
+    status = Status.of(document)
     found: dict[str, Any] = {"best_params": {}}
     if status.best_number is not None:
         best = next(study.trials.at([status.best_number], ("estimator", "params")), {})
@@ -167,11 +167,11 @@ def read(study: StudyReader) -> Facts:
     if status.failed:
         failed = _failed(study.trials, status)
         found |= {"reasons": tuple(_reasons(failed)), "failures_read": len(failed)}
-    last = found_study.progress.last_result_at
+    last = document.progress.last_result_at
     since = status.submitted_at or status.created_at
     found["began_anew"] = last is not None and last >= since
     if status.state == "RUNNING" and last is not None and last >= since:
-        found["tempo"] = _tempo(study.trials, found_study, since, last)
+        found["tempo"] = _tempo(study.trials, document, since, last)
     return Facts(status=status, metric=study.refit, at=now(), last_result_at=last, **found)
 
 

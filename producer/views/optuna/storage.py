@@ -189,23 +189,14 @@ class LiveStorage(ReadOnlyStorage):
         return seen
 
     def _read_new(self, seen: Seen) -> None:
-        key, counted, publications = seen.study.id, seen.study.progress.done, seen.study.publications
+        counted, publications = seen.study.progress.done, seen.study.publications
         looked = (publications, counted)
         if seen.looked == looked and seen.current >= counted:
             return
         moment = now()
         translator, own = seen.translator, seen.own
         if translator is None or own is None or seen.looked is None or seen.looked_at is None:
-            try:
-                found = self._ask(self._store.study, key, StudySpace)
-                if found is None:
-                    raise KeyError(f"study {key!r} was deleted")
-                seen.translator = translator = Translator(found, brief=True)
-                seen.own = own = own_trials(self._store, found)
-            except KeyError:
-                raise
-            except (InputError, StudyError, ValueError, LookupError, TypeError, AttributeError) as exc:
-                raise KeyError(f"study {key!r} is no study: {short(str(exc))}") from exc
+            seen.translator, seen.own = translator, own = self._definition(seen.study.id)
             seen.add(translator, self._ask(list, own.of(translator.fields)))
         else:
             if seen.looked[0] != publications:
@@ -215,6 +206,17 @@ class LiveStorage(ReadOnlyStorage):
             if seen.current < counted and time.monotonic() > seen.may_compare_at:
                 self._compare(seen, translator, own)
         seen.looked, seen.looked_at = looked, moment
+
+    def _definition(self, study_id: str) -> tuple[Translator, OwnTrials]:
+        """Read what a study is; `KeyError` where it was deleted, or its document is none."""
+        try:
+            found = self._ask(self._store.study, study_id, StudySpace)
+            made = (Translator(found, brief=True), own_trials(self._store, found)) if found else None
+        except (InputError, StudyError, ValueError, LookupError, TypeError, AttributeError) as exc:
+            raise KeyError(f"study {study_id!r} is no study: {short(str(exc))}") from exc
+        if made is None:
+            raise KeyError(f"study {study_id!r} was deleted")
+        return made
 
     def _find_retried(self, seen: Seen, translator: Translator, own: OwnTrials) -> None:
         """Find the failed trials that were taken back when the study was published once more."""
