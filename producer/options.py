@@ -67,11 +67,11 @@ class StudyOptions(BaseModel):
     )
     priority: Annotated[int, Field(ge=1, le=_HIGHEST_PRIORITY)] = _option(
         1,
-        "Share of the workers beside other studies",
+        "Share of the workers next to other studies",
         f"a whole number from 1 to {_HIGHEST_PRIORITY}, the study's share of workers",
     )
     device: Literal["cpu", "gpu"] | None = _option(
-        None, "Where fits run, cpu or gpu, which waits for such workers", "'gpu' or 'cpu'"
+        None, "Device of the fits: cpu, or gpu with workers that have one", "'gpu' or 'cpu'"
     )
 
     @model_validator(mode="before")

@@ -230,7 +230,7 @@ def test_a_database_that_is_away_is_waited_for_once_and_not_in_turn(
         def __exit__(self, *_: object) -> None:
             self.lock.release()
 
-    def away(**_: object) -> list[Document]:
+    def away(_: object) -> list[Document]:
         asked.append(1)
         until(lambda: len(waiting) == 4)
         raise StoreError("MongoDB is away")

@@ -142,7 +142,7 @@ class StudyState(StudyKey):
 
 
 class StudyMeasures(StudyKey):
-    """What its trials were expected to take, and took."""
+    """What the trials of a study were expected to take, and took."""
 
     progress: Progress = Progress()
     estimates: dict[str, Estimate] | None = None
