@@ -18,8 +18,8 @@ from warren.host import cpu_model
 from warren.messages import Objective
 from warren.settings import load_settings
 from warren.storage.documents import Document, now, pack, trial_id
-from warren.storage.progress_counts import no_counts
 from warren.storage.store import Store
+from warren.storage.study_document import Data, StudyDocument
 from warren.versions import versions
 
 TRIALS, AIM_SECONDS = 100_000, 5.0
@@ -52,18 +52,14 @@ def fill(store: Store, study_id: str = "bench-0123456789ab") -> Study:
     )
     store.prepare()
     store.create_study(
-        {
-            "_id": study_id,
-            "name": "bench",
-            "state": "RUNNING",
-            "n_trials": space.size,
-            "objective": objective.model_dump(),
-            "space": space.encode(),
-            "estimator_in_grid": False,
-            "created_at": now(),
-            "progress": no_counts(),
-            "dead_letters": [],
-        }
+        StudyDocument.new(
+            study_id,
+            name="bench",
+            n_trials=space.size,
+            objective=objective.model_dump(),
+            space=space.encode(),
+            data=Data(X="ndarray", shape=[569, 30], n_samples=569, bytes=0),
+        )
     )
     draw = np.random.default_rng(0)
     batch: list[bytes] = []

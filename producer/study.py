@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from producer.models.study_models import StudyModels
 from producer.publishing.publication import publish_missing
-from producer.publishing.study_signature import SIGNED_FIELDS, check_study, study_problem
+from producer.publishing.study_signature import check_study, study_problem
 from producer.results.follower import Follower, resumable
 from producer.results.progress_bar import Progress, in_notebook
 from producer.results.study_reader import SharedStore
@@ -20,6 +20,7 @@ from warren.safety.signing import Keys
 from warren.settings import load_settings
 from warren.storage.readable_studies import skip
 from warren.storage.store import Store
+from warren.storage.study_document import StudyDefinition, StudyKey
 
 if TYPE_CHECKING:
     import optuna
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from producer.views.card.live import Live
     from producer.views.plots.plots import Plots
 
-_OWN_FIELDS = ("name", "objective", *SIGNED_FIELDS)
 # Seconds that showing a study may take: a cell must not hang on a server that is away.
 _LOOK_SECONDS = 5.0
 
@@ -75,14 +75,14 @@ class Study(StudyModels):
         settings = load_settings()
         store = Store(settings)
         try:
-            document = store.study(study_id, _OWN_FIELDS)
-            if document is None:
+            found = store.study(study_id, StudyDefinition)
+            if found is None:
                 raise StudyError(
                     f"no study {study_id!r} in database {store.database!r} at {store.url}: {_newest(store)}"
                 )
-            check_study(Keys(settings.key), document)
+            check_study(Keys(settings.key), found)
             try:
-                return cls(document, settings, SharedStore(store))
+                return cls(found, settings, SharedStore(store))
             except (ValueError, LookupError) as exc:
                 raise StudyError(f"document {study_id!r} of the studies is none ({short(str(exc))})") from exc
         except BaseException:  # Ctrl-C too: nobody else closes the store
@@ -95,20 +95,20 @@ class Study(StudyModels):
         settings = load_settings()
         store = Store(settings)
         try:
-            documents = store.studies(fields=_OWN_FIELDS)
+            studies = store.studies(StudyDefinition)
         except BaseException:  # an interrupt too: nobody else closes the connection
             store.close()
             raise
         # One connection for all: a list that is shown asks for the status of each.
         shared, keys, found = SharedStore(store), Keys(settings.key), []
-        for document in documents:
-            if problem := study_problem(keys, document):
-                skip(document["_id"], f"it {problem}, and WARREN_KEY is set")
+        for study in studies:
+            if problem := study_problem(keys, study):
+                skip(study.id, f"it {problem}, and WARREN_KEY is set")
                 continue
             try:
-                found.append(cls(document, settings, shared))
+                found.append(cls(study, settings, shared))
             except (ValueError, LookupError) as exc:
-                skip(document["_id"], f"it is no study ({short(str(exc))})")
+                skip(study.id, f"it is no study ({short(str(exc))})")
         return found
 
     def __repr__(self) -> str:
@@ -324,5 +324,5 @@ class Study(StudyModels):
 
 
 def _newest(store: Store) -> str:
-    newest = [document["_id"] for document in store.studies(limit=5, fields=("_id",))]
+    newest = [study.id for study in store.studies(StudyKey, limit=5)]
     return f"the newest are {', '.join(newest)}" if newest else "it holds no study yet"

@@ -7,18 +7,19 @@ import json
 import logging
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import IO, Any, Literal, TypeAlias
 
 import numpy as np
 
+from producer.options import LONGEST_NAME, StudyOptions
 from producer.publishing.publication import publish_missing
-from producer.publishing.study_signature import IMMUTABLE, SIGNED_FIELDS, signed_study, study_problem
+from producer.publishing.study_signature import IMMUTABLE, signed_study, study_problem
 from producer.results.study_reader import SharedStore
 from producer.space.columns import packed
 from producer.space.grid import ParamGrid
-from producer.space.space import Space, split_sizes
+from producer.space.space import Space
 from producer.study import Study
 from producer.validation import (
     check_early_stopping,
@@ -32,19 +33,17 @@ from producer.validation import (
     tell_deprecated,
 )
 from producer.validation.estimators import settled
-from producer.validation.options import LONGEST_NAME, check_error_score, check_name, check_priority, check_timeout
 from warren import broker
 from warren.encoding.codec import Json
 from warren.errors import InputError, StoreError
 from warren.messages import Objective, check_objective
 from warren.retry import wait_for_store
 from warren.safety.signing import Keys, tell_unsigned
-from warren.seeds import seed_of
 from warren.settings import load_settings
 from warren.storage.dataset import Dataset, dataset_parts, digest, splits_parts, write_parts
-from warren.storage.documents import Document, now
-from warren.storage.progress_counts import no_counts
+from warren.storage.documents import Document
 from warren.storage.store import Store
+from warren.storage.study_document import Data, StudyDefinition, StudyDocument, StudyPlan
 from warren.versions import relevant
 
 logger = logging.getLogger(__name__)
@@ -56,6 +55,8 @@ _Blob: TypeAlias = tuple[str, Callable[[IO[bytes]], None], Document]
 _MOST_TRIALS = 2**63 - 1
 # Bytes of the space as JSON: MongoDB's documents hold 16 MiB, and BSON may take more than JSON.
 _LARGEST_SPACE = 8 * 2**20
+# How a study is run is not what it is: these fields may change from one submission to the next.
+_RUNNING = ("n_chunks", "share_fits", "trial_timeout", "priority", "versions")
 # Hexadecimal digits of the digest in an id: 48 bits tell a database's studies apart.
 _ID_DIGITS = 12
 
@@ -162,26 +163,9 @@ def submit(
     >>> study.wait().best_params_  # doctest: +SKIP
     {'max_depth': 3, 'n_estimators': 100}
     """
-    return submit_space(
-        estimator,
-        Space(param_grid),
-        X,
-        y,
-        scoring=scoring,
-        cv=cv,
-        groups=groups,
-        sample_weight=sample_weight,
-        refit=refit,
-        n_chunks=n_chunks,
-        share_fits=share_fits,
-        name=name,
-        error_score=error_score,
-        return_train_score=return_train_score,
-        trial_timeout=trial_timeout,
-        validation_fraction=validation_fraction,
-        priority=priority,
-        device=device,
-    )
+    # The first statement: all that is there by now are the arguments, and the options are among them.
+    options = StudyOptions.of(locals())
+    return submit_space(estimator, Space(param_grid), X, y, options, groups=groups, sample_weight=sample_weight)
 
 
 def submit_space(
@@ -189,21 +173,10 @@ def submit_space(
     space: Space,
     X: Any,
     y: Any,
+    options: StudyOptions,
     *,
-    scoring: Any,
-    cv: Any,
-    groups: Any,
-    sample_weight: Any,
-    refit: Any,
-    n_chunks: int | None,
-    share_fits: bool,
-    name: str | None,
-    error_score: Any,
-    return_train_score: bool,
-    trial_timeout: float | None,
-    validation_fraction: float | None,
-    priority: int,
-    device: str | None = None,
+    groups: Any = None,
+    sample_weight: Any = None,
     folds: Sequence[tuple[Any, Any]] | None = None,
     weigh_scores: bool = True,
 ) -> Study:
@@ -211,14 +184,14 @@ def submit_space(
 
     Parameters
     ----------
-    estimator, X, y, scoring, cv, groups, sample_weight, refit, n_chunks, share_fits, name, error_score
-        As for `submit`.
-    return_train_score, trial_timeout, validation_fraction, priority, device
+    estimator, X, y, groups, sample_weight
         As for `submit`.
     space : Space
         The points.
+    options : StudyOptions
+        As for `submit`.
     folds : sequence of (train, test), default=None
-        What `cv` has drawn, where that may not be asked twice; None draws them.
+        What ``options.cv`` has drawn, where that may not be asked twice; None draws them.
     weigh_scores : bool, default=True
         Whether the scorers get the sample weights too.
 
@@ -236,21 +209,19 @@ def submit_space(
         raise InputError(
             f"param_grid has {space.size:,} points: at most {_MOST_TRIALS:,} can be numbered in a database"
         )
-    if n_chunks is not None:
-        split_sizes(space.size, n_chunks)
-    estimator, space = choose_device(device, settled(estimator), space, settings.allow)
+    estimator, space = choose_device(options.device, settled(estimator), space, settings.allow)
     candidates = check_estimators(estimator, space, settings.allow)
     prepared = prepare(X, y, sample_weight=sample_weight, groups=groups, candidates=candidates)
     dataset, target = prepared.dataset, prepared.y
-    scorers, best_by = check_scoring(scoring, refit, candidates.estimators, settings.allow)
-    drawn = cv if folds is None else folds
+    scorers, best_by = check_scoring(options.scoring, options.refit, candidates.estimators, settings.allow)
+    drawn = options.cv if folds is None else folds
     splits = make_splits(drawn, dataset.X, target, prepared.groups, classifier=candidates.classifier)
-    check_early_stopping(validation_fraction, candidates, space, settings.allow)
+    check_early_stopping(options.validation_fraction, candidates, space, settings.allow)
     data_parts, index_parts = dataset_parts(dataset), splits_parts(splits)
     validation_parts = None
-    if validation_fraction is not None:
+    if (fraction := options.validation_fraction) is not None:
         validation_parts = splits_parts(
-            make_validation(validation_fraction, splits, cv, target, prepared.groups, classifier=candidates.classifier)
+            make_validation(fraction, splits, options.cv, target, prepared.groups, classifier=candidates.classifier)
         )
     objective = Objective(
         estimator=candidates.encoded,
@@ -261,49 +232,37 @@ def submit_space(
         n_splits=len(splits),
         scorers=scorers,
         refit=best_by,
-        error_score=check_error_score(error_score),
-        return_train_score=bool(return_train_score),
+        error_score=options.error_score,
+        return_train_score=options.return_train_score,
         weigh_scores=weigh_scores,
         configuration=configuration_here(),
     )
     check_objective(objective)
     encoded_space = space.encode(settings.allow)
     tell_deprecated([candidates.encoded, encoded_space])
-    study_name = check_name(name, candidates.estimators)
+    study_name = options.name or _usual_name(candidates.estimators)
     study_id = _study_id(study_name, objective, encoded_space, member=candidates.estimator_is_member)
     about = _about(dataset)
-    definition: Document = {
-        "_id": study_id,
-        "name": study_name,
-        "state": "RUNNING",
-        "generation": 0,
-        "publications": 0,
-        "n_trials": space.size,
-        "n_splits": len(splits),
-        "train_rows": round(sum(len(train) for train, _ in splits) / len(splits)),
-        "n_classes": len(np.unique(target)) if candidates.classifier and target is not None else 0,
-        "objective": objective.model_dump(),
-        "space": packed(encoded_space),
-        "estimator_in_grid": candidates.own,
-        "data": about,
-        "seed": seed_of(study_id),
-        "created_at": now(),
-        "submitted_at": None,
-        "finished_at": None,
-        "progress": no_counts(),
-        "dead_letters": [],
-    }
-    # How a study is run is not what it is: these may change from one submission to the next.
-    running = {
-        "n_chunks": n_chunks,
-        "share_fits": bool(share_fits),
-        "trial_timeout": check_timeout(trial_timeout),
-        "priority": check_priority(priority),
-        "versions": relevant([candidates.encoded, encoded_space], about["X"]),
-    }
-    about_splits = {"kind": "splits", "n_splits": len(splits), "n_samples": about["n_samples"]}
+    study = StudyDocument.new(
+        study_id,
+        name=study_name,
+        n_trials=space.size,
+        n_splits=len(splits),
+        train_rows=round(sum(len(train) for train, _ in splits) / len(splits)),
+        n_classes=len(np.unique(target)) if candidates.classifier and target is not None else 0,
+        objective=objective.model_dump(),
+        space=packed(encoded_space),
+        estimator_in_grid=candidates.own,
+        data=about,
+        n_chunks=options.n_chunks,
+        share_fits=options.share_fits,
+        trial_timeout=options.trial_timeout,
+        priority=options.priority,
+        versions=relevant([candidates.encoded, encoded_space], about.X),
+    )
+    about_splits = {"kind": "splits", "n_splits": len(splits), "n_samples": about.n_samples}
     blobs: list[_Blob] = [
-        (objective.dataset, partial(write_parts, data_parts), {"kind": "dataset", **about}),
+        (objective.dataset, partial(write_parts, data_parts), {"kind": "dataset"} | about.model_dump()),
         (objective.splits, partial(write_parts, index_parts, compress=True), about_splits),
     ]
     if objective.validation and validation_parts:
@@ -319,41 +278,46 @@ def submit_space(
         store.ping()
         broker.check(settings)
         try:
-            study = ride(_keep, store, keys, blobs, definition | running, running)
+            kept = ride(_keep, store, keys, blobs, study)
         except StoreError as exc:
             raise StoreError(f"{exc}. Nothing was published: the same submit() goes on from here") from exc
-        if study["state"] != "COMPLETE":
-            publish_missing(store, settings, study_id, Objective.model_validate(study["objective"]), space)
+        if kept.state != "COMPLETE":
+            publish_missing(store, settings, study_id, Objective.model_validate(kept.objective), space)
     except BaseException:  # Ctrl-C too: nobody else closes the store
         store.close()
         raise
-    return Study(study, settings, SharedStore(store))
+    return Study(kept, settings, SharedStore(store))
 
 
-def _keep(store: Store, keys: Keys, blobs: Sequence[_Blob], definition: Document, running: Document) -> Document:
-    """Store a study and its data, as far as they are not there; return the study's document."""
+def _keep(store: Store, keys: Keys, blobs: Sequence[_Blob], study: StudyDocument) -> StudyPlan:
+    """Store a study and its data, as far as they are not there; return the study as it is there."""
     store.prepare()
-    if (earlier := store.study(definition["_id"], SIGNED_FIELDS)) is not None:
+    changing: tuple[str, ...] = _RUNNING
+    if (earlier := store.study(study.id, StudyDefinition)) is not None:
         # The same data may have come in another container, or with other numbers of rows: those that are there count.
-        kept, sent = earlier["objective"]["dataset"], definition["objective"]["dataset"]
+        kept, sent = earlier.objective["dataset"], study.objective["dataset"]
         if kept != sent and store.datasets.has(kept) and study_problem(keys, earlier) is None:
             blobs = [blob for blob in blobs if blob[0] != sent]
-            definition = definition | {"objective": earlier["objective"]}
+            study = study.model_copy(update={"objective": earlier.objective})
         else:
-            running = running | {"objective": definition["objective"]}
-    if signed := signed_study(keys, definition):
+            changing = (*changing, "objective")
+    if signed := signed_study(keys, study):
+        study = study.model_copy(update=signed)
         # Not what is there, which anybody may have written: what this submission is made of.
-        signed |= {name: definition[name] for name in (*IMMUTABLE, "space") if name in definition}
-        definition, running = definition | signed, running | signed
+        changing = (*changing, *IMMUTABLE, "signature", "space")
     # Data before the study that points to it, the study before the messages that name it.
     for blob in blobs:
         store.datasets.put(*blob)
-    store.create_study(definition)
-    study = store.update_study(definition["_id"], {"$set": running}) or definition
+    store.create_study(study)
+    stored = store.update_study(study.id, {"$set": study.to_document(changing)}) or study
     # Once more: who deleted another study with the same data may not have known that this one needs it too.
     for blob in blobs:
         store.datasets.put(*blob)
-    return study
+    return stored
+
+
+def _usual_name(estimators: Iterable[Any]) -> str:
+    return "+".join(dict.fromkeys(type(one).__name__ for one in estimators))[:LONGEST_NAME]
 
 
 def _study_id(name: str, objective: Objective, encoded_space: Json, *, member: bool = False) -> str:
@@ -373,8 +337,8 @@ def _study_id(name: str, objective: Objective, encoded_space: Json, *, member: b
     return f"{slug or 'study'}-{hashlib.sha256(content.encode()).hexdigest()[:_ID_DIGITS]}"
 
 
-def _about(dataset: Dataset) -> Document:
+def _about(dataset: Dataset) -> Data:
     """Return what a person wants to know of the data in Compass."""
     kind = type(dataset.X).__name__
     shape = [int(side) for side in dataset.X.shape]
-    return {"X": kind, "shape": shape, "n_samples": shape[0], "bytes": dataset.nbytes}
+    return Data(X=kind, shape=shape, n_samples=shape[0], bytes=dataset.nbytes)

@@ -225,6 +225,9 @@ def fill(text: str) -> str:
     )
 
 
-def add_command(app: typer.Typer, command: Callable[..., Any], panel: str, *, name: str | None = None) -> None:
-    """Register a function as a command; its docstring is the help."""
-    app.command(name, help=fill(command.__doc__ or ""), rich_help_panel=panel)(command)
+def add_command(
+    app: typer.Typer, command: Callable[..., Any], panel: str, *, name: str | None = None, more: str = ""
+) -> None:
+    """Add a function to the command line; its docstring is its help, with `more` at its end."""
+    text = "\n\n".join(filter(None, [inspect.cleandoc(command.__doc__ or ""), more]))
+    app.command(name, help=fill(text), rich_help_panel=panel)(command)

@@ -45,10 +45,11 @@ def list_studies(
       warren list --limit 0 --json | jq -r '.[] | select(.state == "RUNNING") | .id'
     """
     from producer.results.status import Status
+    from warren.storage.study_document import StudyStatus
 
     with _open_store() as store:
-        found = store.studies(limit=limit + 1 if limit else 0)
-    shown = [Status.of(document) for document in (found[:limit] if limit else found)]
+        found = store.studies(StudyStatus, limit + 1 if limit else 0)
+    shown = [Status.of(study) for study in (found[:limit] if limit else found)]
     if json_:
         print_json([status_fields(status) for status in shown])
         return
@@ -195,12 +196,13 @@ def find(study_id: str) -> Study:
         No study matches, or several do; the message lists some.
     """
     from producer.study import Study
+    from warren.storage.study_document import StudyKey
 
     try:
         return Study.attach(study_id)
     except StudyError:
         with _open_store() as store:
-            ids = [document["_id"] for document in store.studies(fields=("_id",))]
+            ids = [study.id for study in store.studies(StudyKey)]
         matches = [known for known in ids if known.startswith(study_id)] if study_id else []
         if len(matches) == 1:
             return Study.attach(matches[0])

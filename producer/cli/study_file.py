@@ -19,24 +19,24 @@ written as messages carry it (`warren.encoding.codec`): ``{__tuple__: [64, 64]}`
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
 
 from producer.formatting import did_you_mean, short
+from producer.options import StudyOptions
 from warren.errors import InputError
 
-# What a place that takes several types needs, in a person's words.
+# What a place needs that is no option of `producer.submit`, or takes less than that does.
 _NEEDS = {
     "grid": "a mapping of names to lists of values, or a list of such mappings",
     "cv": "a number of folds, or {splitter: KFold, n_splits: 5}",
     "scoring": "the name of a scorer, a list of names, or a mapping of your names to such",
-    "error_score": "a number or 'raise'",
-    "device": "cpu or gpu",
 }
+# Options that a file calls otherwise.
+_WORDS = {"n_chunks": "chunks"}
 
 
 class _Record(BaseModel):
@@ -79,25 +79,25 @@ class Splitter(_Record):
     splitter: str
 
 
-class StudyFile(_Record):
-    """What the file says; the meaning of each is that of `producer.submit`."""
+class StudyFile(StudyOptions):
+    """What the file says: the options of `producer.submit`, and what the study is made of."""
 
-    name: str | None = None
+    model_config = ConfigDict(alias_generator=lambda name: _WORDS.get(name, name))
+
     data: DataFile
     estimator: str | None = None
-    params: dict[str, Any] = {}
+    params: dict[str, Any] = Field(default_factory=dict)
     grid: dict[str, Any] | list[dict[str, Any]]
     cv: StrictInt | Splitter = 5
     scoring: str | list[str] | dict[str, str] | None = None
-    refit: str | None = None
-    error_score: float | Literal["raise"] = math.nan
-    return_train_score: bool = False
-    trial_timeout: Annotated[float, Field(gt=0)] | None = None
-    chunks: Annotated[int, Field(ge=1)] | None = None
-    priority: Annotated[int, Field(ge=1, le=9)] = 1
-    share_fits: bool = True
-    device: Literal["cpu", "gpu"] | None = None
-    validation_fraction: Annotated[float, Field(gt=0, lt=1)] | None = None
+
+    def options(self) -> dict[str, Any]:
+        """Return the options as `producer.submit` takes them."""
+        return {name: getattr(self, name) for name in StudyOptions.model_fields}
+
+
+# What a file calls its fields, and what they are called here.
+KEYS = {str(field.alias): name for name, field in StudyFile.model_fields.items()}
 
 
 def read_study_file(path: Path, data: Mapping[str, str] | None = None) -> StudyFile:
@@ -121,7 +121,7 @@ def read_study_file(path: Path, data: Mapping[str, str] | None = None) -> StudyF
     """
     content = _parse(path)
     if not isinstance(content, dict):
-        raise InputError(f"{path}: a study is a mapping with the keys {', '.join(StudyFile.model_fields)}")
+        raise InputError(f"{path}: a study is a mapping with the keys {', '.join(KEYS)}")
     if data:
         written = content.get("data")
         content = content | {"data": (written if isinstance(written, dict) else {}) | dict(data)}
@@ -166,14 +166,14 @@ def _problems(exc: ValidationError) -> list[str]:
         where = ".".join(keys)
         match error["type"]:
             case "extra_forbidden":
-                known = DataFile.model_fields if keys[:-1] == ["data"] else StudyFile.model_fields
+                known = DataFile.model_fields if keys[:-1] == ["data"] else KEYS
                 text = f"unknown key {where!r}: {did_you_mean(keys[-1], known)}"
             case "missing":
                 text = f"{where!r} is missing"
             case _:
-                needs = _NEEDS.get(where) or error["msg"].replace("Input should be ", "").replace(
-                    "dictionary", "mapping"
-                )
+                option = KEYS.get(where, "")
+                needs = _NEEDS.get(where) or (StudyOptions.needs(option) if option in StudyOptions.model_fields else "")
+                needs = needs or error["msg"].replace("Input should be ", "").replace("dictionary", "mapping")
                 text = f"{where}: needs {needs}, not {short(error['input'])}"
         found.setdefault(where, text)
     # A problem within a value says more than one with the value as a whole.

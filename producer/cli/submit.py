@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from producer.cli.leaderboard import print_leaderboard
 from producer.cli.output import add_command, note, on_interrupt, print_json, say
 from producer.cli.studies import AsJson, StudyId, find, status_fields
+from producer.cli.study_file import KEYS, read_study_file
 from producer.formatting import plural
+from producer.options import StudyOptions
 
 if TYPE_CHECKING:
     from producer.results.status import Status
@@ -26,8 +29,15 @@ Timeout = Annotated[
 
 def add_to(app: typer.Typer) -> None:
     """Add the commands of this module."""
-    for command in (submit, watch):
-        add_command(app, command, "Studies")
+    options = {key: StudyOptions.model_fields.get(name) for key, name in KEYS.items()}
+    lines = [f"  {key}: {field.description}." for key, field in options.items() if field]
+    add_command(app, submit, "Studies", more="\n".join(["Options of the study, in the file:", *lines]))
+    add_command(app, watch, "Studies")
+
+
+def _option(name: str, **given: Any) -> Any:
+    """Return a command's option that takes the place of the file's."""
+    return typer.Option(help=f"{StudyOptions.model_fields[name].description}, in place of the file's.", **given)
 
 
 def submit(
@@ -38,22 +48,10 @@ def submit(
     target: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="The column to predict, in place of the file's.")
     ] = None,
-    name: Annotated[str | None, typer.Option(help="The study's name, in place of the file's.")] = None,
-    chunks: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Messages to cut the grid into, in place of the file's.")
-    ] = None,
-    priority: Annotated[
-        int | None,
-        typer.Option(
-            metavar="1-9", min=1, max=9, help="Share of the workers beside other studies, in place of the file's; 1."
-        ),
-    ] = None,
-    device: Annotated[
-        Literal["cpu", "gpu"] | None,
-        typer.Option(
-            help="Where fits run, in place of what the file or its estimators say; gpu waits for such workers."
-        ),
-    ] = None,
+    name: Annotated[str | None, _option("name")] = None,
+    chunks: Annotated[int | None, _option("n_chunks", metavar="N", min=1)] = None,
+    priority: Annotated[int | None, _option("priority", metavar="1-9", min=1, max=9)] = None,
+    device: Annotated[Literal["cpu", "gpu"] | None, _option("device")] = None,
     no_share_fits: Annotated[
         bool,
         typer.Option("--no-share-fits", help="Fit every trial by itself, also where one fit does for several."),
@@ -77,13 +75,14 @@ def submit(
       warren submit study.yaml --wait
       warren submit study.yaml --data other.parquet --target price --json
 
-    Also in the file: refit, error_score, return_train_score, trial_timeout (seconds), chunks, priority, share_fits,
-    device (gpu or cpu), validation_fraction (for early stopping), and under data: weight and group (columns), drop,
-    categories, text (lists of columns). Text columns need a word on what they are. The grid may be a list of grids,
-    each with its own `estimator` and `params` beside its values.
+    The file may name under data: weight and group (columns), drop, categories, text (lists of columns). Text columns
+    need a word on what they are. The grid may be a list of grids, each with its own `estimator` and `params` beside its
+    values.
     """
     with on_interrupt("warren: interrupted; the same command again submits what is missing"):
-        study = _submit(file, data, target, name, chunks, priority, device, share_fits=not no_share_fits)
+        instead = {"name": name or None, "n_chunks": chunks, "priority": priority, "device": device}
+        instead |= {"share_fits": False if no_share_fits else None}
+        study = _submit(file, data, target, {option: value for option, value in instead.items() if value is not None})
         status = study.status()
     if not wait:
         if json_:
@@ -96,31 +95,20 @@ def submit(
     _follow(study, None, as_json=json_)
 
 
-def _submit(
-    file: Path,
-    data: Path | None,
-    target: str | None,
-    name: str | None,
-    chunks: int | None,
-    priority: int | None,
-    device: Literal["cpu", "gpu"] | None,
-    *,
-    share_fits: bool,
-) -> Study:
+def _submit(file: Path, data: Path | None, target: str | None, instead: Mapping[str, Any]) -> Study:
     from sklearn.base import is_classifier
 
     from producer import submit as submit_study
     from producer.cli.data_file import encode_labels, read_data
     from producer.cli.from_file import make_cv, make_search
-    from producer.cli.study_file import read_study_file
     from producer.formatting import listing
     from warren.settings import load_settings
 
-    instead = {"path": str(data.resolve())} if data else {}
-    instead |= {"target": target} if target is not None else {}
-    written = read_study_file(file, instead)
+    place = {"path": str(data.resolve())} if data else {}
+    place |= {"target": target} if target is not None else {}
+    written = read_study_file(file, place)
     estimator, param_grid = make_search(written, load_settings().allow)
-    cv = make_cv(written.cv)
+    options = {"cv": make_cv(written.cv), "name": written.name or file.stem, **instead}
     columns = read_data(written.data, file.parent)
     first = estimator
     if first is None:  # an ensemble that is not fitted has no truth value
@@ -134,20 +122,9 @@ def _submit(
         param_grid,
         columns.X,
         y,
-        scoring=written.scoring,
-        cv=cv,
         groups=columns.groups,
         sample_weight=columns.sample_weight,
-        refit=written.refit,
-        n_chunks=chunks or written.chunks,
-        share_fits=share_fits and written.share_fits,
-        name=name or written.name or file.stem,
-        error_score=written.error_score,
-        return_train_score=written.return_train_score,
-        trial_timeout=written.trial_timeout,
-        validation_fraction=written.validation_fraction,
-        priority=priority or written.priority,
-        device=device or written.device,
+        **written.options() | options,
     )
 
 

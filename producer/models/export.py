@@ -20,7 +20,7 @@ from producer.models.loading import load
 from producer.models.model_shape import Own
 from producer.models.training import trained
 from producer.models.trusted_types import trusted_types
-from producer.publishing.study_signature import SIGNED_FIELDS, check_study
+from producer.publishing.study_signature import check_study
 from warren.encoding.codec import encode_estimator, readable
 from warren.errors import InputError, study_gone
 from warren.messages import Objective, is_study_id
@@ -31,6 +31,7 @@ from warren.settings import Settings
 from warren.storage.dataset import read_dataset
 from warren.storage.documents import Document, now
 from warren.storage.store import Store
+from warren.storage.study_document import StudyDefinition
 from warren.versions import packages_in, versions
 
 __all__ = ["export_model", "read_export", "verify"]
@@ -96,11 +97,11 @@ def export_model(
         place.check()
         if served:
             _need_tensorflow()  # seconds, so after what is refused at once
-        study = store.study(trial["study_id"], SIGNED_FIELDS)
+        study = store.study(trial["study_id"], StudyDefinition)
         if study is None:
             raise study_gone(trial["study_id"])
         check_study(Keys(settings.key), study)
-        objective = Objective.model_validate(study["objective"])
+        objective = Objective.model_validate(study.objective)
         with place.staged() as staging:
             fit = trained(store, settings, trial["study_id"], trial["number"], unfitted, timeout)
             content = store.models.get(fit["model"]["file"])
@@ -118,7 +119,7 @@ def export_model(
                 "created_at": now(),
                 "study": {
                     "id": trial["study_id"],
-                    "name": study["name"],
+                    "name": study.name,
                     "dataset": objective.dataset,
                     "splits": objective.splits,
                     "n_splits": objective.n_splits,

@@ -13,10 +13,10 @@ import sklearn
 
 from producer.models.loading import load
 from producer.publishing.publication import publish_missing
-from producer.publishing.study_signature import SIGNED_FIELDS, check_study, model_problem, signed_study
+from producer.publishing.study_signature import check_study, model_problem, signed_study
 from producer.results.follower import Follower, resumable
 from producer.results.own_trials import own_trials
-from producer.results.status import STATUS_FIELDS, Status
+from producer.results.status import Status
 from producer.space.space import Space
 from warren import broker
 from warren.encoding.codec import encode_estimator
@@ -24,17 +24,14 @@ from warren.errors import StudyError, TrialError, study_gone
 from warren.messages import Objective, check_objective
 from warren.printable import one_line
 from warren.safety.signing import Keys
-from warren.seeds import seed_of
 from warren.settings import Settings
 from warren.storage.documents import OUTPUT_LINES, Document, end_of_output, now
-from warren.storage.progress_counts import no_counts
 from warren.storage.store import Store
+from warren.storage.study_document import StudyDocument, StudyPlan, StudyStatus
 from warren.versions import differences, relevant
 
 logger = logging.getLogger(__name__)
 
-# Of a study, what its model's study takes over.
-_SAME = ("n_splits", "train_rows", "n_classes", "data", "priority", "trial_timeout")
 # Seconds after which a model that nobody has trained is published again: its message may have gone with its queue.
 _LOST_SECONDS = 3600.0
 
@@ -97,7 +94,7 @@ def trained(
     deadline = time.monotonic() + timeout if timeout is not None else math.inf
     keys = Keys(settings.key)
     definition = _definition(store, settings, study_id, number, unfitted)
-    own_id, trials = definition["_id"], own_trials(store, definition)
+    own_id, trials = definition.id, own_trials(store, definition)
     trial = trials.one(0)
     if (trial is None or trial["state"] == "COMPLETE") and (problem := _problem(store, keys, own_id, trial)):
         if trial is not None and keys.is_of_another(trial["model"].get("signature")):
@@ -117,7 +114,7 @@ def trained(
             # A fit that failed is tried again: memory may have been short.
             store.update_study(own_id, {"$set": {"state": "RUNNING", "finished_at": None}})
             store.delete_failed(own_id)
-            publish_missing(store, settings, own_id, Objective.model_validate(definition["objective"]), Space([{}]))
+            publish_missing(store, settings, own_id, Objective.model_validate(definition.objective), Space([{}]))
         with resumable("The same call"):
             Follower(store, own_id, deadline, lambda _: None, settings).run()
         trial = trials.one(0)
@@ -146,16 +143,16 @@ def _problem(store: Store, keys: Keys, own_id: str, trial: Document | None) -> s
     return model_problem(keys, own_id, trial)
 
 
-def _tell_versions(definition: Document, trial: Document) -> None:
+def _tell_versions(definition: StudyDocument, trial: Document) -> None:
     """Say in what the process that trained a model differs from this one, which reads it."""
     here, there = differences(
-        relevant(definition["objective"]["estimator"], definition["data"]["X"]),
+        relevant(definition.objective["estimator"], definition.data.X),
         {name: (version,) for name, version in trial.get("versions", {}).items()},
     )
     if here:
         logger.warning(
             "%s was trained with %s, and is read with %s: it may not load, or predict otherwise",
-            one_line(definition["name"]),
+            one_line(definition.name),
             one_line(there),
             here,
         )
@@ -163,25 +160,25 @@ def _tell_versions(definition: Document, trial: Document) -> None:
 
 def _under_way(store: Store, own_id: str) -> bool:
     """Say whether a model's trial is in the queue or with a worker: published again, two would train it."""
-    study = store.study(own_id, STATUS_FIELDS)
+    study = store.study(own_id, StudyStatus)
     if study is None or (status := Status.of(study)).state != "RUNNING" or status.dead or status.lost:
         return False
     return status.submitted_at is not None and (now() - status.submitted_at).total_seconds() < _LOST_SECONDS
 
 
-def _definition(store: Store, settings: Settings, study_id: str, number: int, unfitted: Any) -> Document:
+def _definition(store: Store, settings: Settings, study_id: str, number: int, unfitted: Any) -> StudyDocument:
     """Return the document of the study whose one trial trains the model."""
-    study = store.study(study_id, (*SIGNED_FIELDS, *_SAME))
+    study = store.study(study_id, StudyPlan)
     if study is None:
         raise study_gone(study_id)
     keys = Keys(settings.key)
     check_study(keys, study)
-    configuration = Objective.model_validate(study["objective"]).configuration
+    configuration = Objective.model_validate(study.objective).configuration
     # What estimators ask for counts where the study's metadata are routed, whatever is set here.
     with sklearn.config_context(enable_metadata_routing=configuration.enable_metadata_routing):
         encoded = encode_estimator(unfitted, "estimator", settings.allow)
     objective = Objective.model_validate(
-        study["objective"]
+        study.objective
         | {
             "estimator": encoded,
             "validation": None,
@@ -195,29 +192,21 @@ def _definition(store: Store, settings: Settings, study_id: str, number: int, un
     )
     check_objective(objective)
     content = json.dumps([study_id, objective.identity()], sort_keys=True)
-    own_id = f"{study_id}-model-{hashlib.sha256(content.encode()).hexdigest()[:12]}"
-    definition = {
-        "_id": own_id,
-        "name": f"{study['name']}, model of trial {number}",
-        "model_of": study_id,
-        "state": "RUNNING",
-        "generation": 0,
-        "publications": 0,
-        "n_trials": 1,
-        **{name: study[name] for name in _SAME if name in study},
-        "n_splits": 1,
-        "train_rows": study["data"]["n_samples"],
-        "objective": objective.model_dump(),
-        "space": Space([{}]).encode(),
-        "estimator_in_grid": False,
-        "n_chunks": None,
-        "share_fits": False,
-        "trial_timeout": None,
-        "seed": seed_of(own_id),
-        "created_at": now(),
-        "submitted_at": None,
-        "finished_at": None,
-        "progress": no_counts(),
-        "dead_letters": [],
-    }
-    return definition | signed_study(keys, definition)
+    definition = StudyDocument.new(
+        f"{study_id}-model-{hashlib.sha256(content.encode()).hexdigest()[:12]}",
+        name=f"{study.name}, model of trial {number}",
+        model_of=study_id,
+        n_trials=1,
+        n_splits=1,
+        train_rows=study.data.n_samples,
+        n_classes=study.n_classes,
+        objective=objective.model_dump(),
+        space=Space([{}]).encode(),
+        estimator_in_grid=False,
+        data=study.data,
+        n_chunks=None,
+        share_fits=False,
+        trial_timeout=None,
+        priority=study.priority,
+    )
+    return definition.model_copy(update=signed_study(keys, definition))

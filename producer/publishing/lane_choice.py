@@ -8,8 +8,8 @@ from warren import broker
 from warren.errors import BrokerError
 from warren.queues import GPU_QUEUE, LANES
 from warren.settings import Settings
-from warren.storage.documents import Document
 from warren.storage.store import Store
+from warren.storage.study_document import StudyProgress
 
 logger = logging.getLogger(__name__)
 
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 _INTEREST_SECONDS = 2.0
 
 
-def choose_lane(store: Store, settings: Settings, study: Document) -> str:
+def choose_lane(store: Store, settings: Settings, study: StudyProgress) -> str:
     """Return the queue for the next publication of a study.
 
     It is the study's earlier lane if no other running study uses that; else the first empty lane,
@@ -28,8 +28,7 @@ def choose_lane(store: Store, settings: Settings, study: Document) -> str:
     store : Store
     settings : Settings
         Name the broker.
-    study : dict
-        The study's document, with the field ``queue`` if it has one.
+    study : StudyProgress
 
     Returns
     -------
@@ -41,9 +40,9 @@ def choose_lane(store: Store, settings: Settings, study: Document) -> str:
     BrokerError, StoreError
         A server is unreachable.
     """
-    own = study.get("queue")
-    if own in LANES and not store.queue_shared(study["_id"], own):
-        return str(own)
+    own = study.queue
+    if own in LANES and not store.queue_shared(study.id, own):
+        return own
     waiting: dict[str, int] = {}
     with broker.channel(settings, "warren lanes") as channel:
         for lane in LANES:

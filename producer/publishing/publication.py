@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
-from producer.planning.calibration import MEASURED_FIELDS, MEASURED_STUDIES, corrections, estimates
+from producer.planning.calibration import MEASURED_STUDIES, corrections, estimates
 from producer.planning.chunk_sizes import Planned, cut
 from producer.planning.cost import Shape, class_name
 from producer.planning.plan import Plan
@@ -25,8 +25,9 @@ from warren.queues import GPU_QUEUE
 from warren.retry import Patience, wait_for_store
 from warren.safety.signing import Keys, signed_chunk
 from warren.settings import Settings
-from warren.storage.documents import Document, now
+from warren.storage.documents import now
 from warren.storage.store import Store
+from warren.storage.study_document import StudyMeasures, StudyPlan, StudyProgress
 
 # Chunks whose bodies are noted together, the first few soon, and bytes of them: they are in memory meanwhile.
 _FIRST_NOTED, _MOST_NOTED = 10, 500
@@ -144,16 +145,16 @@ def publish_missing(store: Store, settings: Settings, study_id: str, objective: 
     try:
         begun = _begin(store, settings, study_id, ride)
         headers = {DATABASE_HEADER: ride(store.identity), URL_HEADER: store.url}
-        generation: int = begun["publications"]
+        generation = begun.publications or 0
         found = ride(store.trials.finished_numbers, study_id)
-        finished = {number for number in found if 0 <= number < begun["n_trials"]}
-        if finished or begun["progress"]["complete"] or begun["progress"]["failed"]:
+        finished = {number for number in found if 0 <= number < begun.n_trials}
+        if finished or begun.progress.done:
             counted = ride(store.recount, study_id)
             begun = counted or begun
-        others = ride(store.studies, limit=MEASURED_STUDIES, fields=MEASURED_FIELDS)
+        others = ride(store.studies, StudyMeasures, MEASURED_STUDIES)
     except StoreError as exc:
         raise StoreError(f"{exc}. Nothing was published: study.resume() or the same submit() does it") from exc
-    missing: int = begun["n_trials"] - len(finished)
+    missing = begun.n_trials - len(finished)
     on_gpu = 0
     planned: dict[str, float] = {}
     used = corrections(begun, others)
@@ -163,8 +164,8 @@ def publish_missing(store: Store, settings: Settings, study_id: str, objective: 
             objective.estimator,
             _shape(begun),
             objective.n_splits,
-            estimator_in_grid=begun["estimator_in_grid"],
-            share_fits=begun.get("share_fits", True),
+            estimator_in_grid=begun.estimator_in_grid,
+            share_fits=begun.share_fits,
             corrections=used,
             finished=finished,
             allow=settings.allow,
@@ -174,10 +175,10 @@ def publish_missing(store: Store, settings: Settings, study_id: str, objective: 
             generation,
             objective,
             space,
-            cut(plan, begun["n_chunks"]),
-            estimator_in_grid=begun["estimator_in_grid"],
-            trial_timeout=begun["trial_timeout"],
-            share_fits=begun.get("share_fits", True),
+            cut(plan, begun.n_chunks),
+            estimator_in_grid=begun.estimator_in_grid,
+            trial_timeout=begun.trial_timeout,
+            share_fits=begun.share_fits,
             allow=settings.allow,
         )
         messages = _signed(Keys(settings.key), headers[DATABASE_HEADER], _messages(made, planned))
@@ -201,10 +202,10 @@ def publish_missing(store: Store, settings: Settings, study_id: str, objective: 
     return missing
 
 
-def _begin(store: Store, settings: Settings, study_id: str, ride: Patience) -> Document:
-    """Let a study run, and return its document with the number of this publication and the queue that it goes to."""
-    while study := ride(store.study, study_id, ("queue", "publications")):
-        before = study.get("publications")
+def _begin(store: Store, settings: Settings, study_id: str, ride: Patience) -> StudyPlan:
+    """Let a study run, and return it with the number of this publication and the queue that it goes to."""
+    while study := ride(store.study, study_id, StudyProgress):
+        before = study.publications
         begun = ride(
             store.update_study,
             study_id,
@@ -230,7 +231,7 @@ def _begin(store: Store, settings: Settings, study_id: str, ride: Patience) -> D
 
 
 def _publish(
-    settings: Settings, study: Document, messages: Iterable[Message], missing: int, headers: Mapping[str, str]
+    settings: Settings, study: StudyPlan, messages: Iterable[Message], missing: int, headers: Mapping[str, str]
 ) -> int:
     """Publish messages to where they say or else a study's lane, and return how many trials wait for a GPU.
 
@@ -244,20 +245,19 @@ def _publish(
         on_gpu += message.n_trials if message.queue == GPU_QUEUE else 0
 
     try:
-        publish(settings, study["queue"], messages, priority=study.get("priority", 1), headers=headers, on_safe=count)
+        publish(settings, study.queue or "", messages, priority=study.priority, headers=headers, on_safe=count)
     except (BrokerError, StoreError) as exc:
         raise type(exc)(
-            f"{exc}. {safe:,} of {missing:,} trials of study {study['_id']!r} are in the queue; study.resume() "
+            f"{exc}. {safe:,} of {missing:,} trials of study {study.id!r} are in the queue; study.resume() "
             "or the same submit() publishes the rest"
         ) from exc
     return on_gpu
 
 
-def _shape(study: Document) -> Shape:
-    """Return the shape of the training part of a fold, from a study's document."""
-    rows, *columns = study["data"]["shape"]
-    # Studies of earlier versions know neither their training rows nor their classes.
-    return Shape(study.get("train_rows", rows), math.prod(columns), study.get("n_classes", 0))
+def _shape(study: StudyPlan) -> Shape:
+    """Return the shape of the training part of a fold."""
+    rows, *columns = study.data.shape
+    return Shape(rows if study.train_rows is None else study.train_rows, math.prod(columns), study.n_classes)
 
 
 def _messages(made: Iterable[Chunk], planned: dict[str, float]) -> Iterator[Message]:

@@ -15,41 +15,39 @@ from typing import Any
 from warren.errors import StudyError
 from warren.safety.signing import Keys, signed_model
 from warren.storage.documents import Document
+from warren.storage.study_document import StudyDefinition, StudySpace
 
 IMMUTABLE = ("name", "n_trials", "objective", "estimator_in_grid", "space_sha256")
-"""Fields of a study's document that its signature covers, besides its id."""
-SIGNED_FIELDS = (*IMMUTABLE, "signature")
-"""Fields of a study's document that `check_study` reads."""
+"""Fields of a study's document that its signature covers, beside its id."""
 
 
-def signed_study(keys: Keys, study: Mapping[str, Any]) -> Document:
-    """Return the fields that sign a study; empty without a key.
+def signed_study(keys: Keys, study: StudySpace) -> Document:
+    """Return the fields that sign a study; none where there is no key.
 
     Parameters
     ----------
     keys : Keys
-    study : dict
-        The study's document, with ``space``.
+    study : StudySpace
     """
     if not keys:
         return {}
-    digest = {"space_sha256": _digest(study["space"])}
-    return digest | {"signature": keys.sign("warren/study", _content({**study, **digest}))}
+    digest = {"space_sha256": _digest(study.space)}
+    return digest | {"signature": keys.sign("warren/study", _content(study.model_copy(update=digest)))}
 
 
-def study_problem(keys: Keys, study: Mapping[str, Any]) -> str | None:
-    """Return why a study with `SIGNED_FIELDS` fails verification, or None."""
-    return keys.problem("warren/study", _content(study), study.get("signature"))
+def study_problem(keys: Keys, study: StudyDefinition) -> str | None:
+    """Return why a reader with a key can't believe a study, or None."""
+    return keys.problem("warren/study", _content(study), study.signature)
 
 
-def check_study(keys: Keys, study: Mapping[str, Any]) -> None:
-    """Refuse a study that fails verification.
+def check_study(keys: Keys, study: StudyDefinition) -> None:
+    """Refuse a study that a reader with a key can't believe.
 
     Parameters
     ----------
     keys : Keys
-    study : dict
-        The study's document with `SIGNED_FIELDS`, and with ``space`` if that is used.
+    study : StudyDefinition
+        A `StudySpace` where its space is used.
 
     Raises
     ------
@@ -57,12 +55,12 @@ def check_study(keys: Keys, study: Mapping[str, Any]) -> None:
         The signature is missing or does not match.
     """
     problem = study_problem(keys, study)
-    if problem is None and keys and "space" in study and _digest(study["space"]) != study.get("space_sha256"):
-        problem = "has a space that differs from the signed one"
+    if problem is None and keys and isinstance(study, StudySpace) and _digest(study.space) != study.space_sha256:
+        problem = "has another space than was signed"
     if problem is not None:
         raise StudyError(
-            f"study {study['_id']!r} {problem}, and WARREN_KEY is set. If it is yours, the same submit() with this key "
-            "signs it, and ended trials stay. Unset WARREN_KEY to read it unverified, if you trust it"
+            f"study {study.id!r} {problem}, and WARREN_KEY is set. If it is yours, the same submit() with this key "
+            "signs it, and what has ended stays; without the key it can be read as it is, by whoever believes it"
         )
 
 
@@ -85,8 +83,8 @@ def model_problem(keys: Keys, study_id: str, trial: Mapping[str, Any]) -> str | 
     return keys.problem("warren/model", signed_model(study_id, trial["number"], model), model.get("signature"))
 
 
-def _content(study: Mapping[str, Any]) -> bytes:
-    what = {name: study.get(name) for name in IMMUTABLE} | {"_id": study["_id"]}
+def _content(study: StudyDefinition) -> bytes:
+    what = {name: getattr(study, name) for name in IMMUTABLE} | {"_id": study.id}
     return json.dumps(what, sort_keys=True, default=str).encode()
 
 

@@ -9,13 +9,14 @@ from collections.abc import Callable, Iterator
 
 from producer.publishing.lane_choice import unclaimed_gpu_chunks
 from producer.results.missing_trials import LOOK_SECONDS, STILL_SECONDS, look_closely, stands_still
-from producer.results.status import STATUS_FIELDS, Status
+from producer.results.status import Status
 from warren.errors import StoreError, StudyError, study_gone
 from warren.printable import one_line
 from warren.queues import GPU_QUEUE
 from warren.retry import PERSONS_WAIT, Outage, patiently
 from warren.settings import Settings
 from warren.storage.store import Store
+from warren.storage.study_document import StudyProgress, StudyStatus
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ def look(store: Store, study_id: str, settings: Settings | None = None) -> Statu
     StoreError
         The database is unreachable.
     """
-    document = store.study(study_id, STATUS_FIELDS)
+    document = store.study(study_id, StudyStatus)
     if document is None:
         raise study_gone(study_id)
     if settings is not None and stands_still(document) and look_closely(store, settings, study_id):
@@ -216,8 +217,8 @@ class Follower:
         if self._settings is None or self._warned_gpu or time.monotonic() - self._moved_at < _UNHEARD_SECONDS:
             return
         with self._store.within(_LEAST_LOOK_SECONDS):
-            study = self._store.study(self._id, ("gpu_trials",))
-        waiting = unclaimed_gpu_chunks(self._settings) if study and study.get("gpu_trials") else 0
+            study = self._store.study(self._id, StudyProgress)
+        waiting = unclaimed_gpu_chunks(self._settings) if study and study.gpu_trials else 0
         if waiting:
             self._warned_gpu = True
             chunks = "1 chunk waits" if waiting == 1 else f"{waiting:,} chunks wait"

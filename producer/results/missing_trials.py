@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 import time
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from producer.publishing.publisher import quiet_driver
@@ -21,8 +21,9 @@ from warren.errors import BrokerError
 from warren.queues import DEAD_QUEUE, GPU_QUEUE, LANES
 from warren.settings import Settings
 from warren.storage.dead_letters import tell_studies
-from warren.storage.documents import Document, now
+from warren.storage.documents import now
 from warren.storage.store import Store
+from warren.storage.study_document import StudyProgress
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +41,6 @@ _INTEREST_SECONDS = 2.0
 _FROZEN_SECONDS = 5
 _AWAY_SECONDS = 60.0
 
-_FIELDS = ("state", "n_trials", "submitted_at", "publications", "generation", "queue", "gpu_trials", "progress")
 # Seconds after which what was seen before is no evidence any more; and after which dead letters are read again although
 # there are as many as before: thousands of them take seconds, and most lie there for days.
 _STALE_SECONDS = 60.0
@@ -51,11 +51,11 @@ _dead: dict[tuple[str, str], tuple[int, float]] = {}
 _due: dict[tuple[str, str, str], float] = {}
 
 
-def stands_still(study: Document) -> bool:
+def stands_still(study: StudyProgress) -> bool:
     """Say whether no trial of a study that runs has ended for a while."""
-    if study["state"] != "RUNNING" or study.get("submitted_at") is None:
+    if study.state != "RUNNING" or study.submitted_at is None:
         return False
-    moved: datetime = max(study["submitted_at"], study["progress"].get("last_result_at") or study["submitted_at"])
+    moved = max(study.submitted_at, study.progress.last_result_at or study.submitted_at)
     # A time to come is that of a clock which is ahead, and says nothing.
     return not timedelta() <= now() - moved <= timedelta(seconds=STILL_SECONDS)
 
@@ -95,8 +95,8 @@ def look_closely(store: Store, settings: Settings, study_id: str) -> bool:
 
 
 def _look(store: Store, settings: Settings, study_id: str) -> None:
-    study = store.study(study_id, (*_FIELDS, "missing"))
-    if study is None or study["state"] != "RUNNING" or study.get("queue") not in LANES:
+    study = store.study(study_id, StudyProgress)
+    if study is None or study.state != "RUNNING" or study.queue not in LANES:
         return
     limits = {
         "connect_seconds": _INTEREST_SECONDS,
@@ -112,42 +112,42 @@ def _look(store: Store, settings: Settings, study_id: str) -> None:
         if (dead := int(seen(DEAD_QUEUE).message_count)) and _is_news(settings, store, dead):
             tell_studies(broker.dead_letters(channel), store)
             _dead[settings.amqp_url, store.url] = dead, time.monotonic()
-        queues = [seen(queue) for queue in {study["queue"], *([GPU_QUEUE] if study.get("gpu_trials") else [])}]
+        queues = [seen(queue) for queue in {study.queue, *([GPU_QUEUE] if study.gpu_trials else [])}]
     queued = any(one.message_count for one in queues)
     patience = _HEARTBEATS * settings.heartbeat_seconds if any(one.consumer_count for one in queues) else 0.0
-    published = study.get("submitted_at") is not None and study["publications"] == study["generation"]
+    published = study.submitted_at is not None and study.publications == study.generation
     lost = 0 if queued or not published else _unseen(store, study)
     if lost > 0:
         # A worker that vanished may have left the count too low: the documents prove.
         lost = _unseen(store, store.recount(study_id))
     if lost <= 0:
-        if study.get("missing"):
+        if study.missing:
             store.update_study(study_id, {"$unset": {"missing": ""}})
         return
-    moment, before = store.unfinished.moment(), study.get("missing") or {}
-    old = "at" not in before or (moment - before["at"]).total_seconds() > _STALE_SECONDS
-    if old or before["publication"] != study["publications"]:
-        before = {"since": moment, "trials": lost}
-    age = (moment - before["since"]).total_seconds()
+    moment, before = store.unfinished.moment(), study.missing
+    since, trials = moment, lost
+    if before and before.at and before.since and before.publication == study.publications:
+        recent = (moment - before.at).total_seconds() <= _STALE_SECONDS
+        since, trials = (before.since, min(lost, before.trials)) if recent else (moment, lost)
+    age = (moment - since).total_seconds()
     found = {
-        "publication": study["publications"],
+        "publication": study.publications,
         "at": moment,
-        "since": before["since"],
-        "trials": min(lost, before["trials"]),
+        "since": since,
+        "trials": trials,
         "sure": age >= SURE_SECONDS,
         "certain": age >= max(SURE_SECONDS, patience),
     }
-    still = {"publications": study["publications"], "state": "RUNNING"}
+    still = {"publications": study.publications, "state": "RUNNING"}
     store.update_study(study_id, {"$set": {"missing": found}}, still)
 
 
-def _unseen(store: Store, study: Document | None) -> int:
+def _unseen(store: Store, study: StudyProgress | None) -> int:
     """Count the trials of a study with an empty queue that nobody has in hand; 0 where it does not run."""
-    if study is None or study["state"] != "RUNNING":
+    if study is None or study.state != "RUNNING":
         return 0
-    progress = study["progress"]
-    left: int = study["n_trials"] - progress["complete"] - progress["failed"] - progress["dead"]
-    return left - store.unfinished.trials_in_hand(study["_id"]) if left > 0 else 0
+    left = study.n_trials - study.progress.done - study.progress.dead
+    return left - store.unfinished.trials_in_hand(study.id) if left > 0 else 0
 
 
 def _is_news(settings: Settings, store: Store, dead: int) -> bool:

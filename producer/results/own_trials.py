@@ -9,25 +9,24 @@ from producer.space.columns import unpacked, values_of
 from producer.space.space import Space
 from warren.encoding.codec import Json
 from warren.messages import Objective
-from warren.storage.documents import Document
 from warren.storage.expected_trials import ANYTHING, Expected
 from warren.storage.own_trials import OwnTrials
 from warren.storage.store import Store
+from warren.storage.study_document import StudySpace
 
 
-def own_trials(store: Store, study: Mapping[str, Any]) -> OwnTrials:
+def own_trials(store: Store, study: StudySpace) -> OwnTrials:
     """Return the trials of a study as its readers see them.
 
     Parameters
     ----------
     store : Store
-    study : dict
-        The study document: ``_id``, ``n_trials``, ``objective`` and ``space`` of it.
+    study : StudySpace
     """
     return OwnTrials(store.trials, store.unfinished, expected(study))
 
 
-def expected(study: Document | Mapping[str, Any]) -> Expected:
+def expected(study: StudySpace) -> Expected:
     """Return what the trial documents of a study look like.
 
     No estimator is made, and no learner imported.
@@ -37,9 +36,9 @@ def expected(study: Document | Mapping[str, Any]) -> Expected:
     InputError, ValueError
         The study's document is none.
     """
-    grids = [{name: _values(values) for name, values in grid.items()} for grid in unpacked(study["space"])]
+    grids = [{name: _values(values) for name, values in grid.items()} for grid in unpacked(study.space)]
     space = Space(grids)
-    return Expected(study["_id"], study["n_trials"], Objective.model_validate(study["objective"]), space.__getitem__)
+    return Expected(study.id, study.n_trials, Objective.model_validate(study.objective), space.__getitem__)
 
 
 def _values(packed: Json) -> Sequence[Any]:

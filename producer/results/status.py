@@ -7,24 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from producer.planning.calibration import work_left
-from warren.storage.documents import Document
+from warren.storage.study_document import StudyProgress, StudyStatus
 from warren.versions import differences
 
-# What a status is read from.
-STATUS_FIELDS = (
-    "name",
-    "state",
-    "n_trials",
-    "progress",
-    "created_at",
-    "submitted_at",
-    "finished_at",
-    "dead_letters",
-    "estimates",
-    "versions",
-    "publications",
-    "missing",
-)
 # Trials that a sentence names before it counts the others.
 _NAMED = 3
 
@@ -159,45 +144,40 @@ class Status:
         )
 
     @classmethod
-    def of(cls, study: Document) -> Status:
-        """Read a study document."""
-        progress = study["progress"]
-        best = progress.get("best")
-        letters = study.get("dead_letters", ())
+    def of(cls, study: StudyStatus) -> Status:
+        """Read a study's document."""
+        progress, best, letters = study.progress, study.progress.best, study.dead_letters
         return cls(
-            id=study["_id"],
-            name=study["name"],
-            state=study["state"],
-            total=study["n_trials"],
-            complete=progress["complete"],
-            failed=progress["failed"],
-            dead=progress["dead"],
-            fit_seconds=progress["fit_seconds"],
-            score_seconds=progress["score_seconds"],
-            saved_seconds=progress.get("saved_seconds", 0.0),
+            id=study.id,
+            name=study.name,
+            state=study.state,
+            total=study.n_trials,
+            complete=progress.complete,
+            failed=progress.failed,
+            dead=progress.dead,
+            fit_seconds=progress.fit_seconds,
+            score_seconds=progress.score_seconds,
+            saved_seconds=progress.saved_seconds,
             work_left_seconds=work_left(study),
-            best_score=best and best["score"],
-            best_number=best and -best["minus_number"],
-            created_at=study["created_at"],
-            submitted_at=study.get("submitted_at"),
-            finished_at=study.get("finished_at"),
-            dead_numbers=tuple(sorted({number for letter in letters for number in letter["numbers"]})),
-            dead_reasons=tuple(dict.fromkeys(letter["reason"] for letter in letters)),
-            versions=differences(study.get("versions", {}), progress.get("versions", {})),
+            best_score=None if best is None else best.score,
+            best_number=None if best is None else -best.minus_number,
+            created_at=study.created_at,
+            submitted_at=study.submitted_at,
+            finished_at=study.finished_at,
+            dead_numbers=tuple(sorted({number for letter in letters for number in letter.numbers})),
+            dead_reasons=tuple(dict.fromkeys(letter.reason for letter in letters)),
+            versions=differences(study.versions, progress.versions),
             lost=_lost(study),
-            lost_for_certain=bool((study.get("missing") or {}).get("certain")),
+            lost_for_certain=study.missing is not None and study.missing.certain,
         )
 
 
-def _lost(study: Document) -> int:
+def _lost(study: StudyProgress) -> int:
     """Count the trials of which nothing is seen any more, where that was noted and still holds."""
-    progress, missing = study["progress"], study.get("missing") or {}
-    if not (study["state"] == "RUNNING" and missing.get("sure")):
+    missing = study.missing
+    if missing is None or not missing.sure or study.state != "RUNNING" or missing.publication != study.publications:
         return 0
-    if missing["publication"] != study.get("publications"):
-        return 0
-    left = study["n_trials"] - progress["complete"] - progress["failed"] - progress["dead"]
-    return int(max(0, min(missing["trials"], left)))
+    return max(0, min(missing.trials, study.n_trials - study.progress.done - study.progress.dead))
 
 
 def name_trials(numbers: Sequence[int]) -> str:

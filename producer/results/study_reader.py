@@ -5,9 +5,9 @@ from __future__ import annotations
 import weakref
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from producer.publishing.study_signature import SIGNED_FIELDS, check_study
+from producer.publishing.study_signature import check_study
 from producer.results.follower import look
 from producer.results.own_trials import own_trials
 from producer.results.status import Status
@@ -20,13 +20,17 @@ from warren.storage.documents import Document
 from warren.storage.own_trials import OwnTrials
 from warren.storage.results_table import schema
 from warren.storage.store import Store
+from warren.storage.study_document import StudyDefinition, StudyKey, StudySpace
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
+P = TypeVar("P", bound=StudyKey)
+
+
 def _unpickled(cls: type[StudyReader], document: Document) -> StudyReader:
-    return cls(document, load_settings())
+    return cls(StudyDefinition.read({"n_trials": 0} | document), load_settings())
 
 
 class SharedStore:
@@ -42,8 +46,7 @@ class StudyReader:
 
     Parameters
     ----------
-    document : dict
-        The study document: ``_id``, ``name`` and ``objective`` of it.
+    study : StudyDefinition
     settings : Settings
         Name the servers.
     shared : SharedStore, default=None
@@ -60,11 +63,11 @@ class StudyReader:
         What every trial of the study is trained and scored by.
     """
 
-    def __init__(self, document: Document, settings: Settings, shared: SharedStore | None = None) -> None:
-        self.id: str = document["_id"]
-        self.name: str = document["name"]
+    def __init__(self, study: StudyDefinition, settings: Settings, shared: SharedStore | None = None) -> None:
+        self.id = study.id
+        self.name = study.name
         self.settings = settings
-        self.objective = Objective.model_validate(document["objective"])
+        self.objective = Objective.model_validate(study.objective)
         self.refit = self.objective.refit
         if shared is not None:
             self._shared = shared
@@ -83,8 +86,8 @@ class StudyReader:
         """The database that the study is read from."""
         return self._shared.store
 
-    def document(self, fields: Sequence[str]) -> Document:
-        """Read fields of the study document.
+    def read(self, part: type[P]) -> P:
+        """Read a part of the study's document.
 
         Raises
         ------
@@ -93,22 +96,22 @@ class StudyReader:
         StoreError
             The database is unreachable.
         """
-        found = self.store.study(self.id, fields)
+        found = self.store.study(self.id, part)
         if found is None:
             raise study_gone(self.id)
         return found
 
     @cached_property
-    def _definition(self) -> Document:
+    def _definition(self) -> StudySpace:
         """What the study is, read once: whoever has a key believes what is signed."""
-        document = self.document((*SIGNED_FIELDS, "space"))
-        check_study(Keys(self.settings.key), document)
-        return document
+        study = self.read(StudySpace)
+        check_study(Keys(self.settings.key), study)
+        return study
 
     @cached_property
     def space(self) -> Space:
         """The parameters of every trial, by number."""
-        return Space.decode(self._definition["space"], self.settings.allow)
+        return Space.decode(self._definition.space, self.settings.allow)
 
     @cached_property
     def trials(self) -> OwnTrials:
@@ -118,7 +121,7 @@ class StudyReader:
     @cached_property
     def estimator_in_grid(self) -> bool:
         """Whether ``"estimator"`` in the grid is each trial's own estimator, and no parameter of the study's."""
-        return bool(self._definition["estimator_in_grid"])
+        return self._definition.estimator_in_grid
 
     def own_params(self, trial: Document) -> dict[str, Any]:
         """Return the parameters of a trial document without the trial's own estimator, which the document names."""
@@ -150,7 +153,7 @@ class StudyReader:
 
         table = self.store.results(self.trials, schema(self.objective.parts))
         if not table.num_rows:
-            self.document(("_id",))  # deleted, perhaps
+            self.read(StudyKey)  # deleted, perhaps
         return results_frame(table, self.space, self.objective)
 
     def epochs(self, number: int) -> pd.DataFrame:
@@ -181,7 +184,7 @@ class StudyReader:
             raise InputError(f"epochs({number!r}): the trials of this study are 0 to {self.space.size - 1}")
         found = epochs_frame(self.store, self.trials, number)
         if found.empty:
-            self.document(("_id",))  # deleted, perhaps
+            self.read(StudyKey)  # deleted, perhaps
         return found
 
     def best_trials(self, n: int = 10, estimator: str | None = None) -> Sequence[Document]:
@@ -226,7 +229,7 @@ class StudyReader:
         """
         best = self.best_trials(1)
         if not best:
-            self.document(("_id",))  # deleted, perhaps
+            self.read(StudyKey)  # deleted, perhaps
             raise NoResultError(
                 f"study {self.id} has no trial with a score yet: wait() for one, or see results() for errors"
             )

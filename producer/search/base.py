@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import numbers
 import sys
 import time
 from abc import abstractmethod
@@ -15,10 +14,11 @@ from sklearn.base import _fit_context, clone, is_classifier
 from sklearn.model_selection import check_cv
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.utils import get_tags, indexable
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import InvalidParameterError, StrOptions
 from sklearn.utils.metadata_routing import _routing_enabled
 from sklearn.utils.validation import _check_method_params
 
+from producer.options import StudyOptions
 from producer.results.follower import Follower
 from producer.results.frames import read_cv_results
 from producer.results.progress_bar import Progress
@@ -28,25 +28,14 @@ from producer.space.space import Space
 from producer.study import Study
 from producer.submission import submit_space
 from producer.validation.estimators import takes_estimator
-from producer.validation.options import HIGHEST_PRIORITY
 from warren.errors import InputError, NoResultError, StudyError, TrialError, WarrenError
 from warren.storage.documents import OUTPUT_LINES, end_of_output
 
 Grids: TypeAlias = list[Mapping[str, Sequence[Any]]]
 
-# What a study needs beside what scikit-learn's searches are told: `producer.submit` says what each does.
-_CONSTRAINTS: dict[str, Any] = {
-    "name": [str, None],
-    "n_chunks": [Interval(numbers.Integral, 1, None, closed="left"), None],
-    "share_fits": ["boolean"],
-    "trial_timeout": [Interval(numbers.Real, 0, None, closed="neither"), None],
-    "validation_fraction": [Interval(numbers.Real, 0, 1, closed="neither"), None],
-    "priority": [Interval(numbers.Integral, 1, HIGHEST_PRIORITY, closed="both")],
-    "device": [StrOptions({"cpu", "gpu"}), None],
-    "refit_on": [StrOptions({"workers", "here"})],
-}
-
-
+# The options of a study that scikit-learn's searches have not.
+_OWN = tuple(name for name in StudyOptions.model_fields if name not in BaseSearchCV._parameter_constraints)
+_CONSTRAINTS = dict.fromkeys(_OWN, "no_validation") | {"refit_on": [StrOptions({"workers", "here"})]}
 # What only some fits leave behind.
 _OF_A_FIT = ("best_index_", "best_score_", "best_params_", "best_estimator_", "refit_time_", "feature_names_in_")
 
@@ -56,14 +45,24 @@ class SearchOnWorkers(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has n
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {**BaseSearchCV._parameter_constraints, **_CONSTRAINTS}
 
-    name: str | None
-    n_chunks: int | None
-    share_fits: bool
-    trial_timeout: float | None
-    validation_fraction: float | None
-    priority: int
-    device: str | None
     refit_on: str
+
+    def _keep(self, given: Mapping[str, Any]) -> None:
+        """Keep the arguments of a constructor that are ours, as they are."""
+        for name in (*_OWN, "refit_on"):
+            setattr(self, name, given[name])
+
+    def _validate_params(self) -> None:
+        super()._validate_params()
+        for name in _OWN:
+            value = getattr(self, name)
+            try:
+                StudyOptions.of({name: value})
+            except InputError:
+                raise InvalidParameterError(
+                    f"The {name!r} parameter of {type(self).__name__} must be {StudyOptions.needs(name)}. "
+                    f"Got {value!r} instead."
+                ) from None
 
     @abstractmethod
     def _search_space(self) -> tuple[Grids, Sequence[Mapping[str, Any]] | None]:
@@ -123,27 +122,18 @@ class SearchOnWorkers(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has n
         if self.verbose > 0:
             fits = space.size * len(folds)
             sys.stdout.write(f"Fitting {len(folds)} folds for each of {space.size} candidates, totalling {fits} fits\n")
+        best = self.refit if hasattr(scorers, "_scorers") and isinstance(self.refit, str) else None
+        options = StudyOptions.of(self.get_params(deep=False) | {"cv": cv, "refit": best})
         self.study_ = submit_space(
             base_estimator,
             space,
             X,
             y,
-            scoring=self.scoring,
-            cv=cv,
+            options,
             folds=folds,
-            groups=split.get("groups") if self.validation_fraction is not None else None,
+            groups=split.get("groups") if options.validation_fraction is not None else None,
             sample_weight=weights,
             weigh_scores=weigh_scores,
-            refit=self.refit if hasattr(scorers, "_scorers") and isinstance(self.refit, str) else None,
-            n_chunks=self.n_chunks,
-            share_fits=self.share_fits,
-            name=self.name,
-            error_score=self.error_score,
-            return_train_score=self.return_train_score,
-            trial_timeout=self.trial_timeout,
-            validation_fraction=self.validation_fraction,
-            priority=self.priority,
-            device=self.device,
         )
         self._wait(self.study_)
         self._set_results(

@@ -99,14 +99,7 @@ class GridSearchCV(SearchOnWorkers, model_selection.GridSearchCV):  # type: igno
             error_score=error_score,
             return_train_score=return_train_score,
         )
-        self.name = name
-        self.n_chunks = n_chunks
-        self.share_fits = share_fits
-        self.trial_timeout = trial_timeout
-        self.validation_fraction = validation_fraction
-        self.priority = priority
-        self.device = device
-        self.refit_on = refit_on
+        self._keep(locals())
 
     def _search_space(self) -> tuple[Grids, None]:
         # Grids are not expanded to points; scikit-learn raises errors about them.

@@ -90,14 +90,7 @@ class RandomizedSearchCV(SearchOnWorkers, model_selection.RandomizedSearchCV):  
             error_score=error_score,
             return_train_score=return_train_score,
         )
-        self.name = name
-        self.n_chunks = n_chunks
-        self.share_fits = share_fits
-        self.trial_timeout = trial_timeout
-        self.validation_fraction = validation_fraction
-        self.priority = priority
-        self.device = device
-        self.refit_on = refit_on
+        self._keep(locals())
 
     def _search_space(self) -> tuple[Grids, list[Mapping[str, Any]]]:
         drawn = list(ParameterSampler(self.param_distributions, self.n_iter, random_state=self.random_state))

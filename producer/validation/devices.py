@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, get_args
+from typing import Any, Literal
 
-from producer.formatting import short
 from producer.space.space import Space
 from warren.encoding.codec import Json, decode, encode
 from warren.encoding.encoded import package_of
 from warren.errors import InputError
-from warren.libraries.devices import CAN_USE_A_GPU, Device, names_device, with_device
+from warren.libraries.devices import CAN_USE_A_GPU, names_device, with_device
 from warren.libraries.registry import BOOSTING
 from warren.safety.allowlist import package_of_type, resolve
 
 
-def choose_device(device: Any, estimator: Any, space: Space, allow: Iterable[str] = ()) -> tuple[Any, Space]:
-    """Return a study's estimator and space with their device set.
+def choose_device(
+    device: Literal["cpu", "gpu"] | None, estimator: Any, space: Space, allow: Iterable[str] = ()
+) -> tuple[Any, Space]:
+    """Return a study's estimator and space with their fits on a device.
 
     Parameters
     ----------
@@ -37,13 +38,10 @@ def choose_device(device: Any, estimator: Any, space: Space, allow: Iterable[str
     Raises
     ------
     InputError
-        The device is unknown, a parameter of the grid sets a device, too, or no estimator can use a
-        GPU.
+        The grid says by a parameter of its own where fits run; or nothing here can use a GPU.
     """
     if device is None:
         return estimator, space
-    if not isinstance(device, str) or device not in get_args(Device):
-        raise InputError(f"device={short(device)}: pass 'gpu', 'cpu', or None to keep the estimators' own devices")
     for number, grid in enumerate(space.grids):
         for name, column in grid.items():
             if any(names_device(name, value) for value in ([None] if isinstance(column, range) else column)):
@@ -68,7 +66,7 @@ def choose_device(device: Any, estimator: Any, space: Space, allow: Iterable[str
             return value
         if id(value) not in changed:
             encoded = encode(value, where, allowed)
-            made, count = with_device(encoded, "gpu" if device == "gpu" else "cpu", package)
+            made, count = with_device(encoded, device, package)
             able += count
             # Keep the value itself: after its deletion, another object could get its id.
             changed[id(value)] = value, value if made == encoded else decode(made, allowed)

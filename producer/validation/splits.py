@@ -79,7 +79,7 @@ def make_splits(
 
 
 def make_validation(
-    fraction: Any,
+    fraction: float,
     splits: list[Split],
     cv: Any,
     y: NDArray[Any] | None,
@@ -107,23 +107,21 @@ def make_validation(
     Raises
     ------
     InputError
-        `fraction` is not between 0 and 1, or leaves a part without rows or a class without members.
+        It leaves a side without rows or a class without members.
     """
     shown = f"validation_fraction={short(fraction)}"
-    if isinstance(fraction, bool) or not isinstance(fraction, (float, np.floating)) or not 0 < fraction < 1:
-        raise InputError(f"{shown}: pass a share between 0 and 1, such as 0.1, or None to watch the test part")
     found = []
     for number, (train, _) in enumerate(splits):
         where = f"{shown}: fold {number}"
         try:
             if isinstance(cv, TimeSeriesSplit):
-                pair = train_test_split(train, test_size=float(fraction), shuffle=False)
+                pair = train_test_split(train, test_size=fraction, shuffle=False)
             elif groups is not None:
-                cut = GroupShuffleSplit(1, test_size=float(fraction), random_state=0)
+                cut = GroupShuffleSplit(1, test_size=fraction, random_state=0)
                 pair = [train[side] for side in next(cut.split(train, groups=groups[train]))]
             else:
                 strata = y[train] if classifier and y is not None and y.ndim == 1 else None
-                pair = train_test_split(train, test_size=float(fraction), random_state=0, stratify=strata)
+                pair = train_test_split(train, test_size=fraction, random_state=0, stratify=strata)
         except ValueError as exc:
             raise InputError(f"{where}: {' '.join(str(exc).split())}") from exc
         fit, watched = (np.sort(side) for side in pair)

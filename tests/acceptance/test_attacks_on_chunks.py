@@ -213,7 +213,7 @@ def test_a_forged_result_ends_no_study_early(worker: OneWorker, monkeypatch: pyt
             trials.insert_one(document | {"estimator": "X", "mean_test_score": 1e9, "fit_seconds": 1.0})
         found = study.store.recount(study.id)
         assert found is not None
-        assert (found["state"], found["progress"]["complete"]) == ("RUNNING", 0)
+        assert (found.state, found.progress.complete) == ("RUNNING", 0)
     study.wait(timeout=60, progress=False)
     assert is_what_scikit_learn_finds(study)
     assert study.status().best_score == study.best_score_ <= 1

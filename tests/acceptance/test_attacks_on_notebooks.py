@@ -27,6 +27,7 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.tree import DecisionTreeRegressor
+from submitting import stored
 
 from producer import Study, submit
 from warren.encoding.codec import encode, encode_estimator
@@ -172,8 +173,7 @@ print("alive")
 
 def test_ids_that_are_paths_lead_nowhere(servers: Settings, store: Store, tmp_path: Path) -> None:
     study = submit(Ridge(), {"alpha": [1.0]}, X, Y, cv=2)
-    definition = store.study(study.id)
-    assert definition is not None
+    definition = stored(store, study)
     ended = {"state": "COMPLETE", "mean_test_score": 0.5, "params": {"alpha": 1.0}, "finished_at": now()}
     for elsewhere in ("../../../escaped", str(tmp_path / "absolute")):
         store._studies.insert_one(definition | {"_id": elsewhere, "progress": definition["progress"] | {"complete": 1}})
@@ -214,12 +214,12 @@ def test_a_blob_that_was_changed_costs_no_training_process(
             worker.send_signal(signal.SIGSTOP)
             data = X[: 30 - number - (which == "splits") * 10]
             study = submit(Ridge(), {"alpha": [1.0]}, data, Y[: len(data)], cv=2, name=f"{what} {which}")
-            name = (store.study(study.id) or {})["objective"][which]
+            name = stored(store, study)["objective"][which]
             store.datasets.delete(name, lambda: False)
             store.datasets.put(name, writing(content), {})
             worker.send_signal(signal.SIGCONT)
-            until(lambda: (store.study(study.id) or {})["dead_letters"], 60, f"a dead letter for {what}")  # noqa: B023
-            [letter] = (store.study(study.id) or {})["dead_letters"]
+            until(lambda: stored(store, study)["dead_letters"], 60, f"a dead letter for {what}")  # noqa: B023
+            [letter] = stored(store, study)["dead_letters"]
             assert f"blob {name[:12]} can't be read" in letter["reason"], letter
     submit(Ridge(), {"alpha": [3.0]}, X, Y, cv=2, name="after").wait(60, progress=False)
     assert trainer_of(worker) == trainer, "the same process has trained before and after"

@@ -28,6 +28,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from polling import until
 from servers import Urls, on_database
 from sklearn.tree import DecisionTreeClassifier
+from submitting import stored
 
 from producer import submit
 from warren.broker import DATABASE_HEADER, channel
@@ -164,7 +165,7 @@ def test_a_study_is_told_what_was_set_aside_of_it_also_in_another_version(site: 
     body = json.dumps(site.template | {"schema_version": 99, "index": 77}).encode()
     site.dead_letter(body)
     until(
-        lambda: any(one["index"] == 77 for one in (site.store.study(study_id) or {})["dead_letters"]),
+        lambda: any(one["index"] == 77 for one in stored(site.store, study_id)["dead_letters"]),
         what="the study lists it",
     )
 

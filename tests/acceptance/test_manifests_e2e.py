@@ -24,6 +24,7 @@ from sklearn.ensemble import RandomForestClassifier
 
 from warren.settings import Settings
 from warren.storage.store import Store
+from warren.storage.study_document import StudyProgress
 
 # A watchdog for each thing that is awaited.
 SECONDS = 120.0
@@ -326,7 +327,7 @@ def test_what_went_wrong_is_said(
     (said,) = cluster_e2e.run(fleet, over, workers=1, deletions=0, seconds=SECONDS, seed=1)
     assert "over before the last worker was deleted" in said, "and nothing else"
     store = Store(servers)
-    here = store.study(study.id, ("versions",))["versions"]
+    here = store.study(study.id, StudyProgress).versions
     store.update_study(study.id, {"$set": {"versions.numpy": "1.0"}})
     (said,) = cluster_e2e.check(study, search)
     assert said.startswith("other versions than the workers': "), "and not that scores differ"

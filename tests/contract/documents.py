@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import IO, Any
 
+from study_documents import document
+
 from warren.storage.documents import Document, now, pack, trial_id
-from warren.storage.progress_counts import no_counts
 from warren.storage.store import Store
+from warren.storage.study_document import Progress, StudyDocument, StudyPlan
 
 STUDY = "breast-cancer-0123456789ab"
 DIGEST = "d" * 64
@@ -31,31 +33,26 @@ def trial(number: int, score: float = 0.5, state: str = "COMPLETE", **fields: An
     }
 
 
-def study(n_trials: int = 10, study_id: str = STUDY, **fields: Any) -> Document:
-    return {
-        "_id": study_id,
-        "name": "breast cancer",
-        "state": "RUNNING",
-        "generation": 1,
-        "n_trials": n_trials,
-        "space": [{"max_depth": [1, 2]}],
-        "created_at": now(),
-        "finished_at": None,
-        "progress": no_counts(),
-        **fields,
-    }
+def study(n_trials: int = 10, study_id: str = STUDY, **fields: Any) -> StudyDocument:
+    return StudyDocument.read(
+        document(study_id, **{"name": "breast cancer", "generation": 1, "n_trials": n_trials, **fields})
+    )
 
 
-def add(store: Store, *documents: Document) -> Document | None:
+def add(store: Store, *documents: Document) -> StudyPlan | None:
     """Do what a worker does: insert, then count what was new."""
     new = store.trials.insert([pack(document) for document in documents])
     return store.add_progress(STUDY, [documents[position] for position in new])
 
 
-def progress(store: Store) -> Document:
-    found = store.study(STUDY)
+def progress(store: Store) -> Progress:
+    return read(store).progress
+
+
+def read(store: Store) -> StudyDocument:
+    found = store.study(STUDY, StudyDocument)
     assert found is not None
-    return found["progress"]
+    return found
 
 
 def writes(content: bytes) -> Callable[[IO[bytes]], None]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from contract.documents import STUDY, study
+from contract.documents import STUDY, read, study
 from pydantic_core import to_json
 
 from warren.broker import DeadLetter
@@ -29,9 +29,9 @@ def test_a_study_counts_each_dead_letter_once_however_many_it_keeps(
     store.published.note(STUDY, 1, {index: letter(index).body for index in range(5)})
     for _ in range(3):  # a follower reads them again and again
         tell_studies([letter(index) for index in range(5)], store)
-    told = store.study(STUDY) or {}
-    assert told["progress"]["dead"] == 5
-    assert [one["index"] for one in told["dead_letters"]] == [0, 1]
+    told = read(store)
+    assert told.progress.dead == 5
+    assert [one.index for one in told.dead_letters] == [0, 1]
 
 
 def test_dead_letters_that_are_known_cost_a_look_at_their_study(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,8 +62,8 @@ def test_a_letter_that_the_study_did_not_publish_counts_for_nothing(store: Store
         replace(letter(0, generation=2), body=own.body.replace(b'"generation":1', b'"generation":2')),
     ]
     tell_studies(forged, store)
-    assert (store.study(STUDY) or {})["progress"]["dead"] == 0
+    assert read(store).progress.dead == 0
     tell_studies([*forged, own], store)
-    told = store.study(STUDY) or {}
-    assert told["progress"]["dead"] == 1
-    assert [one["numbers"] for one in told["dead_letters"]] == [[0]]
+    told = read(store)
+    assert told.progress.dead == 1
+    assert [one.numbers for one in told.dead_letters] == [[0]]

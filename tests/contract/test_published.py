@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contract.documents import STUDY, study
+from contract.documents import STUDY, read, study
 
 from warren.messages import Address
 from warren.storage.published_check import why_not
@@ -55,8 +55,8 @@ def test_a_study_submitted_again_takes_no_chunks_of_before(store: Store) -> None
     store.create_study(study(publications=3, generation=3))
     store.delete_study(STUDY)
     store.create_study(study())
-    found = store.study(STUDY) or {}
-    assert (found["publications"], found["generation"]) == (3, 4)
+    found = read(store)
+    assert (found.publications, found.generation) == (3, 4)
     assert store.surely_unwanted(STUDY, 3)
     assert not store.surely_unwanted(STUDY, 4)
     assert not store.surely_unwanted("never-there", 1)

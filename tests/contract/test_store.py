@@ -10,11 +10,20 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
-from contract.documents import STUDY, study, trial
+from contract.documents import STUDY, read, study, trial
+from study_documents import document
 
+from warren.errors import StudyError
 from warren.settings import Settings
-from warren.storage.documents import now, pack, trial_id, unpack
+from warren.storage.documents import Document, now, pack, trial_id, unpack
 from warren.storage.store import Store
+from warren.storage.study_document import (
+    StudyDocument,
+    StudyKey,
+    StudyPlan,
+    StudyState,
+    StudyStatus,
+)
 
 # --------------------------------------------------------------------------- results
 
@@ -136,33 +145,32 @@ def test_failed_trials_are_taken_back(store: Store) -> None:
 def test_a_study_is_created_once(store: Store) -> None:
     assert store.create_study(study(name="first")) is True
     assert store.create_study(study(name="second")) is False
-    found = store.study(STUDY)
-    assert found is not None
-    assert found["name"] == "first"
+    found = read(store)
+    assert found.name == "first"
 
 
 def test_a_study_created_by_many_at_once_is_one(store: Store) -> None:
     with ThreadPoolExecutor(8) as pool:
         new = list(pool.map(lambda i: store.create_study(study(name=str(i))), range(8)))
     assert sum(new) == 1
-    assert len(store.studies()) == 1
+    assert len(store.studies(StudyKey)) == 1
 
 
 def test_a_study_that_is_not_there_is_none(store: Store) -> None:
-    assert store.study("nobody's") is None
+    assert store.study("nobody's", StudyKey) is None
     assert store.update_study("nobody's", {"$set": {"state": "PAUSED"}}) is None
     assert store.add_progress("nobody's", [trial(1)]) is None
     assert store.recount("nobody's") is None
-    assert store.studies() == []
+    assert store.studies(StudyKey) == []
 
 
 def test_an_update_returns_what_it_made_and_holds_only_where_it_may(store: Store) -> None:
     store.create_study(study())
     found = store.update_study(STUDY, {"$inc": {"generation": 1}, "$set": {"state": "PAUSED"}})
     assert found is not None
-    assert (found["generation"], found["state"]) == (2, "PAUSED")
+    assert (found.generation, found.state) == (2, "PAUSED")
     assert store.update_study(STUDY, {"$set": {"state": "COMPLETE"}}, {"state": "RUNNING"}) is None
-    assert store.study(STUDY, ["state"]) == {"_id": STUDY, "state": "PAUSED"}
+    assert store.study(STUDY, StudyState) == StudyState(_id=STUDY, state="PAUSED", generation=2, publications=0)
 
 
 def test_a_generation_is_given_to_one_publisher_only(store: Store) -> None:
@@ -171,7 +179,7 @@ def test_a_generation_is_given_to_one_publisher_only(store: Store) -> None:
     def publish(_: int) -> int:
         found = store.update_study(STUDY, {"$inc": {"generation": 1}})
         assert found is not None
-        return int(found["generation"])
+        return int(found.generation)
 
     with ThreadPoolExecutor(8) as pool:
         assert sorted(pool.map(publish, range(40))) == list(range(1, 41))
@@ -181,10 +189,50 @@ def test_studies_are_listed_newest_first_without_their_spaces(store: Store) -> N
     began = now()
     for day, name in enumerate("abc"):
         store.create_study(study(study_id=name, created_at=began + timedelta(days=day)))
-    assert [one["_id"] for one in store.studies()] == ["c", "b", "a"]
-    assert [one["_id"] for one in store.studies(limit=2)] == ["c", "b"]
-    assert all("space" not in one and one["n_trials"] == 10 for one in store.studies())
-    assert store.studies(limit=1, fields=["_id"]) == [{"_id": "c"}]
+    assert [one.id for one in store.studies(StudyPlan)] == ["c", "b", "a"]
+    assert [one.id for one in store.studies(StudyPlan, 2)] == ["c", "b"]
+    assert all(one.n_trials == 10 for one in store.studies(StudyPlan))
+    assert store.studies(StudyKey, 1) == [StudyKey(_id="c")]
+
+
+def test_a_study_is_read_as_it_was_written(store: Store) -> None:
+    written = study(queue="chunks", versions={"numpy": "2.5.1"})
+    store.create_study(written)
+    assert store.study(STUDY, StudyDocument) == written
+    stored = store._studies.find_one({"_id": STUDY})
+    assert stored == written.to_document() == document(STUDY) | stored, "what is not set is not written"
+    assert not {"missing", "estimates", "model_of", "noted", "dead_chunks", "signature"} & stored.keys()
+
+
+def test_a_study_of_an_earlier_version_has_what_its_document_lacks(store: Store) -> None:
+    later = {"train_rows", "n_classes", "share_fits", "priority", "versions", "submitted_at", "publications", "seed"}
+    first = study()
+    store._studies.insert_one({name: value for name, value in first.to_document().items() if name not in later})
+    found = read(store)
+    assert (found.train_rows, found.n_classes, found.share_fits, found.priority) == (None, 0, True, 1)
+    assert (found.publications, found.submitted_at, found.versions, found.noted) == (None, None, {}, [])
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"state": "WAITING"}, "state: Input should be 'RUNNING', 'PAUSED', 'CANCELLED' or 'COMPLETE'"),
+        ({"n_trials": "10"}, "n_trials: Input should be a valid integer"),
+        ({"progress": {"complete": -1}}, "progress.complete: Input should be greater than or equal to 0"),
+        ({"dead_letters": [{"numbers": "all", "reason": "x"}]}, "dead_letters.0.numbers: Input should be a valid list"),
+        ({"name": None}, "name: Input should be a valid string"),
+    ],
+)
+def test_a_document_that_is_no_study_is_named_and_left_out_of_a_list(
+    store: Store, change: Document, problem: str
+) -> None:
+    store.create_study(study())
+    store.create_study(study(study_id="sound"))
+    store._studies.update_one({"_id": STUDY}, {"$set": change})
+    with pytest.raises(StudyError, match=f"^document '{STUDY}' of the studies is none .{problem}"):
+        store.study(STUDY, StudyDocument)
+    assert [one.id for one in store.studies(StudyStatus)] == ["sound"]
+    assert store.study(STUDY, StudyKey) is not None
 
 
 # --------------------------------------------------------------------------- indexes

@@ -13,14 +13,15 @@ from warren.errors import InputError, StoreError
 from warren.settings import Settings
 from warren.storage.documents import pack
 from warren.storage.store import Store
+from warren.storage.study_document import StudyKey
 
 CALLS: dict[str, Callable[[Store], object]] = {
     "ping": lambda store: store.ping(),
     "prepare": lambda store: store.prepare(),
     "create_study": lambda store: store.create_study(study()),
     "update_study": lambda store: store.update_study(STUDY, {"$set": {"state": "PAUSED"}}),
-    "study": lambda store: store.study(STUDY),
-    "studies": lambda store: store.studies(),
+    "study": lambda store: store.study(STUDY, StudyKey),
+    "studies": lambda store: store.studies(StudyKey),
     "insert": lambda store: store.trials.insert([pack(trial(0))]),
     "finished_numbers": lambda store: store.trials.finished_numbers(STUDY),
     "finished_numbers among": lambda store: store.trials.finished_numbers(STUDY, [1]),

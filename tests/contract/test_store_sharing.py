@@ -11,6 +11,7 @@ from proxy import Proxy
 from warren.errors import StoreError
 from warren.settings import Settings
 from warren.storage.store import Store
+from warren.storage.study_document import StudyKey
 
 
 def test_a_lane_is_shared_with_another_study_that_runs_in_it(store: Store) -> None:
@@ -18,9 +19,9 @@ def test_a_lane_is_shared_with_another_study_that_runs_in_it(store: Store) -> No
     assert not store.queue_shared(STUDY, "chunks"), "it is its own"
     store.create_study(study(study_id="paused", queue="chunks", state="PAUSED"))
     store.create_study(study(study_id="elsewhere", queue="chunks.2"))
-    store.create_study(study(study_id="of an earlier version"))
+    store.create_study(study(study_id="of-an-earlier-version"))
     assert not store.queue_shared(STUDY, "chunks")
-    store.create_study(study(study_id="beside it", queue="chunks"))
+    store.create_study(study(study_id="next-to-it", queue="chunks"))
     assert store.queue_shared(STUDY, "chunks")
 
 
@@ -42,8 +43,8 @@ def test_a_call_ends_in_time_though_the_network_is_cut(servers: Settings) -> Non
         proxy.cut()
         began = time.monotonic()
         with pytest.raises(StoreError, match="can't be reached"), store.within(0.5):
-            store.study(STUDY)
+            store.study(STUDY, StudyKey)
         assert time.monotonic() - began < 3
         proxy.mend()
-        assert store.study(STUDY) is None
+        assert store.study(STUDY, StudyKey) is None
         store.close()

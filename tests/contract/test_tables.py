@@ -8,7 +8,7 @@ from typing import IO, Any
 
 import pyarrow as pa
 import pytest
-from documents import STUDY, add, study, trial
+from documents import STUDY, add, read, study, trial
 
 from warren.messages import Objective
 from warren.storage import results_table
@@ -17,6 +17,7 @@ from warren.storage.documents import Document, pack
 from warren.storage.expected_trials import Expected
 from warren.storage.own_trials import OwnTrials
 from warren.storage.store import Store
+from warren.storage.study_document import StudyPlan
 
 OBJECTIVE = Objective(
     estimator=None,
@@ -60,12 +61,12 @@ def begin(store: Store, n_trials: int = N_TRIALS, **fields: Any) -> None:
     store.create_study(study(n_trials, objective=OBJECTIVE.model_dump(), publications=1, **fields))
 
 
-def end(store: Store, **of_the_third: Any) -> Document:
+def end(store: Store, **of_the_third: Any) -> StudyPlan:
     """Let all trials of the study end, in no order; return its document."""
     add(store, result(4), result(0))
     found = add(store, result(3), result(2, **of_the_third), result(1, mean_best_iteration=17.5))
     assert found is not None
-    assert found["state"] == "COMPLETE"
+    assert found.state == "COMPLETE"
     return found
 
 
@@ -92,7 +93,7 @@ FAILED: Document = {
 def test_a_study_that_has_ended_is_read_from_one_file(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     begin(store)
     ended = end(store, **FAILED)
-    assert files(store) == [ended["results_file"]] == [f"{STUDY}.1.parquet"]
+    assert files(store) == [ended.results_file] == [f"{STUDY}.1.parquet"]
     of_documents = results_table.as_table(store.trials.of(STUDY), COLUMNS)
     monkeypatch.setattr(store.trials, "of", never)
     kept = results(store)
@@ -109,7 +110,7 @@ def test_a_small_study_keeps_no_file(store: Store) -> None:
     begin(store, n_trials=N_TRIALS - 1)
     ended = add(store, *(result(number) for number in range(N_TRIALS - 1)))
     assert ended is not None
-    assert (ended["state"], ended["results_file"]) == ("COMPLETE", None)
+    assert (ended.state, ended.results_file) == ("COMPLETE", None)
     assert files(store) == []
     assert results(store).num_rows == N_TRIALS - 1
 
@@ -130,7 +131,7 @@ def test_what_was_tried_again_is_in_the_next_file(store: Store, monkeypatch: pyt
     store.delete_failed(STUDY)
     ended = add(store, result(2, worker="w-1"))
     assert ended is not None
-    assert files(store) == [ended["results_file"]] == [f"{STUDY}.2.parquet"]
+    assert files(store) == [ended.results_file] == [f"{STUDY}.2.parquet"]
     monkeypatch.setattr(store.trials, "of", never)
     assert results(store).column("worker").to_pylist() == ["w-0", "w-0", "w-1", "w-0", "w-0"]
 
@@ -141,7 +142,7 @@ def test_a_study_that_ends_twice_at_once_keeps_one_file(store: Store) -> None:
     store.update_study(STUDY, {"$set": {"state": "RUNNING"}})
     found = store.recount(STUDY)
     assert found is not None
-    assert files(store) == [found["results_file"]]
+    assert files(store) == [found.results_file]
 
 
 def test_a_deleted_study_leaves_no_file(store: Store) -> None:
@@ -174,7 +175,7 @@ def test_a_file_that_is_gone_or_of_another_version_is_not_needed(store: Store) -
     fewer = COLUMNS.remove(COLUMNS.get_field_index("attempts"))
     assert results(store, fewer).schema.equals(fewer)
     store.tables.delete_of(STUDY)
-    assert results(store).num_rows == ended["n_trials"]
+    assert results(store).num_rows == ended.n_trials
 
 
 def test_trials_that_are_taken_back_meanwhile_are_in_no_file(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,7 +192,7 @@ def test_trials_that_are_taken_back_meanwhile_are_in_no_file(store: Store, monke
         patch.setattr(store.trials, "of", taken_back)
         store.recount(STUDY)
     assert files(store) == []
-    assert (store.study(STUDY) or {})["state"] == "RUNNING"
+    assert read(store).state == "RUNNING"
 
 
 def test_a_document_changed_by_hand_costs_the_file_and_not_the_end(
@@ -202,7 +203,7 @@ def test_a_document_changed_by_hand_costs_the_file_and_not_the_end(
     store.trials._collection.update_one({"number": 2}, {"$set": {"attempts": "twice"}})
     ended = store.recount(STUDY)
     assert ended is not None
-    assert (ended["state"], ended["results_file"]) == ("COMPLETE", None)
+    assert (ended.state, ended.results_file) == ("COMPLETE", None)
     [said] = [record.getMessage() for record in caplog.records]
     assert "attempts='twice' is not what a worker writes" in said
     assert results(store).column("number").to_pylist() == [0, 1, 3, 4]
@@ -224,9 +225,7 @@ def test_a_file_that_somebody_else_wrote_is_not_believed(store: Store) -> None:
         *map(results_table.to_parquet, (shorter, others)),
     ):
         store.tables.delete_of(STUDY)
-        store.tables._files.put(
-            ended["results_file"], lambda stream, said=content: stream.write(said), {"study": STUDY}
-        )
+        store.tables._files.put(ended.results_file, lambda stream, said=content: stream.write(said), {"study": STUDY})
         found = results(store)
         assert found.column("number").to_pylist() == [0, 1, 2, 3, 4]
         assert found.column("split_test_accuracy").to_pylist()[1] == [1.1, 1 / 3]
@@ -238,7 +237,7 @@ def test_a_slow_database_costs_the_file_and_not_the_end(
 ) -> None:
     monkeypatch.setattr(store_module, "_TABLE_SECONDS", 1e-6)
     begin(store)
-    assert end(store)["results_file"] is None
+    assert end(store).results_file is None
     assert [record.getMessage() for record in caplog.records] == ["a study keeps no table of its results"]
 
 

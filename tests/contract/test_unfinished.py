@@ -6,12 +6,13 @@ from dataclasses import asdict
 from typing import Any
 
 import pytest
-from contract.documents import STUDY, study, trial
+from contract.documents import STUDY, read, study, trial
 from polling import until
 
 from warren.storage import unfinished
 from warren.storage.documents import now, pack
 from warren.storage.store import Store
+from warren.storage.study_document import StudyKey
 from warren.storage.unfinished import DoneFold, Try
 
 RESULT = {"test_scores": {"score": 0.1 + 0.2}, "fit_seconds": 1.5, "best_iteration": None}
@@ -114,18 +115,18 @@ def test_losses_before_a_trial_are_counted_by_worker(store: Store) -> None:
 def test_a_study_takes_what_is_unfinished_along(store: Store) -> None:
     other = f"{STUDY}-too"
     for one in (STUDY, other):
-        store.create_study(study() | {"_id": one})
+        store.create_study(study(study_id=one))
         store.unfinished.add_try(one, 3, a_try())
         begins(store, f"{one}/1/0", 0)
     store.trials.insert([pack(trial(1)), pack(trial(2))])
-    assert (store.delete_study(STUDY) or {})["_id"] == STUDY
-    assert store.study(STUDY) is None
+    assert store.delete_study(STUDY)
+    assert store.study(STUDY, StudyKey) is None
     assert list(store.trials.of(STUDY)) == []
     assert store.unfinished.of(STUDY, [3]) == {}
     assert begins(store, f"{STUDY}/1/0", 0) == 0
     assert set(store.unfinished.of(other, [3])) == {3}
     assert begins(store, f"{other}/1/0", 0) == 1
-    assert store.delete_study(STUDY) is None
+    assert not store.delete_study(STUDY)
 
 
 def test_a_try_that_is_written_twice_counts_once(store: Store) -> None:
@@ -158,7 +159,7 @@ def test_more_trials_than_a_question_has_room_for_are_asked_about(
 def test_a_study_that_is_published_again_while_it_is_counted_is_not_ended(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store.create_study(study(n_trials=1) | {"publications": 1})
+    store.create_study(study(n_trials=1, publications=1))
     store.trials.insert([pack(trial(0, state="FAILED"))])
     count = store.trials.counts
 
@@ -169,6 +170,6 @@ def test_a_study_that_is_published_again_while_it_is_counted_is_not_ended(
     with monkeypatch.context() as patch:
         patch.setattr(store.trials, "counts", taken_back_meanwhile)
         store.recount(STUDY)
-    assert (store.study(STUDY) or {})["state"] == "RUNNING"
+    assert read(store).state == "RUNNING"
     store.recount(STUDY)
-    assert (store.study(STUDY) or {})["state"] == "COMPLETE"
+    assert read(store).state == "COMPLETE"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from sklearn.tree import DecisionTreeClassifier
-from submitting import TWELVE, submit_trees
+from submitting import TWELVE, stored, submit_trees
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.plugins.hparams import api_pb2
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
@@ -19,6 +19,7 @@ from producer.views.tensorboard.log_folder import Board
 from warren.errors import InputError
 from warren.storage.documents import Document, now, pack, trial_id
 from warren.storage.store import Store
+from warren.storage.study_document import StudyKey
 
 
 def result(study: Study, number: int, params: dict[str, Any] | None = None, **fields: Any) -> Document:
@@ -249,8 +250,7 @@ def test_two_do_not_write_into_one_folder(store: Store, board: Board, tmp_path: 
 def test_ids_and_numbers_of_others_name_no_folder(store: Store, board: Board, tmp_path: Path) -> None:
     """Who may write documents calls a study and trials by paths that lead out of the log folder."""
     study = submit_trees()
-    definition = store.study(study.id)
-    assert definition is not None
+    definition = stored(store, study)
     write(store, result(study, 0), result(study, 1))
     for number, elsewhere in enumerate(("../../../escaped", "/tmp/escaped", "..", "A", "a/b", "a" * 201)):
         store._studies.insert_one(definition | {"_id": elsewhere, "created_at": now()})
@@ -267,5 +267,5 @@ def test_ids_and_numbers_of_others_name_no_folder(store: Store, board: Board, tm
     folders = [folder for folder in board.folder.iterdir() if folder.is_dir()]
     assert [folder.name for folder in folders] == [study.id]
     assert {run.name for run in folders[0].iterdir()} == {"0", "1"}
-    assert [one["_id"] for one in store.studies(limit=1)] == [study.id]
-    assert store.study("../../../escaped") is None
+    assert [one.id for one in store.studies(StudyKey, limit=1)] == [study.id]
+    assert store.study("../../../escaped", StudyKey) is None

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from servers import Urls, on_database, settings_of, with_option
 from sklearn.dummy import DummyClassifier
+from study_documents import document
 
 from producer import submit
 from warren.broker import channel, database_of
 from warren.queues import CHUNKS_QUEUE, LANES
 from warren.settings import Settings
-from warren.storage.documents import now
 from warren.storage.store import Store
+from warren.storage.study_document import StudyDocument
 
 X = np.arange(20.0).reshape(10, 2)
 Y = np.arange(10) % 2
@@ -57,12 +58,12 @@ def test_every_read_goes_to_the_primary_whatever_the_url_says(servers: Settings)
     ],
 )
 def test_what_is_surely_unwanted_the_study_says(store: Store, change: dict[str, object], unwanted: bool) -> None:
-    store.create_study({"_id": "study", "state": "RUNNING", "generation": 1, "created_at": now()} | change)
+    store.create_study(StudyDocument.read(document(**{"generation": 1} | change)))
     assert store.surely_unwanted("study", 1) is unwanted
 
 
 def test_a_deleted_study_is_surely_unwanted_and_one_that_is_lost_is_not(store: Store) -> None:
-    study = {"_id": "study", "state": "RUNNING", "generation": 1, "created_at": now()}
+    study = StudyDocument.read(document(generation=1))
     assert not store.surely_unwanted("study", 1)
     store.create_study(study)
     store.delete_study("study")

@@ -14,6 +14,7 @@ from warren.errors import StoreError, StudyError
 from warren.settings import Settings
 from warren.storage.dataset import read_dataset, read_splits
 from warren.storage.store import Store
+from warren.storage.study_document import StudyKey
 
 
 def kinds(store: Store) -> list[str]:
@@ -36,7 +37,7 @@ def test_a_deleted_study_leaves_nothing(servers: Settings, store: Store) -> None
     study = submit_trees()
     finish(store, study, range(5))
     study.delete()
-    assert store.studies() == []
+    assert store.studies(StudyKey) == []
     assert list(store.trials.of(study.id)) == []
     assert (files(store), pieces(store)) == ([], 0)
 
@@ -82,7 +83,7 @@ def test_a_deleted_study_is_said_to_be_gone(servers: Settings, store: Store) -> 
         with pytest.raises(StudyError, match="is not in the database any more"):
             read()
     study.delete()
-    assert store.studies() == []
+    assert store.studies(StudyKey) == []
 
 
 def test_a_deleted_study_may_be_submitted_again(servers: Settings, store: Store) -> None:
@@ -110,7 +111,7 @@ def test_a_deletion_that_was_cut_short_is_completed_by_the_same_call(
         patch.setattr(Store, "referenced", away)
         with pytest.raises(StoreError, match="gone"):
             study.delete()
-    assert store.studies() == []
+    assert store.studies(StudyKey) == []
     assert kinds(store) == ["dataset", "splits"]
     study.delete()
     assert (files(store), pieces(store)) == ([], 0)
@@ -177,7 +178,7 @@ def test_two_studies_of_one_dataset_deleted_at_once_leave_nothing(
     first, second = submit_trees(name="first"), submit_trees(name="second")
     during(monkeypatch, "referenced", 2, second.delete)
     first.delete()
-    assert (store.studies(), files(store), pieces(store)) == ([], [], 0)
+    assert (store.studies(StudyKey), files(store), pieces(store)) == ([], [], 0)
 
 
 def test_a_worker_reads_data_whose_deletion_was_cut_short(

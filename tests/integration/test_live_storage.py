@@ -11,6 +11,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 from polling import until
+from study_documents import document
 from submitting import TWELVE, own_fields, stored, submit_trees
 
 from producer import Study
@@ -20,6 +21,7 @@ from producer.views.optuna.storage import LiveStorage
 from warren.errors import StoreError
 from warren.storage.documents import Document, now, pack, trial_id
 from warren.storage.store import Store
+from warren.storage.study_document import StudyDocument
 
 
 @pytest.fixture
@@ -67,7 +69,7 @@ def id_in(live: LiveStorage, study: Study) -> int:
 def test_every_search_is_a_study_the_oldest_first(store: Store, live: LiveStorage) -> None:
     assert live.get_all_studies() == []
     first, second = submit_trees(name="first"), submit_trees(name="second")
-    store.create_study({"_id": "inner", "name": "inner", "model_of": first.id, "created_at": now()})
+    store.create_study(StudyDocument.read(document("inner", model_of=first.id)))
     listed = live.get_all_studies()
     assert [study.study_name for study in listed] == [first.id, second.id]
     noted = listed[0].user_attrs
@@ -226,7 +228,7 @@ def test_a_database_that_is_away_is_waited_for_once_and_not_in_turn(
         def __exit__(self, *_: object) -> None:
             self.lock.release()
 
-    def away(**_: object) -> list[Document]:
+    def away(_: object) -> list[Document]:
         asked.append(1)
         until(lambda: len(waiting) == 4)
         raise StoreError("MongoDB is away")

@@ -27,6 +27,7 @@ from warren.messages import Chunk, decode_chunk
 from warren.settings import Settings
 from warren.storage.dataset import read_dataset, read_splits
 from warren.storage.store import Store
+from warren.storage.study_document import StudyKey, StudyPlan, StudySpace
 
 # -------------------------------------------------------------------------- the good way
 
@@ -182,7 +183,7 @@ def test_a_broker_that_is_away_leaves_nothing_behind(
     with pytest.raises(BrokerError, match="can't be reached") as caught:
         submit_trees()
     assert "s3cret" not in str(caught.value)
-    assert store.studies() == []
+    assert store.studies(StudyKey) == []
     assert files(store) == []
 
 
@@ -196,12 +197,12 @@ def test_the_same_call_completes_a_submission_that_lost_its_broker(
         patch.setattr(publication, "publish", lost)
         with pytest.raises(BrokerError, match=r"^gone\. 0 of 12 trials of study '.*' are in the queue; study\.resume"):
             submit_trees()
-    [left] = store.studies()
-    assert (left["state"], left["submitted_at"]) == ("RUNNING", None)
+    [left] = store.studies(StudyPlan)
+    assert (left.state, left.submitted_at) == ("RUNNING", None)
     assert len(files(store)) == 2
     assert waiting(servers) == 0
     study = submit_trees()
-    assert study.id == left["_id"]
+    assert study.id == left.id
     assert numbers(drain(servers)) == list(range(12))
     assert stored(store, study)["submitted_at"] is not None
     assert len(files(store)) == 2
@@ -219,7 +220,7 @@ def test_a_database_that_is_away_publishes_nothing(servers: Settings, monkeypatc
 def test_a_value_that_only_some_points_have_stops_everything(servers: Settings, store: Store) -> None:
     with pytest.raises(InputError, match=r"param_grid\['criterion'\]\[1\].*a callable can't travel"):
         submit_trees(grid={"criterion": ["gini", print]})
-    assert store.studies() == []
+    assert store.studies(StudyKey) == []
 
 
 BAD: dict[str, tuple[str, dict[str, Any]]] = {
@@ -263,7 +264,7 @@ def test_bad_input_publishes_nothing_and_stores_nothing(servers: Settings, store
             arguments.pop("y"),
             **({"cv": 3} | arguments),
         )
-    assert store.studies() == []
+    assert store.studies(StudyKey) == []
     assert files(store) == []
     assert waiting(servers) == 0
 
@@ -305,10 +306,8 @@ def test_a_grid_of_a_billion_points_costs_no_memory(
         tracemalloc.stop()
     assert peak < 3_000_000
     assert numbers(first) == list(range(30))
-    [billion] = [one for one in store.studies() if one["n_trials"] == 10**9]
-    found = store.study(billion["_id"], ["space"])
-    assert found is not None
-    assert len(json.dumps(found["space"])) < 200
+    [billion] = [one for one in store.studies(StudySpace) if one.n_trials == 10**9]
+    assert len(json.dumps(billion.space)) < 200
 
 
 @pytest.mark.slow
@@ -317,4 +316,4 @@ def test_a_space_beyond_a_database_is_refused(servers: Settings, store: Store) -
         submit_trees(grid={"max_depth": range(1, 10**10), "min_samples_leaf": range(1, 10**10)})
     with pytest.raises(InputError, match=r"takes \d+ MiB as JSON"):
         submit_trees(grid={"max_depth": list(range(1, 2_000_000))})
-    assert store.studies() == []
+    assert store.studies(StudyKey) == []

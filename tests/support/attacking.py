@@ -23,6 +23,7 @@ from producer.publishing import publication
 from warren.broker import DATABASE_HEADER, channel
 from warren.messages import encode_chunk
 from warren.queues import DEAD_QUEUE
+from warren.storage.study_document import StudyProgress
 
 GRID = {"max_depth": [1, 2, 3], "min_samples_leaf": [1, 2]}
 N_TRIALS = 6
@@ -65,7 +66,7 @@ Sent: TypeAlias = tuple[bytes, dict[str, Any]]
 
 def send(worker: OneWorker, study: Study, *messages: Sent) -> None:
     """Publish messages before the last chunk of a study, so that it still runs when they come."""
-    lane = (study.store.study(study.id) or {})["queue"]
+    lane = study.read(StudyProgress).queue
     with channel(worker.settings) as open_channel:
         waiting = []
         while (found := open_channel.basic_get(lane, auto_ack=True))[2] is not None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar, cast
 
 import pytest
+from study_documents import document
 
 from producer.publishing import publication
 from producer.publishing.outbox import Message
@@ -16,6 +17,9 @@ from warren.messages import Chunk, Objective, decode_chunk
 from warren.settings import Settings
 from warren.storage.documents import Document
 from warren.storage.store import Store
+from warren.storage.study_document import StudyKey, StudyPlan
+
+P = TypeVar("P", bound=StudyKey)
 
 OBJECTIVE = Objective(
     estimator={"__estimator__": "sklearn.tree.DecisionTreeClassifier", "params": {}},
@@ -42,36 +46,30 @@ class Memory:
         self.published = self
         self.noted: dict[int, bytes] = {}
         self.dropped_before: int | None = None
-        self.document: Document | None = {
-            "_id": "study",
+        own = {
             "state": "PAUSED",
             "queue": "chunks",
             "generation": 3,
             "publications": 3,
             "progress": {"complete": len(self.finished), "failed": 0, "estimators": {}},
             "n_trials": space.size,
-            "n_chunks": None,
-            "share_fits": True,
-            "estimator_in_grid": False,
-            "trial_timeout": None,
-            "data": {"shape": [30, 2]},
             "train_rows": 20,
             "n_classes": 2,
-            **fields,
         }
+        self.document: Document | None = document(**own | fields)
 
-    def update_study(self, study_id: str, update: Document, only_if: Document | None = None) -> Document | None:
+    def update_study(self, study_id: str, update: Document, only_if: Document | None = None) -> StudyPlan | None:
         if self.document is None:
             return None
         self.calls.append("update")
         self.document["publications"] += update.get("$inc", {}).get("publications", 0)
         self.document["generation"] = max(self.document["generation"], update.get("$max", {}).get("generation", 0))
         self.document.update(update["$set"])
-        return dict(self.document)
+        return StudyPlan.read(self.document)
 
-    def study(self, study_id: str, fields: Sequence[str]) -> Document | None:
+    def study(self, study_id: str, part: type[P]) -> P | None:
         self.calls.append("study")
-        return self.document
+        return part.read(self.document) if self.document else None
 
     def note(self, study_id: str, generation: int, bodies: Mapping[int, bytes]) -> None:
         self.noted.update(bodies)
@@ -91,13 +89,13 @@ class Memory:
         self.calls.append("finished")
         return self.finished
 
-    def studies(self, limit: int, fields: Sequence[str]) -> list[Document]:
+    def studies(self, part: type[P], limit: int) -> list[P]:
         self.calls.append("studies")
-        return self.others
+        return [part.read(one) for one in self.others]
 
-    def recount(self, study_id: str) -> Document | None:
+    def recount(self, study_id: str) -> StudyPlan | None:
         self.calls.append("recount")
-        return self.document
+        return StudyPlan.read(self.document) if self.document else None
 
 
 def publish_to(

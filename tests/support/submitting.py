@@ -84,7 +84,8 @@ def files(store: Store) -> list[Document]:
     return list(store.datasets._files.find({}))
 
 
-def stored(store: Store, study: Study) -> Document:
-    found = store.study(study.id)
+def stored(store: Store, study: Study | str) -> Document:
+    """Return the document of a study as it lies there."""
+    found = store._studies.find_one({"_id": study if isinstance(study, str) else study.id})
     assert found is not None
     return found

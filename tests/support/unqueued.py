@@ -23,6 +23,7 @@ from producer.space.space import Space
 from warren.messages import Chunk, Objective, Trial, encode_chunk
 from warren.storage.dataset import Dataset, read_dataset
 from warren.storage.documents import Document, pack, unpack
+from warren.storage.study_document import StudyDocument
 from worker.database import PackedModel
 from worker.process.database_access import store_model
 from worker.training.evaluator import ChunkEvaluator
@@ -47,8 +48,8 @@ class Store(SimpleNamespace):
         super().__init__(datasets=files, models=files, studies=[])
         self.study = self.update_study = self.close = self.ping = self.prepare = lambda *_: None
 
-    def create_study(self, definition: Document) -> None:
-        self.studies.append(definition)
+    def create_study(self, study: StudyDocument) -> None:
+        self.studies.append(study)
 
 
 class Unqueued:
@@ -71,15 +72,15 @@ class Unqueued:
         ):
             yield
 
-    def submitted(self, estimator: Any, grid: Any, X: Any, y: Any, **options: Any) -> Document:
+    def submitted(self, estimator: Any, grid: Any, X: Any, y: Any, **options: Any) -> StudyDocument:
         """Return the definition of a study whose data are stored."""
         with self.instead_of_servers():
             submission.submit(estimator, grid, X, y, **{"cv": 3} | options)
         return self.store.studies[-1]
 
-    def arrived(self, definition: Document) -> Dataset:
+    def arrived(self, definition: StudyDocument) -> Dataset:
         """Return the data of a study as a worker has them."""
-        return read_dataset(self.files.content[definition["objective"]["dataset"]])
+        return read_dataset(self.files.content[definition.objective["dataset"]])
 
     def evaluate(self, estimator: Any, grid: Any, X: Any, y: Any, **options: Any) -> list[Document]:
         """Return the documents of all trials, by number."""
@@ -101,17 +102,17 @@ class Unqueued:
     def model(self, estimator: Any, X: Any, y: Any, **options: Any) -> Any:
         """Return an estimator that was fitted there, as ``best_estimator_`` is."""
         definition = self.submitted(estimator, [{}], X, y, **options)
-        definition["objective"] |= {"n_splits": 1, "keep_model": True}
+        definition.objective.update(n_splits=1, keep_model=True)
         [document] = _all(self._run(definition, [{}]))
         assert document["model"], document["error"]
         content = self.files.content[document["model"]["file"]]
         # As if it were signed: otherwise each file of CatBoost is tried in a process of its own first.
         return load(content, document["model"], clone(estimator), self.settings.allow, vouched=True)
 
-    def _run(self, definition: Document, grid: Any) -> Iterator[list[Document]]:
-        objective = Objective.model_validate(definition["objective"])
+    def _run(self, definition: StudyDocument, grid: Any) -> Iterator[list[Document]]:
+        objective = Objective.model_validate(definition.objective)
         trials = tuple(Trial(number=number, params=params) for number, params in Space(grid).encoded_points())
-        chunk = Chunk(study_id=definition["_id"], generation=1, index=0, objective=objective, trials=trials)
+        chunk = Chunk(study_id=definition.id, generation=1, index=0, objective=objective, trials=trials)
         # A worker's process knows nothing of what is set here.
         with config_context(**DEFAULTS):
             return self.evaluator.evaluate(encode_chunk(chunk))

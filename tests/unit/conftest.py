@@ -84,8 +84,8 @@ def study(monkeypatch: pytest.MonkeyPatch) -> FakeStudy:
 
     @contextmanager
     def open_store() -> Any:
-        documents = [{"_id": "cancer-0a1b2c"}, {"_id": "other-1"}, {"_id": "other-2"}]
-        yield SimpleNamespace(studies=lambda **_: documents)
+        ids = [SimpleNamespace(id=name) for name in ("cancer-0a1b2c", "other-1", "other-2")]
+        yield SimpleNamespace(studies=lambda _: ids)
 
     monkeypatch.setattr(Study, "attach", attach)
     monkeypatch.setattr(studies, "_open_store", open_store)

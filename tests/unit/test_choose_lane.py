@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from study_documents import plan
 
 from producer.publishing import lane_choice
 from producer.publishing.lane_choice import choose_lane
@@ -37,7 +38,7 @@ def choose(monkeypatch: pytest.MonkeyPatch, waiting: dict[str, int], *, shared: 
     broker = Broker(waiting)
     monkeypatch.setattr(lane_choice, "broker", broker)
     store = SimpleNamespace(queue_shared=lambda study_id, queue: shared)
-    return choose_lane(cast("Store", store), Settings(), {"_id": "study", **study})
+    return choose_lane(cast("Store", store), Settings(), plan(**study))
 
 
 def test_a_study_alone_is_in_the_first_lane(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -67,7 +67,7 @@ def test_a_device_that_is_none_is_refused(tmp_path: Path, capsys: pytest.Capture
     path = tmp_path / "study.yaml"
     path.write_text(f"{EXAMPLE.read_text()}\ndevice: cuda\n")
     assert main(["submit", str(path)]) == 1
-    assert "device: needs cpu or gpu, not 'cuda'" in capsys.readouterr().err
+    assert "device: needs 'gpu' or 'cpu', or None, not 'cuda'" in capsys.readouterr().err
 
 
 STEPS = """

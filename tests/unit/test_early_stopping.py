@@ -238,13 +238,6 @@ def test_of_a_time_series_the_last_rows_are_set_apart() -> None:
         assert fit.max() < watched.min()
 
 
-@pytest.mark.parametrize("fraction", [0.0, 1.0, -0.1, 1.5, True, "0.1", 5])
-def test_no_share_is_refused(fraction: Any) -> None:
-    splits = make_splits(3, X, Y, None, classifier=True)
-    with pytest.raises(InputError, match=r"validation_fraction=.*pass a share between 0 and 1"):
-        make_validation(fraction, splits, 3, Y, None, classifier=True)
-
-
 def test_a_share_too_small_for_the_classes_names_the_fold() -> None:
     y = np.array([0] * 490 + [1] * 10)
     splits = make_splits(5, X, y, None, classifier=True)

@@ -10,14 +10,17 @@ import pytest
 from bson import ObjectId
 from bson.datetime_ms import DatetimeMS
 from bson.int64 import Int64
+from study_documents import document
 
 from producer.results.own_trials import expected
 from producer.space.space import Space
+from producer.views.optuna.trial_cache import Listed
 from warren.encoding.codec import readable
 from warren.messages import Objective
 from warren.storage.documents import Document, now, pack, unpack
 from warren.storage.expected_trials import Expected
 from warren.storage.readable_studies import only_studies
+from warren.storage.study_document import StudyKey, StudySpace, StudyStatus
 
 OBJECTIVE = Objective(
     estimator=None,
@@ -42,10 +45,10 @@ GRID: list[dict[str, Any]] = [
 SPACE = Space(GRID)
 
 
-def study(space: Space = SPACE) -> Document:
+def study(space: Space = SPACE) -> StudySpace:
     """Return the document of a study, as it comes from a database."""
-    found = {"_id": "s", "n_trials": space.size, "objective": OBJECTIVE.model_dump(), "space": space.encode()}
-    return unpack(pack(found))
+    found = {"n_trials": space.size, "objective": OBJECTIVE.model_dump(), "space": space.encode()}
+    return StudySpace.read(unpack(pack(document("s", **found))))
 
 
 def trial(number: int, space: Space = SPACE, **fields: Any) -> Document:
@@ -164,14 +167,18 @@ def test_a_study_of_random_points_knows_them(caplog: pytest.LogCaptureFixture) -
     from producer.space.columns import packed
 
     points = Space([{"C": [number / 7], "kernel": [["rbf", "poly"][number % 2]]} for number in range(150)])
-    document = study(points) | {"space": packed(points.encode())}
-    own = expected(document)
+    own = expected(study(points).model_copy(update={"space": packed(points.encode())}))
     assert whole([trial(number, points) for number in (149, 0, 3)], own) == [149, 0, 3]
     assert whole([trial(4, points) | {"params": trial(5, points)["params"]}], own) == []
 
 
+class Whole(Listed, StudyStatus):
+    """What lists and pages read of a study, together."""
+
+
 STUDY: Document = {
     "_id": "a-1",
+    "objective": {"refit": "score"},
     "name": "a",
     "state": "RUNNING",
     "n_trials": 3,
@@ -205,5 +212,5 @@ STUDY: Document = {
     ],
 )
 def test_a_document_that_is_no_study_is_left_out_of_a_list(change: dict[str, Any]) -> None:
-    assert list(only_studies([STUDY, STUDY | change])) == [STUDY]
-    assert list(only_studies([{"_id": "a-1"}], ("_id",))) == [{"_id": "a-1"}]
+    assert list(only_studies([STUDY, STUDY | change], Whole)) == [Whole.read(STUDY)]
+    assert list(only_studies([{"_id": "a-1"}], StudyKey)) == [StudyKey(_id="a-1")]

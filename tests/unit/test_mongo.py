@@ -21,6 +21,7 @@ from warren.errors import InputError, StoreError
 from warren.settings import Settings
 from warren.storage import mongo
 from warren.storage.store import Store
+from warren.storage.study_document import StudyKey
 
 DOCUMENTDB = (
     "mongodb://ann:s3cret@tuning.cluster-x.eu-west-1.docdb.amazonaws.com:27017/tuning?tls=true"
@@ -139,7 +140,7 @@ def test_a_name_server_that_is_away_is_a_server_that_is_away(
             store.why_not()
             == "no MongoDB that takes writes answers at mongodb+srv://ann:***@cluster.example.com/tuning"
         )
-        for call in (store.ping, store.prepare, lambda: store.study("x")):
+        for call in (store.ping, store.prepare, lambda: store.study("x", StudyKey)):
             with pytest.raises(
                 StoreError, match=r"ann:\*\*\*@cluster.example.com/tuning: the name server does not know"
             ):

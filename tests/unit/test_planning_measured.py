@@ -7,10 +7,15 @@ from typing import Any
 import pytest
 
 from producer.planning.calibration import corrections, estimates, work_left
+from warren.storage.study_document import Data, StudyMeasures
 
 
 def counted(trials: int, expected: float, took: float) -> dict[str, float]:
     return {"trials": trials, "estimated_seconds": expected, "fit_seconds": took}
+
+
+def measures(**fields: Any) -> StudyMeasures:
+    return StudyMeasures.read({"_id": "study", **fields})
 
 
 def study(
@@ -20,26 +25,25 @@ def study(
     planned: float = 100.0,
     correction: float = 1.0,
     scored: float = 0.0,
-) -> dict[str, Any]:
+) -> StudyMeasures:
     found = now or counted(0, 0.0, 0.0)
-    return {
-        "_id": "study",
-        "progress": {
+    return measures(
+        progress={
             "fit_seconds": found["fit_seconds"],
             "score_seconds": scored,
             "estimators": {name: found} if now else {},
         },
-        "estimates": {
+        estimates={
             name: {"correction": correction, "planned_seconds": planned, "before": before or counted(0, 0.0, 0.0)}
         },
-    }
+    )
 
 
 # ------------------------------------------------------------------------- corrections
 
 
 def test_a_new_database_corrects_nothing() -> None:
-    assert corrections({"_id": "new", "progress": {}}) == {}
+    assert corrections(measures()) == {}
 
 
 def test_a_study_s_own_times_correct_what_it_used() -> None:
@@ -56,33 +60,37 @@ def test_publishing_again_does_not_correct_twice() -> None:
     """Of what ended under an earlier correction, that was made; only what ended since says what is still wrong."""
     first = study(now=counted(10, 5.0, 10.0))
     used = corrections(first)
-    again = first | {"estimates": estimates(first, {"XGBClassifier": 50.0}, used)}
-    assert again["estimates"]["XGBClassifier"] == {
+    estimated = estimates(first, {"XGBClassifier": 50.0}, used)
+    again = measures(progress=first.progress.model_dump(), estimates=estimated)
+    assert estimated["XGBClassifier"] == {
         "correction": 2.0,
         "planned_seconds": 50.0,
         "before": counted(10, 5.0, 10.0),
     }
     assert corrections(again) == used
-    again["progress"]["estimators"]["XGBClassifier"] = counted(20, 5.0 + 8.0, 10.0 + 4.0)
-    assert corrections(again) == {"XGBClassifier": 1.0}
+    later = {"estimators": {"XGBClassifier": counted(20, 5.0 + 8.0, 10.0 + 4.0)}}
+    assert corrections(measures(progress=later, estimates=estimated)) == {"XGBClassifier": 1.0}
 
 
 def test_other_studies_count_by_their_median_until_the_study_counts() -> None:
     others = [study(now=counted(10, 1.0, took)) for took in (1.0, 2.0, 50.0)]
     others.append(study("LGBMClassifier", now=counted(10, 2.0, 1.0)))
-    others.append({"_id": "older than estimates", "progress": {"estimators": {}}})
-    others.append({"_id": "without anything"})
-    assert corrections({"_id": "new", "progress": {}}, others) == {"XGBClassifier": 2.0, "LGBMClassifier": 0.5}
+    others.append(measures(progress={"estimators": {}}))  # older than estimates
+    others.append(measures())
+    assert corrections(measures(), others) == {"XGBClassifier": 2.0, "LGBMClassifier": 0.5}
     own = study(now=counted(10, 1.0, 7.0))
     assert corrections(own, others) == {"XGBClassifier": 7.0, "LGBMClassifier": 0.5}
 
 
+def data(*shape: int) -> Data:
+    return Data(X="ndarray", shape=[*shape], n_samples=shape[0], bytes=0)
+
+
 def test_a_guess_is_corrected_by_studies_on_data_of_the_same_shape_only() -> None:
-    others = [study("SVC", now=counted(10, 1.0, 4.0)) | {"data": {"shape": [100, 4]}}]
-    for shape, expected in (([100, 4], {"SVC": 4.0}), ([100_000, 4], {}), (None, {})):
-        new = {"_id": "new", "progress": {}} | ({"data": {"shape": shape}} if shape else {})
-        assert corrections(new, others) == expected
-    assert corrections({"_id": "new", "progress": {}}, [study("SVC", now=counted(10, 1.0, 4.0))]) == {}
+    others = [study("SVC", now=counted(10, 1.0, 4.0)).model_copy(update={"data": data(100, 4)})]
+    for own, expected in ((data(100, 4), {"SVC": 4.0}), (data(100_000, 4), {}), (None, {})):
+        assert corrections(measures(data=own), others) == expected
+    assert corrections(measures(), [study("SVC", now=counted(10, 1.0, 4.0))]) == {}
 
 
 def test_an_estimator_whose_trials_have_all_ended_keeps_its_correction() -> None:
@@ -113,11 +121,8 @@ def test_only_trials_ended_since_publication_leave_its_plan() -> None:
 
 def test_estimators_are_corrected_apart() -> None:
     both = study(planned=100.0, now=counted(10, 50.0, 100.0))
-    both["estimates"]["LGBMClassifier"] = {
-        "correction": 1.0,
-        "planned_seconds": 30.0,
-        "before": counted(0, 0.0, 0.0),
-    }
+    other = study("LGBMClassifier", planned=30.0)
+    both = both.model_copy(update={"estimates": {**(both.estimates or {}), **(other.estimates or {})}})
     assert work_left(both) == 100.0 + 30.0
 
 
@@ -128,4 +133,4 @@ def test_more_than_was_planned_leaves_nothing() -> None:
 
 
 def test_without_estimates_nothing_is_said() -> None:
-    assert work_left({"_id": "being published", "progress": {"fit_seconds": 0.0, "score_seconds": 0.0}}) is None
+    assert work_left(measures(progress={"fit_seconds": 0.0, "score_seconds": 0.0})) is None

@@ -14,6 +14,7 @@ from warren.encoding.codec import encode_estimator
 from warren.libraries.network_cost import NetworkCost
 from warren.libraries.resolve import resolve
 from warren.networks import KerasModel
+from warren.storage.study_document import StudyMeasures
 
 SHAPE = Shape(rows=1800, columns=64, classes=10)
 
@@ -100,8 +101,8 @@ def test_networks_of_other_data_correct_the_formula_too() -> None:
     counted = {"trials": 10, "estimated_seconds": 10.0, "fit_seconds": 20.0}
     before = {"trials": 0, "estimated_seconds": 0.0, "fit_seconds": 0.0}
     other = {
-        "data": {"shape": [10, 2]},
+        "_id": "other",
         "progress": {"estimators": {"KerasModel": counted}},
         "estimates": {"KerasModel": {"correction": 1.0, "planned_seconds": 10.0, "before": before}},
     }
-    assert corrections({"data": {"shape": [99, 5]}}, [other]) == {"KerasModel": 2.0}
+    assert corrections(StudyMeasures.read({"_id": "new"}), [StudyMeasures.read(other)]) == {"KerasModel": 2.0}

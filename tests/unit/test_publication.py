@@ -254,7 +254,7 @@ def test_what_other_studies_measured_corrects_what_is_expected(monkeypatch: pyte
             "progress": {"estimators": {"XGBClassifier": {"trials": 9, "estimated_seconds": 2.0, "fit_seconds": 6.0}}},
             "estimates": {"XGBClassifier": {"correction": 1.0, "planned_seconds": 2.0, "before": nothing}},
         },
-        {"_id": "older than estimates"},
+        {"_id": "older-than-estimates"},
     ]
     [before], [after] = (
         {trial.estimated_seconds for chunk in publish_to(one, space, monkeypatch, boosted()) for trial in chunk.trials}

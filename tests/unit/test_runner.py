@@ -9,12 +9,14 @@ from typing import Any, cast
 
 import pytest
 from evaluating import SMALL, Worker, rounds
+from study_documents import document
 
 from warren.errors import StoreError
 from warren.messages import Chunk, encode_chunk
 from warren.settings import Settings
 from warren.storage.documents import now, pack, trial_id, unpack
 from warren.storage.store import Store
+from warren.storage.study_document import StudyKey, StudyPlan
 from warren.storage.unfinished import Losses
 from worker.chunk.outcome import Verdict
 from worker.chunk.runner import ChunkRunner
@@ -64,7 +66,7 @@ class Kept:
     """A store in memory: one study, its trials, and what was told."""
 
     def __init__(self, **study: Any) -> None:
-        self.document: dict[str, Any] | None = {"_id": "study", "state": "RUNNING", "generation": 1} | study
+        self.document: dict[str, Any] | None = document(generation=1) | study
         self.kept: dict[int, dict[str, Any]] = {}
         self.trials = self
         self.letters: list[dict[str, Any]] = []
@@ -110,9 +112,9 @@ class Kept:
     def within(self, seconds: float) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def study(self, *_: Any) -> dict[str, Any] | None:
+    def study(self, _study: str, part: type[StudyKey]) -> StudyKey | None:
         self.looks += 1
-        return self.document
+        return part.read(self.document) if self.document else None
 
     def finished_numbers(self, _study: str, _among: Any) -> set[int]:
         return set(self.kept)
@@ -122,8 +124,8 @@ class Kept:
             self.kept[one["number"]] = one
         return list(range(len(packed)))
 
-    def add_progress(self, *_: Any) -> dict[str, Any] | None:
-        return self.document
+    def add_progress(self, *_: Any) -> StudyPlan | None:
+        return StudyPlan.read(self.document) if self.document else None
 
     def recount(self, study: str) -> None:
         self.recounted.append(study)
@@ -131,9 +133,9 @@ class Kept:
     def delete_results(self, _study: str) -> None:
         self.kept.clear()
 
-    def update_study(self, _study: str, update: dict[str, Any], _only_if: Any = None) -> dict[str, Any] | None:
+    def update_study(self, _study: str, update: dict[str, Any], _only_if: Any = None) -> StudyPlan | None:
         self.letters += update["$push"]["dead_letters"]["$each"]
-        return self.document
+        return StudyPlan.read(self.document) if self.document else None
 
 
 def ended(number: int) -> TrialEnded:
@@ -186,6 +188,20 @@ def test_a_worker_that_stops_after_the_last_result_ends_in_good_order(chunk: Chu
     one._process = cast("TrainingProcess", Stops(TrialsBegin(), ended(0), ended(1), FoldsDone(folds=[])))
     assert one.run(encode_chunk(chunk)).verdict == Verdict.ACKNOWLEDGE
     assert set(store.kept) == {0, 1}
+
+
+@pytest.mark.parametrize("change", [{"state": 1}, {"generation": None}, {"progress": "all"}])
+def test_a_study_whose_document_was_changed_by_hand_stops_no_worker(chunk: Chunk, change: dict[str, Any]) -> None:
+    store = Kept(**change)
+    one = runner(store, Scripted(ended(0), ended(1)))
+    outcome = one.run(encode_chunk(chunk))
+    if "progress" in change:  # which is read when results are counted
+        assert outcome.verdict == Verdict.ACKNOWLEDGE
+    else:
+        assert outcome.verdict == Verdict.DEAD_LETTER
+        assert outcome.reason.startswith("document 'study' of the studies is none (")
+    one.settle(idle=True)
+    assert not one.uncounted
 
 
 BEFORE = TrainingProcessLostError("exited with code 1")

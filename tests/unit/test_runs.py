@@ -9,9 +9,12 @@ import pytest
 
 pytest.importorskip("tensorboard")
 
+from study_documents import document
+
 from producer.space.columns import packed
 from producer.views.tensorboard.runs import StudyRuns
 from warren.storage.documents import Document
+from warren.storage.study_document import StudySpace
 
 START = datetime.fromisoformat("2026-01-01T00:00:00+00:00")
 
@@ -21,8 +24,8 @@ def study() -> StudyRuns:
         **{"estimator": None, "dataset": "0" * 64, "splits": "0" * 64, "n_splits": 3, "scorers": {"score": None}},
         **{"refit": "score", "error_score": 0.0, "return_train_score": False},
     }
-    definition = {"objective": objective, "space": packed([{}]), "estimator_in_grid": False}
-    return StudyRuns({"_id": "s", "created_at": START, "n_trials": 9}, definition)
+    found = document("s", objective=objective, space=packed([{}]), n_trials=9)
+    return StudyRuns(StudySpace.read(found), START)
 
 
 def curve(*epochs: int) -> dict[str, list[float]]:

@@ -5,25 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from study_documents import document
 
 from producer.results.status import Status, name_trials
 from warren.storage.documents import Document, now
 from warren.storage.progress_counts import no_counts
+from warren.storage.study_document import StudyStatus
 
 
-def document(**fields: Any) -> Document:
-    return {
-        "_id": "trees-0a1b2c",
-        "name": "trees",
-        "state": "RUNNING",
-        "n_trials": 12,
-        "progress": no_counts() | {"complete": 4, "failed": 1},
-        "created_at": now(),
-        "submitted_at": now(),
-        "finished_at": None,
-        "dead_letters": [],
-        **fields,
-    }
+def study(**fields: Any) -> StudyStatus:
+    usual = {"n_trials": 12, "submitted_at": now(), "progress": no_counts() | {"complete": 4, "failed": 1}}
+    return StudyStatus.read(document("trees-0a1b2c", **usual | fields))
 
 
 def letter(index: int, numbers: list[int], reason: str) -> Document:
@@ -46,13 +38,13 @@ def test_many_trials_are_named_shortly(numbers: list[int], text: str) -> None:
 
 
 def test_a_study_without_dead_letters_says_nothing_of_them() -> None:
-    status = Status.of(document())
+    status = Status.of(study())
     assert (status.done, status.waiting, status.dead, status.dead_numbers, status.dead_text) == (5, 7, 0, (), "")
 
 
 def test_dead_letters_are_told_by_their_trials_and_reasons() -> None:
     letters = [letter(0, [9, 8], "no such class"), letter(2, [1], "no such class"), letter(1, [5, 1], "no such data")]
-    status = Status.of(document(dead_letters=letters, progress=no_counts() | {"dead": 5}))
+    status = Status.of(study(dead_letters=letters, progress=no_counts() | {"dead": 5}))
     assert status.dead_numbers == (1, 5, 8, 9)
     assert status.dead_reasons == ("no such class", "no such data")
     assert status.dead_text == (
@@ -62,10 +54,10 @@ def test_dead_letters_are_told_by_their_trials_and_reasons() -> None:
 
 
 def test_a_study_of_an_earlier_version_is_read_too() -> None:
-    old = document(progress=no_counts() | {"dead": 2})
+    old = document("trees-0a1b2c", progress=no_counts() | {"dead": 2})
     for name in ("submitted_at", "dead_letters"):
         del old[name]
-    status = Status.of(old)
+    status = Status.of(StudyStatus.read(old))
     assert status.submitted_at is None
     assert status.dead_text.startswith("2 trials can't be evaluated by any worker: no reason is known. ")
 
@@ -82,6 +74,6 @@ def test_a_study_of_an_earlier_version_is_read_too() -> None:
 )
 def test_what_the_broker_has_lost_counts_while_it_is_sure(change: dict[str, Any], lost: int) -> None:
     missing = {"publication": 2, "sure": True, "trials": 4}
-    status = Status.of(document(**{"publications": 2, "missing": missing, "state": "RUNNING"} | change))
+    status = Status.of(study(**{"publications": 2, "missing": missing, "state": "RUNNING"} | change))
     assert status.lost == lost
     assert ("resume()" in status.lost_text) is bool(lost)

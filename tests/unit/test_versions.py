@@ -7,10 +7,11 @@ from importlib import metadata
 from importlib.util import find_spec
 
 import pytest
+from study_documents import document
 
 from producer.results.status import Status
-from warren.storage.documents import now
 from warren.storage.progress_counts import GROUP, no_counts, totals
+from warren.storage.study_document import StudyStatus
 from warren.versions import differences, packages_in, relevant, seen_in, versions
 
 ALWAYS = ("warren", "numpy", "scipy", "scikit-learn", "pandas")
@@ -89,17 +90,8 @@ def test_a_count_of_all_documents_keeps_the_versions_seen() -> None:
 
 
 def test_a_status_names_the_versions_of_both_sides() -> None:
-    study = {
-        "_id": "trees",
-        "name": "trees",
-        "state": "RUNNING",
-        "n_trials": 2,
-        "progress": no_counts(),
-        "created_at": now(),
-        "versions": HERE,
-    }
-    assert Status.of(study).versions_text == ""
-    study["progress"] = no_counts() | {"versions": {"numpy": ["2.4.6"], "python": ["3.13.5"]}}
-    assert Status.of(study).versions_text.startswith(
+    assert Status.of(StudyStatus.read(document(versions=HERE))).versions_text == ""
+    progress = no_counts() | {"versions": {"numpy": ["2.4.6"], "python": ["3.13.5"]}}
+    assert Status.of(StudyStatus.read(document(versions=HERE, progress=progress))).versions_text.startswith(
         "it was submitted with NumPy 2.5.1, and workers have NumPy 2.4.6: scores can differ"
     )

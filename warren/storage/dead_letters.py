@@ -15,6 +15,7 @@ from warren.messages import Address, address_of
 from warren.storage.documents import Document
 from warren.storage.published_check import why_not
 from warren.storage.store import Store
+from warren.storage.study_document import DeadChunks
 
 # Letters in a study's document, and trial numbers in each: two of the sixteen megabytes of a
 # document.
@@ -40,15 +41,15 @@ def tell_studies(letters: Iterable[DeadLetter], store: Store) -> None:
         The database is unreachable or refuses.
     """
     own = store.identity()
-    studies: dict[str, Document] = {}
+    studies: dict[str, DeadChunks | None] = {}
     for letter in letters:
         if letter.noted or letter.database not in {own, None} or (address := address_of(letter.body)) is None:
             continue
         if address.study_id not in studies:
-            studies[address.study_id] = store.study(address.study_id, ("publications", "dead_chunks")) or {}
+            studies[address.study_id] = store.study(address.study_id, DeadChunks)
         study = studies[address.study_id]
-        # Skip chunks of an earlier publication, and those noted before, which are most of them.
-        if study.get("publications") != address.generation or _name_of(address) in study.get("dead_chunks", ()):
+        # One that has been published again since is of no interest. Most were told when they were read before.
+        if study is None or study.publications != address.generation or _name_of(address) in study.dead_chunks:
             continue
         if why_not(store, address, letter.body) is not None:  # others may write to this queue too
             continue

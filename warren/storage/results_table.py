@@ -16,9 +16,9 @@ from typing import IO, TYPE_CHECKING, Any
 from warren.errors import StoreError, StudyError
 from warren.messages import Objective
 from warren.storage.blobs import Blobs
-from warren.storage.documents import Document
 from warren.storage.expected_trials import COMPARED, Expected
 from warren.storage.own_trials import OwnTrials
+from warren.storage.study_document import StudyDefinition
 from warren.storage.trials import Trials
 
 if TYPE_CHECKING:
@@ -185,15 +185,14 @@ class Tables:
         self._trials = trials
         self._files = files
 
-    def keep(self, study: Document, publications: int | None) -> str | None:
-        """Store the table of a study that ends.
+    def keep(self, study: StudyDefinition, publications: int | None) -> str | None:
+        """Keep the results of a study that ends.
 
         This is only for speed: an error is logged, and the study ends without a table.
 
         Parameters
         ----------
-        study : dict
-            Its document.
+        study : StudyDefinition
         publications : int or None
             Its number of publications when all trials had ended.
 
@@ -202,10 +201,10 @@ class Tables:
         str or None
             The name of the file; None if there is none.
         """
-        study_id, n_trials = study["_id"], study["n_trials"]
+        study_id, n_trials = study.id, study.n_trials
         if n_trials < _TABLE_TRIALS:
             return None
-        objective = Objective.model_validate(study["objective"])
+        objective = Objective.model_validate(study.objective)
         columns = schema(objective.parts)
         expected = Expected(study_id, n_trials, objective)
         try:

@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pymongo
 from pymongo import ReturnDocument
@@ -31,12 +31,15 @@ from warren.storage.progress_counts import best_of, increments
 from warren.storage.published_chunks import Published
 from warren.storage.readable_studies import only_studies
 from warren.storage.results_table import Tables
+from warren.storage.study_document import StudyDocument, StudyKey, StudyPlan, StudyProgress
 from warren.storage.trials import Trials
 from warren.storage.unfinished import Unfinished
 from warren.versions import seen_in
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+P = TypeVar("P", bound=StudyKey)
 
 # Seconds to say goodbye to a server.
 _CLOSE_SECONDS = 1.0
@@ -110,44 +113,54 @@ class Store:
 
     # ------------------------------------------------------------------ studies
 
-    def create_study(self, definition: Document) -> bool:
+    def create_study(self, study: StudyDocument) -> bool:
         """Write a study document unless it is there; return whether it was new.
 
         One that was deleted goes on counting its publications: chunks of before are not taken for later ones.
 
         Parameters
         ----------
-        definition : dict
-            The study document; ``_id`` is its id.
+        study : StudyDocument
         """
         with self._explained():
-            gone = self._deleted.find_one({"_id": definition["_id"]}) or {}
+            gone = self._deleted.find_one({"_id": study.id}) or {}
             before = int(gone.get("publications", 0))
             known = {"publications": before, "generation": before + 1} if before else {}
             try:
-                self._studies.insert_one(definition | known)
+                self._studies.insert_one(study.to_document() | known)
             except DuplicateKeyError:
                 return False
             # Last: a call that is cut short is made again, and must find it.
-            self._deleted.delete_one({"_id": definition["_id"]})
+            self._deleted.delete_one({"_id": study.id})
         return True
 
-    def update_study(self, study_id: str, update: Document, only_if: Document | None = None) -> Document | None:
-        """Apply a MongoDB update to a study; return the document after it, or None where nothing matched."""
+    def update_study(self, study_id: str, update: Document, only_if: Document | None = None) -> StudyPlan | None:
+        """Apply a MongoDB update to a study; return it after that, or None where nothing matched."""
         with self._explained():
-            return self._studies.find_one_and_update(
-                {"_id": study_id, **(only_if or {})}, update, return_document=ReturnDocument.AFTER
+            found = self._studies.find_one_and_update(
+                {"_id": study_id, **(only_if or {})},
+                update,
+                StudyPlan.projection(),
+                return_document=ReturnDocument.AFTER,
             )
+        return StudyPlan.read(found) if found else None
 
-    def study(self, study_id: str, fields: Sequence[str] | None = None) -> Document | None:
-        """Return a study document, or only some of its fields, or None."""
+    def study(self, study_id: str, part: type[P]) -> P | None:
+        """Return a part of a study's document, or None where there is no such study.
+
+        Raises
+        ------
+        StudyError
+            The document is no study's.
+        """
         if not is_study_id(study_id):
             return None
         with self._explained():
-            return self._studies.find_one({"_id": study_id}, fields and dict.fromkeys(fields, 1))
+            found = self._studies.find_one({"_id": study_id}, part.projection())
+        return part.read(found) if found else None
 
-    def delete_study(self, study_id: str) -> Document | None:
-        """Delete a study with its trials; return its document, or None where there was none.
+    def delete_study(self, study_id: str) -> bool:
+        """Delete a study with its trials; return whether there was one.
 
         The study goes first, but for a note that it was deleted: from then on workers drop its chunks, and what they
         still write of it.
@@ -161,7 +174,7 @@ class Store:
                 self._deleted.update_one({"_id": study_id}, {"$max": {"publications": study["publications"]}})
         self.delete_results(study_id)
         self.published.drop(study_id)
-        return study
+        return study is not None
 
     def surely_unwanted(self, study_id: str, generation: int) -> bool:
         """Say whether it is certain that nobody wants a chunk: only then may a worker drop it.
@@ -194,14 +207,13 @@ class Store:
         with self._explained():
             return [found["_id"] for found in self._studies.find({"model_of": study_id}, {"_id": 1})]
 
-    def studies(self, limit: int = 0, fields: Sequence[str] | None = None) -> list[Document]:
-        """Return the searches, newest first; `limit` 0 is all of them, `fields` None all but their spaces."""
+    def studies(self, part: type[P], limit: int = 0) -> list[P]:
+        """Return a part of each search's document, newest first; `limit` 0 is all of them."""
         with self._explained():
-            projection = dict.fromkeys(fields, 1) if fields else {"space": 0}
             # What somebody else has called otherwise than `submit` does is asked for by nobody, and fills no limit.
             own = {"model_of": None, "_id": {"$regex": STUDY_ID}}
-            found = self._studies.find(own, projection).sort("created_at", -1).limit(limit)
-            return list(only_studies(found, fields))
+            found = self._studies.find(own, part.projection()).sort("created_at", -1).limit(limit)
+            return list(only_studies(found, part))
 
     def queue_shared(self, study_id: str, queue: str) -> bool:
         """Say whether another study that runs has its chunks in the same queue."""
@@ -233,7 +245,7 @@ class Store:
 
     # ----------------------------------------------------------------- progress
 
-    def add_progress(self, study_id: str, documents: Sequence[Document]) -> Document | None:
+    def add_progress(self, study_id: str, documents: Sequence[Document]) -> StudyPlan | None:
         """Count new results in the study document, and end the study with its last one.
 
         Parameters
@@ -245,8 +257,8 @@ class Store:
 
         Returns
         -------
-        dict or None
-            The study document after it: its state may be news to a worker. None where it was deleted.
+        StudyPlan or None
+            The study after it: its state may be news to a worker. None where it was deleted.
         """
         update: Document = {"$inc": {f"progress.{name}": value for name, value in increments(documents).items()}}
         if documents:
@@ -256,38 +268,37 @@ class Store:
         if seen := seen_in(documents):
             update["$addToSet"] = {f"progress.versions.{name}": {"$each": found} for name, found in seen.items()}
         study = self.update_study(study_id, update)
-        if study and study["progress"]["complete"] + study["progress"]["failed"] >= study["n_trials"]:
+        if study and study.progress.done >= study.n_trials:
             return self.recount(study_id)
         return study
 
-    def recount(self, study_id: str) -> Document | None:
+    def recount(self, study_id: str) -> StudyPlan | None:
         """Set a study's counts from its trial documents, and its state when all have ended.
 
         Returns
         -------
-        dict or None
-            The study document after it; None where there is no such study.
+        StudyPlan or None
+            The study after it; None where there is no such study.
         """
-        before = self.study(study_id, ("publications", "n_trials"))
+        before = self.study(study_id, StudyPlan)
         if before is None:
             return None
-        found, best = self.trials.counts(study_id, before["n_trials"])
+        found, best = self.trials.counts(study_id, before.n_trials)
         update: Document = {"$set": {f"progress.{name}": value for name, value in found.items()}}
         if best:
             update["$max"] = {"progress.best": best}
         study = self.update_study(study_id, update)
-        if study and found["complete"] + found["failed"] >= study["n_trials"] and study["state"] != "COMPLETE":
+        if study and found["complete"] + found["failed"] >= study.n_trials and study.state != "COMPLETE":
             self.unfinished.drop_study(study_id)
-            publications = before.get("publications")
             ended = {"state": "COMPLETE", "finished_at": now()}
             with self.within(_TABLE_SECONDS):
-                ended["results_file"] = self.tables.keep(study, publications)
+                ended["results_file"] = self.tables.keep(study, before.publications)
             # Unless trials were taken back since they were counted, which a new publication says.
-            still = {"state": {"$ne": "CANCELLED"}, "publications": publications}
+            still = {"state": {"$ne": "CANCELLED"}, "publications": before.publications}
             if study := self.update_study(study_id, {"$set": ended}, still):
-                self.published.drop(study_id, before=study.get("publications", 0) + 1)
+                self.published.drop(study_id, before=(study.publications or 0) + 1)
             else:
-                study = self.study(study_id)
+                study = self.study(study_id, StudyPlan)
             if study is None:  # deleted meanwhile
                 self.tables.delete_of(study_id)
         return study
@@ -307,8 +318,8 @@ class Store:
         pyarrow.Table
             By number; empty also where there is no such study.
         """
-        study = self.study(trials.expected.study_id, ("state", "results_file")) or {}
-        file = study.get("results_file") if study.get("state") == "COMPLETE" else None
+        study = self.study(trials.expected.study_id, StudyProgress)
+        file = study.results_file if study and study.state == "COMPLETE" else None
         return self.tables.read(trials, columns, file)
 
 

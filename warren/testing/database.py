@@ -169,11 +169,18 @@ class Collection:
         self._change(query, lambda found, _: {"_id": found["_id"], **document}, upsert=upsert)
 
     def find_one_and_update(
-        self, query: Document, change: Document, *, upsert: bool = False, return_document: bool = ReturnDocument.BEFORE
+        self,
+        query: Document,
+        change: Document,
+        projection: Mapping[str, Any] | None = None,
+        *,
+        upsert: bool = False,
+        return_document: bool = ReturnDocument.BEFORE,
     ) -> Document | None:
         if return_document is not ReturnDocument.AFTER:
             raise NotImplementedError("the database in memory returns documents as they are after a change")
-        return copy.deepcopy(self._change(query, lambda found, new: _updated(found, change, new=new), upsert=upsert)[1])
+        found = self._change(query, lambda one, new: _updated(one, change, new=new), upsert=upsert)[1]
+        return copy.deepcopy(project(found, projection)) if found else None
 
     def find_one_and_delete(self, query: Document) -> Document | None:
         with self._lock:

@@ -13,6 +13,7 @@ from warren.settings import Settings
 from warren.storage.documents import Document
 from warren.storage.published_check import why_not
 from warren.storage.store import Store
+from warren.storage.study_document import StudyState
 from worker.chunk.outcome import Outcome, Verdict, log_fields
 
 logger = logging.getLogger(__name__)
@@ -38,23 +39,20 @@ class Acceptance:
         self._retry = retry
         # The id of this worker's database when it was last read.
         self._database: str | None = None
-        # The study when it was last read, and the time of that.
-        self._last_read: tuple[float, Document | None] = (float("-inf"), None)
+        # The study as last read, and when.
+        self._last_read: tuple[float, StudyState | None] = (float("-inf"), None)
 
-    def note(self, studies: Iterable[Document | None]) -> None:
-        """Take over studies that were just read; the last one is remembered."""
+    def note(self, studies: Iterable[StudyState | None]) -> None:
+        """Note studies as they are at this moment; the last counts."""
         for study in studies:
             self._last_read = (time.monotonic(), study)
 
-    def study(self, chunk: Chunk, *, fresh: bool = False) -> Document | None:
-        """Return the study's state and generation, at most a second old.
-
-        With `fresh`, as they are now.
-        """
+    def study(self, chunk: Chunk, *, fresh: bool = False) -> StudyState | None:
+        """Return the study's state and generation, at most a second old, or as they are now."""
         read_at, study = self._last_read
         old = fresh or time.monotonic() - read_at > _READ_SECONDS
-        if old or study is None or study["_id"] != chunk.study_id:
-            study = self._retry(self._store.study, chunk.study_id, ("state", "generation"))
+        if old or study is None or study.id != chunk.study_id:
+            study = self._retry(self._store.study, chunk.study_id, StudyState)
             self._last_read = (time.monotonic(), study)
         return study
 
@@ -113,9 +111,9 @@ class Acceptance:
         )
 
 
-def needs(study: Document | None, chunk: Chunk) -> bool:
-    """Return whether a study is running and a chunk is of its latest publication."""
-    return study is not None and study["state"] == "RUNNING" and study["generation"] <= chunk.generation
+def needs(study: StudyState | None, chunk: Chunk) -> bool:
+    """Return whether a study needs a chunk evaluated: it runs, and the chunk is of its latest publication."""
+    return study is not None and study.state == "RUNNING" and study.generation <= chunk.generation
 
 
 class Authenticity:

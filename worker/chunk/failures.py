@@ -10,6 +10,7 @@ from warren.retry import Patience
 from warren.settings import Settings
 from warren.storage.documents import now, pack
 from warren.storage.store import Store
+from warren.storage.study_document import StudyProgress
 from warren.storage.unfinished import Try
 from worker.chunk.claim import Claim, chunk_name
 from worker.chunk.outcome import Outcome, Verdict, log_fields
@@ -139,11 +140,10 @@ class LostProcesses:
         return Outcome(verdict=Verdict.HAND_ON, others_first=True)
 
     def count(self, chunk: Chunk, lost: TrainingProcessLostError) -> Outcome:
-        """Count a loss, and return the outcome of the chunk."""
-        study = self._retry(self._store.study, chunk.study_id, ("progress.complete", "progress.failed")) or {}
-        progress = study.get("progress", {})
-        # Compare counts, not times: the clocks of workers differ.
-        ended = progress.get("complete", 0) + progress.get("failed", 0)
+        """Count a loss, and return what becomes of the chunk."""
+        study = self._retry(self._store.study, chunk.study_id, StudyProgress)
+        # A count, not a time: clocks of workers differ.
+        ended = study.progress.done if study else 0
         losses = self._claim.add_loss(chunk, ended, blamed=not lost.killed)
         about = log_fields(chunk) | {"reason": str(lost), "times": losses.times, "killed": losses.killed}
         logger.warning("lost the training process before a trial began", extra=about)

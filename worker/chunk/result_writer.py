@@ -10,11 +10,12 @@ from datetime import datetime
 from tenacity import stop_never
 from tenacity.stop import stop_base
 
-from warren.errors import StoreError
+from warren.errors import StoreError, StudyError
 from warren.retry import patiently
 from warren.settings import Settings
 from warren.storage.documents import Document, now, unpack
 from warren.storage.store import Store
+from warren.storage.study_document import StudyState
 from warren.storage.unfinished import DoneFold, SeenEpochs, Try
 from worker.monitoring.liveness import Pulse
 from worker.monitoring.metrics import Metrics
@@ -189,23 +190,24 @@ class ResultWriter:
         """Return whether written results wait and the last count is long enough ago."""
         return self.uncounted and time.monotonic() - self._counted_at >= self._count_pause
 
-    def count(self) -> list[Document | None]:
-        """Count written results in their studies.
-
-        Return the studies as they are now, None for a deleted one.
-        """
+    def count(self) -> list[StudyState | None]:
+        """Count what was written in its studies, and return those as they now are; None for a deleted one."""
         return self.retry(self._count) if self._uncounted else []
 
-    def _count(self) -> list[Document | None]:
-        studies = []
+    def _count(self) -> list[StudyState | None]:
+        studies: list[StudyState | None] = []
         began = time.monotonic()
         while self._uncounted:
             study_id = self._uncounted[0]["study_id"]
-            of_study = [document for document in self._uncounted if document["study_id"] == study_id]
-            study = self._store.add_progress(study_id, of_study)
-            if study is None:  # deleted meanwhile: delete what was written since
-                self._store.delete_results(study_id)
-            studies.append(study)
+            mine = [document for document in self._uncounted if document["study_id"] == study_id]
+            try:
+                study = self._store.add_progress(study_id, mine)
+            except StudyError as exc:  # its document was changed by hand
+                logger.warning("counted results of a study that can't be read", extra={"reason": str(exc)})
+            else:
+                if study is None:  # deleted meanwhile: what was written since goes too
+                    self._store.delete_results(study_id)
+                studies.append(study)
             self._uncounted = [document for document in self._uncounted if document["study_id"] != study_id]
         self._counted_at = time.monotonic()
         pause = (self._counted_at - began) / _COUNT_SHARE

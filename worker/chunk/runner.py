@@ -10,17 +10,18 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 
 from tenacity import RetryCallState
 from tenacity.stop import stop_base
 
-from warren.errors import MessageError, StoreError
+from warren.errors import MessageError, StoreError, StudyError
 from warren.messages import Address, Chunk, address_of, decode_chunk
 from warren.settings import Settings
 from warren.storage.dead_letters import letter_of
 from warren.storage.documents import Document, now, pack, unpack
 from warren.storage.store import Store
+from warren.storage.study_document import StudyState
 from warren.storage.unfinished import DoneFold, SeenEpochs
 from worker.chunk.acceptance import Acceptance, Authenticity, needs
 from worker.chunk.claim import Claim
@@ -151,6 +152,10 @@ class ChunkRunner:
             self._process.kill()
             self._writer.forget()
             return Outcome(verdict=Verdict.REQUEUE)
+        except StudyError as exc:  # its document was changed by hand: no worker can tell what is wanted
+            self._process.kill()
+            self._writer.forget()
+            return Outcome(verdict=Verdict.DEAD_LETTER, reason=str(exc))
 
     def _run(self, body: bytes, *, again: bool, named: bool) -> Outcome:
         try:
@@ -218,9 +223,10 @@ class ChunkRunner:
         """
         while self._to_recount:
             study_id = next(iter(self._to_recount))
-            study = self._writer.retry(self._store.study, study_id, ("state",))
-            if study is not None and study["state"] != "COMPLETE":
-                self._writer.retry(self._store.recount, study_id)
+            with suppress(StudyError):  # its document was changed by hand
+                study = self._writer.retry(self._store.study, study_id, StudyState)
+                if study is not None and study.state != "COMPLETE":
+                    self._writer.retry(self._store.recount, study_id)
             self._to_recount.discard(study_id)
 
     def _train(self, body: bytes, progress: Progress) -> Outcome:
@@ -264,7 +270,7 @@ class ChunkRunner:
         about = {"trials": len(chunk.trials), "left": left, "seconds": round(seconds, 1)}
         logger.info("chunk ended", extra=log_fields(chunk) | about)
         study = self._acceptance.study(chunk, fresh=bool(left))
-        given_up = bool(left) and (study is None or study["state"] == "COMPLETE")
+        given_up = bool(left) and (study is None or study.state == "COMPLETE")
         if progress.keeps_checkpoints:
             self._process.results_durable(given_up=given_up)
         if given_up:

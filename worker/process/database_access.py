@@ -23,6 +23,7 @@ from warren.errors import StoreError, StudyError, short
 from warren.messages import Chunk
 from warren.retry import patiently
 from warren.storage.documents import Document, trial_id
+from warren.storage.study_document import StudyState
 from worker.database import PackedModel
 from worker.process import protocol
 
@@ -157,7 +158,9 @@ class DatabaseAccessServer:
                     document=patient(store_model, self._store, chunk.study_id, number, model, cls)
                 )
             case protocol.ReadStates(trials=trials):
-                states = {study: found["state"] for study in trials if (found := self._store.study(study, ("state",)))}
+                states: dict[str, str] = {
+                    study: found.state for study in trials if (found := self._store.study(study, StudyState))
+                }
                 ended = self._store.trials.finished_numbers
                 return protocol.StudyStates(
                     states=states, ended={study: [*ended(study, trials[study])] for study in trials}

@@ -10,10 +10,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from producer.results.missing_trials import look_closely, stands_still
-from producer.results.status import STATUS_FIELDS, Status
+from producer.results.status import Status
 from producer.results.study_reader import StudyReader
 from warren.storage.documents import Document, now
 from warren.storage.own_trials import OwnTrials
+from warren.storage.study_document import StudyProgress, StudyStatus
 
 # Results that the pace is computed from: enough to be steady, few enough to read at once. The
 # average pace says how far back to look; if that finds more results, at most so many are read.
@@ -155,9 +156,9 @@ def read(study: StudyReader) -> Facts:
     StoreError
         The database is unreachable.
     """
-    document = study.document(STATUS_FIELDS)
+    document = study.read(StudyStatus)
     if stands_still(document) and look_closely(study.store, study.settings, study.id):
-        document = study.document(STATUS_FIELDS)
+        document = study.read(StudyStatus)
     status = Status.of(document)
     found: dict[str, Any] = {"best_params": {}}
     if status.best_number is not None:
@@ -167,7 +168,7 @@ def read(study: StudyReader) -> Facts:
     if status.failed:
         failed = _failed(study.trials, status)
         found |= {"reasons": tuple(_reasons(failed)), "failures_read": len(failed)}
-    last: datetime | None = document["progress"].get("last_result_at")
+    last = document.progress.last_result_at
     since = status.submitted_at or status.created_at
     found["has_new_result"] = last is not None and last >= since
     if status.state == "RUNNING" and last is not None and last >= since:
@@ -198,10 +199,10 @@ def _reasons(failed: Sequence[Document]) -> list[Reason]:
     ]
 
 
-def _tempo(trials: OwnTrials, study: Document, since: datetime, last: datetime) -> Tempo | None:
-    """Compute the pace from the last results, so that pauses and late workers do not distort it."""
-    before = sum(result["before"]["trials"] for result in (study.get("estimates") or {}).values())
-    ended = max(study["progress"]["complete"] + study["progress"]["failed"] - before, 1)
+def _tempo(trials: OwnTrials, study: StudyProgress, since: datetime, last: datetime) -> Tempo | None:
+    """Take the pace of the last results: workers that came late and pauses are none of theirs."""
+    before = sum(one.before.trials for one in (study.estimates or {}).values())
+    ended = max(study.progress.done - before, 1)
     seconds = (last - since).total_seconds()
     # Look back just far enough for that many results at the average pace, so that few documents
     # match.

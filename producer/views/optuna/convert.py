@@ -1,9 +1,9 @@
-"""Converts trial documents to Optuna's trials."""
+"""Trial documents as Optuna's trials."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -16,38 +16,32 @@ from producer.views.optuna.distributions import Parameters
 from warren.errors import InputError
 from warren.messages import Objective
 from warren.storage.documents import Document
+from warren.storage.study_document import StudySpace
 
-# Fields of a trial document: those that the trial itself needs, and those that become user
-# attributes.
-_CORE_FIELDS = ("number", "state", "started_at", "finished_at")
-_ATTRIBUTES = ("estimator", "fit_seconds", "error", "worker", "attempts")
-_FURTHER_ATTRIBUTES = ("score_seconds", "saved_seconds", "shared_by", "mean_best_iteration")
-# The key that `optuna.study.Study.set_metric_names` sets.
+# What a trial is made of, by field of its document; and what is noted of it beside its scores.
+_MADE_OF = ("number", "state", "started_at", "finished_at")
+_NOTED = ("estimator", "fit_seconds", "error", "worker", "attempts")
+_NOTED_IN_FULL = ("score_seconds", "saved_seconds", "shared_by", "mean_best_iteration")
+# Where a study has what `optuna.study.Study.set_metric_names` sets.
 _METRIC_NAMES = "study:metric_names"
-
-STUDY_FIELDS = ("name", "objective", "space", "estimator_in_grid")
-"""Fields of a study document that a `Translator` reads."""
 
 
 class Translator:
-    """Converts a study's documents to Optuna's study and trials.
+    """Makes Optuna's trials of a study's documents.
 
     Parameters
     ----------
-    study : dict
-        The study document with `STUDY_FIELDS`.
+    study : StudySpace
     metric : str, default=None
-        The objective, one of the study's metrics; None is the metric that ranks the trials.
+        The objective, one of the study's metrics; None is the one that says which trial is best.
     brief : bool, default=False
-        Leave out what the dashboard does not show: the scores of each fold, train scores, most
-        times.
+        Leave out what a page has no use for: the scores of every fold, train scores, most times.
 
     Attributes
     ----------
     metric : str
-        The objective.
     distributions : dict of str to BaseDistribution
-        By parameter name.
+        Of every parameter.
 
     Raises
     ------
@@ -55,65 +49,65 @@ class Translator:
         The study has no such metric.
     """
 
-    def __init__(self, study: Mapping[str, Any], metric: str | None = None, *, brief: bool = False) -> None:
-        objective = Objective.model_validate(study["objective"])
+    def __init__(self, study: StudySpace, metric: str | None = None, *, brief: bool = False) -> None:
+        objective = Objective.model_validate(study.objective)
         metrics = list(objective.scorers)
         self.metric = objective.refit if metric is None else metric
         if self.metric not in metrics:
             raise InputError(f"metric={metric!r}: the study has {', '.join(map(repr, metrics))}")
-        self._name: str = study["name"]
-        parameters = Parameters.of(unpacked(study["space"]))
+        self._name = study.name
+        parameters = Parameters.of(unpacked(study.space))
         self.distributions = parameters.distributions
         self._space = parameters.space
         self._by_names: dict[tuple[str, ...], dict[str, Any]] = {}
-        # Every document also has the ranking metric under the name "score".
+        # The one that says which trial is best is in every document under this name too.
         short = "score" if self.metric == objective.refit else self.metric
         self._score = f"mean_test_{short}"
         others = [metric for metric in metrics if metric != self.metric]
-        attributes = [f"std_test_{short}", *(f"mean_test_{other}" for other in others), *_ATTRIBUTES]
+        noted = [f"std_test_{short}", *(f"mean_test_{other}" for other in others), *_NOTED]
         if brief:
-            attributes.insert(0, "number")  # the dashboard renumbers the trials
+            noted.insert(0, "number")  # for a page numbers trials in its own way
         else:
-            attributes += [f"std_test_{other}" for other in others]
-            attributes += [f"split_test_{metric}" for metric in metrics]
+            noted += [f"std_test_{other}" for other in others]
+            noted += [f"split_test_{metric}" for metric in metrics]
             if objective.return_train_score:
-                attributes += [f"{what}_train_{metric}" for metric in metrics for what in ("mean", "std", "split")]
-            attributes += _FURTHER_ATTRIBUTES
-        if study["estimator_in_grid"]:
-            attributes.remove("estimator")  # it is already a parameter
-        self._attributes = attributes
+                noted += [f"{what}_train_{metric}" for metric in metrics for what in ("mean", "std", "split")]
+            noted += _NOTED_IN_FULL
+        if study.estimator_in_grid:
+            noted.remove("estimator")  # it is a parameter
+        self._noted = noted
 
     @property
     def fields(self) -> list[str]:
         """Fields of a trial document that `trials` reads."""
-        return list(dict.fromkeys([*_CORE_FIELDS, self._score, *self._attributes]))
+        return list(dict.fromkeys([*_MADE_OF, self._score, *self._noted]))
 
-    def study(self, name: str, study_id: int, **attributes: Any) -> FrozenStudy:
-        """Return Optuna's study, without trials.
+    def study(self, name: str, study_id: int, **noted: Any) -> FrozenStudy:
+        """Return the study itself.
 
         Parameters
         ----------
         name : str
-            Its name in Optuna.
+            Its name for Optuna.
         study_id : int
-            Its id in Optuna.
-        **attributes
-            Further user attributes.
+            Its id for Optuna.
+        **noted
+            What is noted of it.
         """
         system = {_METRIC_NAMES: [self.metric]}
-        return FrozenStudy(name, StudyDirection.MAXIMIZE, {"name": self._name, **attributes}, system, study_id)
+        return FrozenStudy(name, StudyDirection.MAXIMIZE, {"name": self._name, **noted}, system, study_id)
 
     def trials(
         self, documents: Sequence[Document], places: Sequence[tuple[int, int]] | None = None
     ) -> Iterator[FrozenTrial]:
-        """Convert trial documents; fastest by ascending number.
+        """Translate trial documents; ascending numbers are fastest.
 
         Parameters
         ----------
         documents : sequence of dict
             With at least `fields`.
         places : sequence of (int, int), default=None
-            Number and id of each trial in Optuna; None uses the trial's own number for both.
+            Number and id of each trial for Optuna; None is the trial's own number, twice.
 
         Yields
         ------
@@ -126,7 +120,7 @@ class Translator:
             distributions = self._by_names.get(names)
             if distributions is None:
                 distributions = self._by_names[names] = {name: self.distributions[name] for name in names}
-            # Optuna accepts no NaN, and a trial with failed folds has no score.
+            # Optuna takes no NaN, and the mean over folds of which some failed is no score.
             score = float(document[self._score]) if document["state"] == "COMPLETE" else math.nan
             complete = not math.isnan(score)
             yield FrozenTrial(
@@ -144,10 +138,10 @@ class Translator:
             )
 
     def _notes(self, document: Document) -> dict[str, Any]:
-        pairs = ((name, document.get(name)) for name in self._attributes)
+        pairs = ((name, document.get(name)) for name in self._noted)
         return {name: value for name, value in pairs if value is not None}
 
 
 def _local(moment: datetime) -> datetime:
-    """Return a time in Optuna's form: local, without a time zone."""
+    """Return a time as Optuna has it: local, and not saying so."""
     return moment.astimezone().replace(tzinfo=None)

@@ -1,4 +1,4 @@
-"""Converts a study to an Optuna study in memory, for Optuna's plots, importances and samplers."""
+"""A study handed to Optuna: its trials in memory, for Optuna's plots, importances and samplers."""
 
 from __future__ import annotations
 
@@ -6,43 +6,43 @@ from typing import TYPE_CHECKING
 
 from producer.results.study_reader import StudyReader
 from producer.views.optional_packages import require
+from warren.storage.study_document import StudySpace
 
 if TYPE_CHECKING:
     import optuna
 
 
 def to_optuna(study: StudyReader, metric: str | None = None) -> optuna.study.Study:
-    """Return a study as an Optuna study in memory.
+    """Return a study as Optuna's, in memory.
 
     Parameters
     ----------
     study : StudyReader
     metric : str, default=None
-        The objective, one of the study's metrics; None is ``study.refit``. The other metrics become
-        user attributes of the trials.
+        The objective, one of the study's metrics; None is ``study.refit``. The others are attributes of the trials.
 
     Returns
     -------
     optuna.study.Study
-        The trials that have ended. They keep their numbers, so numbers have gaps while the study
-        runs. The study is read only: it can be plotted and copied.
+        Of what has ended by now. A trial's number is its number here, so numbers have gaps while the study runs.
+        It can be read, plotted and copied, not written to.
 
     Raises
     ------
     InputError
         Optuna is not installed, or the study has no such metric.
     StudyError
-        The study was deleted.
+        It was deleted.
     StoreError
         MongoDB is unreachable.
     """
     require("study.to_optuna()", "optuna")
     import optuna
 
-    from producer.views.optuna.convert import STUDY_FIELDS, Translator
+    from producer.views.optuna.convert import Translator
     from producer.views.optuna.read_only import Snapshot
 
-    translator = Translator(study.document(STUDY_FIELDS), metric)
-    documents = sorted(study.trials.of(translator.fields), key=lambda document: int(document["number"]))
+    translator = Translator(study.read(StudySpace), metric)
+    documents = sorted(study.trials.of(translator.fields), key=lambda one: int(one["number"]))
     storage = Snapshot(translator.study(study.id, 0), [*translator.trials(documents)])
     return optuna.load_study(study_name=study.id, storage=storage)

@@ -1,4 +1,4 @@
-"""The cached trials of a study, each at a position that never changes."""
+"""What is known of a study's trials: each at a place of its own, which it keeps."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from optuna.trial import FrozenTrial, TrialState
 from producer.views.optuna.convert import Translator
 from warren.storage.documents import Document
 from warren.storage.own_trials import OwnTrials
+from warren.storage.study_document import Record, StudyProgress
 
 PLACE_BITS = 36
-"""Bits of a trial's id that hold its position in its study."""
+"""Bits of a trial's id that are its place in its study."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,14 +31,12 @@ class View:
     trials : list of FrozenTrial
         In the order in which they ended.
     best : FrozenTrial or None
-        None while no trial has a score.
     replaced : int
-        How often a trial's result was replaced since the study was first read; a change makes
-        cached pages invalid.
+        How often a row got another result since the study was first read: rows before it may have changed.
     in_any, in_all : dict of str to BaseDistribution
-        Parameters of at least one complete trial, and of all complete trials.
+        Parameters of any, and of every complete trial.
     attributes : dict of str to bool
-        Names of user attributes, and whether all values are numbers.
+        What is noted of trials, and whether it is a number.
     """
 
     study: FrozenStudy
@@ -49,15 +48,32 @@ class View:
     attributes: Mapping[str, bool]
 
 
-class CachedStudy:
-    """A study and its cached trials.
+class Metric(Record):
+    """Of an objective, the metric that says which trial is best."""
 
-    A trial keeps its position: a page keeps the trials it has, and asks for those after them.
+    refit: str
+
+
+class Listed(StudyProgress):
+    """A study as the list shows it, which is read every second."""
+
+    objective: Metric
+
+    @classmethod
+    def projection(cls) -> dict[str, int]:
+        """Return what is read of it: of the objective nothing else."""
+        return StudyProgress.projection() | {"objective.refit": 1}
+
+
+class Seen:
+    """A study, and what is known of its trials.
+
+    Places are for ever: a page asks for the trials from a place on, and keeps those before it.
     """
 
-    def __init__(self, document: Document, study_id: int, slot: int) -> None:
+    def __init__(self, study: Listed, study_id: int, slot: int) -> None:
         self.lock = threading.Lock()
-        self.document = document
+        self.study = study
         self.study_id = study_id
         self.asked_at = 0.0
         self._first_id = slot << PLACE_BITS
@@ -69,15 +85,14 @@ class CachedStudy:
         self.own: OwnTrials | None = None
         self.trials: list[FrozenTrial] = []
         self.best: FrozenTrial | None = None
-        # Publications and ended trials of the study document at the last read, and the time of that
-        # read, UTC.
-        self.counts_read: tuple[Any, ...] | None = None
-        self.read_at: datetime | None = None
+        # Counts of the study document when it was looked at last, and that moment, UTC.
+        self.looked: tuple[Any, ...] | None = None
+        self.looked_at: datetime | None = None
         self.may_compare_at = 0.0
-        # By the trial's own number: its position, and when it ended.
+        # By the trial's own number: its place, and when it ended.
         self._places: dict[int, int] = {}
         self._ended: dict[int, datetime] = {}
-        # Numbers of failed trials that are tried again: their rows stay until a new result arrives.
+        # Numbers of failed trials that are tried again: their rows stay until there is another result.
         self._retried: set[int] = set()
         self.replaced = 0
         self._attributes: dict[str, bool] = {}
@@ -85,24 +100,24 @@ class CachedStudy:
 
     @property
     def current(self) -> int:
-        """The number of trials with a current result."""
+        """How many trials have a result that is known."""
         return len(self.trials) - len(self._retried)
 
     def add(self, translator: Translator, documents: Sequence[Document]) -> None:
-        """Add results: new trials by end time at the end; others replace their rows."""
-        changed = [document for document in documents if self._ended.get(document["number"]) != document["finished_at"]]
-        for document in sorted(changed, key=lambda document: (document["finished_at"], document["number"])):
+        """Take results: new ones at the end, in the order in which they ended; others in the place of the first."""
+        news = [one for one in documents if self._ended.get(one["number"]) != one["finished_at"]]
+        for document in sorted(news, key=lambda one: (one["finished_at"], one["number"])):
             self._places.setdefault(document["number"], len(self._places))
             self._ended[document["number"]] = document["finished_at"]
-        changed.sort(key=lambda document: int(document["number"]))
-        places = [self._places[document["number"]] for document in changed]
-        made = translator.trials(changed, [(place, self._first_id + place) for place in places])
+        news.sort(key=lambda one: int(one["number"]))
+        places = [self._places[document["number"]] for document in news]
+        made = translator.trials(news, [(place, self._first_id + place) for place in places])
         found = dict(zip(places, made, strict=True))
         for place in sorted(found):
             self.replaced += place < len(self.trials)
             self.trials[place : place + 1] = [found[place]]
             self._sum_up(found[place])
-        self._retried.difference_update(document["number"] for document in changed)
+        self._retried.difference_update(document["number"] for document in news)
 
     def _sum_up(self, trial: FrozenTrial) -> None:
         for name, value in trial.user_attrs.items():
@@ -128,7 +143,7 @@ class CachedStudy:
         )
 
     def unknown(self, numbers: set[int]) -> list[int]:
-        """Return those of the stored trial numbers that have no current result here."""
+        """Return which of the numbers of all results there are have none here."""
         return sorted(number for number in numbers if number not in self._places or number in self._retried)
 
     def failed(self) -> list[int]:
@@ -136,10 +151,10 @@ class CachedStudy:
         return [number for number, place in self._places.items() if self.trials[place].state == TrialState.FAIL]
 
     def retry(self, numbers: set[int]) -> None:
-        """Mark trials as having no result any more."""
+        """Note that these have no result any more."""
         self._retried |= numbers
 
 
 def _rank(trial: FrozenTrial) -> tuple[float, int]:
-    """Return a trial's rank: by its score, then by the lower number, as in the study itself."""
+    """Return what the best trial has most of: its score, then the lower number, as in the study itself."""
     return (trial.values or [float("-inf")])[0], -int(trial.user_attrs["number"])

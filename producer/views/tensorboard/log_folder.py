@@ -1,12 +1,11 @@
-"""TensorBoard's log folder: a run for every trial, and the columns of the HParams table.
+"""The studies of a database as a log folder of TensorBoard: a run for every trial, and the columns of its table.
 
-The folder mirrors the database. A file's name identifies its result (end time and the kinds of the
-table's columns), so the names alone show what is missing or out of date, also after a restart::
+The folder mirrors the database. A file is named after the result that it holds (when it ended, and the kinds of the
+table's columns), so the names alone say what is missing and what is out of date, after a restart too::
 
-    <folder>/events.out.tfevents.0.<digest>.warren the columns
-    <folder>/<study>/<number>/events.out.tfevents.<ended>.<digest>.warren a trial
-    <folder>/<study>/<number>/events.out.tfevents.training.warren a network in training, see
-    `Growing`
+    <folder>/events.out.tfevents.0.<digest>.warren                      the columns
+    <folder>/<study>/<number>/events.out.tfevents.<ended>.<digest>.warren   a trial
+    <folder>/<study>/<number>/events.out.tfevents.training.warren           a network in training, see `Growing`
 """
 
 from __future__ import annotations
@@ -34,43 +33,38 @@ from producer.views.tensorboard.events import (
 from producer.views.tensorboard.hparams import Columns
 from producer.views.tensorboard.live_runs import TRAINING, Growing
 from producer.views.tensorboard.runs import STUDY, StudyRuns
-from warren.errors import InputError, StoreError, short
+from warren.errors import InputError, StoreError, StudyError, short
 from warren.storage.documents import Document, now
 from warren.storage.own_trials import OwnTrials
 from warren.storage.readable_studies import skip
 from warren.storage.store import Store
+from warren.storage.study_document import StudyProgress, StudySpace
 
-# Default for the most runs of a study: TensorBoard reads them all into memory, and its table takes
-# a second per thousand runs.
+# Runs of a study by default: TensorBoard reads them all into memory, and its table takes a second a thousand.
 MOST_RUNS = 1000
-# Part of every file name: increase it when the content of the files changes, so that folders are
-# written again.
+# Another number gives every file another name, so that a folder is written anew once what stands in them has changed.
 _FORMAT = 3
-# Seconds by which results may be late: workers write them up to a second after the trial's end, and
-# clocks differ.
+# Seconds by which results may be late: workers write them up to a second after their end, and their clocks differ.
 _LATE_SECONDS = 15.0
-# Most results that one read gets by end time; comparing numbers finds the rest.
+# Results that one look reads by their time; what is beyond is found by comparing numbers.
 _MOST_NEW = 20_000
-# From this share of a study's trials on, reading all is cheaper than finding each by number.
+# Share of a study's trials from which on all are read: to look for each of them is dearer.
 _MOST_SHARE = 0.1
 
-_LISTED = ("name", "created_at", "publications", "progress", "n_trials", "state")
-_DEFINED = ("objective", "space", "estimator_in_grid")
 _RANKED = ("number", "state", "mean_test_score", "failed_fits", "finished_at")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Changes:
-    """The changes that a refresh made to the folder.
+    """What a look has changed in the folder.
 
     Attributes
     ----------
     written, removed : int
-        Number of runs.
+        Runs.
     shown, ended : int
-        Number of runs in the folder, and of trials that have ended, of all studies together.
+        Runs that are there, and trials that have ended, of all studies together.
     studies : int
-        Number of studies.
     """
 
     written: int
@@ -81,24 +75,22 @@ class Changes:
 
 
 class Board:
-    """A log folder that mirrors the current studies.
+    """A log folder that shows studies as they are.
 
     Parameters
     ----------
     store : Store
     folder : path-like
-        Created if missing. Files of other programs stay; runs of studies that are not shown are
-        removed.
+        Made where it is missing. What others wrote there stays; runs of studies that are not shown go.
     study_ids : sequence of str, default=()
-        Studies to show; empty shows all.
+        Studies to show; none are all.
     most_runs : int, default=1000
-        Most trials of a study to show: first those with the best scores, then those without a
-        score.
+        Trials of a study to show: those with the best scores, then, where there is room, those without.
 
     Raises
     ------
     InputError
-        The folder can't be written, or another process writes to it.
+        The folder can't be written, or another process keeps it fresh.
     """
 
     def __init__(
@@ -108,10 +100,10 @@ class Board:
         self.folder = Path(folder).resolve()
         self._wanted = set(study_ids)
         self._most_runs = most_runs
-        self._studies: dict[str, StudyRuns] = {}
+        self._seen: dict[str, StudyRuns] = {}
         self._running: list[StudyRuns] = []
         self._columns = Columns({})
-        # Whether the folder may be out of date, and whether TensorBoard may have read it.
+        # Whether the folder may differ from what is known; and whether it was once the same, and may be looked at.
         self._stale = True
         self._shown = False
         self._lock = self._prepare()
@@ -131,14 +123,14 @@ class Board:
         return lock
 
     def close(self) -> None:
-        """Release the folder, so that another process may write to it."""
+        """Let others write into the folder."""
         self._lock.release()
 
     def refresh(self) -> Changes:
         """Bring the folder up to date.
 
-        After the first call, a changed run is removed by one call and written by the next:
-        TensorBoard keeps what it has read of a run until it sees that the run is gone.
+        What changed since the first look is removed now, and written by the next: TensorBoard keeps what it has read of
+        a folder until it sees it gone.
 
         Returns
         -------
@@ -147,76 +139,71 @@ class Board:
         Raises
         ------
         StoreError
-            The database is unreachable; the folder stays as it was.
+            The database is unreachable; what was there stays.
         InputError
             The folder can't be written.
         """
-        self._read()
+        self._look()
         written = removed = 0
         try:
             if self._stale:
                 written, removed = self._mirror()
             self._show_training()
-        except StoreError:  # it is a ConnectionError, and so an OSError
+        except StoreError:  # a ConnectionError, which is an OSError
             raise
         except OSError as exc:
-            way_out = "free some disk space, or pass another --logdir"
+            way_out = "make room, or pass another --logdir"
             raise InputError(f"can't write into {self.folder} ({exc}): {way_out}") from exc
-        shown = sum(min(len(study.ended), self._most_runs) for study in self._studies.values())
-        ended = sum(len(study.ended) for study in self._studies.values())
-        return Changes(written=written, removed=removed, shown=shown, ended=ended, studies=len(self._studies))
+        shown = sum(min(len(study.ended), self._most_runs) for study in self._seen.values())
+        ended = sum(len(study.ended) for study in self._seen.values())
+        return Changes(written=written, removed=removed, shown=shown, ended=ended, studies=len(self._seen))
 
     # --------------------------------------------------------------- the database
 
-    def _read(self) -> None:
-        """Read the new results."""
-        listed = [
-            document
-            for document in self._store.studies(fields=_LISTED)
-            if not self._wanted or document["_id"] in self._wanted
-        ]
-        before, self._studies = self._studies, {}
-        for document in reversed(listed):
-            study = before.get(document["_id"])
-            if study is None or study.created_at != document["created_at"]:
-                definition = self._store.study(document["_id"], _DEFINED)
-                if definition is None:  # deleted since it was listed
-                    continue
+    def _look(self) -> None:
+        """Read what is new."""
+        listed = [one for one in self._store.studies(StudyProgress) if not self._wanted or one.id in self._wanted]
+        before, self._seen = self._seen, {}
+        for one in reversed(listed):
+            study = before.get(one.id)
+            if study is None or study.created_at != one.created_at:
                 try:
-                    study = StudyRuns(document, definition)
-                except (InputError, ValueError, LookupError, TypeError, AttributeError) as exc:
-                    skip(document["_id"], f"its document is invalid ({short(str(exc))})")
+                    definition = self._store.study(one.id, StudySpace)
+                    if definition is None:  # deleted since it was listed
+                        continue
+                    study = StudyRuns(definition, one.created_at)
+                except (InputError, StudyError, ValueError, LookupError, TypeError, AttributeError) as exc:
+                    skip(one.id, f"it is no study ({short(str(exc))})")
                     continue
-            self._studies[study.id] = study
-        if self._studies != before:
-            self._columns = Columns.merged(study.columns for study in self._studies.values())
+            self._seen[study.id] = study
+        if self._seen != before:
+            self._columns = Columns.merged(study.columns for study in self._seen.values())
             self._stale = True
         self._running = []
-        for document in listed:
-            if document["_id"] in self._studies:
-                self._read_new(self._studies[document["_id"]], document)
-                if document["state"] == "RUNNING":
-                    self._running.append(self._studies[document["_id"]])
+        for one in listed:
+            if one.id in self._seen:
+                self._read_new(self._seen[one.id], one)
+                if one.state == "RUNNING":
+                    self._running.append(self._seen[one.id])
 
-    def _read_new(self, study: StudyRuns, document: Document) -> None:
-        progress, publications = document["progress"], document.get("publications")
-        counted = progress["complete"] + progress["failed"]
-        counts_read = (publications, counted)
-        if study.counts_read == counts_read and len(study.ended) >= counted:
+    def _read_new(self, study: StudyRuns, now_there: StudyProgress) -> None:
+        counted, publications = now_there.progress.done, now_there.publications
+        looked = (publications, counted)
+        if study.looked == looked and len(study.ended) >= counted:
             return
         self._stale = True
         moment = now()
-        if study.counts_read is None or study.counts_read[0] != publications or study.read_at is None:
-            # Failed trials may have been reset to be tried again.
+        if study.looked is None or study.looked[0] != publications or study.looked_at is None:
+            # For failed trials may have been taken back.
             study.forget()
             study.add(self._trials(study).of(_RANKED))
         else:
-            since = study.read_at - timedelta(seconds=_LATE_SECONDS)
+            since = study.looked_at - timedelta(seconds=_LATE_SECONDS)
             study.add(self._trials(study).ended_since(since, _MOST_NEW, _RANKED))
             if len(study.ended) < counted:
                 missing = self._trials(study).finished_numbers() - study.ended.keys()
                 study.add(self._trials(study).at(missing, _RANKED))
-        study.counts_read, study.read_at = counts_read, moment
+        study.looked, study.looked_at = looked, moment
 
     def _trials(self, study: StudyRuns) -> OwnTrials:
         return OwnTrials(self._store.trials, self._store.unfinished, study.expected)
@@ -224,9 +211,9 @@ class Board:
     # ----------------------------------------------------------------- the folder
 
     def _mirror(self) -> tuple[int, int]:
-        """Write missing runs and remove unwanted ones; return the number of each."""
+        """Write what is missing and remove what is not wanted; return how many runs of each."""
         later = False
-        wanted = {study.id: self._stamps(study) for study in self._studies.values()}
+        wanted = {study.id: self._stamps(study) for study in self._seen.values()}
         removed = 0
         there: dict[str, set[int]] = {name: set() for name in wanted}
         for folder in _folders(self.folder):
@@ -245,11 +232,11 @@ class Board:
                             later = True
         later |= not self._write_experiment()
         written = 0
-        for study in self._studies.values():
+        for study in self._seen.values():
             missing = wanted[study.id].keys() - there[study.id]
-            for document in self._read_trials(study, missing):
+            for document in self._read(study, missing):
                 if not is_number(document["number"]) or document["number"] not in missing:
-                    continue  # the document's id and number don't match
+                    continue  # a document that is called otherwise than it says
                 run = run_folder(self.folder, study.id, document["number"])
                 stamp = self._stamp(study, document["finished_at"])
                 self._write(run / file_name(stamp), encode_run(study.run(document, self._columns.kinds)))
@@ -258,18 +245,18 @@ class Board:
         return written, removed
 
     def _trains(self, study_id: str, number: int) -> bool:
-        """Return whether this process shows a trial's growing run, and the trial has not ended."""
-        study = self._studies.get(study_id)
+        """Say whether a run grows that we began, of a trial that has not ended."""
+        study = self._seen.get(study_id)
         return study is not None and number not in study.ended and self._growing.knows(study_id, number)
 
     def _show_training(self) -> None:
-        """Append new epochs to the runs of networks in training."""
+        """Let the runs of networks that are being trained grow."""
         for study in self._running:
             for note in self._trials(study).in_training():
                 if note["number"] not in study.ended:
                     self._growing.show(study.id, note["number"], study.running(note, self._columns.kinds))
 
-    def _read_trials(self, study: StudyRuns, numbers: set[int]) -> Iterator[Document]:
+    def _read(self, study: StudyRuns, numbers: set[int]) -> Iterator[Document]:
         """Yield the documents of some trials."""
         if len(numbers) > len(study.ended) * _MOST_SHARE:
             every = self._trials(study).of(study.fields)
@@ -286,10 +273,7 @@ class Board:
         return f"{ended.timestamp() * 1000:.0f}.{crc32(repr((_FORMAT, kinds)).encode()):08x}"
 
     def _write_experiment(self) -> bool:
-        """Write the columns and return True.
-
-        If TensorBoard may have read other columns, only remove those and return False.
-        """
+        """Write the columns unless they are there, or others were; return whether they are there."""
         stamp, content = encode_experiment(self._experiment())
         found = stamps(self.folder)
         for other in found:
@@ -303,13 +287,13 @@ class Board:
 
     def _experiment(self) -> Experiment:
         columns = self._columns.described()
-        if len(self._studies) > 1:
-            columns = Columns({STUDY: list(self._studies)}).described() | columns
-        metrics = {metric.tag: metric for study in self._studies.values() for metric in study.metrics}
-        return Experiment(about=", ".join(self._studies), columns=columns, metrics=list(metrics.values()))
+        if len(self._seen) > 1:
+            columns = Columns({STUDY: list(self._seen)}).described() | columns
+        metrics = {metric.tag: metric for study in self._seen.values() for metric in study.metrics}
+        return Experiment(about=", ".join(self._seen), columns=columns, metrics=list(metrics.values()))
 
     def _write(self, path: Path, content: bytes) -> None:
-        # Write under another name first: TensorBoard would read a half-written file as broken.
+        # TensorBoard reads what is called like this at once, and what is half there as broken.
         part = self.folder / ".warren.part"
         part.write_bytes(content)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -321,7 +305,7 @@ class Board:
         for folder in (path.parent, path.parent.parent):
             if self.folder not in folder.parents:
                 return
-            with contextlib.suppress(OSError):  # the folder is not empty
+            with contextlib.suppress(OSError):  # something else is in it
                 folder.rmdir()
 
 

@@ -1,4 +1,4 @@
-"""The TensorBoard runs of a study's trials: those that have ended, and networks in training."""
+"""The trials of a study as runs of TensorBoard: those that have ended, and networks while they are trained."""
 
 from __future__ import annotations
 
@@ -15,73 +15,72 @@ from producer.views.tensorboard.events import Metric, Moment, Point, Run, is_num
 from producer.views.tensorboard.hparams import Columns, Kind
 from warren.messages import Objective
 from warren.storage.documents import Document
+from warren.storage.study_document import StudySpace
 
 STUDY = "study"
-"""The column with the study of a trial."""
+"""The column that says which study a trial is of."""
 
 Rank: TypeAlias = tuple[bool, float, int]
 
 
 class StudyRuns:
-    """A study, its ended trials, and their runs."""
+    """A study, what is known of its trials, and the runs that they make."""
 
-    def __init__(self, document: Document, definition: Document) -> None:
-        self.id: str = document["_id"]
-        self.created_at: datetime = document["created_at"]
-        objective = Objective.model_validate(definition["objective"])
+    def __init__(self, study: StudySpace, created_at: datetime) -> None:
+        self.id = study.id
+        self.created_at = created_at
+        objective = Objective.model_validate(study.objective)
         estimator = str((objective.estimator or {}).get("__estimator__", ""))
-        self.columns = Columns.of(
-            unpacked(definition["space"]), estimator, in_grid=bool(definition["estimator_in_grid"])
-        )
-        self.expected = expected(definition | {"_id": self.id, "n_trials": document["n_trials"]})
-        # The metric that ranks the trials comes first.
+        self.columns = Columns.of(unpacked(study.space), estimator, in_grid=study.estimator_in_grid)
+        # The one that says which trial is best comes first.
+        self.expected = expected(study)
         self.scores = [objective.refit, *(metric for metric in objective.scorers if metric != objective.refit)]
         self.train = objective.return_train_score
         self.forget()
 
     def forget(self) -> None:
         """Forget every trial."""
-        self.counts_read: tuple[Any, ...] | None = None
-        self.read_at: datetime | None = None
-        # By number: a trial's rank, and when it ended.
+        self.looked: tuple[Any, ...] | None = None
+        self.looked_at: datetime | None = None
+        # By number: what the best has most of, and when it ended.
         self.ranks: dict[int, Rank] = {}
         self.ended: dict[int, datetime] = {}
 
     def add(self, documents: Iterable[Document]) -> None:
-        """Add trials that have ended."""
+        """Take note of trials that have ended."""
         for document in documents:
             number = document["number"]
             if not is_number(number):
-                continue  # it would become a folder name
+                continue  # it would be the name of a folder
             self.ranks[number] = rank_of(document)
             self.ended[number] = document["finished_at"]
 
     @property
     def fields(self) -> list[str]:
-        """Fields of a trial document that its run needs."""
+        """Fields of a trial document that its run is made of."""
         kinds = ("mean_test", "split_test", *(("mean_train",) if self.train else ()))
         scores = [f"{kind}_{metric}" for metric in self.scores for kind in kinds]
-        common = ["number", "state", "params", "estimator", "error", "started_at", "finished_at", "fit_seconds"]
-        return [*common, "split_epochs", "split_fit_seconds", *scores]
+        told = ["number", "state", "params", "estimator", "error", "started_at", "finished_at", "fit_seconds"]
+        return [*told, "split_epochs", "split_fit_seconds", *scores]
 
     @property
     def metrics(self) -> list[Metric]:
-        """The result columns of the table."""
+        """Results that the table has a column for."""
         found = [
-            Metric(tag=f"mean_test_{metric}", about="mean over the folds" + ("; ranks the trials" if first else ""))
+            Metric(tag=f"mean_test_{metric}", about="mean over the folds" + ("; says which is best" if first else ""))
             for first, metric in ((metric == self.scores[0], metric) for metric in self.scores)
         ]
         if self.train:
             about = "mean over the folds, on training data"
             found += [Metric(tag=f"mean_train_{metric}", about=about, training=True) for metric in self.scores]
-        return [*found, Metric(tag="fit_seconds", about="training seconds of all folds together")]
+        return [*found, Metric(tag="fit_seconds", about="seconds in training, all folds together")]
 
     def run(self, document: Document, kinds: Mapping[str, Kind]) -> Run:
         """Return the run of a trial document."""
         ended = document["finished_at"].timestamp()
         started = (document.get("started_at") or document["finished_at"]).timestamp()
         return Run(
-            # The number comes first because the column is narrow.
+            # The number first: the column is narrow.
             name=f"{document['number']} {self.id}",
             started=started,
             ended=ended,
@@ -92,8 +91,8 @@ class StudyRuns:
         )
 
     def running(self, note: Document, kinds: Mapping[str, Kind]) -> Run:
-        """Return the run of a network in training, from its document in ``unfinished``."""
-        last_seen = ((note.get("last_seen") or {}).get("at") or note["started_at"]).timestamp()
+        """Return the run of a trial whose network is being trained, from what ``unfinished`` has of it."""
+        seen = ((note.get("last_seen") or {}).get("at") or note["started_at"]).timestamp()
         curves = live_curves(note)
         return Run(
             name=f"{note['number']} {self.id}",
@@ -101,8 +100,8 @@ class StudyRuns:
             ended=None,
             failed=False,
             parameters={**self.columns.row(note, kinds), STUDY: self.id},
-            # The end of each epoch is unknown: `Growing` spreads the new ones over time.
-            points=list(_curve_points(curves, dict.fromkeys(curves, (last_seen, last_seen)))),
+            # Nobody knows when each epoch ended: `Growing` spreads those that are new.
+            points=list(_curve_points(curves, dict.fromkeys(curves, (seen, seen)))),
         )
 
     def _points(self, document: Document, started: Moment, ended: Moment) -> Iterator[Point]:
@@ -121,18 +120,17 @@ class StudyRuns:
 
 
 def _spans(seconds: Sequence[float], n_folds: int, started: Moment, ended: Moment) -> dict[int, tuple[Moment, Moment]]:
-    """Return the start and end of each fold's training, in proportion to the seconds of its fit."""
+    """Return from when to when each fold of a trial was trained, one after the other, by the seconds of their fits."""
     if len(seconds) != n_folds or not 0 < sum(seconds) < math.inf:
         seconds = [1.0] * n_folds
-    # Only the shares are used: scoring takes time, too, and an earlier worker may have fitted some
-    # folds.
+    # Scores take time too, and folds may have been taken over from an earlier worker: the shares are what counts.
     share = (ended - started) / (sum(seconds) or 1.0)
     ends = [started + share * part for part in accumulate(seconds, initial=0.0)]
     return dict(enumerate(pairwise(ends)))
 
 
 def _curve_points(curves: Curves, spans: Mapping[int, tuple[Moment, Moment]]) -> Iterator[Point]:
-    """Yield the loss and metrics of each fold by epoch, spread evenly over the fold's time."""
+    """Yield loss and metrics of each fold, epoch by epoch, evenly over the time of the fold."""
     for fold, curve in curves.items():
         start, end = spans[fold]
         for position, epoch in enumerate(curve["epoch"]):
@@ -143,7 +141,7 @@ def _curve_points(curves: Curves, spans: Mapping[int, tuple[Moment, Moment]]) ->
 
 
 def rank_of(document: Document) -> Rank:
-    """Return a trial's rank: a score from all folds, then the score, then the lower number."""
+    """Return what the best trial has most of: a score of all folds, then its height, then the lower number."""
     score = document.get("mean_test_score")
     if score is None or math.isnan(score) or document.get("failed_fits") or document["state"] != "COMPLETE":
         return False, 0.0, -document["number"]
