@@ -12,7 +12,7 @@ from faulty import Exits
 from servers import Urls
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
-from submitting import own_fields
+from submitting import own_fields, stored
 from xgboost import XGBClassifier
 
 from producer import Study, submit
@@ -88,7 +88,7 @@ def test_the_time_to_wait_for_a_model_is_bounded(servers: Settings, start_worker
             study.best_model(timeout=0.5)
     store = Store(load_settings())
     (model,) = store.models_of(study.id)
-    assert (store.study(model) or {})["publications"] == 1, "asked again, it only waits: another worker would train too"
+    assert stored(store, model)["publications"] == 1, "asked again, it only waits: another worker would train too"
     start_worker()
     assert json.dumps(study.best_model(timeout=60).get_params()["C"]) == "0.5"
     store.close()
@@ -106,5 +106,5 @@ def test_a_lost_or_cancelled_model_is_published_again(servers: Settings) -> None
         with pytest.raises(TimeoutError):
             study.best_model(0, timeout=0.1)
         (model,) = store.models_of(study.id)
-        assert (store.study(model) or {})["publications"] == publications
+        assert stored(store, model)["publications"] == publications
     store.close()

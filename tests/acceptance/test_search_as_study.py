@@ -25,6 +25,7 @@ from xgboost import XGBClassifier
 from producer import GridSearchCV, RandomizedSearchCV, Study
 from warren.errors import BrokerError, NoResultError, StoreError, TrialError
 from warren.settings import Settings
+from warren.storage.study_document import StudySpace
 
 X, Y = make_classification(120, 6, n_informative=4, flip_y=0.2, random_state=1)
 TREE = DecisionTreeClassifier(random_state=0)
@@ -116,8 +117,7 @@ def test_ten_thousand_drawn_points_are_submitted_as_columns() -> None:
     with pytest.raises(NoResultError):
         made.fit(X, X[:, 0])
     other.join()
-    document = made.study_.store.study(made.study_.id)
-    assert [*document["space"][0]] == ["__points__", "__order__"]
+    assert [*made.study_.read(StudySpace).space[0]] == ["__points__", "__order__"]
     assert list(Study.attach(made.study_.id).space)[:3] == [
         {"alpha": float(point["alpha"]), "tol": point["tol"]}
         for point in list(model_selection.ParameterSampler(made.param_distributions, 10_000, random_state=0))[:3]
