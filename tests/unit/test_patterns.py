@@ -107,10 +107,10 @@ BAD += NO_LETTER + LOOKS + BLOCKS + CASES + REFERENCES
 @pytest.mark.parametrize("pattern", GOOD)
 def test_patterns_that_people_write_travel_and_end(pattern: str) -> None:
     assert problem_of_pattern(pattern) is None
-    began = time.monotonic()
+    began = time.process_time()
     for text in ("a" * 1000, "ab-" * 300 + "!", "A1." * 300, "é_" * 300, "a" * 500 + "." * 500):
         re.findall(pattern, text)
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10
 
 
 TEXTS = ("a", "ab", "1", "_", "a_", "-a", " a", "é", "_1a", "1.1")
@@ -169,7 +169,7 @@ def test_what_is_no_pattern_is_left_to_who_compiles_it() -> None:
 
 
 def test_a_pattern_is_judged_at_once_however_it_is_made() -> None:
-    began = time.monotonic()
+    began = time.process_time()
     assert problem_of_pattern("a" * (LONGEST + 1)) == "has 1,001 characters, more than the 1,000 allowed"
     assert problem_of_pattern("(" * 490 + "a" + ")" * 490) == "has 490 opening parentheses, more than the 100 allowed"
     levels = "(?:a*b){2}"
@@ -184,7 +184,7 @@ def test_a_pattern_is_judged_at_once_however_it_is_made() -> None:
         "(?:" + "|".join(f"{letter}?!" for letter in string.ascii_letters) + ")" + "x?y*" * 100,
     ):
         problem_of_pattern(made)
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_selectors_hear_how_to_say_parts_of_a_name() -> None:
@@ -205,7 +205,7 @@ def _drawn(random: Random, depth: int) -> str:
 
 
 def test_whatever_pattern_travels_ends() -> None:
-    taken, began = 0, time.monotonic()
+    taken, began = 0, time.process_time()
     for seed in range(1000):
         random = Random(seed)
         pattern = _drawn(random, random.choice((3, 5, 7))) * random.choice((1, 1, 2, 5))
@@ -214,4 +214,4 @@ def test_whatever_pattern_travels_ends() -> None:
             for text in ("a" * 100, "ab" * 50, "abc" * 33):
                 re.search(f"{pattern}!", text)
     assert 200 < taken < 900
-    assert time.monotonic() - began < 60
+    assert time.process_time() - began < 60
