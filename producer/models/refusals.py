@@ -24,7 +24,7 @@ def forged(what: str, whose: str = "model") -> StudyError:
 
 def leads_out(whose: str = "model") -> StudyError:
     """Return the error of a model whose numbers would lead compiled code out of it."""
-    return forged("holds numbers that lead out of it", whose)
+    return forged("holds numbers that are out of bounds", whose)
 
 
 def unreadable(exc: Exception) -> StudyError:

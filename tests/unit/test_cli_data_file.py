@@ -60,7 +60,7 @@ def test_text_needs_a_word_on_what_it_is(path: Path) -> None:
     ("fields", "said"),
     [
         ({"target": "il"}, "has no column 'il': did you mean 'ill'?"),
-        ({"target": "zzz"}, "has no column 'zzz': it may be age, city, weight, clinic, ill"),
+        ({"target": "zzz"}, "has no column 'zzz': choose from age, city, weight, clinic, ill"),
         ({"weight": "wieght"}, "data.weight: "),
         ({"group": "ill"}, "column 'ill' can't be target and group at once"),
         ({"drop": ["name"]}, "data.drop: "),

@@ -98,13 +98,13 @@ def test_a_message_may_set_nothing_else(wrong: dict[str, Any]) -> None:
 def test_a_configuration_is_part_of_a_study_s_id() -> None:
     worker, tree = Unqueued(), DecisionTreeClassifier()
     usual = worker.submitted(tree, [{}], X, Y)
-    assert "configuration" not in Objective.model_validate(usual["objective"]).identity()
+    assert "configuration" not in Objective.model_validate(usual.objective).identity()
     with config_context(print_changed_only=False):
-        assert worker.submitted(tree, [{}], X, Y)["_id"] == usual["_id"]
+        assert worker.submitted(tree, [{}], X, Y).id == usual.id
     with config_context(transform_output="pandas"):
         other = worker.submitted(tree, [{}], X, Y)
-    assert other["_id"] != usual["_id"]
-    assert Objective.model_validate(other["objective"]).identity()["configuration"] == {"transform_output": "pandas"}
+    assert other.id != usual.id
+    assert Objective.model_validate(other.objective).identity()["configuration"] == {"transform_output": "pandas"}
 
 
 # ------------------------------------------------------------------------------- on a worker
@@ -280,7 +280,7 @@ def test_a_model_of_a_study_that_routes_is_asked_for_anywhere() -> None:
         study = Unqueued().submitted(model, [{}], X, Y)
         expected = encode_estimator(model, "estimator")
     store: Any = SimpleNamespace(study=lambda *_: study)
-    assert _definition(store, SETTINGS, study["_id"], 0, model)["objective"]["estimator"] == expected
+    assert _definition(store, SETTINGS, study.id, 0, model).objective["estimator"] == expected
     assert "requests" in json.dumps(expected)
 
 

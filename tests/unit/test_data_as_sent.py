@@ -129,7 +129,7 @@ EARLIER_IDS: dict[str, tuple[Any, Any]] = {
 @pytest.mark.parametrize("known", EARLIER_IDS)
 def test_a_study_is_the_one_that_it_was(known: str) -> None:
     tree, (data, y) = DecisionTreeClassifier(random_state=0), EARLIER_IDS[known]
-    assert Unqueued().submitted(tree, {"max_depth": [1, 2]}, data, y, name="golden")["_id"] == known
+    assert Unqueued().submitted(tree, {"max_depth": [1, 2]}, data, y, name="golden").id == known
 
 
 # ------------------------------------------------------------------------------- columns

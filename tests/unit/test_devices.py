@@ -212,8 +212,6 @@ def test_without_a_device_everything_is_as_it_was() -> None:
 @pytest.mark.parametrize(
     ("device", "estimator", "grid", "message"),
     [
-        ("cuda", TREES, {}, "device='cuda': pass 'gpu', 'cpu', or None"),
-        (0, TREES, {}, "device=0: pass 'gpu', 'cpu', or None"),
         ("gpu", TREES, {"device": ["cpu"]}, r"device='gpu': param_grid\['device'\] also sets the device"),
         ("gpu", pipeline(TREES), {"clf__device": ["cuda"]}, r"param_grid\['clf__device'\] also sets the device"),
         ("cpu", CatBoostClassifier(), {"task_type": ["GPU"]}, r"param_grid\['task_type'\] also sets the device"),

@@ -21,6 +21,7 @@ from served import TREES, asked
 from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from study_documents import document
 from xgboost import XGBClassifier
 
 from producer.models import export as module
@@ -32,6 +33,7 @@ from warren.networks import KerasModel
 from warren.settings import Settings
 from warren.storage.dataset import Dataset
 from warren.storage.documents import Document, now
+from warren.storage.study_document import StudyDefinition
 from worker.training.models import pack
 
 DRAW = np.random.default_rng(0)
@@ -89,7 +91,7 @@ class Exporter:
 
         self.monkeypatch.setattr(module, "trained", trained)
         self.monkeypatch.setattr(module, "read_dataset", lambda *_: Dataset(X=data))
-        study = {"_id": "breast-1", "name": "Breast", "objective": OBJECTIVE.model_dump()}
+        study = StudyDefinition.read(document("breast-1", name="Breast", objective=OBJECTIVE.model_dump()))
         store: Any = SimpleNamespace(
             study=lambda *_: study,
             models=SimpleNamespace(get=lambda _: packed.content),

@@ -25,7 +25,7 @@ RNG = np.random.default_rng(0)
 X = RNG.random((60, 4))
 Y = (X[:, 0] + X[:, 1] > 1).astype(int)
 TARGET = X @ [1.0, 2.0, 3.0, 4.0]
-NOWHERE = "lead out of it|holds what no fit leaves there|can't be read"
+NOWHERE = "are out of bounds|holds values that no fit produces|can't be read"
 
 
 def lightgbm() -> Any:

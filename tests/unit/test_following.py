@@ -86,7 +86,7 @@ def test_an_outage_is_one_line_when_it_begins_and_one_when_it_ends(
 
 def test_a_database_that_is_away_is_asked_with_pauses_that_grow() -> None:
     looks = Looks(study_of(1), AWAY)
-    with pytest.raises(TimeoutError, match="study trees: 1 trials had ended when the time was over; it goes on"):
+    with pytest.raises(TimeoutError, match="study trees: 1 trials have ended within the timeout; the study goes on"):
         follow(looks, seconds=2.0)
     assert len(looks.asked_at) < 20, "it spins"
 

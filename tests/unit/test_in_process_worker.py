@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from faulty import Raises
+from polling import until
 from sklearn import model_selection
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
@@ -75,4 +76,7 @@ def test_a_block_ends_its_threads() -> None:
     before = {one.ident for one in threading.enumerate()}
     with in_process_worker():
         submit(DecisionTreeClassifier(), {"max_depth": [1]}, X, Y).wait(timeout=SOON, progress=False)
-    assert {one.name for one in threading.enumerate() if one.ident not in before} <= {"runner"}
+    until(
+        lambda: {thread.name for thread in threading.enumerate() if thread.ident not in before} <= {"runner"},
+        what="the other threads end",
+    )

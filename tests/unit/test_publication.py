@@ -105,7 +105,7 @@ def test_memory_does_not_grow_with_the_number_of_trials() -> None:
 
 
 def test_a_value_that_can_not_travel_is_refused_at_the_first_chunk() -> None:
-    with pytest.raises(InputError, match="a callable can't travel"):
+    with pytest.raises(InputError, match="a callable can't be sent"):
         next(chunks("study", 1, OBJECTIVE, Space({"criterion": [print]}), plain([0])))
 
 

@@ -118,7 +118,7 @@ def test_a_model_is_kept_for_a_trial_that_keeps_one_and_for_no_other() -> None:
 
 
 def test_a_training_process_learns_which_trials_go_on() -> None:
-    known = {"a": {"state": "RUNNING"}}
+    known = {"a": SimpleNamespace(state="RUNNING")}
     trials = SimpleNamespace(finished_numbers=lambda study, among: {1, 2} & set(among) if study == "a" else set())
     with supplied(Bucket(), study=lambda study, _: known.get(study), trials=trials) as (asking, _):
         states, ended = asking.study_states({"a": {2, 3}, "b": {1}})

@@ -256,7 +256,7 @@ class KerasModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         check_classification_targets(array)
         classes, codes = np.unique(array, return_inverse=True)
         if len(classes) < 2:
-            raise InputError(f"y has one class only, {classes.tolist()[0]!r}: a classifier needs at least two")
+            raise InputError(f"y has only one class, {classes.tolist()[0]!r}: a classifier needs at least two")
         self.classes_ = classes
         return codes, 1
 

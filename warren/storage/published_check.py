@@ -43,7 +43,7 @@ def why_not(store: Store, address: Address, body: bytes) -> str | None:
     if study.publications is None or address.generation > study.publications:
         return f"{which}, which was published {study.publications or 0} time(s)"
     if address.generation in study.noted:
-        return f"{which}: its content is another one than was published"
+        return f"{which}: its content differs from what was published"
     # An earlier version published it, which noted nothing.
     return None if (found := _other(study, body, address)) is None else f"{which}: its {found} not the study's"
 
