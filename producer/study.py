@@ -108,7 +108,7 @@ class Study(StudyModels):
             try:
                 found.append(cls(study, settings, shared))
             except (ValueError, LookupError) as exc:
-                skip(study.id, f"it is no study ({short(str(exc))})")
+                skip(study.id, f"its document is invalid ({short(str(exc))})")
         return found
 
     def __repr__(self) -> str:

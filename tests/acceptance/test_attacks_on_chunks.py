@@ -192,7 +192,7 @@ def test_a_notebook_skips_what_is_not_the_study_s_and_says_so(worker: OneWorker,
         assert f"study {study.id}: skipped 11 documents that are not this study's: " in read.stderr
         assert read.stderr.count("skipped 11") == 1, "once"
         assert "study.retry_failed()" in read.stderr
-        assert "skipped document 'a-b' of the collection studies: it is no study" in read.stderr
+        assert "skipped document 'a-b' of the collection studies: its document is invalid" in read.stderr
         assert "../../x" not in read.stderr, "an id that no study can have is not even asked for"
     finally:
         studies.delete_many({"_id": {"$in": ["../../x", "a-b"]}})

@@ -213,7 +213,7 @@ class LiveStorage(ReadOnlyStorage):
             found = self._ask(self._store.study, study_id, StudySpace)
             made = (Translator(found, brief=True), own_trials(self._store, found)) if found else None
         except (InputError, StudyError, ValueError, LookupError, TypeError, AttributeError) as exc:
-            raise KeyError(f"study {study_id!r} is no study: {short(str(exc))}") from exc
+            raise KeyError(f"study {study_id!r} has an invalid document: {short(str(exc))}") from exc
         if made is None:
             raise KeyError(f"study {study_id!r} was deleted")
         return made

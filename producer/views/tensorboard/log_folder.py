@@ -173,7 +173,7 @@ class Board:
                         continue
                     study = StudyRuns(definition, one.created_at)
                 except (InputError, StudyError, ValueError, LookupError, TypeError, AttributeError) as exc:
-                    skip(one.id, f"it is no study ({short(str(exc))})")
+                    skip(one.id, f"its document is invalid ({short(str(exc))})")
                     continue
             self._seen[study.id] = study
         if self._seen != before:
