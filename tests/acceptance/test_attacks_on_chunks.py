@@ -249,7 +249,7 @@ def test_tensorboard_and_the_dashboard_show_the_others(worker: OneWorker, tmp_pa
         assert len(storage.get_all_trials(shown[other.id])) == N_TRIALS
         with pytest.raises(KeyError, match="has an invalid document"):
             storage.get_all_trials(shown[broken["_id"]])
-        with pytest.raises(StudyError, match="of the studies is none"):
+        with pytest.raises(StudyError, match="of the collection studies is invalid"):
             Study.attach(broken["_id"])
     finally:
         study.store._studies.delete_one({"_id": broken["_id"]})
