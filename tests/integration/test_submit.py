@@ -218,7 +218,7 @@ def test_a_database_that_is_away_publishes_nothing(servers: Settings, monkeypatc
 
 
 def test_a_value_that_only_some_points_have_stops_everything(servers: Settings, store: Store) -> None:
-    with pytest.raises(InputError, match=r"param_grid\['criterion'\]\[1\].*a callable can't travel"):
+    with pytest.raises(InputError, match=r"param_grid\['criterion'\]\[1\].*a callable can't be sent"):
         submit_trees(grid={"criterion": ["gini", print]})
     assert store.studies(StudyKey) == []
 
@@ -226,14 +226,14 @@ def test_a_value_that_only_some_points_have_stops_everything(servers: Settings, 
 BAD: dict[str, tuple[str, dict[str, Any]]] = {
     "empty grid": ("is empty", {"param_grid": {}}),
     "empty list of values": (r"param_grid\['max_depth'\] is empty", {"param_grid": {"max_depth": []}}),
-    "unknown parameter": ("no parameter 'max_deph'; the nearest.*'max_depth'", {"param_grid": {"max_deph": [1]}}),
-    "callable": ("can't travel", {"param_grid": {"criterion": [len]}}),
+    "unknown parameter": ("no parameter 'max_deph'; the closest.*'max_depth'", {"param_grid": {"max_deph": [1]}}),
+    "callable": ("can't be sent", {"param_grid": {"criterion": [len]}}),
     "array": (r"pass value.tolist\(\)", {"param_grid": {"class_weight": [np.ones((2, 2, 2))]}}),
     "estimator off the list": ("not on the allow-list", {"estimator": Sleeps(), "param_grid": {"number": [1]}}),
     "no estimator": ("is not an estimator", {"estimator": "tree"}),
     "unknown scorer": ("is not a scorer", {"scoring": "acuracy"}),
     "refit of no metric": ("is not a metric", {"scoring": ["accuracy"], "refit": "f1"}),
-    "one class": ("one class only", {"y": np.zeros(20, dtype=int)}),
+    "one class": ("only one class", {"y": np.zeros(20, dtype=int)}),
     "gaps in y": ("missing value", {"y": np.where(Y == 0, np.nan, 1.0)}),
     "lengths that differ": ("lengths differ", {"y": Y[:19]}),
     "more folds than members of a class": ("cv=11", {"cv": 11}),
