@@ -84,7 +84,9 @@ class Study(StudyModels):
             try:
                 return cls(found, settings, SharedStore(store))
             except (ValueError, LookupError) as exc:
-                raise StudyError(f"document {study_id!r} of the collection studies is invalid ({short(str(exc))})") from exc
+                raise StudyError(
+                    f"document {study_id!r} of the collection studies is invalid ({short(str(exc))})"
+                ) from exc
         except BaseException:  # Ctrl-C too: nobody else closes the store
             store.close()
             raise
