@@ -216,7 +216,7 @@ def container(site: Site) -> Server:
 
 
 def find_secantus() -> str:
-    """Find SecantusDB's server: next to this interpreter, where pip installs it, or on the ``PATH``.
+    """Find SecantusDB's server: next to this interpreter, or on the ``PATH``.
 
     Returns
     -------
