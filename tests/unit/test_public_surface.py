@@ -82,6 +82,17 @@ def test_types_of_the_public_names_are_those_that_are_handed_on() -> None:
         assert getattr(importlib.import_module(module), name) is getattr(warren, name)
 
 
+def test_lint_checks_the_docstrings_of_all_public_names() -> None:
+    listed = re.search(r"^PUBLIC = ((?:.*\\\n)*.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert listed is not None
+    checked = [ROOT / path for path in listed[1].replace("\\\n", " ").split()]
+    assert all(path.exists() for path in checked)
+    for name in warren.__all__:
+        source = Path(inspect.getsourcefile(getattr(warren, name)) or "").resolve()
+        assert any(path == source or path in source.parents for path in checked), name
+    assert ROOT / "warren/testing" in checked
+
+
 @pytest.mark.parametrize("package", [warren, worker], ids=lambda package: package.__name__)
 def test_the_other_packages_offer_their_modules_only(package: ModuleType) -> None:
     offered = {name for name in vars(package) if not name.startswith("_")}
