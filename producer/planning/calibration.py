@@ -78,7 +78,7 @@ def estimates(study: StudyMeasures, planned: Mapping[str, float], used: Mapping[
 
 
 def work_left(study: StudyMeasures) -> float | None:
-    """Return the seconds that workers have still to spend on a study, or None where nothing was estimated.
+    """Return the expected seconds of remaining work, or None without estimates.
 
     Each estimator's part is corrected by its measured times, and the sum by the measured share of
     scoring.
@@ -118,7 +118,8 @@ def _corrections(study: StudyMeasures) -> dict[str, float]:
     found = {}
     for name, estimate in (study.estimates or {}).items():
         now = study.progress.estimators.get(name, _NOTHING)
-        # Only what ended since says what the correction in use lacks; it holds what was measured before.
+        # Only what ended since says what the correction in use lacks; it holds what was
+        # measured before.
         ratio = _ratio(_since(estimate, now))
         if ratio is not None or now.trials >= _ENOUGH:
             found[name] = estimate.correction * (ratio or 1.0)

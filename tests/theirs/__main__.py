@@ -1,7 +1,9 @@
-"""scikit-learn's own tests of its searches, read from the installed wheel and run on ours: ``make test-sklearn``.
+"""scikit-learn's own tests of its searches, read from the installed wheel and run on ours:
+``make test-sklearn``.
 
-Their module is imported with `GridSearchCV` and `RandomizedSearchCV` replaced, on servers and workers of its own. What
-must differ is listed with its reason, and must fail: a difference that has gone is told too.
+Their module is imported with `GridSearchCV` and `RandomizedSearchCV` replaced, on servers and
+workers of its own. What must differ is listed with its reason, and must fail: a difference that has
+gone is told too.
 """
 
 from __future__ import annotations
@@ -62,7 +64,8 @@ DIFFERENT = {
 
 
 class Ours:
-    """Marks what must differ, and runs their tests of the halving searches, which are not ours, as they are."""
+    """Marks what must differ, and runs their tests of the halving searches, which are not ours,
+    as they are."""
 
     def pytest_collection_modifyitems(self, items: list[pytest.Function]) -> None:
         for item in items:

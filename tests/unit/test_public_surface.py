@@ -30,7 +30,8 @@ RUN = {"__main__", "guard", "cleanup"}
 
 
 def loaded_by(*steps: str) -> list[set[str]]:
-    """Return the top-level packages that a fresh interpreter has loaded after each of some steps."""
+    """Return the top-level packages that a fresh interpreter has loaded after each of
+    some steps."""
     look = "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
     code = "\n".join(["import json, sys", *(f"{step}\n{look}" for step in steps)])
     ran = subprocess.run(
