@@ -177,7 +177,7 @@ class Store:
         return study is not None
 
     def surely_unwanted(self, study_id: str, generation: int) -> bool:
-        """Return whether no study needs a chunk for certain: only then may a worker drop it.
+        """Return whether certainly no study needs a chunk; only then may a worker drop it.
 
         This is a write with a majority, which an outdated or deposed server can't answer.
 
