@@ -1,4 +1,4 @@
-"""A study in the notebook: follow, read and steer it. It only reads and writes MongoDB."""
+"""A study in the notebook: follow, read and steer it. All its state is in MongoDB."""
 
 from __future__ import annotations
 

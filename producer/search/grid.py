@@ -67,9 +67,26 @@ class GridSearchCV(SearchOnWorkers, model_selection.GridSearchCV):  # type: igno
     study_ : Study
         The search as a study: attach to it, pause it, see its trials and plots. Set at the
         submission.
-    cv_results_, best_estimator_, best_score_, best_params_, best_index_, scorer_, n_splits_,
-    refit_time_, multimetric_
-        As scikit-learn's; and ``classes_``, ``n_features_in_`` and ``feature_names_in_``.
+    cv_results_ : dict of str to ndarray
+        Parameters, scores and times of every candidate, as in scikit-learn.
+    best_estimator_ : estimator instance
+        The best candidate, trained on all rows; only with `refit`.
+    best_score_ : float
+        Its mean test score.
+    best_params_ : dict
+        Its parameters.
+    best_index_ : int
+        Its index in ``cv_results_``.
+    scorer_ : callable or dict of str to callable
+        The scorer, or one for each metric.
+    n_splits_ : int
+        Number of folds.
+    refit_time_ : float
+        Seconds to train the best candidate; only with `refit`.
+    multimetric_ : bool
+        Whether there are several metrics.
+    classes_, n_features_in_, feature_names_in_
+        Attributes of the best candidate, as in scikit-learn.
 
     Examples
     --------

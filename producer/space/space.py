@@ -142,6 +142,7 @@ class Space:
         Returns
         -------
         Space
+            An equal space.
 
         Raises
         ------

@@ -214,6 +214,7 @@ class LocalStack:
         Returns
         -------
         WorkerHandle
+            The new worker, also in `workers`.
 
         Raises
         ------
