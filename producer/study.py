@@ -87,7 +87,9 @@ class Study(StudyModels):
             try:
                 return cls(found, settings, SharedStore(store))
             except (ValueError, LookupError) as exc:
-                raise StudyError(f"document {study_id!r} of the studies is none ({short(str(exc))})") from exc
+                raise StudyError(
+                    f"document {study_id!r} of the collection studies is invalid ({short(str(exc))})"
+                ) from exc
         except BaseException:  # Ctrl-C too: no other code closes the store
             store.close()
             raise
@@ -111,7 +113,7 @@ class Study(StudyModels):
             try:
                 found.append(cls(study, settings, shared))
             except (ValueError, LookupError) as exc:
-                skip(study.id, f"it is no study ({short(str(exc))})")
+                skip(study.id, f"its document is invalid ({short(str(exc))})")
         return found
 
     def __repr__(self) -> str:

@@ -56,11 +56,11 @@ def check_study(keys: Keys, study: StudyDefinition) -> None:
     """
     problem = study_problem(keys, study)
     if problem is None and keys and isinstance(study, StudySpace) and _digest(study.space) != study.space_sha256:
-        problem = "has another space than was signed"
+        problem = "has a space that differs from the signed one"
     if problem is not None:
         raise StudyError(
             f"study {study.id!r} {problem}, and WARREN_KEY is set. If it is yours, the same submit() with this key "
-            "signs it, and what has ended stays; without the key it can be read as it is, by whoever believes it"
+            "signs it, and ended trials stay. Unset WARREN_KEY to read it unverified, if you trust it"
         )
 
 

@@ -194,7 +194,7 @@ def test_a_notebook_skips_what_is_not_the_study_s_and_says_so(worker: OneWorker,
         assert f"study {study.id}: skipped 11 documents that are not this study's: " in read.stderr
         assert read.stderr.count("skipped 11") == 1, "once"
         assert "study.retry_failed()" in read.stderr
-        assert "skipped document 'a-b' of the collection studies: it is no study" in read.stderr
+        assert "skipped document 'a-b' of the collection studies: its document is invalid" in read.stderr
         assert "../../x" not in read.stderr, "an id that no study can have is not even asked for"
     finally:
         studies.delete_many({"_id": {"$in": ["../../x", "a-b"]}})
@@ -251,7 +251,7 @@ def test_tensorboard_and_the_dashboard_show_the_others(worker: OneWorker, tmp_pa
         assert len(storage.get_all_trials(shown[other.id])) == N_TRIALS
         with pytest.raises(KeyError, match="has an invalid document"):
             storage.get_all_trials(shown[broken["_id"]])
-        with pytest.raises(StudyError, match="of the studies is none"):
+        with pytest.raises(StudyError, match="of the collection studies is invalid"):
             Study.attach(broken["_id"])
     finally:
         study.store._studies.delete_one({"_id": broken["_id"]})

@@ -230,7 +230,7 @@ def test_a_document_that_is_no_study_is_named_and_left_out_of_a_list(
     store.create_study(study())
     store.create_study(study(study_id="sound"))
     store._studies.update_one({"_id": STUDY}, {"$set": change})
-    with pytest.raises(StudyError, match=f"^document '{STUDY}' of the studies is none .{problem}"):
+    with pytest.raises(StudyError, match=f"^document '{STUDY}' of the collection studies is invalid .{problem}"):
         store.study(STUDY, StudyDocument)
     assert [one.id for one in store.studies(StudyStatus)] == ["sound"]
     assert store.study(STUDY, StudyKey) is not None

@@ -201,7 +201,7 @@ def test_a_study_whose_document_was_changed_by_hand_stops_no_worker(chunk: Chunk
         assert outcome.verdict == Verdict.ACKNOWLEDGE
     else:
         assert outcome.verdict == Verdict.DEAD_LETTER
-        assert outcome.reason.startswith("document 'study' of the studies is none (")
+        assert outcome.reason.startswith("document 'study' of the collection studies is invalid (")
     one.settle(idle=True)
     assert not one.uncounted
 

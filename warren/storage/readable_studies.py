@@ -37,7 +37,7 @@ def only_studies(documents: Iterable[Document], part: type[P]) -> Iterator[P]:
         try:
             yield part.model_validate(document)
         except ValidationError as exc:
-            skip(document.get("_id"), f"it is no study ({problem_of(exc)})")
+            skip(document.get("_id"), f"its document is invalid ({problem_of(exc)})")
 
 
 def skip(study_id: Any, problem: str) -> None:

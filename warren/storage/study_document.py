@@ -125,7 +125,7 @@ class StudyKey(Record):
             return cls.model_validate(document)
         except ValidationError as exc:
             raise StudyError(
-                f"document {short(document.get('_id'))} of the studies is none ({problem_of(exc)})"
+                f"document {short(document.get('_id'))} of the collection studies is invalid ({problem_of(exc)})"
             ) from None
 
     @classmethod

@@ -43,7 +43,7 @@ _FIRST_SECOND = datetime(2025, 1, 1, tzinfo=UTC)
 
 _NOTE = (
     "Trials are numbered in the order in which they ended. The attribute `number` is the trial's number in the study: "
-    "a row of `study.results()`.\n\nThis page reads only. Pause, resume or cancel the study with `warren` or from a "
+    "a row of `study.results()`.\n\nThis page is read only. Pause, resume or cancel the study with `warren` or from a "
     "notebook."
 )
 
@@ -66,7 +66,7 @@ class LiveStorage(ReadOnlyStorage):
         From every method: the database is unreachable.
     """
 
-    way_out = "use warren or a notebook to steer a study"
+    way_out = "control the study with the warren command or a notebook"
 
     def __init__(self, store: Store, most_trials: int = _MOST_TRIALS) -> None:
         self._store = store
@@ -215,7 +215,7 @@ class LiveStorage(ReadOnlyStorage):
             found = self._ask(self._store.study, study_id, StudySpace)
             made = (Translator(found, brief=True), own_trials(self._store, found)) if found else None
         except (InputError, StudyError, ValueError, LookupError, TypeError, AttributeError) as exc:
-            raise KeyError(f"study {study_id!r} is no study: {short(str(exc))}") from exc
+            raise KeyError(f"study {study_id!r} has an invalid document: {short(str(exc))}") from exc
         if made is None:
             raise KeyError(f"study {study_id!r} was deleted")
         return made

@@ -153,7 +153,7 @@ class Board:
         except StoreError:  # a ConnectionError, which is an OSError
             raise
         except OSError as exc:
-            way_out = "make room, or pass another --logdir"
+            way_out = "free some disk space, or pass another --logdir"
             raise InputError(f"can't write into {self.folder} ({exc}): {way_out}") from exc
         shown = sum(min(len(study.ended), self._most_runs) for study in self._seen.values())
         ended = sum(len(study.ended) for study in self._seen.values())
@@ -174,7 +174,7 @@ class Board:
                         continue
                     study = StudyRuns(definition, one.created_at)
                 except (InputError, StudyError, ValueError, LookupError, TypeError, AttributeError) as exc:
-                    skip(one.id, f"it is no study ({short(str(exc))})")
+                    skip(one.id, f"its document is invalid ({short(str(exc))})")
                     continue
             self._seen[study.id] = study
         if self._seen != before:

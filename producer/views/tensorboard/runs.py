@@ -67,13 +67,13 @@ class StudyRuns:
     def metrics(self) -> list[Metric]:
         """Results with a column in the table."""
         found = [
-            Metric(tag=f"mean_test_{metric}", about="mean over the folds" + ("; says which is best" if first else ""))
+            Metric(tag=f"mean_test_{metric}", about="mean over the folds" + ("; ranks the trials" if first else ""))
             for first, metric in ((metric == self.scores[0], metric) for metric in self.scores)
         ]
         if self.train:
             about = "mean over the folds, on training data"
             found += [Metric(tag=f"mean_train_{metric}", about=about, training=True) for metric in self.scores]
-        return [*found, Metric(tag="fit_seconds", about="seconds in training, all folds together")]
+        return [*found, Metric(tag="fit_seconds", about="training seconds of all folds together")]
 
     def run(self, document: Document, kinds: Mapping[str, Kind]) -> Run:
         """Return the run of a trial document."""
