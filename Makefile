@@ -47,9 +47,16 @@ test-debian13: ## Run demo, lint and test in a chroot of Debian 13; needs root a
 fuzz: setup ## Send 100,000 mutated messages to the decoder and 10,000 to a worker; some minutes.
 	PYTHONPATH=tests:tests/support $(BIN)/python -m fuzz
 
-lint: setup ## Check style, types and imports.
+# Where public names are defined: their docstrings document every parameter, result and error.
+PUBLIC = producer/submission.py producer/study.py producer/results/study_reader.py \
+	producer/models/study_models.py producer/search producer/stack/stack.py \
+	producer/cluster/cluster.py producer/space/space.py warren/networks/estimator.py \
+	warren/testing worker/testing.py
+
+lint: setup ## Check style, docstrings, types and imports.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/flake8 $(PUBLIC)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

@@ -81,8 +81,8 @@ def rates(trials: int) -> list[float]:
 def queued(trials: int) -> tuple[float, float]:
     """Let the worker train them; return mean seconds, and those outside of fit and scoring.
 
-    The first network is left out, because its time includes the submission. Every epoch's loss is in
-    the database while it trains.
+    The first network is left out, because its time includes the submission. Every epoch's loss is
+    in the database while it trains.
     """
     X, y = load_digits(return_X_y=True)
     name = f"networks {uuid4().hex}"
@@ -110,7 +110,7 @@ def train_here(trials: int) -> list[float]:
 
 
 class Alone:
-    """A process that trains the networks on request, with a worker's threads but without a worker."""
+    """A process that trains the networks on request: a worker's threads, but no worker."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = psutil.Process(process.pid)
@@ -190,8 +190,8 @@ def main(arguments: Sequence[str] = ()) -> None:
     chosen = parser.parse_args(arguments)
     if chosen.alone:
         for line in sys.stdin:
-            # As in a worker, so that the queue is the only difference: room for frames, and libraries
-            # excluded from garbage collection.
+            # As in a worker, so that the queue is the only difference: room for frames, and
+            # libraries excluded from garbage collection.
             print(*with_room(functools.partial(train_here, int(line))), flush=True)
             gc.collect()
             gc.freeze()

@@ -1,4 +1,4 @@
-"""Milliseconds for a trial that does nothing, with Warren and with its peers, on two workers each."""
+"""Milliseconds for a trial that does nothing, with Warren and its peers, on two workers each."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def _row(name: str, figures: list[Figure], warren: list[Figure]) -> tuple[str, .
 
 
 def growth() -> str:
-    """Compare a trial of a large study with one of a small study, and late trials with early ones."""
+    """Compare a trial of a large study with one of a small study, and late with early ones."""
     with workers(WORKERS):
         few = sorted((run(FEW) for _ in range(RUNS)), key=lambda one: one.seconds)[RUNS // 2]
         many = run(MANY)

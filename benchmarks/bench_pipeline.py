@@ -1,4 +1,4 @@
-"""A pipeline with expensive preparation against ``GridSearchCV``: two processes with one thread each.
+"""A pipeline with expensive preparation against ``GridSearchCV``: two one-thread processes.
 
 Every score of every fold must be equal bit for bit.
 """

@@ -1,8 +1,8 @@
-"""Reads handwritten digits as images and labels: MNIST's four files, or scikit-learn's small digits.
+"""Reads handwritten digits as images and labels: MNIST's files, or scikit-learn's digits.
 
-The files have the IDX format (http://yann.lecun.com/exdb/mnist/): two zero bytes, one byte for the type
-of the numbers, one for the number of dimensions, then the size of each dimension in four bytes, the most
-significant first, and then the numbers.
+The files have the IDX format (http://yann.lecun.com/exdb/mnist/): two zero bytes, one byte for the
+type of the numbers, one for the number of dimensions, then the size of each dimension in four
+bytes, the most significant first, and then the numbers.
 """
 
 from __future__ import annotations
@@ -94,12 +94,13 @@ def load_mnist(source: str | Path, *, checksums: Mapping[str, str] | None = SHA2
 
 
 def load_digits_images() -> Digits:
-    """Return scikit-learn's digits: 1,797 images of 8 x 8 pixels, 0 to 16; the last fifth is for tests.
+    """Return scikit-learn's digits: 1,797 images of 8 x 8 pixels; the last fifth is for tests.
 
     Returns
     -------
     Digits
-        No network access is needed. The last fifth has other writers than the first ones.
+        Pixels are 0 to 16. No network access is needed. The last fifth has other writers than the
+        first ones.
     """
     from sklearn.datasets import load_digits
 

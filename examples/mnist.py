@@ -1,6 +1,6 @@
 """A study of networks over learning rate and hidden layers, on MNIST or scikit-learn's digits.
 
-python examples/mnist.py --workers 2                      small digits, with private servers and workers
+python examples/mnist.py --workers 2                      small digits, private servers and workers
 python examples/mnist.py --workers 2 --source data/mnist  MNIST's four files, in a folder or at https://
 python examples/mnist.py                                  on the servers in AMQP_URL and MONGO_URL
 

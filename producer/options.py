@@ -1,6 +1,6 @@
-"""The options of a study: each with its type, default and description, declared here and nowhere else.
+"""The options of a study: their types, defaults and descriptions.
 
-`producer.submit` takes and documents them; the searches, a study's file and the command line build on this record.
+`producer.submit` documents them. The searches, a study's file and the command line use this record.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 from warren.errors import InputError, short
 
-# Characters of a study's name; it stands in ids, bars and tables.
+# Most characters of a study's name, which appears in ids, progress bars and tables.
 LONGEST_NAME = 100
-# Shares of the workers. AMQP has one byte for it; nine are enough, and a digit.
+# Priorities: a study's share of the workers. AMQP has one byte for it; nine values are enough, and
+# they have one digit.
 _HIGHEST_PRIORITY = 9
 
 _Name: TypeAlias = Annotated[
@@ -24,14 +25,14 @@ _Name: TypeAlias = Annotated[
 
 
 def _option(default: Any, description: str, needs: str = "") -> Any:
-    """Return a field with what help says of it, and what an error asks for in place of another value."""
+    """Return a field with its description for help, and what an error message asks for."""
     return Field(default, description=description, json_schema_extra={"needs": needs})
 
 
 class StudyOptions(BaseModel):
-    """How a study is scored and run, and what it is called; `producer.submit` says what each option means.
+    """How a study is scored and run, and its name; `producer.submit` documents each option.
 
-    Checked as far as that needs neither data nor estimators. Nothing is converted but NumPy's scalars.
+    The record checks what needs neither data nor estimators. It converts only NumPy's scalars.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -50,7 +51,7 @@ class StudyOptions(BaseModel):
     name: _Name | None = _option(
         None,
         "The study's name",
-        # Arguments of a command hold halves of characters for bytes that are no text.
+        # Arguments of a command have lone surrogates for bytes that are not UTF-8.
         f"text in Unicode of 1 to {LONGEST_NAME} characters, without a NUL (a terminal's locale may be wrong)",
     )
     error_score: float | Literal["raise"] = _option(
@@ -81,12 +82,12 @@ class StudyOptions(BaseModel):
 
     @classmethod
     def of(cls, given: Mapping[str, Any]) -> Self:
-        """Return the options among some names and values.
+        """Select the options from named values, and check them.
 
         Raises
         ------
         InputError
-            A value can't be used.
+            A value is invalid.
         """
         options = {name: given[name] for name in cls.model_fields if name in given}
         try:
@@ -97,7 +98,7 @@ class StudyOptions(BaseModel):
 
     @classmethod
     def needs(cls, name: str) -> str:
-        """Return what an option takes, as an error says it."""
+        """Return what an option accepts, for an error message."""
         field = cls.model_fields[name]
         extra = field.json_schema_extra
         needs = str(extra["needs"]) if isinstance(extra, dict) else ""

@@ -1,4 +1,4 @@
-"""A study seen from the notebook: follow it, read it, steer it. All from MongoDB; nothing depends on this living."""
+"""A study in the notebook: follow, read and steer it. All its state is in MongoDB."""
 
 from __future__ import annotations
 
@@ -28,47 +28,50 @@ if TYPE_CHECKING:
     from producer.views.card.live import Live
     from producer.views.plots.plots import Plots
 
-# Seconds that showing a study may take: a cell must not hang on a server that is away.
+# Seconds that the display of a study may take: a cell must not hang if a server is unreachable.
 _LOOK_SECONDS = 5.0
 
 
 class Study(StudyModels):
-    """One search. Made by `submit`, or found again by `attach` and `list`.
+    """One search. `submit` creates it; `attach` and `list` find it again.
 
     Attributes
     ----------
     id : str
-        Stable: the same estimator, grid, data, splits and scoring under the same name give the same id.
+        The same estimator, grid, data, splits and scoring under the same name give the same id.
     name : str
+        The study's name.
     refit : str
-        The metric that says which trial is best; ``"score"`` where there is only one.
+        The metric that determines the best trial; ``"score"`` if there is only one.
 
     Notes
     -----
-    A study is bound to the servers that the environment named when it was made or attached.
+    A study keeps the servers that the environment named when it was submitted or attached.
     """
 
     # ------------------------------------------------------------------- finding
 
     @classmethod
     def attach(cls, study_id: str) -> Study:
-        """Return a study by its id, from any machine that reaches the servers.
+        """Return a study by its id, on any machine that reaches the servers.
 
-        Reading the parameters of a grid over estimators needs their libraries there too, and ``WARREN_ALLOW`` where
-        it was needed to submit.
+        To read the parameters of a grid over estimators, this machine needs their libraries, and
+        ``WARREN_ALLOW`` if the submission needed it.
 
         Parameters
         ----------
         study_id : str
+            The study's id.
 
         Returns
         -------
         Study
+            The study.
 
         Raises
         ------
         StudyError
-            There is no such study; or ``WARREN_KEY`` is set, and it is not signed with it.
+            The study does not exist, or ``WARREN_KEY`` is set and did not sign it.
         StoreError
             MongoDB is unreachable.
         """
@@ -87,21 +90,21 @@ class Study(StudyModels):
                 raise StudyError(
                     f"document {study_id!r} of the collection studies is invalid ({short(str(exc))})"
                 ) from exc
-        except BaseException:  # Ctrl-C too: nobody else closes the store
+        except BaseException:  # Ctrl-C too: no other code closes the store
             store.close()
             raise
 
     @classmethod
     def list(cls) -> Sequence[Study]:
-        """Return every study of the database, newest first; with ``WARREN_KEY`` those that are signed with it."""
+        """Return every study of the database, newest first; with ``WARREN_KEY``, signed ones."""
         settings = load_settings()
         store = Store(settings)
         try:
             studies = store.studies(StudyDefinition)
-        except BaseException:  # an interrupt too: nobody else closes the connection
+        except BaseException:  # an interrupt too: no other code closes the connection
             store.close()
             raise
-        # One connection for all: a list that is shown asks for the status of each.
+        # One connection for all: displaying a list reads the status of each.
         shared, keys, found = SharedStore(store), Keys(settings.key), []
         for study in studies:
             if problem := study_problem(keys, study):
@@ -130,31 +133,32 @@ class Study(StudyModels):
     # ----------------------------------------------------------------- following
 
     def wait(self, timeout: float | None = None, progress: bool = True) -> Study:
-        """Follow the study until every trial has ended or it is cancelled.
+        """Follow the study until every trial has ended or the study is cancelled.
 
-        A database that goes away meanwhile is waited for.
+        If the database becomes unreachable in the meantime, the call waits for it.
 
         Parameters
         ----------
         timeout : float, default=None
-            Seconds to wait; None is as long as it takes. Interrupting ends the waiting, never the study.
+            Seconds to wait; None waits without limit. An interrupt ends the waiting, not the study.
         progress : bool, default=True
-            Show a bar: done, trials a second, time left, best so far.
+            Whether to show a bar with ended trials, trials per second, remaining time and best
+            score.
 
         Returns
         -------
         Study
-            This one.
+            This study.
 
         Raises
         ------
         TimeoutError
-            The time is over; the study goes on.
+            The time is over; the study continues.
         KeyboardInterrupt
-            The waiting was interrupted; a note to it says how to come back.
+            The waiting was interrupted; a note says how to continue.
         StudyError
-            What is left lies in messages that no worker can use, or was removed by the broker; the text says which and
-            why, and what to do. Or the study was deleted.
+            No worker can use the remaining messages, or the broker removed them: the text says
+            which, why, and what to do. Or the study was deleted.
         """
         deadline = time.monotonic() + timeout if timeout is not None else float("inf")
         with resumable(f"Study.attach({self.id!r}).wait()"):
@@ -167,17 +171,17 @@ class Study(StudyModels):
         return self
 
     def live(self, seconds: float = 1.0) -> Live:
-        """Show the card and the best score so far in a notebook's cell, and keep them fresh while other cells run.
+        """Show the card and the best score in a notebook's cell, updated while other cells run.
 
         Parameters
         ----------
         seconds : float, default=1.0
-            Seconds between two looks at the database.
+            Seconds between two reads of the database.
 
         Returns
         -------
         Live
-            Its ``stop()`` ends the refreshing, never the study; it ends by itself with the study.
+            ``stop()`` ends the updates, not the study; they also end with the study.
         """
         from producer.views.card.live import Live
 
@@ -194,24 +198,25 @@ class Study(StudyModels):
         return card_text(self)
 
     def _repr_pretty_(self, printer: Any, _cycle: bool) -> None:
-        # The card where IPython shows the study itself in a terminal; a line in a list, and beside a notebook's HTML.
+        # In a terminal, IPython shows the card for the study itself; a line in lists and next to
+        # HTML.
         alone = len(getattr(printer, "stack", ())) < 2
         printer.text(str(self) if alone and not in_notebook() else repr(self))
 
     @property
     def plot(self) -> Plots:
-        """Pictures: ``history()``, ``parallel()``, ``importance()``, ``slice()``, ``contour()``, ``timeline()``..."""
+        """Plots: ``history()``, ``parallel()``, ``importance()``, ``slice()``, ``timeline()``..."""
         from producer.views.plots.plots import Plots
 
         return Plots(self)
 
     def to_optuna(self) -> optuna.Study:
-        """Return the study as Optuna's, in memory: its trials, their parameters, distributions, scores and states.
+        """Return an Optuna study in memory: trials, parameters, distributions, scores, states.
 
         Returns
         -------
         optuna.study.Study
-            Of what has ended by now, to be read, plotted and copied; not written to.
+            The trials that have ended so far, to read, plot and copy; it is read-only.
 
         Raises
         ------
@@ -233,80 +238,82 @@ class Study(StudyModels):
                 )
 
     def pause(self) -> None:
-        """Let workers stop after the fit in hand; `resume` goes on with what is missing.
+        """Let workers stop after the current fit; `resume` continues with the missing trials.
 
         Raises
         ------
         StudyError
-            It does not run.
+            The study does not run.
         """
         self._set_state("PAUSED", ("RUNNING",), "paused")
 
     def cancel(self) -> None:
-        """Let workers stop after the fit in hand and drop the rest; results stay, `resume` can still go on.
+        """Let workers stop after the current fit and drop the rest; `resume` can continue.
 
         Raises
         ------
         StudyError
-            It has ended.
+            The study has ended.
         """
         self._set_state("CANCELLED", ("RUNNING", "PAUSED"), "cancelled")
 
     def resume(self) -> int:
-        """Publish what has no result, and go on.
+        """Publish the trials without a result, and continue.
 
         Returns
         -------
         int
-            Trials published.
+            Number of published trials.
 
         Raises
         ------
         BrokerError, StoreError
-            A server is unreachable, and nothing has changed; or it went away in the middle and stayed away, and the
-            text says how much is in the queue.
+            A server is unreachable, and nothing has changed; or it became unreachable later and
+            stayed so, and the text says how much is in the queue.
         """
         self._check_servers()
         return self._publish()
 
     def retry_failed(self) -> int:
-        """Take failed trials back, and publish everything that has no result.
+        """Reset failed trials, and publish every trial without a result.
 
-        So trials in messages that no worker could use are published again too, and those in whose place lie documents
-        that are not this study's.
+        This includes trials in messages that no worker could use, and trials whose documents were
+        written by others.
 
         Returns
         -------
         int
-            Trials published.
+            Number of published trials.
 
         Raises
         ------
         BrokerError, StoreError
-            As `resume` does.
+            As for `resume`.
         """
         self._check_servers()
-        # Running first: cut short in between, the next submission or resume publishes what was taken back.
+        # First set RUNNING: if this is interrupted, the next submission or resume publishes reset
+        # trials.
         self.store.update_study(self.id, {"$set": {"state": "RUNNING", "finished_at": None}})
         self.store.delete_failed(self.id)
-        # What is not the study's own stands in the place of a trial of its.
+        # Documents of others take the place of the study's own trials.
         self.store.trials.delete(self.trials.others())
         return self._publish()
 
     def delete(self) -> None:
-        """Delete the study with its results and models, and its data if no other study has the same.
+        """Delete the study with its results and models, and data that no other study uses.
 
-        There is no way back. Workers drop its chunks. Called again, it deletes what a call that was cut short has left.
+        This can't be undone. Workers drop its chunks. If a call was interrupted, another call
+        deletes the rest.
 
         Raises
         ------
         StoreError
             The database is unreachable.
         """
-        # The models first: cut short, the next call still knows whose they are.
+        # The models first: after an interrupt, the next call can still find them by the study.
         self._delete_models()
         self.store.delete_study(self.id)
-        self._delete_models()  # one that somebody asked for meanwhile
+        self._delete_models()  # one that was requested in the meantime
         one = self.objective
         for digest in (one.dataset, one.splits, one.validation):
             if digest is not None:
@@ -320,7 +327,7 @@ class Study(StudyModels):
         return publish_missing(self.store, self.settings, self.id, self.objective, self.space)
 
     def _check_servers(self) -> None:
-        """Raise before anything changes where a server is away from the beginning."""
+        """Raise before anything changes if a server is unreachable from the start."""
         self.store.ping()
         broker.check(self.settings)
 

@@ -1,4 +1,4 @@
-"""``submit``: everything is checked, then stored, then published. Returns at once."""
+"""``submit`` checks everything, then stores the study, then publishes it, and returns at once."""
 
 from __future__ import annotations
 
@@ -48,16 +48,17 @@ from warren.versions import relevant
 
 logger = logging.getLogger(__name__)
 
-# What `Blobs.put` takes: the digest, what writes the content, and what a person wants to know of it.
+# Arguments of `Blobs.put`: the digest, a function that writes the content, and facts for people.
 _Blob: TypeAlias = tuple[str, Callable[[IO[bytes]], None], Document]
 
 # MongoDB's integers have 64 bits.
 _MOST_TRIALS = 2**63 - 1
-# Bytes of the space as JSON: MongoDB's documents hold 16 MiB, and BSON may take more than JSON.
+# Most bytes of the space as JSON: MongoDB's documents hold 16 MiB, and BSON may need more than
+# JSON.
 _LARGEST_SPACE = 8 * 2**20
-# How a study is run is not what it is: these fields may change from one submission to the next.
+# Run settings, which may change from one submission to the next; they are not in the identity.
 _RUNNING = ("n_chunks", "share_fits", "trial_timeout", "priority", "versions")
-# Hexadecimal digits of the digest in an id: 48 bits tell a database's studies apart.
+# Hexadecimal digits of the digest in an id: 48 bits distinguish a database's studies.
 _ID_DIGITS = 12
 
 
@@ -82,88 +83,97 @@ def submit(
     priority: int = 1,
     device: Literal["cpu", "gpu"] | None = None,
 ) -> Study:
-    """Submit a study: every point of a grid, cross-validated by the workers. Returns at once.
+    """Submit a study: workers cross-validate every point of a grid. Returns at once.
 
-    The same call again resumes the study: only trials without a result are published. The servers are
-    those that ``AMQP_URL`` and ``MONGO_URL`` name.
+    The same call again resumes the study: it publishes only trials without a result. The servers
+    are those in ``AMQP_URL`` and ``MONGO_URL``.
 
     Parameters
     ----------
     estimator : estimator instance or None
-        Of XGBoost, LightGBM, CatBoost or scikit-learn. Its ``n_jobs``, ``thread_count`` and the like give way
-        to the workers' setting. None when every grid brings its own: ``{"estimator": [...], ...}``.
+        An estimator of XGBoost, LightGBM, CatBoost or scikit-learn. The workers' setting replaces
+        its ``n_jobs``, ``thread_count`` and the like. None if every grid has its own:
+        ``{"estimator": [...], ...}``.
     param_grid : dict of str to sequence, or list of such dicts
-        As for `sklearn.model_selection.GridSearchCV`, in the same order of candidates.
+        As for `sklearn.model_selection.GridSearchCV`, with the same order of candidates.
     X : ndarray, DataFrame or sparse matrix of shape (n_samples, n_features)
+        The samples.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
         Numbers or labels.
     scoring : str, scorer, list of str, or dict of str to (str or scorer), default=None
-        Names of scikit-learn's scorers, or what ``make_scorer`` makes of its metric functions,
-        ``make_scorer(fbeta_score, beta=2)``; higher is better. None is the estimator's own ``score``.
+        Names of scikit-learn's scorers, or ``make_scorer(...)`` of its metric functions, such as
+        ``make_scorer(fbeta_score, beta=2)``; higher is better. None is the estimator's own
+        ``score``.
     cv : int, splitter or iterable of (train, test) indices, default=5
-        The indices are stored, not the splitter. An int is stratified for classifiers.
+        The study stores the indices, not the splitter. An int is stratified for classifiers.
     groups : array-like of shape (n_samples,), default=None
         For splitters that keep groups together.
     sample_weight : array-like of shape (n_samples,), default=None
-        As ``GridSearchCV.fit(X, y, sample_weight=...)`` takes them: for ``fit`` and, where the workers have
-        scikit-learn 1.7 or later, for the scorers that take weights.
+        As in ``GridSearchCV.fit(X, y, sample_weight=...)``: for ``fit``, and, if the workers have
+        scikit-learn 1.7 or later, for the scorers that accept weights.
     refit : str, default=None
-        With several metrics, the one that says which trial is best; None is the first.
+        With several metrics, the one that determines the best trial; None is the first.
     n_chunks : int, default=None
-        Number of messages that the trials are cut into, never more than there are trials: honoured whatever sharing
-        fits would prefer, each of about the same expected time; there may be one more where a grid has trials for a
-        GPU beside others. None sizes messages by what their trials are expected
-        to take: up to a minute, less towards the end, and trials that may share a fit stay together.
+        Number of messages that the trials are cut into, at most the number of trials. It overrides
+        what sharing fits would prefer. Each message takes about the same expected time; there may
+        be one more if the grid has trials for a GPU and others. None sizes messages by the expected
+        time of their trials: up to a minute, less towards the end, and trials that may share a fit
+        stay together.
     share_fits : bool, default=True
-        Fit trials that differ in the number of boosting rounds (or a network's epochs, if it has a ``random_state``)
-        alone once, with the most, and score the model at each: the same scores, for less. False fits every trial by
-        itself.
+        Fit trials once that differ only in the number of boosting rounds (or a network's epochs, if
+        it has a ``random_state``). The fit uses the largest number, and the model is scored at
+        each: the same scores in less time. False fits every trial separately.
     name : str, default=None
-        What you call the study; part of its identity. None is the estimator's class.
+        The study's name, which is part of its identity. None is the estimator's class.
     error_score : float or "raise", default=nan
-        Score of a fold that fails. With "raise" a failed trial raises `TrialError` when results are read as
-        ``cv_results_``; the study itself goes on either way.
+        Score of a fold that fails. With "raise", a failed trial raises `TrialError` when results
+        are read as ``cv_results_``; the study continues in both cases.
     return_train_score : bool, default=False
-        Score the training parts too.
+        Whether to score the training parts, too.
     trial_timeout : float, default=None
-        Seconds for one trial on all its folds. Trials that share a fit and take longer together are fitted alone,
-        and only one that takes longer alone counts as crashed: it is tried again, with its folds that are done and
-        what is left of its seconds, ``WARREN_MAX_ATTEMPTS`` times in all, and then fails. None is what each worker's
-        ``WARREN_TRIAL_SECONDS`` says, a week.
+        Seconds for one trial on all its folds. Trials that share a fit and together take longer are
+        fitted separately. A trial that takes longer alone counts as crashed: it is tried again,
+        with its finished folds and its remaining seconds, ``WARREN_MAX_ATTEMPTS`` times in all, and
+        then fails. None is each worker's ``WARREN_TRIAL_SECONDS``, by default a week.
     validation_fraction : float, default=None
-        Share of each fold's training part that early stopping watches, and that is not trained on, in trials with
-        ``early_stopping_rounds`` (or what their library calls it). None lets it watch the held-out part, which is
-        then both: the rounds are chosen by the rows that give the score, and the score is a little too good.
+        Share of each fold's training part that early stopping watches and the fit does not use, in
+        trials with ``early_stopping_rounds`` (or their library's name for it). None watches the
+        held-out part. The same rows then choose the rounds and give the score, so that the score is
+        slightly too good.
     priority : int, default=1
-        From 1 to 9: the study's share of the workers beside other studies that run. One of priority 4 gets four times
-        the time of one of priority 1; alone, any gets all. No part of its identity: the same call with another
-        priority changes it.
+        From 1 to 9: the study's share of the workers while other studies run. A study of priority 4
+        gets four times the time of one of priority 1; a single study gets everything. The priority
+        is not part of the identity: the same call with another priority changes it.
     device : {"cpu", "gpu"}, default=None
-        Where fits run. "gpu" sets the parameter of each library (``device``, ``device_type``, ``task_type``) on every
-        XGBoost, LightGBM, CatBoost and Keras estimator in the study; such trials wait in the queue ``chunks.gpu`` for
-        workers with a GPU. "cpu" takes back what asks for one. None is what the estimators and the grid say themselves.
-        Numbers of a GPU are other ones, and so is the study.
+        Where fits run. "gpu" sets the parameter of each library (``device``, ``device_type``,
+        ``task_type``) on every XGBoost, LightGBM, CatBoost and Keras estimator in the study; such
+        trials wait in the queue ``chunks.gpu`` for workers with a GPU. "cpu" removes parameters
+        that ask for a GPU. None uses what the estimators and the grid say. A GPU computes other
+        numbers, so the device is part of the identity.
 
     Returns
     -------
     Study
+        The new study, or the existing one if it was submitted before.
 
     Raises
     ------
     InputError
-        Something can't be used; nothing was published. A ``ValueError`` whose text says what to do.
+        An argument is invalid; nothing was published. A ``ValueError`` whose text says what to do.
     StoreError, BrokerError
-        A server is unreachable. One that goes away in the middle is waited for, ``WARREN_PATIENCE_SECONDS`` from the
-        last time that it got on; if it stays away, the text says how much is in the queue, and the same call
-        completes the study.
+        A server is unreachable. If one becomes unreachable later, the call waits
+        ``WARREN_PATIENCE_SECONDS`` from the last progress; if it stays away, the text says how much
+        is in the queue, and the same call completes the study.
 
     Examples
     --------
-    >>> study = submit(XGBClassifier(), {"max_depth": [3, 5], "n_estimators": [50, 100]}, X, y)  # doctest: +SKIP
+    >>> grid = {"max_depth": [3, 5], "n_estimators": [50, 100]}
+    >>> study = submit(XGBClassifier(), grid, X, y)  # doctest: +SKIP
     >>> study.wait().best_params_  # doctest: +SKIP
     {'max_depth': 3, 'n_estimators': 100}
     """
-    # The first statement: all that is there by now are the arguments, and the options are among them.
+    # This must be the first statement: `locals` then has only the arguments, the options among
+    # them.
     options = StudyOptions.of(locals())
     return submit_space(estimator, Space(param_grid), X, y, options, groups=groups, sample_weight=sample_weight)
 
@@ -180,29 +190,38 @@ def submit_space(
     folds: Sequence[tuple[Any, Any]] | None = None,
     weigh_scores: bool = True,
 ) -> Study:
-    """Submit a study of a space that is made already.
+    """Submit a study of an existing space.
 
     Parameters
     ----------
-    estimator, X, y, groups, sample_weight
+    estimator : estimator instance or None
         As for `submit`.
     space : Space
         The points.
+    X : ndarray, DataFrame or sparse matrix of shape (n_samples, n_features)
+        The samples.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        Numbers or labels.
     options : StudyOptions
         As for `submit`.
+    groups : array-like of shape (n_samples,), default=None
+        As for `submit`.
+    sample_weight : array-like of shape (n_samples,), default=None
+        As for `submit`.
     folds : sequence of (train, test), default=None
-        What ``options.cv`` has drawn, where that may not be asked twice; None draws them.
+        The folds of ``options.cv`` if a caller has drawn them already; None draws them.
     weigh_scores : bool, default=True
-        Whether the scorers get the sample weights too.
+        Whether the scorers use the sample weights, too.
 
     Returns
     -------
     Study
+        The study.
 
     Raises
     ------
     InputError, StoreError, BrokerError
-        As `submit` raises them.
+        As for `submit`.
     """
     settings = load_settings()
     if space.size > _MOST_TRIALS:
@@ -274,7 +293,8 @@ def submit_space(
     store = Store(settings)
     ride = wait_for_store(settings, logger, f"submitting study {study_id} waits for the database")
     try:
-        # Both servers answer before anything is stored: a study without messages would look like one that runs.
+        # Check both servers before anything is stored: a study without messages would look as if it
+        # ran.
         store.ping()
         broker.check(settings)
         try:
@@ -283,18 +303,19 @@ def submit_space(
             raise StoreError(f"{exc}. Nothing was published: the same submit() goes on from here") from exc
         if kept.state != "COMPLETE":
             publish_missing(store, settings, study_id, Objective.model_validate(kept.objective), space)
-    except BaseException:  # Ctrl-C too: nobody else closes the store
+    except BaseException:  # Ctrl-C too: no other code closes the store
         store.close()
         raise
     return Study(kept, settings, SharedStore(store))
 
 
 def _keep(store: Store, keys: Keys, blobs: Sequence[_Blob], study: StudyDocument) -> StudyPlan:
-    """Store a study and its data, as far as they are not there; return the study as it is there."""
+    """Store a study and its data unless they exist; return the study as stored."""
     store.prepare()
     changing: tuple[str, ...] = _RUNNING
     if (earlier := store.study(study.id, StudyDefinition)) is not None:
-        # The same data may have come in another container, or with other numbers of rows: those that are there count.
+        # The same data may be stored in another container or with other row numbers: use the stored
+        # ones.
         kept, sent = earlier.objective["dataset"], study.objective["dataset"]
         if kept != sent and store.datasets.has(kept) and study_problem(keys, earlier) is None:
             blobs = [blob for blob in blobs if blob[0] != sent]
@@ -303,14 +324,14 @@ def _keep(store: Store, keys: Keys, blobs: Sequence[_Blob], study: StudyDocument
             changing = (*changing, "objective")
     if signed := signed_study(keys, study):
         study = study.model_copy(update=signed)
-        # Not what is there, which anybody may have written: what this submission is made of.
+        # Sign this submission's definition, not the stored one, which others may have written.
         changing = (*changing, *IMMUTABLE, "signature", "space")
-    # Data before the study that points to it, the study before the messages that name it.
+    # Store the data before the study that refers to it, and the study before the messages.
     for blob in blobs:
         store.datasets.put(*blob)
     store.create_study(study)
     stored = store.update_study(study.id, {"$set": study.to_document(changing)}) or study
-    # Once more: who deleted another study with the same data may not have known that this one needs it too.
+    # Put the data again: another process may have deleted it with another study in the meantime.
     for blob in blobs:
         store.datasets.put(*blob)
     return stored
@@ -321,10 +342,10 @@ def _usual_name(estimators: Iterable[Any]) -> str:
 
 
 def _study_id(name: str, objective: Objective, encoded_space: Json, *, member: bool = False) -> str:
-    """Name a study by what it is: the same name, objective and space have the same id on every machine.
+    """Return the study's id: equal name, objective and space give the same id on every machine.
 
-    Earlier versions took a step called "estimator" in a grid for the trial's own estimator: what they found is not
-    this study (`member`).
+    Earlier versions took a step called "estimator" in a grid for the trial's own estimator, so
+    their results are not those of this study (`member`).
     """
     what = [name, objective.identity(), encoded_space, *(["estimator is a member"] if member else [])]
     content = json.dumps(what, sort_keys=True)
@@ -338,7 +359,7 @@ def _study_id(name: str, objective: Objective, encoded_space: Json, *, member: b
 
 
 def _about(dataset: Dataset) -> Data:
-    """Return what a person wants to know of the data in Compass."""
+    """Return facts about the data, shown in Compass."""
     kind = type(dataset.X).__name__
     shape = [int(side) for side in dataset.X.shape]
     return Data(X=kind, shape=shape, n_samples=shape[0], bytes=dataset.nbytes)

@@ -20,7 +20,8 @@ from warren.safety.signing import tell_unsigned
 from warren.settings import Settings
 from warren.storage.store import Store
 
-# The Kubernetes client leads to it by way of jsonschema. It builds a grammar for three seconds, which no test needs.
+# The Kubernetes client leads to it by way of jsonschema. It builds a grammar for three seconds,
+# which no test needs.
 sys.modules.setdefault("rfc3987_syntax", None)  # type: ignore[arg-type]
 
 _UNIT = Path(__file__).parent / "unit"
@@ -30,7 +31,8 @@ _NETWORKS = re.compile(r"/test_(networks\w*|shared_epochs|export|export_networks
 
 
 class _ByFile(LoadFileScheduling):
-    """Keeps the tests of a file in one process of ``pytest -n``, and all that import TensorFlow in the same one."""
+    """Keeps the tests of a file in one process of ``pytest -n``, and all that import TensorFlow in
+    the same one."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)
@@ -45,7 +47,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileSche
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Give the processes of ``pytest -n`` servers that they share, unless all their tests are unit tests."""
+    """Give the processes of ``pytest -n`` servers that they share, unless all their tests are
+    unit tests."""
     config: pytest.Config = node.config
     if all(Path(arg.partition("::")[0]).resolve().is_relative_to(_UNIT) for arg in config.args):
         return
@@ -60,7 +63,8 @@ hypothesis_settings.load_profile("tests")
 
 
 def pytest_configure() -> None:
-    """Take Ctrl-C, which a shell lets its background jobs ignore: the programs that tests interrupt inherit that."""
+    """Take Ctrl-C, which a shell lets its background jobs ignore: the programs that tests interrupt
+    inherit that."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -72,7 +76,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_key_was_told() -> None:
-    """Let what a process says once, that it has no key, be said: tests look at what else is logged."""
+    """Let what a process says once, that it has no key, be said: tests look at what
+    else is logged."""
     tell_unsigned()
 
 
@@ -96,7 +101,8 @@ def private_workers(request: pytest.FixtureRequest) -> Iterator[Urls]:
 
 @pytest.fixture(scope="module")
 def fragile_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    """Servers of one file's own. A folder that is kept, so that what was acknowledged is on the disk."""
+    """Servers of one file's own. A folder that is kept, so that what was acknowledged is
+    on the disk."""
     with private_stack(workers=0, data_dir=tmp_path_factory.mktemp("fragile")) as stack:
         keep_queues(stack)
         yield stack
@@ -121,12 +127,14 @@ def fragile(fragile_servers: LocalStack, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 @pytest.fixture
 def stack(private_workers: Urls, monkeypatch: pytest.MonkeyPatch) -> Urls:
-    """A broker, a database and two workers of one thread, which tests of other processes use at the same time.
+    """A broker, a database and two workers of one thread, which tests of other processes use at
+    the same time.
 
     Name your studies apart, and don't count on idle workers or on a database without other studies.
     """
     monkeypatch.setenv("AMQP_URL", private_workers.amqp_url)
-    # Another URL than the stack's own: on its own one, `local_stack` would take these servers for another stack's.
+    # Another URL than the stack's own: on its own one, `local_stack` would take these servers for
+    # another stack's.
     monkeypatch.setenv("MONGO_URL", with_option(private_workers.mongo_url, "appName=tests"))
     return private_workers
 

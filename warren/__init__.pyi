@@ -1,4 +1,4 @@
-# Types of what `warren/__init__.py` hands on: a stub, so that no import runs from here to `producer`.
+# Types of the names in `warren/__init__.py`: a stub, so that `warren` does not import `producer`.
 from producer.cluster import Cluster as Cluster
 from producer.search import GridSearchCV as GridSearchCV
 from producer.search import RandomizedSearchCV as RandomizedSearchCV

@@ -1,9 +1,10 @@
-"""What travels: a chunk of trials, as JSON with a schema version, self-contained, no pickle.
+"""The messages: a chunk of trials as self-contained JSON with a schema version, without pickle.
 
-Objective by value, data by reference. The records are frozen; `decode_chunk` is the only way in and
-raises one error, `MessageError`, for whatever is wrong with a body. Anybody who may publish can send anything:
-what comes out of `decode_chunk` takes bounded memory, fits in MongoDB's documents, and holds no parameter that
-reaches a file or code (`warren.safety.parameter_checks`). Classes by name are `warren.safety.allowlist`'s.
+They contain the objective by value and the data by reference. Records are frozen. `decode_chunk` is
+the only reader, and raises one error, `MessageError`, for any problem of a body. Publishers are not
+trusted: a decoded chunk takes bounded memory, fits into MongoDB's documents, and has no parameter
+that reaches a file or code (`warren.safety.parameter_checks`). `warren.safety.allowlist` checks
+classes by name.
 """
 
 from __future__ import annotations
@@ -23,23 +24,23 @@ from warren.safety.scorers import check_keywords
 from warren.sklearn_config import Configuration
 
 LARGEST_BODY = 15 * 2**20
-"""Bytes of a message. RabbitMQ 4 refuses messages above 16 MiB."""
+"""Most bytes of a message. RabbitMQ 4 refuses messages above 16 MiB."""
 MOST_ITEMS = 2_000_000
-"""Values in a message, by its commas and brackets; each takes up to 100 bytes of memory once it is read."""
+"""Most values in a message, by its commas and brackets; each takes up to 100 bytes in memory."""
 MOST_TRIALS = 250_000
-"""Trials of a chunk: as many as fit into the largest message."""
+"""Most trials of a chunk: as many as fit into the largest message."""
 MOST_SCORES = 500_000
-"""Scores of a trial: folds by metrics and parts, and the two times of a fold. More would not fit into its document."""
+"""Most scores of a trial: folds by metrics and parts, and two times per fold."""
 
-# Characters of an error; it stands in a header, a log line and the study's document.
+# Most characters of an error, which is in a header, a log line and the study's document.
 _LONGEST_REASON = 500
 
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 """SHA-256 of a content, hexadecimal."""
 STUDY_ID = "^[a-z0-9][a-z0-9-]{0,199}$"
-"""What the id of a study is spelled like."""
+"""The pattern of a study's id."""
 StudyId = Annotated[str, Field(pattern=STUDY_ID)]
-"""What `submit` makes. No colon, for trials are called ``<study>:<number>``, and nothing that a query could mean."""
+"""Study ids of `submit`. No colon, because trials are ``<study>:<number>``, and no query syntax."""
 Count = Annotated[int, Field(ge=0, le=LARGEST_INT, strict=True)]
 Flag = Annotated[bool, Field(strict=True)]
 Metric = Annotated[str, Field(pattern="^(_|_?[A-Za-z0-9-][A-Za-z0-9_-]*)$", max_length=100)]
@@ -48,27 +49,27 @@ ScorerName = Annotated[str, Field(pattern="^[a-z0-9_]{1,100}$")]
 ResponseMethod = Literal["predict", "predict_proba", "decision_function"]
 
 
-# Fields of an objective that earlier studies did not have, and without which their ids stay as they are.
+# Later fields of an objective; studies without them keep their ids.
 _LATER_FIELDS = ("validation", "weigh_scores", "keep_model", "configuration", "dataset_values")
 
 
 class Record(BaseModel):
-    """A frozen record: unknown fields are refused, NaN and infinities travel as text."""
+    """A frozen record: unknown fields are refused; NaN and infinities are sent as text."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="strings")
 
 
 class MetricScorer(Record):
-    """A scorer made of a metric function, as `sklearn.metrics.make_scorer` makes it.
+    """A scorer made of a metric function, as by `sklearn.metrics.make_scorer`.
 
     Attributes
     ----------
     function : str
         Dotted name of the function (`warren.safety.scorers`).
     greater_is_better : bool
-        Otherwise the sign of what it returns is changed.
+        If false, the sign of the function's result is changed.
     response_method : str or tuple of str
-        What of the estimator it is given; of several the first that the estimator has.
+        The estimator's method for the function's input; of several, the first that exists.
     kwargs : dict
         Encoded keywords of the function (`warren.encoding.codec`).
     """
@@ -89,7 +90,7 @@ Scoring: TypeAlias = Annotated[
     Annotated[ScorerName, Tag("name")] | Annotated[MetricScorer, Tag("metric")] | Annotated[None, Tag("own")],
     Discriminator(_form),
 ]
-"""Name of one of scikit-learn's scorers, one made of a metric function, or None for the estimator's own ``score``."""
+"""A scikit-learn scorer's name, a scorer made of a metric function, or None for ``score``."""
 
 
 class Objective(Record):
@@ -98,34 +99,34 @@ class Objective(Record):
     Attributes
     ----------
     estimator : dict or None
-        Encoded estimator (`warren.encoding.codec`); None when each trial brings its own.
+        Encoded estimator (`warren.encoding.codec`); None if each trial has its own.
     dataset : str
         Digest of X, y and sample weights in the bucket ``datasets``.
     dataset_values : str or None
-        Digest of the same without what says nothing: mere numbers of rows, a Series or list around labels. It stands
-        for the dataset in the study's identity; None where there is nothing such.
+        Digest of the same values without irrelevant containers: plain row numbers, a Series or list
+        around labels. It replaces `dataset` in the study's identity; None if both are equal.
     splits : str
         Digest of the train and test indices, in the same bucket.
     validation : str or None
-        Digest of indices that cut each fold's training part into rows to fit on and rows that early stopping watches,
-        in the same bucket; None lets it watch the held-out part.
+        Digest of the indices, in the same bucket, that divide each fold's training part into rows
+        to fit on and rows that early stopping watches; None lets it watch the held-out part.
     n_splits : int
         Number of folds.
     scorers : dict of str to (str, MetricScorer or None)
-        Scorer by metric, in the user's order: a scikit-learn scorer's name, one made of a metric function, or None for
-        the estimator's own ``score``.
+        Scorer by metric, in the user's order: a scikit-learn scorer's name, a scorer made of a
+        metric function, or None for the estimator's own ``score``.
     refit : str
-        The metric that says which trial is best.
+        The metric that determines the best trial.
     error_score : float or "raise"
         Score of a fold that fails.
     return_train_score : bool
-        Score the training part too.
+        Whether to score the training part, too.
     weigh_scores : bool
-        Hand the data's weights to the scorers that take some, beside the fits.
+        Whether scorers that accept weights get those of the data, too.
     keep_model : bool
-        Fit on all rows, score nothing, and keep the fitted model in the bucket ``models``.
+        Fit on all rows, score nothing, and store the fitted model in the bucket ``models``.
     configuration : Configuration
-        scikit-learn's, around everything that is fitted, scored and kept.
+        scikit-learn's configuration for fitting, scoring and storing.
     """
 
     estimator: dict[str, Any] | None
@@ -143,20 +144,20 @@ class Objective(Record):
     configuration: Configuration = Configuration()
 
     def identity(self) -> dict[str, Any]:
-        """Return what the objective is made of; a field that came later is no part of it until it is asked for."""
+        """Return the fields of the objective; a later field is left out at its default."""
         usual = {name for name in _LATER_FIELDS if getattr(self, name) == type(self).model_fields[name].default}
         found = self.model_dump(exclude=usual | {"dataset_values"})
         return found | {"dataset": self.dataset_values or self.dataset}
 
     @property
     def parts(self) -> list[str]:
-        """What is scored: ``["test_accuracy", "train_accuracy"]``, the training part only if asked for."""
+        """The scores: ``["test_accuracy", "train_accuracy"]``, the latter only if requested."""
         parts = ("test", "train") if self.return_train_score else ("test",)
         return [f"{part}_{metric}" for metric in self.scorers for part in parts]
 
     @property
     def failed_score(self) -> float:
-        """Score of a fold that fails; NaN where failures are raised when results are read."""
+        """Score of a failed fold; NaN if failures raise when results are read."""
         return math.nan if self.error_score == "raise" else self.error_score
 
 
@@ -170,9 +171,9 @@ class Trial(Record):
     params : dict
         Its encoded parameters (`warren.encoding.codec`).
     estimator : dict or None
-        Its own encoded estimator, where the grid has a list of them; None is the objective's.
+        Its own encoded estimator, if the grid has a list of them; None is the objective's.
     estimated_seconds : float
-        What the planner expects its fits to take on one thread; a fit that trials share is split among them.
+        Expected seconds of its fits on one thread; trials that share a fit divide its time.
     """
 
     number: Count
@@ -182,17 +183,17 @@ class Trial(Record):
 
 
 class Chunk(Record):
-    """The trials that one queue message carries: the unit of delivery and acknowledgement.
+    """The trials of one message: the unit of delivery and acknowledgement.
 
     Attributes
     ----------
     schema_version : int
-        Version of this format; a worker dead-letters what it does not know instead of guessing.
+        Version of this format; a worker dead-letters unknown versions.
     study_id : str
         The study.
     generation : int
-        Which publication of the study this is. A worker drops chunks older than the study's own
-        generation: a later publication carries their unfinished trials.
+        The study's publication that this is part of. A worker drops chunks older than the study's
+        own generation: a later publication contains their unfinished trials.
     index : int
         Number of the chunk in its publication.
     objective : Objective
@@ -202,7 +203,7 @@ class Chunk(Record):
     trial_timeout : float or None
         Seconds for one trial on all folds; None is the worker's own limit.
     share_fits : bool
-        Neighbouring trials that differ in their rounds alone share one fit a fold.
+        Whether adjacent trials that differ only in rounds share one fit per fold.
     """
 
     schema_version: Literal[1] = 1
@@ -226,7 +227,7 @@ def decode_chunk(body: bytes) -> Chunk:
     Parameters
     ----------
     body : bytes
-        Whatever a queue delivered. Of a key that is written twice the last counts.
+        Any content of a queue. If a key is repeated, the last one counts.
 
     Returns
     -------
@@ -235,8 +236,9 @@ def decode_chunk(body: bytes) -> Chunk:
     Raises
     ------
     MessageError
-        The body is too large, no JSON, of another schema version; a field is missing, unknown or out of range; or a
-        parameter reaches what it must not. The text repeats no more than the beginning of a value.
+        The body is too large, is not JSON, or has another schema version; a field is missing,
+        unknown or out of range; or a parameter reaches what it must not. The text repeats only the
+        beginning of a value.
     """
     try:
         check_body(body)
@@ -245,7 +247,7 @@ def decode_chunk(body: bytes) -> Chunk:
         _check_trials(chunk, large=len(body) > LARGEST_PARAMS)
     except ValidationError as exc:
         first = exc.errors(include_url=False, include_input=False, include_context=False)[0]
-        # Names of fields are ours, keys of dicts may be anything.
+        # Field names are Warren's; keys of dicts may be anything.
         where = ".".join(plain(part) if isinstance(part, str) else str(part) for part in first["loc"]) or "body"
         raise MessageError(
             f"{where}: {first['msg']} ({exc.error_count()} problem(s) in {len(body)} bytes)"[:_LONGEST_REASON]
@@ -256,12 +258,12 @@ def decode_chunk(body: bytes) -> Chunk:
 
 
 def is_study_id(value: object) -> bool:
-    """Say whether something is what `submit` calls a study: it becomes names of files and folders."""
+    """Return whether something is a study id of `submit`: it becomes names of files and folders."""
     return isinstance(value, str) and re.fullmatch(STUDY_ID[1:-1], value) is not None
 
 
 def check_body(body: bytes) -> None:
-    """Refuse a body before it is parsed that would take too much memory; the producer asks before it publishes.
+    """Refuse a body that would take too much memory to parse; the producer checks it, too.
 
     Raises
     ------
@@ -274,13 +276,14 @@ def check_body(body: bytes) -> None:
 
 
 def check_objective(objective: Objective) -> None:
-    """Refuse an objective that no worker can evaluate; the producer asks before it stores one.
+    """Refuse an objective that no worker can evaluate; the producer checks it before storing.
 
     Raises
     ------
     InputError
-        Its estimator is none or reaches what it must not, a metric function is given what it can't take, the best
-        metric is none of its metrics, or there are more scores than fit into a trial's document.
+        Its estimator is invalid or reaches what it must not, a metric function has invalid
+        arguments, the refit metric is not one of the metrics, or the scores don't fit into a
+        trial's document.
     """
     if objective.estimator is not None:
         check_estimator(objective.estimator, "objective.estimator")
@@ -298,7 +301,7 @@ def check_objective(objective: Objective) -> None:
 
 
 def _check_trials(chunk: Chunk, *, large: bool) -> None:
-    """Refuse trials that come twice or have no estimator, and parameters that are too large or reach too far."""
+    """Refuse repeated trials, trials without an estimator, and parameters that are too large."""
     if chunk.objective.keep_model and len(chunk.trials) > 1:
         raise InputError(f"trials: {len(chunk.trials):,} of an objective whose model is kept, which has one")
     checked = TrialCheck(chunk.objective.estimator)
@@ -321,7 +324,7 @@ def _check_trials(chunk: Chunk, *, large: bool) -> None:
 
 @dataclass(frozen=True)
 class Address:
-    """Whose chunk a message is: enough to tell the study of it."""
+    """The study, chunk and trials of a message: enough to note it in the study."""
 
     study_id: str
     generation: int
@@ -338,18 +341,18 @@ class _Envelope(BaseModel):
 
 
 def address_of(body: bytes) -> Address | None:
-    """Read whose chunk a body is that `decode_chunk` refuses, of another schema version for one.
+    """Read the address of a body that `decode_chunk` refuses, such as one of another version.
 
     Parameters
     ----------
     body : bytes
-        Whatever a queue delivered.
+        Any content of a queue.
 
     Returns
     -------
     Address or None
-        None where it does not say, or says what no study could be. The numbers are those that can be read, each
-        once, at most `MOST_TRIALS`. Nothing of it was checked against a study: anybody can write a name.
+        None if the body has no valid address. The trial numbers are the readable ones, each once,
+        at most `MOST_TRIALS`. Nothing was compared with a study: anyone can write an address.
     """
     try:
         check_body(body)

@@ -1,6 +1,7 @@
 """What all peers share: the trial, the number of workers, and the line that each prints.
 
-``python -m benchmarks.peers.run_dask --trials 2000`` prints ``{"seconds": 3.7, "trials": 2000, "version": "…"}``.
+``python -m benchmarks.peers.run_dask --trials 2000`` prints
+``{"seconds": 3.7, "trials": 2000, "version": "…"}``.
 
 The clock runs from the first submitted trial until the last result exists. Workers have started and
 done some trials before: their start is not counted.

@@ -1,8 +1,9 @@
 """Celery on the RabbitMQ in ``AMQP_URL``; results in the MongoDB in ``MONGO_URL``, or in files.
 
-Two prefork processes, persistent messages, late acknowledgement, prefetching, no events and no gossip.
-One task for each trial, because each trial needs its own result. Publishing is not confirmed, and
-results are written with the driver's defaults: this is Celery's way, and cheaper than Warren's.
+Two prefork processes, persistent messages, late acknowledgement, prefetching, no events and no
+gossip. One task for each trial, because each trial needs its own result. Publishing is not
+confirmed, and results are written with the driver's defaults: this is Celery's way, and cheaper
+than Warren's.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Optuna: two processes optimise one study, in a SQLite database or in a journal file.
 
-With `RandomSampler`, which does not look at earlier trials. Samplers that do become slower with every
-trial. A trial suggests one parameter, as trials of Warren and of the other peers have one.
+With `RandomSampler`, which does not look at earlier trials. Samplers that do become slower with
+every trial. A trial suggests one parameter, as trials of Warren and of the other peers have one.
 """
 
 from __future__ import annotations

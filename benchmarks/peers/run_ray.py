@@ -1,7 +1,7 @@
 """Ray Tune: two CPUs, two trials at a time, no loggers, no dashboard. Results are files.
 
-By default, Ray Tune starts an actor, which is a process, for every trial. With ``--reuse-actors`` it
-keeps two and gives them one trial after the other.
+By default, Ray Tune starts an actor, which is a process, for every trial. With ``--reuse-actors``
+it keeps two and gives them one trial after the other.
 """
 
 from __future__ import annotations

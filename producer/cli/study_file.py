@@ -10,9 +10,10 @@
     cv: {splitter: StratifiedKFold, n_splits: 5, shuffle: true, random_state: 0}
     scoring: [accuracy, roc_auc]
 
-The file is YAML 1.2 (https://yaml.org/spec/1.2.2/), so ``1e-3`` is a number and ``no`` is text, or JSON. A grid
-may be a list of grids, and each may bring its own ``estimator`` and ``params``. What YAML has no word for is
-written as messages carry it (`warren.encoding.codec`): ``{__tuple__: [64, 64]}``,
+The file is YAML 1.2 (https://yaml.org/spec/1.2.2/), so ``1e-3`` is a number and ``no`` is text, or
+JSON. A grid may be a list of grids, and each may bring its own ``estimator`` and ``params``. What
+YAML has no word for is written as messages carry it (`warren.encoding.codec`):
+``{__tuple__: [64, 64]}``,
 ``{__estimator__: sklearn.linear_model.LogisticRegression, params: {C: 0.1}}``.
 """
 
@@ -117,7 +118,8 @@ def read_study_file(path: Path, data: Mapping[str, str] | None = None) -> StudyF
     Raises
     ------
     InputError
-        It can't be read or parsed, or says something that a study has not. The text names file and place.
+        It can't be read or parsed, or says something that a study has not. The text names
+        file and place.
     """
     content = _parse(path)
     if not isinstance(content, dict):
@@ -161,7 +163,8 @@ def _problems(exc: ValidationError) -> list[str]:
     """One line for each place in the file that is wrong, in the words of the file."""
     found: dict[str, str] = {}
     for error in exc.errors(include_url=False):
-        # Where a field takes several types, pydantic adds the type to the place: leave what is no key.
+        # Where a field takes several types, pydantic adds the type to the place: leave
+        # what is no key.
         keys = [str(part) for part in error["loc"] if not _is_type(part)]
         where = ".".join(keys)
         match error["type"]:

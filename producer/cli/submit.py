@@ -75,9 +75,9 @@ def submit(
       warren submit study.yaml --wait
       warren submit study.yaml --data other.parquet --target price --json
 
-    The file may name under data: weight and group (columns), drop, categories, text (lists of columns). Text columns
-    need a word on what they are. The grid may be a list of grids, each with its own `estimator` and `params` beside its
-    values.
+    The file may name under data: weight and group (columns), drop, categories, text (lists of
+    columns). Text columns need a word on what they are. The grid may be a list of grids, each with
+    its own `estimator` and `params` beside its values.
     """
     with on_interrupt("warren: interrupted; the same command again submits what is missing"):
         instead = {"name": name or None, "n_chunks": chunks, "priority": priority, "device": device}
@@ -139,7 +139,8 @@ def _queued(status: Status) -> str:
 def watch(study_id: StudyId, timeout: Timeout = None, json_: AsJson = False) -> None:
     """Follow a study to its end, then print the best trials.
 
-    Ctrl-C ends the watching, not the study. Status 1 where the study was cancelled or no trial completed.
+    Ctrl-C ends the watching, not the study. Status 1 where the study was cancelled or no
+    trial completed.
 
     Example:
       warren watch breast

@@ -1,4 +1,4 @@
-"""A model to serve: the best of a study in its library's format, in a folder with a manifest."""
+"""Exports the best model of a study for serving, with a manifest, in its library's format."""
 
 from __future__ import annotations
 
@@ -36,15 +36,16 @@ from warren.versions import packages_in, versions
 
 __all__ = ["export_model", "read_export", "verify"]
 
-# File of each format, and the line that loads it; a SavedModel is a folder.
+# The file of each format, and Python code that loads it; a SavedModel is a folder.
 _FORMATS = {
     **{one.name: (one.file, one.line) for one in FORMATS.values()},
     "xgboost-json": JSON_FILE,
-    # Whom to trust is for who reads to say: this list lies where whoever can change the model can change it too.
+    # The reader decides which types to trust: an attacker who changes the model can change this
+    # list.
     "skops": ("model.skops", "skops.io.load('model.skops', trusted=TRUSTED)"),
 }
 _SAVED_MODEL = "tensorflow-savedmodel"
-# What a served model is asked for, and named by in the signature.
+# The methods that serving calls, with their names in the signature.
 _METHODS = ("predict_proba", "predict", "transform")
 
 
@@ -68,7 +69,7 @@ def export_model(
     trial : dict
         Document of the trial.
     unfitted : estimator instance
-        What the trial's model is, before `fit`.
+        The trial's estimator before `fit`.
     path : str or PathLike
     format : {"json"}, default=None
     overwrite : bool, default=False
@@ -83,9 +84,10 @@ def export_model(
     Raises
     ------
     InputError
-        The format is none for this model, the place is taken or can't be written, or TensorFlow is missing.
+        The model has no such format, the folder exists or can't be written, or TensorFlow is
+        missing.
     TrialError, TimeoutError, StudyError, StoreError, BrokerError
-        As `producer.models.training.trained` raises them.
+        As for `producer.models.training.trained`.
     """
     served = isinstance(unfitted, KerasModel)
     _check_format(format, unfitted)
@@ -96,7 +98,7 @@ def export_model(
     with writing(place.folder):
         place.check()
         if served:
-            _need_tensorflow()  # seconds, so after what is refused at once
+            _need_tensorflow()  # it takes seconds, so after the quick checks
         study = store.study(trial["study_id"], StudyDefinition)
         if study is None:
             raise study_gone(trial["study_id"])
@@ -130,7 +132,7 @@ def export_model(
                 "refit": objective.refit,
                 "scores": _scores(trial, objective),
                 "model": {"format": model.pop("format"), "class": fit["model"]["class"], **model},
-                # Who trained it, and who wrote this: not always the same versions.
+                # The versions that trained the model, and those that wrote this: they may differ.
                 "versions": {"trained": fit["versions"], "exported": _versions(encoded, skops="trusted" in model)},
             }
             write_manifest(staging, fields)
@@ -138,15 +140,15 @@ def export_model(
 
 
 def read_export(path: str | PathLike[str], estimator: Any, allow: tuple[str, ...] = ()) -> Any:
-    """Return the model of an export that skops reads, once it is known for what an estimator becomes by a fit.
+    """Return the model of an export by skops, after a check against its unfitted estimator.
 
     Parameters
     ----------
     path : str or PathLike
         The folder with ``manifest.json``.
     estimator : estimator instance
-        Unfitted, with the parameters that the model was trained with: `producer.Study.refit_estimator` returns it.
-        What its manifest says is not believed.
+        Unfitted, with the parameters of the training: `producer.Study.refit_estimator` returns it.
+        The manifest is not trusted for them.
     allow : tuple of str, default=()
         Further names of classes and functions (the setting ``WARREN_ALLOW``).
 
@@ -158,9 +160,10 @@ def read_export(path: str | PathLike[str], estimator: Any, allow: tuple[str, ...
     Raises
     ------
     InputError
-        It is no export, or one that its own library loads, or holds something that the estimator does not consist of.
+        It is no export, its own library loads it, or it holds types that the estimator does not
+        need.
     StudyError
-        The model is another one than the estimator becomes by a fit.
+        No fit of the estimator gives this model.
     """
     folder = Path(path)
     manifest = verify(folder)
@@ -194,12 +197,12 @@ def _need_tensorflow() -> None:
 
 
 def _versions(encoded: Any, *, skops: bool) -> dict[str, str]:
-    """Return the versions here of every library that an encoded estimator is of, those of a pipeline's steps too."""
+    """Return the installed versions of all libraries in an encoded estimator, steps included."""
     return versions(*packages_in(encoded)) | ({"skops": metadata.version("skops")} if skops else {})
 
 
 def _serving_name(study_id: str) -> str:
-    """Return the study's name as its id has it, without the digest: what stands in the address of a served model."""
+    """Return the study's name from its id, without the digest, to name the served model."""
     if not is_study_id(study_id):
         raise InputError(f"study {study_id!r}: no study is called so, and a folder would be")
     return study_id.rpartition("-")[0] or study_id
@@ -228,12 +231,12 @@ def _write_file(
     classes: Collection[str] | None,
     allow: tuple[str, ...] = (),
 ) -> Document:
-    """Write the model as a worker has stored it, byte for byte, or as JSON; return what the manifest says of it."""
+    """Write the stored model unchanged, or as JSON; return its fields for the manifest."""
     more: Document = {}
     if format == "xgboost-json":
         content = to_json(content)
     if format == "skops":
-        # Those of the study's own estimator: the file has been looked at, and holds no others.
+        # The types of the study's estimator: the file was checked, and holds no others.
         more["trusted"] = trusted_types(content, classes, allow)
     name, line = _FORMATS[format]
     (folder / name).write_bytes(content)
@@ -241,7 +244,7 @@ def _write_file(
 
 
 def _signature(fitted: Any, X: Any) -> Document:
-    """Return what a model takes and gives, as the study's data and the model's methods show it."""
+    """Return a model's inputs and outputs, by the study's data and the model's methods."""
     inputs: Document = {"name": "X", "shape": [None, *X.shape[1:]]}
     if hasattr(X, "iloc"):
         inputs["columns"] = [
@@ -253,7 +256,7 @@ def _signature(fitted: Any, X: Any) -> Document:
     outputs: list[Document] = []
     for name in _METHODS:
         method: Callable[[Any], Any] | None = getattr(fitted, name, None)
-        # Of a transformer that predicts, what it predicts is served.
+        # Of a transformer that also predicts, serve the predictions.
         if method is None or (name == "transform" and outputs):
             continue
         found = method(row)
@@ -263,5 +266,5 @@ def _signature(fitted: Any, X: Any) -> Document:
 
 
 def _scores(trial: Document, objective: Objective) -> Document:
-    """Return mean and standard deviation of each metric over the folds, by the names that ``cv_results_`` has."""
+    """Return mean and standard deviation of each metric over the folds, as in ``cv_results_``."""
     return {part: {"mean": trial.get(f"mean_{part}"), "std": trial.get(f"std_{part}")} for part in objective.parts}

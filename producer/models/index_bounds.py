@@ -31,7 +31,7 @@ _MOST_THREADS = 4096
 
 
 def check_numbers(fitted: Any) -> None:
-    """Refuse a model whose numbers would make compiled code read outside of it.
+    """Refuse a model whose numbers would make compiled code read outside it.
 
     Parameters
     ----------

@@ -1,8 +1,9 @@
-"""The shape of a stored model: what the study's own estimator becomes by a fit, and nothing beside it.
+"""Checks that a stored model is what a fit of the study's own estimator gives.
 
-A file may say of each attribute what it likes. So its estimators are of the classes that the study has, with the
-parameters that it gives them, or parts that these are known to make for themselves. Boosters lie where their own class
-looks for them. Nothing stands in for a method, and a name of a method that will be asked is one of those that answer.
+A file may contain any attributes. So its estimators must have the study's classes and parameters,
+or be parts that these classes are known to create. Boosters must be in the attributes where their
+class reads them. Nothing may replace a method, and a method name that scikit-learn will call must
+be one that predicts.
 """
 
 from __future__ import annotations
@@ -27,38 +28,38 @@ from warren.safety.allowlist import package_of_type
 from warren.safety.built_estimators import inside, is_estimator, walk
 from warren.safety.parameter_checks import check_estimator
 
-# Set anew on each copy that an estimator makes of another.
+# Seeds, which an estimator sets differently in each clone of another.
 _SEEDS = frozenset({"random_state", "random_seed", "seed"})
-# What a worker or a booster's `fit` sets: threads, silence, and where it fits.
+# Parameters that a worker or a booster's `fit` sets: threads, output, and device.
 _SET_BY_WORKERS = THREADS.union(
     *(one.chosen for one in FORMATS.values()),
     *((*library.quiet, *library.fixed, *library.devices, *library.only_gpu) for library in LIBRARIES.values()),
 )
-# Which `fit` of scikit-learn changes, though none should.
+# Parameters that scikit-learn's `fit` changes, against its own rules.
 _CHANGED = frozenset({("SpectralEmbedding", "affinity")})
-# Methods that an estimator asks others for, by names that it has found in `fit`.
+# Methods that an estimator calls on others, by names that `fit` stores.
 _RESPONSES = frozenset(
     {"predict", "predict_proba", "predict_log_proba", "decision_function", "transform", "score_samples"}
 )
-# Attributes that say "method" and mean another kind of name.
+# Attributes with "method" in their name that hold other names.
 _OTHER_METHODS: Mapping[str, frozenset[str]] = {
     "_fit_method": frozenset({"auto", "ball_tree", "brute", "kd_tree"}),
     "method": frozenset({"isotonic", "sigmoid", "temperature"}),
 }
-# Names of the boosters' classes.
+# Class names of boosters.
 _BOOSTERS = frozenset(one.booster[-1] for one in FORMATS.values())
-# What a `KerasModel` makes of its weights, and no file holds.
+# What a `KerasModel` creates from its weights; no file holds it.
 _MADE_HERE = frozenset({"_model", "_earlier"})
 _REQUESTS = "sklearn.utils._metadata_requests."
-# What a search finds, and the parameters of its grid by class.
+# By class name of a search: the parameter with its grid.
 _GRIDS = {name.rpartition(".")[2]: grid for name, grid in SEARCHES.items()}
-# Packages whose objects hold nothing but numbers.
+# Packages whose objects hold only numbers.
 _LEAVES = frozenset({"builtins", "numpy", "pandas", "scipy"})
 _WORDS = (type(None), bool, int, float, str, bytes, np.generic)
 _PLAIN = (*_WORDS, np.random.RandomState, np.random.Generator, np.dtype)
 
 Pairs = Sequence[tuple[Any, Any]]
-"""Estimators of a model, and the study's own ones that they are."""
+"""Estimators of a model, each with the study's estimator that it matches."""
 
 
 class Own:
@@ -72,12 +73,12 @@ class Own:
     Attributes
     ----------
     estimators : list
-        It and all inside it, in the grids of searches too.
+        This estimator and all inside it, also in the grids of searches.
     values : list
-        What else they have for parameters.
+        Their other parameter values.
     classes : frozenset of str or None
-        Those that a fitted one may consist of, parts included; None where one is the operator's: what that makes for
-        itself nobody knows.
+        Classes that a fitted one may consist of, with parts; None if one class comes from
+        ``WARREN_ALLOW``, because its parts are unknown.
     """
 
     def __init__(self, unfitted: Any) -> None:
@@ -98,29 +99,29 @@ def params_of(estimator: Any) -> dict[str, Any]:
 
 
 def package_of(value: Any) -> str:
-    """Return the package that something's class is of."""
+    """Return the package of an object's class."""
     return package_of_type(type(value))
 
 
 def check_shape(fitted: Any, unfitted: Any) -> Pairs:
-    """Refuse a model that is not what the study's estimator becomes by a fit.
+    """Refuse a model that no fit of the study's estimator gives.
 
     Parameters
     ----------
     fitted : estimator instance
-        As it came from an archive, of classes that `Own` names.
+        As read from an archive, of classes in `Own.classes`.
     unfitted : estimator instance
         With the parameters that the user wrote.
 
     Returns
     -------
     list of (estimator, estimator)
-        Estimators of the model, and the study's that they are, or are copies of.
+        Estimators of the model, each with the study's estimator that it is or copies.
 
     Raises
     ------
     StudyError
-        Says which estimator of it is another one, and in what.
+        An estimator of the model differs; the message says which, and how.
     """
     own = Own(unfitted)
     pairs: list[tuple[Any, Any]] = []
@@ -149,18 +150,18 @@ def check_shape(fitted: Any, unfitted: Any) -> Pairs:
 
 
 def held(fitted: Any) -> Iterator[tuple[Any, str, Any]]:
-    """Yield everything that a model consists of, once for each place: who holds it, by which attribute, and what.
+    """Yield each object in a model once per place: its holder, the attribute, and the object.
 
-    The model itself comes first; whatever holds something comes before that.
+    The model itself comes first; a holder comes before its objects.
     """
     waiting: deque[tuple[Any, str, Any]] = deque([(None, "", fitted)])
-    seen: dict[int, Any] = {}  # alive, so that no other object takes its number
+    seen: dict[int, Any] = {}  # kept alive, so that no other object gets its id
     while waiting:
         holder, name, found = waiting.popleft()
         yield holder, name, found
         if id(found) in seen:
             continue
-        # Of the words and numbers in a list those alone that name methods: there may be millions.
+        # A list may have millions of texts and numbers: yield only those that name methods.
         words = "method" in name
         items = [(holder, name, item) for item in inside(found) if words or not isinstance(item, _WORDS)]
         if not isinstance(found, type) and package_of(found) not in _LEAVES and hasattr(found, "__dict__"):
@@ -171,7 +172,7 @@ def held(fitted: Any) -> Iterator[tuple[Any, str, Any]]:
 
 
 def _check_place(holder: Any, name: str, value: Any) -> None:
-    """Refuse what lies where its class would not put it."""
+    """Refuse objects in places where their class would not put them."""
     if holder is None:
         return
     if type(value).__name__ in _BOOSTERS or (name == "_Booster" and value is not None):
@@ -191,7 +192,7 @@ def _check_place(holder: Any, name: str, value: Any) -> None:
 
 
 def _booster_of(cls: type) -> tuple[str, type] | None:
-    """Return where an estimator of a class holds its booster, and of which class that is; None where it has none."""
+    """Return the attribute and class of the booster in an estimator class; None without one."""
     for package in FORMATS.keys() & {package_of_type(base) for base in cls.__mro__}:
         attribute, module, name = FORMATS[package].booster
         return attribute, getattr(importlib.import_module(module), name)
@@ -206,12 +207,12 @@ def _params(holder: Any) -> frozenset[str]:
 
 
 def _match(ours: Any, users: Any, pairs: list[tuple[Any, Any]]) -> None:
-    """Compare an estimator of a model with the study's in whose place it stands, and so on inside it."""
+    """Compare an estimator of a model with the study's, and all estimators inside."""
     if type(ours) is not type(users):
         raise _other(f"it has a {type(ours).__name__} in the place of a {type(users).__name__}")
     pairs.append((ours, users))
     if package_of(users) not in ALLOWED_PACKAGES:
-        return  # the operator's: it may do with its parameters what it likes
+        return  # from WARREN_ALLOW: its fit may change any parameter
     theirs = params_of(ours)
     for name, value in params_of(users).items():
         mine = theirs.get(name)
@@ -230,14 +231,14 @@ def _match_value(ours: Any, users: Any, where: str, pairs: list[tuple[Any, Any]]
 
 
 def _differ_by_design(estimator: Any, name: str) -> bool:
-    """Say whether a parameter may be another one than the user's: a worker sets it, or `fit` does."""
+    """Return whether a parameter may differ from the user's: a worker or `fit` sets it."""
     if name in THREADS or (type(estimator).__name__, name) in _CHANGED:
         return True
     return package_of(estimator) in LIBRARIES and name in _SET_BY_WORKERS
 
 
 def _is_copy(ours: Any, users: Any) -> bool:
-    """Say whether an estimator is a copy of a study's, with seeds of its own."""
+    """Return whether an estimator is a copy of a study's, with other seeds."""
     return type(ours) is type(users) and alike(_settings(ours), _settings(users))
 
 
@@ -250,7 +251,7 @@ def _settings(estimator: Any) -> dict[str, Any]:
 
 
 def alike(ours: Any, users: Any) -> bool:
-    """Say whether two values of parameters are equal, whatever they are made of; of generators only the class."""
+    """Return whether two parameter values of any type are equal; of generators, only the class."""
     if ours is users:
         return True
     if type(ours) is not type(users):
@@ -285,7 +286,7 @@ def alike(ours: Any, users: Any) -> bool:
 
 
 def _alike_inside(ours: Any, users: Any) -> bool:
-    dist = getattr(users, "dist", None)  # a frozen distribution of SciPy: an archive names it, with its arguments
+    dist = getattr(users, "dist", None)  # a frozen distribution of SciPy: an archive has its name and arguments
     if dist is not None:
         return alike(
             [ours.dist.name, *ours.dist._parse_args(*ours.args, **ours.kwds)],
@@ -295,14 +296,14 @@ def _alike_inside(ours: Any, users: Any) -> bool:
 
 
 def _match_kernel(fitted: Any, process: Any) -> None:
-    """Compare the kernel that a Gaussian process has found with its own, or with what it takes where it has none."""
+    """Compare a Gaussian process's fitted kernel with its own, or with its default kernel."""
     given = params_of(process).get("kernel")
     if not any(_fits_kernel(fitted, one) for one in (default_kernels() if given is None else [given])):
         raise _other(f"{type(process).__name__}.kernel_ is {short(fitted)}, and no fit makes that of {short(given)}")
 
 
 def _fits_kernel(fitted: Any, given: Any) -> bool:
-    """Say whether two kernels differ in nothing but the numbers that a fit looks for."""
+    """Return whether two kernels differ only in the numbers that a fit optimises."""
     if isinstance(given, (list, tuple)):
         return len(fitted) == len(given) and all(map(_fits_kernel, fitted, given))
     if not is_estimator(given):
@@ -323,7 +324,7 @@ def _fits_kernel(fitted: Any, given: Any) -> bool:
 
 
 def _check_part(part: Any, own: Own) -> None:
-    """Refuse an estimator that is not the study's, unless it is one that another makes for itself, with plain words."""
+    """Refuse an estimator that is neither the study's nor a known part with plain parameters."""
     if own.classes is not None and class_name(type(part)) not in own.parts:
         raise _other(f"it has a {type(part).__name__} with other parameters than the study's")
     if own.classes is None:
@@ -335,7 +336,7 @@ def _check_part(part: Any, own: Own) -> None:
 
 
 def _is_plain(value: Any, own: Own) -> bool:
-    """Say whether a parameter of a part holds numbers, words and estimators, or is one of the study's."""
+    """Return whether a part's parameter is plain (numbers, text, estimators) or the study's."""
     if isinstance(value, (*_PLAIN, type, functools.partial)) or is_estimator(value):
         return True
     if isinstance(value, np.ndarray):
@@ -349,7 +350,7 @@ def _is_plain(value: Any, own: Own) -> bool:
 
 
 def _found_by(search: Any) -> list[Any]:
-    """Return what a search in a model has found, put together of the study's own grid: its copy is looked for."""
+    """Return a search's results, rebuilt with the study's own grid, whose copy they contain."""
     best = vars(search).get("best_params_")
     if not isinstance(best, dict):
         return []

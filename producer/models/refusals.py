@@ -23,7 +23,7 @@ def forged(what: str, whose: str = "model") -> StudyError:
 
 
 def leads_out(whose: str = "model") -> StudyError:
-    """Return the error of a model whose numbers would lead compiled code out of it."""
+    """Return the error for a model whose numbers would make compiled code read outside it."""
     return forged("holds numbers that are out of bounds", whose)
 
 

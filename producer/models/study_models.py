@@ -27,11 +27,12 @@ class StudyModels(StudyReader):
         Returns
         -------
         estimator instance
+            Unfitted.
 
         Raises
         ------
         NoResultError
-            No trial has a score yet, or the one asked for has not ended.
+            No trial has a score yet, or the requested one has not ended.
         """
         from producer.models.refit import refit_estimator
 

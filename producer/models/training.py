@@ -1,4 +1,4 @@
-"""A model is a study of one trial: published, waited for, and read."""
+"""Trains a model as a study of one trial: publishes it, waits for it, and reads it."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from warren.versions import differences, relevant
 
 logger = logging.getLogger(__name__)
 
-# Seconds after which a model that nobody has trained is published again: its message may have gone with its queue.
+# Seconds after which an untrained model is published again: its message may be lost with its queue.
 _LOST_SECONDS = 3600.0
 
 
 def fitted_model(
     store: Store, settings: Settings, study_id: str, number: int, unfitted: Any, timeout: float | None
 ) -> Any:
-    """Return an estimator that a worker has trained on all data of a study, as `trained` has it stored.
+    """Return an estimator that a worker has trained on all data of a study.
 
     Parameters
     ----------
@@ -47,11 +47,11 @@ def fitted_model(
     settings : Settings
     study_id : str
     number : int
-        The trial that the estimator's parameters are those of.
+        The trial whose parameters the estimator has.
     unfitted : estimator instance
-        Is the one that is returned, or one like it, fitted.
+        Returned fitted, or as a fitted copy.
     timeout : float or None
-        Seconds to wait; None is as long as it takes.
+        Seconds to wait; None waits without limit.
 
     Returns
     -------
@@ -60,7 +60,7 @@ def fitted_model(
     Raises
     ------
     TrialError, TimeoutError, StudyError, StoreError, BrokerError
-        As `trained` raises them.
+        As for `trained`.
     """
     trial = trained(store, settings, study_id, number, unfitted, timeout)
     content = store.models.get(trial["model"]["file"])
@@ -70,7 +70,7 @@ def fitted_model(
 def trained(
     store: Store, settings: Settings, study_id: str, number: int, unfitted: Any, timeout: float | None
 ) -> Document:
-    """Let a worker train an estimator on all data of a study, unless one has.
+    """Let a worker train an estimator on all data of a study, unless one has done so.
 
     Parameters
     ----------
@@ -80,16 +80,16 @@ def trained(
     Returns
     -------
     dict
-        Document of the trial that trained it; ``model`` says where the model is.
+        Document of the trial that trained it; its field ``model`` says where the model is.
 
     Raises
     ------
     TrialError
         The fit failed.
     TimeoutError
-        The time is over; the same call goes on waiting.
+        The time is over; the same call continues waiting.
     StudyError, StoreError, BrokerError
-        As `producer.study.Study.wait` and `producer.study.Study.resume` raise them.
+        As for `producer.study.Study.wait` and `producer.study.Study.resume`.
     """
     deadline = time.monotonic() + timeout if timeout is not None else math.inf
     keys = Keys(settings.key)
@@ -98,20 +98,20 @@ def trained(
     trial = trials.one(0)
     if (trial is None or trial["state"] == "COMPLETE") and (problem := _problem(store, keys, own_id, trial)):
         if trial is not None and keys.is_of_another(trial["model"].get("signature")):
-            # Right, perhaps: it is not thrown away for a key that is missing here.
+            # It may be valid: do not delete it because this process lacks a key.
             raise StudyError(
                 f"the model of trial {number} of study {study_id} {problem}: name that key in WARREN_KEY too"
             )
         if trial is not None:
             logger.warning("the model of trial %d of study %s %s: it is trained again", number, study_id, problem)
-        # Back from a dump that had passed the models when this one was stored; of before the key; or somebody else's.
+        # The model is missing in a restored backup, older than the key, or not ours.
         store.delete_results(own_id)
         trial = None
     if trial is None or trial["state"] == "FAILED":
         if trial is not None or not _under_way(store, own_id):
             broker.check(settings)
             store.create_study(definition)
-            # A fit that failed is tried again: memory may have been short.
+            # Try a failed fit again: memory may have been short.
             store.update_study(own_id, {"$set": {"state": "RUNNING", "finished_at": None}})
             store.delete_failed(own_id)
             publish_missing(store, settings, own_id, Objective.model_validate(definition.objective), Space([{}]))
@@ -135,7 +135,7 @@ def trained(
 
 
 def _problem(store: Store, keys: Keys, own_id: str, trial: Document | None) -> str | None:
-    """Return why the document of a model's trial, or what lies in its place, can't be used; None where it can be."""
+    """Return why a model's trial document can't be used; None if it can."""
     if trial is None:
         return "is not there" if store.trials.one(own_id, 0) else None
     if "model" not in trial or not store.models.has(trial["model"]["file"]):
@@ -144,7 +144,7 @@ def _problem(store: Store, keys: Keys, own_id: str, trial: Document | None) -> s
 
 
 def _tell_versions(definition: StudyDocument, trial: Document) -> None:
-    """Say in what the process that trained a model differs from this one, which reads it."""
+    """Return how the versions of the training process differ from those of this process."""
     here, there = differences(
         relevant(definition.objective["estimator"], definition.data.X),
         {name: (version,) for name, version in trial.get("versions", {}).items()},
@@ -159,7 +159,7 @@ def _tell_versions(definition: StudyDocument, trial: Document) -> None:
 
 
 def _under_way(store: Store, own_id: str) -> bool:
-    """Say whether a model's trial is in the queue or with a worker: published again, two would train it."""
+    """Return whether a model's trial is in the queue or with a worker."""
     study = store.study(own_id, StudyStatus)
     if study is None or (status := Status.of(study)).state != "RUNNING" or status.dead or status.lost:
         return False
@@ -174,7 +174,8 @@ def _definition(store: Store, settings: Settings, study_id: str, number: int, un
     keys = Keys(settings.key)
     check_study(keys, study)
     configuration = Objective.model_validate(study.objective).configuration
-    # What estimators ask for counts where the study's metadata are routed, whatever is set here.
+    # With metadata routing, the study's setting decides what estimators request, not this
+    # process's.
     with sklearn.config_context(enable_metadata_routing=configuration.enable_metadata_routing):
         encoded = encode_estimator(unfitted, "estimator", settings.allow)
     objective = Objective.model_validate(

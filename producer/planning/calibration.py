@@ -78,7 +78,7 @@ def estimates(study: StudyMeasures, planned: Mapping[str, float], used: Mapping[
 
 
 def work_left(study: StudyMeasures) -> float | None:
-    """Return the seconds that workers have still to spend on a study, or None where nothing was estimated.
+    """Return the expected seconds of remaining work, or None without estimates.
 
     Each estimator's part is corrected by its measured times, and the sum by the measured share of
     scoring.
@@ -97,9 +97,9 @@ _NOTHING = Measured(trials=0, estimated_seconds=0.0, fit_seconds=0.0)
 
 
 def _since(estimate: Estimate, counted: Measured) -> Measured:
-    """Return what was counted of a class since its estimate."""
+    """Return the counts of a class since its estimate."""
     before = estimate.before
-    # Trials that were taken back may leave less than there was.
+    # After a reset of failed trials, there may be fewer than before.
     return Measured(
         trials=max(counted.trials - before.trials, 0),
         estimated_seconds=max(counted.estimated_seconds - before.estimated_seconds, 0.0),
@@ -108,7 +108,7 @@ def _since(estimate: Estimate, counted: Measured) -> Measured:
 
 
 def _ratio(counted: Measured) -> float | None:
-    """Return measured by expected seconds, where enough trials say so."""
+    """Return measured divided by expected seconds; None if too few trials ended."""
     if counted.trials < _ENOUGH or counted.estimated_seconds <= 0 or counted.fit_seconds <= 0:
         return None
     return counted.fit_seconds / counted.estimated_seconds
@@ -118,7 +118,8 @@ def _corrections(study: StudyMeasures) -> dict[str, float]:
     found = {}
     for name, estimate in (study.estimates or {}).items():
         now = study.progress.estimators.get(name, _NOTHING)
-        # Only what ended since says what the correction in use lacks; it holds what was measured before.
+        # Only trials that ended since then show the error of the current correction, which
+        # contains earlier measurements.
         ratio = _ratio(_since(estimate, now))
         if ratio is not None or now.trials >= _ENOUGH:
             found[name] = estimate.correction * (ratio or 1.0)

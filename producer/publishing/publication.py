@@ -1,4 +1,4 @@
-"""One publication of a study: what has no result goes into the queue, as chunks of a new generation."""
+"""Publishes a study: the trials without a result, as chunks of a new generation."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ from warren.storage.documents import now
 from warren.storage.store import Store
 from warren.storage.study_document import StudyMeasures, StudyPlan, StudyProgress
 
-# Chunks whose bodies are noted together, the first few soon, and bytes of them: they are in memory meanwhile.
+# Most chunks, and bytes of them, whose bodies are noted at once; they are in memory until then. The
+# first group is small, so that workers start soon.
 _FIRST_NOTED, _MOST_NOTED = 10, 500
 _MOST_NOTED_BYTES = 8 * 2**20
 
@@ -48,25 +49,25 @@ def chunks(
     share_fits: bool = True,
     allow: Iterable[str] = (),
 ) -> Iterator[Chunk]:
-    """Make the chunks of a plan, lazily.
+    """Create the chunks of a plan, lazily.
 
     Parameters
     ----------
     study_id, generation, objective, trial_timeout, share_fits
         As in `warren.messages.Chunk`.
     space : Space
-        Gives the parameters.
+        Has the parameters.
     cuts : iterable of sequences of (int, float)
-        Number and expected seconds of each trial of a chunk, as `producer.planning.chunk_sizes.cut` yields them.
+        Number and expected seconds of each trial of a chunk: `producer.planning.chunk_sizes.cut`.
     estimator_in_grid : bool, default=False
-        The parameter "estimator" of a grid is the trial's estimator, not a parameter of it.
+        Whether the grid's parameter "estimator" is the trial's estimator, not a parameter of it.
     allow : iterable of str, default=()
-        Further estimator names.
+        Further allowed estimator names.
 
     Yields
     ------
     Chunk
-        Of trials that all ask for a GPU, or of trials of which none does: a plan that has both in one chunk gets two.
+        Either all its trials need a GPU, or none does: a mixed chunk of the plan becomes two.
     """
     index = itertools.count()
     for planned in cuts:
@@ -94,7 +95,7 @@ def chunks(
 
 
 def _told_apart(objective: Objective, trials: Iterable[Trial]) -> tuple[list[Trial], list[Trial]]:
-    """Return the trials that ask for a GPU, and the others."""
+    """Return the trials that need a GPU, and the others."""
     parts: tuple[list[Trial], list[Trial]] = ([], [])
     for trial in trials:
         parts[not wants_gpu(trial.estimator or objective.estimator, trial.params)].append(trial)
@@ -102,7 +103,7 @@ def _told_apart(objective: Objective, trials: Iterable[Trial]) -> tuple[list[Tri
 
 
 def _encode_small(chunk: Chunk) -> bytes:
-    """Encode a chunk that a broker and workers take."""
+    """Encode a chunk, and check that the broker and workers accept it."""
     body = encode_chunk(chunk)
     try:
         check_body(body)
@@ -112,13 +113,14 @@ def _encode_small(chunk: Chunk) -> bytes:
 
 
 def publish_missing(store: Store, settings: Settings, study_id: str, objective: Objective, space: Space) -> int:
-    """Publish every trial of a study that has no result, and let the study run.
+    """Publish every trial of a study without a result, and set the study to run.
 
-    Trials that ask for a GPU go to the queue of those, first and one for all studies; the others to the study's lane.
-    The new messages carry a new generation. Once all of them are safe in the queue the study's generation
-    follows, and workers drop what is left of earlier publications: only the trials in hand are trained twice.
+    Trials for a GPU go first, to one queue for all studies; the others go to the study's lane. The
+    messages have a new generation. When the broker has confirmed all of them, the study gets this
+    generation, and workers drop the remaining chunks of earlier publications: only trials that
+    workers have just then are trained twice.
 
-    A server that goes away meanwhile is waited for, ``WARREN_PATIENCE_SECONDS`` from the last time that it got on.
+    If a server becomes unreachable, this waits ``WARREN_PATIENCE_SECONDS`` from the last progress.
 
     Parameters
     ----------
@@ -131,15 +133,15 @@ def publish_missing(store: Store, settings: Settings, study_id: str, objective: 
     Returns
     -------
     int
-        Trials published.
+        Number of published trials.
 
     Raises
     ------
     StudyError
-        There is no such study.
+        The study does not exist.
     BrokerError, StoreError
-        A server is unreachable or stays away; the text says how much is in the queue. The same call publishes what
-        is then missing.
+        A server is unreachable or stays so; the text says how much is in the queue. The same call
+        publishes the rest.
     """
     ride = wait_for_store(settings, logger, f"publishing study {study_id} waits for the database")
     try:
@@ -184,7 +186,7 @@ def publish_missing(store: Store, settings: Settings, study_id: str, objective: 
         messages = _signed(Keys(settings.key), headers[DATABASE_HEADER], _messages(made, planned))
         noted = _noted(store, ride, study_id, generation, messages)
         on_gpu = _publish(settings, begun, noted, missing, headers)
-    # Only now do workers drop what earlier publications left in the queue: one cut short takes nothing away.
+    # Workers drop earlier chunks only from now on, so an interrupted publication removes nothing.
     ended = {
         "$max": {"generation": generation},
         "$set": {"submitted_at": now(), "estimates": estimates(begun, planned, used), "gpu_trials": on_gpu},
@@ -197,13 +199,13 @@ def publish_missing(store: Store, settings: Settings, study_id: str, objective: 
             "note of that is missing in the database: study.resume() or the same submit() makes it"
         ) from exc
     if generation > 1:
-        with suppress(StoreError):  # they stay until the study is published anew, or ends
+        with suppress(StoreError):  # they stay until the study is published again, or ends
             store.published.drop(study_id, before=generation)
     return missing
 
 
 def _begin(store: Store, settings: Settings, study_id: str, ride: Patience) -> StudyPlan:
-    """Let a study run, and return it with the number of this publication and the queue that it goes to."""
+    """Set a study to run; return it with this publication's number and its queue."""
     while study := ride(store.study, study_id, StudyProgress):
         before = study.publications
         begun = ride(
@@ -211,7 +213,7 @@ def _begin(store: Store, settings: Settings, study_id: str, ride: Patience) -> S
             study_id,
             {
                 "$inc": {"publications": 1},
-                # From this moment on no chunk of it is believed that is not noted.
+                # From now on, workers accept only noted chunks of this study.
                 "$push": {"noted": (before or 0) + 1},
                 "$set": {
                     "state": "RUNNING",
@@ -225,7 +227,7 @@ def _begin(store: Store, settings: Settings, study_id: str, ride: Patience) -> S
             },
             {"publications": before},
         )
-        if begun:  # or else somebody published it meanwhile
+        if begun:  # else another process has published it in the meantime
             return begun
     raise study_gone(study_id)
 
@@ -233,9 +235,9 @@ def _begin(store: Store, settings: Settings, study_id: str, ride: Patience) -> S
 def _publish(
     settings: Settings, study: StudyPlan, messages: Iterable[Message], missing: int, headers: Mapping[str, str]
 ) -> int:
-    """Publish messages to where they say or else a study's lane, and return how many trials wait for a GPU.
+    """Publish messages to their own queue or the study's lane; return how many trials need a GPU.
 
-    An error says how many trials are in the queue.
+    Errors say how many trials are in the queue.
     """
     safe = on_gpu = 0
 
@@ -261,7 +263,7 @@ def _shape(study: StudyPlan) -> Shape:
 
 
 def _messages(made: Iterable[Chunk], planned: dict[str, float]) -> Iterator[Message]:
-    """Make messages of chunks, and add the seconds that they are expected to take up by the estimators' class names."""
+    """Create messages of chunks, and add up their expected seconds by class name."""
     for chunk in made:
         for trial in chunk.trials:
             name = class_name(trial.estimator or chunk.objective.estimator)
@@ -270,13 +272,13 @@ def _messages(made: Iterable[Chunk], planned: dict[str, float]) -> Iterator[Mess
             body=_encode_small(chunk),
             id=f"{chunk.study_id}/{chunk.generation}/{chunk.index}",
             n_trials=len(chunk.trials),
-            # One speaks for all: `chunks` has told them apart.
+            # The first trial decides: `chunks` has separated them.
             queue=GPU_QUEUE if _told_apart(chunk.objective, chunk.trials[:1])[0] else None,
         )
 
 
 def _signed(keys: Keys, database: str, messages: Iterable[Message]) -> Iterator[Message]:
-    """Sign messages, where there is a key."""
+    """Sign messages if there is a key."""
     for message in messages:
         yield replace(message, signature=keys.sign("warren/chunk", signed_chunk(database, message.body)))
 
@@ -284,7 +286,7 @@ def _signed(keys: Keys, database: str, messages: Iterable[Message]) -> Iterator[
 def _noted(
     store: Store, ride: Patience, study_id: str, generation: int, messages: Iterable[Message]
 ) -> Iterator[Message]:
-    """Note the bodies of messages in the database before they go on: see `warren.storage.published_chunks`."""
+    """Note bodies of messages in the database before sending: `warren.storage.published_chunks`."""
     index, most, left = 0, _FIRST_NOTED, iter(messages)
     while batch := _some(left, most):
         bodies = {index + place: message.body for place, message in enumerate(batch)}
@@ -294,7 +296,7 @@ def _noted(
 
 
 def _some(messages: Iterator[Message], most: int) -> list[Message]:
-    """Take the next messages: so many at most, and not much more bytes than one holds."""
+    """Take the next messages: at most so many, and little more bytes than the limit."""
     batch: list[Message] = []
     size = 0
     while len(batch) < most and size < _MOST_NOTED_BYTES and (message := next(messages, None)) is not None:

@@ -18,7 +18,7 @@ from warren.storage.documents import Document
 from warren.storage.study_document import StudyDefinition, StudySpace
 
 IMMUTABLE = ("name", "n_trials", "objective", "estimator_in_grid", "space_sha256")
-"""Fields of a study's document that its signature covers, beside its id."""
+"""Fields of a study's document that its signature covers, in addition to its id."""
 
 
 def signed_study(keys: Keys, study: StudySpace) -> Document:

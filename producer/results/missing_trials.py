@@ -1,11 +1,12 @@
-"""Trials that are neither done, nor in the queue, nor with a worker: a broker has removed them, and nobody was told.
+"""Finds lost trials: they have no result, are not in the queue, and no worker has them.
 
-The evidence is exact, as far as there is any. What is done, the trials' documents say; what is in the queue, the
-broker; what a worker has in hand, its note in the database (`warren.storage.unfinished`), which outlives a worker that
-vanished until its broker must have taken the chunk back. A chunk on its way between the two shows in neither for a
-moment: so a trial counts as lost only where nothing is seen of it at every look for half a minute. What the broker gave
-to an idle worker whose machine had just died shows in neither until the broker notices: as long as that may take, and
-somebody listens, it is told and nobody gives up.
+A broker has removed them and reported nothing. The database has the results; the broker counts the
+queue; a worker's notes in the database name its trials (`warren.storage.unfinished`), and a note
+outlives its worker until the broker must have requeued the chunk. A chunk between the broker and a
+worker shows in neither for a moment, so a trial counts as lost only if every check for half a
+minute finds nothing. A chunk that the broker sent to an idle worker whose machine has just died
+also shows in neither until the broker notices. While a consumer may still hold one, the loss is
+reported but no wait ends.
 """
 
 from __future__ import annotations
@@ -27,43 +28,44 @@ from warren.storage.study_document import StudyProgress
 
 logger = logging.getLogger(__name__)
 
-# Seconds without a new result after which a study seems to stand still, and between two looks at why.
+# Seconds without a new result after which a study counts as stalled, and between two checks.
 STILL_SECONDS = 10.0
 LOOK_SECONDS = 10.0
-# Seconds that nothing is seen of trials before they count as lost.
+# Seconds without any sign of trials before they count as lost.
 SURE_SECONDS = 25.0
-# Heartbeats after which the broker has taken back what it gave to a listener that had vanished by then: it goes by no
-# note, so while somebody listens nothing is certain before.
+# Heartbeats after which the broker has requeued what it sent to a consumer that was already gone.
+# Such a chunk has no note, so before that a loss is not certain while there are consumers.
 _HEARTBEATS = 3
-# Seconds to wait for a broker that is asked out of interest, and until one that was away is asked again.
+# Seconds to wait for a broker if its answer is optional, and until an unreachable one is asked
+# again.
 _INTEREST_SECONDS = 2.0
-# Seconds to wait for one that freezes or takes no messages meanwhile: whoever follows a study has a time of its own.
+# Seconds to wait for a broker that hangs or blocks publishers: the follower has its own deadline.
 _FROZEN_SECONDS = 5
 _AWAY_SECONDS = 60.0
 
-# Seconds after which what was seen before is no evidence any more; and after which dead letters are read again although
-# there are as many as before: thousands of them take seconds, and most lie there for days.
+# Seconds after which earlier evidence expires, and after which dead letters are read again even if
+# their number is the same: reading thousands takes seconds, and most stay for days.
 _STALE_SECONDS = 60.0
 _READ_AGAIN_SECONDS = 600.0
-# How many dead letters there were when they were read last, and when.
+# The number of dead letters at their last read, and the time of it.
 _dead: dict[tuple[str, str], tuple[int, float]] = {}
-# When the next look at a study is due in this process: whoever asks for its status every second asks the broker rarely.
+# When this process checks a study next: frequent status calls must not query the broker each time.
 _due: dict[tuple[str, str, str], float] = {}
 
 
 def stands_still(study: StudyProgress) -> bool:
-    """Say whether no trial of a study that runs has ended for a while."""
+    """Return whether no trial of a running study has ended for a while."""
     if study.state != "RUNNING" or study.submitted_at is None:
         return False
     moved = max(study.submitted_at, study.progress.last_result_at or study.submitted_at)
-    # A time to come is that of a clock which is ahead, and says nothing.
+    # A time in the future comes from a clock that is ahead, and is no evidence.
     return not timedelta() <= now() - moved <= timedelta(seconds=STILL_SECONDS)
 
 
 def look_closely(store: Store, settings: Settings, study_id: str) -> bool:
-    """Find out whether trials of a study are lost, and note it in its document; now and then, however often called.
+    """Check from time to time whether trials of a study are lost, and note it in its document.
 
-    A broker that is away is no evidence: nothing is noted.
+    An unreachable broker is no evidence: nothing is noted.
 
     Parameters
     ----------
@@ -75,7 +77,7 @@ def look_closely(store: Store, settings: Settings, study_id: str) -> bool:
     Returns
     -------
     bool
-        Whether there was a look.
+        Whether this call made a check.
 
     Raises
     ------
@@ -118,7 +120,7 @@ def _look(store: Store, settings: Settings, study_id: str) -> None:
     published = study.submitted_at is not None and study.publications == study.generation
     lost = 0 if queued or not published else _unseen(store, study)
     if lost > 0:
-        # A worker that vanished may have left the count too low: the documents prove.
+        # A worker that vanished may have left the count too low: count the documents.
         lost = _unseen(store, store.recount(study_id))
     if lost <= 0:
         if study.missing:
@@ -143,7 +145,7 @@ def _look(store: Store, settings: Settings, study_id: str) -> None:
 
 
 def _unseen(store: Store, study: StudyProgress | None) -> int:
-    """Count the trials of a study with an empty queue that nobody has in hand; 0 where it does not run."""
+    """Count trials without a sign of life if the queue is empty; 0 if the study does not run."""
     if study is None or study.state != "RUNNING":
         return 0
     left = study.n_trials - study.progress.done - study.progress.dead
@@ -151,6 +153,6 @@ def _unseen(store: Store, study: StudyProgress | None) -> int:
 
 
 def _is_news(settings: Settings, store: Store, dead: int) -> bool:
-    """Say whether so many dead letters are to be read: others than before, or not for a while."""
+    """Return whether to read the dead letters: their number changed, or the last read is old."""
     before, read_at = _dead.get((settings.amqp_url, store.url), (0, 0.0))
     return dead != before or time.monotonic() - read_at > _READ_AGAIN_SECONDS

@@ -1,4 +1,4 @@
-"""What a study's space says of its trials' documents."""
+"""Reads which trial documents belong to a study, by its space."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def own_trials(store: Store, study: StudySpace) -> OwnTrials:
 
 
 def expected(study: StudySpace) -> Expected:
-    """Return what the trial documents of a study look like.
+    """Return what the trial documents of a study must contain.
 
-    No estimator is made, and no learner imported.
+    This creates no estimator and imports no learner.
 
     Raises
     ------
     InputError, ValueError
-        The study's document is none.
+        The study's document is invalid.
     """
     grids = [{name: _values(values) for name, values in grid.items()} for grid in unpacked(study.space)]
     space = Space(grids)
@@ -47,7 +47,7 @@ def _values(packed: Json) -> Sequence[Any]:
 
 
 def _value(encoded: Json) -> Any:
-    """Return a value as a trial's document has it, where every version has written it so."""
+    """Return a value as every version has written it in trial documents."""
     if isinstance(encoded, Mapping) and [*encoded] == ["__float__"]:
         return float(encoded["__float__"])
     return ANYTHING if isinstance(encoded, (Mapping, list)) else encoded

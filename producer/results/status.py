@@ -1,4 +1,4 @@
-"""How far a study is: one small read of its document, whatever its size."""
+"""The progress of a study: one small read of its document, for a study of any size."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from producer.planning.calibration import work_left
 from warren.storage.study_document import StudyProgress, StudyStatus
 from warren.versions import differences
 
-# Trials that a sentence names before it counts the others.
+# Most trials that a sentence names; it counts the others.
 _NAMED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """How far a study is.
+    """The progress of a study.
 
     Attributes
     ----------
@@ -25,31 +25,33 @@ class Status:
     state : str
         ``RUNNING``, ``PAUSED``, ``CANCELLED`` or ``COMPLETE`` (every trial has ended).
     total, complete, failed, dead : int
-        Trials in all, with scores, with a reason instead, and in messages that no worker can use.
+        Numbers of all trials, those with scores, those that failed, and those in messages that no
+        worker can use.
     fit_seconds, score_seconds : float
         Seconds that workers have spent on ended trials.
     saved_seconds : float
-        Seconds of training that they did not need to spend, for fits and binned data were shared.
+        Seconds of training that sharing fits and binned data has saved.
     work_left_seconds : float or None
-        Seconds that workers have still to spend, expected from those already spent; None where nothing was estimated.
+        Expected seconds of work that remain, by the measured seconds so far; None without
+        estimates.
     best_score : float or None
         The best mean test score so far.
     best_number : int or None
-        The trial that has it.
+        Number of the trial with the best score.
     created_at, submitted_at, finished_at : datetime or None
-        UTC. It is submitted when every chunk of its last publication is safe in the queue.
+        UTC. `submitted_at` is when the broker had confirmed every chunk of the last publication.
     dead_numbers : tuple of int
         The trials in messages that no worker can use.
     dead_reasons : tuple of str
-        Why not.
+        Why workers can't use them.
     versions : tuple of str
-        In what the notebook that submitted it differs from the workers, and they from it; empty texts where nothing
-        does.
+        Versions in the notebook that differ from the workers', and theirs; empty texts if none
+        differ.
     lost : int
-        Trials that are neither done, nor in the queue, nor with a worker: the broker has removed them
-        (`producer.results.missing_trials`).
+        Trials that have no result, are not in the queue, and are with no worker: the broker has
+        removed them (`producer.results.missing_trials`).
     lost_for_certain : bool
-        Whether no worker that vanished can have those any more.
+        Whether no vanished worker can still have those trials.
     """
 
     id: str
@@ -86,18 +88,18 @@ class Status:
 
     @property
     def waiting(self) -> int:
-        """Trials that have not."""
+        """Trials that have not ended."""
         return self.total - self.done
 
     def seconds_left(self, rate: float, workers: float) -> float:
-        """Return the seconds until every trial has ended: by the work that is left, or else by the trials' rate.
+        """Return the seconds until every trial has ended, by remaining work or rate of trials.
 
         Parameters
         ----------
         rate : float
-            Trials that end in a second.
+            Ended trials per second.
         workers : float
-            Seconds that workers spend on trials in a second: how many are at work.
+            Seconds of work per second: the mean number of busy workers.
         """
         if self.work_left_seconds and workers > 0:
             return self.work_left_seconds / workers
@@ -105,7 +107,7 @@ class Status:
 
     @property
     def dead_text(self) -> str:
-        """What lies in messages that no worker can use, why, and the way out; empty where nothing does."""
+        """Messages that no worker can use, why, and what to do; empty if there are none."""
         if not self.dead:
             return ""
         trials = name_trials(self.dead_numbers) if self.dead_numbers else f"{self.dead:,} trials"
@@ -118,7 +120,7 @@ class Status:
 
     @property
     def versions_text(self) -> str:
-        """What notebook and workers have in different versions, and what comes of it; empty where nothing differs."""
+        """Versions that differ between notebook and workers, and what follows; empty if none do."""
         submitted, trained = self.versions
         return submitted and (
             f"it was submitted with {submitted}, and workers have {trained}: scores can differ from those that the "
@@ -127,7 +129,7 @@ class Status:
 
     @property
     def lost_text(self) -> str:
-        """What the broker has removed, and the way out; empty where it has removed nothing."""
+        """What the broker has removed, and what to do; empty if it has removed nothing."""
         if not self.lost:
             return ""
         are = "1 trial is" if self.lost == 1 else f"{self.lost:,} trials are"
@@ -173,7 +175,7 @@ class Status:
 
 
 def _lost(study: StudyProgress) -> int:
-    """Count the trials of which nothing is seen any more, where that was noted and still holds."""
+    """Return the number of lost trials, if it was noted and is still valid."""
     missing = study.missing
     if missing is None or not missing.sure or study.state != "RUNNING" or missing.publication != study.publications:
         return 0
@@ -181,10 +183,10 @@ def _lost(study: StudyProgress) -> int:
 
 
 def name_trials(numbers: Sequence[int]) -> str:
-    """Return trials by their numbers, shortened: ``trial 3``, ``trials 3, 4, 7 and 12 more``."""
+    """Return trial numbers as short text: ``trial 3``, ``trials 3, 4, 7 and 12 more``."""
     if len(numbers) == 1:
         return f"trial {numbers[0]}"
-    # Naming one more is no longer than counting it.
+    # Naming one more trial is no longer than counting it.
     named = numbers if len(numbers) <= _NAMED + 1 else numbers[:_NAMED]
     words = [str(number) for number in named]
     last = f"{len(numbers) - _NAMED:,} more" if len(named) < len(numbers) else words.pop()

@@ -1,4 +1,4 @@
-"""A study as it is read: its document, its trials, its results as tables, and its best trial."""
+"""Reads a study: its document, its trials, its results as tables, and its best trial."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _unpickled(cls: type[StudyReader], document: Document) -> StudyReader:
 
 
 class SharedStore:
-    """A store that several studies may use: it is closed with the last of them."""
+    """A store that several studies may use; it closes with the last of them."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -42,11 +42,12 @@ class SharedStore:
 
 
 class StudyReader:
-    """The reading side of a study: what the views, the models and the searches take.
+    """The reading side of a study, for the views, the models and the searches.
 
     Parameters
     ----------
     study : StudyDefinition
+        The study.
     settings : Settings
         Name the servers.
     shared : SharedStore, default=None
@@ -55,12 +56,15 @@ class StudyReader:
     Attributes
     ----------
     id : str
+        The study's id.
     name : str
+        The study's name.
     refit : str
-        The metric that says which trial is best.
+        The metric that determines the best trial.
     settings : Settings
+        The servers.
     objective : Objective
-        What every trial of the study is trained and scored by.
+        How every trial of the study is trained and scored.
     """
 
     def __init__(self, study: StudyDefinition, settings: Settings, shared: SharedStore | None = None) -> None:
@@ -73,7 +77,8 @@ class StudyReader:
             self._shared = shared
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Neither sockets nor passwords in a pickle: what comes out is bound to the servers of where it is read.
+        # A pickle has no sockets and no passwords: an unpickled study uses the servers of its new
+        # process.
         document = {"_id": self.id, "name": self.name, "objective": self.objective.model_dump()}
         return _unpickled, (type(self), document)
 
@@ -83,11 +88,21 @@ class StudyReader:
 
     @property
     def store(self) -> Store:
-        """The database that the study is read from."""
+        """The database with the study."""
         return self._shared.store
 
     def read(self, part: type[P]) -> P:
         """Read a part of the study's document.
+
+        Parameters
+        ----------
+        part : type
+            The fields to read: a class of `warren.storage.study_document`.
+
+        Returns
+        -------
+        StudyKey
+            An instance of `part`.
 
         Raises
         ------
@@ -103,7 +118,7 @@ class StudyReader:
 
     @cached_property
     def _definition(self) -> StudySpace:
-        """What the study is, read once: whoever has a key believes what is signed."""
+        """The study's definition, read once; with a key, its signature is verified."""
         study = self.read(StudySpace)
         check_study(Keys(self.settings.key), study)
         return study
@@ -120,34 +135,36 @@ class StudyReader:
 
     @cached_property
     def estimator_in_grid(self) -> bool:
-        """Whether ``"estimator"`` in the grid is each trial's own estimator, and no parameter of the study's."""
+        """Whether ``"estimator"`` in the grid is each trial's own estimator, not a parameter."""
         return self._definition.estimator_in_grid
 
     def own_params(self, trial: Document) -> dict[str, Any]:
-        """Return the parameters of a trial document without the trial's own estimator, which the document names."""
+        """Return a trial document's parameters without its own estimator."""
         hidden = {"estimator"} if "estimator" in trial["params"] and self.estimator_in_grid else set[str]()
         return {name: value for name, value in trial["params"].items() if name not in hidden}
 
     def status(self) -> Status:
-        """Return how far the study is: one read, whatever its size.
+        """Return the progress of the study with one read, for a study of any size.
 
-        Of a study that stands still the broker is asked now and then whether its trials are still there.
+        If the study is stalled, this also asks the broker from time to time for the remaining
+        trials.
         """
         return look(self.store, self.id, self.settings)
 
     def results(self) -> pd.DataFrame:
-        """Return one row a trial that has ended, also while the study runs.
+        """Return one row for each ended trial, also while the study runs.
 
         Returns
         -------
         pandas.DataFrame
-            Indexed by trial number. Columns: ``number``, ``state`` (``COMPLETE`` or ``FAILED``), ``estimator``,
-            ``params`` (dict) and a ``param_<name>`` each, ``split<i>_test_<metric>``, ``mean_``, ``std_`` and
-            ``rank_test_<metric>`` (``score`` for a single metric; train scores if asked for), ``fit_seconds``
-            (its share of them, where ``shared_by`` trials had one fit a fold), ``score_seconds`` and
-            ``saved_seconds`` over all folds, ``mean_best_iteration`` where early stopping chose the rounds,
-            ``error``, ``output`` (the end of what a failed trial printed), ``worker``, ``device`` (``cpu`` or ``gpu``),
-            ``attempts``, ``started_at`` and ``finished_at`` (UTC).
+            Indexed by trial number. Columns: ``number``, ``state`` (``COMPLETE`` or ``FAILED``),
+            ``estimator``, ``params`` (dict) and one ``param_<name>`` each,
+            ``split<i>_test_<metric>``, ``mean_``, ``std_`` and ``rank_test_<metric>`` (``score``
+            for a single metric; train scores if requested), ``fit_seconds`` (its share if
+            ``shared_by`` trials had one fit per fold), ``score_seconds`` and ``saved_seconds`` over
+            all folds, ``mean_best_iteration`` if early stopping chose the rounds, ``error``,
+            ``output`` (the end of what a failed trial printed), ``worker``, ``device`` (``cpu`` or
+            ``gpu``), ``attempts``, ``started_at`` and ``finished_at`` (UTC).
         """
         from producer.results.frames import results_frame
 
@@ -157,7 +174,7 @@ class StudyReader:
         return results_frame(table, self.space, self.objective)
 
     def epochs(self, number: int) -> pd.DataFrame:
-        """Return loss and metrics of a trial's networks after each epoch, also while they are trained: a second late.
+        """Return a trial's loss and metrics by epoch, also during the training: a second late.
 
         Parameters
         ----------
@@ -167,16 +184,17 @@ class StudyReader:
         Returns
         -------
         pandas.DataFrame
-            Columns ``fold``, ``epoch`` (counted from 1), ``loss`` and the metrics of the estimator, ``val_loss`` and so
-            on where rows are held out. Of more than 1,000 epochs every second, fourth, ... and the last. Of several
-            networks in one estimator, the last. Empty for a trial that has not begun, and for one without a network.
+            Columns ``fold``, ``epoch`` (counted from 1), ``loss`` and the metrics of the estimator,
+            ``val_loss`` and so on if rows are held out. If there are more than 1,000 epochs, every
+            second, fourth, ... and the last. If one estimator has several networks, the last. Empty
+            for a trial that has not begun, and for one without a network.
 
         Raises
         ------
         InputError
             The study has no such trial.
         StudyError
-            It was deleted.
+            The study was deleted.
         """
         from producer.results.epochs import epochs_frame
 
@@ -193,27 +211,29 @@ class StudyReader:
         Parameters
         ----------
         n : int, default=10
-            How many at most.
+            Most documents to return.
         estimator : str, default=None
-            Only those of this class, ``"XGBClassifier"``.
+            Only trials of this class, such as ``"XGBClassifier"``.
 
         Returns
         -------
         list of dict
-            As they lie in the collection ``trials``, without the curves of networks: see `epochs`.
+            As stored in the collection ``trials``, without the curves of networks: see `epochs`.
         """
         return self.trials.best(n, {"estimator": estimator} if estimator else None)
 
     @property
     def cv_results_(self) -> dict[str, Any]:
-        """What ``GridSearchCV.cv_results_`` holds: the same names, shapes, dtypes and, on the same data, numbers.
+        """The results as in ``GridSearchCV.cv_results_``, with the same numbers on the same data.
+
+        Names, shapes and dtypes are the same, too.
 
         Raises
         ------
         NoResultError
-            Trials are still missing.
+            Some trials have not ended.
         TrialError
-            Every fit failed, or a trial did and ``error_score`` is "raise".
+            Every fit failed, or one failed and ``error_score`` is "raise".
         """
         from producer.results.frames import read_cv_results
 
@@ -221,6 +241,11 @@ class StudyReader:
 
     def best_trial(self) -> Document:
         """Return the document of the best trial so far.
+
+        Returns
+        -------
+        dict
+            As stored in the collection ``trials``.
 
         Raises
         ------
@@ -251,12 +276,22 @@ class StudyReader:
         return cast("float", self.best_trial()["mean_test_score"])
 
     def ended_trial(self, number: int) -> Document:
-        """Return the document of a trial that has ended.
+        """Return the document of an ended trial.
+
+        Parameters
+        ----------
+        number : int
+            The trial.
+
+        Returns
+        -------
+        dict
+            As stored in the collection ``trials``.
 
         Raises
         ------
         NoResultError
-            It has not.
+            The trial has not ended.
         """
         found = self.trials.one(number)
         if found is None:

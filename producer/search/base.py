@@ -1,4 +1,4 @@
-"""What both searches share: ``fit`` is a study; all else is scikit-learn's."""
+"""The base of both searches: ``fit`` runs a study; everything else is scikit-learn's."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ from warren.storage.documents import OUTPUT_LINES, end_of_output
 
 Grids: TypeAlias = list[Mapping[str, Sequence[Any]]]
 
-# The options of a study that scikit-learn's searches have not.
+# The options of a study that scikit-learn's searches do not have.
 _OWN = tuple(name for name in StudyOptions.model_fields if name not in BaseSearchCV._parameter_constraints)
 _CONSTRAINTS = dict.fromkeys(_OWN, "no_validation") | {"refit_on": [StrOptions({"workers", "here"})]}
-# What only some fits leave behind.
+# Attributes that only some fits set.
 _OF_A_FIT = ("best_index_", "best_score_", "best_params_", "best_estimator_", "refit_time_", "feature_names_in_")
 
 
 class SearchOnWorkers(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has no types
-    """A search whose ``fit`` is a study: submitted, waited for and read."""
+    """A search whose ``fit`` submits a study, waits for it and reads it."""
 
     _parameter_constraints: ClassVar[dict[str, Any]] = {**BaseSearchCV._parameter_constraints, **_CONSTRAINTS}
 
     refit_on: str
 
     def _keep(self, given: Mapping[str, Any]) -> None:
-        """Keep the arguments of a constructor that are ours, as they are."""
+        """Keep Warren's constructor arguments unchanged."""
         for name in (*_OWN, "refit_on"):
             setattr(self, name, given[name])
 
@@ -66,38 +66,42 @@ class SearchOnWorkers(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has n
 
     @abstractmethod
     def _search_space(self) -> tuple[Grids, Sequence[Mapping[str, Any]] | None]:
-        """Return the grids of the search, a point being a grid too, and the candidates where they are drawn."""
+        """Return the grids of the search, and the candidates if drawn; a point is a grid, too."""
 
     @_fit_context(prefer_skip_nested_validation=False)  # type: ignore[untyped-decorator]  # the estimator is not validated yet
     def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
-        """Let the workers evaluate every candidate, and train the best one.
+        """Let the workers evaluate every candidate and train the best one.
 
-        The call waits. Interrupted, it leaves the study running: the same call goes on waiting, and so does
-        ``Study.attach(search.study_.id).wait()`` from anywhere. Called again for the same search on the same data, it
-        reads what is there and evaluates nothing twice; with another grid it is another search.
+        The call waits. After an interrupt, the study continues: the same call waits again, and so
+        does ``Study.attach(search.study_.id).wait()`` on any machine. Another call with the same
+        search and data reads the existing results and evaluates nothing twice; another grid is
+        another search.
 
         Parameters
         ----------
-        X : array-like, DataFrame or sparse matrix of shape (n_samples, n_features) or (n_samples, n_samples)
-            The latter for precomputed kernels and distances.
+        X : array-like, DataFrame or sparse matrix of shape (n_samples, n_features)
+            The samples; for precomputed kernels and distances, of shape (n_samples, n_samples).
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), default=None
+            Numbers or labels.
         **params : dict of str to object
-            ``sample_weight``, for the last step of a pipeline ``<step>__sample_weight``, and ``groups``.
+            ``sample_weight``, for the last step of a pipeline ``<step>__sample_weight``, and
+            ``groups``.
 
         Returns
         -------
         GridSearchCV or RandomizedSearchCV
-            This one.
+            This search.
 
         Raises
         ------
         InputError
-            Something can't travel, or can't be used; a ``ValueError``. scikit-learn's own checks come first, and raise
-            what they raise there.
+            A value can't be sent or is invalid; a ``ValueError``. scikit-learn's own checks come
+            first, and raise the same errors as there.
         TrialError
-            Every fit failed, or one did and ``error_score`` is "raise", or training the best one did; a ``ValueError``.
+            Every fit failed, or one failed and ``error_score`` is "raise", or the training of the
+            best one failed; a ``ValueError``.
         StudyError
-            The study was cancelled or deleted, or no worker can use what is left.
+            The study was cancelled or deleted, or no worker can use the remaining messages.
         StoreError, BrokerError
             A server is unreachable.
         """
@@ -151,7 +155,7 @@ class SearchOnWorkers(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has n
         return self
 
     def _set_results(self, results: Mapping[str, Any], scorers: Any, best_by: str) -> None:
-        """Set what the search has found, and take away what an earlier `fit` found: a refit may yet fail."""
+        """Set the results, and remove those of an earlier `fit`: the refit may still fail."""
         for name in _OF_A_FIT:
             self.__dict__.pop(name, None)
         several = hasattr(scorers, "_scorers")
@@ -174,12 +178,13 @@ class SearchOnWorkers(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has n
                 "values of a pipeline's step, GridSearchCV(Pipeline([('clf', SVC())]), {'clf': [SVC(), Ridge()]}) for "
                 "one, or use producer.submit(None, {'estimator': [...]})"
             )
-        # An error about a grid calls it what the user does: no member of a list where there is none.
+        # Error messages name the grid as the user knows it: a single grid is not a member of a
+        # list.
         single = isinstance(getattr(self, "param_grid", None), Mapping) and bool(grids[0])
         return Space(grids[0] if single else grids), candidates
 
     def _drawn(self, splits: Iterable[tuple[Any, Any]]) -> list[tuple[Any, Any]]:
-        """Draw the folds, once: a generator has them only once, and a splitter may draw others the next time."""
+        """Draw the folds once: generators give them once, and splitters may draw others."""
         folds = list(splits)
         if len(folds) != self.n_splits_:
             raise ValueError(
@@ -189,7 +194,7 @@ class SearchOnWorkers(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has n
         return folds or _no_fits()
 
     def _wait(self, study: Study) -> None:
-        """Wait for every trial, or, where a failure raises, for the first that fails."""
+        """Wait for every trial, or for the first failure if failures raise."""
 
         def show(status: Status) -> None:
             if bar is not None:
@@ -222,7 +227,7 @@ class SearchOnWorkers(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has n
             return self.study_.best_model(index)
         trial = self.study_.trials.one(index) or {}
         if trial.get("mean_best_iteration") is None:
-            # Cloned, the parameters too, for they may be estimators.
+            # Clone the parameters too, because they may be estimators.
             best = clone(base_estimator).set_params(**clone(self.best_params_, safe=False))
         else:
             best = self.study_.refit_estimator(index)
@@ -230,15 +235,15 @@ class SearchOnWorkers(BaseSearchCV):  # type: ignore[misc]  # scikit-learn has n
 
 
 class _FailedError(Exception):
-    """A trial failed, and that was to be raised."""
+    """A trial failed, and ``error_score`` is "raise"."""
 
 
 def _raise_failure(study: Study) -> NoReturn:
-    """Cancel a study that can have no result any more, and say what failed first."""
-    with contextlib.suppress(StudyError):  # it has ended meanwhile
+    """Cancel a study that can't have a result any more, and report what failed first."""
+    with contextlib.suppress(StudyError):  # it has ended in the meantime
         study.cancel()
     found = study.trials.failed(study.space.size, 1, ("number", "error", "output"))
-    if not found:  # taken back meanwhile, to be tried again
+    if not found:  # reset in the meantime, to be tried again
         raise NoResultError(f"study {study.id} was changed while it was waited for: fit again goes on with it")
     number, why = found[0]["number"], str(found[0]["error"]).rstrip(".")
     raise TrialError(
@@ -257,7 +262,7 @@ def _interrupted(study: Study) -> KeyboardInterrupt:
 
 @contextlib.contextmanager
 def _keeping_results(study: Study) -> Iterator[None]:
-    """Say, whatever ends a refit, that the results of the search are there."""
+    """Add a note to any error of a refit: the results of the search are available."""
     there = f"cv_results_ and best_params_ are set, and study {study.id!r} keeps them"
     try:
         yield
@@ -267,7 +272,7 @@ def _keeping_results(study: Study) -> Iterator[None]:
             f"waiting, and so does Study.attach({study.id!r}).best_model()"
         ) from None
     except WarrenError as exc:
-        # Behind the last line of what a fit printed, it would be taken for a part of that.
+        # On a new line: after output of a fit, the note would look like a part of it.
         said, end = str(exc), "\n" if "\n" in str(exc) else ". "
         raise type(exc)(f"{said.rstrip('.')}{end}The search itself is done: {there}") from exc
     except Exception as exc:  # the estimator's own, with refit_on="here"
@@ -280,7 +285,7 @@ def _no_fits() -> NoReturn:
 
 
 def _check_kernel(estimator: Any, X: Any) -> None:
-    """Refuse a kernel that scikit-learn's searches can't cut on both sides."""
+    """Refuse a kernel that scikit-learn's searches can't split in both dimensions."""
     if not get_tags(estimator).input_tags.pairwise:
         return
     if not hasattr(X, "shape"):

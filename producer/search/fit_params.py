@@ -23,17 +23,22 @@ def weights_of(
     Parameters
     ----------
     estimator : estimator instance
+        The search's estimator.
     scorers : callable
         The scorers of `sklearn.model_selection.GridSearchCV`.
-    for_fit, for_score : mapping of str to object
-        The parameters that scikit-learn would pass to the estimator's ``fit`` and to the scorers.
+    for_fit : mapping of str to object
+        The parameters that scikit-learn would pass to the estimator's ``fit``.
+    for_score : mapping of str to object
+        The parameters that scikit-learn would pass to the scorers.
     routed : bool
         Whether metadata routing is enabled, by which each requests its parameters.
 
     Returns
     -------
     sample_weight : array-like of shape (n_samples,) or None
+        The weights for ``fit``.
     weigh_scores : bool
+        Whether the scorers use them, too.
 
     Raises
     ------

@@ -142,6 +142,7 @@ class Space:
         Returns
         -------
         Space
+            An equal space.
 
         Raises
         ------
@@ -180,6 +181,16 @@ class Space:
 
     def encoded_grids(self, allow: Iterable[str] = ()) -> tuple[Grid, ...]:
         """Return the grids with their values as JSON; a range stays a range.
+
+        Parameters
+        ----------
+        allow : iterable of str, default=()
+            Further allowed estimator names.
+
+        Returns
+        -------
+        tuple of Grid
+            The encoded grids.
 
         Raises
         ------

@@ -1,4 +1,4 @@
-"""RabbitMQ for a stack: the one that ``AMQP_URL`` names, a private node, a container, or one installed now."""
+"""RabbitMQ for a stack: ``AMQP_URL``'s, a private node, a container, or a new installation."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ from warren.broker import CONSUMER_TIMEOUT_MS, ping
 from warren.errors import BrokerError, StackError
 
 USER = "warren"
-# The same for ever: the data folder carries the node's name. Nodes of several stacks don't meet, since
-# each has its own epmd.
+# Never change it: the data folder contains the node's name. Nodes of several stacks don't conflict,
+# because each has its own epmd.
 NODE = "warren@localhost"
-# Bytes. RabbitMQ blocks publishers when less is free on the disk. Its own default is 50 MB too, the images
-# and many guides raise it to the size of the memory, which a full laptop doesn't have.
+# Bytes. RabbitMQ blocks publishers when the disk has less free space. Its own default is 50 MB,
+# too; the images and many guides raise it to the size of the memory, which a full laptop does not
+# have.
 DISK_FREE_LIMIT = 50_000_000
-# Seconds for the first answer: 3 here, ten times that for a slow disk, and room.
+# Seconds for the first answer: usually 3, ten times that on a slow disk, and spare.
 START_SECONDS = 60.0
-# Seconds for a connection to a broker that is up.
+# Seconds for a connection to a running broker.
 PING_SECONDS = 10.0
-# Start scripts that are not on a notebook's PATH: Debian and RPM packages, then Homebrew.
+# Start scripts outside a notebook's PATH: Debian and RPM packages, then Homebrew.
 PLACES = (
     "/usr/lib/rabbitmq/bin/rabbitmq-server",
     "/usr/local/lib/rabbitmq/bin/rabbitmq-server",
@@ -38,12 +39,12 @@ PLACES = (
     "/usr/local/opt/rabbitmq/sbin/rabbitmq-server",
     "/home/linuxbrew/.linuxbrew/opt/rabbitmq/sbin/rabbitmq-server",
 )
-# RabbitMQ asks a shell for the room in its data folder, and its logs for files that fit a pattern: at an apostrophe it
-# stands still, and with a backslash it finds no queue again.
+# RabbitMQ passes its data folder to a shell, and its logs' names as a pattern: with an apostrophe
+# it hangs, and with a backslash it does not find its queues after a restart.
 _ODD = re.compile(r"['\\*?\[\]{}]")
-# A name without such characters for its working folder, on Linux.
+# A name for its working folder without such characters, on Linux.
 _HERE = Path("/proc/self/cwd")
-# Where Erlang is when it is not on a notebook's PATH.
+# Where Erlang is installed outside a notebook's PATH.
 ERLANG_PLACES = ("/usr/bin", "/usr/local/bin", "/opt/homebrew/bin", "/home/linuxbrew/.linuxbrew/bin")
 REMEDY = (
     "Any one of these helps: set AMQP_URL to a RabbitMQ that runs; install one "
@@ -52,12 +53,12 @@ REMEDY = (
 
 
 def start_broker(site: Site, environ: Mapping[str, str]) -> Server:
-    """Bring RabbitMQ up.
+    """Start RabbitMQ, or use an existing one.
 
     Parameters
     ----------
     site : Site
-        Where the stack lives.
+        The stack's folder and progress messages.
     environ : mapping of str to str
         The environment, which may name a broker in ``AMQP_URL``.
 
@@ -68,7 +69,7 @@ def start_broker(site: Site, environ: Mapping[str, str]) -> Server:
     Raises
     ------
     StackError
-        None can be had; the text lists what was tried.
+        No way works; the text lists what was tried.
     """
     if url := environ.get("AMQP_URL"):
         try:
@@ -90,7 +91,7 @@ def find_server(places: Iterable[str] = PLACES) -> Path:
     Parameters
     ----------
     places : iterable of str
-        Where to look besides the ``PATH``.
+        Where to look in addition to the ``PATH``.
 
     Returns
     -------
@@ -106,7 +107,8 @@ def find_server(places: Iterable[str] = PLACES) -> Path:
         script = Path(place)
         if not os.access(script, os.X_OK):
             continue
-        # The packages put a wrapper on the PATH that changes to the user and the folder of the system's node.
+        # Packages put a wrapper on the PATH that changes to the user and folder of the system's
+        # node.
         wrapper = script.resolve().name == "rabbitmq-script-wrapper" or b"su rabbitmq" in script.read_bytes()
         if not wrapper:
             return script
@@ -114,12 +116,12 @@ def find_server(places: Iterable[str] = PLACES) -> Path:
 
 
 def _path() -> str:
-    """Return the PATH, and behind it the places where Erlang lives."""
+    """Return the PATH, followed by the folders where Erlang may be installed."""
     return os.pathsep.join([os.environ.get("PATH", os.defpath), *ERLANG_PLACES])
 
 
 def _find_epmd() -> str:
-    """Find Erlang's port mapper, which comes with Erlang but not always on the PATH."""
+    """Find Erlang's port mapper, which is part of Erlang but not always on the PATH."""
     path = _path()
     erl = shutil.which("erl", path=path)
     if erl is None:
@@ -132,13 +134,13 @@ def _find_epmd() -> str:
 
 
 def _password(home: Path) -> str:
-    """Return the password of a node, the same as long as its data folder lives."""
-    # Hexadecimal: it goes into a URL and into a configuration file, neither of which should need quotes.
+    """Return the password of a node; it stays the same while its data folder exists."""
+    # Hexadecimal, so that it needs no quotes in a URL and in a configuration file.
     return secret(home / "password", partial(secrets.token_hex, 16))
 
 
 def _write_config(home: Path, password: str) -> None:
-    """Write what a private node reads at its start."""
+    """Write the configuration that a private node reads at its start."""
     config = home / "rabbitmq.conf"
     config.touch(mode=0o600)
     close_to_others([config])
@@ -161,12 +163,12 @@ log.console.level = info
 
 
 def node_environment(home: Path, ports: tuple[int, int, int]) -> dict[str, str]:
-    """Environment that makes a node private, whatever the system's configuration says.
+    """Return the environment that makes a node private, whatever the system's configuration is.
 
     Parameters
     ----------
     home : Path
-        Its folder, in which it runs.
+        The node's folder, in which it runs.
     ports : tuple of int
         For AMQP, for Erlang's distribution, for epmd.
 
@@ -201,16 +203,17 @@ def node_environment(home: Path, ports: tuple[int, int, int]) -> dict[str, str]:
         "RABBITMQ_ADVANCED_CONFIG_FILE": str(home / "none"),
         "RABBITMQ_ENABLED_PLUGINS_FILE": str(home / "enabled_plugins"),
         "RABBITMQ_PID_FILE": str(home / "pid"),
-        # Loading code looks through some 70 folders per module, and each look is handed to another thread: a
-        # very short spin before a thread sleeps halves the start (6 s to 3 s on two idle cores, measured), and
-        # costs 0.1 % of a core when idle. Longer ones gain nothing and burn more.
+        # To load code, Erlang searches some 70 folders per module, and hands each search to another
+        # thread: a very short spin before a thread sleeps halves the start (6 s to 3 s on two idle
+        # cores, measured), and costs 0.1 % of a core when idle. Longer spins gain nothing and cost
+        # more.
         "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "-kernel inet_dist_use_interface {127,0,0,1} "
         "+sbwt very_short +sbwtdcpu none +sbwtdio very_short",
     }
 
 
 def _greets(port: int) -> bool:
-    """Whether AMQP is spoken on a port. A raw look first: the driver logs every refused connection as an error."""
+    """Return whether a port speaks AMQP, by a raw socket: pika logs refusals as errors."""
     try:
         with socket.create_connection((HOST, port), timeout=1.0) as connection:
             connection.sendall(b"AMQP\x00\x00\x09\x01")
@@ -220,7 +223,7 @@ def _greets(port: int) -> bool:
 
 
 def _answers(port: int, url: str) -> bool:
-    """Whether a broker serves."""
+    """Return whether a broker accepts connections."""
     if not _greets(port):
         return False
     try:
@@ -231,12 +234,12 @@ def _answers(port: int, url: str) -> bool:
 
 
 def private_node(site: Site, script: Path) -> Server:
-    """Run a node with ports, data and a user of its own, apart from any that the system runs.
+    """Run a node with its own ports, data and user, separate from any node of the system.
 
     Parameters
     ----------
     site : Site
-        Where the stack lives.
+        The stack's folder and progress messages.
     script : Path
         RabbitMQ's start script.
 
@@ -247,7 +250,7 @@ def private_node(site: Site, script: Path) -> Server:
     Raises
     ------
     StackError
-        It doesn't come up.
+        The node does not start.
     """
     home = site.folder / "broker" / "rabbitmq-server"
     home.mkdir(parents=True, exist_ok=True)
@@ -267,12 +270,12 @@ def private_node(site: Site, script: Path) -> Server:
             [str(script)],
             log=site.logs / "broker.log",
             env=node_environment(home, (amqp, distribution, epmd)),
-            # Erlang leaves a dump of a crash where it runs.
+            # Erlang writes its crash dump into the working folder.
             cwd=home,
             grace=site.grace,
             hold=site.hold,
-            # In the foreground and on its own port: otherwise the node starts one that stays for ever, or uses
-            # the system's, where another stack's node has the same name.
+            # In the foreground with its own epmd: otherwise the node starts one that never ends, or
+            # uses the system's, where another stack's node has the same name.
             beside=[epmd_program, "-port", str(epmd), "-address", HOST],
         )
         wait_until_up(
@@ -290,7 +293,7 @@ def private_node(site: Site, script: Path) -> Server:
 def container(site: Site) -> Server:
     """Run RabbitMQ in Docker; parameters and errors as in `docker.serve`."""
     password = _password(site.folder / "broker")
-    # Nothing but alphanumerics in the password, so it needs no quoting in the URL.
+    # The password is alphanumeric, so it needs no quotes in the URL.
     image = docker.Image(
         role="broker",
         name=docker.RABBITMQ_IMAGE,

@@ -1,4 +1,4 @@
-"""A MongoDB-compatible server for a stack: ``MONGO_URL``'s, a ``mongod``, a container, or SecantusDB."""
+"""A stack's MongoDB: ``MONGO_URL``'s, a ``mongod``, a container, or SecantusDB."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from warren.storage.database_users import set_user, user_names
 from warren.storage.store import ping
 
 USER = "warren"
-# The database that a URL's path names.
+# The database in a URL's path.
 DATABASE = "tuning"
-# Seconds for the first answer: below 1 here, and room for a recovery of the journal.
+# Seconds for the first answer: less than 1 usually, and spare for a recovery of the journal.
 START_SECONDS = 60.0
-# Seconds for one question to a server that is up.
+# Seconds for one query to a running server.
 PING_SECONDS = 5.0
-# Gigabytes of cache. MongoDB would take half of the memory, which the training beside it needs.
+# Gigabytes of cache. MongoDB would use half of the memory, which the training next to it needs.
 CACHE_GB = 0.5
-# Where mongod is when it is not on a notebook's PATH.
+# Where mongod is installed outside a notebook's PATH.
 MONGOD_PLACES = ("/usr/bin", "/usr/local/bin", "/opt/homebrew/bin", "/opt/mongodb/bin")
 REMEDY = (
     "Any one of these helps: set MONGO_URL to a MongoDB that runs; install mongod; start Docker; "
@@ -41,12 +41,12 @@ REMEDY = (
 
 
 def start_database(site: Site, environ: Mapping[str, str]) -> Server:
-    """Bring a MongoDB-compatible server up.
+    """Start a MongoDB-compatible server, or use an existing one.
 
     Parameters
     ----------
     site : Site
-        Where the stack lives.
+        The stack's folder and progress messages.
     environ : mapping of str to str
         The environment, which may name a server in ``MONGO_URL``.
 
@@ -57,7 +57,7 @@ def start_database(site: Site, environ: Mapping[str, str]) -> Server:
     Raises
     ------
     StackError
-        None can be had; the text lists what was tried.
+        No way works; the text lists what was tried.
     """
     if url := environ.get("MONGO_URL"):
         try:
@@ -74,7 +74,7 @@ def start_database(site: Site, environ: Mapping[str, str]) -> Server:
 
 
 def _answers(port: int, url: str) -> bool:
-    """Whether a server answers. A raw look first: the driver waits long between two of its own."""
+    """Return whether a server answers; a raw socket first, because the driver checks rarely."""
     try:
         socket.create_connection((HOST, port), timeout=1.0).close()
         ping(url, PING_SECONDS)
@@ -90,20 +90,21 @@ def _url(port: int, password: str | None = None) -> str:
 
 
 def _with_password(site: Site, serve: Callable[[str | None], Server], *, makes_user: bool = False) -> Server:
-    """Run a server that asks for a user and a password.
+    """Run a server that requires a user and a password.
 
     Parameters
     ----------
     site : Site
-        Where the stack lives.
+        The stack's folder and progress messages.
     serve : callable
-        Runs the server for the password that it asks for; None is one that asks for none.
+        Runs the server with a password; None starts it without authentication.
     makes_user : bool, default=False
-        It makes its first user by itself. Others do so but while they ask for none: for a moment, at the first start
-        and where an earlier version has left data without a user.
+        Whether the server creates its first user by itself. Otherwise it runs without
+        authentication for a moment, at the first start and if an earlier version has left data
+        without a user.
     """
     home = site.folder / "database"
-    # Hexadecimal: it stands in a URL.
+    # Hexadecimal, because it is part of a URL.
     password = secret(home / "password", partial(secrets.token_hex, 16))
     has_user = home / "has-user"
     is_new = not has_user.exists()
@@ -115,7 +116,7 @@ def _with_password(site: Site, serve: Callable[[str | None], Server], *, makes_u
         try:
             _check_users(server.url)
             has_user.touch()
-        except BaseException:  # Ctrl-C too: nobody else ends the server
+        except BaseException:  # Ctrl-C too: no other code ends the server
             _stop(server)
             raise
     return server
@@ -136,7 +137,7 @@ def _stop(server: Server) -> None:
 
 
 def _check_users(url: str) -> None:
-    """Refuse users that came while nobody was asked for a password."""
+    """Refuse users that were added while the server had no authentication."""
     others = [name for name in user_names(Settings(MONGO_URL=url)) if name != f"admin.{USER}"]
     if others:
         raise StackError(
@@ -154,9 +155,9 @@ def _serve(site: Site, how: str, command: Callable[[int], list[str]], password: 
         guarded = Guarded(
             command(ports[0]) + (["--auth"] if asks else []),
             log=site.logs / "database.log",
-            # Its home too: SecantusDB needs one, and who has neither HOME nor a name has none.
+            # Set its home, too: SecantusDB needs one, and a user without HOME and name has none.
             env={**os.environ, "HOME": str(site.folder / "database")},
-            # What has just got its user is to have it when it is started again.
+            # The server that has just got its user must have it after the restart.
             grace=site.grace if asks else GRACE_SECONDS,
             cwd=site.folder / "database",
             hold=site.hold,
@@ -175,7 +176,7 @@ def _serve(site: Site, how: str, command: Callable[[int], list[str]], password: 
 
 
 def private_mongod(site: Site) -> Server:
-    """Run the machine's ``mongod`` on a port and a folder of its own: a `Way.start`."""
+    """Run the machine's ``mongod`` with its own port and folder: a `Way.start`."""
     program = shutil.which("mongod", path=os.pathsep.join([os.environ.get("PATH", os.defpath), *MONGOD_PLACES]))
     if program is None:
         raise StackError("not on this machine")
@@ -206,7 +207,7 @@ def container(site: Site) -> Server:
     )
 
     def serve(password: str | None) -> Server:
-        # The image makes this user on an empty volume, and asks for a password on every one.
+        # The image creates this user on an empty volume, and always requires a password.
         user = {"MONGO_INITDB_ROOT_USERNAME": USER, "MONGO_INITDB_ROOT_PASSWORD": password} if password else {}
         asking = replace(image, env={**image.env, **user})
         return docker.serve(asking, site, partial(_url, password=password), _answers)
@@ -215,7 +216,7 @@ def container(site: Site) -> Server:
 
 
 def find_secantus() -> str:
-    """Find SecantusDB's server: beside this interpreter, where pip puts it, or on the ``PATH``.
+    """Find SecantusDB's server: next to this interpreter, or on the ``PATH``.
 
     Returns
     -------
@@ -226,7 +227,7 @@ def find_secantus() -> str:
     StackError
         It isn't installed.
     """
-    # Not resolved: a virtual environment's interpreter is a link to one that knows nothing of its packages.
+    # Not resolved: a virtual environment's interpreter is a link to one without its packages.
     beside = Path(sys.executable).with_name("secantusd-py")
     found = str(beside) if os.access(beside, os.X_OK) else shutil.which("secantusd-py")
     if found is None:
@@ -235,17 +236,17 @@ def find_secantus() -> str:
 
 
 def secantus(site: Site) -> Server:
-    """Run SecantusDB, which speaks MongoDB's protocol and needs nothing but pip: a `Way.start`.
+    """Run SecantusDB, which speaks MongoDB's protocol and needs only pip: a `Way.start`.
 
-    A process and not an import: its licence is the GPL.
+    It runs as a process and is not imported, because its licence is the GPL.
     """
     program = find_secantus()
     data = site.folder / "database" / "secantusdb"
     data.mkdir(parents=True, exist_ok=True)
-    # An empty one: otherwise it reads the first that it finds in the working directory, the home or /etc.
+    # An empty one: otherwise it reads the first in the working directory, the home folder or /etc.
     config = site.folder / "database" / "secantusdb.toml"
     config.touch()
-    # Kept results survive a power cut too. What goes with the stack needn't wait for the disk.
+    # Kept results must survive a power failure, too. Temporary ones need not wait for the disk.
     durable = [] if site.temporary else ["--sync-on-commit"]
 
     def command(port: int) -> list[str]:

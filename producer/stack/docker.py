@@ -1,4 +1,4 @@
-"""Servers from container images, where a Docker engine answers on this machine."""
+"""Servers from container images, if a Docker engine runs on this machine."""
 
 from __future__ import annotations
 
@@ -15,47 +15,48 @@ from producer.stack.providers import Server, Site
 from producer.stack.startup_errors import Cause
 from warren.errors import StackError
 
-# The same majors as the manifests run.
+# The same major versions as in the Kubernetes manifests.
 RABBITMQ_IMAGE = "rabbitmq:4-management"
 MONGO_IMAGE = "mongo:8"
-# The image has a 0 here, with which MongoDB's allocator keeps a cache for each CPU: on Linux 6.19 to 7.0.13 it does not
-# start then, or dies in half a minute (SERVER-121912). With a 1 it keeps one for each thread.
+# The image sets 0, with which MongoDB's allocator has a cache per CPU: on Linux 6.19 to 7.0.13
+# MongoDB then does not start, or crashes within half a minute (SERVER-121912). With 1 it has one
+# per thread.
 MONGO_ENV = {"GLIBC_TUNABLES": "glibc.pthread.rseq=1"}
-# Seconds for questions that a healthy engine answers at once.
+# Seconds for requests that a working engine answers at once.
 ENGINE_SECONDS = 5.0
-# Seconds for fetching an image of some 300 MB.
+# Seconds to pull an image of some 300 MB.
 PULL_SECONDS = 900.0
-# Seconds until a server in a container answers: its first start on a laptop's virtual machine takes its time.
+# Seconds until a server in a container answers: a first start in a laptop's VM is slow.
 START_SECONDS = 120.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Image:
-    """A server as an image has it."""
+    """A server's image."""
 
     role: str
     """``broker`` or ``database``."""
     name: str
     """Name and tag."""
     port: int
-    """Where the server listens inside the container."""
+    """The server's port inside the container."""
     data: str
-    """The folder inside the container that holds the data."""
+    """The data folder inside the container."""
     env: Mapping[str, str]
-    """Environment inside the container. Values don't show in the list of processes."""
+    """Environment inside the container. Its values are not in the list of processes."""
     arguments: Sequence[str] = ()
-    """For the server."""
+    """Arguments of the server."""
     causes: Sequence[Cause] = ()
-    """What its log may say when it does not start."""
+    """Known log messages of failed starts."""
 
 
 def engine(site: Site) -> str:
-    """Find a Docker client whose engine answers and runs on this machine.
+    """Find a Docker client whose engine works and runs on this machine.
 
     Parameters
     ----------
     site : Site
-        Where the stack lives.
+        The stack's folder and progress messages.
 
     Returns
     -------
@@ -76,34 +77,34 @@ def engine(site: Site) -> str:
         cancelled=site.cancelled,
     ).strip()
     if host.startswith(("tcp://", "ssh://")):
-        # Ports are published on the engine's loopback interface, which isn't ours.
+        # Ports are published on the engine's loopback interface, which is not this machine's.
         raise StackError(f"the engine at {host} is another machine")
     run_tool([client, "version", "--format", "{{.Server.Version}}"], seconds=ENGINE_SECONDS, cancelled=site.cancelled)
     return client
 
 
 def _have_image(client: str, image: Image, site: Site) -> None:
-    """Fetch an image unless it is there."""
+    """Pull an image unless it exists."""
     try:
         run_tool([client, "image", "inspect", image.name], seconds=ENGINE_SECONDS, cancelled=site.cancelled)
         return
     except StackError:
         site.log(f"Fetching the image {image.name}: a few minutes, once")
     try:
-        # The name before the option: an error repeats the first words.
+        # The name before the option, because an error repeats the first words.
         run_tool([client, "pull", image.name, "--quiet"], seconds=PULL_SECONDS, cancelled=site.cancelled)
     except StackError as exc:
-        # Said here too: when another way serves, nobody sees the errors of this one.
+        # Report it here, too: if another way works, the errors of this one are not shown.
         site.log(f"Not to be had: {exc}")
         raise
 
 
 def _volume(image: Image, site: Site) -> list[str]:
-    """Arguments that keep the data of a named folder.
+    """Return arguments that keep the data in a named volume.
 
-    A volume and not a folder of the host: inside, the server is a user of its own, and files of that user
-    could not be removed by whoever runs the notebook. The volume's name stands in the folder, so that a copy
-    of the folder or a new one under the old path never finds another one's data.
+    A volume, not a folder of the host: inside the container, the server is another user, and the
+    notebook's user could not remove its files. The volume's name is stored in the folder, so that a
+    copy of the folder, or a new one with the same path, never finds another one's data.
     """
     if site.temporary:
         return []
@@ -118,12 +119,12 @@ def _volume_file(image: Image, site: Site) -> Path:
 
 
 def has_volume(image: Image, site: Site) -> bool:
-    """Say whether a server had a volume before, and may find what it left there."""
+    """Return whether a server had a volume before, and may find its data."""
     return _volume_file(image, site).exists()
 
 
 def _is_published(client: str, name: str, image: Image, site: Site) -> bool:
-    """Whether a container has its port on this machine."""
+    """Return whether a container has its port on this machine."""
     try:
         run_tool([client, "port", name, str(image.port)], seconds=ENGINE_SECONDS, cancelled=site.cancelled)
     except StackError:
@@ -132,18 +133,18 @@ def _is_published(client: str, name: str, image: Image, site: Site) -> bool:
 
 
 def serve(image: Image, site: Site, url: Callable[[int], str], answers: Callable[[int, str], bool]) -> Server:
-    """Run a server in a container that goes when the stack goes.
+    """Run a server in a container that ends with the stack.
 
     Parameters
     ----------
     image : Image
         The server.
     site : Site
-        Where the stack lives.
+        The stack's folder and progress messages.
     url : callable
-        Makes the URL from the port on this machine.
+        Returns the URL for a port on this machine.
     answers : callable
-        Says whether the server at a port, with a URL, answers.
+        Returns whether the server at a port, with a URL, answers.
 
     Returns
     -------
@@ -152,7 +153,7 @@ def serve(image: Image, site: Site, url: Callable[[int], str], answers: Callable
     Raises
     ------
     StackError
-        No engine, no image, or the server doesn't come up.
+        There is no engine or no image, or the server does not start.
     """
     client = engine(site)
     _have_image(client, image, site)
@@ -160,7 +161,7 @@ def serve(image: Image, site: Site, url: Callable[[int], str], answers: Callable
     def start(ports: tuple[int, ...]) -> Server:
         name = f"warren-{image.role}-{secrets.token_hex(4)}"
         command = [client, "run", "--rm", "--name", name, "--pull", "never"]
-        # RabbitMQ's data folder carries the host name: with another one it would find nothing.
+        # RabbitMQ's data folder contains the host name: with another one it would find nothing.
         command += ["--hostname", f"warren-{image.role}", "--publish", f"{HOST}:{ports[0]}:{image.port}"]
         command += _volume(image, site)
         for key in image.env:
@@ -171,13 +172,13 @@ def serve(image: Image, site: Site, url: Callable[[int], str], answers: Callable
             env={**os.environ, **image.env},
             grace=site.grace,
             hold=site.hold,
-            # A client that was killed leaves its container behind.
+            # A killed client leaves its container.
             last=[client, "rm", "--force", "--volumes", name],
         )
         published = False
 
         def is_up() -> bool:
-            # Whatever answers before the port is ours is another stack's server, which was quicker to take it.
+            # If something answers before the port is ours, another stack's server took it first.
             nonlocal published
             published = published or _is_published(client, name, image, site)
             return published and answers(ports[0], url(ports[0]))

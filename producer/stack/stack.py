@@ -84,8 +84,12 @@ class LocalStack:
 
     Parameters
     ----------
-    workers, data_dir, log
-        As in `local_stack`.
+    workers : int, default=2
+        Number of worker processes, as in `local_stack`.
+    data_dir : str or Path, default=None
+        Folder for the queue and the results; None uses a temporary one.
+    log : callable, default=None
+        Called with a line of text for each step. None logs them.
 
     Raises
     ------
@@ -210,6 +214,7 @@ class LocalStack:
         Returns
         -------
         WorkerHandle
+            The new worker, also in `workers`.
 
         Raises
         ------

@@ -27,7 +27,8 @@ StartWorker = Callable[..., "subprocess.Popen[bytes]"]
 
 @pytest.fixture
 def start_worker(servers: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[StartWorker]:
-    """Start worker processes on the test's own servers; whatever is left of them is killed at the end."""
+    """Start worker processes on the test's own servers; whatever is left of them is killed
+    at the end."""
     monkeypatch.setenv("WARREN_ALLOW", faulty.ALLOW)
     monkeypatch.setenv("PYTHONPATH", str(SUPPORT))
     monkeypatch.setenv("WARREN_THREADS", "1")
@@ -55,7 +56,8 @@ def start_worker(servers: Settings, monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 
 def trainer_of(worker: subprocess.Popen[bytes]) -> psutil.Process | None:
-    """Return a worker's training process, which its keeper started first, or None while it has none."""
+    """Return a worker's training process, which its keeper started first, or None while
+    it has none."""
     for keeper in psutil.Process(worker.pid).children():
         with suppress(psutil.NoSuchProcess):
             return min(keeper.children(), key=psutil.Process.create_time, default=None)

@@ -1,4 +1,5 @@
-"""Somebody who may publish to the queue, against a live worker: no file is read or written, no connection made."""
+"""Somebody who may publish to the queue, against a live worker: no file is read or written, no
+connection made."""
 
 from __future__ import annotations
 
@@ -150,7 +151,8 @@ def test_a_function_that_returns_no_table_fails_before_the_fit(servers: Settings
 
 
 def test_what_honest_people_send_goes_the_same_way(servers: Settings, start_worker: StartWorker) -> None:
-    """Swaps of steps in lists and tuples, keywords of functions, and a search in a search in joblib's processes."""
+    """Swaps of steps in lists and tuples, keywords of functions, and a search in a search in
+    joblib's processes."""
     start_worker(WARREN_THREADS="2")
     clip = FunctionTransformer(np.clip, kw_args={"a_min": 0, "a_max": 30})
     pipeline = Pipeline([["clip", clip], ["clf", LogisticRegression()]])

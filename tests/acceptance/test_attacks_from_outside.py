@@ -1,4 +1,5 @@
-"""Attackers without a password: a page in the browser, another user of the machine, text that drives the terminal."""
+"""Attackers without a password: a page in the browser, another user of the machine, text that
+drives the terminal."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ X = [[float(number), float(number % 3)] for number in range(20)]
 Y = [number % 2 for number in range(20)]
 # The user `nobody`: owns nothing, and may read what all may.
 NOBODY = 65534
-# A title, the clipboard, a cleared screen by 8 bits, a line written over, text turned round, and a line of its own.
+# A title, the clipboard, a cleared screen by 8 bits, a line written over, text turned round, and a
+# line of its own.
 EVIL = "\x1b]0;owned\x07\x1b]52;c;b3duZWQ=\x07\x9b2J\r\x08\u202e\u2028end\nwarren: all is well"
 
 

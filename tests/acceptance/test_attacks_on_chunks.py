@@ -1,6 +1,8 @@
-"""Somebody who may publish, and somebody who may write to the database, against live workers and readers.
+"""Somebody who may publish, and somebody who may write to the database, against live
+workers and readers.
 
-What the attacker makes is held, and nothing of it is trained, counted or shown; what is the study's own goes on.
+What the attacker makes is held, and nothing of it is trained, counted or shown; what is the
+study's own goes on.
 """
 
 from __future__ import annotations

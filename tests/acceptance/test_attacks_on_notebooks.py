@@ -1,7 +1,8 @@
-"""Who may write to the database attacks who reads it: a real study, changed, and a notebook's process that reads it.
+"""Who may write to the database attacks who reads it: a real study, changed, and a notebook's
+process that reads it.
 
-No code runs there, no file is written outside of what was asked for, and the process goes on. A worker that reads the
-same blobs loses no training process to them.
+No code runs there, no file is written outside of what was asked for, and the process goes on. A
+worker that reads the same blobs loses no training process to them.
 """
 
 from __future__ import annotations
@@ -66,7 +67,8 @@ print("alive")
 
 
 def notebook(study: Study, home: Path, code: str = NOTEBOOK) -> list[str]:
-    """Run a notebook's process in a home of its own; return what it said, once it has ended well."""
+    """Run a notebook's process in a home of its own; return what it said, once it has
+    ended well."""
     home.mkdir()
     command = [sys.executable, "-c", code, study.id]
     environment = {**os.environ, "HOME": str(home)}
@@ -85,7 +87,8 @@ def writing(content: bytes) -> Callable[[IO[bytes]], None]:
 
 
 def replace_model(store: Store, study: Study, fitted: Any) -> None:
-    """Put another model in the place of a study's, and say so in its documents, as who may write to a database can."""
+    """Put another model in the place of a study's, and say so in its documents, as who may write to
+    a database can."""
     [own] = store.models_of(study.id)
     model = (store.trials.one(own, 0) or {})["model"]
     packed = pack(fitted)
@@ -104,7 +107,8 @@ def changed(stack: Urls) -> Any:
 
 
 def test_a_model_that_was_changed_writes_no_file(changed: Store, tmp_path: Path) -> None:
-    """A step makes a path of X, and a bare booster among the members of a stack writes itself there."""
+    """A step makes a path of X, and a bare booster among the members of a stack writes
+    itself there."""
     estimator = make_pipeline(
         FunctionTransformer(), StackingRegressor([("one", MEMBER)], final_estimator=Ridge(), cv=2)
     )

@@ -1,4 +1,5 @@
-"""Code in a training process looks for the passwords of its worker: what a message could do if it could run code."""
+"""Code in a training process looks for the passwords of its worker: what a message could do if it
+could run code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Somebody who may publish or write to the database, where workers and readers have a key: all else is refused."""
+"""Somebody who may publish or write to the database, where workers and readers have a key: all else
+is refused."""
 
 from __future__ import annotations
 

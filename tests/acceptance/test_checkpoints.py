@@ -1,4 +1,5 @@
-"""Networks that are cut short go on at their epoch, on another worker, and end as undisturbed ones: bit for bit."""
+"""Networks that are cut short go on at their epoch, on another worker, and end as undisturbed ones:
+bit for bit."""
 
 from __future__ import annotations
 
@@ -83,7 +84,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def look_pause_and_delete(store: Store, folder: Path, log: Path) -> None:
-    """See that epochs of a trial that trains are there to look at, that a pause keeps them, and a deletion does not."""
+    """See that epochs of a trial that trains are there to look at, that a pause keeps them, and a
+    deletion does not."""
     study = submit(net(random_state=0), {"epochs": [20_000]}, X, CODES, cv=HALVES, name=uuid4().hex)
     until(lambda: len(study.epochs(0)) >= 3, PATIENCE, "epochs are there")
     with pytest.raises(InputError, match="the trials of this study are 0 to 0"):
@@ -108,13 +110,15 @@ def test_an_interrupted_network_goes_on_at_its_epoch_to_equal_scores(
     worker = start_worker()
     # With the TensorFlow that this worker has to start anyway.
     look_pause_and_delete(store, folder, tmp_path / "worker-0.log")
-    # No random_state: the worker seeds each trial. It never stops early, and early stopping keeps the best weights.
+    # No random_state: the worker seeds each trial. It never stops early, and early stopping keeps
+    # the best weights.
     network = net(optimizer="nadam", batch_norm=True, validation_split=0.3, patience=EPOCHS)
     model = Pipeline([("scale", StandardScaler()), ("net", network)])
     study = submit(model, {"net__epochs": [EPOCHS]}, X, CODES, cv=HALVES, name=uuid4().hex)
 
     def train_on() -> tuple[Document, Path]:
-        """Wait until three more epochs are kept; return what is known then, and where Keras writes first."""
+        """Wait until three more epochs are kept; return what is known then, and where Keras
+        writes first."""
         before = kept_of(store, study)
         until(lambda: kept_of(store, study) >= before + 3, PATIENCE, "epochs are kept")
         trainer = trainer_of(worker)
@@ -148,7 +152,8 @@ def test_an_interrupted_network_goes_on_at_its_epoch_to_equal_scores(
     assert list(folder.glob("*.checkpoint"))
     assert not third.exists()
 
-    # From here on no process is interrupted, and a checkpoint an epoch is a good part of what an epoch costs.
+    # From here on no process is interrupted, and a checkpoint an epoch is a good part of what an
+    # epoch costs.
     gate.unlink()
     start_worker(WARREN_CHECKPOINT_SECONDS="30")
     study.wait(timeout=PATIENCE, progress=False)

@@ -1,4 +1,5 @@
-"""docker-compose.yml for real: images built, everything up, a study from this machine, workers killed, down and up."""
+"""docker-compose.yml for real: images built, everything up, a study from this machine, workers
+killed, down and up."""
 
 from __future__ import annotations
 

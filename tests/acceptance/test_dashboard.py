@@ -30,7 +30,8 @@ from warren.settings import Settings
 from warren.storage.documents import pack
 from warren.storage.store import Store
 
-# Seconds after which a command or a page counts as stuck: a page asks every ten, and the machine may be busy.
+# Seconds after which a command or a page counts as stuck: a page asks every ten, and the machine
+# may be busy.
 STUCK_SECONDS = 60.0
 GRID = {"max_depth": [1, 2, 3, None], "min_samples_leaf": [1, 5, 25]}
 

@@ -1,4 +1,5 @@
-"""Models to serve: exported from real studies by the method and the command, and loaded without Warren."""
+"""Models to serve: exported from real studies by the method and the command, and loaded
+without Warren."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ from producer.models.export import verify
 from warren.errors import NoResultError
 from warren.settings import Settings
 
-# Seconds that workers may take, which may have to import TensorFlow on a machine that others use too.
+# Seconds that workers may take, which may have to import TensorFlow on a machine that
+# others use too.
 PATIENCE = 120
 
 

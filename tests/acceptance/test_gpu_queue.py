@@ -1,4 +1,5 @@
-"""Trials that ask for a GPU, through a queue of their own, and fitted on a CPU: what is compared are a CPU's bits."""
+"""Trials that ask for a GPU, through a queue of their own, and fitted on a CPU: what is compared
+are a CPU's bits."""
 
 from __future__ import annotations
 
@@ -121,8 +122,9 @@ def test_a_mixed_study_uses_two_queues_and_scores_as_on_a_cpu(
     assert rows["params"][0]["max_depth"] == 2
 
     network = KerasModel("wide", epochs=1, random_state=0, device="gpu")
-    # Petabytes of weights, and a process has addresses for 128 terabytes. Less is no error on a machine with
-    # vm.overcommit_memory=1, as every Kubernetes node is: the system gives it, until a process is killed.
+    # Petabytes of weights, and a process has addresses for 128 terabytes. Less is no error on a
+    # machine with vm.overcommit_memory=1, as every Kubernetes node is: the system gives it, until a
+    # process is killed.
     grid = {"builder_params": [{"width": 10**14}, {"width": 3}]}
     cv = ShuffleSplit(1, random_state=0)  # TensorFlow waits ten seconds for memory to become free
     wide = submit(network, grid, X, CODES, cv=cv, n_chunks=1, name=uuid4().hex)

@@ -1,4 +1,5 @@
-"""Messages that no producer sends, to a real worker: set aside with the reason, nothing trained, the worker alive."""
+"""Messages that no producer sends, to a real worker: set aside with the reason, nothing trained,
+the worker alive."""
 
 from __future__ import annotations
 
@@ -37,13 +38,15 @@ from warren.queues import CHUNKS_QUEUE, DEAD_QUEUE, GPU_QUEUE, LANES
 from warren.settings import load_settings
 from warren.storage.store import Store
 
-# Seconds for a message to come back as a dead letter; the first that needs the libraries waits for them.
+# Seconds for a message to come back as a dead letter; the first that needs the libraries
+# waits for them.
 DEADLINE = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """One worker for all cases, and a study that it would work on: a message of which is the template of the cases."""
+    """One worker for all cases, and a study that it would work on: a message of which is the
+    template of the cases."""
 
     channel: BlockingChannel
     store: Store

@@ -1,4 +1,5 @@
-"""Networks through real workers: next to trees in one study, with images, and where a trial goes wrong."""
+"""Networks through real workers: next to trees in one study, with images, and where a trial
+goes wrong."""
 
 from __future__ import annotations
 

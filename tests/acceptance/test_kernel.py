@@ -1,4 +1,5 @@
-"""A real notebook's kernel: its cells are not blocked, its bar is a widget, and an interrupt ends the waiting alone."""
+"""A real notebook's kernel: its cells are not blocked, its bar is a widget, and an interrupt ends
+the waiting alone."""
 
 from __future__ import annotations
 

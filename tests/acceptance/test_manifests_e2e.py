@@ -1,4 +1,5 @@
-"""What k8s/e2e.sh does: its shell against a kubectl that plays the cluster, its study against real workers here."""
+"""What k8s/e2e.sh does: its shell against a kubectl that plays the cluster, its study against real
+workers here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The best trial's model, trained by a worker process: once, within a time, again after a failure or a lost message."""
+"""The best trial's model, trained by a worker process: once, within a time, again after a failure
+or a lost message."""
 
 from __future__ import annotations
 

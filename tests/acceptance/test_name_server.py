@@ -1,4 +1,5 @@
-"""``mongodb+srv://`` while the name server is away: a worker waits for it like a server; its training needs none."""
+"""``mongodb+srv://`` while the name server is away: a worker waits for it like a server; its
+training needs none."""
 
 from __future__ import annotations
 

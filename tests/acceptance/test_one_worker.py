@@ -1,4 +1,5 @@
-"""What a worker promises, seen on one worker that goes on after all of it: crashes, nonsense, and several studies."""
+"""What a worker promises, seen on one worker that goes on after all of it: crashes, nonsense, and
+several studies."""
 
 from __future__ import annotations
 
@@ -42,7 +43,8 @@ def it_goes_on(worker: OneWorker) -> Iterator[None]:
 
 @contextmanager
 def held_up(worker: OneWorker) -> Iterator[None]:
-    """Let the worker take nothing meanwhile, so that what is submitted is all there when it looks."""
+    """Let the worker take nothing meanwhile, so that what is submitted is all there
+    when it looks."""
     process = psutil.Process(worker.process.pid)
     process.suspend()
     try:
@@ -92,7 +94,8 @@ def test_a_killed_training_process_is_replaced(worker: OneWorker, tmp_path: Path
 def test_what_has_ended_counts_while_the_next_trial_takes_long(worker: OneWorker, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     gate.touch()
-    # The second is written less than a second after the first was counted: it is too early then to count again.
+    # The second is written less than a second after the first was counted: it is too early then to
+    # count again.
     grid = [{"seconds": [0.0, 0.41]}, {"seconds": [0.0], "gate": [str(gate)]}]
     study = submit(Sleeps(), grid, X, Y, cv=2, n_chunks=1, name="counted")
     until(lambda: study.status().done == 2, 20, "two are counted, and the last one waits")

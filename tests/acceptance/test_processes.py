@@ -1,4 +1,5 @@
-"""What a training process starts and prints: it ends with it, and it is kept, whatever becomes of who looks on."""
+"""What a training process starts and prints: it ends with it, and it is kept, whatever becomes of
+who looks on."""
 
 from __future__ import annotations
 

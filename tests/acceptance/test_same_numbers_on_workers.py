@@ -1,4 +1,5 @@
-"""Worker processes score what scikit-learn's ``GridSearchCV`` scores, bit for bit: a few cases of each kind."""
+"""Worker processes score what scikit-learn's ``GridSearchCV`` scores, bit for bit: a few cases
+of each kind."""
 
 from __future__ import annotations
 

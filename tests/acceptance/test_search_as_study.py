@@ -1,4 +1,5 @@
-"""A search as a study on worker processes: interrupted, cancelled, pickled, and refused by servers that are away."""
+"""A search as a study on worker processes: interrupted, cancelled, pickled, and refused by servers
+that are away."""
 
 from __future__ import annotations
 

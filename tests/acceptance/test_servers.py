@@ -1,4 +1,5 @@
-"""Servers that come and go under workers and under who follows a study: nothing is lost, and everybody goes on."""
+"""Servers that come and go under workers and under who follows a study: nothing is lost, and
+everybody goes on."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ ONE_SPLIT = [(range(10), range(10, 20))]
 
 @pytest.fixture
 def servers(fragile: LocalStack) -> Settings:
-    """Where workers look for work: servers that these tests may stop, in the place of those that all share."""
+    """Where workers look for work: servers that these tests may stop, in the place of those
+    that all share."""
     return load_settings()
 
 
@@ -94,7 +96,8 @@ def test_a_network_that_is_torn_cut_and_mended_loses_nothing(servers: Settings, 
         Proxy.to(servers.mongo_url) as database,
         Proxy.to(servers.mongo_url) as other_database,
     ):
-        # The way to the queue is cut for one worker, that to the database for another; before, all of both are torn.
+        # The way to the queue is cut for one worker, that to the database for another; before, all
+        # of both are torn.
         quick = {"WARREN_HEARTBEAT_SECONDS": "5", "WARREN_CONNECT_SECONDS": "3"}
         urls = {"AMQP_URL": queue.url(servers.amqp_url), "MONGO_URL": database.url(servers.mongo_url)}
         start_worker(**(urls | {"MONGO_URL": other_database.url(servers.mongo_url)}), **quick)
@@ -130,7 +133,8 @@ def test_a_network_that_is_torn_cut_and_mended_loses_nothing(servers: Settings, 
 
 
 def test_workers_go_on_while_the_broker_blocks_publishers(fragile: LocalStack, start_worker: StartWorker) -> None:
-    """That of the memory blocks as that of the disk does: a submission is tried with it, in `test_faults.py`."""
+    """That of the memory blocks as that of the disk does: a submission is tried with it, in
+    `test_faults.py`."""
     study = sleeping("alarm of disk", 12)
     with alarm(fragile, "disk"):
         start_worker()

@@ -1,4 +1,5 @@
-"""A worker that vanishes between any two of its writes: every trial ends with one result, and is counted once."""
+"""A worker that vanishes between any two of its writes: every trial ends with one result, and is
+counted once."""
 
 from __future__ import annotations
 
@@ -46,7 +47,8 @@ def test_a_worker_that_dies_between_two_writes_loses_and_repeats_nothing(
     until(lambda: _listeners(servers) == 1, what="only the heir listens")
     victim = start_worker("dying_worker", point, when, "1", WARREN_FLUSH_SECONDS="0.1")
     until(lambda: _listeners(servers) == 2 or victim.poll(), what="the victim listens too")
-    # Folds long enough to be kept, and trials long enough to be written one by one. A chunk for each worker.
+    # Folds long enough to be kept, and trials long enough to be written one by one. A chunk for
+    # each worker.
     study = submit(Sleeps(seconds=0.3), {"number": range(3)}, X, Y, cv=3, n_chunks=2, name=f"{point}-{when}")
     assert victim.wait(60) == -signal.SIGKILL
     if point == "count":

@@ -1,4 +1,5 @@
-"""TLS to real servers: a listener of RabbitMQ and one of the database, with certificates made for the test."""
+"""TLS to real servers: a listener of RabbitMQ and one of the database, with certificates made
+for the test."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ from warren.storage.store import Store
 
 @dataclass(frozen=True, kw_only=True)
 class Authority:
-    """Files of a test's certificates: who signs, who is not asked, and what the servers show, for "localhost" only."""
+    """Files of a test's certificates: who signs, who is not asked, and what the servers show, for
+    "localhost" only."""
 
     right: str
     wrong: str

@@ -236,7 +236,8 @@ def test_a_worker_whose_connection_went_dead_without_a_word_is_not_ready(
 
 @pytest.mark.slow
 def test_a_worker_that_the_broker_forgot_is_ready_once_it_listens_again(watch_worker: WatchWorker) -> None:
-    """Connected, consumers in the driver's books, and not one at the broker; others listen, and nothing waits."""
+    """Connected, consumers in the driver's books, and not one at the broker; others listen, and
+    nothing waits."""
     other = watch_worker()
     until(other.ready, what="another worker listens")
     forgotten = watch_worker("forgotten_worker")

@@ -1,4 +1,5 @@
-"""Shared fits seen through the product: real workers, real libraries, scores compared with ``GridSearchCV``."""
+"""Shared fits seen through the product: real workers, real libraries, scores compared with
+``GridSearchCV``."""
 
 from __future__ import annotations
 

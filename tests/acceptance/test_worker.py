@@ -1,4 +1,5 @@
-"""What a worker promises when it starts, works long, and dies; `test_one_worker.py` has what one goes on after."""
+"""What a worker promises when it starts, works long, and dies; `test_one_worker.py` has what one
+goes on after."""
 
 from __future__ import annotations
 
@@ -91,7 +92,8 @@ def test_a_long_trial_keeps_its_connection(servers: Settings, start_worker: Star
 
 def test_a_training_process_lost_with_its_order_is_not_taken_for_a_bug(store: Store) -> None:
     trainer, chunk = TrainingProcess("worker-0", store, Metrics()), Worker().chunk(SMALL, {"max_depth": 1})
-    # It reads nothing before its libraries are loaded, so that this order is still on its way when it dies.
+    # It reads nothing before its libraries are loaded, so that this order is still on its way
+    # when it dies.
     killer = threading.Thread(target=lambda: (until(lambda: trainer.pid), os.kill(trainer.pid or 0, signal.SIGKILL)))
     killer.start()
     with pytest.raises(TrainingProcessLostError, match="killed by signal 9"):

@@ -1,10 +1,12 @@
-"""A study under fire: workers and training processes are killed, servers restarted, and nothing may be lost or change.
+"""A study under fire: workers and training processes are killed, servers restarted, and nothing may
+be lost or change.
 
 ``make chaos``; ``make chaos CASE=steady`` is another case, in `steady`.
 
-Six workers take 500 and more real trials of four kinds. Every few seconds a worker or training process
-dies by SIGKILL, or a worker is evicted by SIGTERM; in the middle the broker and the database are restarted, twice
-each. Then the same study runs undisturbed, and every score is compared bit for bit.
+Six workers take 500 and more real trials of four kinds. Every few seconds a worker or training
+process dies by SIGKILL, or a worker is evicted by SIGTERM; in the middle the broker and the
+database are restarted, twice each. Then the same study runs undisturbed, and every score is
+compared bit for bit.
 """
 
 from __future__ import annotations
@@ -44,7 +46,8 @@ LIMIT_SECONDS = 40 * 60
 
 
 def submit_study(name: str, diary: Path) -> Study:
-    """Submit 540 trials of three boosting libraries, which share fits, and a forest that notes its own."""
+    """Submit 540 trials of three boosting libraries, which share fits, and a forest that
+    notes its own."""
     X, y = load_breast_cancer(return_X_y=True)
     rounds = [20, 40, 60, 80, 100]
     grid: list[dict[str, Any]] = [
@@ -61,7 +64,8 @@ def submit_study(name: str, diary: Path) -> Study:
 
 
 def disturb(study: Study, fleet: Fleet, stack: LocalStack, chance: random.Random) -> Counter[str]:
-    """Strike until the study is complete; restart the servers at a fifth, two, three and four of its trials."""
+    """Strike until the study is complete; restart the servers at a fifth, two, three and four of
+    its trials."""
     blows: Counter[str] = Counter()
     restarts = [(0.2, "broker"), (0.4, "database"), (0.6, "broker"), (0.8, "database")]
     deadline = time.monotonic() + LIMIT_SECONDS
@@ -92,7 +96,8 @@ def bits(document: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Run the case and the seed that the arguments name: ``steady 4711``, or ``4711`` for the great one."""
+    """Run the case and the seed that the arguments name: ``steady 4711``, or ``4711`` for
+    the great one."""
     names = [argument for argument in sys.argv[1:] if not argument.isdigit()]
     if names not in ([], ["storm"], ["steady"]):
         raise SystemExit(f"CASE={' '.join(names)}: there are storm, which is the default, and steady")
@@ -149,7 +154,8 @@ def report(
     begun = Counter(diary.read_text().split())
     forests = sum(document["estimator"] == "CountedForest" for document in documents)
     again = begun["begun"] - forests * FOLDS
-    # A stroke costs the current fold; a broker's restart that of every worker, for its chunk goes to another.
+    # A stroke costs the current fold; a broker's restart that of every worker, for its chunk
+    # goes to another.
     allowed = sum(blows[what] for what in STROKES) + WORKERS * blows["broker restarted"]
     print(f"{total} trials, {FOLDS} folds, {seconds:.0f} s with {WORKERS} workers; struck: {dict(blows)}")
     print(f"lost {lost}, doubled {doubled}, failed {unwell}, scores that differ {different}")

@@ -1,8 +1,9 @@
-"""A study under steady killing: every two seconds a worker or its training process dies, and yet it gets on.
+"""A study under steady killing: every two seconds a worker or its training process dies, and
+yet it gets on.
 
-``make chaos CASE=steady``. Four workers, 192 short XGBoost trials in 60 chunks. A training process takes longer to
-import its libraries than a chunk takes to train, so most blows fall before a trial has begun: no trial is at fault for
-them, and no chunk may be set aside.
+``make chaos CASE=steady``. Four workers, 192 short XGBoost trials in 60 chunks. A training process
+takes longer to import its libraries than a chunk takes to train, so most blows fall before a trial
+has begun: no trial is at fault for them, and no chunk may be set aside.
 """
 
 from __future__ import annotations

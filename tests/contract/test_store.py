@@ -44,7 +44,8 @@ def test_an_insert_says_which_results_were_new(store: Store) -> None:
 
 
 def _insert_shuffled(mongo_url: str, seed: int) -> int:
-    """Insert the same hundred trials in an order and in batches of one's own; return how many were new."""
+    """Insert the same hundred trials in an order and in batches of one's own; return how
+    many were new."""
     store = Store(Settings(MONGO_URL=mongo_url))
     try:
         numbers = random.Random(seed).sample(range(100), 100)

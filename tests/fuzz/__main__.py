@@ -1,4 +1,5 @@
-"""``make fuzz``: mutated messages, through the decoder and through a worker; trees, through the builder; patterns."""
+"""``make fuzz``: mutated messages, through the decoder and through a worker; trees, through the
+builder; patterns."""
 
 from __future__ import annotations
 

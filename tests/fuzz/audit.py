@@ -41,7 +41,8 @@ def _by_scipy() -> bool:
 
 @contextmanager
 def watched() -> Iterator[None]:
-    """Let the audit hook fail on whatever opens a file or a socket, starts a process, imports or compiles."""
+    """Let the audit hook fail on whatever opens a file or a socket, starts a process, imports
+    or compiles."""
     global _watching, _installed
     if not _installed:
         sys.addaudithook(_hook)

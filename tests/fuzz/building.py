@@ -1,7 +1,8 @@
-"""Trees of estimators through decoder and builder, as a worker builds them: what comes out reaches nothing.
+"""Trees of estimators through decoder and builder, as a worker builds them: what comes out
+reaches nothing.
 
-Candidates of the searches in them are made too, as their fits would make them. Meanwhile an audit hook listens, and
-what is built is looked at by other rules than Warren's own.
+Candidates of the searches in them are made too, as their fits would make them. Meanwhile an audit
+hook listens, and what is built is looked at by other rules than Warren's own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Mutated messages through the decoder: each is a chunk that can be worked on, or one error with a short reason."""
+"""Mutated messages through the decoder: each is a chunk that can be worked on, or one error with a
+short reason."""
 
 from __future__ import annotations
 

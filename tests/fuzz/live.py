@@ -1,4 +1,5 @@
-"""Mutated messages through a real worker on a real broker: each is acknowledged or set aside, and the worker stays."""
+"""Mutated messages through a real worker on a real broker: each is acknowledged or set aside, and
+the worker stays."""
 
 from __future__ import annotations
 
@@ -43,7 +44,8 @@ Y = np.arange(20) % 2
 def settle(
     open_channel: BlockingChannel, bodies: Iterable[bytes], alive: Callable[[], bool], seconds: float = _SECONDS
 ) -> Counter[str]:
-    """Send messages to the one worker of a broker, and return how many ended how once it has settled all of them.
+    """Send messages to the one worker of a broker, and return how many ended how once it has
+    settled all of them.
 
     Parameters
     ----------
@@ -87,7 +89,8 @@ def settle(
 
 
 def published(store: Store, bodies: Iterable[bytes], first: int = 0) -> Iterator[bytes]:
-    """Note bodies as those that their studies have published: what a worker refuses, it refuses for what they hold.
+    """Note bodies as those that their studies have published: what a worker refuses, it refuses for
+    what they hold.
 
     Each is made another chunk, from number `first` on, for a chunk has one body.
     """
@@ -101,7 +104,8 @@ def published(store: Store, bodies: Iterable[bytes], first: int = 0) -> Iterator
 
 
 def corpus_of(message: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return messages for a worker: several about a study that runs, of which one of its messages is given."""
+    """Return messages for a worker: several about a study that runs, of which one of its
+    messages is given."""
     made = []
     for estimator in [message["objective"]["estimator"], *(one["objective"]["estimator"] for one in CORPUS[:2])]:
         one = copy.deepcopy(message)
@@ -136,7 +140,8 @@ def template(open_channel: BlockingChannel) -> dict[str, Any]:
 
 @contextmanager
 def _stack(log: Callable[[str], None]) -> Iterator[LocalStack]:
-    """Bring up servers of this run alone, without a key: with one, no mutated message comes past its signature."""
+    """Bring up servers of this run alone, without a key: with one, no mutated message comes past
+    its signature."""
     for name in list(os.environ):
         if name in ("AMQP_URL", "MONGO_URL") or name.startswith("WARREN_"):
             del os.environ[name]

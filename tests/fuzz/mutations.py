@@ -1,4 +1,5 @@
-"""Good messages made bad, at random from a seed: bytes are flipped, and JSON is taken apart and put together."""
+"""Good messages made bad, at random from a seed: bytes are flipped, and JSON is taken apart and
+put together."""
 
 from __future__ import annotations
 
@@ -288,7 +289,8 @@ KEYS = (
 
 
 def mutated(random: Random, corpus: Sequence[Json] = CORPUS) -> bytes:
-    """Return a body that was good once: a message of the corpus with something done to it, or nothing."""
+    """Return a body that was good once: a message of the corpus with something done to it,
+    or nothing."""
     if random.random() < 0.02:  # a case that somebody thought of, with more done to it
         return _bytes(random, CASES[random.choice(_SMALL_CASES)].body(good()))
     message = copy.deepcopy(random.choice(corpus))

@@ -1,4 +1,5 @@
-"""Patterns that somebody made up, and texts that nearly fit them: what the check lets through has to end soon."""
+"""Patterns that somebody made up, and texts that nearly fit them: what the check lets through has
+to end soon."""
 
 from __future__ import annotations
 

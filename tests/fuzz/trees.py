@@ -1,7 +1,7 @@
 """Trees of estimators that somebody made up: pipelines, ensembles and searches in one another.
 
-Their trials swap steps and set parameters wherever they like, by good names and by those that reach a file, a socket or
-code. `MARK` stands in every text that must not land.
+Their trials swap steps and set parameters wherever they like, by good names and by those that reach
+a file, a socket or code. `MARK` stands in every text that must not land.
 """
 
 from __future__ import annotations
@@ -75,7 +75,8 @@ _NAMES = {
 
 
 class Draws(Random):
-    """Draws what is bad as often as a message shall be: one that is refused early shows nothing of what comes later."""
+    """Draws what is bad as often as a message shall be: one that is refused early shows nothing of
+    what comes later."""
 
     bad = 1.0
 
@@ -149,7 +150,8 @@ def _grid(random: Draws, paths: list[tuple[tuple[str, ...], str]], depth: int) -
 
 
 def _swap(random: Draws, paths: list[tuple[tuple[str, ...], str]], depth: int = 2) -> tuple[str, Json]:
-    """Return a name, most often of something that is there or of something in it, and a value for it."""
+    """Return a name, most often of something that is there or of something in it, and a
+    value for it."""
     path, found = random.choice(paths)
     where = random.random()
     if where < 0.7 or not path:
@@ -165,7 +167,8 @@ def _swap(random: Draws, paths: list[tuple[tuple[str, ...], str]], depth: int = 
 
 
 def _paths(estimator: Json, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Yield where estimators are in an encoded one, by the names that lead there, and their classes."""
+    """Yield where estimators are in an encoded one, by the names that lead there, and
+    their classes."""
     yield path, estimator["__estimator__"]
     for name, value in estimator["params"].items():
         if isinstance(value, dict) and "__estimator__" in value:

@@ -132,7 +132,8 @@ def test_the_tables_columns_are_those_of_the_study(store: Store, board: Board) -
     tags = [info.name.tag for info in experiment.metric_infos]
     assert tags == ["mean_test_accuracy", "mean_test_roc_auc", "fit_seconds"]
 
-    # A second study: one column says which, and numbers that are text in one of them are text in both.
+    # A second study: one column says which, and numbers that are text in one of them are
+    # text in both.
     write(store, result(study, 0, {"max_depth": 1, "min_samples_leaf": 1}))
     board.refresh()
     other = submit_trees(grid={"min_samples_leaf": [1, 2], "criterion": ["gini"], "max_depth": [7, 8]}, name="other")

@@ -1,4 +1,5 @@
-"""The card of a study on a real database: what it reads, what that costs, and what it says when there is nothing."""
+"""The card of a study on a real database: what it reads, what that costs, and what it says when
+there is nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A study through a cluster's forwarded ports, with a real broker and a real database behind a faked API server."""
+"""A study through a cluster's forwarded ports, with a real broker and a real database behind a
+faked API server."""
 
 from __future__ import annotations
 

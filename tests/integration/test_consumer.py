@@ -111,7 +111,8 @@ def test_a_chunk_that_came_back_says_so(servers: Settings) -> None:
 
 
 def test_evictions_alone_never_bring_a_chunk_among_the_dead(servers: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The broker counts what is given back, and sets aside what came back too often: a fresh copy starts from zero."""
+    """The broker counts what is given back, and sets aside what came back too often: a fresh copy
+    starts from zero."""
     monkeypatch.setattr(consumer_module, "_SPARE_RETURNS", DELIVERY_LIMIT - 5)
     publish(servers, b"chunk")
     answers = Answers(lambda *_: Verdict.REQUEUE)

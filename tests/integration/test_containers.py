@@ -21,7 +21,8 @@ import producer
 from producer.stack import docker
 
 ROOT = Path(producer.__file__).parents[1]
-# Seconds until something that was asked for must have happened; a broker in a container starts in ten.
+# Seconds until something that was asked for must have happened; a broker in a container
+# starts in ten.
 DEADLINE_SECONDS = 60.0
 
 # Docker is the only way to a server there. A line on standard input is the fault.
@@ -47,7 +48,8 @@ def client(*words: str) -> list[str]:
     return answer.stdout.splitlines() if answer.returncode == 0 else []
 
 
-# Not among `make test`: fetching images is no test's business. `make test-docker` runs it, and fails without an engine.
+# Not among `make test`: fetching images is no test's business. `make test-docker` runs it, and
+# fails without an engine.
 pytestmark = pytest.mark.docker
 
 

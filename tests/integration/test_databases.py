@@ -1,4 +1,5 @@
-"""Two databases on one broker, and a chunk whose study is nowhere: nothing is trained for another, nothing vanishes."""
+"""Two databases on one broker, and a chunk whose study is nowhere: nothing is trained for another,
+nothing vanishes."""
 
 from __future__ import annotations
 

@@ -157,7 +157,8 @@ def test_a_submission_stores_data_again_that_were_deleted_meanwhile(
 def test_a_study_that_is_submitted_while_another_is_deleted_finds_its_data(
     servers: Settings, store: Store, monkeypatch: pytest.MonkeyPatch, question: int, after: bool
 ) -> None:
-    """A deletion asks twice for each blob whether it is needed: the submission comes around each of these questions."""
+    """A deletion asks twice for each blob whether it is needed: the submission comes around each of
+    these questions."""
     first = submit_trees(name="first")
     submitted: list[Study] = []
     calls = during(

@@ -1,4 +1,5 @@
-"""Servers that are stopped, started and blocked while a study is submitted and followed. They are these tests' own."""
+"""Servers that are stopped, started and blocked while a study is submitted and followed. They are
+these tests' own."""
 
 from __future__ import annotations
 
@@ -96,7 +97,8 @@ def submit_few() -> Study:
 
 
 def drain(settings: Settings, at_least: int) -> list[Chunk]:
-    """Take every message of the first lane; a broker that has just been started knows a little later of them all."""
+    """Take every message of the first lane; a broker that has just been started knows a little
+    later of them all."""
     found: list[Chunk] = []
     with channel(settings) as open_channel:
 
@@ -299,7 +301,8 @@ def wait_for(study: Study, pool: ThreadPoolExecutor) -> Future[Study]:
 
 
 def wait_in_vain(study: Study, trouble: Callable[[], object]) -> None:
-    """Follow a study for three seconds, which are three seconds though something happens on another thread."""
+    """Follow a study for three seconds, which are three seconds though something happens on
+    another thread."""
     looks = Looks(study)
 
     def make_trouble() -> None:

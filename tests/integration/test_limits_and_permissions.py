@@ -1,4 +1,5 @@
-"""What is said where a broker is full or a user may not do enough: not that the password is wrong, nor the host."""
+"""What is said where a broker is full or a user may not do enough: not that the password is wrong,
+nor the host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A worker that listens on a queue which is deleted and declared again: every chunk of the new one reaches it."""
+"""A worker that listens on a queue which is deleted and declared again: every chunk of the new one
+reaches it."""
 
 from __future__ import annotations
 
@@ -31,7 +32,8 @@ def connection(servers: Settings) -> Iterator[pika.BlockingConnection]:
 def test_no_chunk_stays_with_a_listener_of_a_deleted_queue(
     servers: Settings, connection: pika.BlockingConnection, before: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """RabbitMQ gives the new queue the consumers of the old one, if their channel speaks of it at the right moment."""
+    """RabbitMQ gives the new queue the consumers of the old one, if their channel speaks of it at
+    the right moment."""
     monkeypatch.setattr(listener_module, "_PROBE_SECONDS", 0.2)
     seen: set[bytes] = set()
 

@@ -106,7 +106,8 @@ def test_trials_are_numbered_as_they_end_and_keep_their_numbers(store: Store, li
     write(store, *(result(study, number, start + timedelta(seconds=place)) for place, number in enumerate((7, 3, 9))))
     found = id_in(live, study)
     assert own_numbers(live.get_all_trials(found)) == [7, 3, 9]
-    # One that ended before others were seen, but came later, is behind them: a page has these already.
+    # One that ended before others were seen, but came later, is behind them: a page has
+    # these already.
     write(store, result(study, 5, start + timedelta(seconds=1)), result(study, 0))
     trials = live.get_all_trials(found)
     assert own_numbers(trials[:3]) == [7, 3, 9]

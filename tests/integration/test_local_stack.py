@@ -1,4 +1,5 @@
-"""A local stack of real servers: it comes up, serves, keeps what it should, and leaves nothing behind."""
+"""A local stack of real servers: it comes up, serves, keeps what it should, and leaves
+nothing behind."""
 
 from __future__ import annotations
 
@@ -32,7 +33,8 @@ from warren.queues import CHUNKS_QUEUE
 from warren.storage.store import ping
 
 ROOT = Path(producer.__file__).parents[1]
-# Seconds until something that was asked for must have happened; a busy machine starts a broker in ten.
+# Seconds until something that was asked for must have happened; a busy machine starts a
+# broker in ten.
 DEADLINE_SECONDS = 60.0
 
 SCRIPT = """

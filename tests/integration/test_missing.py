@@ -1,4 +1,5 @@
-"""What a broker removes by itself: the process that follows a study reports it, and reports nothing without need."""
+"""What a broker removes by itself: the process that follows a study reports it, and reports nothing
+without need."""
 
 from __future__ import annotations
 

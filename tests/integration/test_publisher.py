@@ -64,7 +64,8 @@ def connections(settings: Settings) -> int:
 
 
 def to(settings: Settings, **parts: object) -> Settings:
-    """Return settings with another broker's URL, made of some other parts, and with settings of other values."""
+    """Return settings with another broker's URL, made of some other parts, and with settings of
+    other values."""
     url = urlsplit(settings.amqp_url)
     user, password, port, path = (
         parts.get(name, getattr(url, name)) for name in ("username", "password", "port", "path")
@@ -206,7 +207,8 @@ def at(number: int, do: Callable[[], object], count: int) -> Iterator[Message]:
 
 
 def all_arrived(bodies: Sequence[bytes], count: int) -> Counter[bytes]:
-    """Return what arrived more than once, after a look that nothing is missing and the rest is in order."""
+    """Return what arrived more than once, after a look that nothing is missing and the rest
+    is in order."""
     found = Counter(bodies)
     assert set(found) == {message.body for message in numbered(count)}
     assert list(dict.fromkeys(bodies)) == [message.body for message in numbered(count)]

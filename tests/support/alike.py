@@ -1,4 +1,5 @@
-"""Two fitted estimators compared bit for bit: everything that they hold, and everything that they answer."""
+"""Two fitted estimators compared bit for bit: everything that they hold, and everything that
+they answer."""
 
 from __future__ import annotations
 
@@ -67,7 +68,8 @@ def _got(call: Callable[[], Any]) -> Any:
 
 
 def _arguments(method: Any, X: Any, y: Any) -> tuple[Any, ...] | None:
-    """Return what a method is called with; None where that is anything but nothing, X, or X and y."""
+    """Return what a method is called with; None where that is anything but nothing, X,
+    or X and y."""
     try:
         needed = [
             one.name
@@ -127,7 +129,8 @@ def _different(ours: Any, theirs: Any, where: str, seen: set[int], but: Set[str]
 
 
 def _inside(value: Any, but: Set[str]) -> Any:
-    """Return what an object holds, as something that can be compared; None of what holds nothing."""
+    """Return what an object holds, as something that can be compared; None of what
+    holds nothing."""
     match type(value).__name__:
         case "RandomState":
             return value.get_state(legacy=False)

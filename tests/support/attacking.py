@@ -1,4 +1,5 @@
-"""A study under attack: what an attacker overhears, forges and sends, and whether it came to anything."""
+"""A study under attack: what an attacker overhears, forges and sends, and whether it came
+to anything."""
 
 from __future__ import annotations
 
@@ -43,7 +44,8 @@ def held_up(worker: OneWorker) -> Iterator[None]:
 
 @contextmanager
 def overheard() -> Iterator[list[bytes]]:
-    """Return the bodies that are published meanwhile, as somebody sees them who may read the queue."""
+    """Return the bodies that are published meanwhile, as somebody sees them who may
+    read the queue."""
     bodies: list[bytes] = []
 
     def encode(chunk: Any) -> bytes:

@@ -1,4 +1,5 @@
-"""A grid on a worker's evaluator in this process, next to scikit-learn's search: the same scores, bit for bit."""
+"""A grid on a worker's evaluator in this process, next to scikit-learn's search: the same scores,
+bit for bit."""
 
 from __future__ import annotations
 
@@ -60,7 +61,8 @@ def on_worker(estimator: Any, grid: Any, x: Any = X, y: Any = Y) -> tuple[Candid
 
 
 def assert_as_scikit_learn(estimator: Any, grid: Any, x: Any = X, y: Any = Y) -> list[Document]:
-    """Compare the scores of every trial on every fold, and those of the best one refitted; return the trials."""
+    """Compare the scores of every trial on every fold, and those of the best one refitted; return
+    the trials."""
     found, space, documents = on_worker(estimator, grid, x, y)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the numbers say it all

@@ -1,7 +1,9 @@
-"""A Kubernetes API server as far as Warren asks it, over HTTP on this machine: objects, permissions, logs and forwards.
+"""A Kubernetes API server as far as Warren asks it, over HTTP on this machine: objects,
+permissions, logs and forwards.
 
-What it answers is what kube-apiserver answers: Status objects with its words, `404 page not found` for groups that it
-does not have, and websockets that speak ``v4.channel.k8s.io`` for forwarded ports.
+What it answers is what kube-apiserver answers: Status objects with its words,
+`404 page not found` for groups that it does not have, and websockets that speak
+``v4.channel.k8s.io`` for forwarded ports.
 """
 
 from __future__ import annotations

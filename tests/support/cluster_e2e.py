@@ -1,7 +1,8 @@
-"""A study on a cluster whose workers are scaled, deleted at random and rolled: what k8s/e2e.sh runs.
+"""A study on a cluster whose workers are scaled, deleted at random and rolled: what
+k8s/e2e.sh runs.
 
-Every trial must end with exactly one document, and every score must equal, bit for bit, that of scikit-learn's
-``GridSearchCV`` in this process. Whatever is awaited has a deadline.
+Every trial must end with exactly one document, and every score must equal, bit for bit, that of
+scikit-learn's ``GridSearchCV`` in this process. Whatever is awaited has a deadline.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ T = TypeVar("T")
 _COMMAND_SECONDS = 60.0
 _LOOK_SECONDS = 1.0
 _TRIES = 4
-# The part of the study within which workers are deleted: the rest is for those that took their places.
+# The part of the study within which workers are deleted: the rest is for those that took
+# their places.
 _DISTURBED = 0.7
 
 
@@ -102,7 +104,8 @@ def _is_ready(status: dict[str, Any]) -> bool:
 
 
 def search_of(trees: int) -> Search:
-    """Return 200 trials: forests that take their time and share nothing, and boosting, which the image has too."""
+    """Return 200 trials: forests that take their time and share nothing, and boosting, which the
+    image has too."""
     X, y = load_breast_cancer(return_X_y=True)
     forest = RandomForestClassifier(random_state=0, n_jobs=1)
     boosters = [XGBClassifier(n_jobs=1, random_state=0), LGBMClassifier(n_jobs=1, random_state=0, verbosity=-1)]
@@ -141,7 +144,8 @@ def say(text: str) -> None:
 
 
 def disturb(study: Study, fleet: Fleet, deletions: int, chance: random.Random, seconds: float) -> Counter[str]:
-    """Delete workers while the study runs, and roll all of them in the middle; return what was done."""
+    """Delete workers while the study runs, and roll all of them in the middle; return
+    what was done."""
     blows: Counter[str] = Counter()
     for number in range(deletions):
         share = _DISTURBED * number / deletions

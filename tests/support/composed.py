@@ -1,4 +1,5 @@
-"""docker-compose.yml as a project of a test's own: its own name, passwords, ports and volumes, all gone at the end."""
+"""docker-compose.yml as a project of a test's own: its own name, passwords, ports and volumes, all
+gone at the end."""
 
 from __future__ import annotations
 
@@ -77,7 +78,8 @@ class Project:
         return docker(*own, *words, seconds=seconds, env=self._environment())
 
     def shell(self, script: str, folder: Path) -> str:
-        """Run commands of a document in a folder, with this project as the one that ``docker compose`` means."""
+        """Run commands of a document in a folder, with this project as the one that
+        ``docker compose`` means."""
         own = {"COMPOSE_PROJECT_NAME": self.name, "COMPOSE_ENV_FILES": str(self._env)}
         env = self._environment() | own | {"COMPOSE_FILE": str(ROOT / "docker-compose.yml")}
         how = {"capture_output": True, "text": True, "timeout": COMPOSE_SECONDS}

@@ -25,13 +25,15 @@ class CountedForest(RandomForestClassifier):
         return self
 
     def _note(self, what: str) -> None:
-        # One write of few bytes to a file opened for appending: whole, also while other processes write.
+        # One write of few bytes to a file opened for appending: whole, also while other
+        # processes write.
         with Path(self.diary).open("a") as diary:
             diary.write(f"{what}\n")
 
 
 class CountedScaler(StandardScaler):
-    """Leaves a line in the file `diary` for each of its fits, with how many rows it saw and a `mark`."""
+    """Leaves a line in the file `diary` for each of its fits, with how many rows it saw
+    and a `mark`."""
 
     def __init__(self, with_mean: bool = True, mark: str = "", diary: str = ""):
         super().__init__(with_mean=with_mean)

@@ -1,5 +1,5 @@
-"""A worker that dies at a point of our choice: ``python -m dying_worker results before 2`` is killed as by SIGKILL
-before it writes results for the second time."""
+"""A worker that dies at a point of our choice: ``python -m dying_worker results before 2`` is
+killed as by SIGKILL before it writes results for the second time."""
 
 from __future__ import annotations
 

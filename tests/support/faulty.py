@@ -34,7 +34,8 @@ class _Constant(ClassifierMixin, BaseEstimator):
 
 
 class Sleeps(_Constant):
-    """Takes `seconds` a fold, leaves a line in the file `diary` for each, and waits while there is a file `gate`."""
+    """Takes `seconds` a fold, leaves a line in the file `diary` for each, and waits while there is
+    a file `gate`."""
 
     def __init__(self, seconds: float = 0.0, number: int = 0, diary: str = "", gate: str = "") -> None:
         self.seconds = seconds
@@ -53,7 +54,8 @@ class Sleeps(_Constant):
 
 
 class Exits(_Constant):
-    """Takes its process down after `seconds` with `code`, or with the signal of a negative one, when `when` is true.
+    """Takes its process down after `seconds` with `code`, or with the signal of a negative one,
+    when `when` is true.
 
     Only where it gets at least so many `rows`.
     """
@@ -89,7 +91,8 @@ class Grows(_Constant):
 
 
 class KillsItsWorker(_Constant):
-    """Takes the worker down that its process belongs to, as memory may that runs out for a whole container."""
+    """Takes the worker down that its process belongs to, as memory may that runs out for a
+    whole container."""
 
     def __init__(self, when: bool = True, number: int = 0) -> None:
         self.when = when
@@ -105,7 +108,8 @@ class KillsItsWorker(_Constant):
 
 
 class Prints(_Constant):
-    """Prints `text` from Python and C, then `megabytes` of lines; `ends` well, by an error or a crash."""
+    """Prints `text` from Python and C, then `megabytes` of lines; `ends` well, by an error
+    or a crash."""
 
     def __init__(self, text: str = "", megabytes: int = 0, ends: str = "well") -> None:
         self.text = text
@@ -133,7 +137,8 @@ def _sleep(seconds: float) -> None:
 
 
 class Spawns(_Constant):
-    """Starts processes of every kind, writes their numbers into the file `family`, and ends or sleeps."""
+    """Starts processes of every kind, writes their numbers into the file `family`, and
+    ends or sleeps."""
 
     def __init__(self, family: str = "", seconds: float = 0.0, code: int | None = None, number: int = 0) -> None:
         self.family = family
@@ -160,7 +165,8 @@ class Spawns(_Constant):
 
 
 class Snoops(_Constant):
-    """Looks for a text in all that a process of this user shows of itself and of those above it, and fails with it.
+    """Looks for a text in all that a process of this user shows of itself and of those above it,
+    and fails with it.
 
     It looks at so many `generations`: 0 is its own process.
     """
@@ -213,7 +219,8 @@ class Raises(_Constant):
 
 
 class Draws(_Constant):
-    """Scores what NumPy's global generator gives: the same on every worker only if that is seeded."""
+    """Scores what NumPy's global generator gives: the same on every worker only if
+    that is seeded."""
 
     def __init__(self, number: int = 0) -> None:
         self.number = number

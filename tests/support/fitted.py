@@ -1,4 +1,5 @@
-"""Our searches next to scikit-learn's: fitted on the same data, and compared attribute by attribute."""
+"""Our searches next to scikit-learn's: fitted on the same data, and compared attribute
+by attribute."""
 
 from __future__ import annotations
 
@@ -45,7 +46,8 @@ def both(
     ours: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Pair:
-    """Fit a search on each side; `fit` is what both take besides X and y, `ours` what only ours is told."""
+    """Fit a search on each side; `fit` is what both take besides X and y, `ours` what only
+    ours is told."""
     given = {"cv": 3} | options
     mine = getattr(producer, kind)(estimator, candidates, **given, **{"name": uuid4().hex} | dict(ours or {}))
     other = getattr(model_selection, kind)(estimator, candidates, **given)

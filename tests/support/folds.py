@@ -1,4 +1,5 @@
-"""One fold of little data, the boosting libraries' estimators, and what they score on it with and without kept bins."""
+"""One fold of little data, the boosting libraries' estimators, and what they score on it with and
+without kept bins."""
 
 from __future__ import annotations
 

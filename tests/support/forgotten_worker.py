@@ -1,6 +1,8 @@
-"""A worker whose first subscriptions the broker forgets without a word: ``python -m forgotten_worker``.
+"""A worker whose first subscriptions the broker forgets without a word:
+``python -m forgotten_worker``.
 
-Each is taken back behind pika's back, so that the driver lists a consumer which the broker no longer has.
+Each is taken back behind pika's back, so that the driver lists a consumer which the broker
+no longer has.
 """
 
 from __future__ import annotations

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-# Filters of warnings are the whole process's: where they are errors, a warning of a fit fails its trial.
+# Filters of warnings are the whole process's: where they are errors, a warning of a fit
+# fails its trial.
 IN_PROCESS = [pytest.mark.usefixtures("in_process"), pytest.mark.filterwarnings("ignore")]

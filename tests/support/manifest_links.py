@@ -1,4 +1,5 @@
-"""Rules about what manifests say of each other: names that exist, ports that are open, doors that are shut."""
+"""Rules about what manifests say of each other: names that exist, ports that are open, doors
+that are shut."""
 
 from __future__ import annotations
 

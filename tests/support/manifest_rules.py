@@ -1,4 +1,5 @@
-"""What every manifest has to hold, each rule a function that yields what it found wrong and what to do about it.
+"""What every manifest has to hold, each rule a function that yields what it found wrong and what
+to do about it.
 
 A rule looks at all objects of a deployment at once, and says nothing of a deployment that holds it.
 """
@@ -38,7 +39,8 @@ def resources(objects: list[Object]) -> Complaints:
                 if what not in said.get(part, {}):
                     yield f"{where}: resources.{part}.{what} is missing"
         requests, limits = said.get("requests", {}), said.get("limits", {})
-        # A worker's limit of CPU is its number of threads. Who uses more memory than it asked for is the first to go.
+        # A worker's limit of CPU is its number of threads. Who uses more memory than it asked for
+        # is the first to go.
         for what, word in (("memory", "memory"), *([("cpu", "CPU")] if container["name"] == "worker" else [])):
             asked, granted = requests.get(what), limits.get(what)
             if asked != granted:

@@ -1,4 +1,5 @@
-"""The Kubernetes manifests as a cluster would get them: rendered by kustomize, with secrets of the test's own."""
+"""The Kubernetes manifests as a cluster would get them: rendered by kustomize, with secrets of the
+test's own."""
 
 from __future__ import annotations
 
@@ -18,7 +19,8 @@ ROOT = Path(producer.__file__).parents[1]
 K8S = ROOT / "k8s"
 PASSWORD = "0123456789abcdef" * 3
 
-# What a user applies, one folder after the other: the first is a whole deployment, others are added to one.
+# What a user applies, one folder after the other: the first is a whole deployment, others are
+# added to one.
 DEPLOYMENTS = {
     "base": ("base",),
     "local": ("overlays/local",),
@@ -36,7 +38,8 @@ DEPLOYMENTS = {
     "local and tensorboard": ("overlays/local", "overlays/tensorboard"),
     "gke and tensorboard": ("overlays/gke", "overlays/tensorboard"),
 }
-# Kubernetes' kinds have schemas in kubernetes-validate; KEDA's do not, and are looked at by tests of their own.
+# Kubernetes' kinds have schemas in kubernetes-validate; KEDA's do not, and are looked at by tests
+# of their own.
 KEDA = "keda.sh/v1alpha1"
 WORKLOADS = ("Deployment", "StatefulSet", "CronJob", "Job", "DaemonSet")
 # The secrets and what is in each.
@@ -62,7 +65,8 @@ def find_kustomize() -> list[str] | None:
 
 
 def copy_with_secrets(folder: Path) -> Path:
-    """Copy the manifests and give them secrets; return the copy. The user's own secrets stay where they are."""
+    """Copy the manifests and give them secrets; return the copy. The user's own secrets stay
+    where they are."""
     copy = folder / "k8s"
     shutil.copytree(
         K8S, copy, ignore=lambda where, names: [n for n in names if where.endswith("secrets") and ".env" in n]

@@ -1,4 +1,5 @@
-"""Networks in this process, on one thread as in the workers: import it before anything imports TensorFlow."""
+"""Networks in this process, on one thread as in the workers: import it before anything imports
+TensorFlow."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ for _pool in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
     os.environ[_pool] = "1"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
-# TensorFlow has no build for the newest Python; looked for and not imported, for that takes seconds.
+# TensorFlow has no build for the newest Python; looked for and not imported, for that
+# takes seconds.
 needs_tensorflow = pytest.mark.skipif(find_spec("tensorflow") is None, reason="no TensorFlow for this Python")
 
 _DRAW = np.random.default_rng(0)
@@ -79,7 +81,8 @@ number = 3
 
 
 def install_builders(site: Path) -> None:
-    """Install a distribution that registers builders, as pip would lay it out in a folder of packages."""
+    """Install a distribution that registers builders, as pip would lay it out in a folder
+    of packages."""
     (site / "their_networks.py").write_text(BUILDERS)
     about = site / "their_networks-1.0.dist-info"
     about.mkdir()

@@ -1,6 +1,8 @@
-"""One worker for all tests of a file: a start costs seconds of a core, so it is paid once where no test needs its own.
+"""One worker for all tests of a file: a start costs seconds of a core, so it is paid once where no
+test needs its own.
 
-Whatever a test leaves in the queue is the next one's trouble: it ends, cancels or waits for what it submits.
+Whatever a test leaves in the queue is the next one's trouble: it ends, cancels or waits for
+what it submits.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ class OneWorker:
 
 @contextmanager
 def one_worker(servers: Urls, folder: Path, **environment: str) -> Iterator[OneWorker]:
-    """Start a worker on a database of its own, which the environment names until the end; then kill it."""
+    """Start a worker on a database of its own, which the environment names until the end;
+    then kill it."""
     with pytest.MonkeyPatch.context() as patch:
         settings = settings_of(servers, patch)
         empty_queues(settings)

@@ -1,4 +1,5 @@
-"""How tests wait: they look again and again until a deadline, and never sleep for as long as something may take."""
+"""How tests wait: they look again and again until a deadline, and never sleep for as long as
+something may take."""
 
 from __future__ import annotations
 

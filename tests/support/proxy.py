@@ -65,7 +65,8 @@ class Proxy:
         assert f"{host}:{port}" in url
         through = url.replace(f"{host}:{port}", f"127.0.0.1:{self.port}")
         if url.startswith("mongodb:"):
-            # A server that is a replica set of its own names its real address, where the driver would go.
+            # A server that is a replica set of its own names its real address, where the
+            # driver would go.
             through += ("&" if "?" in through else "?") + "directConnection=true"
         return through
 

@@ -1,4 +1,5 @@
-"""Searches that run here, as scikit-learn's ``GridSearchCV``, and on workers, and what they must have in common."""
+"""Searches that run here, as scikit-learn's ``GridSearchCV``, and on workers, and what they must
+have in common."""
 
 from __future__ import annotations
 
@@ -38,13 +39,15 @@ class Search:
         refit = next(iter(self.options["scoring"])) if several else False
         search = GridSearchCV(self.estimator, self.grid, n_jobs=1, **({"refit": refit} | self.options))
         with warnings.catch_warnings():
-            # Failed fits, scorers without weights, means that are not finite: the numbers say it all.
+            # Failed fits, scorers without weights, means that are not finite: the
+            # numbers say it all.
             warnings.simplefilter("ignore")
             return search.fit(self.X, self.y, **self.fit_with)
 
 
 def assert_same_numbers(*searches: Search, warns: bool = False) -> list[Study]:
-    """Run searches on both sides and compare all that both report, times apart; return our studies."""
+    """Run searches on both sides and compare all that both report, times apart; return
+    our studies."""
     # All are submitted first: the workers are at it while this process computes what to expect.
     studies = [search.there() for search in searches]
     expected = [search.here() for search in searches]
@@ -64,7 +67,8 @@ def assert_same_numbers(*searches: Search, warns: bool = False) -> list[Study]:
 
 @contextlib.contextmanager
 def warned_of_failures() -> Iterator[None]:
-    """Expect what scikit-learn warns of where fits or scores failed, and let the rest pass that follows from it."""
+    """Expect what scikit-learn warns of where fits or scores failed, and let the rest pass that
+    follows from it."""
     with warnings.catch_warnings(record=True) as noted:
         warnings.simplefilter("always")
         yield
@@ -93,7 +97,8 @@ def assert_same_results(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> N
 
 
 def plain(value: Any) -> Any:
-    """Return a parameter value as what can be compared: estimators that are equal are no equals to Python."""
+    """Return a parameter value as what can be compared: estimators that are equal are no
+    equals to Python."""
     if isinstance(value, BaseEstimator) or hasattr(value, "get_params"):
         return type(value).__name__, {name: plain(one) for name, one in value.get_params(deep=False).items()}
     if isinstance(value, dict):

@@ -30,7 +30,8 @@ np.savez(sys.argv[3], **made)
 def asked(
     code: str, folders: dict[str, Path], given: dict[str, NDArray[np.generic]], tmp_path: Path
 ) -> dict[str, NDArray[np.generic]]:
-    """Run code that loads models from `folders`, asks them about `given`, and leaves arrays in `made`."""
+    """Run code that loads models from `folders`, asks them about `given`, and leaves
+    arrays in `made`."""
     asking, answer = tmp_path / "asked.npz", tmp_path / "answer.npz"
     np.savez(asking, **given)  # type: ignore[arg-type]
     paths = json.dumps({name: str(folder) for name, folder in folders.items()})

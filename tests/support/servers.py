@@ -1,7 +1,8 @@
 """Stacks of a test's own, and their servers stopped, started and troubled one by one.
 
-A server that is started again has the same port and the same data. The stack ends it with the others, and everything
-else that guards the first process (its lock on the folder, its end with this process) guards the second too.
+A server that is started again has the same port and the same data. The stack ends it with the
+others, and everything else that guards the first process (its lock on the folder, its end with this
+process) guards the second too.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ _PORT_SECONDS = 10.0
 _TOOL_SECONDS = 60.0
 
 Resource = Literal["memory", "disk"]
-# What raises and what ends the broker's alarm of a resource: no memory may be taken, a petabyte has to be free.
+# What raises and what ends the broker's alarm of a resource: no memory may be taken, a petabyte
+# has to be free.
 _ALARMS: dict[Resource, tuple[tuple[str, str], tuple[str, str]]] = {
     "memory": (("set_vm_memory_high_watermark", "0"), ("set_vm_memory_high_watermark", "0.4")),
     "disk": (("set_disk_free_limit", "1000000GB"), ("set_disk_free_limit", str(DISK_FREE_LIMIT))),
@@ -54,12 +56,15 @@ class Urls(NamedTuple):
 def private_stack(
     workers: int, data_dir: Path | None = None, at: Urls | None = None, *, signed: bool = False
 ) -> Iterator[LocalStack]:
-    """Bring up a stack that shares nothing, and leave the environment as it was: a test says which stack it uses.
+    """Bring up a stack that shares nothing, and leave the environment as it was: a test says which
+    stack it uses.
 
-    Unless it is to be `signed`, it has no key: tests write studies and messages by hand, and use several stacks.
+    Unless it is to be `signed`, it has no key: tests write studies and messages by hand, and use
+    several stacks.
 
-    With a folder that it keeps, a write is on the disk when it is acknowledged; without one, a database that is killed
-    may lose the last of them. With URLs, it is workers alone, for the servers `at` these.
+    With a folder that it keeps, a write is on the disk when it is acknowledged; without one, a
+    database that is killed may lose the last of them. With URLs, it is workers alone, for the
+    servers `at` these.
     """
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
@@ -119,7 +124,8 @@ def _again(stack: LocalStack, server: Server, kind: str, start) -> None:
     assert server.guarded is not None
     assert not server.guarded.running, f"{server.how} runs"
     site = stack._require_up().site
-    # A port may be held for a moment: by a connection that chose it, while no server listened there.
+    # A port may be held for a moment: by a connection that chose it, while no server
+    # listened there.
     wanted = tuple(int(port) for port in (site.folder / f"{kind}.ports").read_text().split())
     until(lambda: free_ports(len(wanted), wanted) == wanted, _PORT_SECONDS, f"the ports {wanted} are free")
     started = start(site, {})
@@ -131,7 +137,8 @@ def _again(stack: LocalStack, server: Server, kind: str, start) -> None:
 
 
 def stop_broker(stack: LocalStack, *, kill: bool = False) -> None:
-    """Stop the stack's broker: in good order where the stack keeps its folder, killed if asked for or where not."""
+    """Stop the stack's broker: in good order where the stack keeps its folder, killed if asked for
+    or where not."""
     _stop(_servers(stack)[0], kill=kill)
 
 
@@ -175,7 +182,8 @@ def rabbitmqctl(stack: LocalStack, *arguments: str) -> str:
     amqp, distribution, epmd = (int(port) for port in (stack.data_dir / "broker.ports").read_text().split())
     assert urlsplit(stack.amqp_url).port == amqp
     environment = node_environment(home, (amqp, distribution, epmd))
-    # The command's own port for Erlang's distribution is else reckoned from the node's, beyond all ports.
+    # The command's own port for Erlang's distribution is else reckoned from the node's,
+    # beyond all ports.
     own = str(free_ports(1)[0])
     environment |= {"RABBITMQ_CTL_DIST_PORT_MIN": own, "RABBITMQ_CTL_DIST_PORT_MAX": own}
     done = subprocess.run(
@@ -194,8 +202,8 @@ def rabbitmqctl(stack: LocalStack, *arguments: str) -> str:
 def keep_queues(stack: LocalStack) -> None:
     """Declare every queue, and let the broker write down which there are.
 
-    It does so half a second later by itself (Ra's directory, a DETS table). Killed before, it would know the queue but
-    not its log, and close the connection of a client that uses the queue.
+    It does so half a second later by itself (Ra's directory, a DETS table). Killed before, it would
+    know the queue but not its log, and close the connection of a client that uses the queue.
     """
     with channel(Settings(AMQP_URL=stack.amqp_url)):
         rabbitmqctl(stack, "eval", "[ok = dets:sync(Table) || Table <- dets:all()].")

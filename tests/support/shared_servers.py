@@ -1,9 +1,10 @@
 """One broker, one database and two workers for all processes of ``pytest -n``.
 
-Each process has a virtual host of its own, where no worker listens. The workers listen on one virtual host that all
-processes share, and start when the first test asks for them. The process that hands the tests out starts the servers
-while the others collect, and stops all of it at the end. A node of RabbitMQ takes seconds of a core to start, and some
-of every minute to idle; a worker takes seconds to import its libraries.
+Each process has a virtual host of its own, where no worker listens. The workers listen on one
+virtual host that all processes share, and start when the first test asks for them. The process that
+hands the tests out starts the servers while the others collect, and stops all of it at the end. A
+node of RabbitMQ takes seconds of a core to start, and some of every minute to idle; a worker takes
+seconds to import its libraries.
 
 Run as a script, this is those servers and workers, for as long as its standard input is open.
 """
@@ -30,11 +31,13 @@ from warren.errors import StackError
 
 # How a process is told which folder says where the servers are.
 _INPUT = "warren_servers"
-# Files of that folder: where the servers and the workers are, and that a process asks for the workers.
+# Files of that folder: where the servers and the workers are, and that a process asks for
+# the workers.
 _SERVERS, _WORKERS, _WANTED = "servers.json", "workers.json", "workers.wanted"
 # The virtual host and the database of the shared workers.
 _SHARED = "workers"
-# Seconds until the servers are up, on a machine where several processes collect; and until they are gone.
+# Seconds until the servers are up, on a machine where several processes collect; and until
+# they are gone.
 _UP_SECONDS = 120.0
 _DOWN_SECONDS = 60.0
 # Seconds between looks for a process that asks for the workers.
@@ -44,7 +47,8 @@ _SPARE = 4
 
 
 class SharedServers:
-    """Servers for some processes, which xdist calls gw0, gw1 and so on; they come up in the background."""
+    """Servers for some processes, which xdist calls gw0, gw1 and so on; they come up in the
+    background."""
 
     def __init__(self, processes: int) -> None:
         self._folder = TemporaryDirectory(prefix="warren-tests-")

@@ -19,7 +19,8 @@ def loaded(content: bytes, format: str, unfitted: Any, facts: Mapping[str, Any] 
 def brought_back(fitted: Any, unfitted: Any) -> Any:
     """Return a fitted estimator as it comes back from a worker that signs its results.
 
-    Without a signature each file of CatBoost is tried in a process of its own first, which takes a second.
+    Without a signature each file of CatBoost is tried in a process of its own first, which
+    takes a second.
     """
     packed = pack(fitted)
     return loaded(packed.content, packed.format, unfitted, packed.facts, vouched=True)

@@ -1,4 +1,5 @@
-"""Studies of small trees, what they leave in the queue, and results as a worker would write them."""
+"""Studies of small trees, what they leave in the queue, and results as a worker would
+write them."""
 
 from __future__ import annotations
 
@@ -49,7 +50,8 @@ def numbers(chunks: Iterable[Chunk]) -> list[int]:
 
 
 def own_fields(study: Study, number: int, score: float = 0.5) -> Document:
-    """Return the fields by which a result is known as the study's own: its point, and a score a fold."""
+    """Return the fields by which a result is known as the study's own: its point, and a
+    score a fold."""
     [(_, params)] = study.space.encoded_points([number])
     folds = {f"split_{part}": [score] * study.objective.n_splits for part in study.objective.parts}
     return {"params": {name: readable(value) for name, value in params.items()}, **folds}

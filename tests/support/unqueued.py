@@ -1,4 +1,5 @@
-"""What `submit` publishes, evaluated by a worker's evaluator in this process, with no server between."""
+"""What `submit` publishes, evaluated by a worker's evaluator in this process, with no
+server between."""
 
 from __future__ import annotations
 
@@ -53,7 +54,8 @@ class Store(SimpleNamespace):
 
 
 class Unqueued:
-    """One worker and the data that it was sent. Studies that are evaluated one after the other share its caches."""
+    """One worker and the data that it was sent. Studies that are evaluated one after the other
+    share its caches."""
 
     def __init__(self, **settings: Any) -> None:
         self.files = Files()
@@ -106,7 +108,8 @@ class Unqueued:
         [document] = _all(self._run(definition, [{}]))
         assert document["model"], document["error"]
         content = self.files.content[document["model"]["file"]]
-        # As if it were signed: otherwise each file of CatBoost is tried in a process of its own first.
+        # As if it were signed: otherwise each file of CatBoost is tried in a process of
+        # its own first.
         return load(content, document["model"], clone(estimator), self.settings.allow, vouched=True)
 
     def _run(self, definition: StudyDocument, grid: Any) -> Iterator[list[Document]]:

@@ -1,4 +1,5 @@
-"""Results as workers would have written them over some minutes, for what is drawn and said of a study."""
+"""Results as workers would have written them over some minutes, for what is drawn and said
+of a study."""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
-"""scikit-learn's own tests of its searches, read from the installed wheel and run on ours: ``make test-sklearn``.
+"""scikit-learn's own tests of its searches, read from the installed wheel and run on ours:
+``make test-sklearn``.
 
-Their module is imported with `GridSearchCV` and `RandomizedSearchCV` replaced, on servers and workers of its own. What
-must differ is listed with its reason, and must fail: a difference that has gone is told too.
+Their module is imported with `GridSearchCV` and `RandomizedSearchCV` replaced, on servers and
+workers of its own. What must differ is listed with its reason, and must fail: a difference that has
+gone is told too.
 """
 
 from __future__ import annotations
@@ -24,9 +26,9 @@ _MOCKS = ",".join(
         *(f"sklearn.utils._testing.Minimal{name}" for name in ("Classifier", "Regressor", "Transformer")),
     ]
 )
-_CODE = "a scorer that is the user's own code can't travel"
-_CHECKS = "its estimator takes functions as parameters, which can't travel"
-_PARAMS = "fit parameters other than sample_weight and groups can't travel"
+_CODE = "a scorer that is the user's own code can't be sent"
+_CHECKS = "its estimator takes functions as parameters, which can't be sent"
+_PARAMS = "fit parameters other than sample_weight and groups can't be sent"
 _LOCAL = "its estimator is a class of the test's own, which a worker can't import"
 _CALLBACKS = "callbacks are refused: the fits are on the workers"
 
@@ -44,7 +46,7 @@ DIFFERENT = {
     "test_grid_search_sparse_scoring": _CODE,
     "test_gridsearch_nd": _CHECKS,
     "test_gridsearch_no_predict": _CODE,
-    "test_multi_metric_search_forwards_metadata": "metadata other than sample_weight and groups can't travel",
+    "test_multi_metric_search_forwards_metadata": "metadata other than sample_weight and groups can't be sent",
     "test_pandas_input": _CHECKS,
     "test_scalar_fit_param": _PARAMS,
     "test_scalar_fit_param_compat": _PARAMS,
@@ -62,7 +64,8 @@ DIFFERENT = {
 
 
 class Ours:
-    """Marks what must differ, and runs their tests of the halving searches, which are not ours, as they are."""
+    """Marks what must differ, and runs their tests of the halving searches, which are not ours,
+    as they are."""
 
     def pytest_collection_modifyitems(self, items: list[pytest.Function]) -> None:
         for item in items:

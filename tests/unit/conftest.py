@@ -26,7 +26,8 @@ from worker.training.guards import uninstall
 
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread() -> Iterator[None]:
-    """Compute on one thread, as workers do: threads that wait for each other take a core from other tests."""
+    """Compute on one thread, as workers do: threads that wait for each other take a core from
+    other tests."""
     with threadpool_limits(1):
         yield
 

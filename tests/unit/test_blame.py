@@ -1,4 +1,5 @@
-"""Which trial a lost training process counts against: one that was alone, and none of several that share a fit."""
+"""Which trial a lost training process counts against: one that was alone, and none of several that
+share a fit."""
 
 from __future__ import annotations
 

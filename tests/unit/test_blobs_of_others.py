@@ -1,4 +1,5 @@
-"""A blob is somebody else's: what it inflates to, what its headers promise, and whether it is what its name says."""
+"""A blob is somebody else's: what it inflates to, what its headers promise, and whether it is what
+its name says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What the boosting libraries call their rounds and the rest, held against the libraries themselves."""
+"""What the boosting libraries call their rounds and the rest, held against the libraries
+themselves."""
 
 from __future__ import annotations
 

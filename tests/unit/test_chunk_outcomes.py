@@ -1,4 +1,5 @@
-"""What the trials of a chunk are told of time, what a failure costs them, and what early stopping watches."""
+"""What the trials of a chunk are told of time, what a failure costs them, and what early
+stopping watches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Results as files: text that a spreadsheet would run is made text again, and nothing else is changed."""
+"""Results as files: text that a spreadsheet would run is made text again, and nothing else
+is changed."""
 
 from __future__ import annotations
 

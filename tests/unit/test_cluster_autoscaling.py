@@ -1,4 +1,5 @@
-"""Autoscalers of the cluster from a notebook, against an API server over HTTP: KEDA's, and Kubernetes' own."""
+"""Autoscalers of the cluster from a notebook, against an API server over HTTP: KEDA's, and
+Kubernetes' own."""
 
 from __future__ import annotations
 

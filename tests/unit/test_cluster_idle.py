@@ -1,4 +1,5 @@
-"""The loop that lets idle workers go first, against an API server over TLS and workers over HTTP."""
+"""The loop that lets idle workers go first, against an API server over TLS and
+workers over HTTP."""
 
 from __future__ import annotations
 
@@ -36,7 +37,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Worker:
-    """Something at an address of its own that tells its metrics, as Prometheus' client writes them."""
+    """Something at an address of its own that tells its metrics, as Prometheus' client
+    writes them."""
 
     def __init__(self, address: str, port: int = 0) -> None:
         self.seconds: float | None = 0.0

@@ -1,4 +1,5 @@
-"""What docker-compose.yml, worker/Dockerfile and .env.example promise each other, read without an engine."""
+"""What docker-compose.yml, worker/Dockerfile and .env.example promise each other, read
+without an engine."""
 
 from __future__ import annotations
 
@@ -26,7 +27,8 @@ VARIABLE = re.compile(r"\$\{([A-Z_]+)(:[-?])?([^${}]*)\}")
 
 
 def variables(text: str) -> Iterator[tuple[str, str, str]]:
-    """Yield name, kind and default of what Compose puts into a text; a default may have variables in it."""
+    """Yield name, kind and default of what Compose puts into a text; a default may have
+    variables in it."""
     while found := VARIABLE.search(text):
         yield found[1], found[2], found[3]
         text = text[: found.start()] + (found[3] if found[2] == ":-" else "") + text[found.end() :]
@@ -68,7 +70,8 @@ def test_whoever_needs_a_server_waits_until_it_is_healthy() -> None:
 
 
 def test_nothing_that_is_run_beside_the_workers_changes_their_number() -> None:
-    """Compose brings what a service depends on to the number that the file says, whatever ``--scale`` has said."""
+    """Compose brings what a service depends on to the number that the file says, whatever
+    ``--scale`` has said."""
     assert not [name for name, service in SERVICES.items() if "worker" in service.get("depends_on", {})]
     documents = TEXT + (ROOT / "docs" / "docker.md").read_text()
     for profile, services in re.findall(r"docker compose --profile (\w+) up((?: -[-\w]+)*(?: \w+)?)", documents):

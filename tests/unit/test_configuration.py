@@ -1,4 +1,5 @@
-"""scikit-learn's configuration: what changes results is set on the workers as it is where a study is submitted."""
+"""scikit-learn's configuration: what changes results is set on the workers as it is where a study
+is submitted."""
 
 from __future__ import annotations
 
@@ -38,7 +39,8 @@ WEIGHTS = np.random.default_rng(4).uniform(0.1, 3.0, 90)
 
 
 def by_name() -> Pipeline:
-    """A pipeline whose second step finds columns by the names that the first one's output has, if it has any."""
+    """A pipeline whose second step finds columns by the names that the first one's output has, if
+    it has any."""
     named = make_column_transformer(
         (StandardScaler(), make_column_selector("a|b")), remainder="drop", verbose_feature_names_out=False
     )
@@ -157,7 +159,8 @@ def test_fits_scores_and_models_see_it_and_nobody_else_does(monkeypatch: pytest.
         worker.evaluate(Sees(), [{}], X, Y)
         worker.model(Sees(), X, Y)
         assert sklearn.get_config() == here
-    # Two predictions a fold are those of the held-out part alone: a fit and a score on each of three folds, and a fit.
+    # Two predictions a fold are those of the held-out part alone: a fit and a score on each of
+    # three folds, and a fit.
     assert [{**one, "display": ""} for one in Sees.seen] == [{**here, "display": ""}] * 7
     Sees.seen.clear()
     worker.evaluate(Sees(), [{}], X, Y)

@@ -26,7 +26,8 @@ def document(number: int, score: float = 0.5, state: str = "COMPLETE", **fields:
 
 
 def some(numbers: int) -> list[dict[str, Any]]:
-    """Make results of three estimators, one of them with failures only; halves, so that sums are exact."""
+    """Make results of three estimators, one of them with failures only; halves, so that
+    sums are exact."""
     draw = random.Random(numbers)
     documents = []
     for number in range(numbers):

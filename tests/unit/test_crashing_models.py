@@ -1,6 +1,8 @@
-"""Stored models that ended the process in which they were asked: each is refused before compiled code follows it.
+"""Stored models that ended the process in which they were asked: each is refused before compiled
+code follows it.
 
-They are read and asked in processes of their own, so that a crash is an outcome, and not the end of the tests.
+They are read and asked in processes of their own, so that a crash is an outcome, and not the
+end of the tests.
 """
 
 from __future__ import annotations
@@ -138,7 +140,8 @@ OF_XGBOOST: dict[str, tuple[Any, Callable[[Any], None]]] = {
 
 
 def as_ubjson(value: Any) -> bytes:
-    """Universal binary JSON of what `read_ubjson` returns: XGBoost writes no file that it would not read."""
+    """Universal binary JSON of what `read_ubjson` returns: XGBoost writes no file that it
+    would not read."""
     match value:
         case np.ndarray():
             mark = {"f4": b"d", "f8": b"D", "i8": b"L", "i4": b"l", "i2": b"I", "i1": b"i", "u1": b"U"}
@@ -209,7 +212,8 @@ def main() -> None:
 
 @pytest.fixture(scope="module")
 def outcomes() -> dict[str, int]:
-    """How the process of each case ended: 3 where the model was refused, a signal below zero where it crashed."""
+    """How the process of each case ended: 3 where the model was refused, a signal below zero where
+    it crashed."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, __file__]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=True)

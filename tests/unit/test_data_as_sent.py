@@ -1,4 +1,5 @@
-"""Data of every kind, as scikit-learn's own search has them: the same scores, the same failures, the same models."""
+"""Data of every kind, as scikit-learn's own search has them: the same scores, the same failures,
+the same models."""
 
 from __future__ import annotations
 

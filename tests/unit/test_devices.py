@@ -1,4 +1,5 @@
-"""Which trials ask for a GPU, in the words of each library, wherever in an estimator of estimators they say it."""
+"""Which trials ask for a GPU, in the words of each library, wherever in an estimator of estimators
+they say it."""
 
 from __future__ import annotations
 

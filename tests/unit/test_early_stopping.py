@@ -1,4 +1,5 @@
-"""Early stopping: each library in its own name, watching what the study says, and what a refit makes of it."""
+"""Early stopping: each library in its own name, watching what the study says, and what a refit
+makes of it."""
 
 from __future__ import annotations
 
@@ -189,7 +190,8 @@ def test_a_refit_without_early_stopping_is_the_trial_itself() -> None:
 
 
 def test_a_refit_takes_no_parameter_from_the_database_that_reaches_a_file() -> None:
-    """Somebody else may have written the study's document; what a submission refuses is refused here too."""
+    """Somebody else may have written the study's document; what a submission refuses is
+    refused here too."""
     encoded = encode_estimator(CatBoostClassifier(iterations=5), "estimator")
     for estimator, params, chosen in (
         (encoded | {"params": {"train_dir": "/home"}}, {}, {}),

@@ -1,4 +1,5 @@
-"""The key ``estimator`` in a grid: a parameter, step or member of that name, or what every trial brings itself."""
+"""The key ``estimator`` in a grid: a parameter, step or member of that name, or what every trial
+brings itself."""
 
 from __future__ import annotations
 

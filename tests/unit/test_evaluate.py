@@ -374,7 +374,8 @@ def test_the_kept_rounds_are_told_only_if_rounds_were_watched(monkeypatch: pytes
 
 
 def test_where_the_first_rounds_can_not_be_scored_the_largest_fit_is(caplog: pytest.LogCaptureFixture) -> None:
-    """No library, or a version of one that we do not know: the others are left to fits of their own."""
+    """No library, or a version of one that we do not know: the others are left to fits
+    of their own."""
     found = evaluate_all(LogisticRegression, fold(), {"score": None}, rounds=[1, 2])
     assert found[0] is None
     assert found[1] is not None
@@ -389,7 +390,8 @@ def test_where_nothing_is_kept_everything_is_made_anew() -> None:
 
 
 def test_an_estimator_that_lacks_a_metric_s_method_fails_as_data() -> None:
-    """scikit-learn's scorer of several metrics asks all of them before it scores any, and raises."""
+    """scikit-learn's scorer of several metrics asks all of them before it scores any,
+    and raises."""
     scorers: dict[str, str | None] = {"a": "accuracy", "l": "neg_log_loss", "r": "roc_auc"}
     found = evaluate(LinearSVC, fold(), scorers, return_train_score=True)
     assert found.error == "AttributeError: LinearSVC has none of the following attributes: predict_proba."

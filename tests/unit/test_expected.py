@@ -1,4 +1,5 @@
-"""Which documents are a study's own: what a worker writes of a point of its space, and nothing else."""
+"""Which documents are a study's own: what a worker writes of a point of its space, and
+nothing else."""
 
 from __future__ import annotations
 

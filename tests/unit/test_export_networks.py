@@ -1,4 +1,5 @@
-"""Networks as SavedModels: in TensorFlow without Warren they answer as `predict_proba` and `predict` do."""
+"""Networks as SavedModels: in TensorFlow without Warren they answer as `predict_proba` and
+`predict` do."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ from warren.networks.saving import save_for_serving
 
 pytestmark = [needs_tensorflow, pytest.mark.slow]
 
-# A batch has another order of sums than the pieces that are predicted at once: some of the last of 24 bits.
+# A batch has another order of sums than the pieces that are predicted at once: some of the
+# last of 24 bits.
 CLOSE = {"rtol": 1e-5, "atol": 1e-6}
 
 

@@ -35,7 +35,8 @@ def study_of(complete: int = 0, **fields: Any) -> StudyStatus:
 
 
 class Looks:
-    """As much of a store as following needs: answers look by look, and the last one again and again."""
+    """As much of a store as following needs: answers look by look, and the last one
+    again and again."""
 
     def __init__(self, *answers: StudyStatus | StoreError | None) -> None:
         self.answers = list(answers)

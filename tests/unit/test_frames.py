@@ -1,4 +1,5 @@
-"""Frames in one piece: calls at any depth, whatever CPython's version, ask the system for no memory."""
+"""Frames in one piece: calls at any depth, whatever CPython's version, ask the system
+for no memory."""
 
 from __future__ import annotations
 

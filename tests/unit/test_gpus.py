@@ -1,4 +1,5 @@
-"""GPUs found by what a driver leaves in folders, and owned by one worker at a time: with folders of the test's own."""
+"""GPUs found by what a driver leaves in folders, and owned by one worker at a time: with folders of
+the test's own."""
 
 from __future__ import annotations
 

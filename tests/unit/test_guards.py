@@ -1,4 +1,5 @@
-"""The last look, in the process that trains: parameters where they land, data before a library opens them."""
+"""The last look, in the process that trains: parameters where they land, data before a library
+opens them."""
 
 from __future__ import annotations
 

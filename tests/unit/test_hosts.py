@@ -1,4 +1,5 @@
-"""Names that an HTTP server answers to: its own, and never one that somebody else lets lead here."""
+"""Names that an HTTP server answers to: its own, and never one that somebody else
+lets lead here."""
 
 from __future__ import annotations
 

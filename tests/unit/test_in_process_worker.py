@@ -1,4 +1,5 @@
-"""A worker in process: what code around Warren is tested with, and what this suite is tested with."""
+"""A worker in process: what code around Warren is tested with, and what this suite is
+tested with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Folds that an earlier worker left are taken over: the trial's document is the one that it would have been."""
+"""Folds that an earlier worker left are taken over: the trial's document is the one that it
+would have been."""
 
 from __future__ import annotations
 
@@ -70,7 +71,8 @@ def test_a_part_of_a_shared_fit_that_is_there_is_not_fitted_again() -> None:
     chunk = worker.chunk(SMALL, *rounds(9, 5, 4))
     undisturbed = worker.go_on(chunk, {})
     kept = through_the_wire(worker.told)
-    # As where the largest was fitted alone before: it has all folds but the last, the others have none.
+    # As where the largest was fitted alone before: it has all folds but the last, the
+    # others have none.
     resumed = Watched().go_on(chunk, {0: kept[0]})
     same_outcome(resumed, undisturbed)
 

@@ -1,4 +1,5 @@
-"""What fitted steps of a pipeline are kept for other trials, what that costs and saves, and what is never kept."""
+"""What fitted steps of a pipeline are kept for other trials, what that costs and saves, and what is
+never kept."""
 
 from __future__ import annotations
 
@@ -79,7 +80,8 @@ def test_what_draws_only_when_it_predicts_leaves_the_steps_before_it_kept(notes:
 
 
 def test_a_step_with_its_own_generator_draws_the_same_in_each_trial() -> None:
-    """An imputer that samples keeps a generator from its fit, and goes on with it whenever the pipeline predicts."""
+    """An imputer that samples keeps a generator from its fit, and goes on with it whenever the
+    pipeline predicts."""
     of, kept = fold(), Kept()
     holes = of.train.X.copy()
     holes[::7, 0] = np.nan

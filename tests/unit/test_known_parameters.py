@@ -1,4 +1,5 @@
-"""Every parameter that the tables call harmless: with it, trials that share a fit and bins score as trials apart."""
+"""Every parameter that the tables call harmless: with it, trials that share a fit and bins score as
+trials apart."""
 
 from __future__ import annotations
 

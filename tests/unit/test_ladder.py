@@ -1,4 +1,5 @@
-"""Predictions of prefixes: each round is walked once, and never believed where the library says otherwise."""
+"""Predictions of prefixes: each round is walked once, and never believed where the library
+says otherwise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Whose turn it is: studies that wait in lanes of their own share a worker's time by their priority."""
+"""Whose turn it is: studies that wait in lanes of their own share a worker's time by
+their priority."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ from worker.consumer.fair_queueing import Lanes
 def served(
     lanes: Lanes, waiting: dict[str, int], chunks: int, seconds: dict[str, float] | None = None, since: float = 0.0
 ) -> list[str]:
-    """Take chunks from lanes that never run dry, each of a study of that priority; return whose turn it was."""
+    """Take chunks from lanes that never run dry, each of a study of that priority; return whose
+    turn it was."""
     turns = []
     for turn in range(chunks):
         moment = since + turn

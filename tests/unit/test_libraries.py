@@ -22,7 +22,8 @@ from worker.fitting import learner_of
 from worker.fitting.learner import Learner
 
 ROOT = Path(__file__).resolve().parents[2]
-# Beside a library's own files: the command line's example, the format that XGBoost alone has, and its warnings.
+# Beside a library's own files: the command line's example, the format that XGBoost alone has, and
+# its warnings.
 NAMED_ELSEWHERE = {"producer/cli/demo.py", "producer/models/export.py", "worker/process/main.py"}
 
 

@@ -1,4 +1,5 @@
-"""Every overlay, rendered: Kubernetes' own schemas, our rules, and what the code says of the same things."""
+"""Every overlay, rendered: Kubernetes' own schemas, our rules, and what the code says of the
+same things."""
 
 from __future__ import annotations
 
@@ -148,7 +149,8 @@ def test_the_brokers_log_fills_neither_its_memory_nor_its_disk(rendered: dict[st
         memory = quantity(spec["template"]["spec"]["containers"][0]["resources"]["limits"]["memory"])
         (claim,) = spec["volumeClaimTemplates"]
         disk = quantity(claim["spec"]["resources"]["requests"]["storage"])
-        # Three times: memory is given back late, and a log begins while the last one goes to the queues' files.
+        # Three times: memory is given back late, and a log begins while the last one goes to the
+        # queues' files.
         wanted = 3 * int(said["raft.wal_max_size_bytes"])
         assert wanted <= float(said["vm_memory_high_watermark.relative"]) * memory
         assert wanted <= disk - float(said["disk_free_limit.relative"]) * memory

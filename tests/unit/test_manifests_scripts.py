@@ -22,7 +22,8 @@ case "$*" in *"${FAKE_FAILS:-nothing fails}"*) echo "the cluster says no" >&2; e
 printf 'kubectl %s\n' "$*" >> "$FAKE_LOG"
 case "$*" in *--stdin*|*/dev/stdin*) sed 's/^/  /' >> "$FAKE_LOG"; echo >> "$FAKE_LOG" ;; esac
 """
-# Writes a file as mongodump does, names first, and like it repeats the URL of its configuration when it fails.
+# Writes a file as mongodump does, names first, and like it repeats the URL of its configuration
+# when it fails.
 MONGODUMP = r"""#!/bin/sh
 for one in "$@"; do
   case $one in

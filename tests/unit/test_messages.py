@@ -248,7 +248,8 @@ def test_what_is_too_large_is_not_even_parsed(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_of_a_key_that_comes_twice_the_last_counts() -> None:
-    """In the worker as in its training process, which reads the same bytes: neither sees what the other does not."""
+    """In the worker as in its training process, which reads the same bytes: neither sees what the
+    other does not."""
     text = json.dumps(good()).replace('"max_depth": 2', '"max_depth": 2, "max_depth": 3')
     assert decode_chunk(text.encode()).trials[0].params == {"max_depth": 3}
 

@@ -1,4 +1,5 @@
-"""The best trial's model: trained by a worker on all data, read back without pickle, and what fit() would make."""
+"""The best trial's model: trained by a worker on all data, read back without pickle, and what fit()
+would make."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Boosters come back from a worker as ``fit`` here would leave them, alone and inside other estimators."""
+"""Boosters come back from a worker as ``fit`` here would leave them, alone and inside other
+estimators."""
 
 from __future__ import annotations
 
@@ -33,7 +34,8 @@ CODES = np.digitize(X["a"], [0.3, 0.6])
 NAMES = np.array(["ash", "elm", "oak"])[CODES]
 NUMBERS = X.to_numpy() @ [1.0, 2.0, 3.0, 4.0]
 
-# What CatBoost's own file does not hold to the last bit, or at all, when it is copied or pickled too; and a cache.
+# What CatBoost's own file does not hold to the last bit, or at all, when it is copied or pickled
+# too; and a cache.
 LOST_BY_CATBOOST = frozenset(
     {
         *("best_score_", "get_best_score", "evals_result_", "get_evals_result", "get_n_features_in"),
@@ -81,7 +83,8 @@ def alone(booster: Any) -> Any:
 
 
 def from_worker(estimator: Any, y: Any) -> Any:
-    """Return an estimator as it comes back: made of its message, fitted with one thread, packed and read."""
+    """Return an estimator as it comes back: made of its message, fitted with one thread,
+    packed and read."""
     made = decode(encode_estimator(estimator, "estimator"), build=lambda cls, given: build.build(cls, given, 1))
     return brought_back(made.fit(X, y), deepcopy(estimator))
 

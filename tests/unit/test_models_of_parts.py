@@ -1,4 +1,5 @@
-"""What fitted estimators hold other than numbers comes back: an index, distributions, odd keys, rings of objects."""
+"""What fitted estimators hold other than numbers comes back: an index, distributions, odd keys,
+rings of objects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Every estimator of scikit-learn comes back as it was fitted, on data of each kind that it takes."""
+"""Every estimator of scikit-learn comes back as it was fitted, on data of each kind
+that it takes."""
 
 from __future__ import annotations
 
@@ -61,7 +62,8 @@ def quietly() -> Iterator[None]:
 
 
 def fits(estimator: Any) -> Iterator[tuple[str, Any, Any, Any]]:
-    """Yield fits of an estimator: numbers with all labels that it takes, and other data with the first."""
+    """Yield fits of an estimator: numbers with all labels that it takes, and other data
+    with the first."""
     pairwise = get_tags(estimator).input_tags.pairwise
     for kind, data in DATA.items():
         if pairwise is not (kind == "a kernel"):
@@ -104,7 +106,8 @@ def test_an_estimator_comes_back_as_it_was_fitted(cls: type) -> None:
         for number, estimator in enumerate(islice(_construct_instances(cls), 2)):
             for what, fitted, data, y in islice(fits(estimator), None if number == 0 else 1):
                 try:
-                    # A copy: some work otherwise where they are asked about the very array that they were fitted on.
+                    # A copy: some work otherwise where they are asked about the very array that
+                    # they were fitted on.
                     assert_alike(brought_back(fitted, clone(estimator)), fitted, deepcopy(data), y)
                 except Exception as exc:
                     exc.add_note(f"{estimator!r} fitted on {what}")

@@ -1,4 +1,5 @@
-"""The client of MongoDB, whatever its URL says: clouds that need options of their own, and what none may weaken."""
+"""The client of MongoDB, whatever its URL says: clouds that need options of their own, and what
+none may weaken."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Steps, members and transformers may be called what their users like: what is refused are parameters of classes."""
+"""Steps, members and transformers may be called what their users like: what is refused are
+parameters of classes."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ from warren.safety.parameter_checks import TrialCheck, check_estimator
 from warren.settings import Settings
 from worker.training.candidate import Candidate
 
-# What is refused of some class, what sounds like it, and what says where and with how many threads a fit runs.
+# What is refused of some class, what sounds like it, and what says where and with how many
+# threads a fit runs.
 REFUSED_NAMES = sorted(
     {name for rules in REFUSED.values() for name in rules}
     | {"log", "files", "some_path", "model_dir", "dmlc_x", "kwargs"}
@@ -44,7 +46,8 @@ TREE = DecisionTreeClassifier(max_depth=2, random_state=0)
 
 
 def compositions(name: str) -> list[tuple[Any, dict[str, Any]]]:
-    """Return a composition of each kind with a member of a name, and a grid that swaps it and sets something on it."""
+    """Return a composition of each kind with a member of a name, and a grid that swaps it and sets
+    something on it."""
     columns = ColumnTransformer([(name, StandardScaler(), [0, 1]), ("rest", "passthrough", [2, 3, 4])])
     inner = Pipeline([(name, MinMaxScaler())])
     return [
@@ -98,7 +101,8 @@ def test_members_of_any_name_are_swapped_as_in_scikit_learn(name: str) -> None:
 
 
 def test_a_member_may_have_the_name_of_another_composition_s_parameter() -> None:
-    """A pipeline's step may not, for scikit-learn refuses it; whatever has no parameter of that name may."""
+    """A pipeline's step may not, for scikit-learn refuses it; whatever has no parameter of
+    that name may."""
     columns = ColumnTransformer([("memory", StandardScaler(), [0, 1]), ("steps", "passthrough", [2])])
     assert_as_scikit_learn(VotingClassifier([("memory", SVC()), ("tree", TREE)]), {"memory": [SVC(C=0.1), "drop"]})
     assert_as_scikit_learn(
@@ -235,7 +239,8 @@ def test_a_step_called_as_a_device_or_threads_is_one() -> None:
 
 @pytest.mark.parametrize("values", [1, "a", None, {"__tuple__": 1}])
 def test_values_of_a_grid_in_a_search_that_are_no_list_are_refused(values: Any) -> None:
-    """A message's, for no encoder writes them; showing such a parameter ended the worker's chunk."""
+    """A message's, for no encoder writes them; showing such a parameter ended the
+    worker's chunk."""
     search = encode_estimator(GridSearchCV(LogisticRegression(), {"C": [1.0]}), "estimator")
     with pytest.raises(InputError, match="misuses the reserved key '__tuple__'"):
         TrialCheck(search)({"param_grid": {"C": {"__tuple__": values}}}, "params")

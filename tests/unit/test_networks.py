@@ -1,4 +1,5 @@
-"""A network as an estimator: scikit-learn's conventions, data of every kind, seeds and early stopping."""
+"""A network as an estimator: scikit-learn's conventions, data of every kind, seeds and
+early stopping."""
 
 from __future__ import annotations
 

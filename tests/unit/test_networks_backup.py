@@ -1,4 +1,5 @@
-"""A training that is cut short and taken up ends as an undisturbed one: the same numbers, to the bit."""
+"""A training that is cut short and taken up ends as an undisturbed one: the same numbers,
+to the bit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Where a network is trained: on this machine, which has a CPU alone or one that TensorFlow is kept to."""
+"""Where a network is trained: on this machine, which has a CPU alone or one that TensorFlow
+is kept to."""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ def test_a_network_that_asks_for_a_gpu_trains_without_and_warns_once(
 
 
 def test_a_network_on_the_cpu_has_its_weights_and_its_outputs_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    # As on a machine that has a GPU: what is for the CPU is put there by name, and not compiled by XLA.
+    # As on a machine that has a GPU: what is for the CPU is put there by name, and not
+    # compiled by XLA.
     monkeypatch.setattr(backend, "_has_gpu", lambda: True)
     fitted = net().fit(X, CODES)
     assert {one.value.device.rpartition("/")[2] for one in fitted.model_.weights} == {"device:CPU:0"}

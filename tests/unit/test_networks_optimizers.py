@@ -1,4 +1,5 @@
-"""What an optimizer takes besides its learning rate: by name, within bounds, and of that optimizer."""
+"""What an optimizer takes besides its learning rate: by name, within bounds, and of
+that optimizer."""
 
 from __future__ import annotations
 

@@ -154,5 +154,6 @@ def test_a_builder_that_does_not_exist_is_refused_by_submit() -> None:
     ):
         with pytest.raises(InputError, match=known):
             check_estimators(estimator, Space([grid]))
-    # The message is none of its parameters' business: a worker's image may have more builders than this machine.
+    # The message is none of its parameters' business: a worker's image may have more builders than
+    # this machine.
     check_estimator(encode_estimator(KerasModel("resnet"), "estimator"), "estimator")

@@ -1,4 +1,5 @@
-"""Steps that one call of TensorFlow takes at once: the same bits, and a callback that watches batches sees each."""
+"""Steps that one call of TensorFlow takes at once: the same bits, and a callback that watches
+batches sees each."""
 
 from __future__ import annotations
 

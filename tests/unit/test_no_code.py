@@ -33,7 +33,8 @@ HARMLESS_MODULES = {"joblib.parallel"}
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__", "execfile"}
 # Of any object: NumPy's and pandas' readers, and operators of MongoDB that take JavaScript.
 FORBIDDEN_ATTRIBUTES = {"read_pickle", "to_pickle", "literal_eval", "unsafe_load", "full_load", "import_string"}
-# The one door between a string and code, which asks the allow-list first; and names that are written in our own code.
+# The one door between a string and code, which asks the allow-list first; and names that are
+# written in our own code.
 IMPORTERS = {
     *("warren/safety/allowlist.py", "warren/__init__.py", "warren/testing/__init__.py", "worker/fitting/__init__.py"),
 }

@@ -1,4 +1,5 @@
-"""Sets, splitters, scorers, distributions and generators inside estimators: there and back, and what is refused."""
+"""Sets, splitters, scorers, distributions and generators inside estimators: there and back, and
+what is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Sets, splitters, scorers, distributions and generators inside estimators: the same numbers as scikit-learn."""
+"""Sets, splitters, scorers, distributions and generators inside estimators: the same numbers as
+scikit-learn."""
 
 from __future__ import annotations
 

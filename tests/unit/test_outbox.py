@@ -23,7 +23,8 @@ class Broker:
         assert not self.box.begin_again()
 
     def send(self, most: int = 10_000) -> list[str | None]:
-        """Send as a connection does, until it is full or there are no more; return their numbers."""
+        """Send as a connection does, until it is full or there are no more; return
+        their numbers."""
         sent: list[str | None] = []
         while len(sent) < most and not self.box.is_full and (message := self.box.send()):
             sent.append(message.id)

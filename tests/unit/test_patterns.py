@@ -1,4 +1,5 @@
-"""Regular expressions of a message: those that may take for ever are refused, and no others that people write."""
+"""Regular expressions of a message: those that may take for ever are refused, and no others that
+people write."""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ GOOD = [
     *(r".*_lag_\d+.*", r"^.*_lag_[0-9]+_.*$", r".*lag_?\d+$", r"(mean|std|min|max)_.*_(1|2|3)h", r"(?>\w+)-\w+"),
     r"\b(?:(?:25[0-5]|2[0-4][0-9]|[01]?[0-9][0-9]?)\.){3}(?:25[0-5]|2[0-4][0-9]|[01]?[0-9][0-9]?)\b",
 ]
-# One repetition may take another's letters where names are short: the time grows with the cube of their length.
+# One repetition may take another's letters where names are short: the time grows with the cube of
+# their length.
 OF_NAMES = [
     *(r"\w+_\w+_\w+", r"^\w+_\w+_\w+$", r".*\d{1,2}_.*x$", r".*_(mean|max|median|std|total)_.*_\d+$", ".*_a_.*_b"),
     *(r"_+\S*?(?:K|\S)\d\DA", r"\w+\w+é", r"\w+[^ ]*é", r"(\D{2,})\1c", r"(?:[a-c][^a])*?(?:[^b])*A"),
@@ -72,7 +74,8 @@ BAD = [
     *(r".*.*.*=.*", "a*a*a*b", r"[a-z]*[a-f]*[0-9]*[a-c]*!", r"(?=.*.*.*x)", "a+a?a+a?a+b", r"(?:-a*)*[-a]*a*b"),
 ]
 
-# Ways to read a text that multiply though no letter is taken, that looks read over again, or of blocks in a row.
+# Ways to read a text that multiply though no letter is taken, that looks read over again, or of
+# blocks in a row.
 NO_LETTER = [
     *(r"(?:(?:(?=a))*?\w)*c", "(?:a(?:(?=a)){0,2})*c", "(?:a(?:(?:))+)*c", "(?:(?:a){2}(?:(?=a)){0,2})+c"),
     *(r"(?:(?:(?:\b){900}){900}){10}", r"(?:\b){4000000000}x", "(?:^){100000000}a", "(?:a(?:(?=a))?)*c", "(?:a*){2}"),
@@ -117,7 +120,8 @@ TEXTS = ("a", "ab", "1", "_", "a_", "-a", " a", "é", "_1a", "1.1")
 
 
 def growth(pattern: str, length: int) -> float:
-    """Return how many times as long a pattern takes, at most, for a text that is twice as long, if it is any time."""
+    """Return how many times as long a pattern takes, at most, for a text that is twice as long, if
+    it is any time."""
 
     def seconds(text: str) -> float:
         began = time.process_time()
@@ -127,7 +131,8 @@ def growth(pattern: str, length: int) -> float:
     found = [0.0]
     for unit in TEXTS:
         short, long = ((unit * (size // len(unit))) + "!" for size in (length, 2 * length))
-        # The least of several: what else the machine does only adds. Below some milliseconds it is all there is.
+        # The least of several: what else the machine does only adds. Below some milliseconds it is
+        # all there is.
         once, twice = min(seconds(short) for _ in range(5)), min(seconds(long) for _ in range(5))
         found.append(twice / once if once > 0.01 else 0.0)
     return max(found)

@@ -1,4 +1,5 @@
-"""Encoded pipelines: what they end with, which trials share a fit, and what a plan makes of them."""
+"""Encoded pipelines: what they end with, which trials share a fit, and what a plan
+makes of them."""
 
 from __future__ import annotations
 

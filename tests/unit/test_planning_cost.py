@@ -28,8 +28,8 @@ FOREST: Json = {"__estimator__": "sklearn.ensemble.RandomForestClassifier", "par
 BOOSTERS = (XGBOOST, LIGHTGBM, CATBOOST)
 
 
-# Seconds on one thread of 10,000 rows, 28 columns and 500 rounds, depths and leaves left to the library; and some of
-# the runs that the constants come from.
+# Seconds on one thread of 10,000 rows, 28 columns and 500 rounds, depths and leaves left to the
+# library; and some of the runs that the constants come from.
 @pytest.mark.parametrize(
     ("estimator", "params", "rows", "columns", "classes", "measured"),
     [
@@ -161,7 +161,8 @@ def test_some_parameters_change_the_cost(estimator: Json, name: str, changes: bo
 
 
 def test_an_estimate_is_quick() -> None:
-    """A plan has up to ten thousand of them; a tenth of a millisecond each leaves room for a busy machine."""
+    """A plan has up to ten thousand of them; a tenth of a millisecond each leaves room for a
+    busy machine."""
     params = {"n_estimators": 500, "max_depth": 5, "learning_rate": 0.1, "reg_lambda": 2}
     began = time.process_time()
     for _ in range(2000):

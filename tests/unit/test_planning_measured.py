@@ -57,7 +57,8 @@ def test_a_few_trials_say_nothing() -> None:
 
 
 def test_publishing_again_does_not_correct_twice() -> None:
-    """Of what ended under an earlier correction, that was made; only what ended since says what is still wrong."""
+    """Of what ended under an earlier correction, that was made; only what ended since says what is
+    still wrong."""
     first = study(now=counted(10, 5.0, 10.0))
     used = corrections(first)
     estimated = estimates(first, {"XGBClassifier": 50.0}, used)

@@ -25,7 +25,8 @@ def seconds(shape: Shape = SHAPE, trial: dict[str, Any] | None = None, **params:
     return fit_cost(resolved, shape).seconds(resolved.rounds)
 
 
-# Rows, columns, epochs, rows of a step, other parameters, seconds on one thread as they were measured.
+# Rows, columns, epochs, rows of a step, other parameters, seconds on one thread as they
+# were measured.
 MEASURED: list[tuple[int, int, int, int, dict[str, Any], float]] = [
     (100, 64, 1, 32, {}, 1.12),
     (1800, 64, 10, 32, {}, 2.00),

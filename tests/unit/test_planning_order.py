@@ -91,7 +91,8 @@ def written_out(space: Space, estimator: Json) -> dict[int, tuple[Json, dict[str
 
 
 def units_written_out(space: Space, estimator: Json) -> set[frozenset[int]]:
-    """Trials of one grid that differ in the rounds alone, and of grids of one point any that share a key."""
+    """Trials of one grid that differ in the rounds alone, and of grids of one point any that
+    share a key."""
     trials = written_out(space, estimator)
     groups: dict[Any, set[int]] = defaultdict(set)
     start = 0

@@ -132,7 +132,8 @@ def test_no_chunk_is_so_long_that_a_lost_worker_hurts() -> None:
 
 
 def test_forty_workers_end_together() -> None:
-    """Each takes the next chunk after one, and pays for the turn; no worker ends a tenth too late."""
+    """Each takes the next chunk after one, and pays for the turn; no worker ends a
+    tenth too late."""
     costs = sorted((0.05 * (1 + i % 40) for i in range(20_000)), reverse=True)
     ends = [0.0] * 40
     for chunk in by_cost(*costs):

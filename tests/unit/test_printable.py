@@ -17,7 +17,8 @@ from producer.results.progress_bar import Progress
 from warren import errors
 from warren.printable import one_line, printable
 
-# Cursor, title, clipboard, 8-bit controls, overwriting, deletion, text turned round, invisible marks, half a letter.
+# Cursor, title, clipboard, 8-bit controls, overwriting, deletion, text turned round, invisible
+# marks, half a letter.
 STEERING = (
     "\x1b[2J\x1b]0;t\x07\x1b]52;c;cm0=\x07\x9b31m\x85\r\x08\x7f\x00\u202e\u2066\u200b\ufeff\u2028\ud800\U000e0041"
 )

@@ -1,4 +1,5 @@
-"""What a worker knows of its current chunk: what others left, what is being fitted, how long it may take."""
+"""What a worker knows of its current chunk: what others left, what is being fitted, how long
+it may take."""
 
 from __future__ import annotations
 

@@ -30,7 +30,8 @@ RUN = {"__main__", "guard", "cleanup"}
 
 
 def loaded_by(*steps: str) -> list[set[str]]:
-    """Return the top-level packages that a fresh interpreter has loaded after each of some steps."""
+    """Return the top-level packages that a fresh interpreter has loaded after each of
+    some steps."""
     look = "print(json.dumps(sorted({name.partition('.')[0] for name in sys.modules})))"
     code = "\n".join(["import json, sys", *(f"{step}\n{look}" for step in steps)])
     ran = subprocess.run(
@@ -80,6 +81,17 @@ def test_types_of_the_public_names_are_those_that_are_handed_on() -> None:
     assert sorted(name for _, name in handed) == warren.__all__
     for module, name in handed:
         assert getattr(importlib.import_module(module), name) is getattr(warren, name)
+
+
+def test_lint_checks_the_docstrings_of_all_public_names() -> None:
+    listed = re.search(r"^PUBLIC = ((?:.*\\\n)*.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert listed is not None
+    checked = [ROOT / path for path in listed[1].replace("\\\n", " ").split()]
+    assert all(path.exists() for path in checked)
+    for name in warren.__all__:
+        source = Path(inspect.getsourcefile(getattr(warren, name)) or "").resolve()
+        assert any(path == source or path in source.parents for path in checked), name
+    assert ROOT / "warren/testing" in checked
 
 
 @pytest.mark.parametrize("package", [warren, worker], ids=lambda package: package.__name__)

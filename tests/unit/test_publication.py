@@ -100,7 +100,8 @@ def peak_of_a_publication(n: int) -> int:
 
 
 def test_memory_does_not_grow_with_the_number_of_trials() -> None:
-    """A chunk of many trials takes up to three megabytes on its way; all trials would take hundreds."""
+    """A chunk of many trials takes up to three megabytes on its way; all trials would
+    take hundreds."""
     assert peak_of_a_publication(100_000) < peak_of_a_publication(1_000) + 3_000_000
 
 
@@ -167,7 +168,8 @@ def test_all_of_a_new_study_is_published_under_a_new_generation(monkeypatch: pyt
     assert memory.document is not None
     assert (memory.document["generation"], memory.document["state"]) == (4, "RUNNING")
     assert memory.document["submitted_at"] is not None
-    # The study's generation follows once everything is in the queue: until then the old messages count.
+    # The study's generation follows once everything is in the queue: until then the old
+    # messages count.
     assert memory.calls == ["study", "update", "finished", "studies", "publish", "update"]
 
 

@@ -1,4 +1,5 @@
-"""A publication whose broker or database goes away: it waits, or says what is in the queue and what completes it."""
+"""A publication whose broker or database goes away: it waits, or says what is in the queue and what
+completes it."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The tables of refused parameters against the libraries that are installed.
 
-A new version of a library may bring a parameter that reaches a file or code: a test here fails then, until somebody has
-looked at it and put it into `refused` in the library's file in `warren.libraries` (scikit-learn's into
-`warren.safety.denylist`) or into `HARMLESS`.
+A new version of a library may bring a parameter that reaches a file or code: a test here fails
+then, until somebody has looked at it and put it into `refused` in the library's file in
+`warren.libraries` (scikit-learn's into `warren.safety.denylist`) or into `HARMLESS`.
 """
 
 from __future__ import annotations
@@ -83,7 +83,8 @@ HARMLESS: dict[str, set[str]] = {
 
 
 def _constructors(package: Any) -> Iterator[tuple[str, str]]:
-    """Yield every class of a package's public modules that a message may name, with each parameter of it."""
+    """Yield every class of a package's public modules that a message may name, with each
+    parameter of it."""
     modules = [package]
     for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}.", onerror=lambda _: None):
         with warnings.catch_warnings():
@@ -130,7 +131,8 @@ def test_every_parameter_that_may_reach_a_file_or_code_was_looked_at(
 
 
 def test_every_callable_of_scikit_learn_is_refused_or_a_choice_of_words(parameters: dict[str, set[str]]) -> None:
-    """Where scikit-learn takes a callable, JSON has none to give; text must be one of its own words, or be refused."""
+    """Where scikit-learn takes a callable, JSON has none to give; text must be one of its own
+    words, or be refused."""
     unchecked = set()
     for _, cls in all_estimators():
         for name, constraints in getattr(cls, "_parameter_constraints", {}).items():
@@ -143,7 +145,8 @@ def test_every_callable_of_scikit_learn_is_refused_or_a_choice_of_words(paramete
 
 
 def test_every_dict_of_keywords_has_its_list(parameters: dict[str, set[str]]) -> None:
-    """Of a parameter that takes a dict, the keys are keywords of something that is called, or named by somebody."""
+    """Of a parameter that takes a dict, the keys are keywords of something that is called, or named
+    by somebody."""
     found = {
         name
         for _, cls in all_estimators()
@@ -161,7 +164,8 @@ def test_every_dict_of_keywords_has_its_list(parameters: dict[str, set[str]]) ->
 def test_none_passes_a_rule_where_the_library_s_default_is_harmless(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A library takes None for its own default: what it does then counts, not what the rule calls harmless."""
+    """A library takes None for its own default: what it does then counts, not what the rule
+    calls harmless."""
     monkeypatch.chdir(tmp_path)
     X = np.random.default_rng(0).normal(size=(40, 3))
     y = (X[:, 0] > 0).astype(int)
@@ -214,7 +218,8 @@ def test_lightgbm_reads_further_parameters_behind_a_space() -> None:
 
 
 def test_what_is_refused_hides_no_parameter_of_another_meaning() -> None:
-    """Where a message does not show whose a name is, all tables count: none may refuse one of scikit-learn's own."""
+    """Where a message does not show whose a name is, all tables count: none may refuse one of
+    scikit-learn's own."""
     own = {name for _, cls in all_estimators() for name in inspect.signature(cls).parameters}
     for library in ("xgboost", "lightgbm", "catboost"):
         assert own & REFUSED[library].keys() <= {"callback"}

@@ -1,4 +1,5 @@
-"""What a worker's runner does with a chunk, on a training process and a store that do as they are told."""
+"""What a worker's runner does with a chunk, on a training process and a store that do as
+they are told."""
 
 from __future__ import annotations
 
@@ -29,7 +30,8 @@ SETTINGS = Settings(WARREN_TRIAL_MEMORY_BYTES=1000, WARREN_MAX_ATTEMPTS=2)
 
 
 class Scripted:
-    """A training process that says what a list has, then ends the chunk; an exception in it is raised."""
+    """A training process that says what a list has, then ends the chunk; an exception in
+    it is raised."""
 
     def __init__(self, *says: Any, memory: int = 0) -> None:
         self._says = deque(says)

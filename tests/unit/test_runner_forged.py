@@ -1,4 +1,5 @@
-"""A message that is not its study's own: set aside with the reason, and nothing of it trained, counted or told."""
+"""A message that is not its study's own: set aside with the reason, and nothing of it trained,
+counted or told."""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ def chunk() -> Chunk:
 
 
 def noted(chunk: Chunk, **fields: Any) -> Kept:
-    """Return the store of a study that has published this chunk, as a version that notes it or none."""
+    """Return the store of a study that has published this chunk, as a version that notes
+    it or none."""
     about = {"publications": 1, "n_trials": 2, "objective": chunk.objective.model_dump(), "estimator_in_grid": False}
     store = Kept(**about | {"noted": [1], "trial_timeout": None} | fields)
     store.bodies = {encode_chunk(chunk)} if store.document and 1 in store.document["noted"] else set()

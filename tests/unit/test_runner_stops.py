@@ -25,7 +25,8 @@ def epoch(*, checkpointed: bool) -> EpochsDone:
 
 
 class Stops(Scripted):
-    """The worker is told to go after some messages; what it asks is written down, and ends the chunk."""
+    """The worker is told to go after some messages; what it asks is written down, and
+    ends the chunk."""
 
     def __init__(self, *says: Any, grace: float, ends: bool = True) -> None:
         super().__init__(*says)

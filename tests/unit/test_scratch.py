@@ -1,4 +1,5 @@
-"""Temporary files of killed workers are removed, and no others: locks tell them apart, not process ids."""
+"""Temporary files of killed workers are removed, and no others: locks tell them apart, not
+process ids."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""`GridSearchCV` and `RandomizedSearchCV` next to scikit-learn's: every attribute and method the same."""
+"""`GridSearchCV` and `RandomizedSearchCV` next to scikit-learn's: every attribute and
+method the same."""
 
 from __future__ import annotations
 

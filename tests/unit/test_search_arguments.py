@@ -1,4 +1,5 @@
-"""What a search refuses before any server is asked: scikit-learn's errors where it has some, ours where it has none."""
+"""What a search refuses before any server is asked: scikit-learn's errors where it has some, ours
+where it has none."""
 
 from __future__ import annotations
 

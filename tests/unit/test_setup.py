@@ -1,4 +1,5 @@
-"""What `make setup` asks of a machine that lacks something: all of it, once, before anything that takes long."""
+"""What `make setup` asks of a machine that lacks something: all of it, once, before anything that
+takes long."""
 
 from __future__ import annotations
 
@@ -48,7 +49,8 @@ class Machine:
         program.chmod(0o755)
 
     def set_up(self, *arguments: str) -> str:
-        """Run it to where the virtual environment is made, or to where it stops; return what it said."""
+        """Run it to where the virtual environment is made, or to where it stops; return
+        what it said."""
         done = subprocess.run(
             ["sh", self.script, *arguments],
             env={"PATH": str(self.bin), "TMPDIR": str(self.bin.parent)},

@@ -1,4 +1,5 @@
-"""A stored model is what the study's own estimator becomes by a fit: anything else in a file is refused."""
+"""A stored model is what the study's own estimator becomes by a fit: anything else in a file
+is refused."""
 
 from __future__ import annotations
 

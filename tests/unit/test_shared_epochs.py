@@ -1,4 +1,5 @@
-"""Networks that differ in their epochs alone: trained once, with the numbers of trainings of their own."""
+"""Networks that differ in their epochs alone: trained once, with the numbers of trainings
+of their own."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ def loops() -> Iterator[None]:
         yield
 
 
-# TensorFlow needs a second or two to trace the steps of each training: hence few trials and folds here.
+# TensorFlow needs a second or two to trace the steps of each training: hence few trials
+# and folds here.
 
 
 def net(**params: Any) -> KerasModel:
@@ -156,7 +158,8 @@ def test_epochs_of_a_network_too_large_to_keep_are_trained_by_themselves(monkeyp
 
 
 class Watches(Watch):
-    """Keeps the weights after two epochs, checkpoints each, and cuts the training short after some."""
+    """Keeps the weights after two epochs, checkpoints each, and cuts the training short
+    after some."""
 
     keeps = frozenset({2})
 

@@ -1,4 +1,5 @@
-"""Signatures: another key does not verify them, and no key is read from a file that others can read."""
+"""Signatures: another key does not verify them, and no key is read from a file that
+others can read."""
 
 from __future__ import annotations
 

@@ -15,7 +15,8 @@ from producer.stack.ports import HOST
 from producer.stack.providers import Site
 from warren.errors import StackError
 
-# Writes down every call; "run" serves the published port until it is stopped, and "port" knows of it from then on.
+# Writes down every call; "run" serves the published port until it is stopped, and "port" knows of
+# it from then on.
 CLIENT = """#!{python}
 import json, os, pathlib, socket, sys
 here = pathlib.Path({folder!r})

@@ -227,7 +227,8 @@ def test_a_worker_that_ends_by_itself_is_told(no_servers: list[Guarded], monkeyp
     monkeypatch.setattr(stack, "WATCH_SECONDS", 0.05)
     with local_stack(workers=2, log=lines.append) as up:
         first, second = up.workers
-        # No server answers at the URLs, so only the processes tell whether they still run: end both.
+        # No server answers at the URLs, so only the processes tell whether they still
+        # run: end both.
         os.kill(first.pid, signal.SIGKILL)
         up.stop_worker(second)
         until(lambda: any(first.name in line for line in lines), what="its end is told")

@@ -1,4 +1,5 @@
-"""Several stacks of one process: each has its own servers, and the environment is in the end what it was before."""
+"""Several stacks of one process: each has its own servers, and the environment is in the end what
+it was before."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ def before(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> d
 
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, str]]]:
-    """What the environment names for each start; processes that only sleep stand in for the servers."""
+    """What the environment names for each start; processes that only sleep stand in for
+    the servers."""
     calls: list[dict[str, str]] = []
     numbers = itertools.count()
     processes: list[Guarded] = []

@@ -1,4 +1,5 @@
-"""URLs of servers that can't be meant: refused with what is wrong with them, and never with the password."""
+"""URLs of servers that can't be meant: refused with what is wrong with them, and never with
+the password."""
 
 from __future__ import annotations
 

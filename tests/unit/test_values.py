@@ -1,4 +1,5 @@
-"""What the steps of pipelines hold besides numbers and text: sent and read again, and what is refused."""
+"""What the steps of pipelines hold besides numbers and text: sent and read again, and what
+is refused."""
 
 from __future__ import annotations
 
@@ -106,7 +107,8 @@ def test_an_array_comes_back_as_it_was(value: Any) -> None:
 
 
 def test_one_long_text_does_not_make_an_array_take_the_memory_of_a_worker() -> None:
-    """Every item takes as much as the longest: a message of a megabyte would be an array of gigabytes."""
+    """Every item takes as much as the longest: a message of a megabyte would be an array
+    of gigabytes."""
     bomb = {"__array__": ["str", ["x" * 10_000, *["y"] * 10_000]]}
     with pytest.raises(InputError, match="far too long"):
         decode(bomb)

@@ -1,1 +1,1 @@
-"""What Warren knows of each library: parameters, aliases, rounds, devices, and what may share a fit."""
+"""Facts about each library: parameters, aliases, rounds, devices, and which trials share a fit."""

@@ -15,8 +15,8 @@ class _CatBoost(Library):
         return None if "params" in taken else taken.union(estimator.get_params(deep=True))
 
 
-# Without a learning rate CatBoost chooses one by the number of rounds; monotone constraints change the leaves of early
-# trees when all are there.
+# Without a learning rate, CatBoost chooses one by the number of rounds; monotone constraints change
+# the leaves of early trees when all exist.
 CATBOOST = _CatBoost(
     package="catboost",
     title="CatBoost",
@@ -47,7 +47,7 @@ CATBOOST = _CatBoost(
     devices={"task_type": DeviceParameter(gpu=gpu_values("gpu"), cpu="CPU")},
     on_gpu=("task_type", "GPU"),
     only_gpu={"devices": "0"},
-    # A sample of rows chooses its trees, yet every row is scanned.
+    # It chooses its trees by a sample of rows, but scans every row.
     cost=TreeCost(
         start=9e-3,
         bin=1.1e-7,
@@ -67,12 +67,14 @@ CATBOOST = _CatBoost(
         default_depth=6,
         default_leaves=31,
     ),
-    # Without the second it writes a folder catboost_info into the working directory (catboost #1891).
+    # Without the second one, it writes a folder catboost_info into the working directory (catboost
+    # #1891).
     quiet={"logging_level": "Silent"},
     verbosity=frozenset({"logging_level", "verbose", "silent", "verbose_eval"}),
-    # It writes a folder catboost_info into the working directory, also where this is None (catboost #1891).
+    # It writes a folder catboost_info into the working directory, also if this is None (catboost
+    # #1891).
     fixed={"allow_writing_files": False},
-    # catboost.core._process_synonyms_groups of CatBoost 1.2, which refuses two of a group at the fit.
+    # catboost.core._process_synonyms_groups of CatBoost 1.2; a fit refuses two names of a group.
     aliases=(
         ("learning_rate", "eta"),
         ("border_count", "max_bin"),
@@ -87,7 +89,7 @@ CATBOOST = _CatBoost(
         ("min_data_in_leaf", "min_child_samples"),
         ("loss_function", "objective"),
     ),
-    # Those of output_file_options.cpp too, for its set_params hands any name to the core.
+    # Also those of output_file_options.cpp, because its set_params passes any name to the core.
     refused={
         **rules("callback callbacks", CALLED),
         **rules("init_model", STORED_MODEL),

@@ -1,7 +1,7 @@
-"""Which parameters ask for a GPU, by `Library.devices`: where a trial is sent, and where its fits run.
+"""Which parameters ask for a GPU (`Library.devices`): to route trials and to set their device.
 
-No two libraries use a name in different senses, so that name and value say it whoever has the parameter, an estimator
-of ``WARREN_ALLOW`` too. No library is imported.
+No two libraries use a name with different meanings. So name and value are enough for any estimator,
+also for those of ``WARREN_ALLOW``. No library is imported.
 """
 
 from __future__ import annotations
@@ -24,36 +24,36 @@ Device: TypeAlias = Literal["cpu", "gpu"]
 _PARAMETERS: Mapping[str, DeviceParameter] = {
     name: parameter for library in LIBRARIES.values() for name, parameter in library.devices.items()
 }
-# Which GPU, and how many, in parameters that say nothing else: what is said where there is one.
+# Parameters that only choose GPUs or their number, with their value for a single GPU.
 _ONLY_GPU: Mapping[str, int | str] = {
     name: value for library in LIBRARIES.values() for name, value in library.only_gpu.items()
 }
-# Parameters of a trial that are set one after the other to find out; no message makes that take minutes.
+# Most parameters of a trial that are set one after the other, so that no message takes minutes.
 _MOST_SET = 200
 *_FIRST, _LAST = (library.title for library in LIBRARIES.values())
 CAN_USE_A_GPU = f"{', '.join(_FIRST)} and {_LAST}"
 
 
 def asks_for_gpu(name: str, value: Json) -> bool:
-    """Say whether a parameter's value asks for a GPU; of a name ``a__b`` the last part decides."""
+    """Return whether a parameter's value asks for a GPU; of ``a__b``, the last part counts."""
     parameter = _PARAMETERS.get(name.rpartition("__")[2])
     return parameter is not None and isinstance(value, str) and parameter.gpu.fullmatch(value) is not None
 
 
 def names_device(name: str, value: Any) -> bool:
-    """Say whether a parameter, by its name and its value or encoded value, says where fits run, be it on the CPU."""
+    """Return whether a parameter with this value, encoded or not, chooses a device or the CPU."""
     parameter = _PARAMETERS.get(name.rpartition("__")[2])
     if parameter is None or (not parameter.only and not asks_for_gpu(name, value)):
         return False
-    # A step or member may be called so.
+    # A step or member may have this name.
     member = is_estimator(value) or hasattr(value, "get_params") or (isinstance(value, str) and value in LEFT_OUT)
     return not member
 
 
 def mentions_gpu(value: Json) -> bool:
-    """Say whether an encoded value, an estimator or a trial's parameters for one, asks for a GPU anywhere in it.
+    """Return whether an encoded estimator, value or set of parameters asks for a GPU anywhere.
 
-    In lists of values too, such as the axes of a search inside the search.
+    This includes lists of values, such as the grid of a search inside the search.
     """
     if isinstance(value, list):
         return any(map(mentions_gpu, value))
@@ -84,27 +84,27 @@ def _asks_inside(name: Json, value: Json) -> bool:
 
 
 def wants_gpu(estimator: Json, params: Mapping[str, Json]) -> bool:
-    """Say whether a trial asks for a GPU, in any of the estimators that it is made of.
+    """Return whether a trial asks for a GPU, in any of its estimators.
 
     Parameters
     ----------
     estimator : Json
         The encoded estimator that it starts from.
     params : mapping of str to Json
-        The trial's encoded parameters, each in place of what the estimator says itself.
+        The trial's encoded parameters, which replace the estimator's.
     """
     if not (mentions_gpu(estimator) or mentions_gpu(dict(params))):
         return False
     if len(params) > _MOST_SET:
         return True
-    # From the outside in, and all steps before a single one, as scikit-learn sets them.
+    # Outer parameters first, and all steps before a single one, as scikit-learn sets them.
     for name in sorted(params, key=outermost):
         estimator = _with(estimator, name, params[name])
     return mentions_gpu(estimator)
 
 
 def _with(estimator: Json, name: str, value: Json) -> Json:
-    """Return an encoded estimator with a parameter set, as ``set_params`` does it."""
+    """Return an encoded estimator with a parameter set, as by ``set_params``."""
     own = estimator.get("params") if is_estimator(estimator) else None
     if not isinstance(own, dict):
         return estimator
@@ -122,28 +122,31 @@ def _with(estimator: Json, name: str, value: Json) -> Json:
             others = list(items_of(members))
             others[position] = {"__tuple__": changed}
             return estimator | {"params": own | {parameter: others}}
-    # Of an estimator that no message shows: a default of a class.
+    # Of an estimator that is not in the message, because it is a class's default.
     return estimator | {"params": own | {name: value}}
 
 
 def on_cpu(value: Json) -> Json:
-    """Return an encoded value, an estimator or a trial's parameters, with every GPU that it asks for given up."""
+    """Return an encoded value, or a trial's parameters, with nothing that asks for a GPU."""
     return _rewritten(value, lambda name, _: _PARAMETERS[name].cpu)
 
 
 def on_one_gpu(value: Json) -> Json:
-    """Return an encoded value without the numbers of GPUs: who owns one has no other, and calls it the first."""
+    """Return an encoded value without GPU numbers.
+
+    A worker's process sees only one GPU, which has the first number.
+    """
     return _rewritten(_unnumbered(value), lambda _, asked: asked.partition(":")[0])
 
 
 def _unnumbered(value: Json) -> Json:
-    """Return an encoded value in which CatBoost's and LightGBM's parameters for a choice of GPUs name the only one."""
+    """Return an encoded value whose parameters for a choice of GPUs name the only one."""
     if isinstance(value, list):
         return [_unnumbered(item) for item in value]
     if not isinstance(value, dict):
         return value
     last = {name: name.rpartition("__")[2] for name in value}
-    # A step called `devices` is none of them, and no word in its place.
+    # A step called `devices` is no such parameter, and neither is text in its place.
     return {
         name: _ONLY_GPU[last[name]]
         if last[name] in _ONLY_GPU and isinstance(item, (int, str)) and item not in LEFT_OUT
@@ -153,7 +156,7 @@ def _unnumbered(value: Json) -> Json:
 
 
 def _rewritten(value: Json, change: Callable[[str, str], str]) -> Json:
-    """Return an encoded value in which what asks for a GPU is changed."""
+    """Return an encoded value with changed device parameters."""
 
     def item_of(name: Json, item: Json) -> Json:
         if not isinstance(name, str):
@@ -170,7 +173,7 @@ def _rewritten(value: Json, change: Callable[[str, str], str]) -> Json:
         return value
     if isinstance(value, list):
         return [_rewritten(item, change) for item in value]
-    if package_of(value) in LIBRARIES:  # nothing inside what a builder of networks is given
+    if package_of(value) in LIBRARIES:  # not inside the arguments of a network's builder
         own = value["params"].items()
         return value | {
             "params": {name: item_of(name, item) if asks_for_gpu(name, item) else item for name, item in own}
@@ -187,17 +190,18 @@ def with_device(value: Json, device: Device, package: Callable[[Json], str] = pa
     Parameters
     ----------
     value : Json
-        An estimator, or a value with some in it.
+        An estimator, or a value that contains some.
     device : {"cpu", "gpu"}
-        What asks for it already stays as it is, and so does what says nothing, for the CPU.
+        Parameters that already ask for it stay unchanged; for the CPU, so do estimators without
+        any.
     package : callable, default=warren.encoding.encoded.package_of
-        Returns the package that an encoded estimator's class comes from, or inherits from.
+        Returns the package of an encoded estimator's class or of its base class.
 
     Returns
     -------
     value : Json
     int
-        How many estimators in it can use a GPU.
+        Number of estimators in it that can use a GPU.
     """
     if isinstance(value, list):
         made = [with_device(item, device, package) for item in value]

@@ -1,8 +1,8 @@
-"""Keras networks: what their parameters may be, allow-listed names and numbers within bounds; who may share a fit.
+"""Keras networks: allowed parameter names and values, and which trials may share a fit.
 
-A network's description is data: nothing in it names code, a file or a class. Both sides ask here, as they do of every
-parameter (`warren.safety.parameter_checks`), and `networks.KerasModel` asks again before it trains, whoever made it. No
-library is imported.
+A network's description is data: nothing in it names code, a file or a class. Producer and worker
+check it like every parameter (`warren.safety.parameter_checks`), and `networks.KerasModel` checks
+it again before the training. No library is imported.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from warren.libraries.network_cost import NetworkCost
 from warren.libraries.rule import Json
 
 NETWORK = "networks.KerasModel"
-"""The class as a message names it."""
+"""The class's name in messages."""
 PACKAGE = "networks"
 
-# Keras' names (https://keras.io/api/), of what is made without further arguments.
+# Keras' names (https://keras.io/api/) of objects that need no arguments.
 ACTIVATIONS = frozenset(
     {
         *("elu", "exponential", "gelu", "hard_sigmoid", "hard_silu", "leaky_relu", "linear", "mish", "relu", "relu6"),
@@ -37,9 +37,9 @@ def _taken(names: str) -> frozenset[str]:
     return frozenset({*names.split(), "weight_decay", *_CLIPS})
 
 
-# The class of each, and what it takes beside its learning rate. Left out: moving averages of weights and gradients of
-# several steps, under which the weights after an epoch are not those of a training that ends there; scaling for mixed
-# precision.
+# The class of each, and its parameters besides the learning rate. Left out are moving averages of
+# weights, and gradients of several steps, because weights after an epoch then differ from those of
+# a training that ends there; and scaling for mixed precision.
 OPTIMIZERS: Mapping[str, tuple[str, frozenset[str]]] = {
     "adadelta": ("Adadelta", _taken("rho epsilon")),
     "adagrad": ("Adagrad", _taken("initial_accumulator_value epsilon")),
@@ -68,7 +68,7 @@ REGRESSION_LOSSES = frozenset(
     }
 )
 LOSSES = BINARY_LOSSES | CLASS_LOSSES | REGRESSION_LOSSES
-# Which tasks each may be asked of: two classes, any number of classes, numbers.
+# The tasks of each loss and metric: two classes, any number of classes, numbers.
 METRICS: Mapping[str, tuple[str, frozenset[str]]] = {
     "accuracy": ("accuracy", frozenset({"binary", "classes"})),
     "auc": ("AUC", frozenset({"binary"})),
@@ -82,13 +82,13 @@ METRICS: Mapping[str, tuple[str, frozenset[str]]] = {
 }
 TASKS = ("classification", "regression")
 
-# More than anyone trains, and few enough that a message can't ask for a number that overflows one.
+# More than anyone trains, and few enough that a message can't cause an overflow.
 MOST_LAYERS, WIDEST = 64, 65_536
 MOST_EPOCHS = 100_000
 LARGEST_BATCH = 2**20
 _MOST_METRICS = 16
 _LARGEST_RATE = 10.0
-# Of what a builder is given: values in all, levels, and letters of a text.
+# Limits of a builder's arguments: values in all, levels, and characters of a text.
 _MOST_VALUES, _DEEPEST, _LONGEST_TEXT = 1000, 8, 1000
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,99}", re.ASCII)
@@ -96,16 +96,16 @@ _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,99}", re.ASCII)
 
 @dataclass(frozen=True, kw_only=True)
 class _Kind:
-    """What a parameter may be.
+    """The allowed values of a parameter.
 
     Attributes
     ----------
     expects : str
         In words, for the error.
     fits : callable
-        Says whether a value is one.
+        Returns whether a value is allowed.
     why_not : callable
-        Says what is wrong with a value that is none, where `expects` alone does not.
+        Returns what is wrong with a value, if `expects` is not enough.
     """
 
     expects: str
@@ -146,7 +146,7 @@ def _list_of(kind: _Kind, most: int) -> _Kind:
 
 
 def _is_plain(value: Any) -> bool:
-    """Say whether a value is a dict of plain JSON of a moderate size."""
+    """Return whether a value is a dict of plain JSON of a moderate size."""
     if not isinstance(value, Mapping):
         return False
     left, level = _MOST_VALUES, [value]
@@ -191,7 +191,7 @@ _BELOW_1 = _Kind(expects="a number from 0 to below 1", fits=lambda value: _is_nu
 _OF_OPTIMIZERS: Mapping[str, _Kind] = {
     **dict.fromkeys(("beta_1", "beta_2", "momentum", "rho"), _BELOW_1),
     **dict.fromkeys(("amsgrad", "centered", "nesterov"), _BOOL),
-    "epsilon": _above_0(1),  # of 0 comes NaN
+    "epsilon": _above_0(1),  # 0 causes NaN
     **dict.fromkeys(_CLIPS, _above_0(1e6)),  # 0 would clip nothing
     **dict.fromkeys(("weight_decay", "beta", "initial_accumulator_value"), _number(0, 100)),
     **{f"{name}_regularization_strength": _number(0, 100) for name in ("l1", "l2", "l2_shrinkage")},
@@ -200,7 +200,7 @@ _OF_OPTIMIZERS: Mapping[str, _Kind] = {
 
 
 def _wrong_of_optimizers(value: Any) -> str:
-    """Say what is wrong with parameters that no optimizer may have, whichever it is; nothing where all may be."""
+    """Return what is wrong with parameters for any optimizer; empty if nothing is."""
     if not isinstance(value, Mapping):
         return ""
     for name, one in value.items():
@@ -258,7 +258,7 @@ PARAMETERS: Mapping[str, _Kind] = {
     "task": _one_of(TASKS),
     "device": _one_of(("cpu", "gpu")),
 }
-"""Every parameter of `networks.KerasModel`, and what it may be."""
+"""Every parameter of `networks.KerasModel`, and its allowed values."""
 
 
 class _Networks(Library):
@@ -267,9 +267,9 @@ class _Networks(Library):
             check_parameter(name, value, where, encoded=True)
 
 
-# The order of rows is a function of seed and epoch (`warren.networks.batches`), and dropout draws one number after the
-# other. Without a seed each trial has its own; early stopping goes back to weights of its own choice; what a package
-# builds may keep more than weights.
+# The order of rows is a function of seed and epoch (`warren.networks.batches`), and dropout draws
+# its numbers in sequence. Without a seed, each trial has its own; early stopping restores weights
+# of its choice; a network of another package may keep more state than weights.
 NETWORKS = _Networks(
     package=PACKAGE,
     title="KerasModel",
@@ -287,21 +287,21 @@ NETWORKS = _Networks(
 
 
 def check_parameter(name: str, value: Any, where: str, *, encoded: bool = False) -> None:
-    """Refuse a network's parameter that is none, or whose value is not what it may be.
+    """Refuse an unknown parameter of a network, or a value that is not allowed.
 
     Parameters
     ----------
     name : str
     value : object
     where : str
-        What it is, for the error: ``"KerasModel(epochs=...)"``.
+        The parameter's name in the error: ``"KerasModel(epochs=...)"``.
     encoded : bool, default=False
-        The value is as a message has it (`warren.encoding.codec.encode`), not as the user wrote it.
+        Whether the value is encoded as in a message (`warren.encoding.codec.encode`).
 
     Raises
     ------
     InputError
-        Names the parameter, its value, and what it may be.
+        Names the parameter, its value, and the allowed values.
     """
     kind = PARAMETERS.get(name)
     if kind is None:
@@ -312,20 +312,20 @@ def check_parameter(name: str, value: Any, where: str, *, encoded: bool = False)
 
 
 def check_optimizer(optimizer: str, params: Mapping[str, Any] | None, where: str) -> None:
-    """Refuse parameters that an optimizer does not take.
+    """Refuse parameters that an optimizer does not have.
 
     Parameters
     ----------
     optimizer : str
     params : mapping or None
-        Each of the two may be, as `check_parameter` says.
+        Both are valid by themselves (`check_parameter`).
     where : str
-        What the parameters are, for the error: ``"KerasModel(optimizer_params=...)"``.
+        The parameters' name in the error: ``"KerasModel(optimizer_params=...)"``.
 
     Raises
     ------
     InputError
-        Names the optimizer, and what it takes.
+        Names the optimizer and its parameters.
     """
     _, taken = OPTIMIZERS[optimizer]
     if wrong := [name for name in params or () if name not in taken]:
@@ -336,7 +336,7 @@ def check_optimizer(optimizer: str, params: Mapping[str, Any] | None, where: str
 
 
 def _plain(value: Any) -> Any:
-    """Return an encoded value as it was written; where it is more than plain JSON and tuples, what fits nowhere."""
+    """Return an encoded value as written; an invalid one if it is not plain JSON and tuples."""
     match value:
         case {"__tuple__": list(items), **rest} if not rest:
             return tuple(map(_plain, items))

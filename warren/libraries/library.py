@@ -1,9 +1,10 @@
-"""What Warren knows of one library: the record that each library's file fills in. No library is imported.
+"""The facts about one library: a record that each library's file fills in. It imports none.
 
-A boosted model of 500 rounds contains the model of its first 100, so trials that differ in the number of rounds alone
-need one fit. A network of 20 epochs was that of 10 on its way, if its weights are kept then. That holds only where no
-parameter makes a round depend on how many there will be. `Library` names the parameters, and the values of some, under
-which the first rounds were compared with separate fits bit for bit; a trial with any other parameter is fitted alone.
+A boosted model of 500 rounds contains the model of its first 100, so trials that differ only in the
+number of rounds need one fit. A network of 20 epochs was the network of 10 after 10 epochs, if its
+weights are kept then. This is true only if no parameter makes a round depend on their number.
+`Library` names the parameters, and the values of some, for which the first rounds were compared
+with separate fits bit for bit; a trial with any other parameter is fitted separately.
 """
 
 from __future__ import annotations
@@ -20,42 +21,42 @@ ModuleAndClass: TypeAlias = tuple[str, str]
 
 
 class CostFormula(Protocol):
-    """What a fit is expected to cost on one thread."""
+    """The expected cost of a fit on one thread."""
 
     @property
     def names(self) -> frozenset[str]:
-        """Parameters that change the cost, apart from those for the number of rounds."""
+        """Parameters that change the cost, without those for the number of rounds."""
 
     def seconds(self, params: Mapping[str, Any], rows: int, columns: int, classes: int) -> tuple[float, float]:
-        """Return the expected seconds of one fit: once, and for each round.
+        """Return the expected seconds of one fit: fixed, and for each round.
 
         Parameters
         ----------
         params : mapping
-            Encoded parameters; what is no number where one belongs counts as not set.
+            Encoded parameters; a value of a wrong type counts as not set.
         rows : int
             Training rows.
         columns : int
-            Values of a row; of images the pixels of all channels.
+            Values of a row; for images, the pixels of all channels.
         classes : int
-            0 where there are none.
+            0 if there are none.
         """
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeviceParameter:
-    """A parameter that says where fits run.
+    """A parameter that chooses where fits run.
 
     Attributes
     ----------
     gpu : re.Pattern
-        Its values that ask for a GPU; libraries take either case.
+        Its values that ask for a GPU; libraries accept upper and lower case.
     cpu : str
         Its value that asks for the CPU.
     only : bool
-        It says nothing else.
+        Whether it has no other purpose.
     unless : str
-        The library ignores it where this parameter is set.
+        The library ignores it if this parameter is set.
     """
 
     gpu: re.Pattern[str]
@@ -74,7 +75,7 @@ DEVICE_ON_GPU = gpu_values(r"(cuda|gpu)(:\d+)?")
 
 
 class Deprecation(NamedTuple):
-    """Since which release something is deprecated, and what to use in its place."""
+    """The release that deprecated something, and what to use instead."""
 
     since: tuple[int, int]
     instead: str
@@ -82,73 +83,75 @@ class Deprecation(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Library:
-    """What is known of one library that trains round by round. A subclass overrides a method where its rules differ.
+    """The facts about one library that trains in rounds; subclasses override methods.
 
     Attributes
     ----------
     package : str
-        As messages and documents name it.
+        As in messages and documents.
     title : str
         As people write its name.
     classes : frozenset of str
-        Dotted names of the estimators that are trained round by round.
+        Dotted names of the estimators that are trained in rounds.
     rounds : tuple of str
-        Names for the number of rounds; of several that are set, the first counts.
+        Names for the number of rounds; if several are set, the first counts.
     default_rounds : int
-        Rounds where none of these is set.
+        Rounds if none of these is set.
     threads : tuple of str
-        Names for the number of threads. A worker sets the first, and leaves out the others.
+        Names for the number of threads. A worker sets the first, and removes the others.
     free : frozenset of str
-        Parameters that touch neither the binned data nor whether a fit can be shared.
+        Parameters that change neither the binned data nor whether a fit can be shared.
     binning : frozenset of str
-        Parameters that touch the binned data, and not whether a fit can be shared.
+        Parameters that change the binned data, but not whether a fit can be shared.
     only : mapping of str to tuple
-        Parameters with the values under which a fit can be shared.
+        Parameters with the values for which a fit can be shared.
     required : frozenset of str
-        One of these must be set and not be None, or the fit is not shared.
+        One of these must be set to other than None, or the fit is not shared.
     early_stopping : mapping of str to tuple
         Names that ask for early stopping, with the values that do not.
     devices : mapping of str to DeviceParameter
-        Parameters that say where fits run. No two libraries may use a name in different senses.
+        Parameters that choose where fits run. No two libraries may use a name with different
+        meanings.
     on_gpu : tuple of (str, str)
-        The parameter and value that send a fit to a GPU.
+        The parameter and value that run a fit on a GPU.
     only_gpu : mapping of str to (int or str)
-        Parameters that choose among GPUs, or say how many, with what they are where there is one.
+        Parameters that choose GPUs or their number, with their value for a single GPU.
     cost : CostFormula
         Of one fit.
     quiet : mapping of str to object
-        Parameters that stop it from printing; none of them changes a number.
+        Parameters that switch off its output; none of them changes a result.
     verbosity : frozenset of str
-        If the user sets one of these, and not to None, `quiet` sets none of them.
+        If the user sets one of these to other than None, none of `quiet` is set.
     fixed : mapping of str to object
-        Parameters that no user has a say in: without them it would write files.
+        Parameters that a worker always sets: with other values the library would write files.
     native : frozenset of str
-        Parameters that its classes pass on besides those of their constructors, rounds left out.
+        Parameters that its classes pass on besides those of their constructors, without rounds.
     refused : mapping of str to Rule
-        Parameters that reach a file, a socket or code, those of its core and every alias included.
+        Parameters that reach a file, a socket or code, with all aliases and those of its core.
     labelled : frozenset of str
-        Parameters whose values may be dicts with keys that are classes or columns.
+        Parameters whose values may be dicts with classes or columns as keys.
     deprecated : mapping of str to Deprecation
         Classes, and parameters with their values (``booster='dart'``), that a later release will
-        drop.
+        remove.
     object_labels : bool
-        Its classifiers take numbers of dtype object for labels.
+        Whether its classifiers accept numbers of dtype object as labels.
     fraction_labels : bool
-        Its classifiers take fractions for labels: probabilities, where the loss is cross entropy.
+        Whether its classifiers accept fractions as labels: probabilities, if the loss is cross
+        entropy.
     counted_labels : bool
-        Its classifiers take no labels but 0, 1, 2 and so on.
+        Whether its classifiers accept only the labels 0, 1, 2 and so on.
     draws_seed : bool
-        Whether an instance draws a number from a generator that is its ``random_state`` when it is
-        asked for its parameters.
+        Whether ``get_params`` of an instance draws a number if its ``random_state`` is a generator.
     aliases : tuple of tuples of str
-        Names of one parameter each.
+        Groups of names of the same parameter.
     distributions : mapping of str to tuple of str
-        What to record the version of, with the names of the distributions that it may come from; empty for the package
-        itself.
+        Packages whose version to record, with the distributions that may contain them; empty for
+        the package itself.
     base_class : tuple of (str, str) or None
-        Module and name of the class whose ``set_params`` its estimators inherit, where that is not scikit-learn's.
+        Module and name of the class whose ``set_params`` its estimators inherit; None is
+        scikit-learn's.
     matrices : tuple of (str, str)
-        Modules and names of the classes that hold its data; they must open no file.
+        Modules and names of the classes that hold its data; they must not open files.
     """
 
     package: str
@@ -183,35 +186,35 @@ class Library:
     matrices: tuple[ModuleAndClass, ...] = ()
 
     def known_names(self, estimator: Any) -> frozenset[str] | None:
-        """Return every parameter that an instance takes, aliases included; None where its library takes any name."""
+        """Return every parameter of an instance, aliases included; None if any name is accepted."""
         return self.native.union(estimator.get_params(deep=True))
 
     def alias_groups(self) -> Iterable[Collection[str]]:
-        """Return the groups of names of one parameter each."""
+        """Return the groups of names of the same parameter."""
         return self.aliases
 
     def set_by_user(self, estimator: Any) -> frozenset[str]:
-        """Return the names of an instance's parameters that the library would see beside a grid's."""
+        """Return an instance's parameters that the library would see in addition to a grid's."""
         return frozenset(estimator.get_params(deep=False))
 
     def overruled_by(self, estimator: Any, name: str) -> str | None:  # noqa: ARG002 - in most libraries nothing is
-        """Return the parameter that makes an instance ignore another name for it; None if `name` has an effect."""
+        """Return the parameter that makes an instance ignore another name for it, or None."""
         return None
 
     def check_value(self, name: str, value: Json, where: str, *, sure: bool) -> None:
-        """Refuse an encoded value that the library would read as something else than it looks.
+        """Refuse an encoded value that the library would read differently from how it looks.
 
         Most libraries check nothing here.
 
         Parameters
         ----------
         name : str
-            The parameter, which `refused` allows to have this value.
+            The parameter, for which `refused` allows this value.
         value : Json
         where : str
-            What it is, for the error.
+            The parameter's name in the error.
         sure : bool
-            The parameter is this library's, and no other's.
+            Whether the parameter can only be this library's.
 
         Raises
         ------
@@ -225,7 +228,7 @@ def words(text: str) -> frozenset[str]:
 
 
 def constructor_names(cls: type) -> frozenset[str]:
-    """Return the names of a constructor's parameters, its bases' included where they are passed on as keywords."""
+    """Return a constructor's parameters, with those of base classes that it passes keywords to."""
     names: set[str] = set()
     for base in cls.__mro__:
         if base is object or "__init__" not in vars(base):

@@ -1,4 +1,4 @@
-"""LightGBM: https://lightgbm.readthedocs.io/en/stable/Parameters.html, each parameter with its aliases."""
+"""LightGBM: https://lightgbm.readthedocs.io/en/stable/Parameters.html, with aliases."""
 
 from __future__ import annotations
 
@@ -31,9 +31,10 @@ class _LightGBM(Library):
     def overruled_by(self, estimator: Any, name: str) -> str | None:
         """Return the parameter that makes an instance ignore another name for it.
 
-        LightGBM's classes always pass their constructor's parameters, and of two names the library takes the
-        main one, then the shorter, then the first in the alphabet (``KeyAliasTransform`` in its ``config.h``):
-        ``LGBMClassifier(eta=0.5)`` trains with a learning rate of 0.1, in silence.
+        LightGBM's classes always pass their constructor's parameters, and of two names the library
+        uses the main one, then the shorter, then the first in the alphabet (``KeyAliasTransform``
+        in its ``config.h``): ``LGBMClassifier(eta=0.5)`` trains with a learning rate of 0.1,
+        without a warning.
         """
         constructor = constructor_names(type(estimator))
         for main, group in _own_aliases().items():
@@ -51,7 +52,7 @@ class _LightGBM(Library):
 
 
 def _own_aliases() -> dict[str, list[str]]:
-    """LightGBM's own table of names, main name first; empty in a version that keeps it elsewhere."""
+    """LightGBM's own table of names, main name first; empty in versions without it."""
     table = getattr(sys.modules.get("lightgbm.basic"), "_ConfigAliases", None)
     read = getattr(table, "_get_all_param_aliases", None)
     return _read_once(read) if callable(read) else {}
@@ -63,9 +64,10 @@ def _read_once(read: Callable[[], dict[str, list[str]]]) -> dict[str, list[str]]
 
 
 def _check_words(value: Json, where: str, *, inside: bool = False) -> None:
-    """Refuse text that LightGBM would read as further parameters: it gets all of them as one line, spaces between.
+    """Refuse text that LightGBM would read as further parameters: it gets them in one line.
 
-    Python writes a dict or tuple in a list with spaces; of text in them, "a=b" would then stand alone.
+    Spaces separate them. Python writes a dict or tuple in a list with spaces, so "a=b" inside one
+    would be a parameter.
     """
     if isinstance(value, str) and (any(letter.isspace() for letter in value) or (inside and "=" in value)):
         raise InputError(
@@ -73,7 +75,7 @@ def _check_words(value: Json, where: str, *, inside: bool = False) -> None:
         )
     if isinstance(value, dict) and not KEYS.isdisjoint(value):
         if not inside and not value.keys().isdisjoint({"__random_state__", "__set__"}):
-            pass  # of the first it draws a number, the second is a list to it
+            pass  # LightGBM draws a number from the first, and reads the second as a list
         elif "__array__" not in value:
             raise InputError(f"{where} = {short(value)}: LightGBM takes numbers, text, and lists and arrays of them")
         else:
@@ -85,17 +87,17 @@ def _check_words(value: Json, where: str, *, inside: bool = False) -> None:
 
 
 def _is_dict(value: Json) -> bool:
-    """Say whether a value is a dict once it is decoded: LightGBM's classes would take one for what they hold inside."""
+    """Return whether a decoded value is a dict, which LightGBM would use as internal state."""
     return isinstance(value, dict) and KEYS.isdisjoint(value) and value.keys().isdisjoint({"__float__", "__tuple__"})
 
 
 def _flat(array: Json) -> list[Json]:
-    """Return the items of an encoded array, whatever a message has in its place."""
+    """Return the items of an encoded array, or none if a message has something else there."""
     return [item for part in items_of(array) for item in (items_of(part) or [part])]
 
 
-# dart drops trees, rf averages. Among the names for rounds n_estimators is last: LightGBM's own names, passed beside
-# it, count before it.
+# dart drops trees, rf averages. Among the names for rounds, n_estimators is last: LightGBM uses its
+# own names before it.
 LIGHTGBM = _LightGBM(
     package="lightgbm",
     title="LightGBM",
@@ -119,8 +121,8 @@ LIGHTGBM = _LightGBM(
         bagging_seed bagging_fraction_seed feature_fraction_seed extra_seed alpha fair_c
         poisson_max_delta_step tweedie_variance_power
     """),
-    # min_child_samples too: features that can't be split with it are left out of the bins (feature_pre_filter).
-    # random_state too: it draws the rows that bins are made from, where there are more than 200,000.
+    # Also min_child_samples: features that can't be split with it get no bins (feature_pre_filter).
+    # Also random_state: it draws the rows for the bins if there are more than 200,000.
     binning=words("""
         max_bin max_bins max_bin_by_feature min_data_in_bin subsample_for_bin bin_construct_sample_cnt
         min_child_samples min_data_in_leaf min_data_per_leaf min_data min_samples_leaf random_state seed random_seed
@@ -142,7 +144,7 @@ LIGHTGBM = _LightGBM(
         "device_type": DeviceParameter(gpu=gpu_values("cuda|gpu"), cpu="cpu"),
         "device": DeviceParameter(gpu=DEVICE_ON_GPU, cpu="cpu", unless="device_type"),
     },
-    # LightGBM's build on PyPI for Linux has OpenCL in it, and no CUDA.
+    # LightGBM's PyPI build for Linux has OpenCL, but not CUDA.
     on_gpu=("device_type", "gpu"),
     only_gpu={"gpu_device_id": 0, "num_gpu": 1},
     cost=TreeCost(

@@ -1,14 +1,15 @@
-"""What training a network is expected to cost: seconds on one thread, by its layers, batches, rows and columns.
+"""Expected seconds to train a network on one thread, by layers, batches, rows and columns.
 
 ::
 
     fixed = start + layers x layer
     per_epoch = steps x (step + weights x update) + rows x products x product
 
-`weights` is how many numbers a step changes, `products` how often a row is multiplied with one: the same in dense
-layers, far more in convolutions. The constants are of 13 fits with TensorFlow 2.21 on one thread of a cloud machine,
-100 to 4,000 rows, 64 to 784 columns, and meet each within a factor of 1.4. Of a builder that a package brings only
-the dense layers are known. Measured times correct the rest (`producer.planning.calibration`).
+`weights` is the number of trained numbers, `products` the number of multiplications per row: the
+same in dense layers, far more in convolutions. The constants were fitted to 13 fits with TensorFlow
+2.21 on one thread of a cloud machine, 100 to 4,000 rows, 64 to 784 columns; each fit is predicted
+within a factor of 1.4. For another package's builder, only the dense layers are known. Measured
+times correct the rest (`producer.planning.calibration`).
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from typing import Any
 from warren.encoding.tags import items_of
 from warren.libraries.tree_cost import number_or
 
-# Seconds: a network is built and its step traced, the more so the more layers it has, which are two with normalisation;
-# a step; and for each weight its change, for each product its part.
+# Seconds: to build a network and trace its step, more for each layer, of which normalisation makes
+# two; for a step; for the update of a weight; for a product.
 _START, _LAYER = 0.8, 0.2
 _STEP = 1.4e-3
 _UPDATE = 3e-9
@@ -37,26 +38,26 @@ class NetworkCost:
     names = frozenset({"builder", "builder_params", "hidden_layers", "batch_norm", *_DEFAULTS})
 
     def seconds(self, params: Mapping[str, Any], rows: int, columns: int, classes: int) -> tuple[float, float]:
-        """Return the expected seconds of one fit, once and for each epoch."""
+        """Return the expected seconds of one fit: fixed, and for each epoch."""
         batch, share = (_number(params.get(name), default) for name, default in _DEFAULTS.items())
         trained = rows * (1 - min(max(share, 0.0), 1.0))
         steps = math.ceil(trained / max(batch, 1))
         layers, weights, products = _layers(params, columns, classes if classes > 2 else 1)
-        # What is held out is predicted, which is a third of training on it.
+        # Held-out rows are predicted, which costs a third of training on them.
         seen = trained + (rows - trained) / 3
         start = _START + layers * _LAYER * (2 if params.get("batch_norm") is True else 1)
         return start, steps * (_STEP + weights * _UPDATE) + seen * products * _PRODUCT
 
 
 def _layers(params: Mapping[str, Any], columns: int, outputs: int) -> tuple[int, float, float]:
-    """Return how many hidden layers and weights a network has, and products a row."""
+    """Return the numbers of hidden layers, of weights, and of products per row."""
     layers, weights, products = 0, 0.0, 0.0
     width = float(columns)
     if params.get("builder") == "cnn":
         own = params.get("builder_params")
         own = own if isinstance(own, dict) else {}
         kernel, pool = _number(own.get("kernel_size"), _KERNEL), max(_number(own.get("pool_size"), _POOL), 1.0)
-        # The pixels of all channels of what comes in, each multiplied with a kernel for each filter.
+        # The input's pixels in all channels, each multiplied by a kernel for each filter.
         pixels, channels = width, 1.0
         for filters in _numbers(own.get("filters"), _FILTERS):
             layers += 1

@@ -1,4 +1,4 @@
-"""Every library that Warren knows, by its package: a line a library."""
+"""Every library that Warren knows, by its package."""
 
 from __future__ import annotations
 
@@ -15,26 +15,27 @@ BOOSTING: Mapping[str, Library] = {
     LIGHTGBM.package: LIGHTGBM,
     CATBOOST.package: CATBOOST,
 }
-"""The boosting libraries, whose classes take more names than their constructors show, and check none."""
+"""The boosting libraries: their classes accept unlisted parameter names, and check none."""
 
 LIBRARIES: Mapping[str, Library] = {**BOOSTING, NETWORKS.package: NETWORKS}
-"""Everything that is trained round by round."""
+"""Every library that trains in rounds."""
 
-# A dotted name must lead to a class of one of these, by public modules only; WARREN_ALLOW adds single classes.
+# A dotted name must be a class of one of these, in public modules; WARREN_ALLOW adds single
+# classes.
 ALLOWED_PACKAGES = ("sklearn", *LIBRARIES)
 """Packages whose estimators a message may name."""
 
 THREADS = frozenset({"n_jobs"}).union(*(library.threads for library in LIBRARIES.values()))
-"""Every name for the number of threads, scikit-learn's included; a worker sets it."""
+"""Every name for the number of threads, scikit-learn's included; a worker sets them."""
 
 
 def library_of(name: str) -> Library | None:
-    """Return the library of an estimator class that is trained round by round, or None.
+    """Return the library of an estimator class that is trained in rounds, or None.
 
     Parameters
     ----------
     name : str
-        The class's dotted name, as messages have it.
+        The class's dotted name, as in messages.
     """
     library = LIBRARIES.get(name.partition(".")[0])
     return library if library and name in library.classes else None

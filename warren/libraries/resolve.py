@@ -1,4 +1,4 @@
-"""What a trial trains in the end, found once a trial: everything that follows from its final estimator."""
+"""Finds the final estimator of a trial once, and everything that follows from it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ Json: TypeAlias = Any  # as in warren.encoding.codec, which brings NumPy: an idl
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ResolvedTrial:
-    """A trial's final estimator, and what follows from it: `resolve` makes it.
+    """A trial's final estimator, and what follows from it: `resolve` creates it.
 
-    The final estimator is the trial's own, or the last step of its pipeline, of pipelines in pipelines too.
+    The final estimator is the trial's own, or the last step of its pipeline, also of nested
+    pipelines.
 
     Attributes
     ----------
@@ -31,16 +32,16 @@ class ResolvedTrial:
     assigned : mapping of str to Json
         The trial's encoded parameters.
     final : Json
-        The encoded final estimator, without what the trial sets on it.
+        The encoded final estimator, without the trial's parameters.
     changes : mapping of str to Json
-        The trial's parameters that are set on the final estimator, without `prefix`.
+        The trial's parameters for the final estimator, without `prefix`.
     prefix : str
-        What stands before the names of these in the trial: ``"clf__"``, or nothing.
+        The prefix of these names in the trial: ``"clf__"``, or empty.
     before : Json
-        Everything else, the other steps and their parameters; None where there is no pipeline. Trials in which it is
-        equal prepare their data in the same way.
+        Everything else: the other steps and their parameters; None without a pipeline. Trials with
+        the same value prepare their data in the same way.
     library : Library or None
-        Of the final estimator, where that is trained round by round; its `Library.cost` is the cost formula.
+        Of the final estimator, if it is trained in rounds; `Library.cost` is the cost formula.
     """
 
     start: Json
@@ -53,12 +54,12 @@ class ResolvedTrial:
 
     @cached_property
     def params(self) -> Mapping[str, Json]:
-        """All encoded parameters of the final estimator, the trial's over its own."""
+        """All encoded parameters of the final estimator; the trial's replace its own."""
         return {**self.final.get("params", {}), **self.changes}
 
     @cached_property
     def rounds(self) -> int:
-        """Rounds that it is expected to take; 1 where it has none, or says nothing usable."""
+        """Expected number of rounds; 1 if it has none, or the value is invalid."""
         if self.library is None:
             return 1
         asked = next((self.params[name] for name in self.library.rounds if self.params.get(name) is not None), None)
@@ -66,10 +67,10 @@ class ResolvedTrial:
 
     @cached_property
     def shared_key(self) -> str | None:
-        """Key of the fit that it may share with trials that differ in their rounds alone; None where it must not.
+        """Key of the fit that it may share with trials that differ only in rounds, or None.
 
-        Of a pipeline, the last step decides, and the key holds all the rest. Sums on a GPU round from run to run, so
-        nothing there could be compared bit for bit.
+        For a pipeline, the last step decides, and the key contains everything else. On a GPU, sums
+        differ from run to run, so nothing there could be compared bit for bit.
         """
         if self.library is None or wants_gpu(self.final, self.changes):
             return None
@@ -81,15 +82,15 @@ class ResolvedTrial:
         Parameters
         ----------
         number : int
-            The trial's.
+            The trial's number.
         share : bool, default=True
-            False where it shares none, whatever its parameters.
+            False to share none, whatever the parameters are.
         """
         return self.shared_key if share and self.shared_key is not None else f"trial {number}"
 
     @cached_property
     def bins(self) -> str:
-        """A text that is equal for trials that can use the same bins, or the same other steps of a pipeline."""
+        """A text that is equal for trials with the same bins, or the same other pipeline steps."""
         prepared = "" if self.before is None else json.dumps(self.before, sort_keys=True)
         if self.library is None:
             return prepared
@@ -104,7 +105,7 @@ class ResolvedTrial:
 
     @cached_property
     def wants_gpu(self) -> bool:
-        """Whether it asks for a GPU, in any of the estimators that it is made of."""
+        """Whether any of its estimators asks for a GPU."""
         return wants_gpu(self.start, self.assigned)
 
     @property
@@ -113,7 +114,7 @@ class ResolvedTrial:
 
 
 def resolve(estimator: Json, params: Mapping[str, Json]) -> ResolvedTrial:
-    """Return what a trial trains in the end.
+    """Return a trial's final estimator, and what follows from it.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Why a parameter of a library is refused: what its value would reach, and the way out."""
+"""Why a library's parameter is refused: what its value would reach, and what to do instead."""
 
 from __future__ import annotations
 
@@ -19,16 +19,15 @@ class Rule:
     reaches : str
         What its value would do.
     instead : str
-        The way out.
+        What to do instead.
     only : tuple
         Values that are harmless.
     default : bool
-        None is harmless, too. A library takes it for its own default, which may be none of
-        those above.
+        Whether None is harmless, too: it is the library's own default, which may not be in `only`.
     pattern : str or None
-        Text that is harmless, as a whole.
+        Pattern of harmless text; it must match the whole text.
     fits : callable or None
-        Says of any other value whether it is harmless.
+        Returns whether any other value is harmless.
     """
 
     reaches: str
@@ -39,7 +38,7 @@ class Rule:
     fits: Callable[[Json], bool] | None = None
 
     def allows(self, value: Json) -> bool:
-        """Say whether a value is harmless."""
+        """Return whether a value is harmless."""
         if value is None:
             return self.default
         if any(type(value) is type(one) and value == one for one in self.only):

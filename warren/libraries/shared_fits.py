@@ -1,4 +1,4 @@
-"""Who shares a fit: decided here alone, by what each library's file says of its parameters."""
+"""Decides which trials share a fit, by the facts in each library's file."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ Json: TypeAlias = Any  # as in warren.encoding.codec, which brings NumPy: an idl
 
 
 def shared_key(library: Library, name: str, params: Mapping[str, Json], before: Json) -> str | None:
-    """Return the key of the fit that a trial may share: trials of one key differ in their rounds alone.
+    """Return the key of the fit that a trial may share: trials with one key differ only in rounds.
 
     Parameters
     ----------
     library : Library
     name : str
-        Dotted name of the class of the final estimator.
+        Dotted name of the final estimator's class.
     params : mapping
         All encoded parameters of the final estimator.
     before : Json
-        What is done before it: the rest of its pipeline, or None.
+        The rest of its pipeline, or None.
 
     Returns
     -------
     str or None
-        None where the trial must be fitted alone, for a parameter under which the first rounds of a longer fit are not
-        known to be those of a shorter one.
+        None if the trial must be fitted separately, because with some parameter the first rounds of
+        a longer fit are not known to equal a shorter fit.
     """
     if library.required and all(params.get(required) is None for required in library.required):
         return None
     rest = {}
     for parameter, value in params.items():
         if isinstance(value, dict) and not KEYS.isdisjoint(value):
-            return None  # a function as an objective, for one: not compared
+            return None  # such as a function as objective: not compared
         if parameter in library.free or parameter in library.binning:
             rest[parameter] = value
         elif parameter in library.only or parameter in library.early_stopping:
@@ -46,7 +46,7 @@ def shared_key(library: Library, name: str, params: Mapping[str, Json], before: 
         elif parameter not in library.rounds and parameter not in library.threads:
             return None
     named = [parameter for parameter in library.rounds if parameter in params]
-    # Which of two names counts, and what None means, is for the library to say.
+    # The library decides which of two names counts, and what None means.
     if len(named) > 1 or any(not _is_rounds(params[parameter]) for parameter in named):
         return None
     return json.dumps([name, rest] if before is None else [name, rest, before], sort_keys=True)
@@ -57,7 +57,7 @@ def _is_rounds(value: Json) -> bool:
 
 
 def decides_sharing(library: Library, parameter: str, values: Sequence[Json]) -> bool:
-    """Say whether a fit can be shared under some values of a parameter of a grid, and under others not.
+    """Return whether some values of a grid's parameter allow a shared fit, and others do not.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def decides_sharing(library: Library, parameter: str, values: Sequence[Json]) ->
     parameter : str
         Of the final estimator.
     values : sequence
-        Encoded; a range holds plain numbers.
+        Encoded; a range has plain numbers.
     """
     if len(values) == 1 or parameter in library.rounds or parameter in library.threads:
         return False

@@ -1,16 +1,18 @@
-"""What a boosted fit is expected to cost: seconds on one thread, by rounds, depth or leaves, rows and columns.
+"""Expected seconds of a boosted fit on one thread, by rounds, depth or leaves, rows and columns.
 
-A boosted fit bins the data, then grows trees. A tree of `leaves` leaves, some ``log2(leaves)`` levels deep, adds the
-gradients of every row up in a histogram a column on each level, moves the rows to their leaves, and searches the
-histograms of each leaf for its best split::
+A boosted fit bins the data, then grows trees. A tree of `leaves` leaves has about ``log2(leaves)``
+levels. On each level, it adds the gradients of every row to a histogram per column, moves the rows
+to their leaves, and searches the histograms of each leaf for its best split::
 
     fixed     = start + rows x columns x bin
-    per_round = trees x (tree + (rows x columns x scan + rows x move) x levels + leaves x columns x bins x search)
+    per_round = trees x (tree + (rows x columns x scan + rows x move) x levels
+                         + leaves x columns x bins x search)
 
-The constants are fitted to 107 runs of XGBoost 3.2, 93 of LightGBM 4.7 and 51 of CatBoost 1.2 on one thread of a
-cloud machine: 500 to 100,000 rows, 6 to 120 columns, depths 2 to 10, 7 to 127 leaves, 20 to 300 rounds, 1 to 4
-classes. Half of those runs are met within a factor of 1.25, nine in ten within 1.7, all within 2.8. Another machine
-is faster or slower as a whole, which measured times correct (`producer.planning.calibration`).
+The constants are fitted to 107 runs of XGBoost 3.2, 93 of LightGBM 4.7 and 51 of CatBoost 1.2 on
+one thread of a cloud machine: 500 to 100,000 rows, 6 to 120 columns, depths 2 to 10, 7 to 127
+leaves, 20 to 300 rounds, 1 to 4 classes. Half of those runs are predicted within a factor of 1.25,
+nine in ten within 1.7, all within 2.8. Another machine is faster or slower by a factor, which
+measured times correct (`producer.planning.calibration`).
 """
 
 from __future__ import annotations
@@ -21,33 +23,35 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-# Levels of a tree at most: below, there is no row left.
+# Most levels of a tree: deeper ones have no rows.
 _DEEPEST = 60
-# XGBoost's exact method has no histograms and sorts every column instead: seconds to scan a value on a level.
+# XGBoost's exact method has no histograms and sorts every column: seconds per value and level.
 _EXACT_SCAN = 4e-8
-# Bins where no number is set, in all libraries but for one or two.
+# Bins if no number is set, in almost all libraries.
 _DEFAULT_BINS = 255
 
 
 @dataclass(frozen=True, kw_only=True)
 class TreeCost:
-    """A library's seconds for each piece of work, and its names for what makes work.
+    """A library's seconds for each piece of work, and its parameters that change the work.
 
     Attributes
     ----------
     start, bin, tree, scan, move, search : float
         As in the formula.
     leaves_a_row : float
-        Leaves that there are at most for each row: small ones are not split.
+        Most leaves per row: small leaves are not split.
     leafwise, uneven : float
-        How much dearer a level is where trees grow leaf by leaf, and where they are not symmetric and could be.
+        Factors on the cost of a level if trees grow leaf by leaf, and if they could be symmetric
+        and are not.
     a_class : float
-        Of a tree, what each class beyond the first costs.
+        Cost of each class after the first, as a share of a tree.
     depth, leaves, bins, columns, rows, others : tuple of str
-        Names of the limits of a tree, of the number of bins, of the parts of columns and rows that are used, and of
-        what else matters.
+        Names of the limits of a tree, of the number of bins, of the shares of columns and rows in
+        use, and of other parameters that change the cost.
     default_depth, default_leaves : int
-        Limits where none is set, the second where trees grow leaf by leaf; 0 is none. LightGBM's always do.
+        Limits if none is set, the second for trees that grow leaf by leaf; 0 is none. LightGBM's
+        always do.
     """
 
     start: float
@@ -75,7 +79,7 @@ class TreeCost:
         return frozenset((*self.depth, *self.leaves, *self.bins, *self.columns, *self.rows, *self.others))
 
     def seconds(self, params: Mapping[str, Any], rows: int, columns: int, classes: int) -> tuple[float, float]:
-        """Return the expected seconds of one fit, once and for each round: never less for more of anything."""
+        """Return the expected seconds of one fit, fixed and per round; more work costs no less."""
         policy = str(params.get("grow_policy") or "").lower()
         leafwise = policy == "lossguide" or not self.default_depth
         leaves = self._leaves(params, rows, leafwise=leafwise)
@@ -96,7 +100,7 @@ class TreeCost:
         return fixed, tree * trees * max(number_or(params.get("num_parallel_tree"), 1), 1)
 
     def _leaves(self, params: Mapping[str, Any], rows: int, *, leafwise: bool) -> float:
-        """Return how many leaves a tree is expected to have: what depth, leaves and rows allow."""
+        """Return the expected number of leaves of a tree: limited by depth, leaves and rows."""
         depth = _first(params, self.depth, self.default_depth)
         leaves = _first(params, self.leaves, self.default_leaves if leafwise else 0)
         most = max(rows * self.leaves_a_row, 2.0)
@@ -105,7 +109,7 @@ class TreeCost:
         return max(min(most, leaves) if leaves > 0 else most, 2.0)
 
     def _sampled(self, params: Mapping[str, Any]) -> float:
-        """Return the part of the rows that a tree sees; LightGBM draws one only where it is told how often."""
+        """Return the share of rows for a tree; LightGBM samples only if it knows how often."""
         often = [name for name in self.others if name.endswith("_freq")]
         if often and _first(params, often, 0) <= 0:
             return 1.0
@@ -113,7 +117,7 @@ class TreeCost:
 
 
 def number_or(value: Any, default: float) -> float:
-    """Return a value that is a number, or the default; a bool is none, and JSON has no infinity."""
+    """Return a value if it is a number, else the default; a bool is not a number."""
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else default
 
 

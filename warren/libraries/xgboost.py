@@ -15,7 +15,7 @@ class _XGBoost(Library):
 
 
 # dart drops trees, gblinear has none, a random forest (num_parallel_tree, XGBRF*) is one round, and
-# process_type=update walks another model's trees.
+# process_type=update changes another model's trees.
 XGBOOST = _XGBoost(
     package="xgboost",
     title="XGBoost",
@@ -40,7 +40,8 @@ XGBOOST = _XGBoost(
         "callbacks": (None,),
     },
     early_stopping={"early_stopping_rounds": (None, 0)},
-    # https://xgboost.readthedocs.io/en/stable/gpu/: device="cuda", "cuda:1", "gpu"; once tree_method="gpu_hist".
+    # https://xgboost.readthedocs.io/en/stable/gpu/: device="cuda", "cuda:1", "gpu"; formerly
+    # tree_method="gpu_hist".
     devices={
         "device": DeviceParameter(gpu=DEVICE_ON_GPU, cpu="cpu"),
         "tree_method": DeviceParameter(gpu=gpu_values("gpu_hist"), cpu="hist", only=False),
@@ -64,7 +65,7 @@ XGBOOST = _XGBoost(
         default_depth=6,
     ),
     verbosity=frozenset({"verbosity"}),
-    # Of XGBoost 3.
+    # For XGBoost 3.
     native=words("""
         aft_loss_distribution aft_loss_distribution_scale alpha base_score booster colsample_bylevel colsample_bynode
         colsample_bytree debug_synchronize device disable_default_eval_metric eta eval_metric expectile_alpha

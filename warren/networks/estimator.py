@@ -169,21 +169,20 @@ class KerasModel(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
 
         Parameters
         ----------
-        X : array-like or DataFrame of shape (n_samples, n_features), or images of shape (n_samples,
-        height, width) or
-            (n_samples, height, width, channels)
-            Dense numbers, none missing; trained on as float32.
+        X : array-like or DataFrame of shape (n_samples, n_features)
+            Dense numbers, none missing; trained on as float32. Images have shape
+            (n_samples, height, width) or (n_samples, height, width, channels).
         y : array-like of shape (n_samples,), or (n_samples, n_outputs) for regression
             Labels of any kind, or numbers.
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each row in the loss, including held-out rows.
         callbacks : sequence of keras.callbacks.Callback, default=()
-            Further callbacks besides our own.
+            Further callbacks, in addition to the estimator's own.
 
         Returns
         -------
         KerasModel
-            This one.
+            This estimator.
 
         Raises
         ------

@@ -1,7 +1,8 @@
-"""Parameters that reach a file, a socket or code: scikit-learn's with the reason and the way out, and all by package.
+"""Parameters that reach a file, a socket or code, by package, with the reason and what to do.
 
-A class on the allow-list may still take a path, or a word that its library evaluates. `warren.safety.parameter_rules`
-looks names up here; `tests/unit/test_refused.py` compares the tables with the libraries that are installed.
+A class on the allow-list may still accept a path, or text that its library evaluates.
+`warren.safety.parameter_rules` looks up names here; `tests/unit/test_refused.py` compares the
+tables with the installed libraries.
 """
 
 from __future__ import annotations
@@ -16,16 +17,16 @@ from warren.libraries.rule import CALLED, Rule, rules
 from warren.safety.keyword_arguments import KEYWORDS, are_keywords
 from warren.safety.regex_checks import problem_of_pattern
 
-# Parameters that people set to NumPy's functions.
+# Parameters that users set to NumPy's functions.
 _FUNCTION = Rule(
     reaches=CALLED.reaches,
     instead="leave it out, or pass a ufunc of NumPy or scipy.special, np.log1p for one, or a score of features; put "
     "anything else into an estimator class of your own, named in WARREN_ALLOW",
     fits=is_function,
 )
-# What joblib multiplies its processes by.
+# joblib multiplies its number of processes by it.
 _FACTOR = r"\d{1,3}(\.\d{1,3})?"
-# Names of methods that scikit-learn asks an estimator for, whatever they do.
+# Names of methods that scikit-learn calls on an estimator, whatever they do.
 _METHOD = Rule(
     reaches="is called by its name",
     instead="pass 'auto', 'predict', 'predict_proba' or 'decision_function', or a list of these",
@@ -81,16 +82,16 @@ REFUSED: Mapping[str, Mapping[str, Rule]] = {
     "sklearn": _SKLEARN,
     **{package: library.refused for package, library in LIBRARIES.items()},
 }
-"""What is refused, by package: of all but scikit-learn as their files in `warren.libraries` say."""
+"""Refused parameters by package; those of the libraries are in their files."""
 
-# XGBoost's classes keep what they don't know under this name, and pass it on.
+# XGBoost's classes keep unknown parameters under this name, and pass them on.
 EVERYWHERE = rules("kwargs", Rule(reaches="holds further parameters", instead="name them singly"))
 
-# Dicts whose keys are classes, columns, words or steps. The keys of any other are taken for names of parameters.
+# Dicts with classes, columns, words or steps as keys. Keys of others count as parameter names.
 LABELLED = frozenset({"class_weight", "metadata", "monotonic_cst", "transformer_weights", "vocabulary"}).union(
     *(library.labelled for library in LIBRARIES.values())
 )
 
-# Parameters of later versions that sound like these are taken for what they sound like.
+# Parameters of later versions with such names are refused, too.
 SOUNDS_LIKE_A_FILE = re.compile(r"(^|_)(files?|filenames?|paths?|dir|directory|folder|log|uri|url|hosts)$")
 SOUNDS_LIKE_A_SOCKET = re.compile(r"(dmlc|federated|nccl)_")

@@ -1,7 +1,7 @@
-"""Rules for single parameters: what the tables of `warren.safety.denylist` say of a name and its value, by class.
+"""Checks single parameters by the tables of `warren.safety.denylist`: name and value, by class.
 
-A name is a parameter of a class or, in a pipeline and the like, what a user calls a step: that one has no rules. No
-library is imported.
+A name is a parameter of a class or, in a pipeline and the like, a step's name of the user, which
+has no rules. No library is imported.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from warren.safety.allowlist import package_of_type
 from warren.safety.denylist import EVERYWHERE, REFUSED, SOUNDS_LIKE_A_FILE, SOUNDS_LIKE_A_SOCKET
 
 LONGEST_NAME = 200
-"""Characters of a parameter's name, and of a class's."""
+"""Most characters of a parameter's and of a class's name."""
 
-# What a boosting library reads as one of its names; LightGBM drops quotes around it, and splits at spaces.
+# A name for a boosting library; LightGBM removes quotes around names, and splits at spaces.
 _IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*", re.ASCII)
-# One that no rule lists as harmless.
+# A number that no rule lists as harmless.
 _SOME_NUMBER = 0.5
 # Values that Python calls.
 _CALLABLE = frozenset({"__function__", "__scorer__"})
-# A name becomes a field of a document; a part of it may be a pipeline's step, which people call what they like.
+# A name becomes a field of a document; a part of it may be a pipeline's step with any name.
 _NOT_IN_NAMES = re.compile(r"[\x00-\x1f\x7f.$\u2028\u2029]")
 
 
 def last_part(name: str) -> str:
-    """Return the part of a name that an estimator of its own knows."""
-    return name.split("__")[-1]  # from the left, as set_params does: "a___b" is "_b" of "a"
+    """Return the last part of a name: the parameter in its own estimator."""
+    return name.split("__")[-1]  # split from the left, as in set_params: "a___b" is "_b" of "a"
 
 
 def _owners(classes: Iterable[str], last: str) -> list[str]:
-    """Return the classes of which a name may be a parameter; in a composition it may be what a user calls a member."""
+    """Return the classes that may have a parameter; in a composition, it may be a member's name."""
     return [
         kind
         for kind in classes
@@ -45,25 +45,25 @@ def _owners(classes: Iterable[str], last: str) -> list[str]:
 
 
 def _tables(owners: Iterable[str]) -> Iterator[Mapping[str, Rule]]:
-    """Yield what is refused of some classes, and of any."""
+    """Yield the tables of refused parameters for some classes."""
     yield from (REFUSED[package] for package in dict.fromkeys(map(package_of_class, owners)))
     yield EVERYWHERE
 
 
 def check_rules(classes: Iterable[str], name: str, value: Json, where: str, *, drawn: bool = False) -> None:
-    """Refuse what the tables say of a parameter, without a look into its value's values.
+    """Refuse a parameter by the tables, without a check of the values inside its value.
 
     Parameters
     ----------
     classes, name, value, where
         As for `warren.safety.parameter_checks.check_parameter`.
     drawn : bool, default=False
-        The value is a distribution, and what is set are numbers of it.
+        Whether the value is a distribution, so that the parameter gets numbers.
 
     Raises
     ------
     InputError
-        Names the parameter, its value and the way out.
+        Names the parameter, its value and what to do.
     """
     last = last_part(name)
     owners = _owners(classes, last)
@@ -85,7 +85,7 @@ def check_rules(classes: Iterable[str], name: str, value: Json, where: str, *, d
 
 
 def check_whole_name(classes: Iterable[str], name: str, where: str) -> None:
-    """Refuse a name that a boosting library would read as more than one of its own: nothing is inside of its classes.
+    """Refuse a name that a boosting library would read as several: its classes have no members.
 
     Raises
     ------
@@ -96,24 +96,26 @@ def check_whole_name(classes: Iterable[str], name: str, where: str) -> None:
 
 
 def check_class(cls: type, name: str, params: Mapping[str, Json]) -> None:
-    """Refuse parameters of a class that reach what they must not: where they land, whatever led there.
+    """Refuse parameters of a class that reach what they must not, when they are set.
 
-    Other checks say what a message will do; this one, of the class itself when it is called and when something is set
-    on it, needs to foresee nothing: no swap of a step, no grid of a search in a search, no other name of a class.
+    Other checks predict what a message will do. This one checks the class itself, when it is
+    created and when a parameter is set, so it need not foresee swapped steps, grids of searches
+    inside searches, or other names of a class.
 
     Parameters
     ----------
     cls : type
         An estimator class.
     name : str
-        Its dotted name; "" for one that the operator named.
+        Its dotted name; empty for a class of ``WARREN_ALLOW``.
     params : mapping
-        Encoded values by the parameter's whole name. Estimators inside are looked at where they are made.
+        Encoded values by the parameter's full name. Estimators inside are checked when they are
+        created.
 
     Raises
     ------
     InputError
-        Names the parameter, its value and the way out.
+        Names the parameter, its value and what to do.
     """
     kinds = [name] if name else sorted(BOOSTING.keys() & {package_of_type(base) for base in cls.__mro__})
     for parameter, value in params.items() if kinds else ():
@@ -123,7 +125,7 @@ def check_class(cls: type, name: str, params: Mapping[str, Json]) -> None:
 
 
 def has_rule(classes: Collection[str], name: str) -> bool:
-    """Say whether there are numbers that a parameter may not have; other values are always looked at."""
+    """Return whether a parameter has refused numbers; other values are always checked."""
     owners = _owners(classes, last_part(name))
     return any(last_part(name) in rules for rules in _tables(owners)) or any(
         package_of_class(kind) == NETWORKS.package for kind in owners
@@ -131,7 +133,7 @@ def has_rule(classes: Collection[str], name: str) -> bool:
 
 
 def check_name(name: str, where: str) -> None:
-    """Refuse a name that is no field of a document.
+    """Refuse a name that can't be a field of a document.
 
     Raises
     ------
@@ -151,7 +153,7 @@ def _check_rule(rule: Rule | None, name: str, value: Json, where: str) -> None:
 
 
 def check_named(owners: Iterable[str], name: str, value: Json, where: str) -> None:
-    """Refuse what the tables of some classes refuse, and text where a name sounds like a file's in any version."""
+    """Refuse what the tables refuse, and text for a name that sounds like a file's."""
     for rules in _tables(owners):
         _check_rule(rules.get(name), name, value, where)
     if not value or not isinstance(value, (str, list, dict)):

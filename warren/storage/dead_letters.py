@@ -48,7 +48,7 @@ def tell_studies(letters: Iterable[DeadLetter], store: Store) -> None:
         if address.study_id not in studies:
             studies[address.study_id] = store.study(address.study_id, DeadChunks)
         study = studies[address.study_id]
-        # One that has been published again since is of no interest. Most were told when they were read before.
+        # Skip chunks that were published again since, and chunks noted earlier, which most are.
         if study is None or study.publications != address.generation or _name_of(address) in study.dead_chunks:
             continue
         if why_not(store, address, letter.body) is not None:  # others may write to this queue too

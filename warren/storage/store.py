@@ -1,12 +1,12 @@
-"""MongoDB: the connection, the collection ``studies``, and what belongs to several collections at once.
+"""MongoDB: the connection, the collection ``studies``, and work on several collections.
 
-``studies`` holds one document a study: what was submitted, its state, and a running count that costs one read to
-follow. Results lie in ``trials`` (`warren.storage.trials`), what is known of trials until then in ``unfinished``
-(`warren.storage.unfinished`), which bodies a study's chunks have in ``published`` (`warren.storage.published_chunks`),
-data and models in GridFS (`warren.storage.blobs`).
+``studies`` has one document per study: the submission, its state, and running counts, so that its
+progress costs one read. Results are in ``trials`` (`warren.storage.trials`), unfinished trials in
+``unfinished`` (`warren.storage.unfinished`), the bodies of a study's chunks in ``published``
+(`warren.storage.published_chunks`), data and models in GridFS (`warren.storage.blobs`).
 
-The documents prove; the counts are a convenience. A worker that dies between the two leaves them too
-low, and `Store.recount` sets them right from the documents.
+The trial documents are authoritative; the counts are a convenience. If a worker ends between the
+two writes, the counts are too low, and `Store.recount` corrects them from the documents.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 
 P = TypeVar("P", bound=StudyKey)
 
-# Seconds to say goodbye to a server.
+# Seconds to close the connections.
 _CLOSE_SECONDS = 1.0
-# Seconds that making a table of results may take, for a study ends after it: 100,000 trials on a slow server.
+# Seconds to create a table of results, which delays a study's end: 100,000 trials on a slow server.
 _TABLE_SECONDS = 20.0
 
 
@@ -53,14 +53,14 @@ class Store:
     Parameters
     ----------
     settings : Settings
-        Name the server and how long to wait for it. Nothing is sent before the first call.
+        Name the server and how long to wait for it. The first call connects.
 
     Raises
     ------
     StoreError
-        From every method: the server is unreachable or refuses. The text carries no password.
+        From every method: the server is unreachable or refuses. The text contains no password.
     InputError
-        The URL can't be read or names no database.
+        The URL is invalid or names no database.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -70,7 +70,7 @@ class Store:
         self._client = database.client
         self.database = database.name
         self._studies = database["studies"]
-        # What says of a study that it was deleted, and not lost.
+        # Marks a study that was deleted and not lost.
         self._deleted = database["deleted"]
         self._identity = Identity(database["identity"], self._explained)
         self.trials = Trials(database["trials"], self._explained)
@@ -81,22 +81,22 @@ class Store:
         self.tables = Tables(self.trials, Blobs(database, "results"))
 
     def identity(self) -> str:
-        """Return the id of this database, which every message of its studies carries."""
+        """Return the id of this database, which every message of its studies contains."""
         return self._identity.read()
 
     def why_not(self) -> str | None:
-        """Return why the database can't be used, as its driver last saw it, or None. Waits for nothing."""
+        """Return why the database is unreachable, by the driver's last check, or None."""
         if self._client.topology_description.has_writable_server():
             return None
         return f"no MongoDB that takes writes answers at {self.url}"
 
     def close(self) -> None:
-        """Close the connections; a server that is gone is not waited for."""
+        """Close the connections, without waiting for a lost server."""
         with pymongo.timeout(_CLOSE_SECONDS):
             self._client.close()
 
     def within(self, seconds: float) -> AbstractContextManager[None]:
-        """Return a block in which every call ends, with a `StoreError` if need be, once so many seconds are over."""
+        """Return a block whose calls end within so many seconds, with a `StoreError` if needed."""
         return pymongo.timeout(seconds)
 
     def ping(self) -> None:
@@ -106,7 +106,7 @@ class Store:
             self._studies.find_one({}, {"_id": 1})
 
     def prepare(self) -> None:
-        """Create the indexes; harmless when they are there."""
+        """Create the indexes; existing ones stay."""
         self.trials.prepare()
         with self._explained():
             self._studies.create_index([("created_at", -1)])
@@ -114,9 +114,9 @@ class Store:
     # ------------------------------------------------------------------ studies
 
     def create_study(self, study: StudyDocument) -> bool:
-        """Write a study document unless it is there; return whether it was new.
+        """Write a study document unless it exists; return whether it is new.
 
-        One that was deleted goes on counting its publications: chunks of before are not taken for later ones.
+        A deleted study keeps its generation, so that its old chunks are not taken for new ones.
 
         Parameters
         ----------
@@ -130,12 +130,12 @@ class Store:
                 self._studies.insert_one(study.to_document() | known)
             except DuplicateKeyError:
                 return False
-            # Last: a call that is cut short is made again, and must find it.
+            # Last: if this call is interrupted, the next one must find the note again.
             self._deleted.delete_one({"_id": study.id})
         return True
 
     def update_study(self, study_id: str, update: Document, only_if: Document | None = None) -> StudyPlan | None:
-        """Apply a MongoDB update to a study; return it after that, or None where nothing matched."""
+        """Apply a MongoDB update to a study; return it afterwards, or None if none matched."""
         with self._explained():
             found = self._studies.find_one_and_update(
                 {"_id": study_id, **(only_if or {})},
@@ -146,12 +146,12 @@ class Store:
         return StudyPlan.read(found) if found else None
 
     def study(self, study_id: str, part: type[P]) -> P | None:
-        """Return a part of a study's document, or None where there is no such study.
+        """Return a part of a study's document, or None without such a study.
 
         Raises
         ------
         StudyError
-            The document is no study's.
+            The document is not a study.
         """
         if not is_study_id(study_id):
             return None
@@ -160,10 +160,10 @@ class Store:
         return part.read(found) if found else None
 
     def delete_study(self, study_id: str) -> bool:
-        """Delete a study with its trials; return whether there was one.
+        """Delete a study with its trials; return whether it existed.
 
-        The study goes first, but for a note that it was deleted: from then on workers drop its chunks, and what they
-        still write of it.
+        The study's document goes first, but a note of the deletion stays: from then on, workers
+        drop its chunks and their results.
         """
         with self._explained():
             known = self._studies.find_one({"_id": study_id}, {"publications": 1}) or {}
@@ -177,10 +177,9 @@ class Store:
         return study is not None
 
     def surely_unwanted(self, study_id: str, generation: int) -> bool:
-        """Say whether it is certain that nobody wants a chunk: only then may a worker drop it.
+        """Return whether certainly no study needs a chunk; only then may a worker drop it.
 
-        Asked by a write that a majority must have: no server can give that answer that lags, or that others have voted
-        out meanwhile.
+        This is a write with a majority, which an outdated or deposed server can't answer.
 
         Parameters
         ----------
@@ -191,8 +190,8 @@ class Store:
         Returns
         -------
         bool
-            Whether the study was deleted, does not run, or was published anew. False for a study of which nothing is
-            known.
+            Whether the study was deleted, does not run, or was published again. False for an
+            unknown study.
         """
         unwanted = {"$or": [{"state": {"$ne": "RUNNING"}}, {"generation": {"$gt": generation}}]}
         asked = {"$set": {"dropped_at": now()}}
@@ -203,26 +202,27 @@ class Store:
             return bool(self._studies.update_one({"_id": study_id, **unwanted}, asked).matched_count)
 
     def models_of(self, study_id: str) -> list[str]:
-        """Return the ids of the studies whose one trial fits a model for a study."""
+        """Return the ids of the one-trial studies that train the models of a study."""
         with self._explained():
             return [found["_id"] for found in self._studies.find({"model_of": study_id}, {"_id": 1})]
 
     def studies(self, part: type[P], limit: int = 0) -> list[P]:
-        """Return a part of each search's document, newest first; `limit` 0 is all of them."""
+        """Return a part of each search's document, newest first; `limit` 0 returns all."""
         with self._explained():
-            # What somebody else has called otherwise than `submit` does is asked for by nobody, and fills no limit.
+            # Documents with ids that `submit` never makes can't be requested, and must not use up
+            # the limit.
             own = {"model_of": None, "_id": {"$regex": STUDY_ID}}
             found = self._studies.find(own, part.projection()).sort("created_at", -1).limit(limit)
             return list(only_studies(found, part))
 
     def queue_shared(self, study_id: str, queue: str) -> bool:
-        """Say whether another study that runs has its chunks in the same queue."""
+        """Return whether another running study has its chunks in the same queue."""
         others = {"_id": {"$ne": study_id}, "state": "RUNNING", "queue": queue}
         with self._explained():
             return self._studies.find_one(others, {"_id": 1}) is not None
 
     def referenced(self, digest: str) -> bool:
-        """Say whether any study points to a blob: its dataset, its splits, or what early stopping watches."""
+        """Return whether any study refers to a blob: as dataset, splits, or validation indices."""
         fields = ("objective.dataset", "objective.splits", "objective.validation")
         with self._explained():
             return self._studies.find_one({"$or": [{field: digest} for field in fields]}, {"_id": 1}) is not None
@@ -230,16 +230,16 @@ class Store:
     # ------------------------------------------------------------------ results
 
     def delete_results(self, study_id: str) -> None:
-        """Delete every result of a study, its models, and what is known of trials that have none."""
+        """Delete all results of a study, its models, and the notes on its unfinished trials."""
         self.trials.delete_of(study_id)
         self.tables.delete_of(study_id)
         self.unfinished.drop_study(study_id)
         self.models.delete_of(study_id)
 
     def delete_failed(self, study_id: str) -> int:
-        """Delete a study's failed trials, so that they can be tried again; return how many."""
+        """Delete a study's failed trials, so that they can be tried again; return their number."""
         numbers = self.trials.delete_failed(study_id)
-        # What a lost worker has left of them would fail them again untried.
+        # Attempts of lost workers would fail these trials again without a try.
         self.unfinished.drop(study_id, numbers)
         return len(numbers)
 
@@ -258,7 +258,7 @@ class Store:
         Returns
         -------
         StudyPlan or None
-            The study after it: its state may be news to a worker. None where it was deleted.
+            The study afterwards: its state may be new to a worker. None if it was deleted.
         """
         update: Document = {"$inc": {f"progress.{name}": value for name, value in increments(documents).items()}}
         if documents:
@@ -273,12 +273,12 @@ class Store:
         return study
 
     def recount(self, study_id: str) -> StudyPlan | None:
-        """Set a study's counts from its trial documents, and its state when all have ended.
+        """Set a study's counts from its trial documents, and its state if all have ended.
 
         Returns
         -------
         StudyPlan or None
-            The study after it; None where there is no such study.
+            The study afterwards; None if it does not exist.
         """
         before = self.study(study_id, StudyPlan)
         if before is None:
@@ -293,30 +293,30 @@ class Store:
             ended = {"state": "COMPLETE", "finished_at": now()}
             with self.within(_TABLE_SECONDS):
                 ended["results_file"] = self.tables.keep(study, before.publications)
-            # Unless trials were taken back since they were counted, which a new publication says.
+            # Unless trials were reset since the count, which a new publication shows.
             still = {"state": {"$ne": "CANCELLED"}, "publications": before.publications}
             if study := self.update_study(study_id, {"$set": ended}, still):
                 self.published.drop(study_id, before=(study.publications or 0) + 1)
             else:
                 study = self.study(study_id, StudyPlan)
-            if study is None:  # deleted meanwhile
+            if study is None:  # deleted in the meantime
                 self.tables.delete_of(study_id)
         return study
 
     def results(self, trials: OwnTrials, columns: pa.Schema) -> pa.Table:
-        """Return the results that a study has by now: from its file once it has ended, else from the documents.
+        """Return a study's results so far: after its end from its file, before that from documents.
 
         Parameters
         ----------
         trials : OwnTrials
-            Those of the study.
+            The study's trials.
         columns : pyarrow.Schema
-            `warren.storage.results_table.schema` of what the study scores.
+            `warren.storage.results_table.schema` of the study's scores.
 
         Returns
         -------
         pyarrow.Table
-            By number; empty also where there is no such study.
+            By number; empty for a study that does not exist.
         """
         study = self.study(trials.expected.study_id, StudyProgress)
         file = study.results_file if study and study.state == "COMPLETE" else None

@@ -1,7 +1,8 @@
-"""The document of a study in the collection ``studies``: its fields, and what older documents lack.
+"""The document of a study in the collection ``studies``: its fields, and defaults for older ones.
 
-`StudyDocument` is all of it, and what is written. A document may hold megabytes (its space, its dead letters), and a
-worker reads it every second: so readers name the part that they need, and the store reads the fields of that part.
+`StudyDocument` has all fields, and is written. A document may have megabytes (its space, its dead
+letters), and workers read it every second: so a reader names the part that it needs, and the store
+reads only the fields of that part.
 """
 
 from __future__ import annotations
@@ -22,20 +23,20 @@ _Count = Annotated[int, Field(ge=0)]
 
 
 class Record(BaseModel):
-    """Nothing is converted, and fields that are not asked for may be anything."""
+    """Converts nothing, and accepts any value in fields that a reader does not need."""
 
     model_config = ConfigDict(frozen=True, strict=True, extra="ignore")
 
 
 class Best(Record):
-    """The best score so far, and the trial that has it: negative, so that MongoDB prefers the lower number."""
+    """The best score so far, and its trial: negative, so that MongoDB prefers the lower number."""
 
     score: float
     minus_number: int
 
 
 class Measured(Record):
-    """What the trials of an estimator were expected to take, and took."""
+    """Expected and measured times of an estimator's trials."""
 
     trials: _Count = 0
     estimated_seconds: float = 0.0
@@ -63,7 +64,7 @@ class Progress(Record):
 
 
 class Estimate(Record):
-    """What a publication planned for an estimator (`producer.planning.calibration`)."""
+    """The plan of a publication for an estimator (`producer.planning.calibration`)."""
 
     correction: float
     planned_seconds: float
@@ -80,7 +81,7 @@ class Letter(Record):
 
 
 class Missing(Record):
-    """Trials of which nothing is seen (`producer.results.missing_trials`)."""
+    """Lost trials (`producer.results.missing_trials`)."""
 
     publication: int
     at: datetime | None = None
@@ -91,7 +92,7 @@ class Missing(Record):
 
 
 class Data(Record):
-    """What a person wants to know of the data."""
+    """Facts about the data, for people."""
 
     X: str
     shape: list[_Count]
@@ -100,25 +101,25 @@ class Data(Record):
 
 
 def problem_of(exc: ValidationError) -> str:
-    """Return what is wrong with a document first, and where."""
+    """Return the first problem of a document, and its field."""
     first = exc.errors(include_url=False, include_input=False, include_context=False)[0]
     where = ".".join(plain(part) if isinstance(part, str) else str(part) for part in first["loc"])
     return f"{where}: {first['msg']}"
 
 
 class StudyKey(Record):
-    """The id of a study. The parts below add what their readers need."""
+    """The id of a study. The parts below add the fields for their readers."""
 
     id: StudyId = Field(alias="_id")
 
     @classmethod
     def read(cls, document: Document) -> Self:
-        """Read a document, or as much of it as was asked for.
+        """Read a document, or some of its fields.
 
         Raises
         ------
         StudyError
-            It is no study's: a field is missing, or holds what no version writes.
+            It is not a study: a field is missing, or has a value that no version writes.
         """
         try:
             return cls.model_validate(document)
@@ -129,12 +130,12 @@ class StudyKey(Record):
 
     @classmethod
     def projection(cls) -> dict[str, int]:
-        """Return the fields that are read, as MongoDB takes them."""
+        """Return the fields to read, as a MongoDB projection."""
         return {field.alias or name: 1 for name, field in cls.model_fields.items()}
 
 
 class StudyState(StudyKey):
-    """Whether a study runs, and how often it was published: what a worker asks for."""
+    """Whether a study runs, and its generation, for workers."""
 
     state: Literal["RUNNING", "PAUSED", "CANCELLED", "COMPLETE"]
     generation: int = 0
@@ -142,7 +143,7 @@ class StudyState(StudyKey):
 
 
 class StudyMeasures(StudyKey):
-    """What the trials of a study were expected to take, and took."""
+    """Expected and measured times of a study's trials."""
 
     progress: Progress = Progress()
     estimates: dict[str, Estimate] | None = None
@@ -150,7 +151,7 @@ class StudyMeasures(StudyKey):
 
 
 class StudyProgress(StudyMeasures, StudyState):
-    """How far a study is."""
+    """The progress of a study."""
 
     name: str
     n_trials: _Count
@@ -166,7 +167,7 @@ class StudyProgress(StudyMeasures, StudyState):
 
 
 class StudyStatus(StudyProgress):
-    """How far a study is, and what of it no worker can use."""
+    """The progress of a study, and its dead letters."""
 
     dead_letters: list[Letter] = []
 
@@ -178,9 +179,9 @@ class DeadChunks(StudyState):
 
 
 class StudyDefinition(StudyKey):
-    """What a study is, and who says so; all but its space, which may be large.
+    """A study's definition with its signature, without its space, which may be large.
 
-    The objective is as it lies there: its signature covers that, also where an earlier version wrote it.
+    The objective is unparsed: the signature covers its stored form, also from earlier versions.
     """
 
     name: str
@@ -192,17 +193,17 @@ class StudyDefinition(StudyKey):
 
 
 class StudySpace(StudyDefinition):
-    """What a study is."""
+    """A study's definition with its space."""
 
     space: Any
 
 
 class StudyPlan(StudyDefinition, StudyProgress):
-    """What a study is and how it is run, all but its space: what a publication needs."""
+    """A study's definition and run settings, without its space, for a publication."""
 
     data: Data
     n_splits: _Count = 0
-    # Studies of earlier versions know neither their training rows nor their classes.
+    # Studies of earlier versions have no training rows and no classes.
     train_rows: _Count | None = None
     n_classes: _Count = 0
     n_chunks: _Count | None = None
@@ -213,14 +214,14 @@ class StudyPlan(StudyDefinition, StudyProgress):
 
 
 class StudyDocument(StudySpace, StudyPlan, StudyStatus, DeadChunks):
-    """All of it. What is not set is not written."""
+    """All fields. Fields that are not set are not written."""
 
     seed: int | None = None
     model_of: str | None = None
 
     @classmethod
     def new(cls, study_id: str, **fields: Any) -> Self:
-        """Return the document of a study that begins."""
+        """Return the document of a new study."""
         return cls(
             _id=study_id,
             state="RUNNING",
@@ -236,5 +237,5 @@ class StudyDocument(StudySpace, StudyPlan, StudyStatus, DeadChunks):
         )
 
     def to_document(self, names: Iterable[str] | None = None) -> Document:
-        """Return what is written, or some fields of it."""
+        """Return the document to write, or some of its fields."""
         return self.model_dump(by_alias=True, exclude_unset=True, include=None if names is None else set(names))

@@ -162,7 +162,8 @@ class Unfinished(StoreCollection):
 
     def __init__(self, collection: Collection[Document], explained: Explained) -> None:
         super().__init__(collection, explained)
-        # Notes on who has a chunk are written often and need not wait for a disk: lost ones are repeated.
+        # Notes on who has a chunk are written often and need not wait for a disk: lost ones
+        # are repeated.
         self._held = collection.with_options(write_concern=WriteConcern(w=1))
 
     def keep_folds(self, folds: Iterable[DoneFold]) -> None:

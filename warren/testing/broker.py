@@ -97,6 +97,15 @@ class StubBroker:
     def publish(self, name: str, body: bytes, properties: pika.BasicProperties) -> None:
         """Put a message at the end of a queue.
 
+        Parameters
+        ----------
+        name : str
+            The queue.
+        body : bytes
+            The message.
+        properties : pika.BasicProperties
+            Its properties.
+
         Raises
         ------
         pika.exceptions.UnroutableError

@@ -112,7 +112,7 @@ class Acceptance:
 
 
 def needs(study: StudyState | None, chunk: Chunk) -> bool:
-    """Return whether a study needs a chunk evaluated: it runs, and the chunk is of its latest publication."""
+    """Return whether a study runs, and a chunk is of its latest publication."""
     return study is not None and study.state == "RUNNING" and study.generation <= chunk.generation
 
 

@@ -191,7 +191,7 @@ class ResultWriter:
         return self.uncounted and time.monotonic() - self._counted_at >= self._count_pause
 
     def count(self) -> list[StudyState | None]:
-        """Count what was written in its studies, and return those as they now are; None for a deleted one."""
+        """Count written results; return the studies afterwards, None for a deleted one."""
         return self.retry(self._count) if self._uncounted else []
 
     def _count(self) -> list[StudyState | None]:
@@ -205,7 +205,7 @@ class ResultWriter:
             except StudyError as exc:  # its document was changed by hand
                 logger.warning("counted results of a study that can't be read", extra={"reason": str(exc)})
             else:
-                if study is None:  # deleted meanwhile: what was written since goes too
+                if study is None:  # deleted in the meantime: delete later results, too
                     self._store.delete_results(study_id)
                 studies.append(study)
             self._uncounted = [document for document in self._uncounted if document["study_id"] != study_id]

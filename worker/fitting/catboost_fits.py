@@ -114,7 +114,7 @@ class CatBoostLearner(Learner):
         }
 
     def pack(self, estimator: Any) -> PackedModel | None:
-        """Write ``cbm``, and beside it what CatBoost computes with the training data and leaves out of its files."""
+        """Write ``cbm``, with the values that CatBoost computes in the fit and does not store."""
         if not hasattr(estimator, "save_model"):
             return None
         importances = {

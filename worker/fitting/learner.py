@@ -257,9 +257,10 @@ def weights_for(estimator: Any, weight: Any) -> dict[str, Any]:
 
 
 def written(save: Callable[[str], None], name: str) -> bytes:
-    """Return what a library writes into a file, which wants a path.
+    """Return what a library writes to a file whose path it gets.
 
-    Where the system can, that leads to memory: a library may not notice that a disk is full, and leave half a model.
+    If possible, the path leads to memory: a library may not notice a full disk, and write half a
+    model.
     """
     with tempfile.TemporaryDirectory(prefix="warren-model-") as folder:
         path = Path(folder) / name

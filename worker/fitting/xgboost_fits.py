@@ -63,7 +63,10 @@ class XGBoostLearner(Learner):
         return int(estimator.best_iteration) + 1 if estimator.early_stopping_rounds else None
 
     def pack(self, estimator: Any) -> PackedModel | None:
-        """Write universal binary JSON (https://xgboost.readthedocs.io/en/stable/tutorials/saving_model.html)."""
+        """Write universal binary JSON.
+
+        https://xgboost.readthedocs.io/en/stable/tutorials/saving_model.html
+        """
         if not hasattr(estimator, "save_model"):
             return None
         return PackedModel(format="xgboost-ubj", content=written(estimator.save_model, "model.ubj"))

@@ -1,1 +1,1 @@
-"""How models of the boosting libraries are stored: a file a library, and the list of them."""
+"""How models of the boosting libraries are stored: one file per library, and a registry."""

@@ -1,4 +1,4 @@
-"""Models of CatBoost: ``cbm``. Only CatBoost reads it, so a process of its own tries each first."""
+"""CatBoost's models: ``cbm``. Only CatBoost can read it, so a separate process tries it first."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from warren.libraries.catboost import CATBOOST as LIBRARY
 from warren.libraries.registry import THREADS
 from warren.storage.documents import Document
 
-# What a worker sets on every estimator.
+# Parameters that a worker sets on every estimator.
 _SET_BY_WORKERS = THREADS.union(LIBRARY.quiet, LIBRARY.fixed)
 
 
@@ -22,7 +22,7 @@ def _read(content: bytes, facts: Document, unfitted: Any, vouched: bool) -> Any:
         raise forged("makes CatBoost crash")
     given = dict(unfitted._init_params)
     unfitted.load_model(blob=content)
-    unfitted._init_params = given  # it takes what the model knows for parameters
+    unfitted._init_params = given  # loading replaced them by the model's own
     unfitted._n_features_in = facts["n_features"]
     for name in ("prediction_values_change", "loss_value_change"):
         if name in facts:
@@ -32,8 +32,8 @@ def _read(content: bytes, facts: Document, unfitted: Any, vouched: bool) -> Any:
 
 def _set_back(ours: Any, users: Any) -> None:
     if ours.is_fitted() and not ours.n_features_in_:
-        ours._n_features_in = len(ours.feature_names_)  # what it loses when it is copied
-    # By its own dict: no one can set parameters once it is fitted.
+        ours._n_features_in = len(ours.feature_names_)  # a copy loses it
+    # In the instance's dict, because a fitted estimator refuses to set parameters.
     made = {name: value for name, value in ours._init_params.items() if name not in _SET_BY_WORKERS}
     theirs = {name: made.get(name, value) for name, value in users._init_params.items()}
     ours._init_params = theirs | made

@@ -1,9 +1,8 @@
-"""Models of LightGBM: its text, of which each tree is checked before LightGBM reads it.
+"""LightGBM's models: text, whose trees are checked before LightGBM reads them.
 
-LightGBM follows a stored tree without a check: some numbers end the process while a file is
-loaded, others when a model is asked. So this looks at where a node leads, which feature it asks
-for and to which output a tree adds, before LightGBM sees the text. Format:
-``Tree::ToString``.
+LightGBM uses stored trees unchecked: some numbers crash the process when it loads a file, others
+when it predicts. So this module checks the children and the feature of each node, and the output of
+each tree, before LightGBM reads the text. Format: ``Tree::ToString``.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ from producer.models.tree_bounds import within
 from warren.errors import StudyError
 from warren.storage.documents import Document
 
-# Bytes of all labels as NumPy holds them, each as long as the longest: 4 a character.
+# Most bytes of all labels in NumPy: each is as long as the longest, at 4 bytes per character.
 _MOST_OF_LABELS = 2**26
-# LightGBM's word on how a node decides: its bit for categories, and the end of such words.
+# LightGBM's number for how a node decides: its bit for categories, and the end of such numbers.
 _BY_CATEGORY, _DECISIONS = 1, 2**4
 
-# What LightGBM writes behind the names of a model's fields, and of a tree's. Python would take more
-# for a number.
+# The names of a model's and of a tree's fields, and LightGBM's form of their values. Python would
+# accept more texts as numbers.
 _COUNT, _WHOLES, _REALS = "=[0-9]+", "=[0-9 -]*", "=[0-9.einfa +-]*"
 _REAL = r"-?(?:[0-9]+(?:\.[0-9]+)?(?:e[+-][0-9]+)?|inf|nan)"
 _RANGE = rf"(?:none|\[{_REAL}:{_REAL}\]|-?[0-9]+(?::-?[0-9]+)*)"
@@ -58,9 +57,9 @@ _TREE = {
 
 
 def _read(content: bytes, facts: Document, unfitted: Any, vouched: bool) -> Any:  # noqa: ARG001
-    """Fill in what ``fit`` of LightGBM's classes leaves behind, for they can't load.
+    """Set the attributes that ``fit`` of LightGBM's classes sets, because they can't load.
 
-    By ``lightgbm.sklearn`` of LightGBM 4.5 to 4.7.
+    As in ``lightgbm.sklearn`` of LightGBM 4.5 to 4.7.
     """
     from lightgbm import Booster
     from sklearn.preprocessing import LabelEncoder
@@ -88,8 +87,8 @@ def _read(content: bytes, facts: Document, unfitted: Any, vouched: bool) -> Any:
 
 
 def _labels(dtype: np.dtype[Any], values: list[Any]) -> NDArray[Any]:
-    # A type of text without a length would grow to the longest one, and a list inside the list
-    # makes more of them.
+    # A text type without a length would grow to the longest text, and a list inside the list
+    # creates more of them.
     fits = 0 < dtype.itemsize * len(values) <= _MOST_OF_LABELS
     if dtype.kind not in "biufUO" or not fits or not all(isinstance(one, (str, int, float)) for one in values):
         raise StudyError(f"the stored model has {len(values)} labels of type {dtype}, and none is trained with such")
@@ -104,12 +103,12 @@ def _set_back(ours: Any, users: Any) -> None:
 
 
 def _is_sound(text: str) -> bool:
-    """Say whether a booster of LightGBM, as text, stays within its trees, features and outputs.
+    """Return whether a LightGBM booster, as text, stays within its trees, features and outputs.
 
     Raises
     ------
     LookupError, TypeError, ValueError
-        It is not written as LightGBM writes it.
+        The text is not in LightGBM's form.
     """
     about, trees = _parts(text)
     features, outputs = int(about["max_feature_idx"]) + 1, int(about["num_tree_per_iteration"])
@@ -123,10 +122,10 @@ def _is_sound(text: str) -> bool:
 
 
 def _parts(text: str) -> tuple[Mapping[str, str], Sequence[Mapping[str, str]]]:
-    """Return what a model says of itself, and of each tree.
+    """Return the fields of a model and of each tree.
 
-    LightGBM's own reader skips what it does not expect, and may so find other numbers than this
-    one. So each line has to be one that LightGBM writes.
+    LightGBM's reader skips unexpected lines, and might so find other numbers than this one. So each
+    line must be one that LightGBM writes.
     """
     written, end, remarks = text.partition("\nend of trees\n")
     start, *parts = written.split("\nTree=")
@@ -139,7 +138,7 @@ def _parts(text: str) -> tuple[Mapping[str, str], Sequence[Mapping[str, str]]]:
         if index != str(number) or lines[-2:] != ["", ""]:
             raise ValueError(f"tree {number} is not laid out as LightGBM does")
         trees.append(_fields(lines[:-2], _TREE))
-    # LightGBM leaps from tree to tree by these.
+    # LightGBM uses these sizes to find each tree.
     if _listed(head["tree_sizes"]).tolist() != [len(f"\nTree={part}") for part in parts]:
         raise ValueError(f"the trees are of other sizes than {head['tree_sizes'][:100]}")
     parameters = remarks.partition("\nparameters:\n")[2].partition("\nend of parameters\n")[0]
@@ -175,7 +174,7 @@ def _tree_is_sound(tree: Mapping[str, str], features: int) -> bool:
     left, right, asked, decisions = (
         _listed(tree[name]) for name in ("left_child", "right_child", "split_feature", "decision_type")
     )
-    # A negative number is a leaf's, counted from -1 on.
+    # A negative number refers to a leaf, counted from -1.
     children = np.concatenate([left, right])
     ended = np.sort(~children[children < 0])
     inside = children[children >= 0]
@@ -193,7 +192,7 @@ def _tree_is_sound(tree: Mapping[str, str], features: int) -> bool:
 
 
 def _sets_lie_in_line(tree: Mapping[str, str], sets: int) -> bool:
-    """Say whether the words of as many sets of categories lie one behind the other."""
+    """Return whether the words of this many sets of categories follow one another."""
     ends = _listed(tree["cat_boundaries"])
     return (
         len(ends) == sets + 1

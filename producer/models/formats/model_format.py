@@ -1,4 +1,4 @@
-"""What Warren knows of the format of a boosting library's models: each library's file fills it in."""
+"""The format of a boosting library's models; each library's file fills in the record."""
 
 from __future__ import annotations
 
@@ -16,30 +16,29 @@ class ModelFormat:
     Attributes
     ----------
     name : str
-        As a trial's document has it.
+        As in a trial's document.
     file : str
         The file in an export.
     line : str
-        Python that loads it there, with ``{cls}`` for the class.
+        Python code that loads it there, with ``{cls}`` for the class.
     read : callable
-        Loads the content of a file into an unfitted estimator, and returns that. It is given the
-        content, what the trial's document says of the model (``facts``), the estimator, and whether
-        a signature says where the file is from.
+        Loads the content of a file into an unfitted estimator, and returns that. Its arguments are
+        the content, the trial document's fields of the model (``facts``), the estimator, and
+        whether a signature proves the file's origin.
     booster : tuple of (str, str, str)
-        Attribute in which an estimator keeps its booster, and module and name of the booster's
-        class.
+        The attribute of an estimator with its booster, and module and name of the booster's class.
     handle : str
-        The class of the node that holds a booster in an archive of skops; empty where no booster
-        lies there as an object.
+        The class of the node that holds a booster in a skops archive; empty if no booster is stored
+        there as an object.
     is_sound : callable
-        Says of what such a node holds whether the booster stays within its trees.
+        Returns whether the booster in such a node stays within its trees.
     set_back : callable
-        Gives an estimator from an archive the settings that the user's has, in place of the
-        worker's. It is given both.
+        Replaces the worker's settings in an estimator from an archive by those of the user's
+        estimator. Its arguments are both.
     chosen : tuple of str
         Parameters that ``fit`` sets.
     parts : mapping of str to tuple of str
-        Estimators that one of a class makes for itself, by the name of the class.
+        By class name: the estimators that an estimator of this class creates.
     """
 
     name: str

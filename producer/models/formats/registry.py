@@ -1,4 +1,4 @@
-"""The formats of the boosting libraries' models, by package: a line a library."""
+"""The formats of the boosting libraries' models, by package."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Models of XGBoost: universal binary JSON, of which each tree is checked before XGBoost reads it.
+"""XGBoost's models: universal binary JSON, whose trees are checked before XGBoost reads them.
 
-XGBoost follows a stored tree without a check: some numbers end the process while a file is
-loaded, others when a model is asked. So this looks at where a node leads, which feature it asks
-for and to which output a tree adds, before XGBoost sees the file. Format:
+XGBoost uses stored trees unchecked: some numbers crash the process when it loads a file, others
+when it predicts. So this module checks the children and the feature of each node, and the output of
+each tree, before XGBoost reads the file. Format:
 https://xgboost.readthedocs.io/en/stable/tutorials/saving_model.html.
 """
 
@@ -24,11 +24,11 @@ from producer.models.tree_bounds import within
 from warren.storage.documents import Document
 
 JSON_FILE = ("model.json", "xgboost.{cls}().load_model('model.json')")
-"""The file of a model as text, and the line that loads it."""
+"""The file of a model as text, and Python code that loads it."""
 
-# Categories that XGBoost takes.
+# Most categories that XGBoost accepts.
 _MOST_CATEGORIES = 2**24
-# What XGBoost keeps of each node.
+# The fields that XGBoost stores for each node.
 _OF_NODES = (
     *("left_children", "right_children", "parents", "split_indices"),
     *("split_type", "default_left", "split_conditions"),
@@ -42,8 +42,7 @@ def _read(content: bytes, _: Document, unfitted: Any, vouched: bool) -> Any:  # 
     if not _is_sound(content):
         raise leads_out()
     unfitted.load_model(bytearray(content))
-    # It takes what the model knows for parameters. Of these, `fit` would have left the objective
-    # alone.
+    # Loading replaced the parameters by the model's own. `fit` would only have kept the objective.
     vars(unfitted).update({name: value for name, value in given.items() if name != "objective"})
     return unfitted
 
@@ -56,8 +55,8 @@ def to_json(content: bytes) -> bytes:
 
 
 def _set_back(ours: Any, users: Any) -> None:
-    # By attributes: set_params tells the booster all parameters again, some of which it does not
-    # take.
+    # Set attributes directly: set_params passes all parameters to the booster again, and it refuses
+    # some of them.
     if hasattr(users, "kwargs"):
         ours.kwargs = dict(users.kwargs)
     if ours.__sklearn_is_fitted__():
@@ -65,17 +64,17 @@ def _set_back(ours: Any, users: Any) -> None:
 
 
 def _is_sound(content: bytes) -> bool:
-    """Say whether a booster of XGBoost stays within its trees, features and outputs.
+    """Return whether an XGBoost booster stays within its trees, features and outputs.
 
     Parameters
     ----------
     content : bytes
-        What ``Booster.save_raw("ubj")`` returns, or ``Booster.serialize()``.
+        The output of ``Booster.save_raw("ubj")`` or ``Booster.serialize()``.
 
     Raises
     ------
     LookupError, TypeError, ValueError
-        It lacks what every model has.
+        A field that every model has is missing.
     """
     document = read_ubjson(content)
     model = document.get("Model", document)
@@ -106,7 +105,7 @@ def _trees_are_sound(model: Mapping[str, Any], features: int, outputs: int) -> b
     ends = _numbers(model.get("iteration_indptr", [0, len(trees)]))
     return (
         len(added_to) == len(trees)
-        and [tree["id"] for tree in trees] == [*range(len(trees))]  # the place that a tree is read into
+        and [tree["id"] for tree in trees] == [*range(len(trees))]  # the index that XGBoost reads a tree into
         and (not trees or np.array_equal(np.unique(added_to), np.arange(1 if outputs in widths else outputs)))
         and (len(ends) == 0 or (ends[0] == 0 and ends[-1] == len(trees) and bool(np.all(np.diff(ends) >= 0))))
         and all(_tree_is_sound(tree, features) for tree in trees)
@@ -115,14 +114,14 @@ def _trees_are_sound(model: Mapping[str, Any], features: int, outputs: int) -> b
 
 
 def _categories_are_sound(kept: Mapping[str, Any], features: int) -> bool:
-    """Say whether there are as many categories of columns as they say; others' are found by them."""
+    """Return whether columns have the stated numbers of categories, which offsets depend on."""
     columns = kept["enc"]
     if not len(columns):
         return True
     ends, order = _numbers(kept["feature_segments"]), _numbers(kept["sorted_idx"])
     sizes = []
     for column in columns:
-        offsets = _numbers(column.get("offsets", ()))  # of texts, which lie one behind the other
+        offsets = _numbers(column.get("offsets", ()))  # of texts that are stored one after the other
         steps = np.diff(offsets) if "offsets" in column else _numbers([1] * len(column["values"]))
         if (len(offsets) and offsets[0] != 0) or not np.all(steps >= 0) or steps.sum() != len(column["values"]):
             return False
@@ -136,7 +135,7 @@ def _categories_are_sound(kept: Mapping[str, Any], features: int) -> bool:
 
 
 def _width(tree: Mapping[str, Any]) -> int:
-    """Return how many numbers a leaf has; files of earlier versions say 0 of one."""
+    """Return how many numbers a leaf has; files of earlier versions have 0 for one."""
     return max(_count(tree["tree_param"].get("size_leaf_vector", "1")), 1)
 
 
@@ -151,7 +150,7 @@ def _tree_is_sound(tree: Mapping[str, Any], features: int) -> bool:
     reached = _reached(left, right, parents)
     if reached is None or (several and reached != nodes):
         return False
-    if several and not _leaves_lie_within():  # their right child would be where in a list of leaves they lie
+    if several and not _leaves_lie_within():  # their right child would be an index into a list of leaves
         leaves = np.arange(nodes - np.count_nonzero(splits))
         if not np.array_equal(np.sort(right[~splits]), leaves) or len(tree["leaf_weights"]) != len(leaves) * width:
             return False
@@ -168,7 +167,7 @@ def _tree_is_sound(tree: Mapping[str, Any], features: int) -> bool:
 
 
 def _count(text: str) -> int:
-    # Python's `int` takes signs, underscores and digits of other scripts, where XGBoost finds
+    # Python's `int` accepts signs, underscores and digits of other scripts, where XGBoost finds
     # another number.
     if not re.fullmatch("[0-9]+", text):
         raise ValueError(f"{text[:100]!r} is no count as XGBoost writes it")
@@ -180,9 +179,9 @@ def _numbers(values: Sequence[Any]) -> NDArray[np.int64]:
 
 
 def _reached(left: NDArray[np.int64], right: NDArray[np.int64], parents: NDArray[np.int64]) -> int | None:
-    """Return how many nodes the first leads to.
+    """Return how many nodes can be reached from the first.
 
-    None where one leads out, back, or to another's child.
+    None if a node refers outside, backwards, or to another node's child.
     """
     level, reached = np.zeros(1, dtype=np.int64), 1
     while (level := level[left[level] != -1]).size:
@@ -200,7 +199,7 @@ def _reached(left: NDArray[np.int64], right: NDArray[np.int64], parents: NDArray
 
 @functools.cache
 def _leaves_lie_within() -> bool:
-    """Say whether this XGBoost reads leaves of several numbers from the nodes, as before 3.2."""
+    """Return whether this XGBoost reads leaves of several numbers from the nodes, as before 3.2."""
     major, minor = importlib.import_module("xgboost").__version__.split(".")[:2]
     return (int(major), int(minor)) < (3, 2)
 

@@ -200,7 +200,7 @@ def _reasons(failed: Sequence[Document]) -> list[Reason]:
 
 
 def _tempo(trials: OwnTrials, study: StudyProgress, since: datetime, last: datetime) -> Tempo | None:
-    """Take the pace of the last results: workers that came late and pauses are none of theirs."""
+    """Return the pace of the last results, which earlier pauses don't change."""
     before = sum(one.before.trials for one in (study.estimates or {}).values())
     ended = max(study.progress.done - before, 1)
     seconds = (last - since).total_seconds()

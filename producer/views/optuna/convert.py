@@ -1,4 +1,4 @@
-"""Trial documents as Optuna's trials."""
+"""Converts trial documents into Optuna's trials."""
 
 from __future__ import annotations
 
@@ -18,24 +18,25 @@ from warren.messages import Objective
 from warren.storage.documents import Document
 from warren.storage.study_document import StudySpace
 
-# What a trial is made of, by field of its document; and what is noted of it beside its scores.
+# Fields of a trial document that are read in any case, and those kept as attributes.
 _MADE_OF = ("number", "state", "started_at", "finished_at")
 _NOTED = ("estimator", "fit_seconds", "error", "worker", "attempts")
 _NOTED_IN_FULL = ("score_seconds", "saved_seconds", "shared_by", "mean_best_iteration")
-# Where a study has what `optuna.study.Study.set_metric_names` sets.
+# The attribute that `optuna.study.Study.set_metric_names` sets.
 _METRIC_NAMES = "study:metric_names"
 
 
 class Translator:
-    """Makes Optuna's trials of a study's documents.
+    """Converts a study's trial documents into Optuna's trials.
 
     Parameters
     ----------
     study : StudySpace
     metric : str, default=None
-        The objective, one of the study's metrics; None is the one that says which trial is best.
+        The objective, one of the study's metrics; None is the metric that determines the best
+        trial.
     brief : bool, default=False
-        Leave out what a page has no use for: the scores of every fold, train scores, most times.
+        Leave out what a page does not show: fold scores, train scores, most times.
 
     Attributes
     ----------
@@ -60,13 +61,13 @@ class Translator:
         self.distributions = parameters.distributions
         self._space = parameters.space
         self._by_names: dict[tuple[str, ...], dict[str, Any]] = {}
-        # The one that says which trial is best is in every document under this name too.
+        # Every document also has the metric that determines the best trial under this name.
         short = "score" if self.metric == objective.refit else self.metric
         self._score = f"mean_test_{short}"
         others = [metric for metric in metrics if metric != self.metric]
         noted = [f"std_test_{short}", *(f"mean_test_{other}" for other in others), *_NOTED]
         if brief:
-            noted.insert(0, "number")  # for a page numbers trials in its own way
+            noted.insert(0, "number")  # because a page numbers trials itself
         else:
             noted += [f"std_test_{other}" for other in others]
             noted += [f"split_test_{metric}" for metric in metrics]
@@ -92,7 +93,7 @@ class Translator:
         study_id : int
             Its id for Optuna.
         **noted
-            What is noted of it.
+            Its user attributes.
         """
         system = {_METRIC_NAMES: [self.metric]}
         return FrozenStudy(name, StudyDirection.MAXIMIZE, {"name": self._name, **noted}, system, study_id)
@@ -100,14 +101,14 @@ class Translator:
     def trials(
         self, documents: Sequence[Document], places: Sequence[tuple[int, int]] | None = None
     ) -> Iterator[FrozenTrial]:
-        """Translate trial documents; ascending numbers are fastest.
+        """Convert trial documents; ascending numbers are fastest.
 
         Parameters
         ----------
         documents : sequence of dict
             With at least `fields`.
         places : sequence of (int, int), default=None
-            Number and id of each trial for Optuna; None is the trial's own number, twice.
+            Number and id of each trial for Optuna; None uses the trial's own number for both.
 
         Yields
         ------
@@ -120,7 +121,7 @@ class Translator:
             distributions = self._by_names.get(names)
             if distributions is None:
                 distributions = self._by_names[names] = {name: self.distributions[name] for name in names}
-            # Optuna takes no NaN, and the mean over folds of which some failed is no score.
+            # Optuna accepts no NaN, and a mean over folds of which some failed is no score.
             score = float(document[self._score]) if document["state"] == "COMPLETE" else math.nan
             complete = not math.isnan(score)
             yield FrozenTrial(
@@ -143,5 +144,5 @@ class Translator:
 
 
 def _local(moment: datetime) -> datetime:
-    """Return a time as Optuna has it: local, and not saying so."""
+    """Return a time in Optuna's form: local, without a time zone."""
     return moment.astimezone().replace(tzinfo=None)

@@ -1,4 +1,4 @@
-"""The studies of the database as a storage for Optuna: read only, and read live."""
+"""Optuna's storage of the database's studies: read-only and always current."""
 
 from __future__ import annotations
 
@@ -25,19 +25,20 @@ from warren.storage.study_document import StudySpace
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# Seconds that what was read of the database is good for: pages ask several questions at once.
+# Seconds for which a read of the database is reused: a page sends several requests at once.
 _FRESH_SECONDS = 1.0
-# Seconds that the list of studies may take to be read: a database that is away is told soon.
+# Seconds that a read of the list of studies may take, so that a lost database shows soon.
 _LIST_SECONDS = 5.0
-# Seconds by which results may be late: workers write them up to a second after their end, and their clocks differ.
+# Seconds by which results may be late: workers write up to a second late, and clocks differ.
 _LATE_SECONDS = 15.0
-# Results that one look reads by their time; what is beyond is found by comparing numbers.
+# Most results that one read finds by their time; a comparison of numbers finds any others.
 _MOST_NEW = 20_000
-# A comparison of all numbers is dear: it takes at most this share of the time.
+# A comparison of all numbers is expensive: it takes at most this share of the time.
 _COMPARE_SHARE = 0.1
-# Trials kept in memory, about 4 kB each; beyond, the studies that were not looked at for longest go.
+# Most trials in memory, of about 4 kB each; above, the least recently read studies are dropped.
 _MOST_TRIALS = 300_000
-# A study's id for Optuna is the second of its creation since then: the same from start to start, and higher if later.
+# A study's id for Optuna is the second of its creation since then, or higher if that is taken: it
+# is the same after a restart.
 _FIRST_SECOND = datetime(2025, 1, 1, tzinfo=UTC)
 
 _NOTE = (
@@ -48,16 +49,16 @@ _NOTE = (
 
 
 class LiveStorage(ReadOnlyStorage):
-    """Every study of a database, as Optuna sees it. Threads may share it.
+    """Every study of a database for Optuna. It is safe for threads.
 
-    Trials are numbered in the order in which they ended, as Optuna's are in the order in which they began: a page that
-    has the first n of them asks for those after them.
+    Trials are numbered in the order in which they ended (Optuna numbers them in the order in which
+    they began): a page with the first n of them then asks only for later ones.
 
     Parameters
     ----------
     store : Store
     most_trials : int, default=300000
-        Trials to keep in memory, of all studies together.
+        Most trials in memory, over all studies.
 
     Raises
     ------
@@ -72,11 +73,12 @@ class LiveStorage(ReadOnlyStorage):
         self._most_trials = most_trials
         self._lock = threading.Lock()
         self._listed_at = float("-inf")
-        # When the list was last asked for in vain, and why.
+        # When a read of the list last failed, and the error.
         self._away: tuple[float, str] = float("-inf"), ""
-        # By name and creation: one that was deleted and submitted again is another, for pages have trials of the first.
+        # By name and creation: a study that was submitted again after a deletion is another one,
+        # because pages have trials of the first.
         self._ids: dict[tuple[str, datetime], int] = {}
-        # By id for Optuna, oldest study first.
+        # By Optuna's id, oldest study first.
         self._seen: dict[int, Seen] = {}
 
     # ------------------------------------------------------------------- studies
@@ -86,7 +88,7 @@ class LiveStorage(ReadOnlyStorage):
         return [self._frozen(seen) for seen in self._list()]
 
     def study_of(self, study_id: int) -> FrozenStudy:
-        """Return the study of an id; `KeyError` where there is none."""
+        """Return the study with an id; raise `KeyError` without one."""
         return self._frozen(self._find(study_id))
 
     def _list(self) -> list[Seen]:
@@ -114,7 +116,7 @@ class LiveStorage(ReadOnlyStorage):
 
     def _read_list(self, asked_at: float) -> list[Listed]:
         failed_at, why = self._away
-        if failed_at > asked_at:  # while this thread waited for its turn; one wait after the other would never end
+        if failed_at > asked_at:  # while this thread waited for the lock; it must not wait for the same failure again
             raise StoreError(why)
         try:
             with self._store.within(_LIST_SECONDS):
@@ -124,7 +126,7 @@ class LiveStorage(ReadOnlyStorage):
             raise
 
     def _ask(self, question: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Ask the database; every question goes through here."""
+        """Run a query; every query of the database is made here."""
         return question(*args, **kwargs)
 
     def _find(self, study_id: int) -> Seen:
@@ -155,11 +157,11 @@ class LiveStorage(ReadOnlyStorage):
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
-        """Return the trials of a study that have ended, in that order; a trial's number is its place."""
+        """Return a study's ended trials, sorted by their end; a trial's number is its index."""
         return select(self._look(study_id).trials, deepcopy=deepcopy, states=states)
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
-        """Return a trial by its id; `KeyError` where there is none."""
+        """Return a trial by its id; raise `KeyError` without one."""
         for seen in self._list():
             for trial in seen.trials[trial_id % (1 << PLACE_BITS) :][:1]:
                 if trial._trial_id == trial_id:
@@ -167,20 +169,20 @@ class LiveStorage(ReadOnlyStorage):
         raise KeyError(f"no trial with the id {trial_id}")
 
     def get_best_trial(self, study_id: int) -> FrozenTrial:
-        """Return the trial with the best score; `ValueError` where none has one."""
+        """Return the trial with the best score; raise `ValueError` if none has a score."""
         best = self._look(study_id).best
         if best is None:
             raise ValueError("no trial has a score yet")
         return best
 
     def view(self, study_id: int) -> View:
-        """Return all that a page shows of a study; `KeyError` where there is none."""
+        """Return everything that a page shows of a study; raise `KeyError` without such a study."""
         seen = self._look(study_id)
         with seen.lock:
             return seen.view(self._frozen(seen))
 
     def _look(self, study_id: int) -> Seen:
-        """Return a study with its trials as they are now, a second ago at most."""
+        """Return a study with its current trials, at most a second old."""
         seen = self._find(study_id)
         with seen.lock:
             seen.asked_at = time.monotonic()
@@ -208,7 +210,7 @@ class LiveStorage(ReadOnlyStorage):
         seen.looked, seen.looked_at = looked, moment
 
     def _definition(self, study_id: str) -> tuple[Translator, OwnTrials]:
-        """Read what a study is; `KeyError` where it was deleted, or its document is none."""
+        """Read a study's definition; raise `KeyError` if it was deleted or is invalid."""
         try:
             found = self._ask(self._store.study, study_id, StudySpace)
             made = (Translator(found, brief=True), own_trials(self._store, found)) if found else None
@@ -219,14 +221,14 @@ class LiveStorage(ReadOnlyStorage):
         return made
 
     def _find_retried(self, seen: Seen, translator: Translator, own: OwnTrials) -> None:
-        """Find the failed trials that were taken back when the study was published once more."""
+        """Find failed trials that were reset by a later publication."""
         failed = seen.failed()
         found = self._ask(list, own.at(failed, translator.fields))
         seen.retry(set(failed) - {document["number"] for document in found})
         seen.add(translator, found)
 
     def _compare(self, seen: Seen, translator: Translator, own: OwnTrials) -> None:
-        """Find results that came late: from a worker whose clock is behind, or after the database was away."""
+        """Find late results: from a worker whose clock is behind, or after a lost database."""
         began = time.monotonic()
         missing = seen.unknown(self._ask(own.finished_numbers))
         seen.add(translator, self._ask(list, own.at(missing, translator.fields)))
@@ -234,7 +236,7 @@ class LiveStorage(ReadOnlyStorage):
         seen.may_compare_at = ended + (ended - began) / _COMPARE_SHARE
 
     def _make_room(self, latest: Seen) -> None:
-        """Forget the trials of the studies that were asked for longest ago, while there are too many."""
+        """Drop the trials of the least recently read studies while there are too many in memory."""
         with self._lock:
             others = sorted((one for one in self._seen.values() if one is not latest), key=lambda one: one.asked_at)
         kept = len(latest.trials) + sum(len(other.trials) for other in others)

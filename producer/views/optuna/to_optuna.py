@@ -1,4 +1,4 @@
-"""A study handed to Optuna: its trials in memory, for Optuna's plots, importances and samplers."""
+"""Copies a study to Optuna, in memory, for Optuna's plots, importances and samplers."""
 
 from __future__ import annotations
 
@@ -19,20 +19,21 @@ def to_optuna(study: StudyReader, metric: str | None = None) -> optuna.study.Stu
     ----------
     study : StudyReader
     metric : str, default=None
-        The objective, one of the study's metrics; None is ``study.refit``. The others are attributes of the trials.
+        The objective, one of the study's metrics; None is ``study.refit``. The others are
+        attributes of the trials.
 
     Returns
     -------
     optuna.study.Study
-        Of what has ended by now. A trial's number is its number here, so numbers have gaps while the study runs.
-        It can be read, plotted and copied, not written to.
+        The trials that have ended so far, to read, plot and copy; it is read-only. A trial keeps
+        its number, so numbers have gaps while the study runs.
 
     Raises
     ------
     InputError
         Optuna is not installed, or the study has no such metric.
     StudyError
-        It was deleted.
+        The study was deleted.
     StoreError
         MongoDB is unreachable.
     """

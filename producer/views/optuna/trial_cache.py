@@ -1,4 +1,4 @@
-"""What is known of a study's trials: each at a place of its own, which it keeps."""
+"""Caches a study's trials for Optuna; each trial keeps its index."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from warren.storage.own_trials import OwnTrials
 from warren.storage.study_document import Record, StudyProgress
 
 PLACE_BITS = 36
-"""Bits of a trial's id that are its place in its study."""
+"""Bits of a trial's id that hold its index in its study."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,11 +32,12 @@ class View:
         In the order in which they ended.
     best : FrozenTrial or None
     replaced : int
-        How often a row got another result since the study was first read: rows before it may have changed.
+        How often a row got another result since the first read of the study: earlier rows may have
+        changed.
     in_any, in_all : dict of str to BaseDistribution
-        Parameters of any, and of every complete trial.
+        Parameters of any complete trial, and of every complete trial.
     attributes : dict of str to bool
-        What is noted of trials, and whether it is a number.
+        The trials' attributes, and whether each is a number.
     """
 
     study: FrozenStudy
@@ -49,26 +50,27 @@ class View:
 
 
 class Metric(Record):
-    """Of an objective, the metric that says which trial is best."""
+    """The part of an objective with the metric that determines the best trial."""
 
     refit: str
 
 
 class Listed(StudyProgress):
-    """A study as the list shows it, which is read every second."""
+    """The fields of a study in the list, which is read every second."""
 
     objective: Metric
 
     @classmethod
     def projection(cls) -> dict[str, int]:
-        """Return what is read of it: of the objective nothing else."""
+        """Return the fields to read: of the objective, only the metric."""
         return StudyProgress.projection() | {"objective.refit": 1}
 
 
 class Seen:
-    """A study, and what is known of its trials.
+    """A study and its known trials.
 
-    Places are for ever: a page asks for the trials from a place on, and keeps those before it.
+    A trial's index never changes: a page asks for the trials from an index on, and keeps earlier
+    ones.
     """
 
     def __init__(self, study: Listed, study_id: int, slot: int) -> None:
@@ -80,19 +82,20 @@ class Seen:
         self.forget()
 
     def forget(self) -> None:
-        """Forget every trial."""
+        """Remove every trial."""
         self.translator: Translator | None = None
         self.own: OwnTrials | None = None
         self.trials: list[FrozenTrial] = []
         self.best: FrozenTrial | None = None
-        # Counts of the study document when it was looked at last, and that moment, UTC.
+        # The counts in the study's document when it was last read, and the UTC time of that.
         self.looked: tuple[Any, ...] | None = None
         self.looked_at: datetime | None = None
         self.may_compare_at = 0.0
-        # By the trial's own number: its place, and when it ended.
+        # By the trial's own number: its index, and when it ended.
         self._places: dict[int, int] = {}
         self._ended: dict[int, datetime] = {}
-        # Numbers of failed trials that are tried again: their rows stay until there is another result.
+        # Numbers of failed trials that are tried again: their rows stay until there is another
+        # result.
         self._retried: set[int] = set()
         self.replaced = 0
         self._attributes: dict[str, bool] = {}
@@ -100,11 +103,11 @@ class Seen:
 
     @property
     def current(self) -> int:
-        """How many trials have a result that is known."""
+        """Number of trials with a known result."""
         return len(self.trials) - len(self._retried)
 
     def add(self, translator: Translator, documents: Sequence[Document]) -> None:
-        """Take results: new ones at the end, in the order in which they ended; others in the place of the first."""
+        """Add results: new ones at the end, sorted by their end; others replace earlier ones."""
         news = [one for one in documents if self._ended.get(one["number"]) != one["finished_at"]]
         for document in sorted(news, key=lambda one: (one["finished_at"], one["number"])):
             self._places.setdefault(document["number"], len(self._places))
@@ -143,7 +146,7 @@ class Seen:
         )
 
     def unknown(self, numbers: set[int]) -> list[int]:
-        """Return which of the numbers of all results there are have none here."""
+        """Return which of these numbers with results are not known here."""
         return sorted(number for number in numbers if number not in self._places or number in self._retried)
 
     def failed(self) -> list[int]:
@@ -151,10 +154,10 @@ class Seen:
         return [number for number, place in self._places.items() if self.trials[place].state == TrialState.FAIL]
 
     def retry(self, numbers: set[int]) -> None:
-        """Note that these have no result any more."""
+        """Note that these trials have no result any more."""
         self._retried |= numbers
 
 
 def _rank(trial: FrozenTrial) -> tuple[float, int]:
-    """Return what the best trial has most of: its score, then the lower number, as in the study itself."""
+    """Return a trial's rank: its score, then the lower number, as in the study itself."""
     return (trial.values or [float("-inf")])[0], -int(trial.user_attrs["number"])

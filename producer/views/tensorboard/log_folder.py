@@ -1,11 +1,12 @@
-"""The studies of a database as a log folder of TensorBoard: a run for every trial, and the columns of its table.
+"""TensorBoard's log folder of a database: a run for each trial, and the table's columns.
 
-The folder mirrors the database. A file is named after the result that it holds (when it ended, and the kinds of the
-table's columns), so the names alone say what is missing and what is out of date, after a restart too::
+The folder mirrors the database. A file's name contains its result's version (the end of the trial,
+and the kinds of the table's columns), so the names show what is missing or outdated, also after a
+restart::
 
     <folder>/events.out.tfevents.0.<digest>.warren                      the columns
     <folder>/<study>/<number>/events.out.tfevents.<ended>.<digest>.warren   a trial
-    <folder>/<study>/<number>/events.out.tfevents.training.warren           a network in training, see `Growing`
+    <folder>/<study>/<number>/events.out.tfevents.training.warren           a network in training
 """
 
 from __future__ import annotations
@@ -40,15 +41,15 @@ from warren.storage.readable_studies import skip
 from warren.storage.store import Store
 from warren.storage.study_document import StudyProgress, StudySpace
 
-# Runs of a study by default: TensorBoard reads them all into memory, and its table takes a second a thousand.
+# Default runs of a study: TensorBoard keeps all in memory, and its table takes a second per 1,000.
 MOST_RUNS = 1000
-# Another number gives every file another name, so that a folder is written anew once what stands in them has changed.
+# Version of the files' content; a new number changes every name, so that all files are rewritten.
 _FORMAT = 3
-# Seconds by which results may be late: workers write them up to a second after their end, and their clocks differ.
+# Seconds by which results may be late: workers write up to a second late, and clocks differ.
 _LATE_SECONDS = 15.0
-# Results that one look reads by their time; what is beyond is found by comparing numbers.
+# Most results that one read finds by their time; a comparison of numbers finds any others.
 _MOST_NEW = 20_000
-# Share of a study's trials from which on all are read: to look for each of them is dearer.
+# Share of a study's trials from which all are read, which is then cheaper than separate reads.
 _MOST_SHARE = 0.1
 
 _RANKED = ("number", "state", "mean_test_score", "failed_fits", "finished_at")
@@ -56,14 +57,14 @@ _RANKED = ("number", "state", "mean_test_score", "failed_fits", "finished_at")
 
 @dataclass(frozen=True, kw_only=True)
 class Changes:
-    """What a look has changed in the folder.
+    """What a refresh has changed in the folder.
 
     Attributes
     ----------
     written, removed : int
-        Runs.
+        Numbers of runs.
     shown, ended : int
-        Runs that are there, and trials that have ended, of all studies together.
+        Numbers of existing runs and of ended trials, over all studies.
     studies : int
     """
 
@@ -75,22 +76,22 @@ class Changes:
 
 
 class Board:
-    """A log folder that shows studies as they are.
+    """A log folder that shows the current state of studies.
 
     Parameters
     ----------
     store : Store
     folder : path-like
-        Made where it is missing. What others wrote there stays; runs of studies that are not shown go.
+        Created if missing. Files of others stay; runs of studies that are not shown are removed.
     study_ids : sequence of str, default=()
         Studies to show; none are all.
     most_runs : int, default=1000
-        Trials of a study to show: those with the best scores, then, where there is room, those without.
+        Trials of a study to show: those with the best scores, then failed ones if there is room.
 
     Raises
     ------
     InputError
-        The folder can't be written, or another process keeps it fresh.
+        The folder can't be written, or another process updates it.
     """
 
     def __init__(
@@ -103,7 +104,7 @@ class Board:
         self._seen: dict[str, StudyRuns] = {}
         self._running: list[StudyRuns] = []
         self._columns = Columns({})
-        # Whether the folder may differ from what is known; and whether it was once the same, and may be looked at.
+        # Whether the folder may differ from what is known, and whether it was complete once.
         self._stale = True
         self._shown = False
         self._lock = self._prepare()
@@ -123,14 +124,14 @@ class Board:
         return lock
 
     def close(self) -> None:
-        """Let others write into the folder."""
+        """Release the folder for other processes."""
         self._lock.release()
 
     def refresh(self) -> Changes:
-        """Bring the folder up to date.
+        """Update the folder.
 
-        What changed since the first look is removed now, and written by the next: TensorBoard keeps what it has read of
-        a folder until it sees it gone.
+        After the first refresh, a changed run is removed now and written by the next refresh:
+        TensorBoard keeps what it has read of a folder until the folder is gone.
 
         Returns
         -------
@@ -139,7 +140,7 @@ class Board:
         Raises
         ------
         StoreError
-            The database is unreachable; what was there stays.
+            The database is unreachable; the files stay.
         InputError
             The folder can't be written.
         """
@@ -161,7 +162,7 @@ class Board:
     # --------------------------------------------------------------- the database
 
     def _look(self) -> None:
-        """Read what is new."""
+        """Read the changes."""
         listed = [one for one in self._store.studies(StudyProgress) if not self._wanted or one.id in self._wanted]
         before, self._seen = self._seen, {}
         for one in reversed(listed):
@@ -194,7 +195,7 @@ class Board:
         self._stale = True
         moment = now()
         if study.looked is None or study.looked[0] != publications or study.looked_at is None:
-            # For failed trials may have been taken back.
+            # Failed trials may have been reset.
             study.forget()
             study.add(self._trials(study).of(_RANKED))
         else:
@@ -211,7 +212,7 @@ class Board:
     # ----------------------------------------------------------------- the folder
 
     def _mirror(self) -> tuple[int, int]:
-        """Write what is missing and remove what is not wanted; return how many runs of each."""
+        """Write missing files and remove others; return the numbers of both."""
         later = False
         wanted = {study.id: self._stamps(study) for study in self._seen.values()}
         removed = 0
@@ -236,7 +237,7 @@ class Board:
             missing = wanted[study.id].keys() - there[study.id]
             for document in self._read(study, missing):
                 if not is_number(document["number"]) or document["number"] not in missing:
-                    continue  # a document that is called otherwise than it says
+                    continue  # the document's id does not match its fields
                 run = run_folder(self.folder, study.id, document["number"])
                 stamp = self._stamp(study, document["finished_at"])
                 self._write(run / file_name(stamp), encode_run(study.run(document, self._columns.kinds)))
@@ -245,12 +246,12 @@ class Board:
         return written, removed
 
     def _trains(self, study_id: str, number: int) -> bool:
-        """Say whether a run grows that we began, of a trial that has not ended."""
+        """Return whether this process began a growing run for a trial that has not ended."""
         study = self._seen.get(study_id)
         return study is not None and number not in study.ended and self._growing.knows(study_id, number)
 
     def _show_training(self) -> None:
-        """Let the runs of networks that are being trained grow."""
+        """Append new epochs to the runs of networks in training."""
         for study in self._running:
             for note in self._trials(study).in_training():
                 if note["number"] not in study.ended:
@@ -273,7 +274,7 @@ class Board:
         return f"{ended.timestamp() * 1000:.0f}.{crc32(repr((_FORMAT, kinds)).encode()):08x}"
 
     def _write_experiment(self) -> bool:
-        """Write the columns unless they are there, or others were; return whether they are there."""
+        """Write the columns unless they exist, or others existed; return whether they exist."""
         stamp, content = encode_experiment(self._experiment())
         found = stamps(self.folder)
         for other in found:
@@ -293,7 +294,7 @@ class Board:
         return Experiment(about=", ".join(self._seen), columns=columns, metrics=list(metrics.values()))
 
     def _write(self, path: Path, content: bytes) -> None:
-        # TensorBoard reads what is called like this at once, and what is half there as broken.
+        # TensorBoard reads a file with this name at once, and an incomplete one as broken.
         part = self.folder / ".warren.part"
         part.write_bytes(content)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -305,7 +306,7 @@ class Board:
         for folder in (path.parent, path.parent.parent):
             if self.folder not in folder.parents:
                 return
-            with contextlib.suppress(OSError):  # something else is in it
+            with contextlib.suppress(OSError):  # it has other files
                 folder.rmdir()
 
 

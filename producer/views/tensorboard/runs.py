@@ -1,4 +1,4 @@
-"""The trials of a study as runs of TensorBoard: those that have ended, and networks while they are trained."""
+"""The trials of a study as TensorBoard runs: ended trials, and networks in training."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from warren.storage.documents import Document
 from warren.storage.study_document import StudySpace
 
 STUDY = "study"
-"""The column that says which study a trial is of."""
+"""The column with the study of a trial."""
 
 Rank: TypeAlias = tuple[bool, float, int]
 
 
 class StudyRuns:
-    """A study, what is known of its trials, and the runs that they make."""
+    """A study, its known trials, and their runs."""
 
     def __init__(self, study: StudySpace, created_at: datetime) -> None:
         self.id = study.id
@@ -32,32 +32,32 @@ class StudyRuns:
         objective = Objective.model_validate(study.objective)
         estimator = str((objective.estimator or {}).get("__estimator__", ""))
         self.columns = Columns.of(unpacked(study.space), estimator, in_grid=study.estimator_in_grid)
-        # The one that says which trial is best comes first.
+        # The metric that determines the best trial comes first.
         self.expected = expected(study)
         self.scores = [objective.refit, *(metric for metric in objective.scorers if metric != objective.refit)]
         self.train = objective.return_train_score
         self.forget()
 
     def forget(self) -> None:
-        """Forget every trial."""
+        """Remove every trial."""
         self.looked: tuple[Any, ...] | None = None
         self.looked_at: datetime | None = None
-        # By number: what the best has most of, and when it ended.
+        # By number: a trial's rank, and when it ended.
         self.ranks: dict[int, Rank] = {}
         self.ended: dict[int, datetime] = {}
 
     def add(self, documents: Iterable[Document]) -> None:
-        """Take note of trials that have ended."""
+        """Add ended trials."""
         for document in documents:
             number = document["number"]
             if not is_number(number):
-                continue  # it would be the name of a folder
+                continue  # the number becomes the name of a folder
             self.ranks[number] = rank_of(document)
             self.ended[number] = document["finished_at"]
 
     @property
     def fields(self) -> list[str]:
-        """Fields of a trial document that its run is made of."""
+        """Fields of a trial document that its run needs."""
         kinds = ("mean_test", "split_test", *(("mean_train",) if self.train else ()))
         scores = [f"{kind}_{metric}" for metric in self.scores for kind in kinds]
         told = ["number", "state", "params", "estimator", "error", "started_at", "finished_at", "fit_seconds"]
@@ -65,7 +65,7 @@ class StudyRuns:
 
     @property
     def metrics(self) -> list[Metric]:
-        """Results that the table has a column for."""
+        """Results with a column in the table."""
         found = [
             Metric(tag=f"mean_test_{metric}", about="mean over the folds" + ("; ranks the trials" if first else ""))
             for first, metric in ((metric == self.scores[0], metric) for metric in self.scores)
@@ -80,7 +80,7 @@ class StudyRuns:
         ended = document["finished_at"].timestamp()
         started = (document.get("started_at") or document["finished_at"]).timestamp()
         return Run(
-            # The number first: the column is narrow.
+            # The number first, because the column is narrow.
             name=f"{document['number']} {self.id}",
             started=started,
             ended=ended,
@@ -91,7 +91,7 @@ class StudyRuns:
         )
 
     def running(self, note: Document, kinds: Mapping[str, Kind]) -> Run:
-        """Return the run of a trial whose network is being trained, from what ``unfinished`` has of it."""
+        """Return the run of a trial in training, from its document in ``unfinished``."""
         seen = ((note.get("last_seen") or {}).get("at") or note["started_at"]).timestamp()
         curves = live_curves(note)
         return Run(
@@ -100,7 +100,7 @@ class StudyRuns:
             ended=None,
             failed=False,
             parameters={**self.columns.row(note, kinds), STUDY: self.id},
-            # Nobody knows when each epoch ended: `Growing` spreads those that are new.
+            # It is unknown when each epoch ended: `Growing` spreads the new ones.
             points=list(_curve_points(curves, dict.fromkeys(curves, (seen, seen)))),
         )
 
@@ -120,17 +120,17 @@ class StudyRuns:
 
 
 def _spans(seconds: Sequence[float], n_folds: int, started: Moment, ended: Moment) -> dict[int, tuple[Moment, Moment]]:
-    """Return from when to when each fold of a trial was trained, one after the other, by the seconds of their fits."""
+    """Return begin and end of each fold's training, one after the other, by the fits' seconds."""
     if len(seconds) != n_folds or not 0 < sum(seconds) < math.inf:
         seconds = [1.0] * n_folds
-    # Scores take time too, and folds may have been taken over from an earlier worker: the shares are what counts.
+    # Scoring takes time, too, and folds may come from an earlier worker, so only shares are used.
     share = (ended - started) / (sum(seconds) or 1.0)
     ends = [started + share * part for part in accumulate(seconds, initial=0.0)]
     return dict(enumerate(pairwise(ends)))
 
 
 def _curve_points(curves: Curves, spans: Mapping[int, tuple[Moment, Moment]]) -> Iterator[Point]:
-    """Yield loss and metrics of each fold, epoch by epoch, evenly over the time of the fold."""
+    """Yield loss and metrics of each fold by epoch, evenly over the fold's time."""
     for fold, curve in curves.items():
         start, end = spans[fold]
         for position, epoch in enumerate(curve["epoch"]):
@@ -141,7 +141,7 @@ def _curve_points(curves: Curves, spans: Mapping[int, tuple[Moment, Moment]]) ->
 
 
 def rank_of(document: Document) -> Rank:
-    """Return what the best trial has most of: a score of all folds, then its height, then the lower number."""
+    """Return a trial's rank: whether all folds have a score, then the score, then lower number."""
     score = document.get("mean_test_score")
     if score is None or math.isnan(score) or document.get("failed_fits") or document["state"] != "COMPLETE":
         return False, 0.0, -document["number"]

@@ -1,4 +1,5 @@
-"""Messages that no producer sends, by name: each with what is wrong and the reason that a worker gives.
+"""Messages that no producer sends, by name: each with what is wrong and the reason that
+a worker gives.
 
 A case turns a good message, as a dict, into a bad one: a dict again, or the bytes of a body.
 """

@@ -1,4 +1,5 @@
-"""What somebody does who knows how parameters are checked: swaps, other names, words in words, keywords, patterns."""
+"""What somebody does who knows how parameters are checked: swaps, other names, words in words,
+keywords, patterns."""
 
 from __future__ import annotations
 
@@ -27,7 +28,7 @@ def swapped(estimator: Message, **params: Any) -> Any:
     )
 
 
-# ----------------------------------------------- a step that a trial swaps, and what is set on the new one
+# ---------------------------------------- a step that a trial swaps, and what is set on the new one
 WRITES = {"a__allow_writing_files": True, "a__output_borders": NOWHERE}
 for name, steps, new in (
     ("lists", [["a", TREE]], [["a", made(CAT)]]),
@@ -81,7 +82,7 @@ case(
     ),
 )
 
-# ------------------------------------------------------------ words in words, in the grid of a search too
+# ------------------------------------------------------ words in words, in the grid of a search too
 WORDS = "255 forcedsplits_filename=/etc/hostname"
 KEY = "forcedsplits_filename=/etc/hostname max__bin"
 for name, values in {
@@ -117,7 +118,7 @@ case(
     with_estimator(SEARCH, estimator=made(LGB), param_grid={KEY: [3]}),
 )
 
-# --------------------------------------------------------------------- keywords, methods and patterns
+# ------------------------------------------------------------------- keywords, methods and patterns
 for name, keywords in {
     "text of objects": {"dtype": {"__type__": "object"}, "initial": "/etc/passwd?format=csv", "where": False},
     "objects": {"dtype": "object"},
@@ -162,7 +163,7 @@ case(
     ),
 )
 
-# ------------------------------------------------------------------ classes that only a worker can know
+# -------------------------------------------------------------- classes that only a worker can know
 for name in (
     *("lightgbm.DaskLGBMClassifier", "lightgbm.dask.DaskLGBMRegressor", "xgboost.dask.DaskXGBClassifier"),
     *("xgboost.spark.SparkXGBClassifier", "catboost.hnsw.HnswEstimator", "lightgbm.sklearn.LGBMClassifier"),
@@ -175,7 +176,7 @@ case(
     decoder=False,
 )
 
-# --------------------------------------------------------- None, which a library takes for its own default
+# -------------------------------------------------- None, which a library takes for its own default
 UNWRITTEN = "lets CatBoost write files"
 case("None for what writes by default", UNWRITTEN, with_estimator(CAT, allow_writing_files=None))
 case("None that a trial sets", UNWRITTEN, swapped(made(CAT), allow_writing_files=None))

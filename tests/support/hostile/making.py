@@ -18,7 +18,8 @@ TREE = {"__estimator__": "sklearn.tree.DecisionTreeClassifier", "params": {}}
 
 
 def good(**changes: Any) -> Message:
-    """Return a message that a producer could have sent, of one trial of a tree, with some fields changed.
+    """Return a message that a producer could have sent, of one trial of a tree, with some
+    fields changed.
 
     ``objective__refit`` reaches inside; ``...`` takes a field away.
     """
@@ -53,7 +54,8 @@ def good(**changes: Any) -> Message:
 class Case:
     """What is done to a message, and a pattern of the reason.
 
-    ``decoder`` says whether the decoder refuses it; other things only a worker can know, which has the classes.
+    ``decoder`` says whether the decoder refuses it; other things only a worker can know, which
+    has the classes.
     """
 
     change: Callable[[Message], Message | bytes]

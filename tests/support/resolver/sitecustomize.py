@@ -1,7 +1,7 @@
 """A name server of a test's own, in every process that has this folder on its path.
 
-``cluster.example.test`` has the address that the file ``$NAMES`` holds, ``host:port``. As long as there is none, the
-name server is away. Imported by the interpreter itself, before anything else.
+``cluster.example.test`` has the address that the file ``$NAMES`` holds, ``host:port``. As long as
+there is none, the name server is away. Imported by the interpreter itself, before anything else.
 """
 
 from __future__ import annotations
