@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import threading
 import time
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
 
 import aiohttp
 
@@ -46,8 +46,8 @@ _GOODBYE_SECONDS = 1.0
 # Seconds between pings: load balancers drop connections that are silent for minutes. No answer is
 # required: a broker without memory stops reading, but its connection is alive.
 _PING_SECONDS = 20.0
-# Seconds for TLS connections to end.
-_TLS_GOODBYE_SECONDS = 0.25
+# Seconds for the last turns of the loop, in which connections end, TLS ones too.
+_LAST_TURNS_SECONDS = 0.25
 # Seconds for the thread to end.
 _JOIN_SECONDS = 5.0
 
@@ -75,7 +75,7 @@ class Forwarding:
         self._connections: set[asyncio.Task[None]] = set()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._over: asyncio.Event | None = None
+        self._over = asyncio.Event()
         self._up = threading.Event()
         self._error: BaseException | None = None
 
@@ -100,7 +100,7 @@ class Forwarding:
 
     def close(self) -> None:
         """Close all connections and stop listening. Does nothing if it is closed."""
-        if self._loop is not None and self._over is not None:
+        if self._loop is not None:
             with contextlib.suppress(RuntimeError):  # the loop is closed already
                 self._loop.call_soon_threadsafe(self._over.set)
         if self._thread is not None:
@@ -119,56 +119,59 @@ class Forwarding:
             self._up.set()
 
     async def _serve(self) -> None:
-        self._loop, self._over = asyncio.get_running_loop(), asyncio.Event()
+        self._loop = asyncio.get_running_loop()
         jar, timeout = aiohttp.DummyCookieJar(), aiohttp.ClientTimeout(total=None, sock_connect=_DIAL_SECONDS)
-        async with (
-            aiohttp.ClientSession(cookie_jar=jar, timeout=timeout, trust_env=False) as session,
-            contextlib.AsyncExitStack() as undo,
-        ):
+        async with contextlib.AsyncExitStack() as undo:
+            # Connections end in the loop's next turns, also after an error:
+            # https://docs.aiohttp.org/en/stable/client_advanced.html#graceful-shutdown
+            undo.push_async_callback(asyncio.sleep, _LAST_TURNS_SECONDS)
+            session = await undo.enter_async_context(
+                aiohttp.ClientSession(cookie_jar=jar, timeout=timeout, trust_env=False)
+            )
             undo.push_async_callback(self._end_connections)
             for service in self._services:
                 await (await self._dial(session, service, 0)).close()
-                server = await asyncio.start_server(self._handler(session, service), HOST, 0)
-                undo.callback(server.close)
+                server = await asyncio.start_server(functools.partial(self._accept, session, service), HOST, 0)
+                undo.push_async_callback(_stop_listening, server)
                 self.ports[service] = server.sockets[0].getsockname()[1]
             self._up.set()
             await self._over.wait()
-        # TLS connections end in the loop's next turns:
-        # https://docs.aiohttp.org/en/stable/client_advanced.html#graceful-shutdown
-        await asyncio.sleep(_TLS_GOODBYE_SECONDS)
 
     async def _end_connections(self) -> None:
-        for task in list(self._connections):
+        self._over.set()  # also after an error: `_accept` aborts what it gets from now on
+        for task in self._connections:
             task.cancel()
         await asyncio.gather(*self._connections, return_exceptions=True)
 
-    def _handler(self, session: aiohttp.ClientSession, service: str) -> Any:
-        async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            if task is not None:
-                self._connections.add(task)
-                task.add_done_callback(self._connections.discard)
-            try:
-                try:
-                    # Don't serve a connection accepted during shutdown: `_end_connections` would
-                    # miss it.
-                    if self._over is not None and not self._over.is_set():
-                        await self._bridge(session, service, reader, writer)
-                except (aiohttp.ClientError, ClusterError, OSError, TimeoutError) as exc:
-                    logger.warning(
-                        "a forwarded connection ended; its client has to reconnect",
-                        extra={"service": service, "reason": str(exc) or type(exc).__name__},
-                    )
-                writer.close()  # after the client has read the remaining data
-                with contextlib.suppress(OSError):
-                    await writer.wait_closed()
-            except asyncio.CancelledError:  # also while the client reads the remaining data
-                if self._over is None or not self._over.is_set():
-                    raise
-            finally:
-                writer.transport.abort()
+    def _accept(
+        self, session: aiohttp.ClientSession, service: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Forward a connection in a task of its own.
 
-        return handle
+        Not a coroutine: a task that is cancelled before its first step runs none of its code, so it
+        can't close the connection. Its callbacks run always.
+        """
+        if self._over.is_set():
+            writer.transport.abort()
+            return
+        task = asyncio.create_task(self._forward(session, service, reader, writer))
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
+        task.add_done_callback(lambda _: writer.transport.abort())
+
+    async def _forward(
+        self, session: aiohttp.ClientSession, service: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        try:
+            await self._bridge(session, service, reader, writer)
+        except (aiohttp.ClientError, ClusterError, OSError, TimeoutError) as exc:
+            logger.warning(
+                "a forwarded connection ended; its client has to reconnect",
+                extra={"service": service, "reason": str(exc) or type(exc).__name__},
+            )
+        writer.close()  # after the client has read the remaining data
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
 
     async def _bridge(
         self,
@@ -249,7 +252,9 @@ class Forwarding:
             server_hostname=self._api.tls_name,
         )
         try:
-            socket = await asyncio.wait_for(connecting, _DIAL_SECONDS)
+            # Not `wait_for`: in Python 3.11 it can lose a cancellation.
+            async with asyncio.timeout(_DIAL_SECONDS):
+                socket = await connecting
         except aiohttp.WSServerHandshakeError as exc:
             # The error lacks the response's text, which names the missing permission: request it
             # again without websocket.
@@ -257,7 +262,8 @@ class Forwarding:
             raise ClusterError(f"the API server refused to forward a port to pod {target.pod} ({exc.status})") from exc
         try:
             for channel in (_DATA, _ERROR):
-                first = await asyncio.wait_for(socket.receive(), _DIAL_SECONDS)
+                async with asyncio.timeout(_DIAL_SECONDS):
+                    first = await socket.receive()
                 if first.type is not aiohttp.WSMsgType.BINARY or first.data != _greeting(channel, target.port):
                     raise ClusterError(
                         f"pod {target.pod}: the port was not forwarded; got {first.type.name}: {first.data!r}"
@@ -266,6 +272,19 @@ class Forwarding:
             await socket.close()
             raise
         return socket
+
+
+async def _stop_listening(server: asyncio.Server) -> None:
+    """Close a server after what it has accepted has its transport.
+
+    `Server.close` alone loses a connection that it has just accepted, and no one closes it:
+    https://github.com/python/cpython/issues/109564
+    """
+    with contextlib.suppress(NotImplementedError):  # the loop of Windows makes transports at once
+        for listener in server.sockets:
+            asyncio.get_running_loop().remove_reader(listener.fileno())
+        await asyncio.sleep(0)
+    server.close()
 
 
 def _greeting(channel: int, port: int) -> bytes:

@@ -3,7 +3,6 @@ faked API server."""
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import contextlib
 import hashlib
@@ -17,7 +16,6 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import unquote, urlsplit
 from uuid import uuid4
@@ -33,7 +31,6 @@ from sklearn.dummy import DummyClassifier
 
 from producer import Cluster, Study, submit
 from producer.cluster.connection import Connection
-from producer.cluster.port_forward import Forwarding
 from producer.stack.ports import free_ports
 from warren.broker import channel
 from warren.errors import ClusterError
@@ -185,28 +182,6 @@ def test_closing_ends_every_connection_and_frees_the_ports(fake: FakeCluster) ->
     with pytest.raises(OSError):
         socket.create_connection(("127.0.0.1", int(port or 0)), timeout=1)
     until(lambda: threading.active_count() <= threads, 10, "its threads have ended")
-
-
-def test_closing_is_silent_while_a_client_still_takes_what_came_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def over(*_: Any) -> None:
-        """The pod has ended the connection."""
-
-    async def leave() -> tuple[bool, list[str]]:
-        aborted: list[str] = []
-        transport = SimpleNamespace(abort=lambda: aborted.append("aborted"))
-        taking = asyncio.Event()
-        writer: Any = SimpleNamespace(close=taking.set, wait_closed=asyncio.Event().wait, transport=transport)
-        forwarding = Forwarding(SimpleNamespace(), {})  # type: ignore[arg-type]
-        forwarding._over = asyncio.Event()
-        monkeypatch.setattr(forwarding, "_bridge", over)
-        task = asyncio.create_task(forwarding._handler(SimpleNamespace(), "rabbitmq")(None, writer))  # type: ignore[arg-type]
-        await taking.wait()
-        forwarding._over.set()
-        await forwarding._end_connections()
-        return task.cancelled(), aborted
-
-    # Python 3.11 logs a cancelled one with a traceback.
-    assert asyncio.run(leave()) == (False, ["aborted"])
 
 
 # ---------------------------------------------------------- any bytes, any amount, TLS
