@@ -106,6 +106,7 @@ def changed(stack: Urls) -> Any:
     store.close()
 
 
+@pytest.mark.slow
 def test_a_model_that_was_changed_writes_no_file(changed: Store, tmp_path: Path) -> None:
     """A step makes a path of X, and a bare booster among the members of a stack writes
     itself there."""

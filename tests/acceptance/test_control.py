@@ -6,6 +6,7 @@ import signal
 import threading
 from pathlib import Path
 
+import pytest
 from acceptance.conftest import StartWorker, X, Y, diary_of, waiting
 from faulty import Sleeps
 from polling import until
@@ -17,6 +18,7 @@ from warren.settings import Settings
 ONE_SPLIT = [(range(10), range(10, 20))]
 
 
+@pytest.mark.slow
 def test_pause_stops_every_worker_within_one_trial_and_resume_goes_on(
     servers: Settings, start_worker: StartWorker, tmp_path: Path
 ) -> None:

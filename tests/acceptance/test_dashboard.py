@@ -107,6 +107,7 @@ def until_points(page: Page, plot: str, count: int) -> None:
     page.wait_for_function(f"([id, count]) => ({_POINTS})(id) === count", arg=[plot, count])
 
 
+@pytest.mark.slow
 def test_a_page_of_a_running_study_changes_when_trials_end(
     study: Study, store: Store, page: Page, start_worker: StartWorker, tmp_path: Path
 ) -> None:
@@ -151,7 +152,7 @@ def test_a_write_from_the_page_changes_nothing(study: Study, store: Store, page:
         written = page.evaluate(
             "url => fetch(url, {method: 'PUT', body: '{}'}).then(answer => answer.json())", "/api/studies/1/note"
         )
-        assert "reads only" in written["reason"]
+        assert "read only" in written["reason"]
         assert pack(stored(store, study)) == before
         assert "Traceback" not in served.end()
 

@@ -75,6 +75,7 @@ def test_the_next_worker_starts_at_the_missing_fold_and_shows_it(
     interrupted_at(result, study, "worker-0")
 
 
+@pytest.mark.slow
 def test_sudden_death_costs_the_current_fold_at_most(store: Store, start_worker: StartWorker, tmp_path: Path) -> None:
     diary = tmp_path / "diary"
     worker = start_worker()

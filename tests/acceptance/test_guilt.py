@@ -44,6 +44,7 @@ def test_a_trial_that_ends_its_process_fails_alone_with_its_reason(
     assert worker.poll() is None, "it cost the training process, not the worker"
 
 
+@pytest.mark.slow
 def test_tries_are_counted_across_workers(store: Store, start_worker: StartWorker) -> None:
     first = start_worker()
     study = submit(Exits(seconds=0.7), {"number": [3]}, X, Y, cv=2)

@@ -79,6 +79,7 @@ def test_a_study_without_a_result_has_no_model(servers: Settings) -> None:
         study.best_model(1)
 
 
+@pytest.mark.slow
 def test_the_time_to_wait_for_a_model_is_bounded(servers: Settings, start_worker: StartWorker) -> None:
     worker = start_worker()
     study = submit(LogisticRegression(), {"C": [0.5]}, FRAME, NUMBERS, cv=2).wait(60, progress=False)

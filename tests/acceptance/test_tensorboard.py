@@ -66,6 +66,7 @@ def ask(url: str) -> Any:
     return json.loads(urllib.request.urlopen(url, timeout=STUCK_SECONDS).read())
 
 
+@pytest.mark.slow
 def test_the_table_of_the_hparams_page_shows_the_study(study: Study, start_worker: StartWorker, tmp_path: Path) -> None:
     if (path := find_chromium()) is None:
         pytest.skip("no Chromium here: install Debian's package chromium, or let CHROMIUM name one")

@@ -82,6 +82,7 @@ def test_a_training_process_dies_first_without_memory_and_with_its_worker(start_
     until(lambda: not trainer.is_running() or trainer.status() == psutil.STATUS_ZOMBIE, 10, "the trainer is gone")
 
 
+@pytest.mark.slow
 def test_a_long_trial_keeps_its_connection(servers: Settings, start_worker: StartWorker) -> None:
     start_worker(WARREN_HEARTBEAT_SECONDS="5")
     study = submit(Sleeps(seconds=16.0), {"number": [1]}, X, Y, cv=[(range(10), range(10, 20))])

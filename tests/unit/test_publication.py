@@ -99,6 +99,7 @@ def peak_of_a_publication(n: int) -> int:
         tracemalloc.stop()
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_trials() -> None:
     """A chunk of many trials takes up to three megabytes on its way; all trials would
     take hundreds."""
