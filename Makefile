@@ -24,7 +24,7 @@ test: setup ## Run the tests that are not marked slow, on private servers; minut
 	$(PYTEST) -m "not docker and not slow"
 
 test-unit: setup ## Run the tests that need no servers and are not marked slow; two minutes.
-	$(PYTEST) -m "not docker and not slow" tests/unit
+	$(PYTEST) -n 3 -m "not docker and not slow" tests/unit
 
 test-all: setup ## Run every test that needs no Docker engine; twenty-five minutes.
 	$(PYTEST) -m "not docker"

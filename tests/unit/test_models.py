@@ -21,6 +21,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from speed import slow_after
 from xgboost import XGBClassifier, XGBRegressor
 
 from producer import submit
@@ -80,7 +81,9 @@ def kind(case: Any) -> str:
     return "-".join(type(step).__name__ for _, step in case.steps) if hasattr(case, "steps") else type(case).__name__
 
 
-@pytest.mark.parametrize(("estimator", "grid", "y"), CLASSIFIERS, ids=[kind(case[0]) for case in CLASSIFIERS])
+@pytest.mark.parametrize(
+    ("estimator", "grid", "y"), slow_after(3, CLASSIFIERS), ids=[kind(case[0]) for case in CLASSIFIERS]
+)
 def test_the_best_classifier_predicts_as_the_one_that_scikit_learn_refits(
     estimator: Any, grid: dict[str, list[Any]], y: Any
 ) -> None:
@@ -95,7 +98,7 @@ def test_the_best_classifier_predicts_as_the_one_that_scikit_learn_refits(
     assert repr(clone(ours).get_params()) == repr(clone(theirs).get_params())
 
 
-@pytest.mark.parametrize(("estimator", "grid"), REGRESSORS, ids=[kind(case[0]) for case in REGRESSORS])
+@pytest.mark.parametrize(("estimator", "grid"), slow_after(1, REGRESSORS), ids=[kind(case[0]) for case in REGRESSORS])
 def test_the_best_regressor_predicts_as_the_one_that_scikit_learn_refits(
     estimator: Any, grid: dict[str, list[Any]]
 ) -> None:

@@ -224,6 +224,7 @@ def test_a_large_grid_of_a_search_is_not_read_anew_for_every_trial() -> None:
     check_estimators(Pipeline([("search", search)]), Space({"search": [search]}))
 
 
+@pytest.mark.slow
 def test_a_step_called_as_a_device_or_threads_is_one() -> None:
     steps = Pipeline([("device", StandardScaler()), ("clf", LGBMClassifier())])
     grid = {"device": [MinMaxScaler(), "passthrough"]}

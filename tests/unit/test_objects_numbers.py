@@ -131,6 +131,7 @@ def test_what_is_inside_an_estimator_gives_the_numbers_of_scikit_learn(name: str
     assert_as_scikit_learn(estimator, grid)
 
 
+@pytest.mark.slow
 def test_a_regressor_s_own_splits_give_the_numbers_of_scikit_learn() -> None:
     y = X[:, 0] * 3 + X[:, 1]
     shuffled, listed = KFold(4, shuffle=True, random_state=2), PredefinedSplit(np.arange(60) % 3)

@@ -45,6 +45,7 @@ def test_points_come_back_in_their_order(space: Space) -> None:
         assert repr([*Space.decode(there_and_back)]) == repr([*Space.decode(encoded)])
 
 
+@pytest.mark.slow
 def test_columns_take_little_more_than_half_of_a_list_of_points() -> None:
     encoded = drawn({"C": uniform(0.1, 1), "gamma": uniform(0, 1), "degree": randint(1, 9)}, 10_000).encode()
     assert len(bson.encode({"space": packed(encoded)})) < 0.6 * len(bson.encode({"space": encoded}))

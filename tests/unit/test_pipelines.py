@@ -93,6 +93,7 @@ def test_columns_of_every_kind_are_prepared_as_in_scikit_learn() -> None:
         assert (study.results()["shared_by"] == 3).all()
 
 
+@pytest.mark.slow
 def test_steps_as_values_are_those_of_scikit_learn() -> None:
     pipeline = Pipeline([("scale", StandardScaler()), ("reduce", "passthrough"), ("clf", "passthrough")])
     clf = [XGBClassifier(**XGB), LGBMClassifier(**LGB), LogisticRegression()]
@@ -104,6 +105,7 @@ def test_steps_as_values_are_those_of_scikit_learn() -> None:
     assert study.results()["shared_by"].tolist() == [3] * 18 + [1] * 4
 
 
+@pytest.mark.slow
 def test_unions_targets_and_nested_pipelines_are_those_of_scikit_learn() -> None:
     union = FeatureUnion([("pca", PCA(n_components=2, random_state=0)), ("best", SelectKBest(k=3))])
     target = TransformedTargetRegressor(
@@ -140,6 +142,7 @@ def test_unions_targets_and_nested_pipelines_are_those_of_scikit_learn() -> None
     assert [set(study.results()["shared_by"]) for study in studies] == [{3}, {1}, {3}]
 
 
+@pytest.mark.slow
 def test_functions_selections_and_kernels_are_those_of_scikit_learn() -> None:
     positive = MinMaxScaler(clip=True)
     selected = Pipeline(
@@ -169,6 +172,7 @@ def test_functions_selections_and_kernels_are_those_of_scikit_learn() -> None:
     )
 
 
+@pytest.mark.slow
 def test_texts_are_those_of_scikit_learn() -> None:
     texts = mixed()["remark"] + " " + mixed()["city"]
     pipeline = Pipeline([("words", TfidfVectorizer()), ("clf", LogisticRegression())])
@@ -265,6 +269,7 @@ def test_a_booster_at_the_end_of_a_pipeline_stops_early(validation_fraction: flo
     model.fit(X, Y)
 
 
+@pytest.mark.slow
 def test_steps_that_draw_random_numbers_score_as_if_nothing_was_shared() -> None:
     pipeline = Pipeline(
         [("scale", StandardScaler()), ("draw", RBFSampler(n_components=5)), ("clf", XGBClassifier(**XGB))]

@@ -109,6 +109,7 @@ ODD = st.one_of(
 )
 
 
+@pytest.mark.slow
 @example(estimator=CATBOOST, params={"max_bin": -28})
 @settings(max_examples=1000)
 @given(

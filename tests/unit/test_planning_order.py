@@ -121,6 +121,7 @@ def rounds(trial: tuple[Json, dict[str, Json]]) -> int:
     return resolved.rounds
 
 
+@pytest.mark.slow
 @settings(max_examples=200)
 @given(grids=GRIDS, base=st.sampled_from(ENCODED))
 def test_units_are_those_that_share_a_fit_and_the_longest_come_first(grids: list[dict[str, Any]], base: Json) -> None:

@@ -61,6 +61,7 @@ def test_regressors_score_as_in_scikit_learn() -> None:
     assert_same_numbers(*(Search(*of_library, LINE_X, LINE_Y, options=options) for of_library in REGRESSORS.values()))
 
 
+@pytest.mark.slow
 def test_sample_weights_count_as_in_scikit_learn() -> None:
     weights = {"sample_weight": WEIGHTS}
     # CatBoost's own score takes no weights, the others' do.
@@ -72,6 +73,7 @@ def test_sample_weights_count_as_in_scikit_learn() -> None:
     assert_same_numbers(*alone, *several)
 
 
+@pytest.mark.slow
 def test_a_single_metric_in_a_list_has_its_name_in_the_columns() -> None:
     options = {"cv": 3, "scoring": ["roc_auc"], "refit": "roc_auc"}
     assert_same_numbers(Search(*CLASSIFIERS["forest"], BINARY_X, BINARY_Y, options=options))
@@ -105,6 +107,7 @@ def test_columns_of_text_are_learned_by_catboost_as_in_scikit_learn() -> None:
     assert_same_numbers(Search(CLASSIFIERS["catboost"][0], grid, frame_with_categories(text=True), BINARY_Y))
 
 
+@pytest.mark.slow
 def test_sparse_matrices_score_as_in_scikit_learn() -> None:
     X = scipy.sparse.csr_matrix(np.where(np.abs(BINARY_X) < 0.8, 0.0, BINARY_X))
     assert_same_numbers(*(Search(*of_library, X, BINARY_Y) for of_library in CLASSIFIERS.values()))
@@ -122,6 +125,7 @@ def test_a_list_of_grids_masks_what_a_point_does_not_have() -> None:
     assert_same_numbers(Search(SVC(), grids, BINARY_X, BINARY_Y))
 
 
+@pytest.mark.slow
 def test_parameters_of_every_kind_come_back_as_in_scikit_learn() -> None:
     grid = {
         "max_features": [None, "sqrt", 0.5, 3],
@@ -145,11 +149,13 @@ def test_steps_of_a_pipeline_may_change_from_point_to_point() -> None:
 # --------------------------------------------------------------------------- splits
 
 
+@pytest.mark.slow
 def test_groups_stay_together_as_in_scikit_learn() -> None:
     options = {"cv": GroupKFold(4)}
     assert_same_numbers(Search(*CLASSIFIERS["forest"], BINARY_X, BINARY_Y, {"groups": GROUPS}, options))
 
 
+@pytest.mark.slow
 def test_splits_are_those_of_scikit_learn() -> None:
     tree = DecisionTreeClassifier(random_state=7), {"max_depth": [1, 2, 3, 9]}
     splits = [

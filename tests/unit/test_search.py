@@ -32,6 +32,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from sklearn.svm import SVC, LinearSVC
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+from speed import slow_after
 from xgboost import XGBClassifier
 
 from producer import GridSearchCV
@@ -56,25 +57,32 @@ STACK = StackingClassifier(
 
 @pytest.mark.parametrize(
     ("kind", "estimator", "candidates"),
-    [
-        ("GridSearchCV", SCALED, {"estimator": [SVC(), SVC(C=0.1)], "preprocessor": [MinMaxScaler(), "passthrough"]}),
-        (
-            "RandomizedSearchCV",
-            SCALED,
-            [{"estimator": [SVC(), TREE]}, {"estimator": [SVC()], "estimator__C": loguniform(0.1, 10)}],
-        ),
-        (
-            "GridSearchCV",
-            STACK,
-            {"log": [SVC(C=0.1), "drop"], "cv": [KFold(2, shuffle=True, random_state=0), STACK.cv]},
-        ),
-        (
-            "GridSearchCV",
-            RandomForestClassifier(4, n_jobs=1, random_state=np.random.RandomState(3)),
-            {"max_depth": [2, 3], "random_state": [np.random.RandomState(1), 5]},
-        ),
-        ("GridSearchCV", XGBClassifier(n_estimators=3, n_jobs=1, subsample=0.5), {"max_depth": [2, 3]}),
-    ],
+    slow_after(
+        2,
+        [
+            (
+                "GridSearchCV",
+                SCALED,
+                {"estimator": [SVC(), SVC(C=0.1)], "preprocessor": [MinMaxScaler(), "passthrough"]},
+            ),
+            (
+                "RandomizedSearchCV",
+                SCALED,
+                [{"estimator": [SVC(), TREE]}, {"estimator": [SVC()], "estimator__C": loguniform(0.1, 10)}],
+            ),
+            (
+                "GridSearchCV",
+                STACK,
+                {"log": [SVC(C=0.1), "drop"], "cv": [KFold(2, shuffle=True, random_state=0), STACK.cv]},
+            ),
+            (
+                "GridSearchCV",
+                RandomForestClassifier(4, n_jobs=1, random_state=np.random.RandomState(3)),
+                {"max_depth": [2, 3], "random_state": [np.random.RandomState(1), 5]},
+            ),
+            ("GridSearchCV", XGBClassifier(n_estimators=3, n_jobs=1, subsample=0.5), {"max_depth": [2, 3]}),
+        ],
+    ),
     ids=["a step", "a step that is drawn", "a stack", "a forest's generator", "XGBoost's generator"],
 )
 def test_what_users_name_and_nest_is_as_in_scikit_learn(kind: Any, estimator: Any, candidates: Any) -> None:
@@ -93,26 +101,36 @@ def test_what_users_name_and_nest_is_as_in_scikit_learn(kind: Any, estimator: An
 
 @pytest.mark.parametrize(
     ("estimator", "grid", "data", "y"),
-    [
-        (TREE, TREE_GRID, FRAME, NAMES),
-        (SVC(), [{"kernel": ["rbf"], "C": [1, 10], "gamma": [0.1, 1]}, {"kernel": ["poly"], "degree": [1, 2]}], X, Y),
-        (XGBClassifier(n_jobs=1, random_state=0), {"n_estimators": [3, 6], "max_depth": [2]}, X, Y),
-        (LGBMRegressor(n_jobs=1, verbosity=-1), {"n_estimators": range(2, 5), "num_leaves": [4]}, X, X[:, 0]),
-        (
-            CatBoostClassifier(iterations=5, thread_count=1, verbose=False, allow_writing_files=False, random_seed=0),
-            {"depth": [2, 3]},
-            X,
-            Y,
-        ),
-        (Pipeline([("model", LinearRegression())]), {"model": [LinearRegression(), Ridge()]}, X, X[:, 0]),
-        (make_pipeline(StandardScaler(), PCA()), {"pca__n_components": np.array([1, 2])}, X, None),
-        (make_pipeline(StandardScaler(), SVC()), {"svc__C": np.geomspace(0.1, 10, 3)}, X.tolist(), NAMES.tolist()),
-        (KMeans(random_state=0, n_init=1), {"n_clusters": [2, 3]}, X, None),
-        (KernelDensity(), {"bandwidth": [0.1, 1.0]}, X, None),
-        (LinearSVC(random_state=0), {"C": [0.1, 1.0]}, scipy.sparse.coo_array(np.where(X > 0, X, 0)), Y),
-        (SVC(kernel="precomputed"), {"C": [0.1, 1.0]}, X @ X.T, Y),
-        (DecisionTreeRegressor(random_state=0), {"max_depth": [1, 2]}, X, X[:, :2]),
-    ],
+    slow_after(
+        4,
+        [
+            (TREE, TREE_GRID, FRAME, NAMES),
+            (
+                SVC(),
+                [{"kernel": ["rbf"], "C": [1, 10], "gamma": [0.1, 1]}, {"kernel": ["poly"], "degree": [1, 2]}],
+                X,
+                Y,
+            ),
+            (XGBClassifier(n_jobs=1, random_state=0), {"n_estimators": [3, 6], "max_depth": [2]}, X, Y),
+            (LGBMRegressor(n_jobs=1, verbosity=-1), {"n_estimators": range(2, 5), "num_leaves": [4]}, X, X[:, 0]),
+            (
+                CatBoostClassifier(
+                    iterations=5, thread_count=1, verbose=False, allow_writing_files=False, random_seed=0
+                ),
+                {"depth": [2, 3]},
+                X,
+                Y,
+            ),
+            (Pipeline([("model", LinearRegression())]), {"model": [LinearRegression(), Ridge()]}, X, X[:, 0]),
+            (make_pipeline(StandardScaler(), PCA()), {"pca__n_components": np.array([1, 2])}, X, None),
+            (make_pipeline(StandardScaler(), SVC()), {"svc__C": np.geomspace(0.1, 10, 3)}, X.tolist(), NAMES.tolist()),
+            (KMeans(random_state=0, n_init=1), {"n_clusters": [2, 3]}, X, None),
+            (KernelDensity(), {"bandwidth": [0.1, 1.0]}, X, None),
+            (LinearSVC(random_state=0), {"C": [0.1, 1.0]}, scipy.sparse.coo_array(np.where(X > 0, X, 0)), Y),
+            (SVC(kernel="precomputed"), {"C": [0.1, 1.0]}, X @ X.T, Y),
+            (DecisionTreeRegressor(random_state=0), {"max_depth": [1, 2]}, X, X[:, :2]),
+        ],
+    ),
     ids=lambda value: type(value).__name__ if hasattr(value, "get_params") else "",
 )
 def test_every_attribute_is_that_of_scikit_learn(estimator: Any, grid: Any, data: Any, y: Any) -> None:
@@ -132,6 +150,7 @@ def test_texts_are_documents() -> None:
     assert_same(both(pipeline, grid, texts, y), texts, y)
 
 
+@pytest.mark.slow
 def test_what_has_no_labels_is_scored_against_some() -> None:
     blobs, y = make_blobs(50, random_state=0)
     scoring = ["adjusted_rand_score", "fowlkes_mallows_score"]
@@ -146,12 +165,15 @@ def test_what_has_no_labels_is_scored_against_some() -> None:
 
 @pytest.mark.parametrize(
     "distributions",
-    [
-        {"C": loguniform(1e-2, 1e2), "fit_intercept": [True, False]},
-        [{"C": uniform(0.1, 2.0)}, {"C": [0.5, 1.5], "tol": [1e-3, 1e-4]}],
-        {"C": np.geomspace(0.01, 10, 7), "max_iter": range(100, 140)},
-        {"C": uniform(0.1, 2.0), "max_iter": randint(100, 200)},
-    ],
+    slow_after(
+        2,
+        [
+            {"C": loguniform(1e-2, 1e2), "fit_intercept": [True, False]},
+            [{"C": uniform(0.1, 2.0)}, {"C": [0.5, 1.5], "tol": [1e-3, 1e-4]}],
+            {"C": np.geomspace(0.01, 10, 7), "max_iter": range(100, 140)},
+            {"C": uniform(0.1, 2.0), "max_iter": randint(100, 200)},
+        ],
+    ),
     ids=["a distribution and a list", "a list of dicts", "lists alone", "whole numbers"],
 )
 def test_the_same_candidates_are_drawn_in_the_same_order(distributions: Any) -> None:
@@ -159,6 +181,7 @@ def test_the_same_candidates_are_drawn_in_the_same_order(distributions: Any) -> 
     assert_same(pair, X, Y)
 
 
+@pytest.mark.slow
 def test_a_random_state_that_lives_on_draws_others_the_next_time() -> None:
     states = [np.random.RandomState(7), np.random.RandomState(7)]
     pair = both(Ridge(), {"alpha": uniform(0, 1)}, X, X[:, 0], kind="RandomizedSearchCV", n_iter=3)
@@ -174,24 +197,27 @@ def test_a_random_state_that_lives_on_draws_others_the_next_time() -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [
-        {"scoring": "roc_auc", "return_train_score": True},
-        {"scoring": make_scorer(fbeta_score, beta=2)},
-        {"scoring": ["accuracy", "roc_auc"], "refit": "roc_auc", "return_train_score": True},
-        {"scoring": ("recall",), "refit": "recall"},
-        {"scoring": {"f2": make_scorer(fbeta_score, beta=2), "own": None, "auc": "roc_auc"}, "refit": "f2"},
-        {
-            "scoring": {
-                "part": make_scorer(roc_auc_score, response_method="decision_function", max_fpr=0.3),
-                "loss": make_scorer(mean_pinball_loss, greater_is_better=False, alpha=0.2),
+    slow_after(
+        3,
+        [
+            {"scoring": "roc_auc", "return_train_score": True},
+            {"scoring": make_scorer(fbeta_score, beta=2)},
+            {"scoring": ["accuracy", "roc_auc"], "refit": "roc_auc", "return_train_score": True},
+            {"scoring": ("recall",), "refit": "recall"},
+            {"scoring": {"f2": make_scorer(fbeta_score, beta=2), "own": None, "auc": "roc_auc"}, "refit": "f2"},
+            {
+                "scoring": {
+                    "part": make_scorer(roc_auc_score, response_method="decision_function", max_fpr=0.3),
+                    "loss": make_scorer(mean_pinball_loss, greater_is_better=False, alpha=0.2),
+                },
+                "refit": "loss",
             },
-            "refit": "loss",
-        },
-        {"scoring": ["accuracy", "roc_auc"], "refit": False},
-        {"refit": False},
-        {"refit": lambda results: int(np.argmin(results["mean_test_score"]))},
-        {"scoring": ["accuracy", "recall"], "refit": lambda results: int(results["mean_test_recall"].argmin())},
-    ],
+            {"scoring": ["accuracy", "roc_auc"], "refit": False},
+            {"refit": False},
+            {"refit": lambda results: int(np.argmin(results["mean_test_score"]))},
+            {"scoring": ["accuracy", "recall"], "refit": lambda results: int(results["mean_test_recall"].argmin())},
+        ],
+    ),
     ids=lambda how: " ".join(f"{name}={'a callable' if callable(value) else value}" for name, value in how.items()),
 )
 def test_metrics_and_what_makes_the_best_are_as_in_scikit_learn(options: Any) -> None:
@@ -212,15 +238,18 @@ def once() -> Iterator[Any]:
 
 @pytest.mark.parametrize(
     "cv",
-    [
-        None,
-        4,
-        KFold(3, shuffle=True, random_state=1),
-        ShuffleSplit(3, random_state=2),
-        StratifiedShuffleSplit(2, random_state=3),
-        [(np.arange(0, 80), np.arange(80, 120)), (list(range(40, 120)), list(range(40)))],
-        [[np.arange(120) < 60, np.arange(120) >= 60], [np.arange(120) >= 40, np.arange(120) < 40]],
-    ],
+    slow_after(
+        2,
+        [
+            None,
+            4,
+            KFold(3, shuffle=True, random_state=1),
+            ShuffleSplit(3, random_state=2),
+            StratifiedShuffleSplit(2, random_state=3),
+            [(np.arange(0, 80), np.arange(80, 120)), (list(range(40, 120)), list(range(40)))],
+            [[np.arange(120) < 60, np.arange(120) >= 60], [np.arange(120) >= 40, np.arange(120) < 40]],
+        ],
+    ),
     ids=["the default", "a number", "shuffled", "drawn", "drawn by class", "pairs of indices", "pairs of masks"],
 )
 def test_splits_of_every_kind_are_those_of_scikit_learn(cv: Any) -> None:

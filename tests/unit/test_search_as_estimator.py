@@ -43,6 +43,7 @@ def search(estimator: Any = TREE, grid: Any = GRID, **options: Any) -> GridSearc
 # ------------------------------------------------------------------------- among others
 
 
+@pytest.mark.slow
 def test_each_outer_fold_is_a_study_of_its_own() -> None:
     name = uuid4().hex
     ours = cross_validate(search(name=name), X, Y, cv=3, return_estimator=True)
@@ -117,6 +118,7 @@ def test_weights_go_through_a_pipeline_to_the_step_that_requests_them() -> None:
 # ------------------------------------------------------------------- scikit-learn's configuration
 
 
+@pytest.mark.slow
 def test_scikit_learn_s_configuration_is_set_on_the_workers_only() -> None:
     frame = pd.DataFrame(X, columns=list("abcdef"))
     named = make_column_transformer((SelectKBest(k=2), list("abcd")), remainder="passthrough")
@@ -169,6 +171,7 @@ def test_a_callable_as_scoring_is_refused_before_anything_is_published() -> None
 # --------------------------------------------------------------------------------- data as sent
 
 
+@pytest.mark.slow
 def test_dates_and_labels_in_a_frame_are_as_in_scikit_learn() -> None:
     days = pd.date_range("2020", periods=120, tz="Europe/Berlin")
     mixed = pd.Series(np.resize(np.array(["x", 1, None], dtype=object), 120), index=days, dtype=object)

@@ -339,6 +339,7 @@ def test_workers_find_the_user_s_modules_only_where_they_are_told(
         assert said.stdout.decode().split() == [str(ROOT / "worker" / "__init__.py"), "True", str(found)]
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_no_temporary_folder(tmp_path: Path) -> None:
     script = (
         "import sys, time\nfrom producer.stack.data_dir import Folder\n"

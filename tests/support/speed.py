@@ -1,0 +1,14 @@
+"""Marks cases of a test as slow: `make test` leaves them out, `make test-all` runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+
+def slow_after(quick: int, cases: Sequence[Any]) -> list[Any]:
+    """Return cases for `pytest.mark.parametrize`, with all but the first ones marked slow."""
+    slow = (case if isinstance(case, tuple) else (case,) for case in cases[quick:])
+    return [*cases[:quick], *(pytest.param(*case, marks=pytest.mark.slow) for case in slow)]
