@@ -212,7 +212,7 @@ def read_splits(blob: bytes, name: str | None = None, most_rows: int | None = No
         Its digest, to be checked.
     most_rows : int, default=None
         Rows of the data times the number of splits: all parts together may have a few times as
-        many. None for no limit.
+        many. None if all parts together take no more bytes than the archive.
 
     Returns
     -------
