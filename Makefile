@@ -17,17 +17,17 @@ demo test test-all test-sklearn chaos fuzz bench pictures: SETUP = --servers
 demo: setup ## Start a broker, a database and two workers, and tune three libraries on real data.
 	@$(BIN)/warren demo
 
-# Four tests at a time: most tests wait for processes and servers.
-PYTEST = $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
+# Four tests at a time, because most wait for processes and servers; unit tests compute, so three.
+PYTEST = $(BIN)/python -m pytest --dist loadfile --no-loadscope-reorder
 
-test: setup ## Run the tests that are not marked slow, on private servers; minutes.
-	$(PYTEST) -m "not docker and not slow"
+test: setup ## Run the tests that are not marked slow, on private servers; eight minutes.
+	$(PYTEST) -n 4 -m "not docker and not slow"
 
 test-unit: setup ## Run the tests that need no servers and are not marked slow; two minutes.
 	$(PYTEST) -n 3 -m "not docker and not slow" tests/unit
 
 test-all: setup ## Run every test that needs no Docker engine; twenty-five minutes.
-	$(PYTEST) -m "not docker"
+	$(PYTEST) -n 4 -m "not docker"
 
 test-docker: setup ## Run the tests that need a Docker engine.
 	$(BIN)/python -m pytest -m docker
@@ -41,7 +41,7 @@ test-sklearn: setup ## Run scikit-learn's own tests of its searches on ours; som
 chaos: setup ## Kill workers and restart servers during a study of 540 trials; ten minutes. CASE=steady kills every two seconds.
 	PYTHONPATH=tests/support $(BIN)/python tests/chaos $(CASE)
 
-test-debian13: ## Run demo, lint and test in a chroot of Debian 13; needs root and debootstrap; an hour.
+test-debian13: ## Run demo, lint and test-all in a chroot of Debian 13; needs root and debootstrap; an hour.
 	@scripts/debian13.sh
 
 fuzz: setup ## Send 100,000 mutated messages to the decoder and 10,000 to a worker; some minutes.

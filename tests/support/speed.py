@@ -10,5 +10,6 @@ import pytest
 
 def slow_after(quick: int, cases: Sequence[Any]) -> list[Any]:
     """Return cases for `pytest.mark.parametrize`, with all but the first ones marked slow."""
-    slow = (case if isinstance(case, tuple) else (case,) for case in cases[quick:])
+    # Lists and other values are one argument; a tuple holds several.
+    slow = (case if type(case) is tuple else (case,) for case in cases[quick:])
     return [*cases[:quick], *(pytest.param(*case, marks=pytest.mark.slow) for case in slow)]

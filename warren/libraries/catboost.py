@@ -67,8 +67,6 @@ CATBOOST = _CatBoost(
         default_depth=6,
         default_leaves=31,
     ),
-    # Without the second one, it writes a folder catboost_info into the working directory (catboost
-    # #1891).
     quiet={"logging_level": "Silent"},
     verbosity=frozenset({"logging_level", "verbose", "silent", "verbose_eval"}),
     # It writes a folder catboost_info into the working directory, also if this is None (catboost

@@ -1,8 +1,8 @@
 """Keras networks: allowed parameter names and values, and which trials may share a fit.
 
 A network's description is data: nothing in it names code, a file or a class. Producer and worker
-check it like every parameter (`warren.safety.parameter_checks`), and `networks.KerasModel` checks
-it again before the training. No library is imported.
+check it like every parameter (`warren.safety.parameter_checks`), and
+`warren.networks.KerasModel` checks it again before the training. No library is imported.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from warren.libraries.network_cost import NetworkCost
 from warren.libraries.rule import Json
 
 NETWORK = "networks.KerasModel"
-"""The class's name in messages."""
+"""The name of `warren.networks.KerasModel` in messages, from before `warren` had its rooms."""
 PACKAGE = "networks"
 
 # Keras' names (https://keras.io/api/) of objects that need no arguments.
@@ -258,7 +258,7 @@ PARAMETERS: Mapping[str, _Kind] = {
     "task": _one_of(TASKS),
     "device": _one_of(("cpu", "gpu")),
 }
-"""Every parameter of `networks.KerasModel`, and its allowed values."""
+"""Every parameter of `warren.networks.KerasModel`, and its allowed values."""
 
 
 class _Networks(Library):

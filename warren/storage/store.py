@@ -253,7 +253,7 @@ class Store:
         study_id : str
             The study.
         documents : sequence of dict
-            The trial documents that `insert_trials` found new.
+            The trial documents that `Trials.insert` found new.
 
         Returns
         -------
