@@ -8,17 +8,15 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from warren import __all__ as __all__
-
 if TYPE_CHECKING:
-    from warren import Cluster as Cluster
-    from warren import GridSearchCV as GridSearchCV
-    from warren import KerasModel as KerasModel
-    from warren import RandomizedSearchCV as RandomizedSearchCV
-    from warren import Study as Study
-    from warren import local_stack as local_stack
-    from warren import split_params as split_params
-    from warren import submit as submit
+    from producer.cluster import Cluster as Cluster
+    from producer.search import GridSearchCV as GridSearchCV
+    from producer.search import RandomizedSearchCV as RandomizedSearchCV
+    from producer.space.space import split_params as split_params
+    from producer.stack import local_stack as local_stack
+    from producer.study import Study as Study
+    from producer.submission import submit as submit
+    from warren.networks import KerasModel as KerasModel
 
 _HOMES = {
     "Cluster": "producer.cluster",
@@ -30,6 +28,7 @@ _HOMES = {
     "split_params": "producer.space.space",
     "submit": "producer.submission",
 }
+__all__ = [*_HOMES]
 
 
 def __getattr__(name: str) -> Any:
