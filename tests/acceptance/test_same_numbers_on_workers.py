@@ -54,13 +54,11 @@ def test_metrics_and_train_scores_of_many_classes_are_scikit_learn_s() -> None:
 # ------------------------------------------------------------------- kinds of data
 
 
-def frame_with_categories(*, text: bool) -> pd.DataFrame:
+def frame_with_categories() -> pd.DataFrame:
     draw = np.random.default_rng(6)
     color = draw.choice(["red", "green", "blue", "none"], ROWS)
     frame = pd.DataFrame(BINARY_X, columns=[f"f{i}" for i in range(BINARY_X.shape[1])])
     frame = frame.mask(draw.random(frame.shape) < 0.1)
-    if text:
-        return frame.assign(color=color, size=pd.Series(draw.choice(["S", "L"], ROWS), dtype=object))
     sizes = pd.CategoricalDtype(["S", "M", "L", "never seen"], ordered=True)
     return frame.assign(
         color=pd.Series(color).where(color != "none").astype("category"),
@@ -69,7 +67,7 @@ def frame_with_categories(*, text: bool) -> pd.DataFrame:
 
 
 def test_categories_with_missing_values_are_learned_as_in_scikit_learn() -> None:
-    X = frame_with_categories(text=False)
+    X = frame_with_categories()
     assert X["color"].isna().any()
     estimators = [
         XGBClassifier(enable_categorical=True, max_cat_to_onehot=2, **_XGBOOST),
